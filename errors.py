@@ -1,0 +1,85 @@
+"""Every error that Tallied raises, as one tree::
+
+    TalliedError
+    ├── UserError                  someone's input; its message is meant for them
+    │   ├── BadUserInput           cannot be read, or breaks a rule
+    │   ├── NotFound               well formed, but there is no such record
+    │   └── Busy                   nothing wrong with it: try again
+    ├── ConfigurationError         a setting, an address, a database that is not there
+    └── CounterError               the counter engine
+        ├── CounterDeclarationError    a counter that cannot work as declared
+        ├── CounterAssignmentError     a counter was assigned to
+        └── UncountedStatementError    a statement that the engine cannot count
+
+A :class:`UserError` carries a stable ``code``, which the API sends as
+``extensions.code``; its message is one sentence that names the field and the
+remedy. After any of these errors nothing has been changed.
+"""
+
+
+class TalliedError(Exception):
+    """The root of the tree."""
+
+
+class UserError(TalliedError):
+    """A request that cannot be fulfilled, told to the one who made it.
+
+    :param message: one sentence that names the field and the remedy.
+    :param field: the name of the input field, in the API's spelling, or None.
+    """
+
+    code: str = "USER_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class BadUserInput(UserError):
+    """An input that cannot be read, or that breaks a documented rule."""
+
+    code = "BAD_USER_INPUT"
+
+
+class NotFound(UserError):
+    """An input that is well formed, and names a record that is not there."""
+
+    code = "NOT_FOUND"
+
+
+class Busy(UserError):
+    """The database had no room for the change; the same request may succeed later."""
+
+    code = "BUSY"
+
+
+class ConfigurationError(TalliedError):
+    """A setting that cannot be used; the message names it and what is allowed."""
+
+
+class CounterError(TalliedError):
+    """The root of what the counter engine raises."""
+
+
+class CounterDeclarationError(CounterError):
+    """A counter that cannot work as it was declared.
+
+    :param id: a stable identifier, such as ``counters.E001``.
+    :param sentence: what is wrong.
+    :param hint: what to do about it.
+    """
+
+    def __init__(self, id: str, sentence: str, hint: str) -> None:
+        super().__init__(f"({id}) {sentence} HINT: {hint}")
+        self.id = id
+        self.sentence = sentence
+        self.hint = hint
+
+
+class CounterAssignmentError(CounterError, AttributeError):
+    """A counter was assigned to; counters are kept by the engine alone."""
+
+
+class UncountedStatementError(CounterError):
+    """A statement that would change counted rows behind the engine's back."""

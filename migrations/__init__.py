@@ -1,0 +1,1 @@
+"""Tallied's Alembic migrations."""

@@ -1,0 +1,46 @@
+"""The comment: who said what in which thread, and how many words it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from .base import Base, UTCDateTime, new_id, now
+from .derive import derive
+from .words import count_words
+
+if TYPE_CHECKING:
+    from .thread import Thread
+
+
+class Comment(Base):
+    """One message in a thread."""
+
+    __tablename__ = "tallied_comment"
+
+    count_words: ClassVar[Callable[[str], int]] = staticmethod(count_words)
+    """How words are counted; replace it before the first comment is written."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    thread_id: Mapped[UUID] = mapped_column(ForeignKey("tallied_thread.id", ondelete="CASCADE"))
+    author_name: Mapped[str] = mapped_column(String(100))
+    message: Mapped[str] = mapped_column(Text)
+    word_count: Mapped[int] = mapped_column()
+    """The words of `message`, kept equal to ``count_words(message)``."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
+
+    __table_args__ = (
+        # The page of a thread's comments, its latest comment, and the foreign key.
+        Index("ix_tallied_comment_thread_id_created_at_id", "thread_id", "created_at", "id"),
+    )
+
+
+derive(Comment.message, Comment.word_count, lambda comment, text: comment.count_words(text))

