@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from sqlalchemy import DateTime, Dialect, MetaData, event, inspect
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
@@ -24,6 +25,19 @@ class Base(DeclarativeBase):
     """The base of Tallied's models; its MetaData holds Tallied's tables and no others."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+@event.listens_for(Base, "init", propagate=True)
+def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
+    """Give an object its key and its times when it is made, not when it is flushed.
+
+    So a comment can name a thread by key before either is in the database, and
+    ``thread.last_comment_at`` is right in memory, and in the thread's own INSERT.
+    """
+    for attribute in inspect(type(obj)).column_attrs:
+        default = attribute.columns[0].default
+        if default is not None and default.is_callable:
+            values.setdefault(attribute.key, default.arg(None))
 
 
 class UTCDateTime(TypeDecorator[datetime]):

@@ -1,0 +1,301 @@
+"""What can be counted: the declarations, and what one row contributes to each.
+
+A row is seen as an **image**: a mapping of the source's tracked attributes to what
+the row holds. All that a flush does to a row is a pair of images, old and new, either
+of them None where there is no row; a counter turns each pair into changes of parents.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import gt, lt
+from typing import Any, ClassVar, TypeAlias
+
+from sqlalchemy import ColumnElement, case, func, or_
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.sql.functions import coalesce
+
+Image: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = tuple[Any, ...]
+"""A primary key, in the order of the mapper's primary key columns."""
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """What happens to the counters of one parent row."""
+
+    added: dict[Additive, Any] = field(default_factory=lambda: defaultdict(int))
+    """What to add to a count or a sum."""
+    risen: dict[Extreme, Any] = field(default_factory=dict)
+    """The most extreme value that has come."""
+    left: dict[Extreme, Any] = field(default_factory=dict)
+    """The most extreme value that has left."""
+    must_write: bool = False
+    """Whether the row is to be asked for its counters even if they stay the same."""
+
+    def __bool__(self) -> bool:
+        return bool(self.must_write or self.risen or self.left or any(self.added.values()))
+
+
+class Counter:
+    """A column of a parent that caches something about its sources.
+
+    :param target: the cached column, an attribute of the parent class.
+    :param via: the many-to-one relationship from the source class to the parent.
+    :param of: the column of the source that is summed or compared.
+    """
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        via: InstrumentedAttribute[Any],
+        of: InstrumentedAttribute[Any] | None = None,
+    ) -> None:
+        self.target = target
+        self.via = via
+        self.of = of
+
+    def __str__(self) -> str:
+        return f"{self.target.class_.__name__}.{self.target.key}"
+
+    @property
+    def key(self) -> str:
+        """The name of the cached attribute on the parent."""
+        return self.target.key
+
+    @cached_property
+    def relationship(self) -> RelationshipProperty[Any]:
+        """The relationship from the source to the parent."""
+        prop = self.via.property
+        assert isinstance(prop, RelationshipProperty)
+        return prop
+
+    @cached_property
+    def parent(self) -> Mapper[Any]:
+        """The mapper of the class that holds the counter."""
+        return self.relationship.mapper
+
+    @cached_property
+    def source(self) -> Mapper[Any]:
+        """The mapper of the class that is counted."""
+        return self.relationship.parent
+
+    @cached_property
+    def foreign_key(self) -> tuple[str, ...]:
+        """The source's attributes that hold the parent's primary key, in its order."""
+        local = {remote: local for local, remote in self.relationship.local_remote_pairs or ()}
+        return tuple(
+            self.source.get_property_by_column(local[column]).key
+            for column in self.parent.primary_key
+        )
+
+    @cached_property
+    def tracked(self) -> frozenset[str]:
+        """The source's attributes that this counter depends on."""
+        return frozenset(self.foreign_key + ((self.of.key,) if self.of is not None else ()))
+
+    def parent_key(self, image: Image | None) -> Key | None:
+        """The key of the parent that a row counts for; None where it counts for none."""
+        if image is None:
+            return None
+        key = tuple(image[name] for name in self.foreign_key)
+        return None if None in key else key
+
+    def value(self, image: Image) -> Any:
+        """What a row contributes."""
+        raise NotImplementedError
+
+    def put(self, change: Change, value: Any) -> None:
+        """Enter into `change` that a row with `value` has come."""
+        raise NotImplementedError
+
+    def take(self, change: Change, value: Any) -> None:
+        """Enter into `change` that a row with `value` has left."""
+        raise NotImplementedError
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        """What memory shows instead of `shown` when `old` leaves and `new` comes.
+
+        Both are None where nothing leaves or comes.
+        """
+        raise NotImplementedError
+
+    @property
+    def empty(self) -> Any:
+        """The counter of a parent that nothing counts for."""
+        raise NotImplementedError
+
+    def truth(self) -> ColumnElement[Any]:
+        """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
+        raise NotImplementedError
+
+    def updated(
+        self, column: ColumnElement[Any], change: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        """The expression that brings the stored `column` up to date with `change`."""
+        raise NotImplementedError
+
+
+class Additive(Counter):
+    """A counter that changes by differences."""
+
+    def put(self, change: Change, value: Any) -> None:
+        change.added[self] += value
+
+    def take(self, change: Change, value: Any) -> None:
+        change.added[self] -= value
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        return shown + (new or 0) - (old or 0)
+
+    @property
+    def empty(self) -> Any:
+        return 0
+
+    def updated(
+        self, column: ColumnElement[Any], change: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        return column + change
+
+
+class Count(Additive):
+    """How many sources a parent has: ``Count(Thread.comment_count, via=Comment.thread)``."""
+
+    def __init__(
+        self, target: InstrumentedAttribute[Any], *, via: InstrumentedAttribute[Any]
+    ) -> None:
+        super().__init__(target, via=via)
+
+    def value(self, image: Image) -> int:
+        return 1
+
+    def truth(self) -> ColumnElement[Any]:
+        return func.count()
+
+
+class Sum(Additive):
+    """The sum of a column of the sources; NULL counts as 0.
+
+    ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
+    """
+
+    of: InstrumentedAttribute[Any]
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        of: InstrumentedAttribute[Any],
+        via: InstrumentedAttribute[Any],
+    ) -> None:
+        super().__init__(target, via=via, of=of)
+
+    def value(self, image: Image) -> Any:
+        return image[self.of.key] or 0
+
+    def truth(self) -> ColumnElement[Any]:
+        return coalesce(func.sum(self.of), 0)
+
+
+class Extreme(Counter):
+    """The greatest or smallest value of a column of the sources; NULL where there is none.
+
+    A value that comes costs one comparison. Only when the current extreme leaves or
+    falls back is that one parent looked up again, under its lock.
+    """
+
+    of: InstrumentedAttribute[Any]
+    beats: ClassVar[Any]
+    aggregate: ClassVar[Any]
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        of: InstrumentedAttribute[Any],
+        via: InstrumentedAttribute[Any],
+    ) -> None:
+        super().__init__(target, via=via, of=of)
+
+    def value(self, image: Image) -> Any:
+        return image[self.of.key]
+
+    def best(self, one: Any, other: Any) -> Any:
+        """The more extreme of two values, either of which may be None."""
+        if one is None or (other is not None and type(self).beats(other, one)):
+            return other
+        return one
+
+    def put(self, change: Change, value: Any) -> None:
+        if value is not None:
+            change.risen[self] = self.best(change.risen.get(self), value)
+
+    def take(self, change: Change, value: Any) -> None:
+        if value is not None:
+            change.left[self] = self.best(change.left.get(self), value)
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        return self.best(shown, new)
+
+    @property
+    def empty(self) -> None:
+        return None
+
+    def truth(self) -> ColumnElement[Any]:
+        return type(self).aggregate(self.of)
+
+    def updated(
+        self, column: ColumnElement[Any], change: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        return case((or_(column.is_(None), type(self).beats(change, column)), change), else_=column)
+
+    def must_look_up(self, change: Change, stored: Any) -> bool:
+        """Whether the extreme may have left a parent whose column holds `stored` now."""
+        left = change.left.get(self)
+        return left is not None and (stored is None or not type(self).beats(stored, left))
+
+
+class Max(Extreme):
+    """The greatest value of a column of the sources."""
+
+    beats = gt
+    aggregate = func.max
+
+
+class Min(Extreme):
+    """The smallest value of a column of the sources."""
+
+    beats = lt
+    aggregate = func.min
+
+
+class Latest(Max):
+    """The latest time: ``Latest(Thread.last_comment_at, of=…created_at, via=Comment.thread)``."""
+
+
+class First(Min):
+    """The first time: ``First(Thread.first_comment_at, of=…created_at, via=Comment.thread)``."""
+
+
+def count_row(
+    changes: Mapping[Mapper[Any], dict[Key, Change]],
+    counters: Iterable[Counter],
+    old: Image | None,
+    new: Image | None,
+) -> None:
+    """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`."""
+    for counter in counters:
+        before, after = counter.parent_key(old), counter.parent_key(new)
+        was = None if before is None or old is None else counter.value(old)
+        now = None if after is None or new is None else counter.value(new)
+        if (before, was) == (after, now):
+            continue
+        parents = changes[counter.parent]
+        if before is not None:
+            counter.take(parents[before], was)
+        if after is not None:
+            counter.put(parents[after], now)

@@ -1,0 +1,249 @@
+"""The engine: a set of declared counters, installed on a session class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+    configure_mappers,
+    sessionmaker,
+)
+from sqlalchemy.orm.attributes import instance_state
+
+from . import preview
+from .declare import Counter, Key
+from .flush import Flush, Source
+from .guard import check_statement, protect
+from .ledger import Ledger
+from .rebuild import rebuild
+from .verify import Drift, verify
+
+
+@dataclass(frozen=True)
+class Protections:
+    """What keeps counters exact; each can be switched off to show what it is for."""
+
+    row_lock: bool = True
+    """Lock the rows of a source before they are edited, moved or deleted."""
+
+
+class Counters:
+    """A set of counters, and the engine that keeps them.
+
+    Declaring them does nothing yet; :meth:`install` puts the engine to work on the
+    sessions of one class.
+    """
+
+    def __init__(self, *counters: Counter, protections: Protections = Protections()) -> None:
+        self.declared = counters
+        self.protections = protections
+        self.sources: dict[Mapper[Any], Source] = {}
+        self.parents: tuple[Mapper[Any], ...] = ()
+        self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
+        self._source_of: dict[Mapper[Any], Source | None] = {}
+        self._classes: tuple[type[Session], ...] = ()
+
+    def install(
+        self, target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any]
+    ) -> None:
+        """Keep the counters current in the sessions of `target`, and in no others.
+
+        :param target: a Session class of your own, a ``sessionmaker`` or an
+            ``async_sessionmaker``.
+        """
+        if not self._classes:
+            self._resolve()
+        session_class = _session_class(target)
+        self._classes += (session_class,)
+        event.listen(session_class, "before_flush", self._before_flush)
+        event.listen(session_class, "after_flush", self._after_flush)
+        event.listen(session_class, "do_orm_execute", self._on_execute)
+        event.listen(session_class, "after_transaction_create", self._on_begin)
+        event.listen(session_class, "after_rollback", self._on_rollback)
+        event.listen(session_class, "after_transaction_end", self._on_end)
+
+    def returned(
+        self, session: Session | AsyncSession, parent: type[Any], key: Any
+    ) -> Mapping[str, Any] | None:
+        """The counters of a parent as the last flush of this transaction has stored them.
+
+        :param key: the parent's primary key; a tuple where it has several columns.
+        :returns: the counters by attribute name; None if no flush has changed them.
+        """
+        sync = session.sync_session if isinstance(session, AsyncSession) else session
+        ledger = self.ledger(sync)
+        if ledger is None:
+            return None
+        mapper: Mapper[Any] = instance_mapper(parent)
+        return ledger.returned.get((mapper, key if isinstance(key, tuple) else (key,)))
+
+    def verify(self, connection: Connection) -> Iterator[Drift]:
+        """Recount everything and yield each counter that is wrong; changes nothing."""
+        self._resolve()
+        for mapper in self.parents:
+            yield from verify(connection, mapper, self.counters_of(mapper))
+
+    def rebuild(
+        self,
+        connection: Connection,
+        *,
+        batch_size: int = 1000,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Put every wrong counter right, while writers go on.
+
+        Each batch of parents is a transaction of its own on `connection`, which must
+        not be in one.
+
+        :param batch_size: how many parents are locked at a time.
+        :param progress: called with how many parents are done, and how many there are.
+        :returns: how many parents had a wrong counter.
+        """
+        self._resolve()
+        return sum(
+            rebuild(connection, mapper, self.counters_of(mapper), batch_size, progress)
+            for mapper in self.parents
+        )
+
+    def counters_of(self, parent: Mapper[Any]) -> tuple[Counter, ...]:
+        """The counters that are stored on `parent`."""
+        return self._of_parent[parent]
+
+    def source_of(self, state: InstanceState[Any]) -> Source | None:
+        """What an object counts for, if it does."""
+        mapper = state.mapper
+        if mapper not in self._source_of:
+            found = (self.sources[m] for m in mapper.iterate_to_root() if m in self.sources)
+            self._source_of[mapper] = next(found, None)
+        return self._source_of[mapper]
+
+    def ledger(self, session: Session) -> Ledger | None:
+        """The memory of `session`; None where the engine is not installed on it."""
+        ledger: Ledger | None = session.info.get(self)
+        if ledger is None and isinstance(session, self._classes):
+            ledger = session.info[self] = Ledger()
+        return ledger
+
+    # Setting up
+
+    def _resolve(self) -> None:
+        if self.parents:
+            return
+        configure_mappers()
+        by_source: dict[Mapper[Any], list[Counter]] = {}
+        by_parent: dict[Mapper[Any], list[Counter]] = {}
+        for counter in self.declared:
+            by_source.setdefault(counter.source, []).append(counter)
+            by_parent.setdefault(counter.parent, []).append(counter)
+        self.parents = tuple(sorted(by_parent, key=lambda mapper: mapper.local_table.description))
+        self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
+        for mapper, found in by_source.items():
+            self.sources[mapper] = Source(mapper, found)
+            preview.listen(self, mapper, found)
+            self._listen_to_source(self.sources[mapper])
+        for mapper in self.parents:
+            protect(mapper, self._of_parent[mapper])
+            self._listen_to_parent(mapper)
+
+    def _flush_of(self, obj: Any) -> Flush | None:
+        session = instance_state(obj).session
+        ledger = None if session is None else self.ledger(session)
+        return None if ledger is None else ledger.flush
+
+    def _listen_to_source(self, source: Source) -> None:
+        def before_update(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.updating(source, instance_state(obj))
+
+        def before_delete(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.lock_late(source, instance_state(obj))
+
+        def after_insert(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.inserted(source, instance_state(obj))
+
+        def after_update(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.updated(source, instance_state(obj))
+
+        def after_delete(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.deleted(source, instance_state(obj))
+
+        for listener in (before_update, before_delete, after_insert, after_update, after_delete):
+            event.listen(source.mapper.class_, listener.__name__, listener, propagate=True)
+
+    def _listen_to_parent(self, parent: Mapper[Any]) -> None:
+        def before_insert(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.bear(parent, instance_state(obj))
+
+        def after_delete(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.bury(parent, instance_state(obj))
+
+        def from_database(obj: Any, *_: Any) -> None:
+            session = instance_state(obj).session
+            if session is not None and (ledger := self.ledger(session)):
+                ledger.forget_preview(instance_state(obj))
+
+        for listener in (before_insert, after_delete):
+            event.listen(parent.class_, listener.__name__, listener, propagate=True)
+        event.listen(parent.class_, "expire", from_database, propagate=True)
+        event.listen(parent.class_, "refresh", from_database, propagate=True)
+
+    # A session's events
+
+    def _before_flush(self, session: Session, context: UOWTransaction, instances: object) -> None:
+        ledger = self.ledger(session)
+        assert ledger is not None
+        ledger.flush = Flush(self, ledger, session, context)
+        ledger.flush.lock_known()
+
+    def _after_flush(self, session: Session, context: UOWTransaction) -> None:
+        ledger = self.ledger(session)
+        if ledger is not None and ledger.flush is not None:
+            ledger.flush.finish()
+            ledger.flush = None
+
+    def _on_execute(self, state: ORMExecuteState) -> None:
+        check_statement(self, state)
+
+    def _on_begin(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.nested and (ledger := self.ledger(session)):
+            ledger.begin_savepoint(transaction)
+
+    def _on_rollback(self, session: Session) -> None:
+        if ledger := self.ledger(session):
+            ledger.roll_back(session)
+
+    def _on_end(self, session: Session, transaction: SessionTransaction) -> None:
+        if ledger := self.ledger(session):
+            ledger.end(session, transaction)
+
+
+def instance_mapper(class_: type[Any]) -> Mapper[Any]:
+    """The mapper of a mapped class."""
+    return class_.__mapper__  # type: ignore[no-any-return]
+
+
+def _session_class(
+    target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any],
+) -> type[Session]:
+    if isinstance(target, async_sessionmaker):
+        base = target.kw.get("sync_session_class") or target.class_.sync_session_class
+        session_class = type(base.__name__, (base,), {})
+        target.configure(sync_session_class=session_class)
+        return session_class
+    return target.class_ if isinstance(target, sessionmaker) else target

@@ -1,0 +1,101 @@
+"""Fresh in memory: attribute listeners that show a change before any SQL.
+
+They only refresh what is loaded, and never load: under asyncio a listener that loads
+would fail, and the flush decides what is written anyway. The new value of a counter
+is set as if it had been loaded, so the ORM never writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.base import NO_VALUE
+
+from .declare import Counter
+
+if TYPE_CHECKING:
+    from .engine import Counters
+
+
+def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -> None:
+    """Show what happens to `source` in its parents' `counters`, at once."""
+    by_name: dict[str, list[Counter]] = {}
+    for counter in counters:
+        for name in (*counter.tracked, counter.relationship.key):
+            by_name.setdefault(name, []).append(counter)
+    for name, affected in by_name.items():
+        _listen_to(engine, getattr(source.class_, name), name, affected)
+
+
+def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
+    def on_set(obj: Any, value: Any, old: Any, initiator: Any) -> None:
+        state = instance_state(obj)
+        for counter in counters:
+            _show(engine, counter, state, {name: value})
+
+    def on_remove(obj: Any, value: Any, initiator: Any) -> None:
+        on_set(obj, None, value, initiator)
+
+    event.listen(attribute, "set", on_set, propagate=True)
+    event.listen(attribute, "remove", on_remove, propagate=True)
+
+
+def _show(
+    engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
+) -> None:
+    old, old_value = _contribution(counter, state, {})
+    new, new_value = _contribution(counter, state, assigned)
+    if old is new:
+        if old is not None and old_value != new_value:
+            _adjust(engine, counter, old, old_value, new_value)
+        return
+    if old is not None:
+        _adjust(engine, counter, old, old_value, None)
+    if new is not None:
+        _adjust(engine, counter, new, None, new_value)
+
+
+def _contribution(
+    counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
+) -> tuple[Any, Any]:
+    """The parent in memory that the object of `state` counts for, and by how much."""
+    image = {name: state.dict.get(name) for name in counter.tracked} | assigned
+    return _parent(counter, state, assigned), counter.value(image)
+
+
+def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
+    """The parent as the next flush will see it: a changed relationship beats the key."""
+    name = counter.relationship.key
+    if name in assigned:
+        return assigned[name]
+    loaded = state.dict.get(name)
+    if name in state.committed_state:
+        return loaded
+    key = tuple(
+        assigned[part] if part in assigned else state.dict.get(part, NO_VALUE)
+        for part in counter.foreign_key
+    )
+    if NO_VALUE in key:
+        return loaded
+    if None in key or state.session is None:
+        return None
+    identity = counter.parent.identity_key_from_primary_key(key)
+    return state.session.identity_map.get(identity)
+
+
+def _adjust(engine: Counters, counter: Counter, parent: Any, old: Any, new: Any) -> None:
+    state = instance_state(parent)
+    if counter.key not in state.dict:
+        return
+    shown = state.dict[counter.key]
+    value = counter.preview(counter.empty if shown is None else shown, old, new)
+    if state.session is None:
+        set_committed_value(parent, counter.key, value)
+    else:
+        ledger = engine.ledger(state.session)
+        if ledger is not None:
+            ledger.preview(state, counter.key, value)
