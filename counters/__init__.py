@@ -8,5 +8,4 @@ from .declare import Max as Max
 from .declare import Min as Min
 from .declare import Sum as Sum
 from .engine import Counters as Counters
-from .engine import Protections as Protections
 from .verify import Drift as Drift

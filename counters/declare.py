@@ -195,7 +195,8 @@ class Sum(Additive):
         super().__init__(target, via=via, of=of)
 
     def value(self, image: Image) -> Any:
-        return image[self.of.key] or 0
+        value = image[self.of.key]
+        return 0 if value is None else value
 
     def truth(self) -> ColumnElement[Any]:
         return coalesce(func.sum(self.of), 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -29,14 +28,6 @@ from .rebuild import rebuild
 from .verify import Drift, verify
 
 
-@dataclass(frozen=True)
-class Protections:
-    """What keeps counters exact; each can be switched off to show what it is for."""
-
-    row_lock: bool = True
-    """Lock the rows of a source before they are edited, moved or deleted."""
-
-
 class Counters:
     """A set of counters, and the engine that keeps them.
 
@@ -44,9 +35,8 @@ class Counters:
     sessions of one class.
     """
 
-    def __init__(self, *counters: Counter, protections: Protections = Protections()) -> None:
+    def __init__(self, *counters: Counter) -> None:
         self.declared = counters
-        self.protections = protections
         self.sources: dict[Mapper[Any], Source] = {}
         self.parents: tuple[Mapper[Any], ...] = ()
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
@@ -65,6 +55,9 @@ class Counters:
             self._resolve()
         session_class = _session_class(target)
         self._classes += (session_class,)
+        event.listen(session_class, "transient_to_pending", self._on_add)
+        event.listen(session_class, "pending_to_transient", self._on_remove)
+        event.listen(session_class, "persistent_to_detached", self._on_remove)
         event.listen(session_class, "before_flush", self._before_flush)
         event.listen(session_class, "after_flush", self._after_flush)
         event.listen(session_class, "do_orm_execute", self._on_execute)
@@ -204,6 +197,16 @@ class Counters:
         event.listen(parent.class_, "refresh", from_database, propagate=True)
 
     # A session's events
+
+    def _on_add(self, session: Session, obj: Any) -> None:
+        state = instance_state(obj)
+        if source := self.source_of(state):
+            preview.show_added(self, source.counters, state)
+
+    def _on_remove(self, session: Session, obj: Any) -> None:
+        ledger = self.ledger(session)
+        if ledger is not None and self.source_of(instance_state(obj)):
+            ledger.insist_on_flush(session)
 
     def _before_flush(self, session: Session, context: UOWTransaction, instances: object) -> None:
         ledger = self.ledger(session)

@@ -138,15 +138,15 @@ class Flush:
                 source.mapper,
                 source.names,
                 keys,
-                lock=self.engine.protections.row_lock,
+                lock=True,
                 deleting=bool(deleted),
             )
             for key in keys:
                 self._locked[source, key] = images.get(key)
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was inserted; where an equal key was deleted, SQLAlchemy has updated that row."""
-        key = tuple(source.mapper.primary_key_from_instance(state.obj()))
+        """A row was inserted, or took the place of one with the same key that was deleted."""
+        key = _key_of(source.mapper, state)
         self._enter(source, key, self._locked.pop((source, key), None), source.image(state))
 
     def updating(self, source: Source, state: InstanceState[Any]) -> None:
@@ -161,6 +161,9 @@ class Flush:
         An SQL expression that was assigned is gone from memory by now, or has been
         replaced by what the database made of it.
         """
+        if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
+            self.inserted(source, state)
+            return
         key = _identity(state)
         changed = self._changed.pop(state) | source.changed(state)
         old = self._locked.get((source, key))
@@ -189,8 +192,10 @@ class Flush:
         """Give a new parent what its new sources amount to, before its INSERT."""
         counters = self.engine.counters_of(mapper)
         self.ledger.forget_preview(state)
-        if self._is_row_switch(mapper, state):
-            self.changes[mapper][_key_of(mapper, state)].must_write = True
+        if self._takes_over_a_row(mapper, state):
+            key = _key_of(mapper, state)
+            self._newborn[mapper, key] = state
+            self.changes[mapper][key].must_write = True
             return
         given: dict[Counter, Any] = {}
         for counter in counters:
@@ -198,7 +203,8 @@ class Flush:
             self.ledger.show(state, counter.key, given[counter])
         self._born.append((mapper, state, given))
 
-    def _is_row_switch(self, mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+    def _takes_over_a_row(self, mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+        """Whether the INSERT will be an UPDATE of a row with the same key that is deleted."""
         key = _key_of(mapper, state)
         if None in key:
             return False

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
 
 from .declare import Key
 
@@ -46,6 +46,18 @@ class Ledger:
         obj = state.obj()
         if obj is not None:
             set_committed_value(obj, key, value)
+
+    def insist_on_flush(self, session: Session) -> None:
+        """See to it that the next flush is not skipped, as one with nothing to write is.
+
+        Needed where what was previewed is not in the session, or is no longer: the
+        preview must be taken back although nothing has changed.
+        """
+        for state in self._previewed:
+            obj = state.obj()
+            if obj is not None and state.session is session:
+                flag_dirty(obj)
+                return
 
     def forget_preview(self, state: InstanceState[Any]) -> None:
         """Memory of `state` comes from the database now."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import ClauseElement, event
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
@@ -44,19 +44,33 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
     event.listen(attribute, "remove", on_remove, propagate=True)
 
 
+def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceState[Any]) -> None:
+    """Show an object that was added to a session and names its parent by key alone.
+
+    Before, there was no session to find the parent in.
+    """
+    for counter in counters:
+        if counter.relationship.key not in state.dict:
+            parent, value = _contribution(counter, state, {})
+            if parent is not None:
+                _adjust(engine, counter, state, parent, None, value)
+
+
 def _show(
     engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
     old, old_value = _contribution(counter, state, {})
     new, new_value = _contribution(counter, state, assigned)
+    if isinstance(old_value, ClauseElement) or isinstance(new_value, ClauseElement):
+        return  # only the database knows
     if old is new:
         if old is not None and old_value != new_value:
-            _adjust(engine, counter, old, old_value, new_value)
+            _adjust(engine, counter, state, old, old_value, new_value)
         return
     if old is not None:
-        _adjust(engine, counter, old, old_value, None)
+        _adjust(engine, counter, state, old, old_value, None)
     if new is not None:
-        _adjust(engine, counter, new, None, new_value)
+        _adjust(engine, counter, state, new, None, new_value)
 
 
 def _contribution(
@@ -87,7 +101,14 @@ def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any
     return state.session.identity_map.get(identity)
 
 
-def _adjust(engine: Counters, counter: Counter, parent: Any, old: Any, new: Any) -> None:
+def _adjust(
+    engine: Counters,
+    counter: Counter,
+    source: InstanceState[Any],
+    parent: Any,
+    old: Any,
+    new: Any,
+) -> None:
     state = instance_state(parent)
     if counter.key not in state.dict:
         return
@@ -95,7 +116,9 @@ def _adjust(engine: Counters, counter: Counter, parent: Any, old: Any, new: Any)
     value = counter.preview(counter.empty if shown is None else shown, old, new)
     if state.session is None:
         set_committed_value(parent, counter.key, value)
-    else:
-        ledger = engine.ledger(state.session)
-        if ledger is not None:
-            ledger.preview(state, counter.key, value)
+        return
+    ledger = engine.ledger(state.session)
+    if ledger is not None:
+        ledger.preview(state, counter.key, value)
+        if source.session is None:
+            ledger.insist_on_flush(state.session)

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     FromClause,
@@ -172,15 +173,7 @@ def _update_many(
         .data([(*k, *(_amount(changes[k], c) for c in affected)) for k in keys])
         .cte("delta")
     )
-    again = plain_table(mapper, ()).alias("parent")
-    again_key = [again.c[c.name] for c in mapper.primary_key]
-    locked = (
-        select(*again_key)
-        .where(in_keys(again_key, keys))
-        .order_by(*again_key)
-        .with_for_update(key_share=True)
-        .cte("locked")
-    )
+    locked = _lock_in_order(mapper, keys)
     deltas = [listed.c[f"d{n}"] for n in range(len(affected))]
     return (
         update(parents)
@@ -190,6 +183,19 @@ def _update_many(
         )
         .values(_set_clause(parents, affected, deltas))
         .returning(*key, *(stored_column(parents, c) for c in counters))
+    )
+
+
+def _lock_in_order(mapper: Mapper[Any], keys: Sequence[Key]) -> CTE:
+    """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
+    again = plain_table(mapper, ()).alias("parent")
+    key = [again.c[c.name] for c in mapper.primary_key]
+    return (
+        select(*key)
+        .where(in_keys(key, keys))
+        .order_by(*key)
+        .with_for_update(key_share=True)
+        .cte("locked")
     )
 
 

@@ -1,0 +1,331 @@
+"""Contract points 2, 5, 6, 8: whatever the ORM does to rows, the counters follow."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import SAWarning
+from sqlalchemy.orm import Session, selectinload
+from support.recount import assert_exact, drifted, shown
+
+from tallied.errors import CounterAssignmentError, UncountedStatementError
+from tallied.models import Comment, Thread
+from tallied.models.counters import counters
+
+
+def comment(message: str, **values: object) -> Comment:
+    return Comment(author_name="Ada", message=message, **values)
+
+
+def stored_thread(session: Session, *messages: str) -> Thread:
+    """A thread in the database and in memory, with comments of `messages`."""
+    thread = Thread(title="Engines", comments=[comment(each) for each in messages])
+    session.add(thread)
+    session.flush()
+    return thread
+
+
+def test_a_new_thread_is_inserted_with_the_right_counters(session: Session) -> None:
+    thread = stored_thread(session, "one two three", "four five")
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (2, 5)
+
+
+def test_comments_that_name_a_new_thread_by_key_are_in_its_insert(session: Session) -> None:
+    thread = Thread(title="By key")
+    session.add(thread)
+    session.add_all(comment("three words each", thread_id=thread.id) for _ in range(4))
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (4, 12)
+
+
+def test_a_comment_by_foreign_key_alone_is_counted(session: Session) -> None:
+    thread = stored_thread(session, "one two")
+    session.add(comment("three more words", thread_id=thread.id))
+    session.flush()
+    assert_exact(session, thread)
+    assert counters.returned(session, Thread, thread.id) == shown(thread)._asdict()
+
+
+def test_a_deleted_comment_is_counted_at_the_flush(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five", "six")
+    session.delete(thread.comments[1])
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (2, 3)
+
+
+def test_the_latest_comment_leaves_and_the_one_before_takes_its_place(session: Session) -> None:
+    thread = stored_thread(session, "first words", "second words here", "third and last of all")
+    before_last = thread.comments[1].created_at
+    session.delete(thread.comments[2])
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread).last_comment_at == before_last
+
+
+def test_the_only_comments_leave_and_no_time_is_left(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four")
+    for each in list(thread.comments):
+        session.delete(each)
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread) == (0, 0, None)
+
+
+def test_orphans_are_counted(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five", "six seven")
+    thread.comments = thread.comments[:2]
+    session.flush()
+    assert session.scalar(select(func.count()).select_from(Comment)) == 2
+    assert_exact(session, thread)
+
+
+def test_an_orphan_taken_in_by_another_thread_is_moved(session: Session) -> None:
+    one = stored_thread(session, "one two", "three four five")
+    two = stored_thread(session, "six seven eight nine")
+    two.comments.append(one.comments[1])
+    session.flush()
+    assert_exact(session, one, two)
+    assert shown(two)[:2] == (2, 7)
+
+
+def test_an_edit_and_a_move_in_one_flush(session: Session) -> None:
+    one = stored_thread(session, "one two", "three four five")
+    two = stored_thread(session, "six seven")
+    moved = one.comments[1]
+    moved.thread = two
+    moved.message = "now there are six words here"
+    session.flush()
+    assert_exact(session, one, two)
+
+
+def test_a_move_there_and_back_changes_nothing(session: Session) -> None:
+    one = stored_thread(session, "one two", "three four five")
+    two = stored_thread(session, "six seven")
+    moved = one.comments[1]
+    moved.thread = two
+    session.flush()
+    moved.thread = one
+    session.flush()
+    assert_exact(session, one, two)
+
+
+def test_an_amount_computed_by_the_database_is_read_back(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    first = thread.comments[0]
+    first.message = "one two three four"
+    first.word_count = select(func.length("four")).scalar_subquery()
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (2, 7)
+
+
+def test_a_column_that_is_not_loaded_counts_as_it_is(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    key = thread.comments[0].id
+    session.expire_all()
+    partial = session.get_one(Comment, key)
+    session.expire(partial, ["thread_id"])
+    partial.message = "six words stand in this one"
+    session.flush()
+    session.refresh(thread)
+    assert_exact(session, thread)
+
+
+def test_a_merged_comment_is_counted(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    copy = Comment(id=thread.comments[0].id, message="merged in with six words here")
+    session.merge(copy)
+    session.merge(Comment(author_name="Bo", message="brand new", thread_id=thread.id))
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (3, 11)
+
+
+def test_a_merged_thread_does_not_bring_its_old_counters(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    session.commit()
+    old = session.get_one(Thread, thread.id)
+    session.expunge(old)
+    session.add(comment("four words come later", thread_id=old.id))
+    session.commit()
+    assert shown(old)[:2] == (2, 5)
+    old.title = "Renamed while detached"
+    merged = session.merge(old)
+    session.flush()
+    session.refresh(merged)
+    assert_exact(session, merged)
+    assert merged.title == "Renamed while detached"
+    assert shown(merged)[:2] == (3, 9)
+
+
+def test_a_deleted_and_reused_key_counts_as_the_update_it_becomes(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    old = thread.comments[0]
+    session.delete(old)
+    session.add(Comment(id=old.id, author_name="Bo", message="a b c d e f", thread_id=thread.id))
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (2, 9)
+
+
+def test_a_deleted_and_remade_thread_keeps_the_comments_of_its_row(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    session.commit()
+    session.delete(session.get_one(Thread, thread.id))
+    remade = Thread(id=thread.id, title="Remade")
+    session.add(remade)
+    session.add(comment("four more words here", thread_id=remade.id))
+    session.flush()
+    assert_exact(session, remade)
+
+
+def test_deleting_a_thread_takes_its_comments_along(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    other = stored_thread(session, "six seven", "eight")
+    session.delete(thread)
+    session.flush()
+    assert session.scalar(select(func.count()).select_from(Comment)) == 2
+    assert_exact(session, other)
+
+
+def test_moving_a_comment_out_of_a_thread_that_is_deleted(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    other = stored_thread(session, "six seven", "eight")
+    thread.comments[1].thread = other
+    session.flush()
+    session.delete(thread)
+    session.flush()
+    assert_exact(session, other)
+    assert shown(other)[:2] == (3, 6)
+
+
+def test_deleting_a_comment_that_is_gone_counts_once(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five", "six")
+    victim = thread.comments[1]
+    with session.no_autoflush:
+        session.connection().execute(delete(Comment.__table__).where(Comment.id == victim.id))
+        session.connection().execute(
+            update(Thread.__table__)
+            .where(Thread.id == thread.id)
+            .values(comment_count=Thread.comment_count - 1, word_count=Thread.word_count - 3)
+        )
+    session.delete(victim)
+    with pytest.warns(SAWarning, match="expected to delete"):
+        session.flush()
+    session.refresh(thread)
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (2, 3)
+
+
+def test_a_thousand_comments_over_a_hundred_threads(session: Session) -> None:
+    threads = [Thread(title=f"Thread {n}") for n in range(100)]
+    session.add_all(threads)
+    session.flush()
+    session.add_all(
+        comment("word " * (n % 7 + 2), thread_id=threads[n % 100].id) for n in range(1000)
+    )
+    session.flush()
+    assert_exact(session, *threads[::9])
+    assert drifted(session.connection()) == 0
+
+
+def test_every_comment_of_many_threads_changes_in_one_flush(session: Session) -> None:
+    threads = [stored_thread(session, "one two", "three four five", "six") for _ in range(20)]
+    for number, (first, second, third) in enumerate([tuple(t.comments) for t in threads]):
+        first.message = "edited to have six words now"
+        second.thread = threads[(number + 7) % 20]
+        session.delete(third)
+    session.flush()
+    assert_exact(session, *threads)
+
+
+def test_other_writers_commits_show_after_the_flush(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    session.connection().execute(
+        insert(Comment.__table__).values(
+            thread_id=thread.id, author_name="Bo", message="by another", word_count=2
+        )
+    )
+    session.connection().execute(
+        update(Thread.__table__)
+        .where(Thread.id == thread.id)
+        .values(comment_count=Thread.comment_count + 1, word_count=Thread.word_count + 2)
+    )
+    session.add(comment("and one more", thread_id=thread.id))
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (4, 10)
+
+
+def test_a_counter_write_does_not_touch_the_thread_itself(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    updated_at = thread.updated_at
+    session.add(comment("three more words", thread_id=thread.id))
+    session.flush()
+    assert session.scalar(select(Thread.updated_at)) == updated_at
+
+
+def test_nothing_is_left_modified_after_the_flush(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    thread.comments[0].message = "four words it has"
+    session.flush()
+    assert not session.dirty
+    assert not session.is_modified(thread)
+
+
+@pytest.mark.parametrize("name", ["comment_count", "word_count", "last_comment_at"])
+def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    with pytest.raises(CounterAssignmentError, match=f"Thread.{name} is kept by its counter"):
+        setattr(thread, name, 5)
+    with pytest.raises(CounterAssignmentError, match="add, change or delete Comment objects"):
+        Thread(title="Five", **{name: 5})
+    assert_exact(session, thread)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        insert(Comment).values(message="m"),
+        update(Comment).values(word_count=7),
+        delete(Comment),
+        update(Comment.__table__).values(word_count=7),
+        update(Thread).values(word_count=7),
+        update(Thread).values({Thread.comment_count: 7}),
+        update(Thread.__table__).values(word_count=7),
+        insert(Thread).values([{"title": "T", "word_count": 7}]),
+    ],
+    ids=str,
+)
+def test_a_statement_that_cannot_be_counted_is_refused(session: Session, statement: object) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    with pytest.raises(UncountedStatementError, match="Comment objects|its counter"):
+        session.execute(statement)
+    assert_exact(session, thread)
+
+
+def test_bulk_parameters_that_set_a_counter_are_refused(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    with pytest.raises(UncountedStatementError, match=r"would assign Thread\.word_count"):
+        session.execute(update(Thread), [{"id": thread.id, "word_count": 7}])
+    with pytest.raises(UncountedStatementError, match=r"would assign Thread\.word_count"):
+        session.execute(insert(Thread), [{"title": "T", "word_count": 7}])
+
+
+def test_statements_on_a_thread_that_leave_its_counters_alone_go_through(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    session.execute(update(Thread).values(title="Renamed"))
+    session.execute(insert(Thread), [{"title": "Another"}])
+    assert session.scalar(select(Thread.title).where(Thread.id == thread.id)) == "Renamed"
+    assert drifted(session.connection()) == 0
+
+
+def test_a_page_of_comments_loaded_with_their_thread_is_not_touched(session: Session) -> None:
+    thread = stored_thread(session, "one two", "three four five")
+    session.commit()
+    loaded = session.scalars(select(Thread).options(selectinload(Thread.comments))).one()
+    assert shown(loaded)[:2] == (2, 5)
+    assert len(thread.comments) == 2

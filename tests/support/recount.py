@@ -1,0 +1,59 @@
+"""The truth, recomputed from the rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import Session
+
+from tallied.models import Comment, Thread
+
+
+class Counted(NamedTuple):
+    """A thread's counters."""
+
+    comment_count: int
+    word_count: int
+    last_comment_at: datetime | None
+
+
+def truth(connection: Connection, thread_id: Any) -> Counted:
+    """What the rows say, counted in Python from the messages themselves."""
+    rows = connection.execute(
+        select(Comment.message, Comment.word_count, Comment.created_at).where(
+            Comment.thread_id == thread_id
+        )
+    ).all()
+    assert [row.word_count for row in rows] == [len(row.message.split()) for row in rows]
+    times = [row.created_at for row in rows]
+    return Counted(len(rows), sum(row.word_count for row in rows), max(times, default=None))
+
+
+def stored(connection: Connection, thread_id: Any) -> Counted:
+    """What the thread's row says."""
+    columns = (Thread.comment_count, Thread.word_count, Thread.last_comment_at)
+    return Counted(*connection.execute(select(*columns).where(Thread.id == thread_id)).one())
+
+
+def shown(thread: Thread) -> Counted:
+    """What memory says, without loading anything."""
+    values = vars(thread)
+    return Counted(values["comment_count"], values["word_count"], values["last_comment_at"])
+
+
+def assert_exact(session: Session, *threads: Thread) -> None:
+    """After a flush: memory, column and recount agree for each of `threads`."""
+    connection = session.connection()
+    for thread in threads:
+        true = truth(connection, thread.id)
+        assert stored(connection, thread.id) == true
+        assert shown(thread) == true
+
+
+def drifted(connection: Connection) -> int:
+    """How many threads have a counter that differs from the recount."""
+    ids = connection.execute(select(Thread.id)).scalars().all()
+    assert connection.execute(select(func.count()).select_from(Thread)).scalar_one() == len(ids)
+    return sum(stored(connection, each) != truth(connection, each) for each in ids)
