@@ -1,0 +1,1 @@
+"""What Tallied costs, measured beside other ways to do the same."""

@@ -1,0 +1,31 @@
+"""Databases with a blocking driver, set up as Tallied sets up its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+
+
+def blocking_engine(url: str | URL) -> Engine:
+    """An engine for the database of `url`, whatever driver that names.
+
+    SQLite is as :mod:`tallied.database` has it: WAL, foreign keys, ``BEGIN IMMEDIATE``.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"))
+    engine = create_engine(parsed.set(drivername="sqlite"))
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _configure(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # or the driver would begin transactions by itself
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,31 @@
+"""No counter, the floor of every cost; and Tallied's engine."""
+
+from __future__ import annotations
+
+from tallied.counters import Count, Counters, Latest, Sum
+
+from .tables import Way, map_way
+
+NO_COUNTER = map_way("no counter")
+
+
+def _tallied() -> Way:
+    way = map_way("Tallied")
+    Counters(
+        Sum(way.Thread.word_count, of=way.Comment.word_count, via=way.Comment.thread),
+    ).install(way.Session)
+    return way
+
+
+def _tallied_three() -> Way:
+    way = map_way("Tallied, three counters")
+    Counters(
+        Count(way.Thread.comment_count, via=way.Comment.thread),
+        Sum(way.Thread.word_count, of=way.Comment.word_count, via=way.Comment.thread),
+        Latest(way.Thread.last_comment_at, of=way.Comment.created_at, via=way.Comment.thread),
+    ).install(way.Session)
+    return way
+
+
+TALLIED = _tallied()
+TALLIED_THREE = _tallied_three()

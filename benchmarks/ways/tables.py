@@ -1,0 +1,84 @@
+"""The pair of tables that every way works on, mapped anew for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from uuid_utils.compat import uuid7
+
+from tallied.models.base import UTCDateTime
+from tallied.models.derive import derive
+
+
+def count_words(message: str) -> int:
+    """The words of `message`, as the published ways count them."""
+    return len(message.split())
+
+
+class StoredWords:
+    """The cached column."""
+
+    word_count: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to keep ``thread.word_count``, or not to.
+
+    Listeners hang on the two classes and on the session class, which no other way
+    shares; so all ways can be used in one process, and on one database.
+    """
+
+    name: str
+    Thread: type[Any]
+    Comment: type[Any]
+    Session: type[Session]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def metadata(self) -> Any:
+        """The two tables, which have the same names and columns in every way."""
+        return self.Thread.metadata
+
+
+def map_way(name: str, words: type[Any] = StoredWords) -> Way:
+    """A way that does nothing yet: fresh classes for the two tables, and for sessions.
+
+    :param words: a mixin that maps ``Thread.word_count``.
+    """
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Thread(words, Base):
+        __tablename__ = "thread"
+
+        id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+        title: Mapped[str] = mapped_column(default="Engines")
+        comment_count: Mapped[int] = mapped_column(server_default=text("0"))
+        last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+        comments = relationship("Comment", back_populates="thread", passive_deletes=True)
+
+    class Comment(Base):
+        __tablename__ = "comment"
+
+        id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+        thread_id: Mapped[UUID] = mapped_column(
+            ForeignKey("thread.id", ondelete="CASCADE"), index=True
+        )
+        message: Mapped[str]
+        word_count: Mapped[int]
+        created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=lambda: datetime.now(UTC))
+
+        thread = relationship("Thread", back_populates="comments")
+
+    derive(Comment.message, Comment.word_count, lambda _, message: count_words(message))
+    return Way(name, Thread, Comment, type("WaySession", (Session,), {}))
