@@ -1,0 +1,60 @@
+"""Build Tallied with setuptools, the playground's assets included.
+
+A build backend in the tree, as "Dynamic build dependencies and other build_meta tweaks"
+in setuptools' documentation describes it. A build that cannot get the assets fails, so
+that no wheel is ever without them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import playground
+from setuptools import build_meta
+from setuptools.build_meta import *  # noqa: F403
+
+Config = dict[str, Any] | None
+
+
+def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:
+    """What must be installed to build a wheel: npm too, where there is none."""
+    return build_meta.get_requires_for_build_wheel(config_settings) + _npm()
+
+
+def get_requires_for_build_editable(config_settings: Config = None) -> list[str]:
+    """What must be installed to build an editable wheel."""
+    return build_meta.get_requires_for_build_editable(config_settings) + _npm()
+
+
+def get_requires_for_build_sdist(config_settings: Config = None) -> list[str]:
+    """What must be installed to build a source archive, which carries the assets too."""
+    return build_meta.get_requires_for_build_sdist(config_settings) + _npm()
+
+
+def build_wheel(
+    wheel_directory: str, config_settings: Config = None, metadata_directory: str | None = None
+) -> str:
+    """Build the wheel."""
+    playground.bring_in()
+    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: Config = None, metadata_directory: str | None = None
+) -> str:
+    """Build the wheel that points to this checkout."""
+    playground.bring_in()
+    return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+def build_sdist(sdist_directory: str, config_settings: Config = None) -> str:
+    """Build the source archive."""
+    playground.bring_in()
+    return build_meta.build_sdist(sdist_directory, config_settings)
+
+
+def _npm() -> list[str]:
+    if not playground.missing() or playground.find_npm() is not None:
+        return []
+    lock = (playground.ROOT / "requirements" / "node.txt").read_text("utf-8")
+    return [line.split()[0] for line in lock.splitlines() if "==" in line]

@@ -1,0 +1,113 @@
+"""Start a server, and see that it answers: python scripts/smoke.py COMMAND ...
+
+The command runs with a database of its own and a free port, in TALLIED_DATABASE,
+TALLIED_PORT and PORT. One query must be answered over HTTP, the playground must be
+there with every file that it refers to, and an interrupt must end the server well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+PATIENCE = 60.0
+"""Seconds that the server has to start, and again to stop."""
+
+
+class SmokeError(Exception):
+    """The server does not do what it should."""
+
+
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def fetch(url: str, **headers: str) -> tuple[str, bytes]:
+    """The media type and the body at `url`."""
+    with urlopen(Request(url, headers=headers), timeout=10) as answer:
+        return answer.headers.get_content_type(), answer.read()
+
+
+def query(url: str, document: str) -> object:
+    """The data that `document` is answered with."""
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    request = Request(url, json.dumps({"query": document}).encode(), headers)
+    with urlopen(request, timeout=10) as answer:
+        result = json.load(answer)
+    if "errors" in result:
+        raise SmokeError(f"the query was answered with errors: {result['errors']}")
+    return result["data"]
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when `url` answers."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SmokeError(f"the command ended at once, with exit code {process.returncode}")
+        try:
+            fetch(url, accept="text/html")
+        except URLError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SmokeError(f"nothing answers at {url} after {PATIENCE:.0f} seconds")
+
+
+def check(base: str) -> None:
+    """Look at what the server at `base` serves."""
+    data = query(f"{base}/graphql", "{ threads(first: 1) { totalCount } }")
+    if data != {"threads": {"totalCount": 0}}:
+        raise SmokeError(f"an empty forum was answered with {data}")
+    kind, page = fetch(f"{base}/graphql", accept="text/html")
+    assets = re.findall(r'(?:src|href)="(playground/[^"]+)"', page.decode())
+    if kind != "text/html" or not any("vendor/graphiql.js" in asset for asset in assets):
+        raise SmokeError("the endpoint does not show the playground to a browser")
+    for asset in assets:
+        if not fetch(f"{base}/{asset}")[1]:
+            raise SmokeError(f"{asset} is empty")
+    if fetch(f"{base}/", accept="text/html")[1] != page:
+        raise SmokeError("/ does not lead to the playground")
+    print(f"smoke: one query answered, the playground served with its {len(assets)} assets")
+
+
+def run(command: list[str]) -> None:
+    """Start `command`, check what it serves, and stop it.
+
+    :raises SmokeError: when something is not as it should be.
+    """
+    port = str(free_port())
+    with tempfile.TemporaryDirectory(prefix="tallied-smoke-") as folder:
+        url = f"sqlite+aiosqlite:///{Path(folder) / 'smoke.db'}"
+        environ = os.environ | {"TALLIED_DATABASE": url, "TALLIED_PORT": port, "PORT": port}
+        process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/graphql", process)
+            check(f"http://127.0.0.1:{port}")
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(PATIENCE)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+if __name__ == "__main__":
+    try:
+        run(sys.argv[1:])
+    except (SmokeError, OSError, subprocess.TimeoutExpired) as error:
+        sys.exit(f"smoke: {error}")

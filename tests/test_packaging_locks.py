@@ -1,0 +1,75 @@
+"""The locks: everything by version and hash, nothing about where it comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import tallied
+
+ROOT = Path(tallied.__file__).parent
+REQUIREMENTS = ROOT / "requirements"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+LOCKS = {
+    "serve": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
+    "test": PROJECT["dependency-groups"]["test"] + PROJECT["dependency-groups"]["lint"],
+    "node": PROJECT["dependency-groups"]["node"],
+}
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; [^\\]+)? \\$")
+HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
+
+
+def pins(lock: str) -> dict[str, str]:
+    """The versions in a lock; fails on a line that is neither a pin, a hash nor a comment."""
+    found: dict[str, str] = {}
+    for line in (REQUIREMENTS / f"{lock}.txt").read_text("utf-8").splitlines():
+        if match := PIN.match(line):
+            assert match[1] not in found
+            found[match[1]] = match[2]
+        else:
+            assert line.lstrip().startswith("#") or HASH.match(line), line
+    return found
+
+
+def normal(name: str) -> str:
+    """A distribution's name as locks write it (the specification "Names and normalization")."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_what_the_project_asks_for(lock: str) -> None:
+    found = pins(lock)
+    for text in LOCKS[lock]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(found[normal(requirement.name)]), text
+
+
+def test_the_tests_run_on_what_is_served() -> None:
+    served = pins("serve")
+    assert len(served) > 20
+    assert served.items() <= pins("test").items()
+
+
+def test_the_build_group_is_what_the_build_requires() -> None:
+    assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
+
+
+@pytest.mark.parametrize("path", sorted(REQUIREMENTS.iterdir()), ids=lambda path: path.name)
+def test_a_lock_names_no_host_and_no_folder(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert "://" not in text
+    assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE)
+    assert " /" not in text
+
+
+def test_the_assets_are_pinned_by_version_and_hash() -> None:
+    lock = json.loads((REQUIREMENTS / "playground.json").read_text("utf-8"))
+    assert {"graphiql", "react", "react-dom"} <= set(lock)
+    for package in lock.values():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"])

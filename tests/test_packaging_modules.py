@@ -1,0 +1,90 @@
+"""The root of the repository is the package: nothing of it may be loaded twice.
+
+A module under two names would map its tables twice and keep its state twice, and a
+top-level ``models`` would be taken for a host's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import tallied
+
+ROOT = Path(tallied.__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
+NOT_THE_PACKAGE = {"tests", "benchmarks", "examples", "scripts", ".venv"}
+
+# Run by Alembic, and never imported.
+RUN_ELSEWHERE = ("tallied.migrations.env", "tallied.migrations.versions.")
+
+
+def modules() -> list[str]:
+    """The dotted names of all modules of the package."""
+    names = list(PACKAGES)
+    for package in PACKAGES:
+        path = [str(ROOT.joinpath(*package.split(".")[1:]))]
+        names += [m.name for m in pkgutil.iter_modules(path, f"{package}.") if not m.ispkg]
+    return [name for name in names if not name.startswith(RUN_ELSEWHERE)]
+
+
+def loaded() -> dict[Path, list[str]]:
+    """The files of the package that this process has loaded, with the names they have."""
+    names: dict[Path, list[str]] = defaultdict(list)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).is_relative_to(ROOT):
+            path = Path(file).relative_to(ROOT)
+            if path.parts[0] not in NOT_THE_PACKAGE:
+                names[path].append(name)
+    return names
+
+
+def test_no_module_is_loaded_under_two_names() -> None:
+    for name in modules():
+        importlib.import_module(name)
+    names = loaded()
+    # pytest may load the inert one of the root once more, as the package that tests/ is in.
+    names.pop(Path("__init__.py"), None)
+    assert len(names) >= 20
+    assert {path: found for path, found in names.items() if len(found) > 1} == {}
+    assert {found[0].split(".")[0] for found in names.values()} == {"tallied"}
+
+
+def test_the_roots_own_module_is_inert() -> None:
+    # It may be loaded twice under pytest, so it must hold nothing that could then be twofold.
+    assert {name for name in vars(tallied) if not name.startswith("__")} <= {
+        name.split(".")[1] for name in modules() if "." in name
+    }
+
+
+def test_every_package_of_the_tree_is_installed() -> None:
+    found = {
+        ".".join(("tallied", *path.parent.relative_to(ROOT).parts))
+        for path in ROOT.rglob("__init__.py")
+        if not set(path.relative_to(ROOT).parts) & (NOT_THE_PACKAGE | {"build", "node_modules"})
+    }
+    assert found == set(PACKAGES)
+
+
+def test_an_installation_leaves_no_stray_top_level_name(tmp_path: Path) -> None:
+    strays = {name.split(".")[1] for name in PACKAGES if "." in name} | {"scripts", "tests"}
+    program = (
+        "import importlib.util as u, sys\n"
+        "import tallied.models\n"
+        "print([n for n in sys.argv[1:] if u.find_spec(n) or n in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", program, *sorted(strays)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,126 @@
+"""The playground's page: complete, and nobody else's business."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import playground as assets
+import pytest
+
+PAGE = assets.ROOT / "schema" / "playground"
+OURS = sorted(
+    path for path in PAGE.rglob("*") if path.is_file() and assets.VENDOR not in path.parents
+)
+
+
+def test_the_assets_are_there_and_of_the_pinned_versions() -> None:
+    assert not assets.missing()
+
+
+def test_every_file_that_the_page_refers_to_exists() -> None:
+    html = (PAGE / "index.html").read_text("utf-8")
+    references = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert len(references) >= 8
+    for reference in references:
+        assert reference.startswith("playground/")
+        assert (PAGE.parent / reference).is_file(), reference
+
+
+def test_every_example_that_the_script_names_exists() -> None:
+    script = (PAGE / "playground.js").read_text("utf-8")
+    listed = re.search(r"EXAMPLES = (\[.*?\])", script)
+    assert listed is not None
+    names = json.loads(listed[1])
+    assert {path.stem for path in (PAGE / "examples").iterdir()} == set(names)
+    for name in names:
+        assert (PAGE / "examples" / f"{name}.graphql").is_file()
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_other_host_is_named(path: Path) -> None:
+    text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?:|//[a-z]+\.|@import", text)
+
+
+def test_the_page_holds_no_script_or_style_of_its_own() -> None:
+    html = (PAGE / "index.html").read_text("utf-8")
+    assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", html)
+    assert "default-src 'none'" in html
+    assert not re.search(r"script-src[^;]*unsafe", html)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """An empty checkout whose lock pins one package; its archive is what `npm` below makes."""
+    archive = tmp_path / "package.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        info = tarfile.TarInfo("package/dist/thing.js")
+        info.size = 5
+        tar.addfile(info, io.BytesIO(b"thing"))
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    package = {
+        "version": "1.0.0",
+        "integrity": f"sha512-{digest}",
+        "files": {"dist/thing.js": "thing.js"},
+    }
+    lock = tmp_path / "playground.json"
+    lock.write_text(json.dumps({"thing": package}))
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(f"#!/bin/sh\n[ $1 = --version ] || cp '{archive}' ./thing-1.0.0.tgz\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(assets, "LOCK", lock)
+    monkeypatch.setattr(assets, "VENDOR", tmp_path / "vendor")
+    return package
+
+
+@pytest.mark.usefixtures("checkout")
+def test_assets_are_brought_in_once() -> None:
+    assert assets.missing()
+    assets.bring_in()
+    thing = assets.VENDOR / "thing.js"
+    assert thing.read_text() == "thing"
+    assert not assets.missing()
+    first = thing.stat().st_mtime_ns
+    assets.bring_in()
+    assert thing.stat().st_mtime_ns == first
+
+
+@pytest.mark.usefixtures("checkout")
+def test_an_incomplete_folder_is_made_anew() -> None:
+    assets.bring_in()
+    (assets.VENDOR / "thing.js").unlink()
+    assert assets.missing()
+    assets.bring_in()
+    assert (assets.VENDOR / "thing.js").is_file()
+
+
+def test_an_archive_with_another_hash_is_refused(checkout: dict[str, object]) -> None:
+    checkout["integrity"] = "sha512-" + "A" * 86 + "=="
+    assets.LOCK.write_text(json.dumps({"thing": checkout}))
+    with pytest.raises(assets.AssetsError, match=r"thing 1\.0\.0 does not have the hash"):
+        assets.bring_in()
+    assert not assets.VENDOR.exists()
+
+
+def test_a_changed_pin_makes_the_assets_stale(checkout: dict[str, object]) -> None:
+    assets.bring_in()
+    checkout["version"] = "1.0.1"
+    assets.LOCK.write_text(json.dumps({"thing": checkout}))
+    assert assets.missing()
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_failing_npm_is_reported_in_its_own_words(tmp_path: Path) -> None:
+    npm = tmp_path / "bin" / "npm"
+    npm.write_text("#!/bin/sh\n[ $1 = --version ] || { echo no network >&2; exit 1; }\n")
+    with pytest.raises(assets.AssetsError, match="no network"):
+        assets.bring_in()
+    assert not assets.VENDOR.exists()
