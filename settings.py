@@ -34,6 +34,12 @@ class Settings:
     page_size: int = 100
     """The most rows that one page of a connection may ask for, 1 to 1000."""
 
+    body_size: int = 1_048_576
+    """The most bytes that the body of a request may have, 1 KiB to 1 GiB."""
+
+    document_tokens: int = 5000
+    """The most lexical tokens that a GraphQL document may have, 100 to 1000000."""
+
     transaction_attempts: int = 10
     """How often a unit of work is tried when the database asks for a retry, 1 to 100."""
 
@@ -64,6 +70,8 @@ _RANGES = {
     "port": (1, 65535),
     "workers": (1, 64),
     "page_size": (1, 1000),
+    "body_size": (1024, 2**30),
+    "document_tokens": (100, 1_000_000),
     "transaction_attempts": (1, 100),
 }
 

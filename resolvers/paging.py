@@ -1,0 +1,78 @@
+"""Which page is asked for: the arguments of a Relay connection, read and checked.
+
+The rules are those of the Relay cursor connections specification, section 4.3:
+``first`` or ``last`` rows of what lies between ``after`` and ``before``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..errors import BadUserInput
+from .cursors import Order, Position
+
+Record = Mapping[str, Any]
+"""A row, as far as its columns were asked for, by attribute name."""
+
+
+class Window(NamedTuple):
+    """Which rows of an order: `size` of them, from one end of what lies between two places."""
+
+    order: Order
+    size: int
+    backward: bool = False
+    after: Position | None = None
+    before: Position | None = None
+
+
+class Asked(NamedTuple):
+    """What of a page is wanted; nothing else is read."""
+
+    columns: frozenset[str] = frozenset()
+    cursors: bool = False
+    has_previous: bool = False
+    has_next: bool = False
+
+
+@dataclass
+class Page:
+    """The rows of a window in their order, with their cursors where those were asked for."""
+
+    rows: list[Record] = field(default_factory=list)
+    cursors: list[str] = field(default_factory=list)
+    has_previous: bool = False
+    has_next: bool = False
+
+
+def window(
+    order: Order,
+    *,
+    limit: int,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+) -> Window:
+    """Read the arguments of a connection.
+
+    :param limit: the most rows that a page may have.
+    :raises BadUserInput: naming the argument.
+    """
+    if first is not None and last is not None:
+        raise BadUserInput("Give first or last, not both.", field="last")
+    name, size = ("last", last) if first is None else ("first", first)
+    if size is None:
+        raise BadUserInput(
+            f"A page needs a size; give first or last, from 1 to {limit}.", field="first"
+        )
+    if not 1 <= size <= limit:
+        raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
+    return Window(
+        order,
+        size,
+        backward=first is None,
+        after=None if after is None else order.position(after, "after"),
+        before=None if before is None else order.position(before, "before"),
+    )

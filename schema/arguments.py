@@ -1,0 +1,103 @@
+"""Arguments and orders that several fields share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, TypeVar
+
+import strawberry
+from strawberry import UNSET
+
+from ..resolvers.cursors import Order
+
+T = TypeVar("T")
+
+ThreadID = Annotated[strawberry.ID, strawberry.argument(description="The id of the thread.")]
+CommentID = Annotated[strawberry.ID, strawberry.argument(description="The id of the comment.")]
+NodeID = Annotated[strawberry.ID, strawberry.argument(description="The id of the object.")]
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many to take from the start: 1 to 100, unless the server is set "
+        "otherwise. Give either first or last."
+    ),
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many to take from the end: 1 to 100, unless the server is set "
+        "otherwise. They still come in the order asked for."
+    ),
+]
+After = Annotated[
+    str | None,
+    strawberry.argument(description="Take only what comes after this cursor of the same orderBy."),
+]
+Before = Annotated[
+    str | None,
+    strawberry.argument(description="Take only what comes before this cursor of the same orderBy."),
+]
+
+
+@strawberry.enum(description="Which end of an order comes first.")
+class OrderDirection(Enum):
+    ASC = strawberry.enum_value("ASC", description="The smallest, or oldest, comes first.")
+    DESC = strawberry.enum_value("DESC", description="The largest, or newest, comes first.")
+
+
+@strawberry.enum(description="What threads can be ordered by; the id breaks ties.")
+class ThreadOrderField(Enum):
+    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the thread was begun.")
+    LAST_COMMENT_AT = strawberry.enum_value(
+        "LAST_COMMENT_AT",
+        description="When the thread's latest comment was made, or the thread was begun "
+        "where it has no comment.",
+    )
+    COMMENT_COUNT = strawberry.enum_value("COMMENT_COUNT", description="How many comments it has.")
+    WORD_COUNT = strawberry.enum_value("WORD_COUNT", description="How many words they have.")
+
+
+@strawberry.enum(description="What comments can be ordered by; the id breaks ties.")
+class CommentOrderField(Enum):
+    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the comment was made.")
+
+
+@strawberry.input(description="The order of threads.")
+class ThreadOrder:
+    field: ThreadOrderField = strawberry.field(description="What to order by.")
+    direction: OrderDirection = strawberry.field(description="Which end comes first.")
+
+
+@strawberry.input(description="The order of comments.")
+class CommentOrder:
+    field: CommentOrderField = strawberry.field(description="What to order by.")
+    direction: OrderDirection = strawberry.field(description="Which end comes first.")
+
+
+DEFAULT_THREAD_ORDER = ThreadOrder(
+    field=ThreadOrderField.LAST_COMMENT_AT, direction=OrderDirection.DESC
+)
+DEFAULT_COMMENT_ORDER = CommentOrder(
+    field=CommentOrderField.CREATED_AT, direction=OrderDirection.ASC
+)
+
+ThreadOrderBy = Annotated[
+    ThreadOrder | None, strawberry.argument(description="The order; the most recent first.")
+]
+CommentOrderBy = Annotated[
+    CommentOrder | None, strawberry.argument(description="The order; the oldest first.")
+]
+
+
+def given(value: T) -> T | None:
+    """The value of an argument, which may be left out."""
+    return None if value is UNSET else value
+
+
+def order_of(
+    orders: Mapping[tuple[str, bool], Order], order_by: ThreadOrder | CommentOrder
+) -> Order:
+    """The order that an orderBy argument names."""
+    return orders[order_by.field.value, order_by.direction is OrderDirection.DESC]

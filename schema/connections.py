@@ -1,0 +1,65 @@
+"""Relay connections: a page of objects, with the cursors to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import strawberry
+
+from ..resolvers.paging import Page, Record
+
+T = TypeVar("T")
+
+
+@strawberry.type(description="Where a page lies in the whole list, as Relay has it.")
+class PageInfo:
+    start_cursor: str | None = strawberry.field(
+        description="The cursor of the page's first item; null where the page is empty."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the page's last item; null where the page is empty."
+    )
+    has_next_page: bool = strawberry.field(description="Whether the list goes on after the page.")
+    has_previous_page: bool = strawberry.field(
+        description="Whether the list has items before the page."
+    )
+
+
+@strawberry.type(description="An item of a page, with its place in the list.")
+class Edge(Generic[T]):
+    cursor: str = strawberry.field(
+        description="The item's place in this order, for after and before; opaque."
+    )
+    node: T = strawberry.field(description="The item.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    edges: list[Edge[T]] = strawberry.field(description="The items, each with its cursor.")
+    nodes: list[T] = strawberry.field(description="The items alone.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies in the list.")
+    total_count: int = strawberry.field(
+        description="How many items the whole list has; first, last, after and before do not "
+        "change it."
+    )
+
+    @classmethod
+    def of(cls, page: Page, total_count: int | None, wrap: Callable[[Record], T]) -> Connection[T]:
+        """A connection of what was read; what was not asked for is left empty."""
+        nodes = [wrap(row) for row in page.rows]
+        cursors = page.cursors or [""] * len(nodes)
+        ends = (page.cursors[0], page.cursors[-1]) if page.cursors else (None, None)
+        return cls(
+            edges=[
+                Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)
+            ],
+            nodes=nodes,
+            page_info=PageInfo(
+                start_cursor=ends[0],
+                end_cursor=ends[1],
+                has_next_page=page.has_next,
+                has_previous_page=page.has_previous,
+            ),
+            total_count=total_count or 0,
+        )

@@ -1,0 +1,74 @@
+"""What one operation works with; a new one is made for every operation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+from graphql import FieldNode
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from strawberry.dataloader import DataLoader
+
+from ..database import Database
+from ..models import Thread
+from ..resolvers.paging import Asked, Page, Record, Window
+from ..resolvers.reading import read_comment_pages, read_many
+from ..resolvers.writing import Change
+from ..settings import Settings
+
+T = TypeVar("T")
+
+Fields: TypeAlias = dict[str, list[FieldNode]]
+"""Field nodes by the field's name, whatever its aliases."""
+
+BATCH_SIZE = 1000
+"""The most keys that one statement looks up; databases bound a statement's parameters."""
+
+
+@dataclass
+class Context:
+    """The database and the settings, and what sibling fields share so as to read once."""
+
+    database: Database
+    settings: Settings
+    selections: dict[Hashable, Fields] = field(default_factory=dict)
+    _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
+
+    async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run a query on a connection of its own."""
+        async with self.database.read() as connection:
+            return await query(connection)
+
+    async def write(self, command: Callable[[AsyncSession], Awaitable[Change]]) -> Change:
+        """Run a command as one unit of work; what was read before is forgotten."""
+        self._loaders.clear()
+        return await self.database.write(lambda unit: command(unit.session))
+
+    async def thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
+        """A thread's columns, in one statement with those of its siblings."""
+
+        async def load(ids: list[UUID]) -> list[Record | None]:
+            found = await self.read(lambda reader: read_many(reader, Thread, set(ids), columns))
+            return [found.get(id) for id in ids]
+
+        return await self._loader(("thread", columns), load).load(id)
+
+    async def comments(self, thread_id: UUID, window: Window, asked: Asked) -> Page:
+        """A page of a thread's comments, in one statement with those of its siblings."""
+
+        async def load(ids: list[UUID]) -> list[Page]:
+            found = await self.read(
+                lambda reader: read_comment_pages(reader, set(ids), window, asked)
+            )
+            return [found.get(id) or Page() for id in ids]
+
+        return await self._loader(("comments", window, asked), load).load(thread_id)
+
+    def _loader(
+        self, key: Hashable, load: Callable[[list[UUID]], Awaitable[list[T]]]
+    ) -> DataLoader[UUID, T]:
+        if key not in self._loaders:
+            self._loaders[key] = DataLoader(load, max_batch_size=BATCH_SIZE)
+        return self._loaders[key]

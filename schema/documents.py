@@ -1,0 +1,110 @@
+"""Documents: parsed and validated once, and kept by their text.
+
+The validation rules are made here once for all requests: a rule class made for each
+request, as Strawberry's own limiters are, makes a cache of validations useless
+(strawberry-graphql/strawberry#4635).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    ValuesOfCorrectTypeRule,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.validation.specified_rules import recommended_rules
+
+from .reporting import PARSE_FAILED, VALIDATION_FAILED, report
+
+MAX_ERRORS = 10
+"""How many faults of a document are told at once."""
+
+CACHED_CHARACTERS = 500_000
+"""How much text the cache holds; a parsed document takes about 50 to 100 times its text."""
+
+
+class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
+    """The specified rule, whose errors name the argument, and are errors of the input."""
+
+    def report_error(self, error: GraphQLError) -> None:
+        """Called with each literal that has the wrong type."""
+        argument, parent = self.context.get_argument(), self.context.get_field_def()
+        names = [
+            name for name, known in (parent.args if parent else {}).items() if known is argument
+        ]
+        error.extensions = {"code": "BAD_USER_INPUT"}
+        if names:
+            error.extensions["field"] = names[0]
+            error.message = f"Argument '{names[0]}' has invalid value: {error.message}"
+        super().report_error(error)
+
+
+RULES = tuple(
+    NamedValuesOfCorrectTypeRule if rule is ValuesOfCorrectTypeRule else rule
+    for rule in (*specified_rules, *recommended_rules)
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document, and what is wrong with it."""
+
+    node: DocumentNode | None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation to execute: GetOperation() of the specification, section 6.1."""
+        operations = [
+            node
+            for node in (self.node.definitions if self.node else ())
+            if isinstance(node, OperationDefinitionNode)
+        ]
+        if name:
+            operations = [node for node in operations if node.name and node.name.value == name]
+        return operations[0] if len(operations) == 1 else None
+
+
+class Documents:
+    """The documents of a schema, of which the latest used are kept.
+
+    :param max_tokens: how many lexical tokens a document may have.
+    """
+
+    def __init__(self, schema: GraphQLSchema, max_tokens: int) -> None:
+        self.hits = 0
+        self._schema = schema
+        self._max_tokens = max_tokens
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._room = CACHED_CHARACTERS
+
+    def get(self, text: str) -> Document:
+        """The document with that text, parsed and validated."""
+        document = self._kept.get(text)
+        if document is not None:
+            self.hits += 1
+            self._kept.move_to_end(text)
+            return document
+        document = self._read(text)
+        if len(text) <= CACHED_CHARACTERS // 10:
+            self._kept[text] = document
+            self._room -= len(text)
+            while self._room < 0:
+                self._room += len(self._kept.popitem(last=False)[0])
+        return document
+
+    def _read(self, text: str) -> Document:
+        try:
+            node = parse(text, max_lexical_tokens=self._max_tokens)
+        except GraphQLError as error:
+            return Document(None, [report(error, PARSE_FAILED)])
+        faults = validate(self._schema, node, RULES, max_errors=MAX_ERRORS)
+        return Document(node, [report(error, VALIDATION_FAILED) for error in faults])

@@ -1,0 +1,37 @@
+"""Global ids: opaque strings that name a type and a key, as Relay has them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from strawberry import ID
+from strawberry.relay import from_base64, to_base64
+
+from ..errors import BadUserInput
+
+
+def encode_id(type_name: str, key: UUID) -> ID:
+    """The global id of an object."""
+    return ID(to_base64(type_name, key))
+
+
+def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
+    """The type and the key that a global id names.
+
+    :param field: the argument or input field that holds it.
+    :param type_names: the types that it may name.
+    :raises BadUserInput: naming `field`, for what is no id of these types.
+    """
+    try:
+        type_name, text = from_base64(id)
+        key = UUID(text)
+    except ValueError:
+        type_name, key = "", UUID(int=0)
+    # Encoding it again catches every spelling that is nearly right.
+    if type_name not in type_names or encode_id(type_name, key) != id:
+        raise BadUserInput(
+            f"{field} is not the id of a {' or a '.join(type_names).lower()}; "
+            f"pass an id that this API has handed out.",
+            field=field,
+        )
+    return type_name, key

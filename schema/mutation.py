@@ -1,0 +1,139 @@
+"""What can be changed. Each mutation is one unit of work: all of it happens, or none."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from ..resolvers import writing
+from ..resolvers.paging import Record
+from ..resolvers.validation import clean_author_name, clean_message, clean_title
+from .fields import mutation
+from .ids import decode_id, encode_id
+from .inputs import (
+    AddCommentInput,
+    CreateThreadInput,
+    DeleteCommentInput,
+    DeleteThreadInput,
+    EditCommentInput,
+    MoveCommentInput,
+    RenameThreadInput,
+)
+from .payloads import (
+    AddCommentPayload,
+    CreateThreadPayload,
+    DeleteCommentPayload,
+    DeleteThreadPayload,
+    EditCommentPayload,
+    MoveCommentPayload,
+    RenameThreadPayload,
+)
+from .selection import Info
+from .types import Comment, Thread
+
+_INPUT = strawberry.argument(description="What to do.")
+
+
+@strawberry.type(description="What can be changed. A mutation happens as a whole, or not at all.")
+class Mutation:
+    @mutation("Begin a thread, with its first comment if one is given.")
+    async def create_thread(
+        self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
+    ) -> CreateThreadPayload | None:
+        title = clean_title(input.title)
+        first = None
+        if input.comment:
+            first = writing.NewComment(
+                clean_author_name(input.comment.author_name, "comment.authorName"),
+                clean_message(input.comment.message, "comment.message"),
+            )
+        done = await info.context.write(lambda unit: writing.create_thread(unit, title, first))
+        return CreateThreadPayload(
+            thread=await _thread(info, "CreateThreadPayload", done.thread),
+            comment=_comment(done),
+        )
+
+    @mutation("Give a thread another title.")
+    async def rename_thread(
+        self, info: Info, input: Annotated[RenameThreadInput, _INPUT]
+    ) -> RenameThreadPayload | None:
+        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        title = clean_title(input.title)
+        done = await info.context.write(lambda unit: writing.rename_thread(unit, id, title))
+        return RenameThreadPayload(thread=await _thread(info, "RenameThreadPayload", done.thread))
+
+    @mutation("Delete a thread with all its comments.")
+    async def delete_thread(
+        self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]
+    ) -> DeleteThreadPayload | None:
+        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        done = await info.context.write(lambda unit: writing.delete_thread(unit, id))
+        return DeleteThreadPayload(
+            thread=Thread.of(done.thread), deleted_thread_id=encode_id("Thread", id)
+        )
+
+    @mutation("Add a comment to a thread.")
+    async def add_comment(
+        self, info: Info, input: Annotated[AddCommentInput, _INPUT]
+    ) -> AddCommentPayload | None:
+        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        comment = writing.NewComment(
+            clean_author_name(input.author_name), clean_message(input.message)
+        )
+        done = await info.context.write(lambda unit: writing.add_comment(unit, id, comment))
+        return AddCommentPayload(
+            comment=_comment(done), thread=await _thread(info, "AddCommentPayload", done.thread)
+        )
+
+    @mutation("Give a comment another message.")
+    async def edit_comment(
+        self, info: Info, input: Annotated[EditCommentInput, _INPUT]
+    ) -> EditCommentPayload | None:
+        _, id = decode_id(input.comment_id, "commentId", "Comment")
+        message = clean_message(input.message)
+        done = await info.context.write(lambda unit: writing.edit_comment(unit, id, message))
+        return EditCommentPayload(
+            comment=_comment(done), thread=await _thread(info, "EditCommentPayload", done.thread)
+        )
+
+    @mutation("Put a comment into another thread.")
+    async def move_comment(
+        self, info: Info, input: Annotated[MoveCommentInput, _INPUT]
+    ) -> MoveCommentPayload | None:
+        _, id = decode_id(input.comment_id, "commentId", "Comment")
+        _, to = decode_id(input.thread_id, "threadId", "Thread")
+        done = await info.context.write(lambda unit: writing.move_comment(unit, id, to))
+        return MoveCommentPayload(
+            comment=_comment(done),
+            thread=await _thread(info, "MoveCommentPayload", done.thread),
+            previous_thread=await _thread(
+                info, "MoveCommentPayload", done.previous_thread or {}, "previousThread"
+            ),
+        )
+
+    @mutation("Delete a comment.")
+    async def delete_comment(
+        self, info: Info, input: Annotated[DeleteCommentInput, _INPUT]
+    ) -> DeleteCommentPayload | None:
+        _, id = decode_id(input.comment_id, "commentId", "Comment")
+        done = await info.context.write(lambda unit: writing.delete_comment(unit, id))
+        return DeleteCommentPayload(
+            comment=_comment(done),
+            deleted_comment_id=encode_id("Comment", id),
+            thread=await _thread(info, "DeleteCommentPayload", done.thread),
+        )
+
+
+def _comment(done: writing.Change) -> Comment | None:
+    return None if done.comment is None else Comment.of(done.comment, done.thread)
+
+
+async def _thread(info: Info, payload: str, known: Record, field: str = "thread") -> Thread | None:
+    """A thread as a payload shows it: what the change brought along, and the rest read."""
+    columns = info.thread_columns(info.fields(payload).get(field, ()))
+    missing = columns.difference(known)
+    if not missing:
+        return Thread.of(known)
+    rest = await info.context.thread(known["id"], missing)
+    return None if rest is None else Thread.of({**rest, **known})

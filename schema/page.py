@@ -1,0 +1,31 @@
+"""The playground: GraphiQL, from files beside the package, with no other host involved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+FOLDER = Path(__file__).parent / "playground"
+
+
+class Playground:
+    """The playground's page, read once.
+
+    :param folder: where ``index.html`` and ``vendor/`` are.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        index, vendor = folder / "index.html", folder / "vendor"
+        complete = index.is_file() and vendor.is_dir() and any(vendor.iterdir())
+        self._page = index.read_bytes() if complete else None
+
+    def response(self) -> Response:
+        """The page; or how to get it, where its assets have not been brought in."""
+        if self._page is not None:
+            return HTMLResponse(self._page)
+        return PlainTextResponse(
+            "The playground's assets are not installed: start the server with scripts/serve, "
+            "or install Tallied from its wheel. The API itself works; send it a POST.\n",
+            404,
+        )

@@ -1,0 +1,259 @@
+"""Every mutation: its payload, and counters that equal a recount."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+from support.api import Api
+from support.recount import drifted
+
+from tallied.models import Comment
+
+THREAD = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
+COMMENT = "id message wordCount authorName createdAt editedAt"
+
+
+async def assert_exact(api: Api, threads: int) -> None:
+    """The counters of all threads, of which there are so many, equal a recount."""
+    async with api.database.read() as connection:
+        assert await connection.run_sync(drifted) == 0
+    page = await api("{ threads(first: 100) { totalCount } }")
+    assert page["totalCount"] == threads
+
+
+async def stored(api: Api, id: str) -> Any:
+    """What a query says of a thread."""
+    return await api(f"query($id: ID!) {{ thread(id: $id) {{ {THREAD} }} }}", id=id)
+
+
+async def messages(api: Api) -> list[str]:
+    def read(connection: Connection) -> list[str]:
+        return list(connection.execute(select(Comment.message).order_by(Comment.message)).scalars())
+
+    async with api.database.read() as connection:
+        return await connection.run_sync(read)
+
+
+async def test_create_thread_without_a_comment(api: Api) -> None:
+    before = datetime.now(UTC)
+    made = await api(
+        f"""mutation {{ createThread(input: {{title: "  Looms  "}}) {{
+            thread {{ {THREAD} comments(first: 5) {{ totalCount nodes {{ id }} }} }}
+            comment {{ id }} }} }}"""
+    )
+    thread = made["thread"]
+    assert made["comment"] is None
+    assert thread["title"] == "Looms"
+    assert (thread["wordCount"], thread["commentCount"], thread["lastCommentAt"]) == (0, 0, None)
+    assert before <= datetime.fromisoformat(thread["createdAt"]) <= datetime.now(UTC)
+    assert thread.pop("comments") == {"totalCount": 0, "nodes": []}
+    assert thread == await stored(api, thread["id"])
+
+
+async def test_create_thread_with_its_first_comment(api: Api) -> None:
+    made = await api(
+        f"""mutation {{ createThread(input: {{title: "Looms", comment: {{
+              authorName: " Ada ", message: " two  words\\n" }} }}) {{
+            thread {{ {THREAD} comments(first: 5) {{ totalCount nodes {{ {COMMENT} }} }} }}
+            comment {{ {COMMENT} thread {{ {THREAD} }} }} }} }}"""
+    )
+    thread, comment = made["thread"], made["comment"]
+    assert thread.pop("comments") == {
+        "totalCount": 1,
+        "nodes": [{key: value for key, value in comment.items() if key != "thread"}],
+    }
+    assert comment["thread"] == thread == await stored(api, thread["id"])
+    assert (thread["wordCount"], thread["commentCount"]) == (2, 1)
+    assert thread["lastCommentAt"] == comment["createdAt"]
+    assert (comment["authorName"], comment["message"]) == ("Ada", " two  words\n")
+    assert (comment["wordCount"], comment["editedAt"]) == (2, None)
+    await assert_exact(api, 1)
+
+
+async def test_add_comment_gives_the_thread_with_its_new_counters(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    added = await api(
+        f"""mutation($i: AddCommentInput!) {{ addComment(input: $i) {{
+            comment {{ {COMMENT} thread {{ id title wordCount }} }} thread {{ {THREAD} }} }} }}""",
+        i={"threadId": id, "authorName": "Ada", "message": "日本語 の 文 \u2003 and more"},
+    )
+    comment, thread = added["comment"], added["thread"]
+    assert comment["wordCount"] == 5
+    assert (thread["wordCount"], thread["commentCount"]) == (7, 2)
+    assert comment["thread"] == {"id": id, "title": "Engines", "wordCount": 7}
+    assert thread == await stored(api, id)
+    await assert_exact(api, 1)
+
+
+async def test_edit_comment_changes_its_words_and_says_when(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    comment_id = await api.comment(id, "three four five")
+    edited = await api(
+        f"""mutation($i: EditCommentInput!) {{ editComment(input: $i) {{
+            comment {{ {COMMENT} }} thread {{ {THREAD} }} }} }}""",
+        i={"commentId": comment_id, "message": "six"},
+    )
+    comment = edited["comment"]
+    assert (comment["message"], comment["wordCount"]) == ("six", 1)
+    assert comment["editedAt"] > comment["createdAt"]
+    assert (edited["thread"]["wordCount"], edited["thread"]["commentCount"]) == (3, 2)
+    assert edited["thread"] == await stored(api, id)
+    await assert_exact(api, 1)
+
+
+async def test_an_edit_that_changes_nothing_is_no_edit(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    comment_id = await api.comment(id, "three four five")
+    before = await api.contents()
+    edited = await api(
+        f"""mutation($i: EditCommentInput!) {{ editComment(input: $i) {{
+            comment {{ {COMMENT} }} thread {{ {THREAD} }} }} }}""",
+        i={"commentId": comment_id, "message": "three four five"},
+    )
+    assert edited["comment"]["editedAt"] is None
+    assert (edited["thread"]["wordCount"], edited["thread"]["commentCount"]) == (5, 2)
+    assert await api.contents() == before
+
+
+async def test_move_comment_changes_both_threads(api: Api) -> None:
+    source = await api.thread("Engines", "one two")
+    target = await api.thread("Looms", "three four five")
+    comment_id = await api.comment(source, "six seven eight nine")
+    moved = await api(
+        f"""mutation($i: MoveCommentInput!) {{ moveComment(input: $i) {{
+            comment {{ {COMMENT} thread {{ id title wordCount }} }}
+            thread {{ {THREAD} }} previousThread {{ {THREAD} }} }} }}""",
+        i={"commentId": comment_id, "threadId": target},
+    )
+    assert moved["comment"]["thread"] == {"id": target, "title": "Looms", "wordCount": 7}
+    assert moved["comment"]["editedAt"] is None
+    assert (moved["thread"]["wordCount"], moved["thread"]["commentCount"]) == (7, 2)
+    assert (moved["previousThread"]["wordCount"], moved["previousThread"]["commentCount"]) == (2, 1)
+    assert moved["thread"] == await stored(api, target)
+    assert moved["previousThread"] == await stored(api, source)
+    await assert_exact(api, 2)
+
+
+async def test_a_move_to_the_same_thread_changes_nothing(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    comment_id = await api.comment(id, "three four five")
+    before = await api.contents()
+    moved = await api(
+        f"""mutation($i: MoveCommentInput!) {{ moveComment(input: $i) {{
+            thread {{ {THREAD} }} previousThread {{ {THREAD} }} }} }}""",
+        i={"commentId": comment_id, "threadId": id},
+    )
+    assert moved["thread"] == moved["previousThread"] == await stored(api, id)
+    assert (moved["thread"]["wordCount"], moved["thread"]["commentCount"]) == (5, 2)
+    assert await api.contents() == before
+
+
+async def test_delete_comment_gives_it_as_it_last_was(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    comment_id = await api.comment(id, "three four five")
+    deleted = await api(
+        f"""mutation($i: DeleteCommentInput!) {{ deleteComment(input: $i) {{ deletedCommentId
+            comment {{ {COMMENT} thread {{ wordCount }} }} thread {{ {THREAD} }} }} }}""",
+        i={"commentId": comment_id},
+    )
+    assert deleted["deletedCommentId"] == deleted["comment"]["id"] == comment_id
+    assert deleted["comment"]["message"] == "three four five"
+    assert deleted["comment"]["thread"] == {"wordCount": 2}
+    assert (deleted["thread"]["wordCount"], deleted["thread"]["commentCount"]) == (2, 1)
+    assert deleted["thread"] == await stored(api, id)
+    assert await messages(api) == ["one two"]
+    await assert_exact(api, 1)
+
+
+async def test_rename_thread_says_when(api: Api) -> None:
+    id = await api.thread("Engines", "one two", "three")
+    before = await stored(api, id)
+    renamed = await api(
+        f"""mutation($i: RenameThreadInput!) {{ renameThread(input: $i) {{
+            thread {{ {THREAD} }} }} }}""",
+        i={"threadId": id, "title": " Looms "},
+    )
+    thread = renamed["thread"]
+    assert thread == await stored(api, id)
+    assert thread["updatedAt"] > before["updatedAt"]
+    assert thread == {**before, "title": "Looms", "updatedAt": thread["updatedAt"]}
+    await assert_exact(api, 1)
+
+
+async def test_a_rename_to_the_same_title_changes_nothing(api: Api) -> None:
+    id = await api.thread("Engines", "one two", "three")
+    before = await api.contents()
+    renamed = await api(
+        f"""mutation($i: RenameThreadInput!) {{ renameThread(input: $i) {{
+            thread {{ {THREAD} }} }} }}""",
+        i={"threadId": id, "title": "Engines "},
+    )
+    assert renamed["thread"] == await stored(api, id)
+    assert await api.contents() == before
+
+
+async def test_delete_thread_takes_its_comments_along(api: Api) -> None:
+    id = await api.thread("Engines", "one two", "three")
+    other = await api.thread("Looms", "four five", "six seven", "eight")
+    before = await stored(api, id)
+    deleted = await api(
+        f"""mutation($i: DeleteThreadInput!) {{ deleteThread(input: $i) {{
+            deletedThreadId thread {{ {THREAD} comments(first: 5) {{ nodes {{ id }} }} }} }} }}""",
+        i={"threadId": id},
+    )
+    assert deleted["deletedThreadId"] == id
+    assert deleted["thread"].pop("comments") == {"nodes": []}
+    assert deleted["thread"] == before
+    assert await stored(api, id) is None
+    assert await messages(api) == ["eight", "four five", "six seven"]
+    assert (await stored(api, other))["wordCount"] == 5
+    await assert_exact(api, 1)
+
+
+async def test_mutations_of_one_request_run_in_order_and_see_each_other(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    answer = await api(
+        """mutation($id: ID!) {
+          a: addComment(input: {threadId: $id, authorName: "Ada", message: "three"}) { ...T }
+          renameThread(input: {threadId: $id, title: "Looms"}) { thread { title } }
+          b: addComment(input: {threadId: $id, authorName: "Ada", message: "four five"}) { ...T }
+        }
+        fragment T on AddCommentPayload {
+          thread { title wordCount comments(last: 2) { nodes { message } } }
+        }""",
+        id=id,
+    )
+    assert answer["a"]["thread"] == {
+        "title": "Engines",
+        "wordCount": 3,
+        "comments": {"nodes": [{"message": "one two"}, {"message": "three"}]},
+    }
+    assert answer["b"]["thread"] == {
+        "title": "Looms",
+        "wordCount": 5,
+        "comments": {"nodes": [{"message": "three"}, {"message": "four five"}]},
+    }
+
+
+async def test_a_mutation_that_fails_leaves_the_others_of_its_request_done(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    answer = await api.post(
+        """mutation($id: ID!) {
+          a: addComment(input: {threadId: $id, authorName: "Ada", message: "three"}) {
+            thread { wordCount } }
+          b: addComment(input: {threadId: $id, authorName: "Ada", message: " "}) {
+            thread { wordCount } }
+          c: addComment(input: {threadId: $id, authorName: "Ada", message: "four five"}) {
+            thread { wordCount } }
+        }""",
+        id=id,
+    )
+    assert [error["path"] for error in answer["errors"]] == [["b"]]
+    assert answer["data"] == {
+        "a": {"thread": {"wordCount": 3}},
+        "b": None,
+        "c": {"thread": {"wordCount": 5}},
+    }
+    await assert_exact(api, 1)

@@ -1,0 +1,76 @@
+"""A client of the API, in the same process as the application that it asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from sqlalchemy import Connection, select
+
+from tallied.asgi import create_app
+from tallied.database import Database
+from tallied.models import Comment, Thread
+from tallied.settings import Settings
+
+
+class Api:
+    """Asks the application over HTTP, without a socket."""
+
+    def __init__(self, database: Database, **settings: Any) -> None:
+        self.database = database
+        app = create_app(Settings(**settings), database)
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://tallied.test"
+        )
+
+    async def post(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The response to a well-formed request, whatever it says."""
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def __call__(self, query: str, **variables: Any) -> Any:
+        """The data of a request that succeeds; of its root field where there is just one."""
+        answer = await self.post(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data = answer["data"]
+        return next(iter(data.values())) if len(data) == 1 else data
+
+    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The one error of a request that fails, with its code and field beside the message."""
+        answer = await self.post(query, **variables)
+        assert not any((answer.get("data") or {}).values()), answer
+        (error,) = answer["errors"]
+        return {"message": error["message"], **error["extensions"]}
+
+    async def thread(self, title: str = "Engines", *messages: str) -> str:
+        """The id of a new thread with comments of these messages."""
+        made = await self(
+            "mutation($t: String!) { createThread(input: {title: $t}) { thread { id } } }", t=title
+        )
+        id: str = made["thread"]["id"]
+        for message in messages:
+            await self.comment(id, message)
+        return id
+
+    async def comment(self, thread_id: str, message: str = "three short words") -> str:
+        """The id of a new comment."""
+        added = await self(
+            "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
+            i={"threadId": thread_id, "authorName": "Ada", "message": message},
+        )
+        id: str = added["comment"]["id"]
+        return id
+
+    async def contents(self) -> Any:
+        """Every row of every table, to see that nothing has changed."""
+
+        def read(connection: Connection) -> list[Any]:
+            return [
+                connection.execute(select(table).order_by(table.c.id)).all()
+                for table in (Thread.__table__, Comment.__table__)
+            ]
+
+        async with self.database.read() as connection:
+            return await connection.run_sync(read)
