@@ -1,0 +1,256 @@
+"""The command line: ``tallied serve | migrate | seed | verify | rebuild | print-schema``.
+
+A command reads its options, calls one function of the package, and says what came of
+it. Whatever the user can mend ends in one line on standard error and exit code 2;
+exit code 1 is kept for ``verify`` finding drift.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import __version__, commands, server
+from .database import Database
+from .errors import TalliedError
+from .migrations.run import State, migrate
+from .schema.sdl import print_sdl
+from .seed import has_threads, seed
+from .settings import Settings
+
+app = typer.Typer(
+    help="Tallied: discussions over GraphQL, with cached counters that are exact.",
+    epilog="Example: tallied serve --demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DatabaseURL = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE. "
+        "[default: $TALLIED_DATABASE, or sqlite+aiosqlite:///tallied.db]",
+    ),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and exit with its code.
+
+    :param arguments: instead of the process's own.
+    """
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="tallied")
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        print(
+            f"error: {message}. See `{context.command_path if context else 'tallied'} --help`.",
+            file=sys.stderr,
+        )
+        code = 2
+    except TalliedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def tallied(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version, and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"tallied {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+@app.command(epilog="Example: tallied serve --port 8080 --workers 2 --demo")
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="N", help="The port to listen on. [default: 8000]"),
+    ] = None,
+    database: DatabaseURL = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, metavar="N", help="How many processes share the port. [default: 1]"
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
+    ] = False,
+) -> None:
+    """Serve the API and its playground.
+
+    The database is migrated first; Ctrl-C stops the server. What is not given here is
+    read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS and TALLIED_DATABASE.
+    """
+    settings = _settings(host=host, port=port, workers=workers, database=database)
+
+    async def prepare(opened: Database) -> None:
+        _say_migrated(await migrate(opened))
+        if demo and not await has_threads(opened):
+            with _bar("Writing demo data") as progress:
+                await seed(opened, progress=progress)
+
+    with server.listen(settings.host, settings.port) as listener:
+        commands.run(settings, prepare)
+        address = server.address(settings)
+        ready = f"Tallied is serving {address} (GraphiQL at /graphql). Press Ctrl-C to stop."
+        if not server.run(settings, listener, lambda: print(ready, flush=True)):
+            raise typer.Exit(3)
+    print("Tallied has stopped.")
+
+
+@app.command("migrate", epilog="Example: tallied migrate --database sqlite+aiosqlite:///forum.db")
+def migrate_command(database: DatabaseURL = None) -> None:
+    """Create Tallied's tables, or bring them up to date.
+
+    Where they are, nothing happens; several processes may do it at once.
+    """
+    _say_migrated(commands.run(_settings(database=database), migrate))
+
+
+@app.command("seed", epilog="Example: tallied seed --threads 50 --comments 2000")
+def seed_command(
+    database: DatabaseURL = None,
+    threads: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many threads to add.")
+    ] = 1000,
+    comments: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many comments to add.")
+    ] = 100_000,
+    random_seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The same number gives the same texts and sizes."),
+    ] = None,
+) -> None:
+    """Add demo threads and comments.
+
+    They are in several languages and scripts. What the database has already stays.
+    Interrupt it when you like: each batch is a transaction, and the counters are exact
+    after every one.
+    """
+
+    async def work(opened: Database) -> None:
+        _say_migrated(await migrate(opened))
+        if await has_threads(opened):
+            print("The database has threads already; the new ones are added to them.")
+        with _bar("Writing demo data") as progress:
+            await seed(
+                opened,
+                threads=threads,
+                comments=comments,
+                random_seed=random_seed,
+                progress=progress,
+            )
+
+    commands.run(_settings(database=database), work)
+    print(f"Added {threads:,} threads and {comments:,} comments.")
+
+
+@app.command(epilog="Example: tallied verify --json | jq .key")
+def verify(
+    database: DatabaseURL = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Recount, and list each wrong counter.
+
+    Nothing is changed. Exit code 0: all are right. 1: some are wrong, and
+    `tallied rebuild` corrects them.
+    """
+    settings = _settings(database=database)
+    form = commands.as_json if as_json else str
+    result = commands.run(
+        settings,
+        lambda opened: commands.verify(opened, lambda drift: print(form(drift))),
+        must_exist=True,
+    )
+    if not as_json:
+        print(result)
+    if result.drifted:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: tallied rebuild --batch-size 500")
+def rebuild(
+    database: DatabaseURL = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100_000, metavar="N", help="How many threads one transaction repairs."
+        ),
+    ] = 1000,
+) -> None:
+    """Recount, and correct each wrong counter.
+
+    Others may go on writing meanwhile: each batch is a transaction of its own.
+    """
+    with _bar("Rebuilding counters") as progress:
+        repaired = commands.run(
+            _settings(database=database),
+            lambda opened: commands.rebuild(opened, batch_size, progress),
+            must_exist=True,
+        )
+    print(f"Put {repaired:,} rows right." if repaired else "All counters were right.")
+
+
+@app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")
+def print_schema() -> None:
+    """Print the API's GraphQL schema."""
+    print(print_sdl(), end="")
+
+
+def _settings(**given: str | int | None) -> Settings:
+    values = {name: value for name, value in given.items() if value is not None}
+    return replace(Settings.from_environ(os.environ), **values)  # type: ignore[arg-type]
+
+
+def _say_migrated(before: State) -> None:
+    if before.is_newest:
+        print(f"The database is up to date (revision {before.current}).")
+    elif before.current is None:
+        print(f"Created Tallied's tables (revision {before.newest}).")
+    else:
+        print(f"Migrated the database from revision {before.current} to {before.newest}.")
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, as a callable that takes what is done and the total."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What Alembic runs around each of its commands.
+
+Tallied passes a connection that is in a transaction and holds the lock
+(:func:`tallied.migrations.run.migrate`). The ``alembic`` command, which contributors
+use to write a new revision, passes none; then ``TALLIED_DATABASE`` is opened here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection
+
+# Absolute, since Alembic loads this file by its path and not as a part of the package.
+from tallied.database import Database, UnitOfWork
+from tallied.migrations.run import VERSION_TABLE, lock
+from tallied.models import Base
+from tallied.models.base import UTCDateTime
+from tallied.settings import Settings
+
+
+def is_ours(name: str | None, kind: str, _: object) -> bool:
+    """Leave a host's tables alone when revisions are generated."""
+    return kind != "table" or name in Base.metadata.tables
+
+
+def render(kind: str, value: Any, _: object) -> str | Literal[False]:
+    """Write the column types of the models as types of SQLAlchemy."""
+    if kind == "type" and isinstance(value, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
+        include_name=is_ours,
+        render_item=render,
+        render_as_batch=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_on_settings() -> None:
+    database = Database(Settings.from_environ(os.environ).database)
+
+    async def work(unit: UnitOfWork) -> None:
+        connection = await unit.session.connection()
+        await connection.run_sync(lock)
+        await connection.run_sync(run)
+
+    try:
+        await database.write(work)
+    finally:
+        await database.dispose()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    asyncio.run(run_on_settings())

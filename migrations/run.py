@@ -1,0 +1,179 @@
+"""Bring a database to the newest revision, safely while others do the same.
+
+A migration is one unit of work: all of it or nothing, on SQLite too. Processes that
+migrate at once queue, on PostgreSQL on an advisory lock, on SQLite on its write lock,
+and those that come later find nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from ..database import Database, UnitOfWork
+from ..errors import Busy, ConfigurationError
+from ..models import Base
+
+VERSION_TABLE = "tallied_alembic_version"
+"""Where the revision is kept; a host's Alembic keeps its own elsewhere."""
+
+QUEUE_TIMEOUT = "60s"
+"""How long to wait for another process that migrates the same PostgreSQL database."""
+
+LOCK_TIMEOUT = "5s"
+"""How long a migration waits for a lock on a table, with every later query behind it."""
+
+_ADVISORY_LOCK = 0x74616C6C696564
+_LOCK_NOT_AVAILABLE = "55P03"
+_alembic = Lock()
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a database stands. A revision is None where no migration has run."""
+
+    current: str | None
+    newest: str
+
+    @property
+    def is_newest(self) -> bool:
+        return self.current == self.newest
+
+
+async def state(database: Database) -> State:
+    """The revision of `database` and the newest one, read without a lock.
+
+    :raises ConfigurationError: when a newer Tallied has migrated the database.
+    """
+    async with database.read() as connection:
+        return await connection.run_sync(_state)
+
+
+async def migrate(database: Database) -> State:
+    """Bring `database` to the newest revision, and return where it stood before.
+
+    :raises ConfigurationError: when the database cannot be migrated: a newer Tallied
+        has been there, or it has tables of Tallied that no migration made.
+    :raises Busy: when another process holds the locks for too long.
+    """
+    before = await state(database)
+    if before.is_newest:
+        return before
+    return await _run(database, _upgrade)
+
+
+async def downgrade(database: Database, revision: str = "base") -> State:
+    """Bring `database` back to `revision`, and return where it stood before.
+
+    To "base" drops Tallied's tables, with all that is in them.
+    """
+    return await _run(database, lambda config, _: command.downgrade(config, revision))
+
+
+async def require_newest(database: Database) -> None:
+    """Refuse a database that is not at the newest revision.
+
+    :raises ConfigurationError: with what to do about it.
+    """
+    found = await state(database)
+    if found.current is None:
+        raise ConfigurationError(
+            "The database has not been set up for Tallied; run `tallied migrate` first."
+        )
+    if not found.is_newest:
+        raise ConfigurationError(
+            f"The database is at revision {found.current}, and this Tallied needs"
+            f" {found.newest}; run `tallied migrate` first."
+        )
+
+
+def lock(connection: Connection) -> None:
+    """Wait for other processes that migrate this database, then bound the waits for tables.
+
+    On SQLite the unit of work has taken the only lock there is with its BEGIN IMMEDIATE.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    connection.execute(text(f"SET LOCAL lock_timeout = '{QUEUE_TIMEOUT}'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+
+
+async def _run(database: Database, step: Callable[[Config, State], None]) -> State:
+    def run(connection: Connection) -> State:
+        lock(connection)
+        before = _state(connection)
+        step(_config(connection), before)
+        return before
+
+    async def work(unit: UnitOfWork) -> State:
+        return await (await unit.session.connection()).run_sync(run)
+
+    try:
+        async with _one_at_a_time():
+            return await database.write(work)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Busy(
+            "Another transaction holds a lock on Tallied's tables; migrate again once it has ended."
+        ) from error
+
+
+@asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    """Alembic's `context` and `op` are global, so one process migrates one database at a time.
+
+    Not an asyncio.Lock, which belongs to one event loop.
+    """
+    while not _alembic.acquire(blocking=False):
+        await asyncio.sleep(0.02)
+    try:
+        yield
+    finally:
+        _alembic.release()
+
+
+def _upgrade(config: Config, before: State) -> None:
+    connection: Connection = config.attributes["connection"]
+    if before.current is None:
+        found = sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+        if found:
+            raise ConfigurationError(
+                f"The database has tables that no migration of Tallied made ({', '.join(found)});"
+                " rename or drop them, or name another database."
+            )
+    command.upgrade(config, "head")
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    folder = str(Path(__file__).parent)
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    return config
+
+
+def _state(connection: Connection) -> State:
+    script = ScriptDirectory.from_config(_config())
+    newest = script.get_current_head()
+    assert newest is not None
+    options: dict[str, Any] = {"version_table": VERSION_TABLE}
+    current = MigrationContext.configure(connection, opts=options).get_current_revision()
+    if current is not None and current not in {found.revision for found in script.walk_revisions()}:
+        raise ConfigurationError(
+            f"A newer Tallied has migrated the database to revision {current}, which this one"
+            " does not know; upgrade Tallied."
+        )
+    return State(current, newest)

@@ -1,0 +1,143 @@
+"""The server process: a port that is taken before anything else, and uvicorn on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any
+
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from .errors import ConfigurationError
+from .settings import Settings
+
+APP = "tallied.asgi:create_app"
+"""The application's factory, by name: each worker process imports it anew."""
+
+START_TIMEOUT = 60.0
+"""Seconds that a worker process may take until it serves."""
+
+SHUTDOWN_TIMEOUT = 10
+"""Seconds that requests have to finish once the server is told to stop."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port; from now on no other process can.
+
+    :raises ConfigurationError: when the port is in use, or not to be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(_why_not(error, host, port)) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> bool:
+    """Serve until SIGINT or SIGTERM, and return whether the server could start.
+
+    :param announce: called once, when every worker process accepts requests.
+    """
+    os.environ.update(_environ(settings))
+    config = uvicorn.Config(
+        APP,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=_log_config(),
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+    )
+    if settings.workers > 1:
+        return _Workers(config, listener, announce).serve()
+    server = _Server(config, announce)
+    # uvicorn raises the signals again once it has shut down: by then the work is done.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    server.run([listener])
+    return server.started
+
+
+def address(settings: Settings) -> str:
+    """The address to open in a browser on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+class _Server(uvicorn.Server):
+    """One server process that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+class _Workers(Multiprocess):
+    """Several server processes on one port, announced when the last one is ready."""
+
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, announce: Callable[[], None]
+    ) -> None:
+        super().__init__(config, [listener])
+        self._announce = announce
+        self._ready = False
+
+    def serve(self) -> bool:
+        self.run()
+        return self._ready
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        self._ready = all(self._wait(process) for process in self.processes)
+        if self._ready:
+            self._announce()
+        else:
+            self.should_exit.set()
+
+    def _wait(self, process: Process) -> bool:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and process.process.is_alive():
+            if process.is_ready(timeout=1):
+                return True
+            self.handle_signals()
+            if self.should_exit.wait(0.05):
+                return False
+        return False
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    """How the settings reach the worker processes."""
+    return {f"TALLIED_{f.name.upper()}": str(getattr(settings, f.name)) for f in fields(settings)}
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is in use on {host}; stop what listens there, or pass another --port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights; pass a --port of 1024 or above."
+    if error.errno in (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN):
+        return f"{host!r} is not an address of this machine; pass another --host."
+    return f"Port {port} on {host} cannot be used ({error.strerror}); pass another --port."
+
+
+def _log_config() -> dict[str, Any]:
+    """uvicorn's logging without its chatter, and Tallied's and other warnings beside it."""
+    config = deepcopy(LOGGING_CONFIG)
+    config["loggers"]["uvicorn.error"]["level"] = "WARNING"
+    config["root"] = {"handlers": ["default"], "level": "WARNING"}
+    return config

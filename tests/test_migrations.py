@@ -1,0 +1,256 @@
+"""Migrations: they make what the models say, once, whoever runs them at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+import tallied
+from tallied.database import Database
+from tallied.errors import Busy, ConfigurationError
+from tallied.migrations import run
+from tallied.migrations.run import VERSION_TABLE, downgrade, migrate, require_newest, state
+from tallied.models import Base
+
+NEWEST = ScriptDirectory(str(Path(run.__file__).parent)).get_current_head()
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[Database]:
+    """A fresh database without tables."""
+    database = Database(empty_url)
+    yield database
+    await database.dispose()
+
+
+def catalog(connection: Connection) -> list[tuple[Any, ...]]:
+    """All that the database knows of its tables, constraints and indexes, by name."""
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
+    else:
+        found = connection.execute(
+            text(
+                "SELECT 'index', indexname::text, indexdef FROM pg_indexes"
+                " WHERE schemaname = 'public'"
+                " UNION ALL SELECT 'constraint', conname::text, pg_get_constraintdef(oid)"
+                " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+                " UNION ALL SELECT 'column', table_name || '.' || column_name, concat_ws(' ',"
+                " ordinal_position, data_type, character_maximum_length, is_nullable,"
+                " column_default) FROM information_schema.columns WHERE table_schema = 'public'"
+            )
+        )
+    return sorted(tuple(map(str, row)) for row in found if VERSION_TABLE not in row[1])
+
+
+async def read(database: Database, function: Any) -> Any:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(function)
+
+
+async def execute(database: Database, *statements: str) -> None:
+    async with database.engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
+async def test_a_migrated_database_is_what_the_models_say(empty: Database) -> None:
+    def differences(connection: Connection) -> Any:
+        options = {
+            "version_table": VERSION_TABLE,
+            "compare_type": True,
+            "compare_server_default": True,
+        }
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+    await migrate(empty)
+    assert await read(empty, differences) == []
+    migrated = await read(empty, catalog)
+
+    await downgrade(empty)
+    async with empty.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    assert migrated == await read(empty, catalog)
+
+
+async def test_names_follow_the_convention(empty: Database) -> None:
+    await migrate(empty)
+    found = {row[1] for row in await read(empty, catalog)}
+    definitions = " ".join(row[2] for row in await read(empty, catalog))
+    expected = {
+        "pk_tallied_thread",
+        "pk_tallied_comment",
+        "fk_tallied_comment_thread_id_tallied_thread",
+        "ix_tallied_comment_thread_id_created_at_id",
+        "ix_tallied_thread_created_at_id",
+        "ix_tallied_thread_last_activity_id",
+        "ix_tallied_thread_comment_count_id",
+        "ix_tallied_thread_word_count_id",
+    }
+    assert {name for name in expected if name not in found and name not in definitions} == set()
+
+
+async def test_migrating_again_changes_nothing(empty: Database) -> None:
+    assert (await migrate(empty)).current is None
+    before = await read(empty, catalog)
+    statements: list[str] = []
+    event.listen(
+        empty.engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+    assert (await migrate(empty)).is_newest
+    assert any("SELECT" in statement for statement in statements)
+    assert [s for s in statements if not s.lstrip().startswith(("SELECT", "PRAGMA"))] == []
+    assert await read(empty, catalog) == before
+
+
+async def test_downgrade_to_base_drops_what_was_made_and_no_more(empty: Database) -> None:
+    await execute(empty, "CREATE TABLE article (id INTEGER PRIMARY KEY)")
+    before = await read(empty, catalog)
+    await migrate(empty)
+    assert (await downgrade(empty)).current == NEWEST
+    assert await read(empty, catalog) == before
+    assert (await state(empty)).current is None
+
+
+async def test_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
+    databases = [Database(empty_url) for _ in range(4)]
+    try:
+        found = await asyncio.gather(*map(migrate, databases), return_exceptions=True)
+        assert [outcome for outcome in found if isinstance(outcome, BaseException)] == []
+        async with databases[0].read() as connection:
+            versions = await connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+            assert versions.all() == [NEWEST]
+    finally:
+        for database in databases:
+            await database.dispose()
+
+
+async def test_a_migration_waits_for_the_one_that_runs(empty_url: str) -> None:
+    """The second starts while the first holds the lock and has made the tables."""
+    first, second = Database(empty_url), Database(empty_url)
+
+    async def hold(unit: Any) -> asyncio.Task[run.State]:
+        connection = await unit.session.connection()
+        await connection.run_sync(run.lock)
+        waiting = asyncio.create_task(migrate(second))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(
+            text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL)")
+        )
+        await connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES ('{NEWEST}')"))
+        return waiting
+
+    try:
+        waiting = await first.write(hold)
+        assert (await waiting).is_newest
+    finally:
+        await first.dispose()
+        await second.dispose()
+
+
+async def test_a_migration_gives_up_on_a_lock_that_is_never_released(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if empty.is_sqlite:
+        pytest.skip("SQLite has one lock, which every unit of work waits for")
+    monkeypatch.setattr(run, "QUEUE_TIMEOUT", "100ms")
+    async with empty.engine.begin() as connection:
+        await connection.run_sync(run.lock)
+        with pytest.raises(Busy, match="migrate again"):
+            await migrate(empty)
+    assert await read(empty, catalog) == []
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
+    """The name of its last index is taken, so all but one statement have been run."""
+    await execute(
+        empty,
+        "CREATE TABLE article (id INTEGER PRIMARY KEY)",
+        "CREATE INDEX ix_tallied_comment_thread_id_created_at_id ON article (id)",
+    )
+    before = await read(empty, catalog)
+    with pytest.raises(DBAPIError):
+        await migrate(empty)
+    assert await read(empty, catalog) == before
+    assert VERSION_TABLE not in await read(empty, lambda sync: inspect(sync).get_table_names())
+
+
+async def test_the_hosts_own_revision_is_left_alone(empty: Database) -> None:
+    await execute(
+        empty,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+        "INSERT INTO alembic_version VALUES ('theirs')",
+    )
+    await migrate(empty)
+    async with empty.read() as connection:
+        assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == "theirs"
+
+
+async def test_a_database_of_a_newer_version_is_refused(empty: Database) -> None:
+    await migrate(empty)
+    await execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_9999'")
+    for attempt in (migrate, require_newest, state):
+        with pytest.raises(ConfigurationError, match=r"tallied_9999.*upgrade Tallied"):
+            await attempt(empty)
+
+
+async def test_tables_that_no_migration_made_are_refused(database: Database) -> None:
+    with pytest.raises(ConfigurationError, match="tallied_comment, tallied_thread"):
+        await migrate(database)
+    assert (await state(database)).current is None
+
+
+async def test_a_database_that_is_not_migrated_is_told_what_to_do(empty: Database) -> None:
+    with pytest.raises(ConfigurationError, match="run `tallied migrate` first"):
+        await require_newest(empty)
+    await migrate(empty)
+    await require_newest(empty)
+
+
+def test_the_alembic_command_finds_nothing_left_to_generate(empty_url: str) -> None:
+    def alembic(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alembic", *arguments],
+            cwd=Path(str(tallied.__file__)).parent,
+            env={**os.environ, "TALLIED_DATABASE": empty_url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    upgraded = alembic("upgrade", "head")
+    assert upgraded.returncode == 0, upgraded.stderr
+    checked = alembic("check")
+    assert "No new upgrade operations detected" in checked.stdout, checked.stderr
+
+
+async def test_databases_that_are_migrated_at_once_by_one_process_are_not_mixed_up(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Alembic's `op` and `context` are global, so migrations of one process must queue."""
+    other = f"sqlite+aiosqlite:///{tmp_path / 'other.db'}"
+    databases = [Database(empty_url), Database(other)]
+    try:
+        await asyncio.gather(*map(migrate, databases))
+        for database in databases:
+            assert (await state(database)).current == NEWEST
+            names = await read(database, lambda sync: inspect(sync).get_table_names())
+            assert set(names) >= set(Base.metadata.tables)
+    finally:
+        for database in databases:
+            await database.dispose()

@@ -1,0 +1,132 @@
+"""Demo data: realistic in its scripts, sizes and times, and counted by the engine alone."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, func, select
+
+from tallied.database import Database
+from tallied.errors import BadUserInput
+from tallied.models import Comment, Thread
+from tallied.models.base import now
+from tallied.models.counters import counters
+from tallied.seed import data, has_threads, seed
+
+
+async def rows(database: Database, *columns: Any) -> list[Row[Any]]:
+    async with database.read() as connection:
+        return list(await connection.execute(select(*columns).order_by(columns[0])))
+
+
+async def drifted(database: Database) -> list[Any]:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(lambda sync: list(counters.verify(sync)))
+
+
+async def test_as_many_rows_as_asked_for_and_every_counter_exact(database: Database) -> None:
+    await seed(database, threads=30, comments=500, random_seed=1)
+
+    threads = await rows(database, Thread.id, Thread.comment_count, Thread.word_count)
+    messages = await rows(database, Comment.id, Comment.thread_id, Comment.message)
+    assert (len(threads), len(messages)) == (30, 500)
+    for thread in threads:
+        own = [row.message for row in messages if row.thread_id == thread.id]
+        assert thread.comment_count == len(own)
+        assert thread.word_count == sum(len(message.split()) for message in own)
+    assert await drifted(database) == []
+
+
+async def test_a_unit_of_threads_and_their_comments_is_two_inserts(
+    database: Database, statements: Callable[[], Any]
+) -> None:
+    """The counters are in the threads' own INSERT: nothing is updated, nothing counted."""
+    with statements() as executed:
+        await seed(database, threads=20, comments=300, random_seed=2)
+    verbs = [" ".join(statement.split()[:3]) for statement in executed]
+    assert verbs == ["INSERT INTO tallied_thread", "INSERT INTO tallied_comment"]
+
+
+async def test_sizes_are_skewed(database: Database) -> None:
+    await seed(database, threads=100, comments=1000, random_seed=3)
+    sizes = sorted(row.comment_count for row in await rows(database, Thread.comment_count))
+    assert sizes[:10] == [0] * 10
+    assert sizes[-1] > 50, "the hottest thread has more than five times the mean"
+
+
+async def test_many_scripts_are_there(database: Database) -> None:
+    await seed(database, threads=60, comments=600, random_seed=4)
+    texts = [row.message for row in await rows(database, Comment.message)]
+    scripts = {
+        unicodedata.name(character, "").split()[0]
+        for text in texts
+        for character in text
+        if character.isalpha()
+    }
+    assert {"LATIN", "CYRILLIC", "CJK", "ARABIC"} <= scripts
+    assert any(ord(character) >= 0x1F300 for text in texts for character in text), "emoji"
+    authors = {row.author_name for row in await rows(database, Comment.author_name)}
+    assert {"LATIN", "CYRILLIC", "CJK", "ARABIC"} <= {
+        unicodedata.name(name[0]).split()[0] for name in authors
+    }
+
+
+async def test_times_lie_in_the_past_in_order_and_keys_sort_by_them(database: Database) -> None:
+    await seed(database, threads=40, comments=400, random_seed=5)
+    found = await rows(database, Comment.id, Comment.created_at, Comment.thread_id)
+    opened = {row.id: row.created_at for row in await rows(database, Thread.id, Thread.created_at)}
+    assert all(opened[row.thread_id] <= row.created_at <= now() for row in found)
+    milliseconds = [int(row.created_at.timestamp() * 1000) for row in found]
+    assert milliseconds == sorted(milliseconds)
+    assert max(opened.values()) - min(opened.values()) > data.AGE / 2
+
+
+async def test_the_same_number_gives_the_same_texts(database: Database) -> None:
+    await seed(database, threads=5, comments=50, random_seed=6)
+    first = Counter(await rows(database, Comment.message, Comment.author_name))
+    await seed(database, threads=5, comments=50, random_seed=6)
+    both = Counter(await rows(database, Comment.message, Comment.author_name))
+    assert both == first + first
+
+
+async def test_seeding_adds_to_what_is_there(database: Database) -> None:
+    assert not await has_threads(database)
+    await seed(database, threads=4, comments=30, random_seed=7)
+    assert await has_threads(database)
+    before = await rows(database, Thread.id, Thread.title, Thread.word_count)
+    await seed(database, threads=3, comments=20, random_seed=8)
+    after = await rows(database, Thread.id, Thread.title, Thread.word_count)
+    assert set(before) < set(after)
+    assert len(after) == 7
+    assert await drifted(database) == []
+
+
+async def test_interrupted_seeding_leaves_exact_counters(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Units end in the middle of threads here, and the run ends after the third."""
+    monkeypatch.setattr(data, "UNIT", 37)
+    calls: list[tuple[int, int]] = []
+
+    def interrupt(done: int, total: int) -> None:
+        calls.append((done, total))
+        if len(calls) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await seed(database, threads=10, comments=300, random_seed=9, progress=interrupt)
+    assert calls == [(37, 310), (74, 310), (111, 310)]
+    async with database.read() as connection:
+        written = await connection.scalar(select(func.count()).select_from(Comment))
+        assert written == 111 - await connection.scalar(select(func.count()).select_from(Thread))
+    assert await drifted(database) == []
+
+
+async def test_comments_need_a_thread(database: Database) -> None:
+    with pytest.raises(BadUserInput, match="at least one thread"):
+        await seed(database, threads=0, comments=5)
+    assert not await has_threads(database)
