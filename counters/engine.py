@@ -186,15 +186,16 @@ class Counters:
             if flush := self._flush_of(obj):
                 flush.bury(parent, instance_state(obj))
 
-        def from_database(obj: Any, *_: Any) -> None:
-            session = instance_state(obj).session
+        def from_database(state: InstanceState[Any], *_: Any) -> None:
+            session = state.session
             if session is not None and (ledger := self.ledger(session)):
-                ledger.forget_preview(instance_state(obj))
+                ledger.forget_preview(state)
 
         for listener in (before_insert, after_delete):
             event.listen(parent.class_, listener.__name__, listener, propagate=True)
-        event.listen(parent.class_, "expire", from_database, propagate=True)
-        event.listen(parent.class_, "refresh", from_database, propagate=True)
+        # By state, since an object that is expired may have been collected already.
+        event.listen(parent.class_, "expire", from_database, propagate=True, raw=True)
+        event.listen(parent.class_, "refresh", from_database, propagate=True, raw=True)
 
     # A session's events
 

@@ -276,7 +276,7 @@ class Flush:
         counters = self.engine.counters_of(mapper)
         connection = self.connection(mapper)
         for key, values in write(connection, mapper, counters, changes).items():
-            self.ledger.returned[mapper, key] = values
+            self.ledger.wrote(mapper, key, values)
             state = self._newborn.get((mapper, key)) or self._loaded(mapper, key)
             if state is not None:
                 self._show(state, values)

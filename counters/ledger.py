@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
-from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
+from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
 
 from .declare import Key
 
@@ -23,6 +23,39 @@ ABSENT = object()
 Values = dict[InstanceState[Any], dict[str, Any]]
 
 
+class Savepoint:
+    """What to do to memory if a savepoint is rolled back."""
+
+    def __init__(self, transaction: SessionTransaction) -> None:
+        self.transaction = transaction
+        self.before: Values = {}
+        """The counters that memory showed before they were first replaced."""
+        self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
+        """The rows that were written, whose object may have been loaded only afterwards."""
+
+    def absorb(self, inner: Savepoint) -> None:
+        """A savepoint within this one was released: it can only be undone together."""
+        for state, values in inner.before.items():
+            known = self.before.setdefault(state, {})
+            for key, value in values.items():
+                known.setdefault(key, value)
+        self.written |= inner.written
+
+    def restore(self, session: Session) -> None:
+        """Show what was shown before; what that was cannot be known is loaded when needed."""
+        for state, values in self.before.items():
+            obj = state.obj()
+            for key, value in values.items() if obj is not None else ():
+                if value is not ABSENT:
+                    set_committed_value(obj, key, value)
+                elif obj in session:
+                    session.expire(obj, [key])
+        for (mapper, key), names in self.written.items():
+            obj = session.identity_map.get(mapper.identity_key_from_primary_key(key))
+            if obj is not None and instance_state(obj) not in self.before:
+                session.expire(obj, names)
+
+
 class Ledger:
     """The engine's memory of one session."""
 
@@ -30,22 +63,32 @@ class Ledger:
         self.flush: Flush | None = None
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         self._previewed: Values = {}
-        self._savepoints: list[tuple[SessionTransaction, Values]] = []
+        self._held: list[Any] = []
+        """The objects of previews: one that is collected would come back without its preview."""
+        self._savepoints: list[Savepoint] = []
         self._rolled_back: SessionTransaction | None = None
 
     def preview(self, state: InstanceState[Any], key: str, value: Any) -> None:
         """Show `value` until the next flush, which replaces it or takes it back."""
+        if state not in self._previewed:
+            self._held.append(state.obj())
         self._previewed.setdefault(state, {}).setdefault(key, state.dict[key])
         self.show(state, key, value)
 
     def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
         """Set a counter in memory, as if it had been loaded: the ORM will not write it."""
         if self._savepoints:
-            before = self._savepoints[-1][1].setdefault(state, {})
+            before = self._savepoints[-1].before.setdefault(state, {})
             before.setdefault(key, state.dict.get(key, ABSENT))
         obj = state.obj()
         if obj is not None:
             set_committed_value(obj, key, value)
+
+    def wrote(self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any]) -> None:
+        """A flush has written `values` to a parent's row."""
+        self.returned[mapper, key] = values
+        if self._savepoints:
+            self._savepoints[-1].written[mapper, key] = tuple(values)
 
     def insist_on_flush(self, session: Session) -> None:
         """See to it that the next flush is not skipped, as one with nothing to write is.
@@ -70,41 +113,31 @@ class Ledger:
             for key, value in values.items():
                 if key in state.dict:
                     self.show(state, key, value)
+        self._held.clear()
 
     def begin_savepoint(self, transaction: SessionTransaction) -> None:
         """From here on, keep what :meth:`show` replaces."""
-        self._savepoints.append((transaction, {}))
+        self._savepoints.append(Savepoint(transaction))
 
     def roll_back(self, session: Session) -> None:
         """The innermost savepoint, or else the whole transaction, is being rolled back."""
         self._rolled_back = session.get_nested_transaction()
-        self._previewed.clear()
-        self.returned.clear()
+        self._clear()
         self.flush = None
 
     def end(self, session: Session, transaction: SessionTransaction) -> None:
         """A transaction or savepoint has ended, and SQLAlchemy has expired what it will."""
         if transaction.parent is None:
             self._savepoints.clear()
-            self._previewed.clear()
-            self.returned.clear()
-        elif self._savepoints and self._savepoints[-1][0] is transaction:
-            _, values = self._savepoints.pop()
+            self._clear()
+        elif self._savepoints and self._savepoints[-1].transaction is transaction:
+            savepoint = self._savepoints.pop()
             if self._rolled_back is transaction:
-                self._restore(session, values)
+                savepoint.restore(session)
             elif self._savepoints:
-                for state, before in values.items():
-                    self._savepoints[-1][1].setdefault(state, {}).update(
-                        before | self._savepoints[-1][1].get(state, {})
-                    )
+                self._savepoints[-1].absorb(savepoint)
 
-    def _restore(self, session: Session, values: Values) -> None:
-        for state, before in values.items():
-            obj = state.obj()
-            for key, value in before.items():
-                if obj is None:
-                    continue
-                if value is not ABSENT:
-                    set_committed_value(obj, key, value)
-                elif obj in session:
-                    session.expire(obj, [key])
+    def _clear(self) -> None:
+        self._previewed.clear()
+        self._held.clear()
+        self.returned.clear()

@@ -28,12 +28,14 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
+    literal,
     select,
     table,
     update,
     values,
 )
 from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
 
 from .declare import Additive, Change, Counter, Extreme, Key
 from .rows import chunks, in_keys
@@ -62,7 +64,7 @@ def write(
         for keys in chunks(_in_order(changes), width):
             statement = _update_many(mapper, counters, affected, keys, changes)
             _collect(answers, mapper, counters, connection.execute(statement))
-    for counter in affected:
+    for counter in counters:
         if isinstance(counter, Extreme):
             _look_up(connection, mapper, counter, changes, answers)
     return answers
@@ -104,16 +106,22 @@ def true_value(counter: Counter, parents: TableClause) -> Select[Any]:
     )
 
 
-def _affects(change: Change, counter: Counter) -> bool:
-    if isinstance(counter, Additive):
-        return bool(change.added.get(counter))
-    return counter in change.risen or counter in change.left
+def _affects(change: Change, counter: Any) -> bool:
+    """Whether the UPDATE has anything to do for `counter`; what left is looked up after it."""
+    return bool(change.added.get(counter)) or counter in change.risen
 
 
-def _amount(change: Change, counter: Counter) -> Any:
+def _amount(change: Change, counter: Any) -> Any:
     if isinstance(counter, Additive):
         return change.added.get(counter, 0)
-    return change.risen.get(counter)  # type: ignore[call-overload]
+    return change.risen.get(counter)
+
+
+def _amounts(
+    change: Change, affected: Sequence[Counter], types: Sequence[TypeEngine[Any]]
+) -> list[ColumnElement[Any]]:
+    """With their types: PostgreSQL takes a column of bare NULLs for text."""
+    return [literal(_amount(change, c), t) for c, t in zip(affected, types, strict=True)]
 
 
 def _in_order(changes: dict[Key, Change]) -> list[Key]:
@@ -165,12 +173,13 @@ def _update_many(
 ) -> Update:
     parents = plain_table(mapper, counters)
     key = key_columns(parents, mapper)
+    types = [stored_column(parents, counter).type for counter in affected]
     listed = (
         values(
             *(column(f"k{n}", each.type) for n, each in enumerate(key)),
-            *(column(f"d{n}", stored_column(parents, c).type) for n, c in enumerate(affected)),
+            *(column(f"d{n}", type_) for n, type_ in enumerate(types)),
         )
-        .data([(*k, *(_amount(changes[k], c) for c in affected)) for k in keys])
+        .data([(*k, *_amounts(changes[k], affected, types)) for k in keys])
         .cte("delta")
     )
     locked = _lock_in_order(mapper, keys)

@@ -1,0 +1,326 @@
+"""Contract points 3 and 4: exact under every interleaving of two transactions.
+
+Every pair of operations runs in both orders on three schedules:
+
+``after``
+    Both have loaded the rows; the first flushes and keeps its transaction open; the
+    second flushes, and waits or not; the first commits; the second goes on.
+``within``
+    The first stops inside its flush, when its rows are written and its thread is not;
+    the second runs as far as it gets; then the first goes on and commits.
+``stale``
+    Both have loaded the rows in an earlier transaction; the first does all and
+    commits; the second acts on what its memory holds. This one applies to SQLite too,
+    where units are queued.
+
+A unit that the database asks to retry is run again from its start, as the unit of work
+does it. Nothing afterwards repairs a counter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.orm import Session
+from support.races import TIMEOUT, Actor, outcome, settle
+from support.recount import drifted
+from support.sessions import Counted, sync_engine
+
+from tallied.counters import flush, write
+from tallied.counters.declare import Additive
+from tallied.counters.rows import read
+from tallied.models import Base, Comment, Thread
+
+pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
+
+IDS = [UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, 20)]
+X, Y, Z = IDS[:3]
+MINE, OTHER = IDS[3:5]
+
+Objects = dict[str, Any]
+
+
+def words(number: int) -> str:
+    return " ".join(["word"] * number)
+
+
+def prepare(session: Session) -> None:
+    """Three threads; the first holds the comment that everyone wants, of ten words."""
+    for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
+        session.add(Thread(id=key, title="T"))
+        for number, size in enumerate(sizes):
+            fixed = {X: MINE, Y: OTHER}.get(key) if number == 0 else None
+            extra = {"id": fixed} if fixed else {}
+            session.add(Comment(thread_id=key, author_name="A", message=words(size), **extra))
+    session.commit()
+
+
+def load(session: Session) -> Objects:
+    """What a unit has in memory before it acts."""
+    return {
+        "mine": session.get(Comment, MINE),
+        "other": session.get(Comment, OTHER),
+        "x": session.get(Thread, X),
+        "y": session.get(Thread, Y),
+    }
+
+
+def insert(session: Session, loaded: Objects, who: int) -> None:
+    session.add(Comment(thread_id=X, author_name="B", message=words(2 + who)))
+    session.flush()
+
+
+def edit(session: Session, loaded: Objects, who: int) -> None:
+    if loaded["mine"] is not None:
+        loaded["mine"].message = words(20 + 10 * who)
+    session.flush()
+
+
+def move(session: Session, loaded: Objects, who: int) -> None:
+    if loaded["mine"] is not None:
+        loaded["mine"].thread_id = (Y, Z)[who]
+    session.flush()
+
+
+def remove(session: Session, loaded: Objects, who: int) -> None:
+    if loaded["mine"] is not None:
+        session.delete(loaded["mine"])
+    session.flush()
+
+
+def remove_thread(session: Session, loaded: Objects, who: int) -> None:
+    if loaded["x"] is not None:
+        session.delete(loaded["x"])
+    session.flush()
+
+
+def edit_both(session: Session, loaded: Objects, who: int) -> None:
+    """Two threads, in opposite order by the two who do it."""
+    for name in (("mine", "other"), ("other", "mine"))[who]:
+        if loaded[name] is not None:
+            loaded[name].message = words(15 + who)
+            session.flush()
+
+
+def insert_both(session: Session, loaded: Objects, who: int) -> None:
+    for key in ((X, Y), (Y, X))[who]:
+        session.add(Comment(thread_id=key, author_name="B", message=words(2 + who)))
+    session.flush()
+
+
+OPERATIONS: list[Callable[[Session, Objects, int], None]] = [
+    insert,
+    edit,
+    move,
+    remove,
+    remove_thread,
+    edit_both,
+    insert_both,
+]
+PAIRS = list(itertools.product(OPERATIONS, repeat=2))
+
+
+@pytest.fixture(scope="module")
+def server(postgresql: Any) -> Iterator[Engine]:
+    """One PostgreSQL database for all races; each starts with the same rows."""
+    engine = sync_engine(postgresql.render_as_string(hide_password=False))
+    Base.metadata.create_all(engine)
+    yield engine
+    Base.metadata.drop_all(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def actors(server: Engine) -> Iterator[tuple[Actor, Actor]]:
+    with server.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    with Counted(server) as session:
+        prepare(session)
+    pair = Actor(server, Counted), Actor(server, Counted)
+    yield pair
+    for actor in pair:
+        actor.close()
+
+
+def finish(actor: Actor, future: Any, operation: Any, who: int) -> str:
+    """Commit what went well; run again what the database asks for; give up what is gone."""
+    result = outcome(future)
+    for _ in range(5):
+        if result != "retry":
+            break
+        actor.done(lambda session: session.rollback())
+        actor.done(lambda session: session.expunge_all())
+        again = actor.do(lambda session: operation(session, load(session), who))
+        result = outcome(again)
+    if result == "ok":
+        committed = actor.do(lambda session: session.commit())
+        assert outcome(committed) == "ok"
+    else:
+        assert result == "gone"
+        actor.done(lambda session: session.rollback())
+    return result
+
+
+def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) -> tuple[str, str]:
+    """Run `pair` on `schedule`; returns how each of the two ended."""
+    (one, two), (first, second) = actors, pair
+    for actor in actors:
+        actor.begin()
+    loaded = [actor.done(load) for actor in actors]
+    if schedule == "stale":
+        for actor in actors:
+            actor.done(lambda session: session.commit())
+            actor.begin()
+    if schedule == "within":
+        one.stop_before("UPDATE tallied_thread", "WITH delta")
+    ran = one.do(lambda session: first(session, loaded[0], 0))
+    settle(one, ran, server)
+    if schedule == "stale":
+        ended = finish(one, ran, first, 0)
+        ran_too = two.do(lambda session: second(session, loaded[1], 1))
+        return ended, finish(two, ran_too, second, 1)
+    ran_too = two.do(lambda session: second(session, loaded[1], 1))
+    settle(two, ran_too, server)
+    one.go_on()
+    if settle(one, ran, server) == "blocked":
+        # Each waits for the other's commit: the second's flush is complete, or a deadlock ends one.
+        settle_both(ran, ran_too)
+    if not ran.done() and outcome(ran_too) == "ok":
+        ended_too = finish(two, ran_too, second, 1)
+        return finish(one, ran, first, 0), ended_too
+    if ran_too.done() and outcome(ran_too) != "ok":
+        two.done(lambda session: session.rollback())
+    return finish(one, ran, first, 0), finish(two, ran_too, second, 1)
+
+
+def settle_both(ran: Any, ran_too: Any) -> None:
+    """Wait until one of two that may wait for each other has ended."""
+    assert wait((ran, ran_too), timeout=TIMEOUT, return_when=FIRST_COMPLETED).done
+
+
+@pytest.mark.parametrize("schedule", ["after", "within", "stale"])
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(each.__name__ for each in pair))
+def test_a_race_ends_exact(
+    server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str
+) -> None:
+    before = comments(server)
+    ended = race(server, actors, pair, schedule)
+    with server.connect() as connection:
+        assert drifted(connection) == 0
+    if pair == (insert, insert):
+        assert ended == ("ok", "ok")
+        assert comments(server) == before + 2
+
+
+def comments(server: Engine) -> int:
+    with server.connect() as connection:
+        return connection.execute(select(func.count()).select_from(Comment)).scalar_one()
+
+
+def unlocked(*args: Any, lock: bool, **kwargs: Any) -> Any:
+    return read(*args, lock=False, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [(edit, edit), (edit, remove), (remove, remove), (move, move), (move, remove)],
+    ids=lambda pair: "-".join(each.__name__ for each in pair),
+)
+def test_without_the_row_lock_the_race_is_lost(
+    server: Engine, actors: tuple[Actor, Actor], pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush, "read", unlocked)
+    with contextlib.suppress(AssertionError):
+        race(server, actors, pair, "after")
+    with server.connect() as connection:
+        assert drifted(connection) > 0
+
+
+def test_with_absolute_values_the_race_is_lost(
+    server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absolute(self: Additive, column: Any, change: Any) -> Any:
+        again = column.table.alias()
+        read_before = select(again.c[column.name]).where(again.c.id == column.table.c.id)
+        return read_before.scalar_subquery() + change
+
+    monkeypatch.setattr(Additive, "updated", absolute)
+    write._update_one.cache_clear()
+    race(server, actors, (insert, insert), "after")
+    write._update_one.cache_clear()
+    with server.connect() as connection:
+        assert drifted(connection) > 0
+
+
+TRIGGER = """
+CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
+CREATE TRIGGER wait_for_the_test BEFORE UPDATE ON tallied_thread
+FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
+"""
+
+IN_LISTED_ORDER = """
+SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off
+"""
+"""Let PostgreSQL visit the parents as they are listed, as it may choose to at any time."""
+
+
+@pytest.fixture
+def held(server: Engine) -> Iterator[Callable[[], None]]:
+    """Every UPDATE of a thread stops with its first row locked, until the fixture is called."""
+    with server.connect() as connection:
+        connection.execute(text(TRIGGER))
+        connection.commit()
+        connection.execute(text("SELECT pg_advisory_lock(42)"))
+        yield lambda: connection.execute(text("SELECT pg_advisory_unlock(42)"))
+        connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        connection.execute(text("DROP FUNCTION wait_for_the_test() CASCADE"))
+        connection.commit()
+
+
+def opposite(server: Engine, actors: tuple[Actor, Actor], release: Callable[[], None]) -> list[str]:
+    """Both insert into both threads, in opposite order, each in one flush."""
+    running = []
+    for who, actor in enumerate(actors):
+        actor.begin()
+        actor.done(lambda session: session.connection().execute(text(IN_LISTED_ORDER)))
+        running.append(actor.do(lambda session, who=who: insert_both(session, {}, who)))
+        assert settle(actor, running[who], server) == "blocked"
+    release()
+    results = []
+    for actor, future in zip(actors, running, strict=True):
+        results.append(outcome(future))
+        actor.done(lambda session: session.commit() if results[-1] == "ok" else session.rollback())
+    return results
+
+
+def test_two_threads_in_opposite_order_do_not_deadlock(
+    server: Engine, actors: tuple[Actor, Actor], held: Callable[[], None]
+) -> None:
+    assert opposite(server, actors, held) == ["ok", "ok"]
+    with server.connect() as connection:
+        assert drifted(connection) == 0
+
+
+def test_without_the_order_of_parents_two_threads_deadlock(
+    server: Engine,
+    actors: tuple[Actor, Actor],
+    held: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unordered(mapper: Any, keys: Any) -> Any:
+        return select(Thread.id).where(Thread.id.in_([key[0] for key in keys])).cte("locked")
+
+    monkeypatch.setattr(write, "_lock_in_order", unordered)
+    monkeypatch.setattr(write, "_in_order", list)
+    assert sorted(opposite(server, actors, held)) == ["ok", "retry"]
+    with server.connect() as connection:
+        assert drifted(connection) == 0

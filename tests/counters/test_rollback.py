@@ -1,0 +1,191 @@
+"""Contract point 7: what is rolled back is rolled back in memory too."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from support.recount import assert_exact, shown
+
+from tallied.counters.ledger import Savepoint
+from tallied.models import Comment, Thread
+
+
+def comment(message: str, **values: object) -> Comment:
+    return Comment(author_name="Ada", message=message, **values)
+
+
+@pytest.fixture
+def thread(session: Session) -> Thread:
+    """A stored thread with three comments of 2, 3 and 4 words."""
+    made = Thread(title="Engines")
+    made.comments = [comment("one two"), comment("one two three"), comment("one two three four")]
+    session.add(made)
+    session.flush()
+    return made
+
+
+def test_a_savepoint_rolled_back_restores_memory(session: Session, thread: Thread) -> None:
+    before = shown(thread)
+    savepoint = session.begin_nested()
+    session.add(comment("five words that go again", thread_id=thread.id))
+    session.flush()
+    assert shown(thread)[:2] == (4, 14)
+    savepoint.rollback()
+    assert shown(thread) == before
+    assert_exact(session, thread)
+
+
+def test_a_savepoint_released_keeps_what_it_did(session: Session, thread: Thread) -> None:
+    with session.begin_nested():
+        session.add(comment("five words that stay here", thread_id=thread.id))
+    assert shown(thread)[:2] == (4, 14)
+    assert_exact(session, thread)
+
+
+def test_an_unflushed_preview_goes_with_its_savepoint(session: Session, thread: Thread) -> None:
+    before = shown(thread)
+    savepoint = session.begin_nested()
+    session.add(comment("not even flushed", thread_id=thread.id))
+    assert shown(thread)[:2] == (4, 12)
+    savepoint.rollback()
+    assert shown(thread) == before
+    session.flush()
+    assert_exact(session, thread)
+
+
+def test_an_edit_a_move_and_a_delete_go_with_their_savepoint(
+    session: Session, thread: Thread
+) -> None:
+    other = Thread(title="Looms", comments=[comment("a b c d e"), comment("a b")])
+    session.add(other)
+    session.flush()
+    before = shown(thread), shown(other)
+    first, second, third = thread.comments
+    savepoint = session.begin_nested()
+    first.message = "edited to six words in all"
+    second.thread_id = other.id
+    session.delete(third)
+    session.flush()
+    assert (shown(thread)[:2], shown(other)[:2]) == ((1, 6), (3, 10))
+    savepoint.rollback()
+    assert (shown(thread), shown(other)) == before
+    assert_exact(session, thread, other)
+
+
+def test_a_savepoint_in_a_savepoint(session: Session, thread: Thread) -> None:
+    outer = session.begin_nested()
+    session.add(comment("outer two", thread_id=thread.id))
+    session.flush()
+    middle = shown(thread)
+    inner = session.begin_nested()
+    session.add(comment("inner three words", thread_id=thread.id))
+    session.flush()
+    inner.rollback()
+    assert shown(thread) == middle
+    assert_exact(session, thread)
+    with session.begin_nested():
+        session.add(comment("released with four words", thread_id=thread.id))
+    assert shown(thread)[:2] == (5, 15)
+    outer.rollback()
+    assert shown(thread)[:2] == (3, 9)
+    assert_exact(session, thread)
+
+
+def test_a_flush_that_fails_in_a_savepoint_restores_memory(
+    session: Session, thread: Thread
+) -> None:
+    before = shown(thread)
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.add(comment("this one is fine", thread_id=thread.id))
+        session.add(Comment(author_name=None, message="no author", thread_id=thread.id))
+        assert shown(thread)[:2] == (5, 15)
+        session.flush()
+    assert shown(thread) == before
+    assert_exact(session, thread)
+
+
+def test_a_flush_that_fails_changes_nothing(session: Session, thread: Thread) -> None:
+    session.commit()
+    with pytest.raises(IntegrityError):
+        session.add(Comment(author_name=None, message="no author", thread_id=thread.id))
+        session.flush()
+    session.rollback()
+    session.refresh(thread)
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (3, 9)
+
+
+def test_a_whole_transaction_rolled_back_restores_memory(session: Session, thread: Thread) -> None:
+    session.commit()
+    session.add(comment("five words that go again", thread_id=thread.id))
+    session.flush()
+    session.rollback()
+    session.refresh(thread)
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (3, 9)
+
+
+def test_a_thread_rolled_back_and_added_again_is_right(session: Session) -> None:
+    made = Thread(title="Twice", comments=[comment("one two"), comment("three four five")])
+    session.add(made)
+    session.flush()
+    session.rollback()
+    assert shown(made)[:2] == (2, 5)
+    made.comments.append(comment("six seven"))
+    session.add(made)
+    session.flush()
+    assert_exact(session, made)
+    assert shown(made)[:2] == (3, 7)
+
+
+def test_a_thread_made_in_a_savepoint_that_is_rolled_back(session: Session, thread: Thread) -> None:
+    savepoint = session.begin_nested()
+    made = Thread(title="Gone", comments=[comment("one two"), comment("three four five")])
+    session.add(made)
+    made.comments.append(thread.comments[0])
+    session.flush()
+    assert (shown(made)[:2], shown(thread)[:2]) == ((3, 7), (2, 7))
+    savepoint.rollback()
+    assert shown(thread)[:2] == (3, 9)
+    assert_exact(session, thread)
+
+
+def test_a_thread_first_loaded_after_the_change_it_loses(session: Session, thread: Thread) -> None:
+    key = thread.id
+    session.commit()
+    session.expunge_all()
+    savepoint = session.begin_nested()
+    session.add(comment("five words that go again", thread_id=key))
+    session.flush()
+    loaded = session.get_one(Thread, key)
+    assert shown(loaded)[:2] == (4, 14)
+    savepoint.rollback()
+    assert loaded.word_count == 9
+    assert_exact(session, loaded)
+
+
+def test_memory_of_a_rolled_back_savepoint_is_not_written_later(
+    session: Session, thread: Thread
+) -> None:
+    savepoint = session.begin_nested()
+    session.add(comment("five words that go again", thread_id=thread.id))
+    session.flush()
+    savepoint.rollback()
+    session.add(comment("two words", thread_id=thread.id))
+    session.flush()
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (4, 11)
+
+
+def test_without_the_restoring_a_savepoint_leaves_memory_wrong(
+    session: Session, thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Savepoint, "restore", lambda *_: None)
+    savepoint = session.begin_nested()
+    session.add(comment("five words that go again", thread_id=thread.id))
+    session.flush()
+    savepoint.rollback()
+    assert shown(thread)[:2] == (4, 14)
+    with pytest.raises(AssertionError):
+        assert_exact(session, thread)

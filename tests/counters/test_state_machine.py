@@ -1,0 +1,232 @@
+"""Anything, in any order: memory, column and recount agree after every flush.
+
+Where a step is of the kind that shows at once, what memory showed before the flush
+must also be what the flush confirms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session, SessionTransaction, selectinload
+from support.recount import assert_exact, drifted, shown
+from support.sessions import Counted
+
+from tallied.models import Base, Comment, Thread
+
+pytestmark = pytest.mark.filterwarnings("ignore:Object of type <Comment> not in session")
+
+LENGTHS = st.integers(min_value=2, max_value=9)
+PICKS = st.integers(min_value=0, max_value=1000)
+
+
+class Discussion(RuleBasedStateMachine):
+    """One session, and everything that a host may do with it."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.savepoints: list[SessionTransaction] = []
+        self.flushed = True
+        self.shows_at_once = True
+        with self.engine.begin() as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(table.delete())
+        self.session: Session = Counted(self.engine, autoflush=False)
+
+    def teardown(self) -> None:
+        self.session.rollback()
+        with self.engine.connect() as connection:
+            assert drifted(connection) == 0
+        self.session.close()
+
+    @initialize()
+    def begin(self) -> None:
+        for sizes in ((2, 3), (4,), (5, 6, 7)):
+            comments = [self.comment(size) for size in sizes]
+            self.session.add(Thread(title="T", comments=comments))
+        self.session.flush()
+
+    # What there is
+
+    @staticmethod
+    def comment(size: int, **values: Any) -> Comment:
+        return Comment(author_name="A", message=" ".join(["w"] * size), **values)
+
+    def threads(self) -> list[Thread]:
+        """All threads, loaded with their comments, and kept so."""
+        query = select(Thread).order_by(Thread.id).options(selectinload(Thread.comments))
+        self.kept = list(self.session.scalars(query))
+        return self.kept
+
+    def comments(self) -> list[Comment]:
+        if self.flushed:
+            self.threads()
+        deleted = self.session.deleted
+        query = select(Comment).order_by(Comment.id)
+        return [each for each in self.session.scalars(query) if each not in deleted]
+
+    def touched(self, *, shows_at_once: bool = True) -> None:
+        self.flushed = False
+        self.shows_at_once = self.shows_at_once and shows_at_once
+
+    # What is done
+
+    @rule(size=LENGTHS, comments=st.lists(LENGTHS, max_size=3))
+    def create_thread(self, size: int, comments: list[int]) -> None:
+        thread = Thread(title="N" * size, comments=[self.comment(each) for each in comments])
+        self.session.add(thread)
+        assert shown(thread)[:2] == (len(comments), sum(comments))
+        self.touched()
+
+    @precondition(lambda self: self.threads())
+    @rule(pick=PICKS, size=LENGTHS, way=st.sampled_from(["key", "thread", "append"]))
+    def create_comment(self, pick: int, size: int, way: str) -> None:
+        threads = self.threads()
+        thread = threads[pick % len(threads)]
+        if way == "append":
+            thread.comments.append(self.comment(size))
+        elif way == "thread":
+            self.session.add(self.comment(size, thread=thread))
+        else:
+            self.session.add(self.comment(size, thread_id=thread.id))
+        self.touched()
+
+    @precondition(lambda self: self.comments())
+    @rule(pick=PICKS, size=LENGTHS)
+    def edit(self, pick: int, size: int) -> None:
+        comments = self.comments()
+        comments[pick % len(comments)].message = " ".join(["e"] * size)
+        self.touched()
+
+    @precondition(lambda self: self.comments())
+    @rule(pick=PICKS, to=PICKS, by_key=st.booleans())
+    def move(self, pick: int, to: int, by_key: bool) -> None:
+        threads, comments = self.threads(), self.comments()
+        comment, thread = comments[pick % len(comments)], threads[to % len(threads)]
+        pending = comment in self.session.new or "thread" in vars(comment)
+        if by_key:
+            comment.thread_id = thread.id
+        else:
+            comment.thread = thread
+        self.touched(shows_at_once=not pending)
+
+    @precondition(lambda self: self.comments())
+    @rule(pick=PICKS)
+    def delete(self, pick: int) -> None:
+        comments = self.comments()
+        self.session.delete(comments[pick % len(comments)])
+        self.touched(shows_at_once=False)
+
+    @precondition(lambda self: self.flushed and any(t.comments for t in self.threads()))
+    @rule(pick=PICKS)
+    def remove(self, pick: int) -> None:
+        threads = [each for each in self.threads() if each.comments]
+        thread = threads[pick % len(threads)]
+        thread.comments.remove(thread.comments[pick % len(thread.comments)])
+        self.touched(shows_at_once=False)
+
+    @precondition(lambda self: self.flushed and self.threads())
+    @rule(pick=PICKS)
+    def delete_thread(self, pick: int) -> None:
+        threads = self.threads()
+        self.session.delete(threads[pick % len(threads)])
+        self.session.flush()
+        self.session.expire_all()
+
+    @precondition(lambda self: self.comments())
+    @rule(pick=PICKS)
+    def expunge(self, pick: int) -> None:
+        comments = self.comments()
+        self.session.expunge(comments[pick % len(comments)])
+        self.touched(shows_at_once=False)
+
+    @precondition(lambda self: self.comments())
+    @rule(pick=PICKS, size=LENGTHS)
+    def merge(self, pick: int, size: int) -> None:
+        comments = self.comments()
+        key = comments[pick % len(comments)].id
+        self.session.merge(Comment(id=key, message=" ".join(["m"] * size)))
+        self.touched()
+
+    @precondition(lambda self: self.flushed)
+    @rule()
+    def expire(self) -> None:
+        self.session.expire_all()
+
+    # Transactions
+
+    @rule()
+    def flush(self) -> None:
+        before = {t: shown(t) for t in self.session if isinstance(t, Thread) and "title" in vars(t)}
+        self.session.flush()
+        if self.shows_at_once:
+            for thread, values in before.items():
+                assert shown(thread)[:2] == values[:2]
+        self.flushed = self.shows_at_once = True
+
+    @precondition(lambda self: len(self.savepoints) < 3)
+    @rule()
+    def begin_savepoint(self) -> None:
+        self.savepoints.append(self.session.begin_nested())
+        self.flushed = self.shows_at_once = True
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def roll_back_savepoint(self) -> None:
+        self.savepoints.pop().rollback()
+        self.flushed = self.shows_at_once = True
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def release_savepoint(self) -> None:
+        self.savepoints.pop().commit()
+        self.flushed = self.shows_at_once = True
+
+    @precondition(lambda self: not self.savepoints)
+    @rule(rolled_back=st.booleans())
+    def end(self, rolled_back: bool) -> None:
+        self.session.rollback() if rolled_back else self.session.commit()
+        self.flushed = self.shows_at_once = True
+
+    @invariant()
+    def agrees(self) -> None:
+        if self.flushed:
+            # An object that was collected and loaded again inside a savepoint stays in the
+            # session when its row goes; that is SQLAlchemy's, and no counter is left to it.
+            rows = set(self.session.connection().execute(select(Thread.id)).scalars())
+            loaded = [
+                each
+                for each in self.session
+                if isinstance(each, Thread)
+                and {"comment_count", "id"} <= vars(each).keys()
+                and each.id in rows
+            ]
+            assert_exact(self.session, *loaded)
+
+
+def test_any_history_leaves_memory_column_and_recount_equal(engine: Engine) -> None:
+    machine = type("Machine", (Discussion,), {"engine": engine})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=25,
+            deadline=None,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,157 @@
+"""Contract points 4 and 10: what a flush costs, in statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, selectinload
+from support.statements import Statements, recorded
+
+from tallied.models import Base, Comment, Thread
+
+
+def comment(message: str, **values: object) -> Comment:
+    return Comment(author_name="Ada", message=message, **values)
+
+
+@pytest.fixture
+def threads(session: Session) -> list[Thread]:
+    """Ten stored threads with three comments each, all loaded."""
+    made = [
+        Thread(title="T", comments=[comment("one two"), comment("three"), comment("a b c d")])
+        for _ in range(10)
+    ]
+    session.add_all(made)
+    session.flush()
+    return made
+
+
+@pytest.fixture
+def executed(engine: Engine, threads: list[Thread]) -> Iterator[Statements]:
+    with recorded(engine) as statements:
+        yield statements
+
+
+def test_a_new_thread_with_comments_costs_its_inserts(session: Session, engine: Engine) -> None:
+    with recorded(engine) as executed:
+        session.add(Thread(title="T", comments=[comment("one two"), comment("three")]))
+        session.flush()
+    assert executed.verbs == ["INSERT tallied_thread", "INSERT tallied_comment"]
+
+
+def test_a_new_comment_costs_one_update(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    session.add(comment("three more words", thread_id=threads[4].id))
+    session.flush()
+    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
+    assert "+" in executed[1]
+    assert "RETURNING" in executed[1]
+
+
+def test_many_comments_over_many_threads_cost_one_update(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    session.add_all(comment("two words", thread_id=threads[n % 10].id) for n in range(200))
+    session.flush()
+    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
+
+
+def test_an_edit_costs_one_lock_and_one_update(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    threads[3].comments[1].message = "five words it has now"
+    session.flush()
+    assert executed.verbs == [
+        "SELECT tallied_comment",
+        "UPDATE tallied_comment",
+        "UPDATE tallied_thread",
+    ]
+
+
+def test_an_edit_to_as_many_words_leaves_the_thread_alone(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    threads[3].comments[0].message = "other words"
+    session.flush()
+    assert executed.verbs == ["SELECT tallied_comment", "UPDATE tallied_comment"]
+
+
+def test_moves_and_deletions_cost_one_lock_one_update_and_one_look_up(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    for number, (first, second, third) in enumerate([tuple(t.comments) for t in threads]):
+        first.message = "now there are five words"
+        second.thread_id = threads[(number + 1) % 10].id
+        session.delete(third)
+    session.flush()
+    of_the_engine = [verb for verb in executed.verbs if verb != "UPDATE tallied_comment"]
+    assert of_the_engine == [
+        "SELECT tallied_comment",
+        "DELETE tallied_comment",
+        "UPDATE tallied_thread",
+        "UPDATE tallied_thread",
+    ]
+
+
+def test_the_extreme_is_looked_up_only_where_it_left(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    session.delete(threads[5].comments[0])
+    session.flush()
+    assert executed.verbs == [
+        "SELECT tallied_comment",
+        "DELETE tallied_comment",
+        "UPDATE tallied_thread",
+    ]
+
+
+def test_orphans_and_the_children_of_a_deleted_parent_are_locked_together(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    for thread in threads:
+        thread.comments = thread.comments[1:]
+    session.flush()
+    assert executed.verbs == [
+        "SELECT tallied_comment",
+        "DELETE tallied_comment",
+        "UPDATE tallied_thread",
+    ]
+
+
+def test_what_no_counter_depends_on_costs_nothing(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    threads[2].title = "Renamed"
+    threads[2].comments[0].author_name = "Grace"
+    session.flush()
+    assert sorted(executed.verbs) == ["UPDATE tallied_comment", "UPDATE tallied_thread"]
+    assert not any("word_count" in statement for statement in executed)
+
+
+def test_a_flush_of_nothing_issues_nothing(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    session.flush()
+    assert executed == []
+
+
+def test_the_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) -> None:
+    thread = Thread(title="Long", comments=[comment("two words") for _ in range(500)])
+    session.add(thread)
+    session.flush()
+    key = thread.id
+    session.expunge_all()
+    with recorded(engine) as executed:
+        session.add(comment("three more words", thread_id=key))
+        session.flush()
+    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
+    assert "SELECT" not in executed[1]
+    loaded = session.get_one(Thread, key, options=[selectinload(Thread.comments)])
+    assert (loaded.comment_count, loaded.word_count) == (501, 1003)
+
+
+def test_another_table_of_the_base_is_not_the_engines_business() -> None:
+    assert set(Base.metadata.tables) == {"tallied_thread", "tallied_comment"}

@@ -1,0 +1,47 @@
+"""The command line, run in this process, and raw SQL on the database beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import NullPool, Row, create_engine, make_url, text
+
+from tallied.cli import main
+
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command has printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """``commands("verify", "--json")`` runs ``tallied verify --json``."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Result:
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        printed = self._capsys.readouterr()
+        return Result(int(str(ended.value.code)), printed.out, printed.err)
+
+
+def sql(url: str, *statements: str, **values: Any) -> list[Row[Any]]:
+    """Run statements past the ORM, in one transaction; the rows of the last one."""
+    parsed = make_url(url)
+    engine = create_engine(
+        parsed.set(drivername=DRIVERS[parsed.get_backend_name()]), poolclass=NullPool
+    )
+    with engine.begin() as connection:
+        results = [connection.execute(text(statement), values) for statement in statements]
+        return list(results[-1]) if results[-1].returns_rows else []

@@ -1,0 +1,119 @@
+"""Two real transactions, interleaved by force.
+
+An :class:`Actor` is a session in a thread of its own. The test tells it what to do
+next and goes on when the actor has done it, or waits for a lock of the other (which
+the database itself is asked for), or stands at a statement that it was told to stop
+before. So every schedule is made, not hoped for, and none depends on a pause.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+RETRIED = {"40001", "40P01"}
+"""serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
+TIMEOUT = 10.0
+
+
+class Actor:
+    """One session, driven step by step."""
+
+    def __init__(self, engine: Engine, session_class: type[Session], **options: Any) -> None:
+        self.engine = engine.execution_options(**options)
+        self.session = session_class(self.engine, expire_on_commit=False, autoflush=False)
+        self.pid: int | None = None
+        self.standing = threading.Event()
+        self._go_on = threading.Event()
+        self._stop_before: tuple[str, ...] | None = None
+        self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        event.listen(self.engine, "before_cursor_execute", self._before)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def do(self, step: Callable[[Session], Any]) -> Future[Any]:
+        """Start `step`; the future holds what it returns or raises."""
+        future: Future[Any] = Future()
+        self._steps.put((step, future))
+        return future
+
+    def done(self, step: Callable[[Session], Any]) -> Any:
+        """Do `step` to its end."""
+        return self.do(step).result(TIMEOUT)
+
+    def begin(self) -> None:
+        """Begin a transaction, and know by which process the server serves it."""
+        self.pid = self.done(
+            lambda session: session.connection().execute(text("SELECT pg_backend_pid()")).scalar()
+        )
+
+    def stop_before(self, *start: str) -> None:
+        """Stop before the first statement that starts with one of `start`, until :meth:`go_on`."""
+        self.standing.clear()
+        self._go_on.clear()
+        self._stop_before = start
+
+    def go_on(self) -> None:
+        """Go on from where the actor stands, if it does."""
+        self._stop_before = None
+        self.standing.clear()
+        self._go_on.set()
+
+    def close(self) -> None:
+        """Roll back what is open, and end the thread."""
+        self.go_on()
+        self.done(lambda session: session.close())
+        self._steps.put(None)
+        self._thread.join(TIMEOUT)
+
+    def _run(self) -> None:
+        while (item := self._steps.get()) is not None:
+            step, future = item
+            try:
+                future.set_result(step(self.session))
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _before(self, conn: object, cursor: object, statement: str, *_: object) -> None:
+        if self._stop_before is not None and statement.lstrip().startswith(self._stop_before):
+            self._stop_before = None
+            self.standing.set()
+            assert self._go_on.wait(TIMEOUT)
+
+
+def settle(actor: Actor, future: Future[Any], server: Engine) -> str:
+    """Wait until the actor is ``done``, ``standing`` where it was told, or ``blocked``."""
+    deadline = time.monotonic() + TIMEOUT
+    query = text("SELECT cardinality(pg_blocking_pids(:pid)) > 0").bindparams(pid=actor.pid)
+    with server.connect() as connection:
+        while time.monotonic() < deadline:
+            if future.done():
+                return "done"
+            if actor.standing.is_set():
+                return "standing"
+            if connection.execute(query).scalar():
+                return "blocked"
+            connection.rollback()
+            time.sleep(0.002)
+    raise AssertionError("the actor neither ended nor waits for a lock")
+
+
+def outcome(future: Future[Any]) -> str:
+    """``ok``; ``retry``, which a unit of work does; or ``gone``, which a user is told."""
+    error = future.exception(TIMEOUT)
+    if error is None:
+        return "ok"
+    if isinstance(error, StaleDataError | IntegrityError):
+        return "gone"
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRIED:
+        return "retry"
+    raise error

@@ -1,0 +1,82 @@
+"""A real server, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+TALLIED = Path(sys.executable).with_name("tallied")
+TIMEOUT = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """``tallied serve`` on a free port; entered once it says that it serves."""
+
+    def __init__(
+        self, folder: Path, database: str, *arguments: str, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._out = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
+        with self._out.open("w") as out:
+            self.process = subprocess.Popen(
+                [TALLIED, "serve", "--port", str(self.port), "--database", database, *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    @property
+    def printed(self) -> str:
+        """All that the server has said so far."""
+        return self._out.read_text("utf-8")
+
+    def wait(self) -> Server:
+        """Wait until the server says that it serves."""
+        deadline = time.monotonic() + TIMEOUT
+        while f"Tallied is serving {self.url} " not in self.printed:
+            assert self.process.poll() is None, self.printed
+            assert time.monotonic() < deadline, self.printed
+            time.sleep(0.02)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(TIMEOUT)
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data of one request on a connection of its own."""
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=TIMEOUT
+        ).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def __enter__(self) -> Server:
+        return self.wait()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
