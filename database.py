@@ -34,7 +34,7 @@ from .models.counters import counters
 T = TypeVar("T")
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-BUSY_TIMEOUT = 30.0
+BUSY_TIMEOUT = 5.0
 """Seconds that a unit waits for another process's unit on the same SQLite file."""
 
 
