@@ -215,7 +215,8 @@ def rebuild(
             lambda opened: commands.rebuild(opened, batch_size, progress),
             must_exist=True,
         )
-    print(f"Put {repaired:,} rows right." if repaired else "All counters were right.")
+    rows = "1 row" if repaired == 1 else f"{repaired:,} rows"
+    print(f"Put {rows} right." if repaired else "All counters were right.")
 
 
 @app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")
@@ -240,16 +241,28 @@ def _say_migrated(before: State) -> None:
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, as a callable that takes what is done and the total."""
+    """A progress bar on standard error, as a callable that takes what is done and the total.
+
+    It appears with the first call, so that what fails before then says just why.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(label, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""Open the database that the settings name, or say in one sentence why it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from .database import Database, parse_url
+from .errors import ConfigurationError
+from .migrations.run import require_newest
+from .settings import Settings
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds that PostgreSQL has to accept a connection."""
+
+_REMEDIES = {
+    "sqlite": "check that it is an SQLite file in a folder that is there and may be written to",
+    "postgresql": "check that it runs, and the URL's user, password, host, port and database",
+}
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, must_exist: bool = False) -> AsyncIterator[Database]:
+    """The database of `settings`, which has answered, until the block ends.
+
+    :param must_exist: refuse a database that is not there or not migrated.
+    :raises ConfigurationError: for a database that cannot be reached or used, and for
+        one that fails within the block.
+    """
+    url = parse_url(settings.database)
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "sqlite":
+        _check_file(url, must_exist)
+    else:
+        options["connect_args"] = {"timeout": CONNECT_TIMEOUT}
+    database = Database(settings.database, attempts=settings.transaction_attempts, **options)
+    try:
+        await _check_answer(database)
+        if must_exist:
+            await require_newest(database)
+        yield database
+    except BrokenPipeError:
+        raise  # Not the database: whoever reads our output has gone.
+    except (DBAPIError, OSError) as error:
+        raise ConfigurationError(
+            f"The database at {_name(url)} has failed: {_reason(error, url)}."
+        ) from error
+    finally:
+        await database.dispose()
+
+
+def _check_file(url: URL, must_exist: bool) -> None:
+    path = url.database or ":memory:"
+    if path == ":memory:" or url.query.get("mode") == "memory":
+        raise ConfigurationError(
+            "A database in memory ends with the command; name a file, sqlite+aiosqlite:///FILE."
+        )
+    if must_exist and not path.startswith("file:") and not Path(path).is_file():
+        raise ConfigurationError(
+            f"There is no database at {path}; run `tallied migrate` first, or name another"
+            " with --database."
+        )
+    # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
+    # loop, and then prints a traceback.
+    engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("PRAGMA journal_mode = WAL"))
+    except Exception as error:
+        raise _no_answer(error, url) from error
+
+
+async def _check_answer(database: Database) -> None:
+    try:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+    except Exception as error:  # Whatever a driver raises, this database cannot be used.
+        raise _no_answer(error, database.url) from error
+
+
+def _no_answer(error: Exception, url: URL) -> ConfigurationError:
+    return ConfigurationError(
+        f"The database at {_name(url)} does not answer ({_reason(error, url)});"
+        f" {_REMEDIES[url.get_backend_name()]}."
+    )
+
+
+def _name(url: URL) -> str:
+    """The URL without what may be secret."""
+    query = {key: url.query[key] for key in ("host", "port") if key in url.query}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
+def _reason(error: Exception, url: URL) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
+    cause: Any = error
+    if isinstance(error, DBAPIError):
+        # SQLAlchemy's error wraps the dialect's, and that one the driver's own.
+        cause = getattr(error.orig, "__cause__", None) or error.orig
+    reason = (" ".join(str(cause).split()) or type(cause).__name__).rstrip(".")
+    for secret in (url.password, url.query.get("password")):
+        if secret:
+            reason = reason.replace(str(secret), "***")
+    return reason

@@ -1,0 +1,87 @@
+"""Many writers at once, over HTTP, each on a connection and in a thread of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .server import TIMEOUT
+
+ADD = """mutation($input: AddCommentInput!) {
+  addComment(input: $input) { comment { id wordCount } thread { commentCount } }
+}"""
+
+
+@dataclass
+class Writer(threading.Thread):
+    """Adds comments to one thread, until all are there or the server is gone."""
+
+    port: int
+    thread_id: str
+    number: int
+    messages: list[str]
+    each: Callable[[], None] = lambda: None
+    """Called after every answer."""
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    """The ids that the server has answered with, and what was sent."""
+    errors: list[Any] = field(default_factory=list)
+    cut_off: bool = False
+    """Whether the connection has ended before the work."""
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        try:
+            for message in self.messages:
+                self._add(connection, message)
+                self.each()
+        except (ConnectionError, http.client.HTTPException):
+            self.cut_off = True
+        finally:
+            connection.close()
+
+    def _add(self, connection: http.client.HTTPConnection, message: str) -> None:
+        sent = {
+            "threadId": self.thread_id,
+            "authorName": f"Writer {self.number}",
+            "message": message,
+        }
+        body = json.dumps({"query": ADD, "variables": {"input": sent}})
+        connection.request("POST", "/graphql", body, {"content-type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        if "errors" in answer:
+            self.errors.append(answer["errors"])
+        else:
+            self.acknowledged[answer["data"]["addComment"]["comment"]["id"]] = message
+
+
+def start_writers(
+    port: int,
+    thread_id: str,
+    *,
+    writers: int,
+    comments: int,
+    each: Callable[[], None] = lambda: None,
+) -> list[Writer]:
+    """Start writers whose messages are 1 to 7 words long, and all different."""
+    started = [
+        Writer(
+            port,
+            thread_id,
+            number,
+            [f"{number}/{turn}" + " word" * (turn % 7) for turn in range(comments)],
+            each,
+        )
+        for number in range(writers)
+    ]
+    for writer in started:
+        writer.start()
+    return started

@@ -1,0 +1,149 @@
+"""The commands: what they print, what they exit with, what they change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import datetime
+
+import pytest
+from graphql import build_schema
+from support.commands import Commands, sql
+from support.server import TALLIED
+
+import tallied
+
+NAMES = ("serve", "migrate", "seed", "verify", "rebuild", "print-schema")
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+@pytest.fixture
+def seeded(empty_url: str, commands: Commands) -> str:
+    """The URL of a database with some threads that have comments."""
+    size = ("--threads", "12", "--comments", "200", "--random-seed", "5")
+    assert commands("seed", "--database", empty_url, *size).code == 0
+    return empty_url
+
+
+def test_the_installed_command_says_its_version() -> None:
+    done = subprocess.run([TALLIED, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tallied {tallied.__version__}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example(name: str, commands: Commands) -> None:
+    shown = commands(name, "--help")
+    assert shown.code == 0
+    assert f"Example: tallied {name}" in shown.out
+    assert ("--database" in shown.out) == (name != "print-schema")
+
+
+def test_without_a_command_all_are_listed(commands: Commands) -> None:
+    shown = commands()
+    assert shown.code == 0
+    assert all(f"  {name} " in shown.out for name in NAMES)
+
+
+def test_print_schema_prints_a_schema_and_nothing_else(commands: Commands) -> None:
+    printed = commands("print-schema")
+    assert (printed.code, printed.err) == (0, "")
+    assert build_schema(printed.out).get_type("Thread") is not None
+
+
+def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> None:
+    first = commands("migrate", "--database", empty_url)
+    assert (first.code, first.err) == (0, "")
+    assert first.out == "Created Tallied's tables (revision tallied_0001).\n"
+    again = commands("migrate", "--database", empty_url)
+    assert again.out == "The database is up to date (revision tallied_0001).\n"
+
+
+def test_the_database_is_named_by_the_environment(
+    empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLIED_DATABASE", empty_url)
+    assert commands("migrate").code == 0
+    assert sql(empty_url, "SELECT count(*) FROM tallied_thread")[0][0] == 0
+
+
+def test_seed_fills_in_what_it_says_and_adds_to_what_is_there(
+    empty_url: str, commands: Commands
+) -> None:
+    seeding = ("seed", "--database", empty_url, "--threads", "6", "--comments", "70")
+    first = commands(*seeding)
+    assert first.code == 0, first.err
+    assert first.out.splitlines()[-1] == "Added 6 threads and 70 comments."
+    assert "76/76" in first.err, "the progress bar"
+    second = commands(*seeding)
+    assert "The database has threads already; the new ones are added to them." in second.out
+    query = "SELECT count(*), sum(comment_count) FROM tallied_thread"
+    assert [tuple(row) for row in sql(empty_url, query)] == [(12, 140)]
+    assert commands("verify", "--database", empty_url).code == 0
+
+
+def test_verify_finds_drift_and_rebuild_repairs_it(seeded: str, commands: Commands) -> None:
+    clean = commands("verify", "--database", seeded)
+    assert (clean.code, clean.err) == (0, "")
+    assert clean.out == "The counters of all 12 threads are right.\n"
+
+    query = (
+        "SELECT id, word_count, comment_count FROM tallied_thread"
+        " WHERE comment_count > 1 ORDER BY id LIMIT 2"
+    )
+    first, second = sql(seeded, query)
+    sql(
+        seeded,
+        f"UPDATE tallied_thread SET word_count = word_count + 17 WHERE id = '{first.id}'",
+        f"UPDATE tallied_thread SET comment_count = 5000 WHERE id = '{second.id}'",
+    )
+    before = sql(seeded, "SELECT * FROM tallied_thread ORDER BY id")
+
+    drifted = commands("verify", "--database", seeded)
+    assert (drifted.code, drifted.err) == (1, "")
+    words, comments, summary = drifted.out.replace("-", "").splitlines()
+    assert f"{first.id}".replace("-", "") in words
+    assert f"stored {first.word_count + 17}, true {first.word_count}, difference +17" in words
+    assert "Thread.word_count" in words
+    assert f"{second.id}".replace("-", "") in comments
+    assert f"stored 5000, true {second.comment_count}" in comments
+    assert summary == "2 counters are wrong; run `tallied rebuild`."
+    assert sql(seeded, "SELECT * FROM tallied_thread ORDER BY id") == before
+
+    rebuilt = commands("rebuild", "--database", seeded, "--batch-size", "5")
+    assert (rebuilt.code, rebuilt.out) == (0, "Put 2 rows right.\n")
+    assert "12/12" in rebuilt.err, "the progress bar"
+    assert sql(seeded, query) == [first, second]
+    assert commands("verify", "--database", seeded).code == 0
+    assert commands("rebuild", "--database", seeded).out == "All counters were right.\n"
+
+
+def test_verify_prints_json_lines(seeded: str, commands: Commands) -> None:
+    assert commands("verify", "--json", "--database", seeded).out == ""
+    (row,) = sql(
+        seeded,
+        "SELECT id, word_count, last_comment_at FROM tallied_thread"
+        " WHERE comment_count > 1 ORDER BY id LIMIT 1",
+    )
+    sql(
+        seeded,
+        "UPDATE tallied_thread SET word_count = word_count - 4,"
+        f" last_comment_at = '2001-02-03 04:05:06' WHERE id = '{row.id}'",
+    )
+    drifted = commands("verify", "--json", "--database", seeded)
+    assert drifted.code == 1
+    found = {drift["counter"]: drift for drift in map(json.loads, drifted.out.splitlines())}
+    assert set(found) == {"Thread.word_count", "Thread.last_comment_at"}
+    words, latest = found["Thread.word_count"], found["Thread.last_comment_at"]
+    assert (words["stored"], words["true"], words["difference"]) == (
+        row.word_count - 4,
+        row.word_count,
+        -4,
+    )
+    assert [key.replace("-", "") for key in words["key"]] == [str(row.id).replace("-", "")]
+    assert latest["stored"].startswith("2001-02-03T04:05:06")
+    stored, true = (datetime.fromisoformat(latest[name]) for name in ("stored", "true"))
+    assert latest["difference"] == (stored - true).total_seconds()

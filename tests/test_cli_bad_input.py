@@ -1,0 +1,192 @@
+"""A user's mistake: one line on standard error with the remedy, exit code 2, nothing changed."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+from support.commands import Commands, Result, sql
+from support.server import free_port
+
+from tallied import opening
+
+COMMANDS = ("serve", "migrate", "seed", "verify", "rebuild")
+
+
+@pytest.fixture
+def commands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    """Commands that run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return Commands(capsys)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def assert_refused(result: Result, *parts: str) -> None:
+    assert result.code == 2
+    assert result.out == ""
+    assert re.fullmatch(r"error: [^\n]+[.]\n", result.err), result.err
+    assert "Traceback" not in result.err
+    assert "s3cret" not in result.err
+    for part in parts:
+        assert part in result.err
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nonsense", "The database URL cannot be read; use sqlite+aiosqlite:///FILE"),
+        ("", "The database URL cannot be read"),
+        ("postgresql://u:s3cret@h:port/d", "The database URL cannot be read"),
+        ("mysql://u:s3cret@h/d", "names 'mysql', which Tallied cannot use; use sqlite"),
+        ("postgresql+psycopg://u:s3cret@h/d", "names 'postgresql+psycopg'"),
+        ("sqlite://", "A database in memory ends with the command; name a file"),
+        ("sqlite:///:memory:", "A database in memory"),
+        ("sqlite:///file:x?mode=memory&uri=true", "A database in memory"),
+        ("sqlite:///absent.db", "There is no database at absent.db; run `tallied migrate` first"),
+        ("postgresql://u:s3cret@localhost:1/d", "u:***@localhost:1/d does not answer"),
+        ("postgresql://u:s3cret@nowhere.invalid/d", "u:***@nowhere.invalid/d does not answer"),
+        ("postgresql://localhost:1/d?user=u&password=s3cret", "localhost:1/d does not answer"),
+        ("postgresql://u:s3cret@localhost:1/d?color=red", "does not answer"),
+    ],
+)
+def test_a_database_url_that_cannot_be_used(url: str, reason: str, commands: Commands) -> None:
+    assert_refused(commands("verify", "--database", url), reason)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_checks_the_database(command: str, commands: Commands, port: int) -> None:
+    serving = ("--port", str(port)) if command == "serve" else ()
+    unreachable = "postgresql://u:s3cret@localhost:1/d"
+    result = commands(command, "--database", unreachable, *serving)
+    assert_refused(result, "check that it runs, and the URL's user, password, host")
+
+
+def test_a_sqlite_file_that_cannot_be_opened(commands: Commands) -> None:
+    remedy = "check that it is an SQLite file in a folder that is there and may be written to"
+    assert_refused(
+        commands("migrate", "--database", "sqlite:///no/folder/x.db"), "unable to open", remedy
+    )
+    Path("notes.txt").write_text("This is no database, but long enough to look at. " * 40)
+    before = Path("notes.txt").read_bytes()
+    assert_refused(
+        commands("migrate", "--database", "sqlite:///notes.txt"), "file is not a database", remedy
+    )
+    assert Path("notes.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild"])
+def test_a_database_that_is_not_migrated(command: str, empty_url: str, commands: Commands) -> None:
+    if empty_url.startswith("sqlite"):
+        sql(empty_url, "CREATE TABLE article (id INTEGER)")
+    assert_refused(
+        commands(command, "--database", empty_url),
+        "has not been set up for Tallied; run `tallied migrate` first",
+    )
+
+
+def test_a_postgresql_that_accepts_and_never_answers(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u:s3cret@127.0.0.1:{silent.getsockname()[1]}/d?ssl=disable"
+        assert_refused(commands("migrate", "--database", url), "no answer within 1 seconds")
+
+
+@pytest.fixture
+def locked(postgresql: URL) -> Iterator[URL]:
+    """The URL of a role that has a password, and no right to make a table."""
+    with psycopg.connect(postgresql.render_as_string(False), autocommit=True) as connection:
+        connection.execute("CREATE ROLE locked LOGIN PASSWORD 'right'")
+        row = connection.execute("SHOW hba_file").fetchone()
+        assert row is not None
+        file = Path(str(row[0]))
+        rules = file.read_text("utf-8")
+        file.write_text("local all locked scram-sha-256\n" + rules, "utf-8")
+        connection.execute("SELECT pg_reload_conf()")
+        yield postgresql.set(drivername="postgresql", username="locked", password="right")
+        file.write_text(rules, "utf-8")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("DROP ROLE locked")
+
+
+def test_a_wrong_password_an_unknown_database_and_missing_rights(
+    locked: URL, commands: Commands
+) -> None:
+    wrong = locked.set(password="s3cret").render_as_string(hide_password=False)
+    assert_refused(
+        commands("migrate", "--database", wrong), "password authentication failed", "locked:***@"
+    )
+    unknown = locked.set(database="nowhere").render_as_string(hide_password=False)
+    assert_refused(commands("migrate", "--database", unknown), 'database "nowhere" does not exist')
+    powerless = locked.render_as_string(hide_password=False)
+    assert_refused(
+        commands("migrate", "--database", powerless), "permission denied for schema public"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["serve", "--port", "99999"], "'--port': Input should be less than or equal to 65535"),
+        (["serve", "--port", "0"], "'--port': Input should be greater than or equal to 1"),
+        (["serve", "--port", "http"], "'--port'"),
+        (["serve", "--workers", "0"], "'--workers'"),
+        (["serve", "--host", "nowhere.invalid"], "is not an address of this machine; pass another"),
+        (["serve", "--host", "192.0.2.1"], "'192.0.2.1' is not an address of this machine"),
+        (["seed", "--threads", "-5"], "'--threads'"),
+        (["seed", "--threads", "0"], "Comments need at least one thread"),
+        (["rebuild", "--batch-size", "0"], "'--batch-size'"),
+        (["verify", "--colour"], "No such option: --colour"),
+        (["serv"], "Did you mean 'serve'?"),
+        (["migrate", "extra"], "unexpected extra argument"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    arguments: list[str], reason: str, commands: Commands, port: int
+) -> None:
+    if arguments[:2] == ["serve", "--host"]:
+        arguments = [*arguments, "--port", str(port)]
+    if arguments == ["seed", "--threads", "0"]:
+        assert commands("migrate").code == 0
+        result = commands(*arguments)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert reason in result.err
+        return
+    assert_refused(commands(*arguments), reason)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "70000"), ("PORT", "80a"), ("WORKERS", "-1"), ("PAGE_SIZE", "1e3")],
+)
+def test_a_setting_in_the_environment_that_cannot_be_used(
+    variable: str, value: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"TALLIED_{variable}", value)
+    assert_refused(
+        commands("serve"), f"TALLIED_{variable} must be a whole number from 1 to", f"{value}"
+    )
+
+
+def test_a_port_in_use_is_found_before_anything_is_done(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_refused(
+            commands("serve", "--port", port, "--database", "sqlite:///new.db", "--demo"),
+            f"Port {port} is in use on 127.0.0.1; stop what listens there, or pass another --port.",
+        )
+    assert not Path("new.db").exists()

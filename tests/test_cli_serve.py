@@ -1,0 +1,95 @@
+"""``tallied serve``, as a real process: it starts, answers, and stops cleanly."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from support.commands import Commands, sql
+from support.server import TALLIED, Server
+
+COUNT = "{ threads(first: 1) { totalCount } }"
+
+
+def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Path) -> None:
+    with Server(tmp_path, empty_url) as server:
+        assert server.printed.splitlines() == [
+            "Created Tallied's tables (revision tallied_0001).",
+            f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
+        ]
+        assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+        page = httpx.get(server.url, headers={"accept": "text/html"}, follow_redirects=True)
+        assert (page.status_code, page.url.path) == (200, "/graphql")
+        assert server.stop(signal.SIGINT) == 0
+        assert server.printed.endswith("Tallied has stopped.\n")
+
+    with Server(tmp_path, empty_url, port=server.port) as server:
+        assert "The database is up to date (revision tallied_0001)." in server.printed
+        assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+        assert server.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in server.printed
+
+
+def test_several_worker_processes_share_the_port(tmp_path: Path) -> None:
+    with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
+        assert {server.ask(COUNT)["threads"]["totalCount"] for _ in range(8)} == {0}
+        assert server.printed.count("Tallied is serving") == 1
+        assert server.stop() == 0
+        assert "Traceback" not in server.printed
+    with pytest.raises(httpx.ConnectError):  # No worker is left that holds the port.
+        server.ask(COUNT)
+
+
+def test_a_port_that_another_server_holds(tmp_path: Path) -> None:
+    with Server(tmp_path, "sqlite:///first.db") as server:
+        second = subprocess.run(
+            [TALLIED, "serve", "--port", str(server.port), "--database", "sqlite:///second.db"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert (second.returncode, second.stdout) == (2, "")
+        assert second.stderr == (
+            f"error: Port {server.port} is in use on 127.0.0.1;"
+            " stop what listens there, or pass another --port.\n"
+        )
+        assert not (tmp_path / "second.db").exists()
+        assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+
+
+def test_settings_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLIED_HOST", "0.0.0.0")
+    monkeypatch.setenv("TALLIED_PAGE_SIZE", "7")
+    with Server(tmp_path, "sqlite:///forum.db") as server:
+        answer = httpx.post(
+            f"{server.url}/graphql",
+            json={"query": "{ threads(first: 8) { edges { node { id } } } }"},
+        ).json()
+        assert "7" in answer["errors"][0]["message"]
+
+
+def test_demo_data_is_written_once_with_exact_counters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At its full size, since that is what a newcomer gets."""
+    url = f"sqlite:///{tmp_path / 'demo.db'}"
+    counts = (
+        "SELECT (SELECT count(*) FROM tallied_thread), (SELECT count(*) FROM tallied_comment),"
+        " (SELECT sum(comment_count) FROM tallied_thread)"
+    )
+    with Server(tmp_path, url, "--demo") as server:
+        assert "Writing demo data" in server.printed
+        assert server.ask(COUNT) == {"threads": {"totalCount": 1000}}
+        assert server.stop() == 0
+    assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)
+    assert Commands(capsys)("verify", "--database", url).code == 0
+
+    with Server(tmp_path, url, "--demo") as server:
+        assert "Writing demo data" not in server.printed
+    assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)
