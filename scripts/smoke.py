@@ -1,8 +1,9 @@
 """Start a server, and see that it answers: python scripts/smoke.py COMMAND ...
 
 The command runs with a database of its own and a free port, in TALLIED_DATABASE,
-TALLIED_PORT and PORT. One query must be answered over HTTP, the playground must be
-there with every file that it refers to, and an interrupt must end the server well.
+TALLIED_PORT and PORT. A query must be answered over HTTP, the playground must be there
+with every file that it refers to, the example that it opens on must run, and SIGTERM must
+end the server and all its processes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -42,7 +45,7 @@ def fetch(url: str, **headers: str) -> tuple[str, bytes]:
         return answer.headers.get_content_type(), answer.read()
 
 
-def query(url: str, document: str) -> object:
+def query(url: str, document: str) -> Any:
     """The data that `document` is answered with."""
     headers = {"content-type": "application/json", "accept": "application/json"}
     request = Request(url, json.dumps({"query": document}).encode(), headers)
@@ -82,7 +85,25 @@ def check(base: str) -> None:
             raise SmokeError(f"{asset} is empty")
     if fetch(f"{base}/", accept="text/html")[1] != page:
         raise SmokeError("/ does not lead to the playground")
-    print(f"smoke: one query answered, the playground served with its {len(assets)} assets")
+    example = fetch(f"{base}/playground/examples/start.graphql")[1].decode()
+    words = query(f"{base}/graphql", example)["createThread"]["thread"]["wordCount"]
+    if words < 2:
+        raise SmokeError(f"the example's thread has {words} words")
+    print(f"smoke: all {len(assets)} assets of the playground are served, and its example runs")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Return when the command, and whatever it has started, has ended."""
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise SmokeError("a process of the command is left behind")
 
 
 def run(command: list[str]) -> None:
@@ -98,12 +119,11 @@ def run(command: list[str]) -> None:
         try:
             wait_for(f"http://127.0.0.1:{port}/graphql", process)
             check(f"http://127.0.0.1:{port}")
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(PATIENCE)
+            stop(process)
         finally:
-            if process.poll() is None:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
 
 
 if __name__ == "__main__":

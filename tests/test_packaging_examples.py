@@ -1,0 +1,79 @@
+"""The playground as it is served: the page, its files, and examples that run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tallied.asgi import create_app
+from tallied.database import Database
+from tallied.schema.page import FOLDER
+from tallied.settings import Settings
+
+EXAMPLES = FOLDER / "examples"
+
+
+@pytest.fixture
+async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(Settings(), database))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+async def run(client: httpx.AsyncClient, name: str, variables: Any = None) -> Any:
+    """The answer to an example, asked as the playground asks."""
+    document = (EXAMPLES / f"{name}.graphql").read_text("utf-8")
+    answer = await client.post("/graphql", json={"query": document, "variables": variables})
+    return answer.json()
+
+
+async def test_the_examples_run_one_after_another(client: httpx.AsyncClient) -> None:
+    started = (await run(client, "start"))["data"]["createThread"]
+    words = len(started["comment"]["message"].split())
+    assert words > 1
+    assert started["comment"]["wordCount"] == words
+    assert started["thread"]["wordCount"] == words
+    assert started["thread"]["commentCount"] == 1
+
+    variables = json.loads((EXAMPLES / "comment.json").read_text("utf-8"))
+    variables["input"]["threadId"] = started["thread"]["id"]
+    added = (await run(client, "comment", variables))["data"]["addComment"]
+    assert added["thread"]["commentCount"] == 2
+    words += len(variables["input"]["message"].split())
+    assert added["thread"]["wordCount"] == words
+
+    listed = (await run(client, "threads"))["data"]["threads"]
+    assert [thread["id"] for thread in listed["nodes"]] == [started["thread"]["id"]]
+    messages = {comment["message"] for comment in listed["nodes"][0]["comments"]["nodes"]}
+    assert messages == {started["comment"]["message"], variables["input"]["message"]}
+    assert listed["nodes"][0]["wordCount"] == words
+
+
+async def test_the_comment_example_asks_for_a_thread(client: httpx.AsyncClient) -> None:
+    variables = json.loads((EXAMPLES / "comment.json").read_text("utf-8"))
+    answer = await run(client, "comment", variables)
+    assert [error["extensions"]["field"] for error in answer["errors"]] == ["threadId"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_the_page_and_all_that_it_refers_to_are_served(client: httpx.AsyncClient) -> None:
+    page = await client.get("/graphql", headers={"accept": "text/html,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.text == (FOLDER / "index.html").read_text("utf-8")
+    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    for reference in re.findall(r'(?:src|href)="([^"]*)"', page.text):
+        answer = await client.get(f"/{reference}")
+        assert answer.status_code == 200, reference
+        assert answer.headers["content-type"].startswith(kinds[reference.rsplit(".", 1)[1]])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_the_address_itself_leads_to_the_page(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/", headers={"accept": "text/html"}, follow_redirects=True)
+    assert answer.url.path == "/graphql"
+    assert answer.headers["content-type"].startswith("text/html")
