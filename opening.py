@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from .database import Database, parse_url
+from .database import BUSY_TIMEOUT, Database, asks_for_retry, parse_url
 from .errors import ConfigurationError
 from .migrations.run import require_newest
 from .settings import Settings
@@ -68,11 +69,18 @@ def _check_file(url: URL, must_exist: bool) -> None:
     # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
     # loop, and then prints a traceback.
     engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("PRAGMA journal_mode = WAL"))
-    except Exception as error:
-        raise _no_answer(error, url) from error
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("PRAGMA journal_mode = WAL"))
+            return
+        except Exception as error:
+            # Processes that switch a new file to WAL at once fail at once.
+            busy = isinstance(error, DBAPIError) and asks_for_retry(error)
+            if not busy or time.monotonic() > deadline:
+                raise _no_answer(error, url) from error
+            time.sleep(0.05)
 
 
 async def _check_answer(database: Database) -> None:

@@ -8,6 +8,7 @@ and those that come later find nothing to do.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ..database import Database, UnitOfWork
+from ..database import BUSY_TIMEOUT, Database, UnitOfWork, asks_for_retry
 from ..errors import Busy, ConfigurationError
 from ..models import Base
 
@@ -68,7 +69,7 @@ async def migrate(database: Database) -> State:
         has been there, or it has tables of Tallied that no migration made.
     :raises Busy: when another process holds the locks for too long.
     """
-    before = await state(database)
+    before = await _state_once_free(database)
     if before.is_newest:
         return before
     return await _run(database, _upgrade)
@@ -130,6 +131,19 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         raise Busy(
             "Another transaction holds a lock on Tallied's tables; migrate again once it has ended."
         ) from error
+
+
+async def _state_once_free(database: Database) -> State:
+    """Switching a new SQLite file to WAL fails at once, whatever the busy timeout, where
+    another process is doing the same."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return await state(database)
+        except DBAPIError as error:
+            if not asks_for_retry(error) or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
