@@ -48,7 +48,9 @@ class Order:
 
     def cursor(self, position: Position) -> str:
         """The cursor of a row; opaque to clients."""
-        text = base64.urlsafe_b64encode(orjson.dumps([self._label, *position]))
+        # asyncpg's keys are of a UUID type of its own, which orjson does not know.
+        place = [self._label, position.key, str(position.id)]
+        text = base64.urlsafe_b64encode(orjson.dumps(place))
         return text.decode().rstrip("=")
 
     def position(self, cursor: str, field: str) -> Position:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, exists, literal, select, true, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, literal, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from .cursors import Position
 from .paging import Asked, Page, Window
@@ -41,38 +42,35 @@ class Link(NamedTuple):
 
 async def read_page(connection: AsyncConnection, window: Window, asked: Asked) -> Page:
     """One page of a whole table."""
-    order = window.order
-    beyond = _beyond(window, asked)
-    if beyond:
-        page = _slice(window, _columns(order.entity, window, asked)).subquery()
-        one = select(literal(1)).subquery()
-        statement = select(*page.c, *beyond).select_from(one.outerjoin(page, true()))
-        rows = list(
-            await connection.execute(_sorted(statement, window, page.c.sort_key, page.c.id))
-        )
-        return _page([row for row in rows if row.id is not None], window, asked, rows[0])
-    columns = _columns(order.entity, window, asked)
-    if not asked.cursors:
-        named = asked.columns or {"id"}
-        columns = [column for column in columns if column.key in named]
-    return _page(list(await connection.execute(_slice(window, columns))), window, asked)
+    entity, places = window.order.entity, _Places(connection, window)
+    around = places.around(asked)
+    if not around:
+        columns = _columns(entity, window, asked)
+        if not asked.cursors:
+            columns = [each for each in columns if each.key in (asked.columns or {"id"})]
+        return _page(list(await connection.execute(places.slice(columns))), window, asked)
+    page = places.slice(_columns(entity, window, asked)).subquery("page")
+    one = select(literal(1)).subquery("one")
+    statement = select(*page.c, *around).select_from(one.outerjoin(page, true()))
+    rows = list(await connection.execute(_sorted(statement, window, page.c.sort_key, page.c.id)))
+    return _page([row for row in rows if row.id is not None], window, asked, rows[0])
 
 
 async def read_pages(
     connection: AsyncConnection, link: Link, ids: Iterable[UUID], window: Window, asked: Asked
 ) -> dict[UUID, Page]:
     """The same page of every parent that is there."""
-    entity, parent = window.order.entity, link.parent
+    entity, parent, places = window.order.entity, link.parent, _Places(connection, window)
     ours = getattr(entity, link.foreign_key) == parent.id
-    if connection.dialect.name == "postgresql":
-        part = _slice(window, _columns(entity, window, asked)).where(ours)
-        page: Any = part.correlate(parent).lateral()
-        columns, on = list(page.c), true()
-    else:
-        page = aliased(entity)
-        keys = _slice(window, [entity.id]).where(ours).correlate(parent)
+    if places.sqlite:
+        page: Any = aliased(entity, name="page")
+        keys = places.slice([entity.id]).where(ours).correlate(parent)
         columns, on = _columns(page, window, asked), page.id.in_(keys)
-    statement = select(*columns, *_beyond(window, asked, ours), parent.id.label("parent_id"))
+    else:
+        part = places.slice(_columns(entity, window, asked)).where(ours)
+        page = part.correlate(parent).lateral("page")
+        columns, on = list(page.c), true()
+    statement = select(*columns, *places.around(asked, ours), parent.id.label("parent_id"))
     statement = statement.join_from(parent, page, on, isouter=True).where(parent.id.in_(ids))
     rows_of: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in await connection.execute(_sorted(statement, window, columns[-1], columns[0])):
@@ -84,7 +82,7 @@ async def read_pages(
 
 
 def _page(
-    rows: list[Row[Any]], window: Window, asked: Asked, beyond: Row[Any] | None = None
+    rows: list[Row[Any]], window: Window, asked: Asked, around: Row[Any] | None = None
 ) -> Page:
     """The page of `rows`, which are in the window's direction, one more than it shows."""
     more = len(rows) > window.size
@@ -95,8 +93,8 @@ def _page(
     return Page(
         rows=[row._asdict() for row in rows],
         cursors=[cursor(Position(row.sort_key, row.id)) for row in rows] if asked.cursors else [],
-        has_previous=getattr(beyond, "precedes", False) or (more and window.backward),
-        has_next=getattr(beyond, "follows", False) or (more and not window.backward),
+        has_previous=getattr(around, "precedes", False) or (more and window.backward),
+        has_next=getattr(around, "follows", False) or (more and not window.backward),
     )
 
 
@@ -109,42 +107,56 @@ def _columns(entity: Any, window: Window, asked: Asked) -> Columns:
     ]
 
 
-def _slice(window: Window, columns: Columns) -> Select[Any]:
-    """The rows of a window from its end on, and one more."""
-    order = window.order
-    statement = select(*columns).where(*_bounds(window).values()).limit(window.size + 1)
-    return _sorted(statement, window, order.expression(order.entity), order.entity.id)
-
-
 def _sorted(statement: Select[Any], window: Window, *keys: ColumnElement[Any]) -> Select[Any]:
     descending = window.order.descending != window.backward
     return statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
 
 
-def _bounds(window: Window) -> dict[str, ColumnElement[bool]]:
-    """What holds between the window's cursors, by what is true of the rows where it does not."""
-    order, entity = window.order, window.order.entity
-    key = order.expression(entity)
-    row = tuple_(key, entity.id)
+class _Places:
+    """The conditions that a window's cursors set."""
 
-    def place(position: Position) -> ColumnElement[Any]:
-        return tuple_(literal(position.key, key.type), literal(position.id, entity.id.type))
+    def __init__(self, connection: AsyncConnection, window: Window) -> None:
+        self.sqlite = connection.dialect.name == "sqlite"
+        self.window = window
+        self.id = window.order.entity.id
+        self.key = window.order.expression(window.order.entity)
 
-    bounds: dict[str, ColumnElement[bool]] = {}
-    if window.after:
-        mark = place(window.after)
-        bounds["precedes"] = row < mark if order.descending else row > mark
-    if window.before:
-        mark = place(window.before)
-        bounds["follows"] = row > mark if order.descending else row < mark
-    return bounds
+    def slice(self, columns: Columns) -> Select[Any]:
+        """The rows of the window from its end on, and one more."""
+        after, before = self.window.after, self.window.before
+        statement = select(*columns).limit(self.window.size + 1)
+        if after:
+            statement = statement.where(self.beyond(after))
+        if before:
+            statement = statement.where(self.beyond(before, backward=True))
+        return _sorted(statement, self.window, self.key, self.id)
 
+    def around(self, asked: Asked, *where: ColumnElement[bool]) -> Columns:
+        """Whether rows precede the cursors, or follow them, where that is asked for.
 
-def _beyond(window: Window, asked: Asked, *where: ColumnElement[bool]) -> Columns:
-    """Whether rows precede the window's cursors, or follow them, where that is asked for."""
-    wanted = {"precedes": asked.has_previous, "follows": asked.has_next}
-    return [
-        exists().where(*where, ~bound).label(name)
-        for name, bound in _bounds(window).items()
-        if wanted[name]
-    ]
+        A lookup in the index's order: for an EXISTS, PostgreSQL may read the table instead.
+        """
+        found: Columns = []
+        for name, place, wanted in (
+            ("precedes", self.window.after, asked.has_previous),
+            ("follows", self.window.before, asked.has_next),
+        ):
+            if place and wanted:
+                towards = self.window._replace(backward=name == "precedes")
+                there = self.beyond(place, backward=towards.backward, inclusive=True)
+                rows = _sorted(select(self.id).where(*where, there), towards, self.key, self.id)
+                found.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
+        return found
+
+    def beyond(
+        self, place: Position, *, backward: bool = False, inclusive: bool = False
+    ) -> ColumnElement[bool]:
+        """The rows after `place`; or, `backward`, those before it."""
+        value = literal(place.key, self.key.type)
+        loose, strict = (le, lt) if self.window.order.descending != backward else (ge, gt)
+        row, mark = tuple_(self.key, self.id), tuple_(value, literal(place.id, self.id.type))
+        exact: ColumnElement[bool] = (loose if inclusive else strict)(row, mark)
+        if self.sqlite and not isinstance(self.key, InstrumentedAttribute):
+            # By an index of an expression, SQLite finds a value but not a row value.
+            return and_(loose(self.key, value), exact)
+        return exact

@@ -17,19 +17,11 @@ def _write(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _read(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time zone is missing")
-    return moment
-
-
 DateTime = strawberry.scalar(
     name="DateTime",
     description="A moment in UTC, as ISO 8601 and RFC 3339 write it: 2026-01-31T12:34:56.789012Z.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
     serialize=_write,
-    parse_value=_read,
 )
 
 schema = strawberry.Schema(

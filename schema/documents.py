@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.validation.specified_rules import recommended_rules
 
-from .reporting import PARSE_FAILED, VALIDATION_FAILED, report
+from .reporting import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, report
 
 MAX_ERRORS = 10
 """How many faults of a document are told at once."""
@@ -41,7 +41,7 @@ class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
         names = [
             name for name, known in (parent.args if parent else {}).items() if known is argument
         ]
-        error.extensions = {"code": "BAD_USER_INPUT"}
+        error.extensions = {"code": BAD_USER_INPUT}
         if names:
             error.extensions["field"] = names[0]
             error.message = f"Argument '{names[0]}' has invalid value: {error.message}"

@@ -20,7 +20,7 @@ from strawberry.execution import optimized_is_awaitable
 from ..settings import Settings
 from .context import Context
 from .documents import Documents
-from .reporting import BAD_REQUEST, report
+from .reporting import BAD_REQUEST, METHOD_NOT_ALLOWED, report
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 
@@ -72,7 +72,10 @@ class Executor:
             )
             return _refusal(message)
         if only_queries and operation.operation is not OperationType.QUERY:
-            return _refusal("Only queries can be sent by GET; send this by POST.", refused=True)
+            told = _refusal(
+                "Only queries can be sent by GET; send this by POST.", METHOD_NOT_ALLOWED
+            )
+            return told._replace(is_refused=True)
         result = execute(
             self._schema,
             document.node,
@@ -95,6 +98,6 @@ def _answer(result: ExecutionResult) -> Answer:
     return Answer({**told, "data": result.data})
 
 
-def _refusal(message: str, *, refused: bool = False) -> Answer:
-    error = {"message": message, "extensions": {"code": BAD_REQUEST}}
-    return Answer({"errors": [error]}, is_request_error=True, is_refused=refused)
+def _refusal(message: str, code: str = BAD_REQUEST) -> Answer:
+    error = {"message": message, "extensions": {"code": code}}
+    return Answer({"errors": [error]}, is_request_error=True)

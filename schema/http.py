@@ -25,7 +25,7 @@ from .context import Context
 from .execution import Executor, Request
 from .negotiation import GRAPHQL, HTML, JSON, choose, is_json
 from .page import Playground
-from .reporting import BAD_REQUEST, INTERNAL, MASK
+from .reporting import BAD_REQUEST, INTERNAL, MASK, METHOD_NOT_ALLOWED
 
 logger = logging.getLogger("tallied.api")
 
@@ -120,7 +120,7 @@ def _media_type(request: HTTPRequest) -> str:
         that accepts none.
     """
     if request.method not in ("GET", "HEAD", "POST"):
-        raise Refused(405, "METHOD_NOT_ALLOWED", "Use GET or POST.", {"Allow": "GET, HEAD, POST"})
+        raise Refused(405, METHOD_NOT_ALLOWED, "Use GET or POST.", {"Allow": "GET, HEAD, POST"})
     offers = [JSON, GRAPHQL] if request.method == "POST" else [JSON, GRAPHQL, HTML]
     accepted = choose(",".join(request.headers.getlist("accept")), offers)
     if accepted is None:

@@ -12,14 +12,15 @@ from typing import Any
 
 from graphql import FieldNode, GraphQLError
 
-from ..errors import UserError
+from ..errors import BadUserInput, UserError
 
 logger = logging.getLogger("tallied.api")
 
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_REQUEST = "BAD_REQUEST"
-BAD_USER_INPUT = "BAD_USER_INPUT"
+METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+BAD_USER_INPUT = BadUserInput.code
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
 MASK = "Something went wrong on the server; it has been logged."
@@ -49,8 +50,9 @@ def report(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
 
 
 def plain(message: str) -> str:
-    """A message of graphql-core without its Python spellings, and without the rejected object."""
-    message = re.sub(r", found: .*", ".", message, flags=re.DOTALL)
+    """A message of graphql-core without its Python spellings, and without rejected objects."""
+    message = re.sub(r"(, found|(?<=value)): [\[{].*", "", message, flags=re.DOTALL)
+    message = message.replace(", found: ", ": ")
     message = message.replace("not to be None", "not to be null")
     return re.sub(r"(?<=: )(True|False|None)$", lambda found: _JSON[found[0]], message)
 

@@ -1,0 +1,203 @@
+"""Siblings that read at once, and rows that someone else deletes at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, delete, event
+from support.api import Api
+from support.recount import drifted
+from support.sessions import sync_engine
+
+from tallied.database import Database
+from tallied.models import Comment, Thread
+from tallied.schema.ids import decode_id
+
+MODELS = {"Thread": Thread, "Comment": Comment}
+
+
+@contextmanager
+def meanwhile(database: Database, before: str, id: str, by: Engine | None) -> Iterator[list[str]]:
+    """Delete an object once, right before the first statement that starts with `before`.
+
+    :param by: who deletes and commits; by default, the very transaction of the statement.
+    """
+    type_name, key = decode_id(id, "id", *MODELS)
+    table = MODELS[type_name].__table__
+    deletion = delete(table).where(table.c.id == key)
+    done: list[str] = []
+
+    def strike(connection: Connection, _: object, statement: str, *__: object) -> None:
+        if done or not statement.startswith(before):
+            return
+        done.append(statement)
+        if by is None:
+            assert connection.execute(deletion).rowcount == 1
+            return
+        with by.begin() as other:
+            assert other.execute(deletion).rowcount == 1
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", strike)
+    yield done
+    event.remove(database.engine.sync_engine, "before_cursor_execute", strike)
+    assert len(done) == 1
+
+
+@pytest.fixture
+def someone_else(empty_url: str) -> Iterator[Engine]:
+    engine = sync_engine(empty_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def in_a_unit(database: Database, someone_else: Engine) -> Engine | None:
+    """Who deletes between two statements of a unit: on SQLite, only the unit itself can."""
+    return None if database.is_sqlite else someone_else
+
+
+async def assert_exact(api: Api) -> None:
+    async with api.database.read() as connection:
+        assert await connection.run_sync(drifted) == 0
+
+
+async def test_sibling_root_fields_read_at_once(api: Api) -> None:
+    """Each has a connection of its own: a session that they share fails on asyncpg."""
+    ids = [await api.thread(f"Thread {number}", "one two") for number in range(3)]
+    fields = "".join(
+        f"""t{n}: thread(id: "{ids[n % 3]}") {{ title comments(first: 2) {{ nodes {{ id }} }} }}
+            n{n}: node(id: "{ids[n % 3]}") {{ ... on Thread {{ title }} }}
+            l{n}: threads(first: 2) {{ totalCount nodes {{ title }} }} """
+        for n in range(20)
+    )
+    answer = await api(f"{{ {fields} }}")
+    assert len(answer) == 60
+    for n in range(20):
+        assert answer[f"t{n}"]["title"] == answer[f"n{n}"]["title"] == f"Thread {n % 3}"
+        assert answer[f"l{n}"]["totalCount"] == 3
+
+
+async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None:
+    one, other = await api.thread("Engines"), await api.thread("Looms")
+
+    async def write(number: int) -> None:
+        for _ in range(4):
+            id = await api.comment(one, "one two three")
+            if number % 3 == 0:
+                await api(
+                    """mutation($i: MoveCommentInput!) {
+                         moveComment(input: $i) { comment { id } } }""",
+                    i={"commentId": id, "threadId": other},
+                )
+            elif number % 3 == 1:
+                await api(
+                    """mutation($i: EditCommentInput!) {
+                         editComment(input: $i) { comment { id } } }""",
+                    i={"commentId": id, "message": "one"},
+                )
+
+    await asyncio.gather(*map(write, range(12)))
+    counted = "commentCount wordCount"
+    answer = await api(
+        f"""query($a: ID!, $b: ID!) {{ a: thread(id: $a) {{ {counted} }}
+              b: thread(id: $b) {{ {counted} }} }}""",
+        a=one,
+        b=other,
+    )
+    assert answer == {
+        "a": {"commentCount": 32, "wordCount": 16 * 1 + 16 * 3},
+        "b": {"commentCount": 16, "wordCount": 48},
+    }
+    await assert_exact(api)
+
+
+async def refused(api: Api, field: str, query: str, **given: Any) -> None:
+    error = await api.error(query, i=given)
+    assert (error["code"], error["field"]) == ("NOT_FOUND", field)
+    await assert_exact(api)
+
+
+async def test_a_thread_deleted_before_its_comment_is_inserted(
+    api: Api, in_a_unit: Engine | None
+) -> None:
+    id = await api.thread("Engines", "one two")
+    query = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+    with meanwhile(api.database, "INSERT INTO tallied_comment", id, in_a_unit):
+        await refused(api, "threadId", query, threadId=id, authorName="Ada", message="three")
+
+
+async def test_a_thread_deleted_before_a_comment_is_moved_there(
+    api: Api, in_a_unit: Engine | None
+) -> None:
+    id = await api.comment(await api.thread("Engines", "one two"))
+    target = await api.thread("Looms", "one two")
+    query = "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } } }"
+    with meanwhile(api.database, "UPDATE tallied_comment", target, in_a_unit):
+        await refused(api, "threadId", query, commentId=id, threadId=target)
+
+
+async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
+    """Its row is locked, so only its own transaction can do this: a trigger, or a host's code."""
+    thread = await api.thread("Engines", "one two")
+    id, target = await api.comment(thread), await api.thread("Looms", "one two")
+    for query, given in (
+        (
+            "mutation($i: EditCommentInput!) { editComment(input: $i) { comment { id } } }",
+            {"message": "three"},
+        ),
+        (
+            "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } } }",
+            {"threadId": target},
+        ),
+    ):
+        with meanwhile(api.database, "UPDATE tallied_comment", id, by=None):
+            await refused(api, "commentId", query, commentId=id, **given)
+
+
+async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    query = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } } }"
+    with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
+        await refused(api, "threadId", query, threadId=id, title="Looms")
+
+
+async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
+    api: Api, someone_else: Engine
+) -> None:
+    id = await api.thread("Engines", "one two")
+    query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+                 comment { message } thread { title wordCount } } }"""
+    given = {"threadId": id, "authorName": "Ada", "message": "three"}
+    with meanwhile(api.database, "SELECT", id, someone_else):
+        assert await api(query, i=given) == {"comment": {"message": "three"}, "thread": None}
+
+
+async def test_a_thread_deleted_before_its_comments_are_read_has_none(
+    api: Api, someone_else: Engine
+) -> None:
+    ids = [await api.thread(f"Thread {number}", "one", "two") for number in range(3)]
+    query = "{ threads(first: 9) { nodes { id title comments(first: 9) { nodes { id } } } } }"
+    with meanwhile(api.database, "SELECT page.", ids[1], someone_else):
+        nodes = (await api(query))["nodes"]
+    assert {node["id"]: len(node["comments"]["nodes"]) for node in nodes} == {
+        ids[0]: 2,
+        ids[1]: 0,
+        ids[2]: 2,
+    }
+
+
+async def test_a_thread_deleted_while_its_comment_is_read(api: Api, someone_else: Engine) -> None:
+    thread = await api.thread("Engines", "one two")
+    id = await api.comment(thread)
+    query = "query($id: ID!) { comment(id: $id) { message thread { title } } }"
+    with meanwhile(api.database, "SELECT tallied_thread", thread, someone_else):
+        answer = await api.post(query, id=id)
+    assert answer["data"] == {"comment": None}
+    (error,) = answer["errors"]
+    assert error["path"] == ["comment", "thread"]
+    assert error["extensions"] == {"code": "NOT_FOUND"}
+    assert "deleted" in error["message"]

@@ -1,0 +1,87 @@
+"""Documents are parsed and validated once, and the cache of them is bounded."""
+
+from __future__ import annotations
+
+import pytest
+from graphql import GraphQLSchema, build_schema
+from graphql.validation import ASTValidationRule
+
+from tallied.schema import documents
+from tallied.schema.documents import CACHED_CHARACTERS, RULES, Documents
+
+
+@pytest.fixture
+def core() -> GraphQLSchema:
+    return build_schema("type Query { word: String number(of: Int): Int }")
+
+
+def padded(number: int, length: int) -> str:
+    """A document of that length that differs from others by its number."""
+    return f"{{ a{number}: word }}".ljust(length)
+
+
+def test_a_document_is_read_once(core: GraphQLSchema) -> None:
+    known = Documents(core, 100)
+    first = known.get("{ word }")
+    assert first.errors == []
+    assert [known.get("{ word }") is first for _ in range(3)] == [True] * 3
+    assert known.get("{ word  }") is not first
+    assert known.hits == 3
+
+
+def test_a_faulty_document_is_read_once_too(core: GraphQLSchema) -> None:
+    known = Documents(core, 100)
+    for text, code in (
+        ("{ word", "GRAPHQL_PARSE_FAILED"),
+        ("{ sentence }", "GRAPHQL_VALIDATION_FAILED"),
+        ('{ number(of: "x") }', "BAD_USER_INPUT"),
+    ):
+        first = known.get(text)
+        assert [error["extensions"]["code"] for error in first.errors] == [code]
+        assert known.get(text) is first
+    assert known.hits == 3
+
+
+def test_the_cache_holds_so_much_text_and_forgets_the_oldest(core: GraphQLSchema) -> None:
+    known = Documents(core, 100)
+    length = CACHED_CHARACTERS // 20
+    kept = [known.get(padded(number, length)) for number in range(20)]
+    assert known.get(padded(0, length)) is kept[0]
+    known.get(padded(20, length))
+    assert known.get(padded(0, length)) is kept[0]
+    assert known.get(padded(1, length)) is not kept[1]
+
+
+def test_a_very_long_document_is_not_kept(core: GraphQLSchema) -> None:
+    known = Documents(core, 100)
+    text = padded(1, CACHED_CHARACTERS // 10 + 1)
+    assert known.get(text) is not known.get(text)
+    assert known.hits == 0
+
+
+def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
+    known = Documents(core, 100)
+    assert known.get("{" + " word" * 98 + "}").errors == []
+    (error,) = known.get("{" + " word" * 99 + "}").errors
+    assert error["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
+    assert "more than 100 tokens" in error["message"]
+
+
+def test_many_faults_are_told_ten_at_a_time(core: GraphQLSchema) -> None:
+    errors = Documents(core, 1000).get("{" + " x" * 50 + "}").errors
+    assert 10 <= len(errors) <= 11
+
+
+def test_the_rules_are_the_same_for_every_document(
+    core: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[type[ASTValidationRule], ...]] = []
+    real = documents.validate
+    monkeypatch.setattr(
+        documents, "validate", lambda *args, **kw: used.append(args[2]) or real(*args, **kw)
+    )
+    known = Documents(core, 100)
+    for text in ("{ word }", "{ number }"):
+        known.get(text)
+    assert used == [RULES, RULES]
+    assert used[0] is used[1]

@@ -1,0 +1,374 @@
+"""The endpoint over HTTP: what it takes, what it refuses, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from support.api import Api
+
+from tallied.database import Database
+from tallied.schema.negotiation import choose
+from tallied.schema.page import Playground
+
+GRAPHQL = "application/graphql-response+json"
+JSON = "application/json"
+QUERY = {"query": "{ __typename }"}
+
+
+@pytest.fixture
+def backend() -> str:
+    """HTTP is the same on every database, so one is enough here."""
+    return "sqlite"
+
+
+def refused(response: httpx.Response, status: int, code: str) -> str:
+    """The sentence of a refusal, which is JSON and has no data."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].split(";")[0] in (JSON, GRAPHQL)
+    answer = response.json()
+    assert answer.keys() == {"errors"}
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == code
+    message: str = error["message"]
+    assert 8 < len(message) < 200
+    return message
+
+
+GARBAGE = {
+    "nothing": b"",
+    "no JSON": b"NONSENSE",
+    "half an object": b'{"query":',
+    "null": b"null",
+    "a number": b"3",
+    "a string": b'"x"',
+    "an array": b"[]",
+    "a batch": orjson.dumps([QUERY]),
+    "an empty object": b"{}",
+    "a typing error": b'{"qeury": "{ __typename }"}',
+    "a query of null": b'{"query": null}',
+    "a query of a number": b'{"query": 7}',
+    "a query of an object": b'{"query": {}}',
+    "a query of a list": b'{"query": ["{ __typename }"]}',
+    "variables of a list": b'{"query": "{ __typename }", "variables": [7]}',
+    "variables of a string": b'{"query": "{ __typename }", "variables": "{}"}',
+    "an operation name of a number": b'{"query": "{ __typename }", "operationName": 7}',
+    "extensions of a list": b'{"query": "{ __typename }", "extensions": []}',
+    "invalid UTF-8": b'{"query": "\xff"}',
+    "UTF-16": '{"query": "{ __typename }"}'.encode("utf-16"),
+    "half a surrogate pair": b'{"query": "{ __typename }", "variables": {"a": "\\ud800"}}',
+    "not a number": b'{"query": "{ __typename }", "variables": {"a": NaN}}',
+    "infinity": b'{"query": "{ __typename }", "variables": {"a": Infinity}}',
+    "a comment": b'{"query": "{ __typename }"} // hello',
+    "two objects": b'{"query": "{ __typename }"}{}',
+    "a deep array": b"[" * 100_000,
+    "a deep array, closed": b"[" * 100_000 + b"]" * 100_000,
+    "a deep object": b'{"a":' * 100_000,
+    "a huge integer": b'{"query": "{ __typename }", "variables": {"a": ' + b"9" * 200_000 + b"}}",
+    "zeros": b"\0" * 1000,
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+async def test_garbage_is_a_400_in_json(api: Api, what: str) -> None:
+    for accept in (JSON, GRAPHQL):
+        response = await api.http.post(
+            "/graphql",
+            content=GARBAGE[what],
+            headers={"content-type": JSON, "accept": accept},
+        )
+        refused(response, 400, "BAD_REQUEST")
+        assert response.headers["content-type"].startswith(accept)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/jsonp",
+        "application/json5",
+        "application/graphql",
+        "application/graphql+json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16",
+        "application/json; charset=latin-1",
+        "text/html, application/json",
+    ],
+)
+async def test_another_content_type_is_a_415(api: Api, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = await api.http.post("/graphql", content=orjson.dumps(QUERY), headers=headers)
+    assert "application/json" in refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        JSON,
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json; charset="UTF-8"',
+    ],
+)
+async def test_json_in_utf_8_is_taken(api: Api, content_type: str) -> None:
+    response = await api.http.post(
+        "/graphql", content=orjson.dumps(QUERY), headers={"content-type": content_type}
+    )
+    assert response.json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+async def test_another_method_is_a_405_that_names_the_allowed(api: Api, method: str) -> None:
+    response = await api.http.request(method, "/graphql", json=QUERY)
+    refused(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD, POST"
+
+
+async def test_a_body_past_the_limit_is_a_413(database: Database) -> None:
+    api = Api(database, body_size=2000)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b" " * 300
+
+    headers = {"content-type": JSON}
+    fits = orjson.dumps(QUERY).ljust(2000)
+    response = await api.http.post("/graphql", content=fits, headers=headers)
+    assert response.json() == {"data": {"__typename": "Query"}}
+    for body in (fits + b" ", chunks()):
+        response = await api.http.post("/graphql", content=body, headers=headers)
+        assert "2000 bytes" in refused(response, 413, "CONTENT_TOO_LARGE")
+    lies = {**headers, "content-length": "9" * 5000}
+    response = await api.http.post("/graphql", content=fits, headers=lies)
+    refused(response, 413, "CONTENT_TOO_LARGE")
+
+
+FAULTY = {
+    "{": "GRAPHQL_PARSE_FAILED",
+    "": "GRAPHQL_PARSE_FAILED",
+    "# nothing": "GRAPHQL_PARSE_FAILED",
+    '{ thread(id: "\\ud800") { id } }': "GRAPHQL_PARSE_FAILED",
+    "{" * 5000: "GRAPHQL_PARSE_FAILED",
+    "{ a " * 2000 + "}" * 2000: "GRAPHQL_PARSE_FAILED",
+    "{ __typename }" + " __typename" * 50_000: "GRAPHQL_PARSE_FAILED",
+    "{" + " __typename" * 10_000 + "}": "GRAPHQL_PARSE_FAILED",
+    "{ unknown }": "GRAPHQL_VALIDATION_FAILED",
+    "{ threads { nodes { unknown } } }": "GRAPHQL_VALIDATION_FAILED",
+    "{ threads(first: 1) }": "GRAPHQL_VALIDATION_FAILED",
+    "{ thread { id } }": "GRAPHQL_VALIDATION_FAILED",
+    "subscription { x }": "GRAPHQL_VALIDATION_FAILED",
+    "query($a: Int) { __typename }": "GRAPHQL_VALIDATION_FAILED",
+    "{ ...a } fragment a on Query { ...a }": "GRAPHQL_VALIDATION_FAILED",
+    "{ __typename @unknown }": "GRAPHQL_VALIDATION_FAILED",
+    "fragment a on Query { __typename }": "GRAPHQL_VALIDATION_FAILED",
+    "query a { __typename } query a { __typename }": "GRAPHQL_VALIDATION_FAILED",
+    "{ threads(first: TEN) { totalCount } }": "BAD_USER_INPUT",
+    "query a { __typename } query b { __typename }": "BAD_REQUEST",
+}
+
+
+@pytest.mark.parametrize("query", FAULTY, ids=lambda query: query[:40])
+async def test_a_request_error_has_no_data_and_the_drafts_status(api: Api, query: str) -> None:
+    for accept, status in ((JSON, 200), (GRAPHQL, 400)):
+        response = await api.http.post(
+            "/graphql", json={"query": query}, headers={"accept": accept}
+        )
+        refused(response, status, FAULTY[query])
+        response = await api.http.get(
+            "/graphql", params={"query": query[:3000]}, headers={"accept": accept}
+        )
+        assert response.status_code == status
+        assert response.json().keys() == {"errors"}
+
+
+async def test_a_variable_that_cannot_be_read_is_a_request_error(api: Api) -> None:
+    body = {"query": "query($n: Int!) { threads(first: $n) { totalCount } }"}
+    for accept, status in ((JSON, 200), (GRAPHQL, 400)):
+        for variables in (None, {}, {"n": None}, {"n": "x"}, {"n": [1]}):
+            response = await api.http.post(
+                "/graphql", json={**body, "variables": variables}, headers={"accept": accept}
+            )
+            message = refused(response, status, "BAD_USER_INPUT")
+            assert "$n" in message
+            assert "None" not in message
+
+
+async def test_an_error_of_a_field_is_a_200_with_data(api: Api) -> None:
+    query = '{ __typename thread(id: "x") { id } threads(first: 1) { totalCount } }'
+    for accept in (JSON, GRAPHQL):
+        response = await api.http.post(
+            "/graphql", json={"query": query}, headers={"accept": accept}
+        )
+        assert response.status_code == 200
+        answer = response.json()
+        assert answer["data"] == {
+            "__typename": "Query",
+            "thread": None,
+            "threads": {"totalCount": 0},
+        }
+        (error,) = answer["errors"]
+        assert (error["path"], error["extensions"]["code"]) == (["thread"], "BAD_USER_INPUT")
+        assert error["locations"] == [{"line": 1, "column": 14}]
+        query_of_null = "{ threads(first: 0) { totalCount } }"
+        response = await api.http.post(
+            "/graphql", json={"query": query_of_null}, headers={"accept": accept}
+        )
+        assert (response.status_code, response.json()["data"]) == (200, None)
+
+
+async def test_the_operation_is_chosen_by_its_name(api: Api) -> None:
+    document = "query a { a: __typename } query b { b: __typename } mutation c { c: __typename }"
+
+    async def ask(name: Any) -> httpx.Response:
+        body = {"query": document, "operationName": name}
+        return await api.http.post("/graphql", json=body)
+
+    assert (await ask("b")).json() == {"data": {"b": "Query"}}
+    assert (await ask("c")).json() == {"data": {"c": "Mutation"}}
+    for name, says in ((None, "operationName"), ("", "operationName"), ("d", "no operation")):
+        assert says in refused(await ask(name), 200, "BAD_REQUEST")
+
+
+async def test_queries_can_be_sent_by_get(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    query = "query a($id: ID!) { thread(id: $id) { title } } query b { __typename }"
+    response = await api.http.get(
+        "/graphql",
+        params={
+            "query": query,
+            "operationName": "a",
+            "variables": orjson.dumps({"id": id}).decode(),
+            "extensions": "",
+        },
+    )
+    assert response.json() == {"data": {"thread": {"title": "Engines"}}}
+    assert response.headers["vary"] == "Accept"
+    head = await api.http.head("/graphql", params={"query": "{ __typename }"})
+    assert head.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"qeury": "{ __typename }"},
+        {"query": "{ __typename }", "variables": "["},
+        {"query": "{ __typename }", "variables": "[]"},
+        {"query": "{ __typename }", "variables": "7"},
+        {"query": "{ __typename }", "variables": "NaN"},
+        {"query": "{ __typename }", "extensions": "[]"},
+    ],
+)
+async def test_a_malformed_get_is_a_400(api: Api, params: dict[str, str]) -> None:
+    refused(await api.http.get("/graphql", params=params), 400, "BAD_REQUEST")
+
+
+async def test_a_mutation_is_never_done_by_get(api: Api) -> None:
+    mutation = 'mutation { createThread(input: {title: "Looms"}) { thread { id } } }'
+    for params in (
+        {"query": mutation},
+        {
+            "query": f"query a {{ __typename }} {mutation}".replace("mutation", "mutation b"),
+            "operationName": "b",
+        },
+    ):
+        for accept in (JSON, GRAPHQL):
+            response = await api.http.get("/graphql", params=params, headers={"accept": accept})
+            assert "POST" in refused(response, 405, "METHOD_NOT_ALLOWED")
+            assert response.headers["allow"] == "POST"
+    assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        (JSON, JSON),
+        (GRAPHQL, GRAPHQL),
+        (f"{GRAPHQL}, {JSON};q=0.9", GRAPHQL),
+        (f"{JSON}, {GRAPHQL}", JSON),
+        (f"{JSON};q=0.5, {GRAPHQL}", GRAPHQL),
+        (f"{GRAPHQL}; charset=utf-8, {JSON}; charset=utf-8", GRAPHQL),
+        (f"{GRAPHQL};q=0, */*", JSON),
+        (f"{JSON};q=0, */*;q=0.1", GRAPHQL),
+        (f"text/html, {GRAPHQL};q=0.1", GRAPHQL),
+        (f"{JSON};q=high, {GRAPHQL}", GRAPHQL),
+        ("text/html", None),
+        ("image/png, text/*", None),
+        (f"{JSON};q=0", None),
+    ],
+)
+async def test_the_answers_type_is_what_the_client_likes_best(
+    api: Api, accept: str | None, expected: str | None
+) -> None:
+    headers = {"content-type": JSON} | ({} if accept is None else {"accept": accept})
+    if accept is None:
+        del api.http.headers["accept"]
+    response = await api.http.post("/graphql", content=orjson.dumps(QUERY), headers=headers)
+    if expected is None:
+        assert JSON in refused(response, 406, "NOT_ACCEPTABLE")
+    else:
+        assert response.status_code == 200
+        assert response.headers["content-type"].split(";")[0] == expected
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+async def test_a_browser_is_led_to_the_playground(api: Api) -> None:
+    response = await api.http.get("/", headers={"accept": BROWSER})
+    assert (response.status_code, response.headers["location"]) == (307, "/graphql")
+    assert choose(BROWSER, [JSON, GRAPHQL, "text/html"]) == "text/html"
+    page = await api.http.get("/graphql", headers={"accept": BROWSER})
+    assert page.headers["content-type"].startswith("text/")
+    assert page.headers["vary"] == "Accept"
+
+
+def test_the_page_needs_its_assets(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>Playground</title>")
+    for _ in range(2):
+        missing = Playground(tmp_path).response()
+        assert missing.status_code == 404
+        assert b"scripts/serve" in missing.body
+        (tmp_path / "vendor").mkdir(exist_ok=True)
+    (tmp_path / "vendor" / "graphiql.js").write_text("")
+    page = Playground(tmp_path).response()
+    assert (page.status_code, page.body[:9]) == (200, b"<!doctype")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_health_says_whether_the_database_answers(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = await api.http.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    broken = Api(Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none"))
+    response = await broken.http.get("/health")
+    assert response.status_code == 503
+    assert "secret" not in response.text + caplog.text
+
+
+async def test_what_goes_wrong_inside_is_masked_and_logged(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api.database.engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE tallied_comment")
+        await connection.exec_driver_sql("DROP TABLE tallied_thread")
+    answer = await api.post("{ __typename threads(first: 1) { totalCount } }")
+    assert answer["data"] is None
+    (error,) = answer["errors"]
+    assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
+    assert "table" not in error["message"]
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert "no such table" in str(record.exc_info[1])

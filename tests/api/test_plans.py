@@ -1,0 +1,255 @@
+"""Every query of the API goes by an index: asked of the databases themselves, on full tables."""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, insert, text
+from support.api import Api
+
+from tallied.database import Database
+from tallied.models import Comment, Thread
+from tallied.models.base import new_id
+from tallied.resolvers.orders import COMMENTS, THREADS
+from tallied.resolvers.paging import Asked, window
+from tallied.resolvers.reading import read_comment_pages
+
+THREAD_COUNT, COMMENT_COUNT = 2_000, 12_000
+
+
+def comment(thread_id: UUID, created_at: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "thread_id": thread_id,
+        "author_name": "Ada",
+        "message": "one two three",
+        "word_count": 3,
+        "created_at": created_at,
+    }
+
+
+@pytest.fixture
+async def full(database: Database) -> Database:
+    """So many rows that no database would rather read them all; the counters are invented."""
+    chance = random.Random(7)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def moment() -> datetime:
+        return start + timedelta(seconds=chance.randrange(10**7))
+
+    threads = [
+        {
+            "id": new_id(),
+            "title": "A title",
+            "created_at": moment(),
+            "updated_at": start,
+            "comment_count": chance.randrange(500),
+            "word_count": chance.randrange(50_000),
+            "last_comment_at": moment() if chance.random() < 0.8 else None,
+        }
+        for _ in range(THREAD_COUNT)
+    ]
+    comments = [comment(chance.choice(threads)["id"], moment()) for _ in range(COMMENT_COUNT)]
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(Thread.__table__), threads)
+        await connection.execute(insert(Comment.__table__), comments)
+    async with database.read() as connection:
+        await connection.execute(text("ANALYZE"))
+    return database
+
+
+@contextmanager
+def executed(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """The statements of the block with their parameters, as the driver got them."""
+    found: list[tuple[str, Any]] = []
+
+    def record(*event: Any) -> None:
+        found.append(event[2:4])
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", record)
+    yield found
+    event.remove(database.engine.sync_engine, "before_cursor_execute", record)
+
+
+async def plan_of(database: Database, statement: str, parameters: Any) -> str:
+    """How the database executes a statement."""
+    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+    async with database.read() as connection:
+        rows = await connection.exec_driver_sql(explain + statement, tuple(parameters))
+        return "\n".join(str(row[-1]) for row in rows)
+
+
+async def plans(database: Database, query: str, **variables: Any) -> list[str]:
+    """How the database executes each statement of a GraphQL query."""
+    with executed(database) as statements:
+        await Api(database)(query, **variables)
+    return [await plan_of(database, *each) for each in statements]
+
+
+THREADS_PAGE = """
+query($first: Int, $last: Int, $after: String, $before: String, $by: ThreadOrder) {
+  threads(first: $first, last: $last, after: $after, before: $before, orderBy: $by) {
+    nodes { title wordCount }
+    pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } }"""
+COMMENTS_PAGE = """
+query($first: Int, $last: Int, $after: String, $before: String, $by: CommentOrder) {
+  threads(first: 20) { nodes { title
+    comments(first: $first, last: $last, after: $after, before: $before, orderBy: $by) {
+      nodes { message thread { title } }
+      pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } } } }"""
+
+
+def assert_by_index(database: Database, plan: str) -> None:
+    """No table is read from its start to its end, and none is looked through for a match."""
+    if not database.is_sqlite:
+        assert "Seq Scan" not in plan, plan
+        assert not re.search(r"^ +Filter:", plan, re.MULTILINE), plan
+        return
+    for line in plan.splitlines():
+        if line.startswith("SCAN tallied_"):
+            assert "USING" in line, plan
+            assert "WHERE" not in line, plan
+
+
+def assert_in_index_order(database: Database, plan: str) -> None:
+    """The page comes out of the index in its order: no sort, no row beyond the page's end."""
+    assert "ix_tallied_thread_" in plan, plan
+    assert ("TEMP B-TREE" if database.is_sqlite else "Sort") not in plan, plan
+
+
+async def test_pages_of_threads_go_by_the_index_of_their_order(full: Database) -> None:
+    api = Api(full)
+    for name, descending in THREADS:
+        by = {"field": name, "direction": "DESC" if descending else "ASC"}
+        for end in ({"first": 10}, {"last": 10}):
+            (plan,) = await plans(full, THREADS_PAGE, by=by, **end)
+            assert_by_index(full, plan)
+            assert_in_index_order(full, plan)
+        middle = (await api(THREADS_PAGE, by=by, first=100))["pageInfo"]["endCursor"]
+        for paging in (
+            {"first": 10, "after": middle},
+            {"last": 10, "before": middle},
+            {"last": 10, "after": middle},
+            {"first": 10, "before": middle},
+        ):
+            (plan,) = await plans(full, THREADS_PAGE, by=by, **paging)
+            assert_by_index(full, plan)
+            if full.is_sqlite:  # From the cursor on, and not from the start of the index.
+                assert plan.count("SEARCH tallied_thread USING") == 2, plan
+
+
+async def test_pages_of_comments_go_by_their_index(full: Database) -> None:
+    api = Api(full)
+    nodes = (await api(COMMENTS_PAGE, first=2))["nodes"]
+    middle = nodes[0]["comments"]["pageInfo"]["endCursor"]
+    for direction in ("ASC", "DESC"):
+        by = {"field": "CREATED_AT", "direction": direction}
+        if direction == "DESC":
+            nodes = (await api(COMMENTS_PAGE, first=2, by=by))["nodes"]
+            middle = nodes[0]["comments"]["pageInfo"]["endCursor"]
+        for paging in (
+            {"first": 10},
+            {"last": 10},
+            {"first": 10, "after": middle},
+            {"last": 10, "before": middle},
+        ):
+            found = await plans(full, COMMENTS_PAGE, by=by, **paging)
+            assert len(found) == 2
+            assert "ix_tallied_comment_thread_id_created_at_id" in found[1]
+            for plan in found:
+                assert_by_index(full, plan)
+
+
+async def rows_read(database: Database, thread_id: UUID) -> int:
+    """What the database went through for the last ten comments of a thread, in its own count."""
+    order = COMMENTS["CREATED_AT", False]
+    asked = Asked(frozenset({"message"}), has_previous=True)
+    with executed(database) as statements:
+        async with database.read() as connection:
+            which = window(order, limit=100, last=10)
+            pages = await read_comment_pages(connection, [thread_id], which, asked)
+            assert len(pages[thread_id].rows) == 10
+    ((statement, parameters),) = statements
+    if not database.is_sqlite:
+        async with database.read() as connection:
+            explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement
+            plan = str((await connection.exec_driver_sql(explain, parameters)).scalar_one())
+            return max(int(float(rows)) for rows in re.findall(r"'Actual Rows': ([\d.]+)", plan))
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with closing(sqlite3.connect(str(database.url.database))) as connection:
+        connection.set_progress_handler(step, 1)
+        connection.execute(statement, parameters).fetchall()
+    return steps
+
+
+async def test_a_page_costs_the_same_in_a_small_and_in_a_large_thread(full: Database) -> None:
+    ids = {size: new_id() for size in (20, 5_000)}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    async with full.engine.begin() as connection:
+        await connection.execute(
+            insert(Thread.__table__), [{"id": id, "title": "A title"} for id in ids.values()]
+        )
+        await connection.execute(
+            insert(Comment.__table__),
+            [
+                comment(ids[size], start + timedelta(seconds=number))
+                for size in ids
+                for number in range(size)
+            ],
+        )
+        await connection.execute(text("ANALYZE"))
+    small, large = [await rows_read(full, id) for id in ids.values()]
+    assert small >= 11
+    assert large <= small * 1.1
+
+
+async def test_lookups_go_by_the_primary_key(full: Database) -> None:
+    api = Api(full)
+    nodes = (
+        await api("{ threads(first: 9) { nodes { id comments(first: 1) { nodes { id } } } } }")
+    )["nodes"]
+    comment = next(n["comments"]["nodes"][0] for n in nodes if n["comments"]["nodes"])
+    query = """query($t: ID!, $c: ID!) { thread(id: $t) { title }
+                 comment(id: $c) { message thread { title } } }"""
+    found = await plans(full, query, t=nodes[0]["id"], c=comment["id"])
+    assert len(found) == 3
+    for plan in found:
+        assert_by_index(full, plan)
+        assert ("sqlite_autoindex_tallied" if full.is_sqlite else "pk_tallied") in plan
+
+
+async def test_mutations_go_by_the_indexes(full: Database) -> None:
+    nodes = await Api(full)(
+        "{ threads(first: 9) { nodes { id comments(last: 2) { nodes { id } } } } }"
+    )
+    (one, *comments), (other, *_), *_ = (
+        [node["id"], *(comment["id"] for comment in node["comments"]["nodes"])]
+        for node in nodes["nodes"]
+        if len(node["comments"]["nodes"]) == 2
+    )
+    query = """mutation($one: ID!, $other: ID!, $a: ID!, $b: ID!) {
+      addComment(input: {threadId: $one, authorName: "Ada", message: "x"}) { thread { title } }
+      editComment(input: {commentId: $a, message: "y"}) { thread { title } }
+      moveComment(input: {commentId: $a, threadId: $other}) { previousThread { title } }
+      deleteComment(input: {commentId: $b}) { thread { title } }
+      renameThread(input: {threadId: $one, title: "z"}) { thread { title } }
+      deleteThread(input: {threadId: $other}) { thread { title } } }"""
+    with executed(full) as statements:
+        await Api(full)(query, one=one, other=other, a=comments[0], b=comments[1])
+    assert {statement.split()[0] for statement, _ in statements} >= {"SELECT", "UPDATE", "DELETE"}
+    for statement, parameters in statements:
+        assert_by_index(full, await plan_of(full, statement, parameters))

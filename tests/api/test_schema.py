@@ -1,0 +1,121 @@
+"""The schema: described to the last argument, and printed as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    build_schema,
+    find_breaking_changes,
+    get_introspection_query,
+)
+from support.api import Api
+
+import tallied.schema
+from tallied.schema.build import schema
+from tallied.schema.sdl import print_sdl
+from tallied.schema.selection import COMMENT_COLUMNS, THREAD_COLUMNS
+
+PRINTED = Path(tallied.schema.__file__).with_name("schema.graphql")
+
+core = schema._schema
+types = {name: type_ for name, type_ in core.type_map.items() if not name.startswith("__")}
+
+
+def described() -> Iterator[tuple[str, str | None]]:
+    """Everything in the schema that has a name, with its description."""
+    for name, type_ in types.items():
+        yield name, type_.description
+        if isinstance(type_, GraphQLEnumType):
+            for value, definition in type_.values.items():
+                yield f"{name}.{value}", definition.description
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            for field_name, field in type_.fields.items():
+                yield f"{name}.{field_name}", field.description
+                for argument_name, argument in getattr(field, "args", {}).items():
+                    yield f"{name}.{field_name}({argument_name})", argument.description
+
+
+def test_everything_is_described() -> None:
+    names = dict(described())
+    assert {"Thread.wordCount", "Query.threads(first)", "ThreadOrderField.WORD_COUNT"} <= set(names)
+    missing = [name for name, text in names.items() if not (text and text.strip())]
+    assert missing == []
+
+
+def test_descriptions_are_sentences() -> None:
+    for name, text in described():
+        assert text is not None
+        assert text[0].isupper(), name
+        assert text.endswith("."), name
+
+
+def test_the_word_count_says_how_words_are_counted() -> None:
+    for name in ("Thread", "Comment"):
+        description = types[name].fields["wordCount"].description
+        assert "len(message.split())" in description
+        assert "Unicode whitespace" in description
+
+
+def test_the_printed_schema_is_the_schema() -> None:
+    assert PRINTED.read_text() == print_sdl(), "write it anew with: tallied print-schema"
+    assert find_breaking_changes(core, build_schema(PRINTED.read_text())) == []
+    assert find_breaking_changes(build_schema(PRINTED.read_text()), core) == []
+
+
+def test_every_object_with_an_id_is_a_node() -> None:
+    for type_ in types.values():
+        if isinstance(type_, GraphQLObjectType) and "id" in type_.fields:
+            assert [interface.name for interface in type_.interfaces] == ["Node"]
+
+
+def test_what_is_always_there_is_never_null() -> None:
+    nullable = {
+        f"{name}.{field_name}"
+        for name in ("Thread", "Comment", "PageInfo", "ThreadConnection", "ThreadEdge")
+        for field_name, field in types[name].fields.items()
+        if not isinstance(field.type, GraphQLNonNull)
+    }
+    assert nullable == {
+        "Thread.lastCommentAt",
+        "Comment.editedAt",
+        "PageInfo.startCursor",
+        "PageInfo.endCursor",
+    }
+
+
+def test_every_mutation_has_one_input_and_one_payload() -> None:
+    assert len(types["Mutation"].fields) == 7
+    for name, field in types["Mutation"].fields.items():
+        stem = name[0].upper() + name[1:]
+        assert list(field.args) == ["input"]
+        assert str(field.args["input"].type) == f"{stem}Input!"
+        assert str(field.type) == f"{stem}Payload"
+
+
+def test_every_field_of_a_row_has_its_column() -> None:
+    assert set(types["Thread"].fields) == set(THREAD_COLUMNS)
+    assert set(types["Comment"].fields) == set(COMMENT_COLUMNS)
+
+
+def test_scalars_say_where_they_are_specified() -> None:
+    own: dict[str, Any] = {
+        name: type_.specified_by_url
+        for name, type_ in types.items()
+        if isinstance(type_, GraphQLScalarType)
+        and name not in ("ID", "Int", "String", "Boolean", "Float")
+    }
+    assert own == {"DateTime": "https://www.rfc-editor.org/rfc/rfc3339"}
+
+
+async def test_the_schema_can_be_introspected(api: Api) -> None:
+    answer = await api(get_introspection_query(specified_by_url=True, input_value_deprecation=True))
+    assert {type_["name"] for type_ in answer["types"]} >= set(types)
