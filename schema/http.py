@@ -58,7 +58,7 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPRequest(scope, receive)
-        media_type: str | None = JSON
+        media_type = JSON
         try:
             media_type = _media_type(request)
             if media_type == HTML:
@@ -66,13 +66,13 @@ class GraphQLEndpoint:
             else:
                 response = await self._respond(request, media_type)
         except Refused as refused:
-            response = _error(media_type or JSON, refused.status, refused.code, refused.message)
+            response = _error(media_type, refused.status, refused.code, refused.message)
             response.headers.update(refused.headers)
         except ClientDisconnect:
             return
         except Exception:
             logger.exception("unexpected error")
-            response = _error(media_type or JSON, 500, INTERNAL, MASK)
+            response = _error(media_type, 500, INTERNAL, MASK)
         response.headers["Vary"] = "Accept"
         await response(scope, receive, send)
 
@@ -81,12 +81,10 @@ class GraphQLEndpoint:
         asked = await self._from_body(request) if by_post else _from_query(request)
         context = Context(self._database, self._settings)
         answer = await self.executor.execute(asked, context, only_queries=not by_post)
-        status = 200
         if answer.is_refused:
             return _json(media_type, 405, answer.body, {"Allow": "POST"})
-        if answer.is_request_error and media_type == GRAPHQL:
-            status = 400
-        return _json(media_type, status, answer.body)
+        failed = answer.is_request_error and media_type == GRAPHQL
+        return _json(media_type, 400 if failed else 200, answer.body)
 
     async def _from_body(self, request: HTTPRequest) -> Request:
         if not is_json(request.headers.get("content-type", "")):
@@ -179,8 +177,5 @@ def _json(
 
 
 def _error(media_type: str, status: int, code: str, message: str) -> Response:
-    if media_type == HTML:
-        media_type = JSON
-    return _json(
-        media_type, status, {"errors": [{"message": message, "extensions": {"code": code}}]}
-    )
+    error = {"message": message, "extensions": {"code": code}}
+    return _json(JSON if media_type == HTML else media_type, status, {"errors": [error]})

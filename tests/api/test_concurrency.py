@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, delete, event
+from sqlalchemy.orm import Session
 from support.api import Api
 from support.recount import drifted
-from support.sessions import sync_engine
+from support.sessions import Counted, sync_engine
 
 from tallied.database import Database
 from tallied.models import Comment, Thread
@@ -163,6 +164,110 @@ async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
     query = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } } }"
     with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
         await refused(api, "threadId", query, threadId=id, title="Looms")
+
+
+async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:
+    """The data of a request that had to wait for what `other` has flushed, and then commits."""
+    waiting = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def tell(*call: Any) -> None:
+        if call[2].startswith(("BEGIN IMMEDIATE", "SELECT", "UPDATE")):
+            loop.call_soon_threadsafe(waiting.set)
+
+    event.listen(api.database.engine.sync_engine, "before_cursor_execute", tell)
+    request = asyncio.create_task(api(query, **variables))
+    await waiting.wait()
+    # It has sent its first statement, and gets no answer as long as the other holds the row.
+    done, _ = await asyncio.wait([request], timeout=0.3)
+    assert not done
+    other.commit()
+    answer = await request
+    event.remove(api.database.engine.sync_engine, "before_cursor_execute", tell)
+    return answer
+
+
+def key(id: str) -> Any:
+    return decode_id(id, "id", *MODELS)[1]
+
+
+async def test_an_edit_behind_a_move_gives_the_thread_that_the_comment_is_in(
+    api: Api, someone_else: Engine
+) -> None:
+    source = await api.thread("Engines", "one two")
+    target = await api.thread("Looms", "one two three")
+    id = await api.comment(source, "four five six seven")
+    with Counted(someone_else) as other:
+        other.get_one(Comment, key(id)).thread_id = key(target)
+        other.flush()
+        edited = await behind(
+            api,
+            other,
+            """mutation($id: ID!) { editComment(input: {commentId: $id, message: "four"}) {
+                 comment { thread { id wordCount } } thread { id wordCount } } }""",
+            id=id,
+        )
+    assert edited["thread"] == edited["comment"]["thread"] == {"id": target, "wordCount": 4}
+    await assert_exact(api)
+
+
+async def test_a_move_behind_a_move_gives_the_thread_that_it_came_from(
+    api: Api, someone_else: Engine
+) -> None:
+    ids = [await api.thread(title, "one two") for title in ("Engines", "Looms", "Mills")]
+    id = await api.comment(ids[0], "four five six seven")
+    with Counted(someone_else) as other:
+        other.get_one(Comment, key(id)).thread_id = key(ids[1])
+        other.flush()
+        moved = await behind(
+            api,
+            other,
+            """mutation($id: ID!, $to: ID!) { moveComment(input: {commentId: $id, threadId: $to}) {
+                 previousThread { id wordCount } thread { id wordCount } } }""",
+            id=id,
+            to=ids[2],
+        )
+    assert moved["previousThread"] == {"id": ids[1], "wordCount": 2}
+    assert moved["thread"] == {"id": ids[2], "wordCount": 6}
+    await assert_exact(api)
+
+
+async def test_a_deletion_behind_an_edit_gives_the_comment_as_it_last_was(
+    api: Api, someone_else: Engine
+) -> None:
+    thread = await api.thread("Engines", "one two")
+    id = await api.comment(thread, "three")
+    with Counted(someone_else) as other:
+        other.get_one(Comment, key(id)).message = "four five"
+        other.flush()
+        deleted = await behind(
+            api,
+            other,
+            """mutation($id: ID!) { deleteComment(input: {commentId: $id}) {
+                 comment { message wordCount } thread { wordCount commentCount } } }""",
+            id=id,
+        )
+    assert deleted["comment"] == {"message": "four five", "wordCount": 2}
+    assert deleted["thread"] == {"wordCount": 2, "commentCount": 1}
+    await assert_exact(api)
+
+
+async def test_a_deletion_behind_a_new_comment_gives_the_thread_as_it_last_was(
+    api: Api, someone_else: Engine
+) -> None:
+    id = await api.thread("Engines", "one two")
+    with Counted(someone_else) as other:
+        other.add(Comment(thread_id=key(id), author_name="Ada", message="three four five"))
+        other.flush()
+        deleted = await behind(
+            api,
+            other,
+            """mutation($id: ID!) { deleteThread(input: {threadId: $id}) {
+                 thread { title wordCount commentCount } } }""",
+            id=id,
+        )
+    assert deleted["thread"] == {"title": "Engines", "wordCount": 5, "commentCount": 2}
+    assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
 
 
 async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
