@@ -16,7 +16,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from sqlalchemy import ColumnElement, case, func, or_
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipProperty
-from sqlalchemy.sql.functions import coalesce
+
+from .predicate import Predicate
 
 Image: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
@@ -46,6 +47,8 @@ class Counter:
     :param target: the cached column, an attribute of the parent class.
     :param via: the many-to-one relationship from the source class to the parent.
     :param of: the column of the source that is summed or compared.
+    :param where: a condition on the source's own columns; rows that do not meet it are
+        not counted, and a row that comes to meet it counts as one that comes.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class Counter:
         *,
         via: InstrumentedAttribute[Any],
         of: InstrumentedAttribute[Any] | None = None,
+        where: ColumnElement[bool] | None = None,
     ) -> None:
         self.target = target
         self.via = via
         self.of = of
+        self.where = where
 
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"
@@ -94,13 +99,27 @@ class Counter:
         )
 
     @cached_property
+    def predicate(self) -> Predicate | None:
+        """The condition of `where`, for an image."""
+        return None if self.where is None else Predicate(self.source, self.where)
+
+    @cached_property
     def tracked(self) -> frozenset[str]:
         """The source's attributes that this counter depends on."""
-        return frozenset(self.foreign_key + ((self.of.key,) if self.of is not None else ()))
+        names = set(self.foreign_key)
+        if self.of is not None:
+            names.add(self.of.key)
+        if self.predicate is not None:
+            names |= self.predicate.names
+        return frozenset(names)
+
+    def counts(self, image: Image) -> bool:
+        """Whether a row meets the condition."""
+        return self.predicate is None or self.predicate(image)
 
     def parent_key(self, image: Image | None) -> Key | None:
         """The key of the parent that a row counts for; None where it counts for none."""
-        if image is None:
+        if image is None or not self.counts(image):
             return None
         key = tuple(image[name] for name in self.foreign_key)
         return None if None in key else key
@@ -131,6 +150,18 @@ class Counter:
 
     def truth(self) -> ColumnElement[Any]:
         """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
+        aggregate = self.aggregate()
+        return aggregate if self.where is None else aggregate.filter(self.where)
+
+    def aggregate(self) -> Any:
+        """The aggregate function over all sources of a parent."""
+        raise NotImplementedError
+
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        """Enter into `to` what a `change` of the source's own counter `inner` means to this one.
+
+        :param stored: what `inner` holds now.
+        """
         raise NotImplementedError
 
     def updated(
@@ -161,19 +192,27 @@ class Additive(Counter):
     ) -> ColumnElement[Any]:
         return column + change
 
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        if isinstance(inner, Additive):
+            to.added[self] += change.added.get(inner, 0)
+
 
 class Count(Additive):
     """How many sources a parent has: ``Count(Thread.comment_count, via=Comment.thread)``."""
 
     def __init__(
-        self, target: InstrumentedAttribute[Any], *, via: InstrumentedAttribute[Any]
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        via: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | None = None,
     ) -> None:
-        super().__init__(target, via=via)
+        super().__init__(target, via=via, where=where)
 
     def value(self, image: Image) -> int:
         return 1
 
-    def truth(self) -> ColumnElement[Any]:
+    def aggregate(self) -> Any:
         return func.count()
 
 
@@ -191,15 +230,16 @@ class Sum(Additive):
         *,
         of: InstrumentedAttribute[Any],
         via: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | None = None,
     ) -> None:
-        super().__init__(target, via=via, of=of)
+        super().__init__(target, via=via, of=of, where=where)
 
     def value(self, image: Image) -> Any:
         value = image[self.of.key]
         return 0 if value is None else value
 
-    def truth(self) -> ColumnElement[Any]:
-        return coalesce(func.sum(self.of), 0)
+    def aggregate(self) -> Any:
+        return func.sum(self.of)
 
 
 class Extreme(Counter):
@@ -211,7 +251,7 @@ class Extreme(Counter):
 
     of: InstrumentedAttribute[Any]
     beats: ClassVar[Any]
-    aggregate: ClassVar[Any]
+    function: ClassVar[Any]
 
     def __init__(
         self,
@@ -219,8 +259,9 @@ class Extreme(Counter):
         *,
         of: InstrumentedAttribute[Any],
         via: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | None = None,
     ) -> None:
-        super().__init__(target, via=via, of=of)
+        super().__init__(target, via=via, of=of, where=where)
 
     def value(self, image: Image) -> Any:
         return image[self.of.key]
@@ -246,8 +287,13 @@ class Extreme(Counter):
     def empty(self) -> None:
         return None
 
-    def truth(self) -> ColumnElement[Any]:
-        return type(self).aggregate(self.of)
+    def aggregate(self) -> Any:
+        return type(self).function(self.of)
+
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        if isinstance(inner, Extreme) and (inner in change.risen or inner in change.left):
+            self.put(to, stored)
+            self.take(to, change.left.get(inner))
 
     def updated(
         self, column: ColumnElement[Any], change: ColumnElement[Any]
@@ -264,14 +310,14 @@ class Max(Extreme):
     """The greatest value of a column of the sources."""
 
     beats = gt
-    aggregate = func.max
+    function = func.max
 
 
 class Min(Extreme):
     """The smallest value of a column of the sources."""
 
     beats = lt
-    aggregate = func.min
+    function = func.min
 
 
 class Latest(Max):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Table, event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import (
     InstanceState,
@@ -19,12 +19,17 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.attributes import instance_state
 
-from . import preview
-from .declare import Counter, Key
-from .flush import Flush, Source
-from .guard import check_statement, protect
+from ..errors import UncountedStatementError
+from . import preview, statements
+from .cascade import Cascades
+from .checks import check
+from .declare import Counter
+from .flush import Flush
+from .guard import protect, refuse_legacy_bulk
 from .ledger import Ledger
+from .paused import Paused
 from .rebuild import rebuild
+from .source import Source
 from .verify import Drift, verify
 
 
@@ -39,7 +44,11 @@ class Counters:
         self.declared = counters
         self.sources: dict[Mapper[Any], Source] = {}
         self.parents: tuple[Mapper[Any], ...] = ()
+        self.tables: dict[Table, Mapper[Any]] = {}
+        """The tables that something is counted by or in, or that a cascade starts from."""
+        self.cascades = Cascades(())
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
+        self._chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
         self._source_of: dict[Mapper[Any], Source | None] = {}
         self._classes: tuple[type[Session], ...] = ()
 
@@ -50,6 +59,7 @@ class Counters:
 
         :param target: a Session class of your own, a ``sessionmaker`` or an
             ``async_sessionmaker``.
+        :raises CounterDeclarationError: for a counter that cannot work as declared.
         """
         if not self._classes:
             self._resolve()
@@ -64,6 +74,7 @@ class Counters:
         event.listen(session_class, "after_transaction_create", self._on_begin)
         event.listen(session_class, "after_rollback", self._on_rollback)
         event.listen(session_class, "after_transaction_end", self._on_end)
+        refuse_legacy_bulk(self, session_class)
 
     def returned(
         self, session: Session | AsyncSession, parent: type[Any], key: Any
@@ -79,6 +90,14 @@ class Counters:
             return None
         mapper: Mapper[Any] = instance_mapper(parent)
         return ledger.returned.get((mapper, key if isinstance(key, tuple) else (key,)))
+
+    def paused(self, session: Session | AsyncSession) -> Paused:
+        """A block in which the counters stand still, for a bulk load.
+
+        ``with counters.paused(session):``, or ``async with`` on an AsyncSession. At its
+        end exactly the parents that were touched are repaired, in the same transaction.
+        """
+        return Paused(self, session)
 
     def verify(self, connection: Connection) -> Iterator[Drift]:
         """Recount everything and yield each counter that is wrong; changes nothing."""
@@ -112,6 +131,22 @@ class Counters:
         """The counters that are stored on `parent`."""
         return self._of_parent[parent]
 
+    def chained(self, parent: Mapper[Any]) -> dict[Counter, Counter]:
+        """The counters that are computed from counters of `parent`, each with the one it uses."""
+        return self._chained.get(parent, {})
+
+    def refuse(self, mapper: Mapper[Any], what: str) -> None:
+        """Raise if rows of `mapper` are counted, or reached by a cascade that is.
+
+        :raises UncountedStatementError: naming `what`.
+        """
+        if any(table in self.tables for table in mapper.tables):
+            name = mapper.class_.__name__
+            raise UncountedStatementError(
+                f"{what} fires no event and cannot be counted: use Session.add_all(), or "
+                f"session.execute(insert({name}), rows)."
+            )
+
     def source_of(self, state: InstanceState[Any]) -> Source | None:
         """What an object counts for, if it does."""
         mapper = state.mapper
@@ -130,23 +165,63 @@ class Counters:
     # Setting up
 
     def _resolve(self) -> None:
-        if self.parents:
+        if self._of_parent:
             return
         configure_mappers()
+        check(self.declared)
         by_source: dict[Mapper[Any], list[Counter]] = {}
         by_parent: dict[Mapper[Any], list[Counter]] = {}
         for counter in self.declared:
             by_source.setdefault(counter.source, []).append(counter)
             by_parent.setdefault(counter.parent, []).append(counter)
-        self.parents = tuple(sorted(by_parent, key=lambda mapper: mapper.local_table.description))
         self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
-        for mapper, found in by_source.items():
-            self.sources[mapper] = Source(mapper, found)
-            preview.listen(self, mapper, found)
-            self._listen_to_source(self.sources[mapper])
+        self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
+        self._find_chains()
+        self.parents = self._in_order()
+        self.cascades = Cascades(self.sources.values())
+        self._find_tables()
+        for mapper, source in self.sources.items():
+            preview.listen(self, mapper, source.counters)
+            self._listen_to_source(source)
         for mapper in self.parents:
             protect(mapper, self._of_parent[mapper])
             self._listen_to_parent(mapper)
+
+    def _find_chains(self) -> None:
+        for outer in self.declared:
+            for inner in self.declared:
+                if outer.of is not None and outer.of.property is inner.target.property:
+                    self._chained.setdefault(inner.parent, {})[outer] = inner
+
+    def _in_order(self) -> tuple[Mapper[Any], ...]:
+        """Parents by the name of their table, but a chain's inner links before its outer ones."""
+        waiting = sorted(self._of_parent, key=lambda mapper: str(mapper.local_table))
+        done: list[Mapper[Any]] = []
+
+        def visit(mapper: Mapper[Any]) -> None:
+            for inner, outers in self._chained.items():
+                if inner is not mapper and any(outer.parent is mapper for outer in outers):
+                    visit(inner)
+            if mapper not in done:
+                done.append(mapper)
+
+        for mapper in waiting:
+            visit(mapper)
+        return tuple(done)
+
+    def _find_tables(self) -> None:
+        registries = {mapper.registry for mapper in (*self.sources, *self.parents)}
+        for mapper in (each for registry in registries for each in registry.mappers):
+            reaching = self.cascades.reaches_from(mapper.tables)
+            known = (*self.sources, *self.parents)
+            if reaching or any(mapper.isa(each) for each in known):
+                table = mapper.local_table
+                if isinstance(table, Table) and not (
+                    table in self.tables and mapper.isa(self.tables[table])
+                ):
+                    self.tables[table] = mapper
+            if reaching:
+                self._listen_to_cascade(mapper)
 
     def _flush_of(self, obj: Any) -> Flush | None:
         session = instance_state(obj).session
@@ -182,6 +257,10 @@ class Counters:
             if flush := self._flush_of(obj):
                 flush.bear(parent, instance_state(obj))
 
+        def before_update(mapper: object, connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.refuse_new_key(parent, instance_state(obj))
+
         def after_delete(mapper: object, connection: object, obj: Any) -> None:
             if flush := self._flush_of(obj):
                 flush.bury(parent, instance_state(obj))
@@ -191,11 +270,18 @@ class Counters:
             if session is not None and (ledger := self.ledger(session)):
                 ledger.forget_preview(state)
 
-        for listener in (before_insert, after_delete):
+        for listener in (before_insert, before_update, after_delete):
             event.listen(parent.class_, listener.__name__, listener, propagate=True)
         # By state, since an object that is expired may have been collected already.
         event.listen(parent.class_, "expire", from_database, propagate=True, raw=True)
         event.listen(parent.class_, "refresh", from_database, propagate=True, raw=True)
+
+    def _listen_to_cascade(self, reaching: Mapper[Any]) -> None:
+        def before_delete(mapper: Mapper[Any], connection: object, obj: Any) -> None:
+            if flush := self._flush_of(obj):
+                flush.reach(reaching)
+
+        event.listen(reaching.class_, "before_delete", before_delete)
 
     # A session's events
 
@@ -221,8 +307,8 @@ class Counters:
             ledger.flush.finish()
             ledger.flush = None
 
-    def _on_execute(self, state: ORMExecuteState) -> None:
-        check_statement(self, state)
+    def _on_execute(self, state: ORMExecuteState) -> Any:
+        return statements.execute(self, state)
 
     def _on_begin(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.nested and (ledger := self.ledger(session)):

@@ -1,14 +1,16 @@
-"""What is refused: assignments to counters, and statements that cannot be counted."""
+"""What is refused: assignments to counters, and writes that fire no event."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, inspect
-from sqlalchemy.orm import ColumnProperty, Mapper, ORMExecuteState
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm import ColumnProperty, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
-from ..errors import CounterAssignmentError, UncountedStatementError
+from ..errors import CounterAssignmentError
 from .declare import Counter
 
 if TYPE_CHECKING:
@@ -54,43 +56,24 @@ def _refuse_assignment(counter: Counter) -> None:
     event.listen(counter.target, "set", on_set, propagate=True)
 
 
-def check_statement(engine: Counters, state: ORMExecuteState) -> None:
-    """Refuse an INSERT, UPDATE or DELETE that would change counted rows or counters unseen.
+def refuse_legacy_bulk(engine: Counters, session_class: type[Session]) -> None:
+    """Refuse the legacy bulk methods of `session_class` for classes that are counted.
 
-    :raises UncountedStatementError: naming the table and the way to do it.
+    They write rows and fire no event, so their only hook is their name.
     """
-    statement: Any = state.statement
-    if not getattr(statement, "is_dml", False):
-        return
-    changed = statement.table
-    verb = statement.__visit_name__.upper()
-    for source in engine.sources.values():
-        if changed in source.mapper.tables:
-            raise UncountedStatementError(
-                f"{verb} of {changed.name} by statement would change "
-                f"{', '.join(map(str, source.counters))} without being counted: "
-                f"add, change or delete {source.mapper.class_.__name__} objects in the session."
-            )
-    written = _written(state, statement)
-    for mapper in engine.parents:
-        for counter in engine.counters_of(mapper):
-            stored = mapper.column_attrs[counter.key].columns[0]
-            if changed in mapper.tables and written & {stored.name, counter.key}:
-                raise UncountedStatementError(
-                    f"{verb} of {changed.name} would assign {counter}, which is kept by its "
-                    f"counter: leave it out, or repair it with rebuild()."
-                )
 
+    def guarded(name: str, mappers_of: Callable[[Any], Iterable[Mapper[Any]]]) -> None:
+        original = getattr(session_class, name)
 
-def _written(state: ORMExecuteState, statement: Any) -> set[str]:
-    """The names of the columns and attributes that an INSERT or UPDATE sets."""
-    names: set[Any] = set(getattr(statement, "_values", None) or ())
-    for pairs in getattr(statement, "_ordered_values", None) or ():
-        names.add(pairs[0])
-    for rows in getattr(statement, "_multi_values", None) or ():
-        for row in rows:
-            names.update(row if isinstance(row, dict) else statement.table.c.keys())
-    parameters = state.parameters or ()
-    for row in [parameters] if isinstance(parameters, dict) else parameters:
-        names.update(row)
-    return {name if isinstance(name, str) else inspect(name).key for name in names}
+        @wraps(original)
+        def method(self: Session, argument: Any, *args: Any, **kwargs: Any) -> Any:
+            argument = argument if isinstance(argument, type | Mapper) else list(argument)
+            for mapper in mappers_of(argument):
+                engine.refuse(mapper, f"Session.{name}() of {mapper.class_.__name__}")
+            return original(self, argument, *args, **kwargs)
+
+        setattr(session_class, name, method)
+
+    guarded("bulk_save_objects", lambda objects: {instance_state(o).mapper for o in objects})
+    guarded("bulk_insert_mappings", lambda class_: [inspect(class_)])
+    guarded("bulk_update_mappings", lambda class_: [inspect(class_)])

@@ -61,6 +61,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.flush: Flush | None = None
+        self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
+        """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         self._previewed: Values = {}
         self._held: list[Any] = []

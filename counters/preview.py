@@ -59,10 +59,11 @@ def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceSta
 def _show(
     engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
+    known = {name: state.dict.get(name) for name in counter.tracked} | assigned
+    if any(isinstance(value, ClauseElement) for value in known.values()):
+        return  # only the database knows
     old, old_value = _contribution(counter, state, {})
     new, new_value = _contribution(counter, state, assigned)
-    if isinstance(old_value, ClauseElement) or isinstance(new_value, ClauseElement):
-        return  # only the database knows
     if old is new:
         if old is not None and old_value != new_value:
             _adjust(engine, counter, state, old, old_value, new_value)
@@ -78,7 +79,8 @@ def _contribution(
 ) -> tuple[Any, Any]:
     """The parent in memory that the object of `state` counts for, and by how much."""
     image = {name: state.dict.get(name) for name in counter.tracked} | assigned
-    return _parent(counter, state, assigned), counter.value(image)
+    parent = _parent(counter, state, assigned) if counter.counts(image) else None
+    return parent, counter.value(image)
 
 
 def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
@@ -114,6 +116,9 @@ def _adjust(
         return
     shown = state.dict[counter.key]
     value = counter.preview(counter.empty if shown is None else shown, old, new)
+    for outer, inner in engine.chained(counter.parent).items():
+        if inner is counter:
+            _show(engine, outer, state, {counter.key: value})
     if state.session is None:
         set_committed_value(parent, counter.key, value)
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, tuple_
-from sqlalchemy import select as core_select
+from sqlalchemy import select as select_from_entity
 from sqlalchemy.orm import Mapper
 
 from .declare import Image, Key
@@ -29,6 +29,17 @@ def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
         yield keys[start : start + size]
 
 
+def primary_key(mapper: Mapper[Any]) -> list[Any]:
+    """The key's attributes, in the order of the mapper."""
+    names = (mapper.get_property_by_column(column).key for column in mapper.primary_key)
+    return [getattr(mapper.class_, name) for name in names]
+
+
+def attributes_of(mapper: Mapper[Any], names: Sequence[str]) -> list[Any]:
+    """The attributes `names` of the mapped class."""
+    return [getattr(mapper.class_, name) for name in names]
+
+
 def read(
     connection: Connection,
     mapper: Mapper[Any],
@@ -45,20 +56,22 @@ def read(
     and the change of keys too when they are `deleting`. A row that is gone is not in
     what is returned.
     """
-    primary_key = mapper.primary_key
-    columns = [mapper.column_attrs[name].columns[0] for name in names]
+    key = primary_key(mapper)
     images: dict[Key, Image] = {}
-    for some in chunks(sorted(keys), len(primary_key)):
+    for some in chunks(keys, len(key)):
         statement = (
-            core_select(*primary_key, *columns)
-            .select_from(mapper.persist_selectable)
-            .where(in_keys(primary_key, some))
-            .order_by(*primary_key)
+            select_from_entity(*key, *attributes_of(mapper, names))
+            .where(in_keys(key, some))
+            .order_by(*key)
         )
         if lock:
             statement = statement.with_for_update(key_share=not deleting)
-        for row in connection.execute(statement):
-            images[tuple(row[: len(primary_key)])] = dict(
-                zip(names, row[len(primary_key) :], strict=True)
-            )
+        images |= as_images(connection.execute(statement), len(key), names)
     return images
+
+
+def as_images(rows: Any, width: int, names: Sequence[str]) -> dict[Key, Image]:
+    """Rows of a key of `width` columns and the attributes `names`, as images by key."""
+    return {
+        tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows
+    }

@@ -4,33 +4,25 @@ One parent, the usual case, is one ``UPDATE … SET c = c + :delta … RETURNING
 once and cached. Several parents of a table share one UPDATE that joins a list of
 values; on PostgreSQL a first part of the same statement locks the parents in the order
 of their keys, so that two units never deadlock each other over parents.
-
-The statements name the table without its Python side: an UPDATE of the mapped table
-would fire its ``onupdate`` defaults, and a counter is no reason to change
-``updated_at`` or a version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
-    FromClause,
-    Select,
     TableClause,
     Update,
-    and_,
     bindparam,
     case,
     column,
     literal,
     select,
-    table,
     update,
     values,
 )
@@ -39,6 +31,7 @@ from sqlalchemy.types import TypeEngine
 
 from .declare import Additive, Change, Counter, Extreme, Key
 from .rows import chunks, in_keys
+from .truth import key_columns, plain_table, repair, stored_column
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
@@ -49,61 +42,30 @@ def write(
     mapper: Mapper[Any],
     counters: Sequence[Counter],
     changes: dict[Key, Change],
+    also: tuple[str, ...] = (),
 ) -> dict[Key, Answer]:
-    """Write `changes` to the parents of `mapper`; a parent that is gone is not in the answer."""
+    """Write `changes` to the parents of `mapper`; a parent that is gone is not in the answer.
+
+    :param also: further attributes of the parents to answer with.
+    """
     affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
+    names = tuple(dict.fromkeys([*(c.key for c in counters), *also]))
+    width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
     if len(changes) == 1:
         ((key, change),) = changes.items()
         parameters = {f"k{n}": part for n, part in enumerate(key)}
         parameters |= {f"d{n}": _amount(change, c) for n, c in enumerate(affected)}
-        statement = _update_one(mapper, tuple(counters), affected)
-        _collect(answers, mapper, counters, connection.execute(statement, parameters))
+        statement = _update_one(mapper, names, affected)
+        _collect(answers, width, names, connection.execute(statement, parameters))
     else:
-        width = len(mapper.primary_key) + len(affected)
-        for keys in chunks(_in_order(changes), width):
-            statement = _update_many(mapper, counters, affected, keys, changes)
-            _collect(answers, mapper, counters, connection.execute(statement))
+        for keys in chunks(_in_order(changes), 2 * width + len(affected)):
+            statement = _update_many(mapper, names, affected, keys, changes)
+            _collect(answers, width, names, connection.execute(statement))
     for counter in counters:
         if isinstance(counter, Extreme):
             _look_up(connection, mapper, counter, changes, answers)
     return answers
-
-
-def plain_table(mapper: Mapper[Any], counters: Iterable[Counter]) -> TableClause:
-    """The table of `mapper`, with its key and `counters`, and no defaults of any kind."""
-    mapped = mapper.local_table
-    columns = {c.name: c.type for c in mapper.primary_key}
-    for counter in counters:
-        stored = mapper.column_attrs[counter.key].columns[0]
-        columns[stored.name] = stored.type
-    return table(
-        mapped.name,
-        *(column(name, type_) for name, type_ in columns.items()),
-        schema=getattr(mapped, "schema", None),
-    )
-
-
-def stored_column(parents: FromClause, counter: Counter) -> ColumnElement[Any]:
-    """The column of :func:`plain_table` that holds `counter`."""
-    return parents.c[counter.parent.column_attrs[counter.key].columns[0].name]
-
-
-def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
-    """The columns of :func:`plain_table` that hold the key."""
-    return [parents.c[c.name] for c in mapper.primary_key]
-
-
-def true_value(counter: Counter, parents: TableClause) -> Select[Any]:
-    """The recount of `counter` for the row of `parents` that the query around it is at."""
-    remote = [counter.source.column_attrs[name].columns[0] for name in counter.foreign_key]
-    pairs = zip(remote, key_columns(parents, counter.parent), strict=True)
-    return (
-        select(counter.truth())
-        .select_from(counter.source.persist_selectable)
-        .where(and_(*(foreign == key for foreign, key in pairs)))
-        .correlate(parents)
-    )
 
 
 def _affects(change: Change, counter: Any) -> bool:
@@ -130,50 +92,53 @@ def _in_order(changes: dict[Key, Change]) -> list[Key]:
 
 
 def _set_clause(
-    parents: TableClause, affected: Sequence[Counter], deltas: Sequence[ColumnElement[Any]]
+    parents: TableClause,
+    mapper: Mapper[Any],
+    affected: Sequence[Counter],
+    deltas: Sequence[ColumnElement[Any]],
 ) -> dict[Any, ColumnElement[Any]]:
     """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock."""
     clause: dict[Any, ColumnElement[Any]] = {}
     for counter, delta in zip(affected, deltas, strict=True):
-        stored = stored_column(parents, counter)
+        stored = stored_column(parents, mapper, counter.key)
         new = counter.updated(stored, delta)
         if isinstance(counter, Extreme):
             new = case((delta.is_(None), stored), else_=new)
         clause[stored] = new
     if not clause:
-        first = next(iter(c for c in parents.c if not c.primary_key))
-        clause[first] = first
+        unchanged = list(parents.c)[len(mapper.primary_key)]
+        clause[unchanged] = unchanged
     return clause
 
 
 @lru_cache(maxsize=256)
 def _update_one(
-    mapper: Mapper[Any], counters: tuple[Counter, ...], affected: tuple[Counter, ...]
+    mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
 ) -> Update:
-    parents = plain_table(mapper, counters)
+    parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
     deltas = [
-        bindparam(f"d{n}", type_=stored_column(parents, counter).type)
+        bindparam(f"d{n}", type_=stored_column(parents, mapper, counter.key).type)
         for n, counter in enumerate(affected)
     ]
     return (
         update(parents)
         .where(*(key == bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)))
-        .values(_set_clause(parents, affected, deltas))
-        .returning(*keys, *(stored_column(parents, c) for c in counters))
+        .values(_set_clause(parents, mapper, affected, deltas))
+        .returning(*keys, *(stored_column(parents, mapper, name) for name in names))
     )
 
 
 def _update_many(
     mapper: Mapper[Any],
-    counters: Sequence[Counter],
+    names: Sequence[str],
     affected: Sequence[Counter],
     keys: Sequence[Key],
     changes: dict[Key, Change],
 ) -> Update:
-    parents = plain_table(mapper, counters)
+    parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
-    types = [stored_column(parents, counter).type for counter in affected]
+    types = [stored_column(parents, mapper, counter.key).type for counter in affected]
     listed = (
         values(
             *(column(f"k{n}", each.type) for n, each in enumerate(key)),
@@ -190,15 +155,15 @@ def _update_many(
             *(each == listed.c[f"k{n}"] for n, each in enumerate(key)),
             *(each == locked.c[each.name] for each in key),
         )
-        .values(_set_clause(parents, affected, deltas))
-        .returning(*key, *(stored_column(parents, c) for c in counters))
+        .values(_set_clause(parents, mapper, affected, deltas))
+        .returning(*key, *(stored_column(parents, mapper, name) for name in names))
     )
 
 
 def _lock_in_order(mapper: Mapper[Any], keys: Sequence[Key]) -> CTE:
     """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
     again = plain_table(mapper, ()).alias("parent")
-    key = [again.c[c.name] for c in mapper.primary_key]
+    key = key_columns(again, mapper)
     return (
         select(*key)
         .where(in_keys(key, keys))
@@ -215,35 +180,20 @@ def _look_up(
     changes: dict[Key, Change],
     answers: dict[Key, Answer],
 ) -> None:
-    """Look up the extreme again where it may have left.
-
-    In a statement of its own, after the one that locked the parents: a recount inside
-    that one would keep the snapshot from before the wait for the lock (READ COMMITTED),
-    and miss what the other transaction has committed.
-    """
-    keys = [k for k, answer in answers.items() if counter.must_look_up(changes[k], answer[counter.key])]
+    """Look up the extreme again where it may have left; the write has locked the parents."""
+    keys = [
+        key
+        for key, answer in answers.items()
+        if counter.must_look_up(changes[key], answer[counter.key])
+    ]
     for some in chunks(keys, len(mapper.primary_key)):
-        parents = plain_table(mapper, (counter,))
-        key = key_columns(parents, mapper)
-        stored = stored_column(parents, counter)
-        statement = (
-            update(parents)
-            .where(in_keys(key, some))
-            .values({stored: true_value(counter, parents).scalar_subquery()})
-            .returning(*key, stored)
-        )
-        for row in connection.execute(statement):
-            answers[tuple(row[:-1])][counter.key] = row[-1]
+        within = partial(in_keys, keys=some)
+        for key, values in repair(connection, mapper, [counter], within, only_wrong=False):
+            answers[key] |= values
 
 
 def _collect(
-    answers: dict[Key, Answer],
-    mapper: Mapper[Any],
-    counters: Sequence[Counter],
-    rows: Iterable[Sequence[Any]],
+    answers: dict[Key, Answer], width: int, names: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    width = len(mapper.primary_key)
     for row in rows:
-        answers[tuple(row[:width])] = {
-            counter.key: value for counter, value in zip(counters, row[width:], strict=True)
-        }
+        answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))

@@ -289,10 +289,6 @@ def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        insert(Comment).values(message="m"),
-        update(Comment).values(word_count=7),
-        delete(Comment),
-        update(Comment.__table__).values(word_count=7),
         update(Thread).values(word_count=7),
         update(Thread).values({Thread.comment_count: 7}),
         update(Thread.__table__).values(word_count=7),
@@ -300,9 +296,9 @@ def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
     ],
     ids=str,
 )
-def test_a_statement_that_cannot_be_counted_is_refused(session: Session, statement: object) -> None:
+def test_a_statement_that_assigns_a_counter_is_refused(session: Session, statement: object) -> None:
     thread = stored_thread(session, "one two", "three four five")
-    with pytest.raises(UncountedStatementError, match="Comment objects|its counter"):
+    with pytest.raises(UncountedStatementError, match="kept by its counter"):
         session.execute(statement)
     assert_exact(session, thread)
 

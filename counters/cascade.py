@@ -1,0 +1,124 @@
+"""What the database removes or detaches by itself: ``ON DELETE CASCADE`` and ``SET NULL``.
+
+When a thread is deleted, the database deletes its comments, and no event tells of
+them; yet their authors have one comment less. So before the DELETE the rows that it
+will reach are locked and read, level by level along the foreign keys, and after it they
+are read again: what they have turned to is counted, whatever the database did to them.
+
+The parents are locked first, in a statement of their own. An insert of a comment takes
+a share of its thread's key, so after that lock no new row can come to be reached
+unseen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ForeignKeyConstraint, Table, select
+from sqlalchemy.orm import Mapper
+
+from .declare import Counter, Key
+from .rows import chunks, in_keys, read
+from .source import Source
+
+if TYPE_CHECKING:
+    from .settle import Settlement
+
+Gone = Collection[tuple[Any, Key]]
+
+
+class Cascades:
+    """The foreign keys along which a deletion reaches counted rows.
+
+    A foreign key whose rows count for nothing but the row that is deleted is left out:
+    those counters go with their parent.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources: dict[Table, list[Source]] = defaultdict(list)
+        for source in sources:
+            for table in source.mapper.tables:
+                if isinstance(table, Table):
+                    self._sources[table].append(source)
+        self._edges: dict[Table, list[ForeignKeyConstraint]] = defaultdict(list)
+        for table in list(self._sources):
+            self._climb(table, first=True)
+
+    def _climb(self, table: Table, *, first: bool) -> None:
+        for constraint in table.foreign_key_constraints:
+            action = (constraint.ondelete or "").upper()
+            if action not in ("CASCADE", "SET NULL", "SET DEFAULT"):
+                continue
+            if not first and action != "CASCADE":
+                continue
+            parent = constraint.referred_table
+            if constraint in self._edges[parent] or not self._matters(table, constraint):
+                continue
+            self._edges[parent].append(constraint)
+            self._climb(parent, first=False)
+
+    def _matters(self, table: Table, constraint: ForeignKeyConstraint) -> bool:
+        columns = set(constraint.columns)
+        counters = (c for source in self._sources.get(table, ()) for c in source.counters)
+        return bool(self._edges.get(table)) or any(_columns(c) != columns for c in counters)
+
+    def reaches_from(self, tables: Iterable[Any]) -> bool:
+        """Whether deleting rows of `tables` may change counters elsewhere."""
+        return any(self._edges.get(table) for table in tables)
+
+    def reach(
+        self, settlement: Settlement, mapper: Mapper[Any], keys: list[Key], gone: Gone
+    ) -> None:
+        """Lock and read what deleting the rows `keys` of `mapper` will reach.
+
+        :param gone: rows that are counted otherwise, as table and key.
+        """
+        connection = settlement.connection(mapper)
+        for some in chunks(keys, len(mapper.local_table.primary_key)):
+            own = list(mapper.local_table.primary_key)
+            lock = select(*own).where(in_keys(own, some)).order_by(*own).with_for_update()
+            connection.execute(lock).all()
+        seen = set(gone)
+        level = {table: keys for table in mapper.tables if self._edges.get(table)}
+        while level:
+            following: dict[Any, list[Key]] = defaultdict(list)
+            for table, deleted in level.items():
+                for constraint in self._edges[table]:
+                    child = constraint.table
+                    found = [
+                        key
+                        for key in self._children(connection, constraint, deleted)
+                        if (child, key) not in seen
+                    ]
+                    seen.update((child, key) for key in found)
+                    self._expect(settlement, child, found)
+                    if (constraint.ondelete or "").upper() == "CASCADE" and self._edges.get(child):
+                        following[child] += found
+            level = {table: keys for table, keys in following.items() if keys}
+
+    def _children(
+        self, connection: Any, constraint: ForeignKeyConstraint, keys: list[Key]
+    ) -> list[Key]:
+        by_referred = {element.column: element.parent for element in constraint.elements}
+        foreign = [by_referred[column] for column in constraint.referred_table.primary_key]
+        own = list(constraint.table.primary_key)
+        found: list[Key] = []
+        for some in chunks(keys, len(foreign)):
+            rows = connection.execute(select(*own).where(in_keys(foreign, some)).order_by(*own))
+            found += [tuple(row) for row in rows]
+        return found
+
+    def _expect(self, settlement: Settlement, table: Table, keys: list[Key]) -> None:
+        for source in self._sources.get(table, ()) if keys else ():
+            connection = settlement.connection(source.mapper)
+            images = read(
+                connection, source.mapper, source.names, keys, lock=True, deleting=True
+            )
+            for key, image in images.items():
+                settlement.read_later(source, key, image)
+
+
+def _columns(counter: Counter) -> set[Any]:
+    return {counter.source.column_attrs[name].columns[0] for name in counter.foreign_key}

@@ -1,0 +1,99 @@
+"""A bulk load without an UPDATE a flush: note what is touched, repair it once at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, Session
+
+from .declare import Key
+from .rows import attributes_of, chunks, in_keys, primary_key
+from .settle import Settlement
+from .truth import repair
+
+if TYPE_CHECKING:
+    from .engine import Counters
+
+
+class Paused:
+    """A block in which counters stand still; made by :meth:`.Counters.paused`.
+
+    Used with ``with`` on a Session and with ``async with`` on an AsyncSession. At its
+    end the session is flushed, and exactly the parents whose rows were touched are
+    locked and recounted, in the same transaction.
+    """
+
+    def __init__(self, engine: Counters, session: Session | AsyncSession) -> None:
+        self._engine = engine
+        self._session = session
+        self._sync = session.sync_session if isinstance(session, AsyncSession) else session
+        ledger = engine.ledger(self._sync)
+        if ledger is None:
+            raise TypeError(f"the counters are not installed on {type(self._sync).__name__}")
+        self._ledger = ledger
+
+    def touch(self, parent: type[Any], *keys: Any) -> None:
+        """Have the counters of these parents repaired too; for rows written by raw SQL.
+
+        :param keys: primary keys; tuples where they have several columns.
+        """
+        assert self._ledger.paused is not None
+        mapper: Mapper[Any] = parent.__mapper__
+        as_tuples = (key if isinstance(key, tuple) else (key,) for key in keys)
+        self._ledger.paused[mapper].update(dict.fromkeys(as_tuples))
+
+    def __enter__(self) -> Paused:
+        self._sync.flush()
+        self._ledger.paused = defaultdict(dict)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._sync.flush()
+                self._repair()
+        finally:
+            self._ledger.paused = None
+
+    async def __aenter__(self) -> Paused:
+        assert isinstance(self._session, AsyncSession)
+        await self._session.run_sync(lambda _: self.__enter__())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert isinstance(self._session, AsyncSession)
+        await self._session.run_sync(lambda _: self.__exit__(kind))
+
+    def _repair(self) -> None:
+        assert self._ledger.paused is not None
+        settlement = Settlement(self._engine, self._ledger, self._sync)
+        for mapper in self._engine.parents:
+            for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
+                self._repair_some(settlement, mapper, list(keys))
+
+    def _repair_some(self, settlement: Settlement, mapper: Mapper[Any], keys: list[Key]) -> None:
+        assert self._ledger.paused is not None
+        engine, connection = self._engine, settlement.connection(mapper)
+        counters, chained = engine.counters_of(mapper), engine.chained(mapper)
+        own = primary_key(mapper)
+        also = sorted({name for outer in chained for name in outer.tracked})
+        lock = select(*own, *attributes_of(mapper, also)).where(in_keys(own, keys)).order_by(*own)
+        rows = connection.execute(lock.with_for_update(key_share=True)).all()
+        for row in rows:
+            image = dict(zip(also, row[len(own) :], strict=True))
+            for outer in chained:
+                if (parent := outer.parent_key(image)) is not None:
+                    self._ledger.paused[outer.parent][parent] = None
+        within = partial(in_keys, keys=keys)
+        for key, values in repair(connection, mapper, counters, within, only_wrong=False):
+            settlement.show(mapper, key, {counter.key: values[counter.key] for counter in counters})

@@ -1,0 +1,104 @@
+"""From changes of rows to counters: the end of a flush, and of a statement that was counted.
+
+The parents' tables are written in one fixed order, a chain's inner links first, so that
+what a thread's counter came to can be passed on to its forum in the same breath.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
+
+from .declare import Change, Counter, Image, Key, count_row
+from .rows import read
+from .source import Source
+from .write import write
+
+if TYPE_CHECKING:
+    from .engine import Counters
+    from .ledger import Ledger
+
+
+class Settlement:
+    """What has happened to rows, until it is written to their parents."""
+
+    def __init__(self, engine: Counters, ledger: Ledger, session: Session) -> None:
+        self.engine = engine
+        self.ledger = ledger
+        self.session = session
+        self.dead: set[tuple[Mapper[Any], Key]] = set()
+        """Parents that were deleted, and their counters with them."""
+        self.newborn: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
+        """Parents that were inserted, which the session's identity map does not know yet."""
+        self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
+            lambda: defaultdict(Change)
+        )
+        self._unread: dict[Source, dict[Key, Image | None]] = defaultdict(dict)
+
+    def connection(self, mapper: Mapper[Any]) -> Connection:
+        """The session's own connection: executing on it cannot re-enter the flush."""
+        return self.session.connection(bind_arguments={"mapper": mapper})
+
+    def count(self, source: Source, old: Image | None, new: Image | None) -> None:
+        """A row of `source` has turned from `old` to `new`; None is no row."""
+        count_row(self._changes, source.counters, old, new)
+
+    def read_later(self, source: Source, key: Key, old: Image | None) -> None:
+        """A row was `old`, and what it has turned to will be read before all is written."""
+        self._unread[source].setdefault(key, old)
+
+    def change_of(self, mapper: Mapper[Any], key: Key) -> Change:
+        """The change of one parent, made where there is none."""
+        return self._changes[mapper][key]
+
+    def finish(self) -> None:
+        """Write all changes, and show what the database answers."""
+        for source, rows in self._unread.items():
+            connection = self.connection(source.mapper)
+            images = read(connection, source.mapper, source.names, list(rows), lock=False)
+            for key, old in rows.items():
+                self.count(source, old, images.get(key))
+        for mapper in self.engine.parents:
+            changes = {
+                key: change
+                for key, change in self._changes[mapper].items()
+                if change and (mapper, key) not in self.dead
+            }
+            if changes and self.ledger.paused is not None:
+                self.ledger.paused[mapper].update(changes)
+            elif changes:
+                self._write(mapper, changes)
+        self.ledger.take_back_previews()
+
+    def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
+        counters = self.engine.counters_of(mapper)
+        chained = self.engine.chained(mapper)
+        names = {name for outer in chained for name in outer.tracked}
+        answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
+        for key, answer in answers.items():
+            for outer, inner in chained.items():
+                self._pass_on(outer, inner, changes[key], answer)
+            self.show(mapper, key, {c.key: answer[c.key] for c in counters})
+
+    def _pass_on(self, outer: Counter, inner: Counter, change: Change, answer: Image) -> None:
+        """The source's own counter has changed, and with it the next one of the chain."""
+        parent = outer.parent_key(answer)
+        if parent is not None:
+            outer.pass_on(inner, change, answer[inner.key], self._changes[outer.parent][parent])
+
+    def show(self, mapper: Mapper[Any], key: Key, values: dict[str, Any]) -> None:
+        """Show what the database holds in memory, where the parent is loaded."""
+        self.ledger.wrote(mapper, key, values)
+        state = self.newborn.get((mapper, key))
+        if state is None:
+            parent = self.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+            if parent is None:
+                return
+            state = instance_state(parent)
+        self.ledger.forget_preview(state)
+        for name, value in values.items():
+            self.ledger.show(state, name, value)

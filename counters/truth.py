@@ -1,0 +1,141 @@
+"""The recount: what every counter should hold, in SQL, and the statement that puts it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Subquery,
+    TableClause,
+    and_,
+    column,
+    func,
+    or_,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.orm import Mapper
+
+from .declare import Additive, Counter, Key
+
+Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
+"""From key columns to the condition that narrows parents and sources alike."""
+
+
+def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> TableClause:
+    """The table of a parent: its key and the attributes `names`, and no defaults of any kind.
+
+    An UPDATE of the mapped table would fire its ``onupdate`` defaults, and a counter is
+    no reason to change ``updated_at`` or a version.
+    """
+    mapped = mapper.local_table
+    columns = {each.name: each.type for each in mapped.primary_key}
+    for name in names:
+        stored = mapper.column_attrs[name].columns[0]
+        columns[stored.name] = stored.type
+    return table(
+        mapped.name,  # type: ignore[attr-defined]
+        *(column(name, type_) for name, type_ in columns.items()),
+        schema=getattr(mapped, "schema", None),
+    )
+
+
+def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> ColumnElement[Any]:
+    """The column of :func:`plain_table` that holds the attribute `name`."""
+    return parents.c[mapper.column_attrs[name].columns[0].name]
+
+
+def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
+    """The columns of :func:`plain_table` that hold the key."""
+    return [parents.c[each.name] for each in mapper.local_table.primary_key]
+
+
+def recount(
+    parents: FromClause,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within | None = None,
+) -> Select[Any]:
+    """Select each parent's key and the true value of each of its counters, as ``true_…``.
+
+    The sources are aggregated once for each relationship, whatever the number of parents.
+
+    :param parents: :func:`plain_table`, or an alias of it.
+    """
+    key = key_columns(parents, mapper)
+    aggregates = {
+        via: _aggregate([c for c in counters if c.relationship is via], within)
+        for via in dict.fromkeys(counter.relationship for counter in counters)
+    }
+    trues = []
+    for counter in counters:
+        true = aggregates[counter.relationship].c[counter.key]
+        true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
+        trues.append(true.label(f"true_{counter.key}"))
+    joined: Any = parents
+    for aggregate in aggregates.values():
+        foreign = list(aggregate.c)[: len(key)]
+        joined = joined.outerjoin(
+            aggregate, and_(*(a == b for a, b in zip(key, foreign, strict=True)))
+        )
+    statement = select(*key, *trues).select_from(joined)
+    return statement if within is None else statement.where(within(key))
+
+
+def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
+    """One row for each parent that has sources; an ORM select, which knows of inheritance."""
+    source = counters[0].source.class_
+    foreign = [getattr(source, name) for name in counters[0].foreign_key]
+    statement = select(
+        *(each.label(f"parent_{number}") for number, each in enumerate(foreign)),
+        *(counter.truth().label(counter.key) for counter in counters),
+    ).group_by(*foreign)
+    return (statement if within is None else statement.where(within(foreign))).subquery()
+
+
+def repair(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within,
+    *,
+    answer: Sequence[str] = (),
+    only_wrong: bool = True,
+) -> list[tuple[Key, dict[str, Any]]]:
+    """Set the counters of some parents to their recount.
+
+    The parents must be locked by an *earlier* statement: this one's snapshot is then
+    younger than the locks (READ COMMITTED), so what a writer has committed is seen, and
+    what it has not yet counted it will add to the repaired value when it gets the lock.
+
+    :param answer: attributes to return, beside the counters.
+    :param only_wrong: leave the rows alone that are right.
+    :returns: key and values of the parents that were set.
+    """
+    names = [*(counter.key for counter in counters), *answer]
+    parents = plain_table(mapper, names)
+    key = key_columns(parents, mapper)
+    truth = recount(plain_table(mapper, ()).alias("parent"), mapper, counters, within).subquery(
+        "truth"
+    )
+    stored = [stored_column(parents, mapper, counter.key) for counter in counters]
+    trues = [truth.c[f"true_{counter.key}"] for counter in counters]
+    statement = update(parents).where(*(each == truth.c[each.name] for each in key))
+    if only_wrong:
+        wrong = (a.is_distinct_from(b) for a, b in zip(stored, trues, strict=True))
+        statement = statement.where(or_(*wrong))
+    rows = connection.execute(
+        statement.values(dict(zip(stored, trues, strict=True))).returning(
+            *key, *(stored_column(parents, mapper, name) for name in names)
+        )
+    )
+    width = len(key)
+    return [
+        (tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows.all()
+    ]
