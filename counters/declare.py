@@ -86,8 +86,9 @@ class Counter:
 
     @cached_property
     def source(self) -> Mapper[Any]:
-        """The mapper of the class that is counted."""
-        return self.relationship.parent
+        """The mapper of the class that is counted: the one that `via` was taken from."""
+        mapper: Mapper[Any] = self.via.class_.__mapper__
+        return mapper
 
     @cached_property
     def foreign_key(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class Counters:
     def __init__(self, *counters: Counter) -> None:
         self.declared = counters
         self.sources: dict[Mapper[Any], Source] = {}
+        """By the class that was declared, each with the counters that were declared on it."""
         self.parents: tuple[Mapper[Any], ...] = ()
         self.tables: dict[Table, Mapper[Any]] = {}
         """The tables that something is counted by or in, or that a cascade starts from."""
@@ -50,6 +51,7 @@ class Counters:
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
         self._source_of: dict[Mapper[Any], Source | None] = {}
+        """By the class of an object, with the counters of all classes that it inherits from."""
         self._classes: tuple[type[Session], ...] = ()
 
     def install(
@@ -151,8 +153,8 @@ class Counters:
         """What an object counts for, if it does."""
         mapper = state.mapper
         if mapper not in self._source_of:
-            found = (self.sources[m] for m in mapper.iterate_to_root() if m in self.sources)
-            self._source_of[mapper] = next(found, None)
+            counters = [c for c in self.declared if mapper.isa(c.source)]
+            self._source_of[mapper] = Source(mapper, counters) if counters else None
         return self._source_of[mapper]
 
     def ledger(self, session: Session) -> Ledger | None:
@@ -182,7 +184,8 @@ class Counters:
         self._find_tables()
         for mapper, source in self.sources.items():
             preview.listen(self, mapper, source.counters)
-            self._listen_to_source(source)
+            if not any(mapper.isa(other) for other in self.sources if other is not mapper):
+                self._listen_to_source(mapper)
         for mapper in self.parents:
             protect(mapper, self._of_parent[mapper])
             self._listen_to_parent(mapper)
@@ -228,29 +231,21 @@ class Counters:
         ledger = None if session is None else self.ledger(session)
         return None if ledger is None else ledger.flush
 
-    def _listen_to_source(self, source: Source) -> None:
-        def before_update(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.updating(source, instance_state(obj))
+    def _listen_to_source(self, root: Mapper[Any]) -> None:
+        def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
+            def listener(mapper: object, connection: object, obj: Any) -> None:
+                state = instance_state(obj)
+                flush, source = self._flush_of(obj), self.source_of(state)
+                if flush is not None and source is not None:
+                    step(flush, source, state)
 
-        def before_delete(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.lock_late(source, instance_state(obj))
+            event.listen(root.class_, name, listener, propagate=True)
 
-        def after_insert(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.inserted(source, instance_state(obj))
-
-        def after_update(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.updated(source, instance_state(obj))
-
-        def after_delete(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.deleted(source, instance_state(obj))
-
-        for listener in (before_update, before_delete, after_insert, after_update, after_delete):
-            event.listen(source.mapper.class_, listener.__name__, listener, propagate=True)
+        on("before_update", Flush.updating)
+        on("before_delete", Flush.lock_late)
+        on("after_insert", Flush.inserted)
+        on("after_update", Flush.updated)
+        on("after_delete", Flush.deleted)
 
     def _listen_to_parent(self, parent: Mapper[Any]) -> None:
         def before_insert(mapper: object, connection: object, obj: Any) -> None:

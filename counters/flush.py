@@ -93,19 +93,18 @@ class Flush(Settlement):
         wanted: dict[Source, list[Key]] = defaultdict(list)
         for source, state in edited + deleted:
             wanted[source].append(identity(state))
-        for source in self.engine.sources.values():
-            if source in wanted:
-                keys = wanted[source]
-                images = read(
-                    self.connection(source.mapper),
-                    source.mapper,
-                    source.names,
-                    keys,
-                    lock=True,
-                    deleting=bool(deleted),
-                )
-                for key in keys:
-                    self._locked[source, key] = images.get(key)
+        for source in sorted(wanted, key=lambda each: str(each.mapper)):
+            connection, keys = self.connection(source.mapper), wanted[source]
+            images = read(
+                connection,
+                source.mapper,
+                source.names,
+                keys,
+                lock=True,
+                deleting=bool(deleted),
+            )
+            for key in keys:
+                self._locked[source, key] = images.get(key)
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was inserted, or took the place of one with the same key that was deleted."""

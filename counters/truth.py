@@ -64,18 +64,18 @@ def recount(
 ) -> Select[Any]:
     """Select each parent's key and the true value of each of its counters, as ``true_…``.
 
-    The sources are aggregated once for each relationship, whatever the number of parents.
+    The sources are aggregated once for each class and relationship, whatever the number of parents.
 
     :param parents: :func:`plain_table`, or an alias of it.
     """
     key = key_columns(parents, mapper)
-    aggregates = {
-        via: _aggregate([c for c in counters if c.relationship is via], within)
-        for via in dict.fromkeys(counter.relationship for counter in counters)
-    }
+    groups: dict[Any, list[Counter]] = {}
+    for counter in counters:
+        groups.setdefault((counter.source, counter.relationship), []).append(counter)
+    aggregates = {group: _aggregate(found, within) for group, found in groups.items()}
     trues = []
     for counter in counters:
-        true = aggregates[counter.relationship].c[counter.key]
+        true = aggregates[counter.source, counter.relationship].c[counter.key]
         true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
         trues.append(true.label(f"true_{counter.key}"))
     joined: Any = parents
