@@ -76,16 +76,16 @@ class Cascades:
         :param gone: rows that are counted otherwise, as table and key.
         """
         connection = settlement.connection(mapper)
-        for some in chunks(keys, len(mapper.local_table.primary_key)):
-            own = list(mapper.local_table.primary_key)
+        own = list(mapper.local_table.primary_key)
+        for some in chunks(keys, len(own)):
             lock = select(*own).where(in_keys(own, some)).order_by(*own).with_for_update()
             connection.execute(lock).all()
         seen = set(gone)
-        level = {table: keys for table in mapper.tables if self._edges.get(table)}
+        level: dict[Any, list[Key]] = {t: keys for t in mapper.tables if t in self._edges}
         while level:
             following: dict[Any, list[Key]] = defaultdict(list)
             for table, deleted in level.items():
-                for constraint in self._edges[table]:
+                for constraint in self._edges.get(table, ()):
                     child = constraint.table
                     found = [
                         key
@@ -113,9 +113,7 @@ class Cascades:
     def _expect(self, settlement: Settlement, table: Table, keys: list[Key]) -> None:
         for source in self._sources.get(table, ()) if keys else ():
             connection = settlement.connection(source.mapper)
-            images = read(
-                connection, source.mapper, source.names, keys, lock=True, deleting=True
-            )
+            images = read(connection, source.mapper, source.names, keys, lock=True, deleting=True)
             for key, image in images.items():
                 settlement.read_later(source, key, image)
 

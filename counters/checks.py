@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Float, Numeric, Table
+from sqlalchemy import Float, Numeric, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.exc import ArgumentError, InvalidRequestError
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.evaluator import UnevaluatableError
@@ -87,7 +87,7 @@ def _is_indexed(columns: list[Any]) -> bool:
     leading += [
         list(constraint.columns)[: len(columns)]
         for constraint in table.constraints
-        if constraint.__visit_name__ in ("primary_key_constraint", "unique_constraint")
+        if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
     ]
     return any(set(found) == set(columns) for found in leading)
 
@@ -162,7 +162,7 @@ def _check_where(counter: Counter) -> Iterator[Finding]:
     except (UnevaluatableError, InvalidRequestError, ArgumentError, KeyError) as error:
         yield "counters.E012", f"The where of {counter} cannot be evaluated: {error}.", hint
         return
-    except Exception as error:  # noqa: BLE001 - the evaluator raises what its operators raise
+    except Exception as error:
         yield "counters.E012", f"The where of {counter} cannot be evaluated: {error}.", hint
         return
     if predicate is not None and not predicate.names:

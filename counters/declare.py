@@ -152,7 +152,10 @@ class Counter:
     def truth(self) -> ColumnElement[Any]:
         """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
         aggregate = self.aggregate()
-        return aggregate if self.where is None else aggregate.filter(self.where)
+        if self.where is not None:
+            aggregate = aggregate.filter(self.where)
+        truth: ColumnElement[Any] = aggregate
+        return truth
 
     def aggregate(self) -> Any:
         """The aggregate function over all sources of a parent."""
@@ -165,9 +168,7 @@ class Counter:
         """
         raise NotImplementedError
 
-    def updated(
-        self, column: ColumnElement[Any], change: ColumnElement[Any]
-    ) -> ColumnElement[Any]:
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         """The expression that brings the stored `column` up to date with `change`."""
         raise NotImplementedError
 
@@ -188,9 +189,7 @@ class Additive(Counter):
     def empty(self) -> Any:
         return 0
 
-    def updated(
-        self, column: ColumnElement[Any], change: ColumnElement[Any]
-    ) -> ColumnElement[Any]:
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         return column + change
 
     def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
@@ -296,9 +295,7 @@ class Extreme(Counter):
             self.put(to, stored)
             self.take(to, change.left.get(inner))
 
-    def updated(
-        self, column: ColumnElement[Any], change: ColumnElement[Any]
-    ) -> ColumnElement[Any]:
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         return case((or_(column.is_(None), type(self).beats(change, column)), change), else_=column)
 
     def must_look_up(self, change: Change, stored: Any) -> bool:

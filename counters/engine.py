@@ -54,9 +54,7 @@ class Counters:
         """By the class of an object, with the counters of all classes that it inherits from."""
         self._classes: tuple[type[Session], ...] = ()
 
-    def install(
-        self, target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any]
-    ) -> None:
+    def install(self, target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any]) -> None:
         """Keep the counters current in the sessions of `target`, and in no others.
 
         :param target: a Session class of your own, a ``sessionmaker`` or an

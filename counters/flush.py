@@ -26,7 +26,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
-from .declare import Change, Counter, Extreme, Image, Key
+from .declare import Additive, Change, Counter, Extreme, Image, Key
 from .rows import read
 from .settle import Settlement
 from .source import Source, identity, key_of
@@ -176,9 +176,9 @@ class Flush(Settlement):
         for parent in (state, key_of(counter.parent, state)):
             for value in arrivals.get((counter, parent), ()):
                 counter.put(change, value)
-        if isinstance(counter, Extreme):
-            return change.risen.get(counter)
-        return change.added.get(counter, counter.empty)
+        if isinstance(counter, Additive):
+            return change.added.get(counter, counter.empty)
+        return change.risen.get(counter)  # type: ignore[call-overload]
 
     def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
         """What the flush's new sources bring, by counter and parent; found once a flush."""
@@ -192,7 +192,11 @@ class Flush(Settlement):
                     parent = state.dict.get(counter.relationship.key)
                     at = counter.parent_key(image) if parent is None else instance_state(parent)
                     amounts = counter.tracked.difference(counter.foreign_key)
-                    if source and source.known(state, amounts) is not None and counter.counts(image):
+                    if (
+                        source
+                        and source.known(state, amounts) is not None
+                        and counter.counts(image)
+                    ):
                         self._arrivals[counter, at].append(counter.value(image))
         return self._arrivals
 

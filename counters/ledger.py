@@ -50,8 +50,8 @@ class Savepoint:
                     set_committed_value(obj, key, value)
                 elif obj in session:
                     session.expire(obj, [key])
-        for (mapper, key), names in self.written.items():
-            obj = session.identity_map.get(mapper.identity_key_from_primary_key(key))
+        for (mapper, row), names in self.written.items():
+            obj = session.identity_map.get(mapper.identity_key_from_primary_key(row))
             if obj is not None and instance_state(obj) not in self.before:
                 session.expire(obj, names)
 

@@ -31,17 +31,18 @@ class Predicate:
             for element in iterate(condition)
             if element.__visit_name__ == "column"
         )
-        self._evaluate: Any = _ImageCompiler(mapper).process(condition)
+        compiler: Any = _ImageCompiler(mapper)
+        self._evaluate = compiler.process(condition)
 
     def __call__(self, image: Mapping[str, Any]) -> bool:
         return self._evaluate(image) is True
 
 
-class _ImageCompiler(_EvaluatorCompiler):  # type: ignore[misc,no-untyped-call]
+class _ImageCompiler(_EvaluatorCompiler):
     """Evaluates against an image instead of an object."""
 
     def __init__(self, mapper: Mapper[Any]) -> None:
-        super().__init__(mapper.class_)
+        super().__init__(mapper.class_)  # type: ignore[no-untyped-call]
         self.mapper = mapper
 
     def visit_column(self, clause: Any) -> Any:

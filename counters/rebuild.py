@@ -42,4 +42,3 @@ def rebuild(
         done += len(rows)
         if progress is not None:
             progress(min(done, total), total)
-

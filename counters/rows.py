@@ -72,6 +72,4 @@ def read(
 
 def as_images(rows: Any, width: int, names: Sequence[str]) -> dict[Key, Image]:
     """Rows of a key of `width` columns and the attributes `names`, as images by key."""
-    return {
-        tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows
-    }
+    return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ..errors import UncountedStatementError
 from .declare import Key
-from .rows import MOST_PARAMETERS, as_images, attributes_of, in_keys, primary_key, read
+from .rows import MOST_PARAMETERS, as_images, in_keys, primary_key, read
 from .settle import Settlement
 from .source import Source
 
@@ -197,7 +197,9 @@ def written(state: ORMExecuteState) -> set[str]:
 
 def _with_columns(mapper: Mapper[Any], names: set[str]) -> set[str]:
     """`names` of attributes, and those of their columns."""
-    return names | {mapper.column_attrs[n].columns[0].name for n in names if n in mapper.column_attrs}
+    return names | {
+        mapper.column_attrs[n].columns[0].name for n in names if n in mapper.column_attrs
+    }
 
 
 def _refuse_assigned_counters(

@@ -75,7 +75,7 @@ def recount(
     aggregates = {group: _aggregate(found, within) for group, found in groups.items()}
     trues = []
     for counter in counters:
-        true = aggregates[counter.source, counter.relationship].c[counter.key]
+        true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
         true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
         trues.append(true.label(f"true_{counter.key}"))
     joined: Any = parents
@@ -136,6 +136,4 @@ def repair(
         )
     )
     width = len(key)
-    return [
-        (tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows.all()
-    ]
+    return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows.all()]

@@ -188,8 +188,8 @@ def _look_up(
     ]
     for some in chunks(keys, len(mapper.primary_key)):
         within = partial(in_keys, keys=some)
-        for key, values in repair(connection, mapper, [counter], within, only_wrong=False):
-            answers[key] |= values
+        for key, found in repair(connection, mapper, [counter], within, only_wrong=False):
+            answers[key] |= found
 
 
 def _collect(

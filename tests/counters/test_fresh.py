@@ -174,7 +174,9 @@ def test_an_expunged_comment_is_taken_back_by_the_flush(session: Session, thread
     assert_exact(session, thread)
 
 
-def test_what_is_not_loaded_is_left_alone(session: Session, thread: Thread, silent: list[str]) -> None:
+def test_what_is_not_loaded_is_left_alone(
+    session: Session, thread: Thread, silent: list[str]
+) -> None:
     session.expire(thread, ["word_count"])
     first = thread.comments[0]
     first.message = "four words this time"

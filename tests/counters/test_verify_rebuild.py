@@ -77,9 +77,7 @@ def test_a_thread_without_comments_is_recounted_too(engine: Engine, threads: lis
     ]
 
 
-def test_verify_is_one_statement_and_changes_nothing(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_verify_is_one_statement_and_changes_nothing(engine: Engine, threads: list[Thread]) -> None:
     spoil(engine, threads[2], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection))) == 1
