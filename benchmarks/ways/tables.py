@@ -38,27 +38,37 @@ class Way:
     Thread: type[Any]
     Comment: type[Any]
     Session: type[Session]
+    keeps: tuple[str, ...] = ("word_count",)
+    """The columns of the thread that it keeps."""
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def metadata(self) -> Any:
-        """The two tables, which have the same names and columns in every way."""
+        """The two tables, which have the same columns in every way."""
         return self.Thread.metadata
 
 
-def map_way(name: str, words: type[Any] = StoredWords) -> Way:
+def map_way(
+    name: str,
+    words: type[Any] = StoredWords,
+    *,
+    prefix: str = "",
+    keeps: tuple[str, ...] = ("word_count",),
+) -> Way:
     """A way that does nothing yet: fresh classes for the two tables, and for sessions.
 
     :param words: a mixin that maps ``Thread.word_count``.
+    :param prefix: what the tables' names begin with; the same in every way that needs no
+        tables of its own.
     """
 
     class Base(DeclarativeBase):
         pass
 
     class Thread(words, Base):
-        __tablename__ = "thread"
+        __tablename__ = f"{prefix}thread"
 
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
         title: Mapped[str] = mapped_column(default="Engines")
@@ -68,11 +78,11 @@ def map_way(name: str, words: type[Any] = StoredWords) -> Way:
         comments = relationship("Comment", back_populates="thread", passive_deletes=True)
 
     class Comment(Base):
-        __tablename__ = "comment"
+        __tablename__ = f"{prefix}comment"
 
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
         thread_id: Mapped[UUID] = mapped_column(
-            ForeignKey("thread.id", ondelete="CASCADE"), index=True
+            ForeignKey(f"{prefix}thread.id", ondelete="CASCADE"), index=True
         )
         message: Mapped[str]
         word_count: Mapped[int]
@@ -81,4 +91,4 @@ def map_way(name: str, words: type[Any] = StoredWords) -> Way:
         thread = relationship("Thread", back_populates="comments")
 
     derive(Comment.message, Comment.word_count, lambda _, message: count_words(message))
-    return Way(name, Thread, Comment, type("WaySession", (Session,), {}))
+    return Way(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)

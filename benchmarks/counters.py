@@ -1,0 +1,172 @@
+"""The cost of adding one comment to a thread, as a ratio to the same insert with no counter.
+
+    python benchmarks/counters.py [--quick] [--database sqlite|postgresql]
+
+The thread has 0, 1,000, 10,000 or 100,000 comments. What is timed is a whole
+transaction: a session that is made, the comment, the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
+from tallied.benchmarks.contestants import FORMS, WAYS, Add, Form
+from tallied.benchmarks.databases import BACKENDS, blocking_engine, fresh_database
+from tallied.benchmarks.timing import interleave
+from tallied.benchmarks.ways import Way
+
+console = Console(width=140)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    sizes: tuple[int, ...] = (0, 1_000, 10_000, 100_000)
+    """How many comments the threads have."""
+    rounds: int = 200
+    budget: float = 2.0
+    """The seconds that one contestant may take for one size."""
+
+    @property
+    def inserts(self) -> int:
+        """How many inserts that makes: before the rounds, one to try and one to warm up."""
+        return self.rounds + 2
+
+
+QUICK = Scale(sizes=(0, 1_000, 10_000), rounds=40, budget=0.3)
+
+
+@dataclass
+class Result:
+    """What became of one way in one form."""
+
+    medians: dict[int, float | None] = field(default_factory=dict)
+    """The median seconds by the size of the thread; None where the insert failed."""
+    exact: bool = True
+
+
+class Threads:
+    """The threads that the ways add to; empty ones are used once."""
+
+    def __init__(self, engine: Engine, scale: Scale) -> None:
+        self._of: dict[tuple[Way, int], list[UUID]] = {}
+        for way in WAYS:
+            with engine.begin() as connection:
+                for size in scale.sizes:
+                    number = 1 if size else len(FORMS) * scale.inserts
+                    self._of[way, size] = [
+                        store_thread(connection, way, size) for _ in range(number)
+                    ]
+
+    def take(self, way: Way, size: int, inserts: int) -> list[UUID]:
+        """A thread for each of so many `inserts`."""
+        mine = self._of[way, size]
+        return mine * inserts if size else [mine.pop() for _ in range(inserts)]
+
+
+async def measure(form: Form, engine: Engine, threads: Threads, scale: Scale) -> dict[Way, Result]:
+    """Time all ways of `form` with threads of every size."""
+    results = {way: Result() for way in form.ways}
+    async with form.open(engine) as adds:
+        for size in scale.sizes:
+            given = {way: threads.take(way, size, scale.inserts) for way in form.ways}
+            turns = {}
+            for way, (first, *rest) in given.items():
+                results[way].medians[size] = None
+                if await _works(adds(way), first):
+                    turns[way] = _turn(adds(way), rest)
+            for way, seconds in (await interleave(turns, scale.rounds, scale.budget)).items():
+                results[way].medians[size] = median(seconds)
+            for way in form.ways:
+                results[way].exact &= is_exact(engine, way, set(given[way]))
+    return results
+
+
+def _turn(add: Add, threads: list[UUID]) -> Callable[[int], Awaitable[None]]:
+    return lambda number: add(threads[number])
+
+
+async def _works(add: Add, thread_id: UUID) -> bool:
+    try:
+        await add(thread_id)
+    except AttributeError:  # how the published ways fail where there is no object of the thread
+        return False
+    return True
+
+
+def show(backend: str, form: Form, results: dict[Way, Result], scale: Scale) -> None:
+    """Print the results of one form as a table, which is Markdown too."""
+    floor = results[form.ways[0]]
+    table = Table(
+        title=f"{BACKENDS[backend]}: {form.title}", box=box.MARKDOWN, title_justify="left"
+    )
+    table.add_column("comments in the thread")
+    for size in scale.sizes:
+        table.add_column(f"{size:,}", justify="right")
+    table.add_column("ended exact")
+    for way, result in results.items():
+        medians = [result.medians[size] for size in scale.sizes]
+        cells = [
+            _ratio(one, floor.medians[size]) for size, one in zip(scale.sizes, medians, strict=True)
+        ]
+        if result is floor:
+            cells = ["fails" if one is None else f"{one * 1e6:,.0f} µs" for one in medians]
+        table.add_row(way.name, *cells, _exact(way, result))
+    console.print(table)
+
+
+def _ratio(seconds: float | None, floor: float | None) -> str:
+    if seconds is None or floor is None:
+        return "fails"
+    ratio = seconds / floor
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def _exact(way: Way, result: Result) -> str:
+    if not way.keeps or None in result.medians.values():
+        return "n/a"
+    return "yes" if result.exact else "no"
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Smaller threads, fewer rounds.")] = False,
+    database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
+) -> None:
+    """Print what every way to keep a counter costs, beside the same insert without one."""
+    if database not in (*BACKENDS, "both"):
+        raise typer.BadParameter("use sqlite, postgresql or both", param_hint="--database")
+    scale = QUICK if quick else Scale()
+    for backend in BACKENDS if database == "both" else [database]:
+        with fresh_database(backend) as url:
+            engine = blocking_engine(url)
+            for way in WAYS:
+                way.metadata.create_all(engine)
+            with console.status(f"{BACKENDS[backend]}: storing threads"):
+                threads = Threads(engine, scale)
+            for form in FORMS:
+                with console.status(f"{BACKENDS[backend]}: {form.title}"):
+                    for way in {way.Thread.__tablename__: way for way in WAYS}.values():
+                        make_exact(engine, way)
+                    settle(engine)
+                    gc.freeze()
+                    results = asyncio.run(measure(form, engine, threads, scale))
+                show(backend, form, results, scale)
+            engine.dispose()
+
+
+if __name__ == "__main__":
+    typer.run(main)

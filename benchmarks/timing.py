@@ -1,0 +1,52 @@
+"""Time things side by side, on a machine that does other things too."""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import TypeVar
+
+K = TypeVar("K")
+
+FEWEST = 3
+"""How often even the slowest contestant is timed."""
+
+
+async def interleave(
+    contestants: Mapping[K, Callable[[int], Awaitable[None]]], rounds: int, budget: float
+) -> dict[K, list[float]]:
+    """The seconds that each contestant took in each of its rounds.
+
+    All take a turn in every round, in another order each time, so that what else the
+    machine does falls on all alike. As in :mod:`timeit`, no garbage is collected while
+    the clock runs. The first round warms up and is not in what is returned.
+
+    :param contestants: what to time; called with the number of the round, from 0.
+    :param budget: the seconds after which a contestant is left out of further rounds.
+    """
+    taken: dict[K, list[float]] = {name: [] for name in contestants}
+    spent = dict.fromkeys(contestants, 0.0)
+    order = list(contestants)
+    for number in range(rounds + 1):
+        random.shuffle(order)
+        for name in order:
+            if number > FEWEST and spent[name] > budget:
+                continue
+            seconds = await _time(contestants[name], number)
+            spent[name] += seconds
+            if number:
+                taken[name].append(seconds)
+        gc.collect()
+    return taken
+
+
+async def _time(work: Callable[[int], Awaitable[None]], number: int) -> float:
+    gc.disable()
+    try:
+        start = perf_counter()
+        await work(number)
+        return perf_counter() - start
+    finally:
+        gc.enable()
