@@ -43,6 +43,12 @@ class Settings:
     transaction_attempts: int = 10
     """How often a unit of work is tried when the database asks for a retry, 1 to 100."""
 
+    playground: bool = True
+    """Whether a browser that opens ``/graphql`` is shown the playground."""
+
+    introspection: bool = True
+    """Whether clients may ask for the schema: by introspection, and as a file."""
+
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
@@ -57,12 +63,15 @@ class Settings:
 
         :raises ConfigurationError: for a value that cannot be used.
         """
-        values: dict[str, str | int] = {}
+        values: dict[str, str | int | bool] = {}
         for field in fields(cls):
             text = environ.get(_variable(field.name), "").strip()
             if not text:
                 continue
-            values[field.name] = _whole(field.name, text) if field.name in _RANGES else text
+            if field.name in _RANGES:
+                values[field.name] = _whole(field.name, text)
+            else:
+                values[field.name] = _switch(field.name, text) if field.type == "bool" else text
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -76,8 +85,17 @@ _RANGES = {
 }
 
 
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+
+
 def _variable(name: str) -> str:
     return f"TALLIED_{name.upper()}"
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ConfigurationError(f"{_variable(name)} must be true or false, not {text!r}.")
+    return _SWITCHES[text.lower()]
 
 
 def _whole(name: str, text: str) -> int:
