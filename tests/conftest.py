@@ -34,6 +34,7 @@ def postgresql() -> Iterator[URL]:
             # What is tested survives a crash of Tallied, not of the machine.
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("ALTER SYSTEM SET deadlock_timeout = '30ms'")  # the races make many
             connection.execute("SELECT pg_reload_conf()")
         yield url
 

@@ -27,8 +27,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 from support.races import TIMEOUT, Actor, outcome, settle
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
@@ -115,16 +117,45 @@ def insert_both(session: Session, loaded: Objects, who: int) -> None:
     session.flush()
 
 
-OPERATIONS: list[Callable[[Session, Objects, int], None]] = [
+def bulk_update(session: Session, loaded: Objects, who: int) -> None:
+    size = 12 + who
+    statement = update(Comment).where(Comment.thread_id == X)
+    session.execute(statement.values(message=words(size), word_count=size))
+
+
+def bulk_delete(session: Session, loaded: Objects, who: int) -> None:
+    session.execute(delete(Comment).where(Comment.thread_id == X, Comment.word_count > 3 + who))
+
+
+Operation = Callable[[Session, Objects, int], None]
+
+OPERATIONS: list[Operation] = [
     insert,
     edit,
     move,
     remove,
+    bulk_update,
+    bulk_delete,
     remove_thread,
-    edit_both,
-    insert_both,
 ]
+SEVERAL: list[Operation] = [edit_both, insert_both]
 PAIRS = list(itertools.product(OPERATIONS, repeat=2))
+MORE_PAIRS = [p for p in itertools.product(OPERATIONS + SEVERAL, repeat=2) if p not in PAIRS]
+LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+
+def names(pair: tuple[Operation, Operation]) -> str:
+    return "-".join(each.__name__ for each in pair)
+
+
+def in_savepoint(operation: Operation) -> Operation:
+    """The same, in a savepoint of its own."""
+
+    def run(session: Session, loaded: Objects, who: int) -> None:
+        with session.begin_nested():
+            operation(session, loaded, who)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +169,19 @@ def server(postgresql: Any) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def actors(server: Engine) -> Iterator[tuple[Actor, Actor]]:
+def level() -> str:
+    """The isolation level of both."""
+    return "READ COMMITTED"
+
+
+@pytest.fixture
+def actors(server: Engine, level: str) -> Iterator[tuple[Actor, Actor]]:
     with server.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(table.delete())
     with Counted(server) as session:
         prepare(session)
-    pair = Actor(server, Counted), Actor(server, Counted)
+    pair = tuple(Actor(server, Counted, isolation_level=level) for _ in range(2))
     yield pair
     for actor in pair:
         actor.close()
@@ -154,19 +191,16 @@ def finish(actor: Actor, future: Any, operation: Any, who: int) -> str:
     """Commit what went well; run again what the database asks for; give up what is gone."""
     result = outcome(future)
     for _ in range(5):
-        if result != "retry":
-            break
+        if result == "ok":
+            result = outcome(actor.do(lambda session: session.commit()))
+            if result == "ok":
+                return result
         actor.done(lambda session: session.rollback())
+        if result == "gone":
+            return result
         actor.done(lambda session: session.expunge_all())
-        again = actor.do(lambda session: operation(session, load(session), who))
-        result = outcome(again)
-    if result == "ok":
-        committed = actor.do(lambda session: session.commit())
-        assert outcome(committed) == "ok"
-    else:
-        assert result == "gone"
-        actor.done(lambda session: session.rollback())
-    return result
+        result = outcome(actor.do(lambda session: operation(session, load(session), who)))
+    raise AssertionError("asked for a retry five times")
 
 
 def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) -> tuple[str, str]:
@@ -206,11 +240,9 @@ def settle_both(ran: Any, ran_too: Any) -> None:
     assert wait((ran, ran_too), timeout=TIMEOUT, return_when=FIRST_COMPLETED).done
 
 
-@pytest.mark.parametrize("schedule", ["after", "within", "stale"])
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(each.__name__ for each in pair))
-def test_a_race_ends_exact(
+def assert_exact_after(
     server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str
-) -> None:
+) -> tuple[str, str]:
     before = comments(server)
     ended = race(server, actors, pair, schedule)
     with server.connect() as connection:
@@ -218,6 +250,51 @@ def test_a_race_ends_exact(
     if pair == (insert, insert):
         assert ended == ("ok", "ok")
         assert comments(server) == before + 2
+    return ended
+
+
+@pytest.mark.parametrize("schedule", ["after", "within", "stale"])
+@pytest.mark.parametrize("pair", PAIRS + MORE_PAIRS, ids=names)
+def test_a_race_ends_exact(
+    server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str
+) -> None:
+    assert_exact_after(server, actors, pair, schedule)
+
+
+@pytest.mark.parametrize("schedule", ["after", "within"])
+@pytest.mark.parametrize("savepoint", [False, True], ids=["plain", "savepoint"])
+@pytest.mark.parametrize("level", LEVELS, indirect=True)
+@pytest.mark.parametrize("pair", PAIRS, ids=names)
+def test_a_race_ends_exact_on_every_level_and_in_savepoints(
+    server: Engine, actors: tuple[Actor, Actor], pair: Any, savepoint: bool, schedule: str
+) -> None:
+    if savepoint:
+        pair = tuple(map(in_savepoint, pair))
+    assert_exact_after(server, actors, pair, schedule)
+
+
+@pytest.mark.parametrize("pair", PAIRS + MORE_PAIRS, ids=names)
+def test_a_unit_that_acts_on_stale_memory_ends_exact_on_sqlite(tmp_path: Any, pair: Any) -> None:
+    engine = sync_engine(f"sqlite:///{tmp_path / 'races.db'}")
+    Base.metadata.create_all(engine)
+    with (
+        Counted(engine) as first,
+        Counted(engine, expire_on_commit=False, autoflush=False) as one,
+        Counted(engine, expire_on_commit=False, autoflush=False) as two,
+    ):
+        prepare(first)
+        loaded = []
+        for session in (one, two):
+            loaded.append(load(session))
+            session.commit()
+        for who, session in enumerate((one, two)):
+            with contextlib.suppress(StaleDataError, IntegrityError):
+                pair[who](session, loaded[who], who)
+                session.commit()
+            session.rollback()
+        with engine.connect() as connection:
+            assert drifted(connection) == 0
+    engine.dispose()
 
 
 def comments(server: Engine) -> int:
