@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Float, Numeric, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Float, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.exc import ArgumentError, InvalidRequestError
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.evaluator import UnevaluatableError
@@ -94,7 +94,7 @@ def _is_indexed(columns: list[Any]) -> bool:
 
 def _check_target(counter: Counter) -> Iterator[Finding]:
     prop = counter.target.property
-    if not isinstance(prop, ColumnProperty) or counter.key not in counter.parent.column_attrs:
+    if counter.parent.column_attrs.get(counter.key) is not prop:
         yield (
             "counters.E005",
             f"{counter} is not a column of {counter.parent.class_.__name__}, "
@@ -147,7 +147,7 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
         return
     type_ = column_of(counter.source, of.key).type
     inner = type_.impl_instance if isinstance(type_, TypeDecorator) else type_
-    if isinstance(counter, Additive) and isinstance(inner, Float) and isinstance(inner, Numeric):
+    if isinstance(counter, Additive) and isinstance(inner, Float):
         yield (
             "counters.E011",
             f"{counter} sums {of}, a floating-point column, whose sum depends on the order.",

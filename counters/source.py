@@ -56,7 +56,7 @@ def is_exact(type_: TypeEngine[Any], value: Any) -> bool:
     if value is None:
         return True
     if isinstance(type_, TypeDecorator):
-        return not isinstance(type_.impl_instance, Numeric) and is_exact_kind(value)
+        return not isinstance(type_.impl_instance, Numeric | Float) and is_exact_kind(value)
     if isinstance(type_, Float):
         return False
     if isinstance(type_, Numeric):

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     FromClause,
+    MetaData,
     Select,
     Subquery,
-    TableClause,
+    Table,
     and_,
-    column,
     func,
     or_,
     select,
-    table,
     update,
 )
 from sqlalchemy.orm import Mapper
@@ -28,21 +28,22 @@ Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]
 """From key columns to the condition that narrows parents and sources alike."""
 
 
-def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> TableClause:
+def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
     """The table of a parent: its key and the attributes `names`, and no defaults of any kind.
 
     An UPDATE of the mapped table would fire its ``onupdate`` defaults, and a counter is
     no reason to change ``updated_at`` or a version.
     """
-    mapped = mapper.local_table
+    mapped: Any = mapper.local_table
     columns = {each.name: each.type for each in mapped.primary_key}
     for name in names:
         stored = mapper.column_attrs[name].columns[0]
         columns[stored.name] = stored.type
-    return table(
-        mapped.name,  # type: ignore[attr-defined]
-        *(column(name, type_) for name, type_ in columns.items()),
-        schema=getattr(mapped, "schema", None),
+    return Table(
+        mapped.name,
+        MetaData(),
+        *(Column(name, type_) for name, type_ in columns.items()),
+        schema=mapped.schema,
     )
 
 

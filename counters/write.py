@@ -16,7 +16,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
-    TableClause,
+    Table,
     Update,
     bindparam,
     case,
@@ -92,7 +92,7 @@ def _in_order(changes: dict[Key, Change]) -> list[Key]:
 
 
 def _set_clause(
-    parents: TableClause,
+    parents: Table,
     mapper: Mapper[Any],
     affected: Sequence[Counter],
     deltas: Sequence[ColumnElement[Any]],

@@ -1,0 +1,316 @@
+"""A declaration that cannot work is refused with an id, a sentence and a hint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import FetchedValue, Float, ForeignKey, Index, Integer, create_engine, func, text
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    InstrumentedAttribute,
+    Session,
+    mapped_column,
+    relationship,
+    sessionmaker,
+)
+from support.recount import shown
+
+from tallied.counters import Count, Counters, Latest, Sum
+from tallied.errors import CounterDeclarationError
+from tallied.models import Comment, Thread
+from tallied.models.counters import counters
+
+ZERO = text("0")
+
+
+def models(**changes: Any) -> Any:
+    """A parent and a source on a base of their own; `changes` replace attributes."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    parent: dict[str, Any] = {
+        "__tablename__": "parent",
+        "id": mapped_column(Integer, primary_key=True),
+        "other": mapped_column(Integer, unique=True),
+        "n": mapped_column(Integer, nullable=False, server_default=ZERO),
+        "s": mapped_column(Integer, nullable=False, server_default=ZERO),
+        "latest": mapped_column(Integer, nullable=True),
+    }
+    source: dict[str, Any] = {
+        "__tablename__": "source",
+        "id": mapped_column(Integer, primary_key=True),
+        "parent_id": mapped_column(ForeignKey("parent.id"), index=True),
+        "size": mapped_column(Integer),
+        "parent": relationship("Parent"),
+    }
+    for name, value in changes.items():
+        of, _, attribute = name.partition("__")
+        {"parent": parent, "source": source}[of][attribute or name] = value
+    Base.Parent = type("Parent", (Base,), parent)
+    Base.Source = type("Source", (Base,), source)
+    return Base
+
+
+def count(base: Any) -> Count:
+    return Count(base.Parent.n, via=base.Source.parent)
+
+
+def add(base: Any, **values: Any) -> Sum:
+    arguments = {"of": base.Source.size, "via": base.Source.parent} | values
+    return Sum(base.Parent.s, **arguments)
+
+
+def by_other_key() -> list[Any]:
+    base = models(source__parent_id=mapped_column(ForeignKey("parent.other"), index=True))
+    return [count(base)]
+
+
+def with_reverse() -> list[Any]:
+    base = models(parent__sources=relationship("Source", viewonly=True))
+    return [Count(base.Source.size, via=base.Parent.sources)]
+
+
+def computed_from_itself() -> list[Any]:
+    base = models(
+        parent__up_id=mapped_column(ForeignKey("parent.id"), index=True),
+        parent__up=relationship("Parent", remote_side="Parent.id"),
+    )
+    return [Sum(base.Parent.s, of=base.Parent.s, via=base.Parent.up)]
+
+
+def with_version(column: Any) -> list[Any]:
+    base = models(parent____mapper_args__={"version_id_col": column}, parent__v=column)
+    return [count(base)]
+
+
+WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
+    "not many-to-one": ("E001", with_reverse),
+    "post_update": (
+        "E002",
+        lambda: [count(models(source__parent=relationship("Parent", post_update=True)))],
+    ),
+    "not the primary key": ("E003", by_other_key),
+    "no index": (
+        "E004",
+        lambda: [count(models(source__parent_id=mapped_column(ForeignKey("parent.id"))))],
+    ),
+    "index starts elsewhere": (
+        "E004",
+        lambda: [
+            count(
+                models(
+                    source__parent_id=mapped_column(ForeignKey("parent.id")),
+                    source____table_args__=(Index("ix", "size", "parent_id"),),
+                )
+            )
+        ],
+    ),
+    "another class": (
+        "E005",
+        lambda: [Count(models().Parent.n, via=models().Source.parent)],
+    ),
+    "nullable": (
+        "E006",
+        lambda: [count(models(parent__n=mapped_column(Integer, server_default=ZERO)))],
+    ),
+    "no server default": (
+        "E007",
+        lambda: [count(models(parent__n=mapped_column(Integer, nullable=False)))],
+    ),
+    "extreme that cannot be empty": (
+        "E008",
+        lambda: [
+            (lambda base: Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent))(
+                models(parent__latest=mapped_column(Integer, nullable=False))
+            )
+        ],
+    ),
+    "version column of the database": (
+        "E009",
+        lambda: with_version(mapped_column("xmin", Integer, FetchedValue(), system=True)),
+    ),
+    "sum of another class": (
+        "E010",
+        lambda: [(lambda base: add(base, of=base.Parent.n))(models())],
+    ),
+    "sum of a relationship": (
+        "E010",
+        lambda: [(lambda base: add(base, of=base.Source.parent))(models())],
+    ),
+    "sum of floats": (
+        "E011",
+        lambda: [add(models(source__size=mapped_column(Float)))],
+    ),
+    "where with a function": (
+        "E012",
+        lambda: [(lambda base: add(base, where=func.length(base.Source.size) > 2))(models())],
+    ),
+    "where of another class": (
+        "E012",
+        lambda: [(lambda base: add(base, where=base.Parent.n > 2))(models())],
+    ),
+    "where of nothing": (
+        "E012",
+        lambda: [(lambda base: add(base, where=text("1 = 1")))(models())],
+    ),
+    "declared twice": (
+        "E013",
+        lambda: (lambda base: [count(base), count(base)])(models()),
+    ),
+    "computed from itself": ("E014", computed_from_itself),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_declaration_is_refused_when_it_is_installed(name: str) -> None:
+    id, declare = WRONG[name]
+
+    class Own(Session):
+        pass
+
+    with pytest.raises(CounterDeclarationError) as caught:
+        Counters(*declare()).install(Own)
+    error = caught.value
+    assert error.id == f"counters.{id}"
+    assert error.sentence.endswith(".")
+    assert error.hint.endswith(".")
+    assert str(error) == f"({error.id}) {error.sentence} HINT: {error.hint}"
+
+
+def test_a_right_declaration_is_accepted() -> None:
+    class Own(Session):
+        pass
+
+    base = models()
+    Counters(count(base), add(base, where=base.Source.size > 2)).install(Own)
+
+
+def test_declaring_does_nothing_before_it_is_installed() -> None:
+    base = models()
+    Counters(count(base))
+    base.Parent(n=5)
+
+
+def test_two_engines_on_two_session_classes_do_not_see_each_other() -> None:
+    base = models()
+    engine = create_engine("sqlite://")
+    base.metadata.create_all(engine)
+    one, two = sessionmaker(engine), sessionmaker(engine)
+    Counters(count(base)).install(one)
+    Counters(add(base)).install(two)
+    with one() as session:
+        parent = base.Parent(id=1)
+        session.add(parent)
+        session.add_all(base.Source(parent=parent, size=size) for size in (4, 5, 6))
+        session.commit()
+        assert (parent.n, parent.s) == (3, 0)
+    with two() as session:
+        parent = session.get(base.Parent, 1)
+        session.add_all(base.Source(parent=parent, size=size) for size in (7, 8))
+        session.commit()
+        assert (parent.n, parent.s) == (3, 15)
+    with Session(engine) as session:
+        session.add(base.Source(parent_id=1, size=9))
+        session.commit()
+        parent = session.get(base.Parent, 1)
+        assert (parent.n, parent.s) == (3, 15)
+
+
+def test_installing_twice_counts_once() -> None:
+    base = models()
+    engine = create_engine("sqlite://")
+    base.metadata.create_all(engine)
+    maker = sessionmaker(engine)
+    installed = Counters(count(base))
+    installed.install(maker)
+    installed.install(maker)
+    with maker() as session:
+        parent = base.Parent(id=1)
+        session.add_all([parent, *(base.Source(parent=parent, size=2) for _ in range(3))])
+        session.commit()
+        session.add(base.Source(parent=parent, size=2))
+        session.commit()
+        assert parent.n == 4
+
+
+def test_attributes_may_be_named_differently_from_their_columns() -> None:
+    base = models(
+        parent__n=mapped_column("Number Of", Integer, nullable=False, server_default=ZERO),
+        parent__s=mapped_column("Sum", Integer, nullable=False, server_default=ZERO),
+        source__parent_id=mapped_column("Parent Id", ForeignKey("parent.id"), index=True),
+        source__size=mapped_column("SIZE", Integer),
+    )
+    engine = create_engine("sqlite://")
+    base.metadata.create_all(engine)
+    maker = sessionmaker(engine)
+    installed = Counters(count(base), add(base, where=base.Source.size > 3))
+    installed.install(maker)
+    with maker() as session:
+        one, two = base.Parent(id=1), base.Parent(id=2)
+        session.add_all([one, two])
+        session.add_all(base.Source(id=n, parent=one, size=n) for n in range(2, 7))
+        session.commit()
+        assert (one.n, one.s) == (5, 15)
+        session.get(base.Source, 5).parent = two
+        session.get(base.Source, 6).size = 3
+        session.commit()
+        assert ((one.n, one.s), (two.n, two.s)) == ((4, 4), (1, 5))
+        assert list(installed.verify(session.connection())) == []
+
+
+def test_tables_may_live_in_a_schema() -> None:
+    base = models(
+        parent____table_args__={"schema": "side"},
+        source____table_args__={"schema": "side"},
+        source__parent_id=mapped_column(ForeignKey("side.parent.id"), index=True),
+    )
+    plain = create_engine("sqlite://")
+    engine = plain.execution_options(schema_translate_map={"side": "elsewhere"})
+    maker = sessionmaker(engine)
+    installed = Counters(count(base), add(base))
+    installed.install(maker)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ATTACH ':memory:' AS elsewhere")
+        base.metadata.create_all(connection)
+        with maker(bind=connection) as session:
+            one, two = base.Parent(id=1), base.Parent(id=2)
+            session.add_all([one, two])
+            session.add_all(base.Source(id=n, parent=one, size=n) for n in range(2, 7))
+            session.flush()
+            session.get(base.Source, 5).parent = two
+            session.delete(session.get(base.Source, 2))
+            session.flush()
+            assert ((one.n, one.s), (two.n, two.s)) == ((3, 13), (1, 5))
+            assert list(installed.verify(session.connection())) == []
+
+
+def test_importing_the_engine_imports_no_model_of_ours_and_installs_nothing() -> None:
+    script = (
+        "import sys, tallied.counters;"
+        "assert not [m for m in sys.modules if m.startswith('tallied.models')];"
+        "import tallied.models.counters;"
+        "from tallied.models import Thread;"
+        "Thread(word_count=7)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_declarations_are_attributes_that_an_editor_follows() -> None:
+    targets = [each.target for each in counters.declared]
+    assert all(isinstance(each, InstrumentedAttribute) for each in targets)
+    assert [str(each) for each in counters.declared] == [
+        "Thread.comment_count",
+        "Thread.word_count",
+        "Thread.last_comment_at",
+    ]
+    assert shown(Thread(title="T")) == (0, 0, None)
+    assert [str(each.of) for each in counters.declared] == [
+        "None",
+        str(Comment.word_count),
+        str(Comment.created_at),
+    ]
