@@ -15,8 +15,9 @@ from operator import gt, lt
 from typing import Any, ClassVar, TypeAlias
 
 from sqlalchemy import ColumnElement, case, func, or_
-from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
 
+from .exact import is_exact
 from .predicate import Predicate
 
 Image: TypeAlias = Mapping[str, Any]
@@ -113,6 +114,27 @@ class Counter:
         if self.predicate is not None:
             names |= self.predicate.names
         return frozenset(names)
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What a new row will hold in tracked attributes that nobody has set."""
+        found = {}
+        for name in self.tracked:
+            default: Any = self.source.column_attrs[name].columns[0].default
+            found[name] = default.arg if default is not None and default.is_scalar else None
+        return found
+
+    def image_of(self, state: InstanceState[Any]) -> dict[str, Any]:
+        """What memory knows of an object; None stands for what it does not."""
+        unset = self.defaults if state.key is None else {}
+        return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
+
+    def is_exact(self, image: Image) -> bool:
+        """Whether the database will hold the amount of `image` just as it is."""
+        if self.of is None:
+            return True
+        column = self.source.column_attrs[self.of.key].columns[0]
+        return is_exact(column.type, image[self.of.key])
 
     def counts(self, image: Image) -> bool:
         """Whether a row meets the condition."""

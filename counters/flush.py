@@ -188,15 +188,10 @@ class Flush(Settlement):
                 state = instance_state(obj)
                 source = self.engine.source_of(state)
                 for counter in source.counters if source else ():
-                    image = {name: state.dict.get(name) for name in counter.tracked}
+                    image = counter.image_of(state)
                     parent = state.dict.get(counter.relationship.key)
                     at = counter.parent_key(image) if parent is None else instance_state(parent)
-                    amounts = counter.tracked.difference(counter.foreign_key)
-                    if (
-                        source
-                        and source.known(state, amounts) is not None
-                        and counter.counts(image)
-                    ):
+                    if counter.is_exact(image) and counter.counts(image):
                         self._arrivals[counter, at].append(counter.value(image))
         return self._arrivals
 

@@ -59,7 +59,7 @@ def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceSta
 def _show(
     engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
-    known = {name: state.dict.get(name) for name in counter.tracked} | assigned
+    known = counter.image_of(state) | assigned
     if any(isinstance(value, ClauseElement) for value in known.values()):
         return  # only the database knows
     old, old_value = _contribution(counter, state, {})
@@ -78,7 +78,7 @@ def _contribution(
     counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> tuple[Any, Any]:
     """The parent in memory that the object of `state` counts for, and by how much."""
-    image = {name: state.dict.get(name) for name in counter.tracked} | assigned
+    image = counter.image_of(state) | assigned
     parent = _parent(counter, state, assigned) if counter.counts(image) else None
     return parent, counter.value(image)
 
