@@ -2,8 +2,10 @@
 
     TalliedError
     ├── UserError                  someone's input; its message is meant for them
-    │   ├── BadUserInput           cannot be read, or breaks a rule
-    │   ├── NotFound               well formed, but there is no such record
+    │   ├── BadUserInput           cannot be read
+    │   ├── Rejected               can be read, but cannot be done
+    │   │   ├── NotFound           there is no such record
+    │   │   └── InvalidText        breaks a rule for what is written
     │   └── Busy                   nothing wrong with it: try again
     ├── ConfigurationError         a setting, an address, a database that is not there
     └── CounterError               the counter engine
@@ -12,7 +14,8 @@
         └── UncountedStatementError    a statement that the engine cannot count
 
 A :class:`UserError` carries a stable ``code``, which the API sends as
-``extensions.code``; its message is one sentence that names the field and the
+``extensions.code``, or, for what a mutation has :class:`Rejected`, as the ``code`` of
+the payload's ``userErrors``; its message is one sentence that names the field and the
 remedy. After any of these errors nothing has been changed.
 """
 
@@ -37,15 +40,30 @@ class UserError(TalliedError):
 
 
 class BadUserInput(UserError):
-    """An input that cannot be read, or that breaks a documented rule."""
+    """An input that cannot be read: an id, a cursor, a size, a value of the wrong type."""
 
     code = "BAD_USER_INPUT"
 
 
-class NotFound(UserError):
-    """An input that is well formed, and names a record that is not there."""
+class Rejected(UserError):
+    """An input that can be read, but asks for what cannot be done."""
+
+
+class NotFound(Rejected):
+    """An input that names a record that is not there."""
 
     code = "NOT_FOUND"
+
+
+class InvalidText(Rejected):
+    """A text that breaks a documented rule.
+
+    :param code: ``BLANK``, ``TOO_LONG`` or ``INVALID_CHARACTERS``.
+    """
+
+    def __init__(self, message: str, *, field: str, code: str) -> None:
+        super().__init__(message, field=field)
+        self.code = code
 
 
 class Busy(UserError):

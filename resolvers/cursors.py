@@ -8,7 +8,7 @@ written down with the name of its order: it stays good when its row is gone.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -31,6 +31,13 @@ class Position(NamedTuple):
     id: UUID
 
 
+class Key(NamedTuple):
+    """What rows are sorted by, twice: in SQL, and of a row that is in memory."""
+
+    expression: Callable[[Any], ColumnElement[Any]]
+    value: Callable[[Mapping[str, Any]], Any]
+
+
 @dataclass(frozen=True)
 class Order:
     """A total order of a table's rows.
@@ -38,13 +45,19 @@ class Order:
     :param entity: the mapped class.
     :param name: the sort key's name, which also goes into the cursors.
     :param expression: the sort key of the class, or of an alias of it; never null.
+    :param value: the sort key of a row that has all its columns.
     :param descending: whether the largest comes first.
     """
 
     entity: type[Any]
     name: str
     expression: Callable[[Any], ColumnElement[Any]]
+    value: Callable[[Mapping[str, Any]], Any]
     descending: bool = False
+
+    def place(self, row: Mapping[str, Any]) -> Position:
+        """Where a row stands that has all its columns."""
+        return Position(self.value(row), row["id"])
 
     def cursor(self, position: Position) -> str:
         """The cursor of a row; opaque to clients."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import BadUserInput
+from collections.abc import Callable
+
+from ..errors import InvalidText, Rejected
 
 TITLE_LENGTH = 200
 MESSAGE_LENGTH = 10_000
@@ -12,7 +14,7 @@ AUTHOR_NAME_LENGTH = 100
 def clean_title(title: str, field: str = "title") -> str:
     """A thread's title, without the whitespace around it.
 
-    :raises BadUserInput: naming `field`.
+    :raises InvalidText: naming `field`.
     """
     return _checked(title.strip(), field, TITLE_LENGTH)
 
@@ -20,7 +22,7 @@ def clean_title(title: str, field: str = "title") -> str:
 def clean_author_name(name: str, field: str = "authorName") -> str:
     """The name of a comment's author, without the whitespace around it.
 
-    :raises BadUserInput: naming `field`.
+    :raises InvalidText: naming `field`.
     """
     return _checked(name.strip(), field, AUTHOR_NAME_LENGTH)
 
@@ -28,27 +30,50 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
 def clean_message(message: str, field: str = "message") -> str:
     """A comment's message, just as it is.
 
-    :raises BadUserInput: naming `field`.
+    :raises InvalidText: naming `field`.
     """
     return _checked(message, field, MESSAGE_LENGTH)
 
 
+def together(*checks: Callable[[], str]) -> list[str]:
+    """What the checks hand out, in their order.
+
+    :raises ExceptionGroup: of :class:`~tallied.errors.Rejected`, of all that is wrong.
+    """
+    texts, problems = [], []
+    for check in checks:
+        try:
+            texts.append(check())
+        except Rejected as error:
+            problems.append(error)
+    if problems:
+        raise ExceptionGroup("texts that break rules", problems)
+    return texts
+
+
 def _checked(text: str, field: str, longest: int) -> str:
     if not text.strip():
-        raise BadUserInput(f"{field} is empty; write 1 to {longest} characters.", field=field)
+        raise InvalidText(
+            f"{field} is empty; write 1 to {longest} characters.", field=field, code="BLANK"
+        )
     if len(text) > longest:
-        raise BadUserInput(
-            f"{field} has {len(text)} characters; shorten it to at most {longest}.", field=field
-        )
-    if "\0" in text:
-        raise BadUserInput(
-            f"{field} has a NUL character (U+0000), which cannot be stored; remove it.",
+        raise InvalidText(
+            f"{field} has {len(text)} characters; shorten it to at most {longest}.",
             field=field,
+            code="TOO_LONG",
         )
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadUserInput(
-            f"{field} has half a surrogate pair (U+D800 to U+DFFF), which is no character; "
-            f"remove it.",
-            field=field,
+    found = unstorable(text)
+    if found:
+        raise InvalidText(
+            f"{field} has {found}; remove it.", field=field, code="INVALID_CHARACTERS"
         )
     return text
+
+
+def unstorable(text: str) -> str | None:
+    """What a text has that no database can hold; None where it has no such thing."""
+    if "\0" in text:
+        return "a NUL character (U+0000), which cannot be stored"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "half a surrogate pair (U+D800 to U+DFFF), which is no character"
+    return None

@@ -14,9 +14,3 @@ def field(description: str) -> Callable[[F], F]:
     """:func:`strawberry.field`, on a method."""
     decorator: Callable[[F], F] = strawberry.field(description=description)
     return decorator
-
-
-def mutation(description: str) -> Callable[[F], F]:
-    """:func:`strawberry.mutation`, on a method."""
-    decorator: Callable[[F], F] = strawberry.mutation(description=description)
-    return decorator

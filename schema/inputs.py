@@ -6,7 +6,17 @@ import strawberry
 
 _TITLE = "What it is about; 1 to 200 characters, without the whitespace around them."
 _AUTHOR = "Who writes it; 1 to 100 characters, without the whitespace around them."
+_THREAD_ID = "The id of the thread."
+_COMMENT_ID = "The id of the comment."
 _MESSAGE = "What is written, kept as it is; 1 to 10,000 characters, not only whitespace."
+
+
+@strawberry.input(description="What the inputs of all mutations have.")
+class MutationInput:
+    client_mutation_id: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Any text of the client's own; the payload gives it back.",
+    )
 
 
 @strawberry.input(description="The first comment of a new thread.")
@@ -16,7 +26,7 @@ class FirstCommentInput:
 
 
 @strawberry.input(description="A thread to begin.")
-class CreateThreadInput:
+class CreateThreadInput(MutationInput):
     title: str = strawberry.field(description=_TITLE)
     comment: FirstCommentInput | None = strawberry.field(
         default=strawberry.UNSET, description="Its first comment, if it is to have one."
@@ -24,35 +34,35 @@ class CreateThreadInput:
 
 
 @strawberry.input(description="Another title for a thread.")
-class RenameThreadInput:
-    thread_id: strawberry.ID = strawberry.field(description="The id of the thread.")
+class RenameThreadInput(MutationInput):
+    thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
     title: str = strawberry.field(description=_TITLE)
 
 
 @strawberry.input(description="A thread to delete.")
-class DeleteThreadInput:
-    thread_id: strawberry.ID = strawberry.field(description="The id of the thread.")
+class DeleteThreadInput(MutationInput):
+    thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
 
 
 @strawberry.input(description="A comment to add to a thread.")
-class AddCommentInput:
-    thread_id: strawberry.ID = strawberry.field(description="The id of the thread.")
+class AddCommentInput(MutationInput):
+    thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
     author_name: str = strawberry.field(description=_AUTHOR)
     message: str = strawberry.field(description=_MESSAGE)
 
 
 @strawberry.input(description="Another message for a comment.")
-class EditCommentInput:
-    comment_id: strawberry.ID = strawberry.field(description="The id of the comment.")
+class EditCommentInput(MutationInput):
+    comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)
     message: str = strawberry.field(description=_MESSAGE)
 
 
 @strawberry.input(description="Another thread for a comment.")
-class MoveCommentInput:
-    comment_id: strawberry.ID = strawberry.field(description="The id of the comment.")
+class MoveCommentInput(MutationInput):
+    comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)
     thread_id: strawberry.ID = strawberry.field(description="The id of the thread to move it to.")
 
 
 @strawberry.input(description="A comment to delete.")
-class DeleteCommentInput:
-    comment_id: strawberry.ID = strawberry.field(description="The id of the comment.")
+class DeleteCommentInput(MutationInput):
+    comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)

@@ -1,15 +1,22 @@
-"""What can be changed. Each mutation is one unit of work: all of it happens, or none."""
+"""What can be changed. Each mutation is one unit of work: all of it happens, or none.
+
+What a mutation rejects is data, in its payload's ``userErrors``; an input that cannot
+even be read is an error of its field.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
+from ..errors import Rejected
 from ..resolvers import writing
 from ..resolvers.paging import Record
-from ..resolvers.validation import clean_author_name, clean_message, clean_title
-from .fields import mutation
+from ..resolvers.validation import clean_author_name, clean_message, clean_title, together
+from .arguments import given
 from .ids import decode_id, encode_id
 from .inputs import (
     AddCommentInput,
@@ -27,34 +34,64 @@ from .payloads import (
     DeleteThreadPayload,
     EditCommentPayload,
     MoveCommentPayload,
+    Payload,
     RenameThreadPayload,
+    UserError,
 )
 from .selection import Info
 from .types import Comment, Thread
 
+P = TypeVar("P", bound=Payload)
+Resolver = Callable[[Any, Info, Any], Awaitable[P]]
+
 _INPUT = strawberry.argument(description="What to do.")
+
+
+def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Resolver[P]]:
+    """:func:`strawberry.mutation`, on a method that hands out `payload`.
+
+    What the method rejects is told in the payload's userErrors, and whatever the client
+    calls the mutation is given back.
+    """
+
+    def decorate(method: Resolver[P]) -> Resolver[P]:
+        @wraps(method)
+        async def resolve(self: Any, info: Info, input: Any) -> P:
+            done = payload()
+            try:
+                done = await method(self, info, input)
+            except* Rejected as rejected:
+                done.user_errors = [UserError.of(error) for error in rejected.exceptions]
+            done.client_mutation_id = given(input.client_mutation_id)
+            return done
+
+        decorated: Resolver[P] = strawberry.mutation(resolve, description=description)
+        return decorated
+
+    return decorate
 
 
 @strawberry.type(description="What can be changed. A mutation happens as a whole, or not at all.")
 class Mutation:
-    @mutation("Begin a thread, with its first comment if one is given.")
+    @mutation("Begin a thread, with its first comment if one is given.", CreateThreadPayload)
     async def create_thread(
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
-        title = clean_title(input.title)
-        first = None
+        checks = [partial(clean_title, input.title)]
         if input.comment:
-            first = writing.NewComment(
-                clean_author_name(input.comment.author_name, "comment.authorName"),
-                clean_message(input.comment.message, "comment.message"),
+            checks.append(
+                partial(clean_author_name, input.comment.author_name, "comment.authorName")
             )
+            checks.append(partial(clean_message, input.comment.message, "comment.message"))
+        title, *rest = together(*checks)
+        first = writing.NewComment(*rest) if rest else None
         done = await info.context.write(lambda unit: writing.create_thread(unit, title, first))
         return CreateThreadPayload(
             thread=await _thread(info, "CreateThreadPayload", done.thread),
             comment=_comment(done),
         )
 
-    @mutation("Give a thread another title.")
+    @mutation("Give a thread another title.", RenameThreadPayload)
     async def rename_thread(
         self, info: Info, input: Annotated[RenameThreadInput, _INPUT]
     ) -> RenameThreadPayload | None:
@@ -63,7 +100,7 @@ class Mutation:
         done = await info.context.write(lambda unit: writing.rename_thread(unit, id, title))
         return RenameThreadPayload(thread=await _thread(info, "RenameThreadPayload", done.thread))
 
-    @mutation("Delete a thread with all its comments.")
+    @mutation("Delete a thread with all its comments.", DeleteThreadPayload)
     async def delete_thread(
         self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]
     ) -> DeleteThreadPayload | None:
@@ -73,20 +110,23 @@ class Mutation:
             thread=Thread.of(done.thread), deleted_thread_id=encode_id("Thread", id)
         )
 
-    @mutation("Add a comment to a thread.")
+    @mutation("Add a comment to a thread.", AddCommentPayload)
     async def add_comment(
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
         _, id = decode_id(input.thread_id, "threadId", "Thread")
         comment = writing.NewComment(
-            clean_author_name(input.author_name), clean_message(input.message)
+            *together(
+                partial(clean_author_name, input.author_name),
+                partial(clean_message, input.message),
+            )
         )
         done = await info.context.write(lambda unit: writing.add_comment(unit, id, comment))
         return AddCommentPayload(
             comment=_comment(done), thread=await _thread(info, "AddCommentPayload", done.thread)
         )
 
-    @mutation("Give a comment another message.")
+    @mutation("Give a comment another message.", EditCommentPayload)
     async def edit_comment(
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
@@ -97,7 +137,7 @@ class Mutation:
             comment=_comment(done), thread=await _thread(info, "EditCommentPayload", done.thread)
         )
 
-    @mutation("Put a comment into another thread.")
+    @mutation("Put a comment into another thread.", MoveCommentPayload)
     async def move_comment(
         self, info: Info, input: Annotated[MoveCommentInput, _INPUT]
     ) -> MoveCommentPayload | None:
@@ -112,7 +152,7 @@ class Mutation:
             ),
         )
 
-    @mutation("Delete a comment.")
+    @mutation("Delete a comment.", DeleteCommentPayload)
     async def delete_comment(
         self, info: Info, input: Annotated[DeleteCommentInput, _INPUT]
     ) -> DeleteCommentPayload | None:

@@ -2,68 +2,154 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import strawberry
 
+from ..errors import Rejected
+from ..resolvers.orders import COMMENTS, THREADS
+from .arguments import (
+    DEFAULT_COMMENT_ORDER,
+    DEFAULT_THREAD_ORDER,
+    CommentOrderBy,
+    ThreadOrderBy,
+    order_of,
+)
+from .connections import Edge
+from .fields import field
 from .types import Comment, Thread
 
-_THREAD = "The thread with its new counters; null if it has been deleted since."
-_COMMENT = "The comment as it is now."
+_REJECTED = "null where it was rejected, or if it has been deleted since."
+_THREAD = f"The thread with its new counters; {_REJECTED}"
+
+
+@strawberry.enum(description="Why a mutation was rejected. More codes may come.")
+class UserErrorCode(Enum):
+    NOT_FOUND = strawberry.enum_value(
+        "NOT_FOUND", description="What the field names is not there; it may have been deleted."
+    )
+    BLANK = strawberry.enum_value(
+        "BLANK", description="The text is empty, or has nothing but whitespace."
+    )
+    TOO_LONG = strawberry.enum_value(
+        "TOO_LONG", description="The text has more characters than it may have."
+    )
+    INVALID_CHARACTERS = strawberry.enum_value(
+        "INVALID_CHARACTERS",
+        description="The text has characters that cannot be stored, such as U+0000.",
+    )
+
+
+@strawberry.type(description="A reason why a mutation was rejected; nothing was changed.")
+class UserError:
+    message: str = strawberry.field(description="The reason, in one sentence for people.")
+    field: str | None = strawberry.field(
+        description="The field of the input that it is about, such as title or comment.message; "
+        "null where it is about no single field."
+    )
+    code: UserErrorCode = strawberry.field(description="The reason, for programs.")
+
+    @classmethod
+    def of(cls, error: Rejected) -> UserError:
+        """What there is to tell of an error."""
+        return cls(message=error.message, field=error.field, code=UserErrorCode(error.code))
+
+
+@strawberry.type(description="What the payloads of all mutations have.")
+class Payload:
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list,
+        description="Why the mutation was rejected; empty where it was done. What it would have "
+        "given back is null then.",
+    )
+    client_mutation_id: str | None = strawberry.field(
+        default=None, description="The clientMutationId of the input, given back."
+    )
 
 
 @strawberry.type(description="What createThread gives back.")
-class CreateThreadPayload:
+class CreateThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        description="The new thread; null if it has been deleted since."
+        default=None, description=f"The new thread; {_REJECTED}"
     )
     comment: Comment | None = strawberry.field(
-        description="Its first comment; null where none was given."
+        default=None,
+        description="Its first comment; null where none was given, or it was rejected.",
     )
+
+    @field("The new thread as an item of a list of threads; null where the thread is.")
+    def thread_edge(self, order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER) -> Edge[Thread] | None:
+        if self.thread is None:
+            return None
+        order = order_of(THREADS, order_by or DEFAULT_THREAD_ORDER)
+        return Edge(cursor=order.cursor(order.place(self.thread.record)), node=self.thread)
 
 
 @strawberry.type(description="What renameThread gives back.")
-class RenameThreadPayload:
-    thread: Thread | None = strawberry.field(description="The thread as it is now.")
+class RenameThreadPayload(Payload):
+    thread: Thread | None = strawberry.field(
+        default=None, description=f"The thread as it is now; {_REJECTED}"
+    )
 
 
 @strawberry.type(description="What deleteThread gives back.")
-class DeleteThreadPayload:
+class DeleteThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        description="The thread as it last was; its comments are gone."
+        default=None,
+        description="The thread as it last was, whose comments are gone; null where it was "
+        "rejected.",
     )
     deleted_thread_id: strawberry.ID | None = strawberry.field(
-        description="The id of the thread, for a client's cache."
+        default=None,
+        description="The id of the thread, for a client's cache; null where it was rejected.",
     )
+
+
+@strawberry.type(description="What the payloads of mutations that put a comment somewhere have.")
+class CommentPayload(Payload):
+    comment: Comment | None = strawberry.field(
+        default=None, description="The comment as it is now; null where it was rejected."
+    )
+    thread: Thread | None = strawberry.field(default=None, description=_THREAD)
+
+
+@strawberry.type(description="What the payloads of mutations that put a comment somewhere have.")
+class CommentEdgePayload(CommentPayload):
+    @field("The comment as an item of its thread's comments; null where the comment is.")
+    def comment_edge(
+        self, order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER
+    ) -> Edge[Comment] | None:
+        if self.comment is None:
+            return None
+        order = order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
+        return Edge(cursor=order.cursor(order.place(self.comment.record)), node=self.comment)
 
 
 @strawberry.type(description="What addComment gives back.")
-class AddCommentPayload:
-    comment: Comment | None = strawberry.field(description="The new comment.")
-    thread: Thread | None = strawberry.field(description=_THREAD)
+class AddCommentPayload(CommentEdgePayload):
+    pass
 
 
 @strawberry.type(description="What editComment gives back.")
-class EditCommentPayload:
-    comment: Comment | None = strawberry.field(description=_COMMENT)
-    thread: Thread | None = strawberry.field(description=_THREAD)
+class EditCommentPayload(CommentPayload):
+    pass
 
 
 @strawberry.type(description="What moveComment gives back.")
-class MoveCommentPayload:
-    comment: Comment | None = strawberry.field(description=_COMMENT)
-    thread: Thread | None = strawberry.field(
-        description="The thread that the comment is in now, with its new counters; null if it "
-        "has been deleted since."
-    )
+class MoveCommentPayload(CommentEdgePayload):
     previous_thread: Thread | None = strawberry.field(
-        description="The thread that the comment was in, with its new counters; null if it "
-        "has been deleted since."
+        default=None,
+        description=f"The thread that the comment was in, with its new counters; {_REJECTED}",
     )
 
 
 @strawberry.type(description="What deleteComment gives back.")
-class DeleteCommentPayload:
-    comment: Comment | None = strawberry.field(description="The comment as it last was.")
-    deleted_comment_id: strawberry.ID | None = strawberry.field(
-        description="The id of the comment, for a client's cache."
+class DeleteCommentPayload(Payload):
+    comment: Comment | None = strawberry.field(
+        default=None, description="The comment as it last was; null where it was rejected."
     )
-    thread: Thread | None = strawberry.field(description=_THREAD)
+    deleted_comment_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The id of the comment, for a client's cache; null where it was rejected.",
+    )
+    thread: Thread | None = strawberry.field(default=None, description=_THREAD)

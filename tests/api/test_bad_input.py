@@ -13,18 +13,29 @@ import orjson
 import pytest
 from support.api import Api
 
-from tallied.errors import BadUserInput
+from tallied.errors import InvalidText, Rejected
 from tallied.resolvers.validation import clean_author_name, clean_message, clean_title
 from tallied.schema import context
 from tallied.schema.ids import encode_id
+from tallied.schema.payloads import UserErrorCode
 
-ADD = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
-CREATE = "mutation($i: CreateThreadInput!) { createThread(input: $i) { thread { id } } }"
-EDIT = "mutation($i: EditCommentInput!) { editComment(input: $i) { comment { id } } }"
-MOVE = "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } } }"
-DELETE = "mutation($i: DeleteCommentInput!) { deleteComment(input: $i) { comment { id } } }"
-RENAME = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } } }"
-DELETE_THREAD = "mutation($i: DeleteThreadInput!) { deleteThread(input: $i) { thread { id } } }"
+
+def mutation(name: str, asked: str) -> str:
+    """A mutation with its input in ``$i``, which also asks for its user errors."""
+    type_name = f"{name[0].upper()}{name[1:]}Input"
+    return f"""mutation($i: {type_name}!) {{ {name}(input: $i) {{
+        {asked} userErrors {{ message field code }} }} }}"""
+
+
+ADD = mutation("addComment", "comment { id } commentEdge { cursor } thread { id }")
+CREATE = mutation("createThread", "thread { id } threadEdge { cursor } comment { id }")
+EDIT = mutation("editComment", "comment { id } thread { id }")
+MOVE = mutation(
+    "moveComment", "comment { id } commentEdge { cursor } thread { id } previousThread { id }"
+)
+DELETE = mutation("deleteComment", "comment { id } deletedCommentId thread { id }")
+RENAME = mutation("renameThread", "thread { id }")
+DELETE_THREAD = mutation("deleteThread", "thread { id } deletedThreadId")
 THREADS = """query($first: Int, $last: Int, $after: String, $before: String, $by: ThreadOrder) {
   threads(first: $first, last: $last, after: $after, before: $before, orderBy: $by) {
     edges { cursor } } }"""
@@ -72,6 +83,15 @@ class Bad:
         """The sentence with which a request is refused."""
         error = await self.api.error(query, **variables)
         assert (error["code"], error.get("field")) == (code, field), error
+        assert await self.api.contents() == self.before
+        message: str = error["message"]
+        assert_clear(message)
+        return message
+
+    async def rejected(self, code: str, field: str, query: str, **variables: Any) -> str:
+        """The sentence of the one user error of a mutation."""
+        (error,) = await self.api.rejected(query, **variables)
+        assert (error["code"], error["field"]) == (code, field), error
         assert await self.api.contents() == self.before
         message: str = error["message"]
         assert_clear(message)
@@ -152,7 +172,7 @@ async def test_a_mutation_of_what_is_not_there_says_so(bad: Bad) -> None:
         (MOVE, "commentId", {"commentId": comment, "threadId": bad.thread}),
         (MOVE, "threadId", {"commentId": bad.comment, "threadId": thread}),
     ):
-        message = await bad.refused("NOT_FOUND", field, query, i=rest)
+        message = await bad.rejected("NOT_FOUND", field, query, i=rest)
         what = field.removesuffix("Id")
         assert message == f"There is no {what} with this {field}; it may have been deleted."
 
@@ -295,55 +315,83 @@ async def test_an_unknown_sort_is_refused(bad: Bad) -> None:
         await bad.refused("BAD_USER_INPUT", "orderBy", query)
 
 
-def bad_texts(longest: int) -> list[tuple[str, str]]:
-    """Texts that cannot be stored, and what is said of them."""
+def bad_texts(longest: int) -> list[tuple[str, str, str]]:
+    """Texts that cannot be stored, the code, and what is said of them."""
+    blank = f"is empty; write 1 to {longest} characters."
+    long = f"has {longest + 1} characters; shorten it to at most {longest}."
+    nul = "has a NUL character (U+0000), which cannot be stored; remove it."
     return [
-        *((text, f"is empty; write 1 to {longest} characters.") for text in ("", "\n\t \u3000")),
-        *(
-            (
-                text * (longest + 1),
-                f"has {longest + 1} characters; shorten it to at most {longest}.",
-            )
-            for text in ("x", "🙂")
-        ),
-        ("one\0two", "has a NUL character (U+0000), which cannot be stored; remove it."),
+        ("", "BLANK", blank),
+        ("\n\t \u3000", "BLANK", blank),
+        ("x" * (longest + 1), "TOO_LONG", long),
+        ("🙂" * (longest + 1), "TOO_LONG", long),
+        ("one\0two", "INVALID_CHARACTERS", nul),
     ]
 
 
-async def test_a_message_that_cannot_be_stored_is_refused(bad: Bad) -> None:
-    for text, says in bad_texts(10_000):
+async def test_a_message_that_cannot_be_stored_is_rejected(bad: Bad) -> None:
+    for text, code, says in bad_texts(10_000):
         given = {"authorName": "Ada", "message": text}
         for query, input, field in (
             (ADD, {"threadId": bad.thread, **given}, "message"),
             (EDIT, {"commentId": bad.comment, "message": text}, "message"),
             (CREATE, {"title": "Looms", "comment": given}, "comment.message"),
         ):
-            assert await bad.refused("BAD_USER_INPUT", field, query, i=input) == f"{field} {says}"
+            assert await bad.rejected(code, field, query, i=input) == f"{field} {says}"
 
 
-async def test_a_title_that_cannot_be_stored_is_refused(bad: Bad) -> None:
-    for text, says in bad_texts(200):
+async def test_a_title_that_cannot_be_stored_is_rejected(bad: Bad) -> None:
+    for text, code, says in bad_texts(200):
         for query, input in (
             (CREATE, {"title": text}),
             (RENAME, {"threadId": bad.thread, "title": text}),
         ):
-            message = await bad.refused("BAD_USER_INPUT", "title", query, i=input)
-            assert message == f"title {says}"
+            assert await bad.rejected(code, "title", query, i=input) == f"title {says}"
 
 
-async def test_an_author_name_that_cannot_be_stored_is_refused(bad: Bad) -> None:
-    for text, says in bad_texts(100):
+async def test_an_author_name_that_cannot_be_stored_is_rejected(bad: Bad) -> None:
+    for text, code, says in bad_texts(100):
         given = {"authorName": text, "message": "seven"}
         for query, input, field in (
             (ADD, {"threadId": bad.thread, **given}, "authorName"),
             (CREATE, {"title": "Looms", "comment": given}, "comment.authorName"),
         ):
-            assert await bad.refused("BAD_USER_INPUT", field, query, i=input) == f"{field} {says}"
+            assert await bad.rejected(code, field, query, i=input) == f"{field} {says}"
+
+
+async def test_all_that_is_wrong_with_an_input_is_told_at_once(bad: Bad) -> None:
+    given = {"title": " ", "comment": {"authorName": "x" * 101, "message": "\0"}}
+    errors = await bad.api.rejected(CREATE, i=given)
+    assert [(error["field"], error["code"]) for error in errors] == [
+        ("title", "BLANK"),
+        ("comment.authorName", "TOO_LONG"),
+        ("comment.message", "INVALID_CHARACTERS"),
+    ]
+    assert await bad.api.contents() == bad.before
+
+
+async def test_a_rejected_mutation_gives_back_the_clients_id(bad: Bad) -> None:
+    query = RENAME.replace("thread { id }", "thread { id } clientMutationId")
+    given = {"threadId": bad.thread, "title": "", "clientMutationId": "7"}
+    payload = await bad.api(query, i=given)
+    assert payload["clientMutationId"] == "7"
+    assert [error["code"] for error in payload["userErrors"]] == ["BLANK"]
+
+
+def test_every_code_of_a_rejection_is_in_the_schema() -> None:
+    """Each must be, or telling of it would fail."""
+
+    def codes(error: type[Rejected]) -> set[str]:
+        found = {error.code} if "code" in vars(error) else set()
+        return found.union(*map(codes, error.__subclasses__()))
+
+    told = {code for _, code, _ in bad_texts(5)} | codes(Rejected)
+    assert told == {code.value for code in UserErrorCode}
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:
     for check in (clean_title, clean_author_name, clean_message):
-        with pytest.raises(BadUserInput, match="half a surrogate pair"):
+        with pytest.raises(InvalidText, match="half a surrogate pair"):
             check("one \ud83d two", "text")
 
 
@@ -401,8 +449,9 @@ async def test_an_input_that_is_left_out_is_refused(bad: Bad) -> None:
 
 
 async def test_a_comment_of_null_is_no_first_comment(api: Api) -> None:
-    query = "mutation($i: CreateThreadInput!) { createThread(input: $i) { comment { id } } }"
-    assert await api(query, i={"title": "Looms", "comment": None}) == {"comment": None}
+    made = await api(CREATE, i={"title": "Looms", "comment": None})
+    assert (made["comment"], made["userErrors"]) == (None, [])
+    assert made["thread"] is not None
 
 
 async def test_a_clients_mistake_is_one_line_in_the_log(

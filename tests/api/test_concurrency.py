@@ -116,8 +116,8 @@ async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None
     await assert_exact(api)
 
 
-async def refused(api: Api, field: str, query: str, **given: Any) -> None:
-    error = await api.error(query, i=given)
+async def rejected(api: Api, field: str, query: str, **given: Any) -> None:
+    (error,) = await api.rejected(query, i=given)
     assert (error["code"], error["field"]) == ("NOT_FOUND", field)
     await assert_exact(api)
 
@@ -126,9 +126,11 @@ async def test_a_thread_deleted_before_its_comment_is_inserted(
     api: Api, in_a_unit: Engine | None
 ) -> None:
     id = await api.thread("Engines", "one two")
-    query = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+    query = (
+        "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } %s } }" % ERRORS
+    )
     with meanwhile(api.database, "INSERT INTO tallied_comment", id, in_a_unit):
-        await refused(api, "threadId", query, threadId=id, authorName="Ada", message="three")
+        await rejected(api, "threadId", query, threadId=id, authorName="Ada", message="three")
 
 
 async def test_a_thread_deleted_before_a_comment_is_moved_there(
@@ -136,9 +138,11 @@ async def test_a_thread_deleted_before_a_comment_is_moved_there(
 ) -> None:
     id = await api.comment(await api.thread("Engines", "one two"))
     target = await api.thread("Looms", "one two")
-    query = "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } } }"
+    query = (
+        "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } %s } }" % ERRORS
+    )
     with meanwhile(api.database, "UPDATE tallied_comment", target, in_a_unit):
-        await refused(api, "threadId", query, commentId=id, threadId=target)
+        await rejected(api, "threadId", query, commentId=id, threadId=target)
 
 
 async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
@@ -147,23 +151,27 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
     for query, given in (
         (
-            "mutation($i: EditCommentInput!) { editComment(input: $i) { comment { id } } }",
+            "mutation($i: EditCommentInput!) { editComment(input: $i) { comment { id } %s } }"
+            % ERRORS,
             {"message": "three"},
         ),
         (
-            "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } } }",
+            "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } %s } }"
+            % ERRORS,
             {"threadId": target},
         ),
     ):
         with meanwhile(api.database, "UPDATE tallied_comment", id, by=None):
-            await refused(api, "commentId", query, commentId=id, **given)
+            await rejected(api, "commentId", query, commentId=id, **given)
 
 
 async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
     id = await api.thread("Engines", "one two")
-    query = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } } }"
+    query = (
+        "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } %s } }" % ERRORS
+    )
     with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
-        await refused(api, "threadId", query, threadId=id, title="Looms")
+        await rejected(api, "threadId", query, threadId=id, title="Looms")
 
 
 async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -10,6 +11,7 @@ from support.api import Api
 from support.recount import drifted
 
 from tallied.models import Comment
+from tallied.resolvers.orders import THREADS
 
 THREAD = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
 COMMENT = "id message wordCount authorName createdAt editedAt"
@@ -237,23 +239,117 @@ async def test_mutations_of_one_request_run_in_order_and_see_each_other(api: Api
     }
 
 
-async def test_a_mutation_that_fails_leaves_the_others_of_its_request_done(api: Api) -> None:
+async def test_a_mutation_that_is_rejected_leaves_the_others_of_its_request_done(api: Api) -> None:
+    id = await api.thread("Engines", "one two")
+    answer = await api(
+        """mutation($id: ID!) {
+          a: addComment(input: {threadId: $id, authorName: "Ada", message: "three"}) { ...P }
+          b: addComment(input: {threadId: $id, authorName: "Ada", message: " "}) { ...P }
+          c: addComment(input: {threadId: $id, authorName: "Ada", message: "four five"}) { ...P }
+        }
+        fragment P on AddCommentPayload { thread { wordCount } userErrors { field code } }""",
+        id=id,
+    )
+    assert answer == {
+        "a": {"thread": {"wordCount": 3}, "userErrors": []},
+        "b": {"thread": None, "userErrors": [{"field": "message", "code": "BLANK"}]},
+        "c": {"thread": {"wordCount": 5}, "userErrors": []},
+    }
+    await assert_exact(api, 1)
+
+
+async def test_a_mutation_that_cannot_be_read_leaves_the_others_of_its_request_done(
+    api: Api,
+) -> None:
     id = await api.thread("Engines", "one two")
     answer = await api.post(
         """mutation($id: ID!) {
-          a: addComment(input: {threadId: $id, authorName: "Ada", message: "three"}) {
-            thread { wordCount } }
-          b: addComment(input: {threadId: $id, authorName: "Ada", message: " "}) {
-            thread { wordCount } }
-          c: addComment(input: {threadId: $id, authorName: "Ada", message: "four five"}) {
-            thread { wordCount } }
-        }""",
+          a: renameThread(input: {threadId: $id, title: "Looms"}) { thread { title } }
+          b: renameThread(input: {threadId: "x", title: "Mills"}) { thread { title } }
+          c: addComment(input: {threadId: $id, authorName: "Ada", message: "three"}) {
+            thread { wordCount } } }""",
         id=id,
     )
     assert [error["path"] for error in answer["errors"]] == [["b"]]
     assert answer["data"] == {
-        "a": {"thread": {"wordCount": 3}},
+        "a": {"thread": {"title": "Looms"}},
         "b": None,
-        "c": {"thread": {"wordCount": 5}},
+        "c": {"thread": {"wordCount": 3}},
     }
-    await assert_exact(api, 1)
+
+
+async def test_every_payload_gives_back_the_clients_id(api: Api) -> None:
+    """As Relay's input object mutations specification had it; here it is optional."""
+    one, other = await api.thread("Engines"), await api.thread("Looms")
+    comment = await api.comment(one)
+    inputs: dict[str, dict[str, Any]] = {
+        "createThread": {"title": "Mills"},
+        "renameThread": {"threadId": one, "title": "Mills"},
+        "addComment": {"threadId": one, "authorName": "Ada", "message": "one"},
+        "editComment": {"commentId": comment, "message": "two"},
+        "moveComment": {"commentId": comment, "threadId": other},
+        "deleteComment": {"commentId": comment},
+        "deleteThread": {"threadId": other},
+    }
+    for name, given in inputs.items():
+        query = f"""mutation($i: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $i) {{
+            clientMutationId userErrors {{ code }} }} }}"""
+        sent = {**given, "clientMutationId": f"my {name}"}
+        assert await api(query, i=sent) == {"clientMutationId": f"my {name}", "userErrors": []}
+    query = """mutation { createThread(input: {title: "Mills"}) { clientMutationId } }"""
+    assert await api(query) == {"clientMutationId": None}
+
+
+EDGE = "%s(orderBy: {field: %s, direction: %s}) { cursor node { id } }"
+
+
+async def edges(api: Api, query: str, **variables: Any) -> Any:
+    """The edges of the only connection that a query asks for."""
+    data = await api(query, **variables)
+    while "edges" not in data:
+        (data,) = data.values()
+    return data["edges"]
+
+
+async def test_a_new_threads_edge_is_the_one_that_lists_show(api: Api) -> None:
+    orders = list(product([field for field, down in THREADS if down], ("ASC", "DESC")))
+    asked = " ".join(
+        f"e{number}: {EDGE % ('threadEdge', *order)}" for number, order in enumerate(orders)
+    )
+    for comment in ("", 'comment: {authorName: "Ada", message: "one two"}'):
+        made = await api(
+            f"""mutation {{ createThread(input: {{title: "Looms" {comment}}}) {{
+                {asked} same: threadEdge {{ cursor }} }} }}"""
+        )
+        for number, (field, direction) in enumerate(orders):
+            listed = await edges(
+                api,
+                f"""{{ threads(first: 9, orderBy: {{field: {field}, direction: {direction}}}) {{
+                    edges {{ cursor node {{ id }} }} }} }}""",
+            )
+            assert made[f"e{number}"] in listed
+        default = await edges(api, "{ threads(first: 9) { edges { cursor } } }")
+        assert made["same"] in default
+
+
+async def test_the_edge_of_an_added_or_moved_comment_is_the_one_that_lists_show(api: Api) -> None:
+    thread, other = await api.thread("Engines", "one"), await api.thread("Looms", "two")
+    id = await api.comment(thread)
+    for direction in ("ASC", "DESC"):
+        edge = EDGE % ("commentEdge", "CREATED_AT", direction)
+        added = await api(
+            f"""mutation($id: ID!) {{ addComment(input: {{threadId: $id, authorName: "Ada",
+                message: "three"}}) {{ {edge} }} }}""",
+            id=thread,
+        )
+        moved = await api(
+            f"""mutation($id: ID!, $to: ID!) {{ moveComment(input: {{
+                commentId: $id, threadId: $to}}) {{ {edge} }} }}""",
+            id=id,
+            to=other,
+        )
+        query = f"""query($id: ID!) {{ thread(id: $id) {{ comments(first: 9, orderBy: {{
+            field: CREATED_AT, direction: {direction}}}) {{
+              edges {{ cursor node {{ id }} }} }} }} }}"""
+        assert added["commentEdge"] in await edges(api, query, id=thread)
+        assert moved["commentEdge"] in await edges(api, query, id=other)

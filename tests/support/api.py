@@ -44,6 +44,17 @@ class Api:
         (error,) = answer["errors"]
         return {"message": error["message"], **error["extensions"]}
 
+    async def rejected(self, query: str, **variables: Any) -> list[dict[str, Any]]:
+        """The user errors of a mutation, which must hand out nothing else.
+
+        The query selects ``userErrors { message field code }``.
+        """
+        payload = await self(query, **variables)
+        errors: list[dict[str, Any]] = payload.pop("userErrors")
+        assert errors
+        assert not any(payload.values()), payload
+        return errors
+
     async def thread(self, title: str = "Engines", *messages: str) -> str:
         """The id of a new thread with comments of these messages."""
         made = await self(
