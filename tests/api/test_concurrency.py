@@ -126,9 +126,8 @@ async def test_a_thread_deleted_before_its_comment_is_inserted(
     api: Api, in_a_unit: Engine | None
 ) -> None:
     id = await api.thread("Engines", "one two")
-    query = (
-        "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } %s } }" % ERRORS
-    )
+    query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+                 comment { id } userErrors { message field code } } }"""
     with meanwhile(api.database, "INSERT INTO tallied_comment", id, in_a_unit):
         await rejected(api, "threadId", query, threadId=id, authorName="Ada", message="three")
 
@@ -138,9 +137,8 @@ async def test_a_thread_deleted_before_a_comment_is_moved_there(
 ) -> None:
     id = await api.comment(await api.thread("Engines", "one two"))
     target = await api.thread("Looms", "one two")
-    query = (
-        "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } %s } }" % ERRORS
-    )
+    query = """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
+                 comment { id } userErrors { message field code } } }"""
     with meanwhile(api.database, "UPDATE tallied_comment", target, in_a_unit):
         await rejected(api, "threadId", query, commentId=id, threadId=target)
 
@@ -151,13 +149,13 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
     for query, given in (
         (
-            "mutation($i: EditCommentInput!) { editComment(input: $i) { comment { id } %s } }"
-            % ERRORS,
+            """mutation($i: EditCommentInput!) { editComment(input: $i) {
+                 comment { id } userErrors { message field code } } }""",
             {"message": "three"},
         ),
         (
-            "mutation($i: MoveCommentInput!) { moveComment(input: $i) { comment { id } %s } }"
-            % ERRORS,
+            """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
+                 comment { id } userErrors { message field code } } }""",
             {"threadId": target},
         ),
     ):
@@ -167,9 +165,8 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
 
 async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
     id = await api.thread("Engines", "one two")
-    query = (
-        "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { id } %s } }" % ERRORS
-    )
+    query = """mutation($i: RenameThreadInput!) { renameThread(input: $i) {
+                 thread { id } userErrors { message field code } } }"""
     with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
         await rejected(api, "threadId", query, threadId=id, title="Looms")
 
