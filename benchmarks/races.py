@@ -213,7 +213,7 @@ def main() -> None:
     """Run all, and print the table."""
     warnings.simplefilter("ignore")
     ways = (TALLIED, TRIGGER, AGGREGATED, *PUBLISHED)
-    table = Table("way", *LEVELS, title="races that end exact, of 147 (7 × 7 × 3 schedules)")
+    table = Table("way", *LEVELS, title="races that end exact, of 147 (7 * 7 pairs, 3 schedules)")
     with fresh_database("postgresql") as url:
         server = blocking_engine(url)
         with server.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
