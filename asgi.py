@@ -23,13 +23,14 @@ from starlette.staticfiles import StaticFiles
 from .database import Database
 from .schema.http import GraphQLEndpoint
 from .schema.page import FOLDER, Playground
+from .schema.published import FILES, PublishedFile
 from .settings import Settings
 
 logger = logging.getLogger("tallied.api")
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
-    """The application: ``/graphql`` with its playground, and ``/health``.
+    """The application: ``/graphql`` with its playground, the schema's files, and ``/health``.
 
     :param settings: by default, those of the environment.
     :param database: by default, the one that the settings name, which is closed when the
@@ -65,9 +66,16 @@ def _routes(settings: Settings, database: Database) -> list[BaseRoute]:
     async def home(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/graphql")
 
-    return [
-        Route("/graphql", GraphQLEndpoint(database, settings, Playground())),
+    playground = Playground() if settings.playground else None
+    routes: list[BaseRoute] = [
+        Route("/graphql", GraphQLEndpoint(database, settings, playground)),
         Route("/health", health),
-        Route("/", home),
-        Mount("/playground", StaticFiles(directory=FOLDER, check_dir=False)),
     ]
+    if settings.introspection:
+        routes += [Route(f"/{name}", PublishedFile(name)) for name in FILES]
+    if playground:
+        routes += [
+            Route("/", home),
+            Mount("/playground", StaticFiles(directory=FOLDER, check_dir=False)),
+        ]
+    return routes

@@ -15,6 +15,7 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     ValuesOfCorrectTypeRule,
     parse,
@@ -77,10 +78,16 @@ class Documents:
     """The documents of a schema, of which the latest used are kept.
 
     :param max_tokens: how many lexical tokens a document may have.
+    :param introspection: whether a document may ask for the schema; without it, no fault is
+        told with a guess at what was meant either.
     """
 
-    def __init__(self, schema: GraphQLSchema, max_tokens: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, max_tokens: int, *, introspection: bool = True
+    ) -> None:
         self.hits = 0
+        self._introspection = introspection
+        self._rules = RULES if introspection else (*RULES, NoSchemaIntrospectionCustomRule)
         self._schema = schema
         self._max_tokens = max_tokens
         self._kept: OrderedDict[str, Document] = OrderedDict()
@@ -106,5 +113,11 @@ class Documents:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
             return Document(None, [report(error, PARSE_FAILED)])
-        faults = validate(self._schema, node, RULES, max_errors=MAX_ERRORS)
+        faults = validate(
+            self._schema,
+            node,
+            self._rules,
+            max_errors=MAX_ERRORS,
+            hide_suggestions=not self._introspection,
+        )
         return Document(node, [report(error, VALIDATION_FAILED) for error in faults])

@@ -52,9 +52,12 @@ class Executor:
 
     def __init__(self, schema: Schema, settings: Settings) -> None:
         core: GraphQLSchema = schema._schema
-        self.documents = Documents(core, settings.document_tokens)
+        self.documents = Documents(
+            core, settings.document_tokens, introspection=settings.introspection
+        )
         self._schema = core
         self._executor_class = schema.execution_context_class
+        self._hide_suggestions = not settings.introspection
 
     async def execute(
         self, request: Request, context: Context, *, only_queries: bool = False
@@ -85,6 +88,7 @@ class Executor:
             is_awaitable=_is_awaitable,
             executor_class=self._executor_class,
             operation_extensions=None,
+            hide_suggestions=self._hide_suggestions,
         )
         return _answer(await result if isawaitable(result) else result)
 

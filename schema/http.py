@@ -50,7 +50,9 @@ class Refused(Exception):
 class GraphQLEndpoint:
     """The ASGI application of one path: queries by GET, everything by POST."""
 
-    def __init__(self, database: Database, settings: Settings, playground: Playground) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, playground: Playground | None
+    ) -> None:
         self._database = database
         self._settings = settings
         self._playground = playground
@@ -60,8 +62,8 @@ class GraphQLEndpoint:
         request = HTTPRequest(scope, receive)
         media_type = JSON
         try:
-            media_type = _media_type(request)
-            if media_type == HTML:
+            media_type = _media_type(request, self._playground is not None)
+            if self._playground and media_type == HTML:
                 response = self._playground.response()
             else:
                 response = await self._respond(request, media_type)
@@ -111,7 +113,7 @@ class GraphQLEndpoint:
         return bytes(body)
 
 
-def _media_type(request: HTTPRequest) -> str:
+def _media_type(request: HTTPRequest, has_page: bool) -> str:
     """The media type to answer in.
 
     :raises Refused: for another method than GET, HEAD and POST, and for an Accept header
@@ -119,7 +121,9 @@ def _media_type(request: HTTPRequest) -> str:
     """
     if request.method not in ("GET", "HEAD", "POST"):
         raise Refused(405, METHOD_NOT_ALLOWED, "Use GET or POST.", {"Allow": "GET, HEAD, POST"})
-    offers = [JSON, GRAPHQL] if request.method == "POST" else [JSON, GRAPHQL, HTML]
+    offers = [JSON, GRAPHQL]
+    if has_page and request.method != "POST":
+        offers.append(HTML)
     accepted = choose(",".join(request.headers.getlist("accept")), offers)
     if accepted is None:
         raise Refused(406, "NOT_ACCEPTABLE", f"Accept {' or '.join(offers)}.")

@@ -1,6 +1,9 @@
-"""The schema as text."""
+"""The schema as text, in the two forms that clients' tools read."""
 
 from __future__ import annotations
+
+import orjson
+from graphql import introspection_from_schema
 
 from .build import schema
 
@@ -8,3 +11,21 @@ from .build import schema
 def print_sdl() -> str:
     """The schema in the schema definition language, as ``schema.graphql`` holds it."""
     return schema.as_str() + "\n"
+
+
+def print_introspection() -> str:
+    """The schema as the answer to an introspection query, as ``introspection.json`` holds it.
+
+    An object whose one key is ``__schema``: the form that graphql-js calls
+    IntrospectionQuery, and that graphql-codegen, urql and editors take.
+    """
+    told = introspection_from_schema(
+        schema._schema,
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+        experimental_directive_deprecation=False,  # Not yet in a specification.
+        one_of=True,
+    )
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -51,8 +51,6 @@ def test_no_other_host_is_named(path: Path) -> None:
 def test_the_page_holds_no_script_or_style_of_its_own() -> None:
     html = (PAGE / "index.html").read_text("utf-8")
     assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", html)
-    assert "default-src 'none'" in html
-    assert not re.search(r"script-src[^;]*unsafe", html)
 
 
 @pytest.fixture

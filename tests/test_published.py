@@ -1,0 +1,178 @@
+"""What is served beside the API: the schema's files and the playground, or not, by the settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import pytest
+from graphql import (
+    GraphQLSchema,
+    build_client_schema,
+    build_schema,
+    get_introspection_query,
+    lexicographic_sort_schema,
+    print_schema,
+)
+
+from tallied.asgi import create_app
+from tallied.database import Database
+from tallied.errors import ConfigurationError
+from tallied.schema.page import FOLDER
+from tallied.schema.sdl import print_sdl
+from tallied.settings import Settings
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def backend() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def serve(database: Database) -> Serve:
+    """``async with serve(playground=False) as client:`` asks a server with these settings."""
+
+    @asynccontextmanager
+    async def start(**settings: bool) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(create_app(Settings(**settings), database))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+    return start
+
+
+def printed(known: GraphQLSchema) -> str:
+    """A schema as text, whatever the order in which it was written."""
+    return print_schema(lexicographic_sort_schema(known))
+
+
+CODE = printed(build_schema(print_sdl()))
+
+
+async def test_the_served_schema_is_the_schema_of_the_code(serve: Serve) -> None:
+    async with serve() as client:
+        sdl = await client.get("/schema.graphql")
+        told = await client.get("/introspection.json")
+    assert sdl.headers["content-type"] == "text/plain; charset=utf-8"
+    assert printed(build_schema(sdl.text)) == CODE
+    assert told.headers["content-type"] == "application/json"
+    assert printed(build_client_schema(told.json())) == CODE
+
+
+@pytest.mark.parametrize("name", ["schema.graphql", "introspection.json"])
+async def test_a_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: str) -> None:
+    async with serve() as client:
+        first = await client.get(f"/{name}")
+        for known in (first.headers["etag"], f'W/{first.headers["etag"]}, "old"', "*"):
+            again = await client.get(f"/{name}", headers={"if-none-match": known})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == first.headers["etag"]
+        other = await client.get(f"/{name}", headers={"if-none-match": '"old"'})
+        assert (other.status_code, other.content) == (200, first.content)
+        posted = await client.post(f"/{name}")
+        assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_the_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> None:
+    async with serve() as client:
+        page = await client.get("/graphql", headers=BROWSER)
+    policy = dict(
+        part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
+    )
+    assert policy.pop("style-src") == "'self' 'unsafe-inline'"
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'none'"
+    for sources in policy.values():
+        assert set(sources.split()) <= {"'self'", "'none'", "data:"}
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert not re.search(r"<script(?![^>]*\ssrc=\"playground/)", page.text)
+    assert page.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_without_the_playground_a_browser_gets_json(serve: Serve) -> None:
+    async with serve(playground=False) as client:
+        page = await client.get("/graphql", headers=BROWSER)
+        assert (page.status_code, page.headers["content-type"]) == (400, "application/json")
+        assert page.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+        refused = await client.get("/graphql", headers={"accept": "text/html"})
+        assert refused.status_code == 406
+        assert "text/html" not in refused.json()["errors"][0]["message"]
+        for path in ("/", "/playground/playground.js", "/playground/index.html"):
+            assert (await client.get(path)).status_code == 404
+        answer = await client.post("/graphql", json={"query": "{ __typename }"})
+        assert answer.json() == {"data": {"__typename": "Query"}} | answer.json()
+
+
+async def test_without_introspection_the_schema_is_not_told(serve: Serve) -> None:
+    async with serve(introspection=False) as client:
+        for query in (
+            get_introspection_query(),
+            "{ __schema { queryType { name } } }",
+            '{ __type(name: "Thread") { name } }',
+            "{ ...f } fragment f on Query { __schema { queryType { name } } }",
+        ):
+            answer = (await client.post("/graphql", json={"query": query})).json()
+            assert "data" not in answer
+            assert "introspection" in answer["errors"][0]["message"].lower()
+            assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        for name in ("schema.graphql", "introspection.json"):
+            assert (await client.get(f"/{name}")).status_code == 404
+        query = "{ __typename threads(first: 1) { totalCount nodes { __typename } } }"
+        assert "errors" not in (await client.post("/graphql", json={"query": query})).json()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ thread(id: 1) { titel } }",
+        "{ threds { totalCount } }",
+        "{ threads(frist: 1) { totalCount } }",
+        "{ threads(first: 1, orderBy: {field: CREATED, direction: ASC}) { totalCount } }",
+        "{ threads(first: 1, orderBy: {feild: CREATED_AT, direction: ASC}) { totalCount } }",
+        '{ node(id: "a") { ... on Thred { id } } }',
+    ],
+)
+async def test_without_introspection_no_name_is_guessed_for_a_client(
+    serve: Serve, query: str
+) -> None:
+    async with serve() as client:
+        told = (await client.post("/graphql", json={"query": query})).json()
+        assert any("Did you mean" in error["message"] for error in told["errors"])
+    async with serve(introspection=False) as client:
+        told = (await client.post("/graphql", json={"query": query})).json()
+        assert told["errors"]
+        assert not any("Did you mean" in error["message"] for error in told["errors"])
+
+
+async def test_without_introspection_no_name_is_guessed_in_variables(serve: Serve) -> None:
+    query = "query($o: ThreadOrder) { threads(first: 1, orderBy: $o) { totalCount } }"
+    variables = {"o": {"field": "CREATED", "direction": "ASC", "feild": 1}}
+    async with serve(introspection=False) as client:
+        answer = await client.post("/graphql", json={"query": query, "variables": variables})
+    assert answer.json()["errors"]
+    assert "Did you mean" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["PLAYGROUND", "INTROSPECTION"])
+def test_a_switch_is_true_or_false(name: str) -> None:
+    read = Settings.from_environ
+    for text in ("false", "False", "0"):
+        assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is False
+    for text in ("true", "1", " TRUE ", ""):
+        assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is True
+    with pytest.raises(ConfigurationError, match=f"TALLIED_{name} must be true or false"):
+        read({f"TALLIED_{name}": "off"})
+
+
+def test_introspection_json_is_what_the_code_says() -> None:
+    told = json.loads((FOLDER.parent / "introspection.json").read_text("utf-8"))
+    assert printed(build_client_schema(told)) == CODE, (
+        "write it anew with: python scripts/schema_files.py --write"
+    )
