@@ -54,6 +54,43 @@ async def test_the_examples_run_one_after_another(client: httpx.AsyncClient) -> 
     assert listed["nodes"][0]["wordCount"] == words
 
 
+async def test_the_start_example_says_what_is_rejected(client: httpx.AsyncClient) -> None:
+    document = (EXAMPLES / "start.graphql").read_text("utf-8")
+    blank = document.replace('"Which tree by the pond?"', '""')
+    assert blank != document
+    answer = (await client.post("/graphql", json={"query": blank})).json()
+    rejected = answer["data"]["createThread"]
+    assert (rejected["thread"], rejected["comment"]) == (None, None)
+    assert [error["field"] for error in rejected["userErrors"]] == ["title"]
+
+
+async def test_the_paging_example_walks_there_and_back(client: httpx.AsyncClient) -> None:
+    started = [
+        (await run(client, "start"))["data"]["createThread"]["thread"]["id"] for _ in range(7)
+    ]
+    variables = json.loads((EXAMPLES / "page.json").read_text("utf-8"))
+    assert variables == {"first": 3, "after": None, "last": None, "before": None}
+
+    forwards: list[str] = []
+    while True:
+        page = (await run(client, "page", variables))["data"]["threads"]
+        forwards += [edge["node"]["id"] for edge in page["edges"]]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        variables["after"] = page["pageInfo"]["endCursor"]
+    assert forwards == started[::-1]
+
+    variables |= {"first": None, "after": None, "last": 3}
+    backwards: list[str] = []
+    while True:
+        page = (await run(client, "page", variables))["data"]["threads"]
+        backwards = [edge["node"]["id"] for edge in page["edges"]] + backwards
+        if not page["pageInfo"]["hasPreviousPage"]:
+            break
+        variables["before"] = page["pageInfo"]["startCursor"]
+    assert backwards == forwards
+
+
 async def test_the_comment_example_asks_for_a_thread(client: httpx.AsyncClient) -> None:
     variables = json.loads((EXAMPLES / "comment.json").read_text("utf-8"))
     answer = await run(client, "comment", variables)

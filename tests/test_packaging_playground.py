@@ -39,7 +39,11 @@ def test_every_example_that_the_script_names_exists() -> None:
     names = json.loads(listed[1])
     assert {path.stem for path in (PAGE / "examples").iterdir()} == set(names)
     for name in names:
-        assert (PAGE / "examples" / f"{name}.graphql").is_file()
+        document = (PAGE / "examples" / f"{name}.graphql").read_text("utf-8")
+        assert document.startswith("# ")
+        with_variables = "($" in document.replace("(\n  $", "($")
+        assert (PAGE / "examples" / f"{name}.json").is_file() is with_variables
+        assert (f'"{name}"' in script.split("WITH_VARIABLES = ")[1].split(";")[0]) is with_variables
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)

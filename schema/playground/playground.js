@@ -3,7 +3,8 @@
 
 (() => {
   // Each opens in a tab of its own; the first is the one in front.
-  const EXAMPLES = ["start", "threads", "comment"];
+  const EXAMPLES = ["start", "threads", "page", "comment"];
+  const WITH_VARIABLES = ["page", "comment"];
 
   const notice = (text) => {
     const paragraph = document.createElement("p");
@@ -20,7 +21,7 @@
 
   const example = async (name) => ({
     query: await read(`${name}.graphql`),
-    variables: name === "comment" ? await read(`${name}.json`) : undefined,
+    variables: WITH_VARIABLES.includes(name) ? await read(`${name}.json`) : undefined,
   });
 
   // GraphiQL keeps its tabs in the browser's storage. Under a prefix, so that those of
