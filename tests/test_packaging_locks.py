@@ -73,3 +73,18 @@ def test_the_assets_are_pinned_by_version_and_hash() -> None:
     for package in lock.values():
         assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
         assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"])
+
+
+def test_the_clients_are_pinned_by_version_and_hash() -> None:
+    folder = ROOT / "tests" / "clients"
+    asked = json.loads((folder / "package.json").read_text("utf-8"))
+    lock = json.loads((folder / "package-lock.json").read_text("utf-8"))
+    root = lock["packages"].pop("")
+    for group in ("dependencies", "devDependencies"):
+        assert root[group] == asked[group]
+        for name, version in asked[group].items():
+            assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+            assert lock["packages"][f"node_modules/{name}"]["version"] == version
+    for name, package in lock["packages"].items():
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"]), name
+        assert "resolved" not in package, name
