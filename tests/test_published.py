@@ -107,7 +107,7 @@ async def test_without_the_playground_a_browser_gets_json(serve: Serve) -> None:
         for path in ("/", "/playground/playground.js", "/playground/index.html"):
             assert (await client.get(path)).status_code == 404
         answer = await client.post("/graphql", json={"query": "{ __typename }"})
-        assert answer.json() == {"data": {"__typename": "Query"}} | answer.json()
+        assert answer.json()["data"] == {"__typename": "Query"}
 
 
 async def test_without_introspection_the_schema_is_not_told(serve: Serve) -> None:
