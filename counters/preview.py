@@ -20,6 +20,9 @@ from .declare import Counter
 if TYPE_CHECKING:
     from .engine import Counters
 
+UNKNOWN = object()
+"""Stands for a parent that only the flush will tell."""
+
 
 def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -> None:
     """Show what happens to `source` in its parents' `counters`, at once."""
@@ -32,8 +35,13 @@ def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -
 
 
 def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
+    relationships = {counter.relationship.key for counter in counters}
+
     def on_set(obj: Any, value: Any, old: Any, initiator: Any) -> None:
         state = instance_state(obj)
+        unseen = state.session is None and name not in relationships
+        if unseen and relationships.isdisjoint(state.dict):
+            return  # still being made: it names its parent by key, and nobody can look
         for counter in counters:
             _show(engine, counter, state, {name: value})
 
@@ -52,18 +60,17 @@ def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceSta
     for counter in counters:
         if counter.relationship.key not in state.dict:
             parent, value = _contribution(counter, state, {})
-            if parent is not None:
+            if parent is not None and parent is not UNKNOWN:
                 _adjust(engine, counter, state, parent, None, value)
 
 
 def _show(
     engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
-    known = counter.image_of(state) | assigned
-    if any(isinstance(value, ClauseElement) for value in known.values()):
-        return  # only the database knows
     old, old_value = _contribution(counter, state, {})
     new, new_value = _contribution(counter, state, assigned)
+    if old is UNKNOWN or new is UNKNOWN:
+        return
     if old is new:
         if old is not None and old_value != new_value:
             _adjust(engine, counter, state, old, old_value, new_value)
@@ -77,10 +84,17 @@ def _show(
 def _contribution(
     counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """The parent in memory that the object of `state` counts for, and by how much."""
+    """The parent in memory that the object of `state` counts for, and by how much.
+
+    Neither where there is no such parent; :data:`UNKNOWN` where only the database knows.
+    """
+    parent = _parent(counter, state, assigned)
+    if parent is None:
+        return None, None
     image = counter.image_of(state) | assigned
-    parent = _parent(counter, state, assigned) if counter.counts(image) else None
-    return parent, counter.value(image)
+    if any(isinstance(image[name], ClauseElement) for name in counter.tracked):
+        return UNKNOWN, None
+    return (parent, counter.value(image)) if counter.counts(image) else (None, None)
 
 
 def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
