@@ -37,8 +37,68 @@ class Settings:
     body_size: int = 1_048_576
     """The most bytes that the body of a request may have, 1 KiB to 1 GiB."""
 
+    header_size: int = 32_768
+    """The most bytes that the line and the headers of a request may have, 1 KiB to 1 MiB."""
+
+    header_time: int = 10
+    """The seconds that a client may take to send a request's headers, 1 to 3600."""
+
+    body_time: int = 20
+    """The seconds that a client may take to send a request's body, 1 to 3600."""
+
+    concurrent_requests: int = 100
+    """How many GraphQL requests a server process executes at once, 1 to 10000."""
+
+    execution_time: int = 10
+    """The seconds that one GraphQL request may be executed for, 1 to 3600."""
+
+    cache_time: int = 0
+    """The seconds for which anyone may keep an anonymous answer by GET without asking, 0 to
+    31536000; with 0, answers are kept, and asked about each time."""
+
+    document_size: int = 100_000
+    """The most characters that a GraphQL document may have, 1000 to 10000000."""
+
+    persisted_documents: str = ""
+    """The file of the documents that clients may name by an id, if there is one: a JSON object
+    of documents by their ids, or a manifest as Apollo writes it."""
+
+    only_persisted: bool = False
+    """Whether nothing is executed but the documents of that file."""
+
+    automatic_documents: int = 1_000_000
+    """How many characters of automatically persisted documents are kept, 0 (none) to
+    1000000000; the least lately used make room."""
+
     document_tokens: int = 5000
     """The most lexical tokens that a GraphQL document may have, 100 to 1000000."""
+
+    document_fields: int = 500
+    """The most fields that a document may have, its fragments spread out, 50 to 100000."""
+
+    document_depth: int = 15
+    """How many fields deep a document may be nested, 5 to 100."""
+
+    document_aliases: int = 100
+    """The most aliases that a document may have, 0 to 100000."""
+
+    document_root_fields: int = 20
+    """How often an operation may have the same root field, under aliases, 1 to 10000."""
+
+    document_fragments: int = 50
+    """The most fragments that a document may define, 0 to 10000."""
+
+    document_directives: int = 50
+    """The most directives that a document may have, 0 to 10000."""
+
+    document_operations: int = 20
+    """The most operations that a document may have, 1 to 10000."""
+
+    introspection_depth: int = 15
+    """How many fields deep an introspection may be nested, 5 to 100."""
+
+    operation_cost: int = 20_000
+    """The most nodes that an operation may reach, 100 to 10000000."""
 
     transaction_attempts: int = 10
     """How often a unit of work is tried when the database asks for a retry, 1 to 100."""
@@ -80,7 +140,24 @@ _RANGES = {
     "workers": (1, 64),
     "page_size": (1, 1000),
     "body_size": (1024, 2**30),
+    "header_size": (1024, 2**20),
+    "header_time": (1, 3600),
+    "body_time": (1, 3600),
+    "concurrent_requests": (1, 10_000),
+    "execution_time": (1, 3600),
+    "cache_time": (0, 31_536_000),
+    "document_size": (1000, 10_000_000),
+    "automatic_documents": (0, 1_000_000_000),
     "document_tokens": (100, 1_000_000),
+    "document_fields": (50, 100_000),
+    "document_depth": (5, 100),
+    "document_aliases": (0, 100_000),
+    "document_root_fields": (1, 10_000),
+    "document_fragments": (0, 10_000),
+    "document_directives": (0, 10_000),
+    "document_operations": (1, 10_000),
+    "introspection_depth": (5, 100),
+    "operation_cost": (100, 10_000_000),
     "transaction_attempts": (1, 100),
 }
 
@@ -99,7 +176,7 @@ def _switch(name: str, text: str) -> bool:
 
 
 def _whole(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
         low, high = _RANGES[name]
         raise ConfigurationError(
             f"{_variable(name)} must be a whole number from {low} to {high}, not {text!r}."

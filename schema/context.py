@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strawberry.dataloader import DataLoader
 
 from ..database import Database
-from ..errors import BadUserInput
 from ..models import Thread
 from ..resolvers.paging import Asked, Page, Record, Window
 from ..resolvers.reading import read_comment_pages, read_many
@@ -23,9 +22,6 @@ T = TypeVar("T")
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
 """Field nodes by the field's name, whatever its aliases."""
-
-MAX_ROWS = 50_000
-"""The most rows that one operation may list; connections in connections multiply."""
 
 BATCH_SIZE = 1000
 """The most keys that one statement looks up; databases bound a statement's parameters."""
@@ -38,7 +34,6 @@ class Context:
     database: Database
     settings: Settings
     selections: dict[Hashable, Fields] = field(default_factory=dict)
-    rows: int = 0
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -50,18 +45,6 @@ class Context:
         """Run a command as one unit of work; what was read before is forgotten."""
         self._loaders.clear()
         return await self.database.write(lambda unit: command(unit.session))
-
-    def list_rows(self, count: int) -> None:
-        """Count the rows that the operation lists.
-
-        :raises BadUserInput: when they are too many.
-        """
-        self.rows += count
-        if self.rows > MAX_ROWS:
-            raise BadUserInput(
-                f"The operation lists more than {MAX_ROWS} rows; ask for smaller pages, or nest "
-                f"fewer of them.",
-            )
 
     async def thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """A thread's columns, in one statement with those of its siblings."""
@@ -81,9 +64,7 @@ class Context:
             )
             return [found.get(id) or Page() for id in ids]
 
-        page = await self._loader(("comments", window, asked), load).load(thread_id)
-        self.list_rows(len(page.rows))
-        return page
+        return await self._loader(("comments", window, asked), load).load(thread_id)
 
     def _loader(
         self, key: Hashable, load: Callable[[list[UUID]], Awaitable[list[T]]]

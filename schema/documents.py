@@ -8,6 +8,7 @@ request, as Strawberry's own limiters are, makes a cache of validations useless
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from graphql import (
 )
 from graphql.validation.specified_rules import recommended_rules
 
+from .cost import Cost
 from .reporting import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, report
 
 MAX_ERRORS = 10
@@ -61,6 +63,8 @@ class Document:
 
     node: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    costs: dict[str | None, Cost] = field(default_factory=dict)
+    """What its operations cost, by name, as far as they have been asked for."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation to execute: GetOperation() of the specification, section 6.1."""
@@ -80,14 +84,21 @@ class Documents:
     :param max_tokens: how many lexical tokens a document may have.
     :param introspection: whether a document may ask for the schema; without it, no fault is
         told with a guess at what was meant either.
+    :param check: finds fault with a document that must not be validated, being too large.
     """
 
     def __init__(
-        self, schema: GraphQLSchema, max_tokens: int, *, introspection: bool = True
+        self,
+        schema: GraphQLSchema,
+        max_tokens: int,
+        *,
+        introspection: bool = True,
+        check: Callable[[DocumentNode], GraphQLError | None] = lambda _: None,
     ) -> None:
         self.hits = 0
         self._introspection = introspection
         self._rules = RULES if introspection else (*RULES, NoSchemaIntrospectionCustomRule)
+        self._check = check
         self._schema = schema
         self._max_tokens = max_tokens
         self._kept: OrderedDict[str, Document] = OrderedDict()
@@ -113,6 +124,9 @@ class Documents:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
             return Document(None, [report(error, PARSE_FAILED)])
+        fault = self._check(node)
+        if fault is not None:
+            return Document(node, [report(fault, VALIDATION_FAILED)])
         faults = validate(
             self._schema,
             node,

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple, TypeGuard, cast
 
-from graphql import ExecutionResult, GraphQLSchema, OperationType
+from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, OperationType
 from graphql.execution import execute
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
 from ..settings import Settings
+from . import limits
 from .context import Context
-from .documents import Documents
+from .cost import Cost, Costs
+from .documents import Document, Documents
 from .reporting import BAD_REQUEST, METHOD_NOT_ALLOWED, report
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
@@ -53,8 +56,13 @@ class Executor:
     def __init__(self, schema: Schema, settings: Settings) -> None:
         core: GraphQLSchema = schema._schema
         self.documents = Documents(
-            core, settings.document_tokens, introspection=settings.introspection
+            core,
+            settings.document_tokens,
+            introspection=settings.introspection,
+            check=partial(limits.check, settings=settings),
         )
+        self._costs = Costs(core)
+        self._settings = settings
         self._schema = core
         self._executor_class = schema.execution_context_class
         self._hide_suggestions = not settings.introspection
@@ -79,6 +87,11 @@ class Executor:
                 "Only queries can be sent by GET; send this by POST.", METHOD_NOT_ALLOWED
             )
             return told._replace(is_refused=True)
+        cost = self._cost(document, operation)
+        nodes = cost.nodes(request.variables, self._settings.page_size)
+        fault = self._costs.check(cost, nodes, self._settings)
+        if fault is not None:
+            return Answer({"errors": [report(fault)]}, is_request_error=True)
         result = execute(
             self._schema,
             document.node,
@@ -90,16 +103,25 @@ class Executor:
             operation_extensions=None,
             hide_suggestions=self._hide_suggestions,
         )
-        return _answer(await result if isawaitable(result) else result)
+        extensions = {"cost": {"nodes": nodes, "limit": self._settings.operation_cost}}
+        return _answer(await result if isawaitable(result) else result, extensions)
+
+    def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
+        """The cost of an operation, measured once a document."""
+        name = operation.name.value if operation.name else None
+        if name not in document.costs:
+            assert document.node is not None
+            document.costs[name] = self._costs.of(document.node, operation)
+        return document.costs[name]
 
 
-def _answer(result: ExecutionResult) -> Answer:
+def _answer(result: ExecutionResult, extensions: dict[str, Any]) -> Answer:
     errors = result.errors or []
     told = {"errors": [report(error) for error in errors]} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
         return Answer(told, is_request_error=True)
-    return Answer({**told, "data": result.data})
+    return Answer({**told, "data": result.data, "extensions": extensions})
 
 
 def _refusal(message: str, code: str = BAD_REQUEST) -> Answer:

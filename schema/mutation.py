@@ -6,9 +6,9 @@ even be read is an error of its field.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
@@ -42,7 +42,7 @@ from .selection import Info
 from .types import Comment, Thread
 
 P = TypeVar("P", bound=Payload)
-Resolver = Callable[[Any, Info, Any], Awaitable[P]]
+Resolver = Callable[[Any, Info, Any], Awaitable[P | None]]
 
 _INPUT = strawberry.argument(description="What to do.")
 
@@ -59,14 +59,13 @@ def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Reso
         async def resolve(self: Any, info: Info, input: Any) -> P:
             done = payload()
             try:
-                done = await method(self, info, input)
+                done = await method(self, info, input) or done
             except* Rejected as rejected:
-                done.user_errors = [UserError.of(error) for error in rejected.exceptions]
+                done.user_errors = list(map(UserError.of, _all(rejected)))
             done.client_mutation_id = given(input.client_mutation_id)
             return done
 
-        decorated: Resolver[P] = strawberry.mutation(resolve, description=description)
-        return decorated
+        return cast("Resolver[P]", strawberry.mutation(resolve, description=description))
 
     return decorate
 
@@ -163,6 +162,14 @@ class Mutation:
             deleted_comment_id=encode_id("Comment", id),
             thread=await _thread(info, "DeleteCommentPayload", done.thread),
         )
+
+
+def _all(rejected: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:
+    for error in rejected.exceptions:
+        if isinstance(error, Rejected):
+            yield error
+        else:
+            yield from _all(error)
 
 
 def _comment(done: writing.Change) -> Comment | None:

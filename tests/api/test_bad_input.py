@@ -15,7 +15,6 @@ from support.api import Api
 
 from tallied.errors import InvalidText, Rejected
 from tallied.resolvers.validation import clean_author_name, clean_message, clean_title
-from tallied.schema import context
 from tallied.schema.ids import encode_id
 from tallied.schema.payloads import UserErrorCode
 
@@ -407,18 +406,6 @@ async def test_the_longest_texts_are_stored_as_they_are(api: Api) -> None:
     read = "query($id: ID!) { thread(id: $id) { comments(first: 1) { nodes { message } } } }"
     thread = await api(read, id=made["thread"]["id"])
     assert thread == {"comments": {"nodes": [{"message": message}]}}
-
-
-async def test_pages_in_pages_that_list_too_much_are_refused(
-    bad: Bad, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(context, "MAX_ROWS", 12)
-    query = """{ threads(first: 1) { nodes { comments(first: 3) { nodes { thread {
-                 comments(first: 3) { nodes { id } } } } } } } }"""
-    assert len((await bad.api(query))["nodes"]) == 1
-    monkeypatch.setattr(context, "MAX_ROWS", 11)
-    message = await bad.refused("BAD_USER_INPUT", None, query)
-    assert message.startswith("The operation lists more than 11 rows; ask for smaller pages")
 
 
 async def test_inputs_of_the_wrong_shape_are_refused(bad: Bad) -> None:

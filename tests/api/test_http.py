@@ -121,7 +121,7 @@ async def test_json_in_utf_8_is_taken(api: Api, content_type: str) -> None:
     response = await api.http.post(
         "/graphql", content=orjson.dumps(QUERY), headers={"content-type": content_type}
     )
-    assert response.json() == {"data": {"__typename": "Query"}}
+    assert response.json()["data"] == {"__typename": "Query"}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
@@ -141,7 +141,7 @@ async def test_a_body_past_the_limit_is_a_413(database: Database) -> None:
     headers = {"content-type": JSON}
     fits = orjson.dumps(QUERY).ljust(2000)
     response = await api.http.post("/graphql", content=fits, headers=headers)
-    assert response.json() == {"data": {"__typename": "Query"}}
+    assert response.json()["data"] == {"__typename": "Query"}
     for body in (fits + b" ", chunks()):
         response = await api.http.post("/graphql", content=body, headers=headers)
         assert "2000 bytes" in refused(response, 413, "CONTENT_TOO_LARGE")
@@ -230,8 +230,8 @@ async def test_the_operation_is_chosen_by_its_name(api: Api) -> None:
         body = {"query": document, "operationName": name}
         return await api.http.post("/graphql", json=body)
 
-    assert (await ask("b")).json() == {"data": {"b": "Query"}}
-    assert (await ask("c")).json() == {"data": {"c": "Mutation"}}
+    assert (await ask("b")).json()["data"] == {"b": "Query"}
+    assert (await ask("c")).json()["data"] == {"c": "Mutation"}
     for name, says in ((None, "operationName"), ("", "operationName"), ("d", "no operation")):
         assert says in refused(await ask(name), 200, "BAD_REQUEST")
 
@@ -248,7 +248,7 @@ async def test_queries_can_be_sent_by_get(api: Api) -> None:
             "extensions": "",
         },
     )
-    assert response.json() == {"data": {"thread": {"title": "Engines"}}}
+    assert response.json()["data"] == {"thread": {"title": "Engines"}}
     assert response.headers["vary"] == "Accept"
     head = await api.http.head("/graphql", params={"query": "{ __typename }"})
     assert head.status_code == 200
