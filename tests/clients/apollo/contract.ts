@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
+import { test } from "node:test";
+import { CombinedGraphQLErrors } from "@apollo/client";
+import { ADD_COMMENT, COMMENTS } from "../documents.js";
+import { discussion, numbered, url, withoutAnswer } from "../support.js";
+import { createClient } from "./client.js";
+
+/** A query that is watched, as a component does; `shown(n)` is it once n comments are in it. */
+function watch(id: string, page: { first: number } | { last: number }) {
+  const query = createClient(url).watchQuery({ query: COMMENTS, variables: { id, ...page } });
+  const bell = new EventEmitter();
+  const subscription = query.subscribe(() => bell.emit("changed"));
+  const shown = async (count: number) => {
+    for (;;) {
+      const comments = query.getCurrentResult().data?.thread?.comments;
+      const messages = comments?.edges?.map((edge) => edge?.node?.message);
+      if (comments?.pageInfo && messages?.length === count) {
+        return { pageInfo: comments.pageInfo, messages };
+      }
+      await once(bell, "changed");
+    }
+  };
+  return { query, shown, stop: () => subscription.unsubscribe() };
+}
+
+test("query with variables", async () => {
+  const id = await discussion(2);
+  const { data } = await createClient(url).query({ query: COMMENTS, variables: { id, first: 5 } });
+  assert.equal(data?.thread?.id, id);
+  assert.equal(data.thread.commentCount, 2);
+  assert.equal(data.thread.comments.totalCount, 2);
+  assert.deepEqual(data.thread.comments.edges.map((edge) => edge.node.message), numbered(1, 2));
+  assert.ok(!Number.isNaN(Date.parse(data.thread.comments.edges[0]!.node.createdAt)));
+});
+
+test("a record that is not there is null", async () => {
+  const id = await discussion(1);
+  const gone = id.slice(0, -6) + (id.endsWith("AAAAAA") ? "AAAAAQ" : "AAAAAA");
+  const client = createClient(url);
+  const found = await client.query({ query: COMMENTS, variables: { id: gone, first: 1 } }).catch(
+    (error: unknown) => error,
+  );
+  // A made-up id is either one of nothing, or not one at all: never another's thread.
+  if (CombinedGraphQLErrors.is(found)) {
+    assert.equal(found.errors[0]!.extensions?.["code"], "BAD_USER_INPUT");
+  } else {
+    assert.equal((found as { data: { thread: unknown } }).data.thread, null);
+  }
+});
+
+test("mutation", async () => {
+  const id = await discussion(1);
+  const client = createClient(url);
+  const variables = { id, first: 5 };
+  await client.query({ query: COMMENTS, variables });
+  const input = { threadId: id, authorName: "Grace", message: "three more words" };
+  const { data } = await client.mutate({ mutation: ADD_COMMENT, variables: { input } });
+  assert.deepEqual(data?.addComment?.userErrors, []);
+  assert.equal(data.addComment.commentEdge?.node.wordCount, 3);
+  // The payload brings the thread's counters up to date in the cache, wherever they are shown.
+  const cached = client.readQuery({ query: COMMENTS, variables });
+  assert.equal(cached?.thread?.commentCount, 2);
+  assert.equal(cached.thread.wordCount, 5);
+});
+
+test("pagination forwards", async () => {
+  const { query, shown, stop } = watch(await discussion(7), { first: 3 });
+  let page = await shown(3);
+  assert.deepEqual(page.messages, numbered(1, 3));
+  for (const last of [6, 7]) {
+    assert.equal(page.pageInfo.hasNextPage, true);
+    await query.fetchMore({ variables: { after: page.pageInfo.endCursor } });
+    page = await shown(last);
+    assert.deepEqual(page.messages, numbered(1, last));
+  }
+  assert.equal(page.pageInfo.hasNextPage, false);
+  stop();
+});
+
+test("pagination backwards", async () => {
+  const { query, shown, stop } = watch(await discussion(7), { last: 3 });
+  let page = await shown(3);
+  assert.deepEqual(page.messages, numbered(5, 7));
+  for (const first of [2, 1]) {
+    assert.equal(page.pageInfo.hasPreviousPage, true);
+    await query.fetchMore({ variables: { before: page.pageInfo.startCursor } });
+    page = await shown(8 - first);
+    assert.deepEqual(page.messages, numbered(first, 7));
+  }
+  assert.equal(page.pageInfo.hasPreviousPage, false);
+  stop();
+});
+
+test("userErrors", async () => {
+  const id = await discussion(1);
+  const input = { threadId: id, authorName: "Grace", message: " " };
+  const { data, error } = await createClient(url).mutate({
+    mutation: ADD_COMMENT,
+    variables: { input },
+  });
+  assert.equal(error, undefined);
+  assert.equal(data?.addComment?.commentEdge, null);
+  const [told, ...others] = data.addComment.userErrors;
+  assert.deepEqual(others, []);
+  assert.match(told!.message, /message/);
+  assert.match(String(told!.field), /message/);
+});
+
+test("top-level errors", async () => {
+  await assert.rejects(
+    createClient(url).query({ query: COMMENTS, variables: { id: "nonsense", first: 1 } }),
+    (error) =>
+      CombinedGraphQLErrors.is(error) &&
+      error.errors[0]?.extensions?.["code"] === "BAD_USER_INPUT",
+  );
+});
+
+test("a network error", async () => {
+  const error = await withoutAnswer((nowhere) =>
+    createClient(nowhere)
+      .query({ query: COMMENTS, variables: { id: "any", first: 1 } })
+      .then(
+        () => assert.fail("nobody was there to answer"),
+        (error: unknown) => error,
+      ),
+  );
+  assert.ok(error instanceof TypeError && !CombinedGraphQLErrors.is(error));
+});

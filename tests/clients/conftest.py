@@ -1,0 +1,91 @@
+"""The clients from npm, and the programs that use them, generated and compiled once a run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import clients
+import pytest
+from support.server import Server
+
+TIMEOUT = 120.0
+
+
+class Programs:
+    """A copy of ``tests/clients`` to generate code in, with the checkout's schema beside it."""
+
+    def __init__(self, checkout: Path, node: clients.Node) -> None:
+        self.folder = checkout / "tests" / "clients"
+        self._node = node
+        ignored = shutil.ignore_patterns(
+            "node_modules",
+            "generated",
+            "__generated__",
+            "persisted.json",
+            ".*",
+            "__pycache__",
+            "*.py",
+        )
+        shutil.copytree(clients.CLIENTS, self.folder, ignore=ignored)
+        (self.folder / "node_modules").symlink_to(clients.MODULES)
+        # relay-compiler wants both to be there.
+        (self.folder / "relay" / "__generated__").mkdir()
+        (self.folder / "relay" / "persisted.json").write_text("{}", "utf-8")
+        (checkout / "schema").mkdir()
+        shutil.copy(clients.ROOT / "schema" / "schema.graphql", checkout / "schema")
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run node, and return what it has printed, and its exit code."""
+        return subprocess.run(
+            [self._node.executable, *arguments],
+            cwd=self.folder,
+            env=self._node.environ() | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    def tool(self, name: str, *arguments: str) -> str:
+        """Run a tool that npm has installed; it must succeed."""
+        done = self.run(f"node_modules/.bin/{name}", *arguments)
+        assert done.returncode == 0, f"{name}:\n{done.stdout}"
+        return done.stdout
+
+    def test(self, path: str, **environ: str) -> Mapping[str, bool]:
+        """Run the tests of a program; each must succeed. Their names, and whether they did."""
+        done = self.run("--test", "--test-timeout=60000", "--test-reporter=tap", path, **environ)
+        results = re.findall(r"^ *(not )?ok \d+ - (.*)$", done.stdout, re.MULTILINE)
+        assert done.returncode == 0, done.stdout
+        return {name: not failed for failed, name in results}
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The programs, with the code that graphql-codegen and relay-compiler generate for them."""
+    programs = Programs(tmp_path_factory.mktemp("checkout"), clients.bring_in())
+    programs.tool("graphql-codegen", "--config", "codegen.ts")
+    programs.tool("relay-compiler")
+    programs.tool("tsc")
+    programs.tool("babel", "relay", "--extensions", ".ts", "--out-dir", "relay")
+    return programs
+
+
+@pytest.fixture
+def serve(empty_url: str, tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """``serve()`` starts a server on a fresh database; all of them end with the test."""
+    started: list[Server] = []
+
+    def start() -> Server:
+        started.append(Server(tmp_path, empty_url))
+        return started[-1].wait()
+
+    yield start
+    for server in started:
+        server.__exit__(None, None, None)

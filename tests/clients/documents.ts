@@ -1,0 +1,55 @@
+// The documents that the programs for Apollo and urql send; graphql-codegen types them.
+import { graphql } from "./generated/index.js";
+
+export const COMMENTS = graphql(`
+  query Comments($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+    thread(id: $id) {
+      id
+      title
+      commentCount
+      wordCount
+      comments(first: $first, after: $after, last: $last, before: $before) {
+        totalCount
+        edges {
+          cursor
+          node {
+            id
+            message
+            createdAt
+          }
+        }
+        pageInfo {
+          startCursor
+          endCursor
+          hasNextPage
+          hasPreviousPage
+        }
+      }
+    }
+  }
+`);
+
+export const ADD_COMMENT = graphql(`
+  mutation AddComment($input: AddCommentInput!) {
+    addComment(input: $input) {
+      commentEdge {
+        cursor
+        node {
+          id
+          message
+          wordCount
+        }
+      }
+      thread {
+        id
+        commentCount
+        wordCount
+      }
+      userErrors {
+        message
+        field
+        code
+      }
+    }
+  }
+`);

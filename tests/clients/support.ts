@@ -1,0 +1,79 @@
+// What the programs share: the server's address, content to read, and what was sent.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+
+export const url = process.env["TALLIED_URL"] ?? assert.fail("TALLIED_URL names no server");
+
+// Clients warn about answers that they cannot keep or merge: here that is a failure.
+console.warn = console.error = (...words: unknown[]) => assert.fail(words.join(" "));
+
+export interface Sent {
+  method: string;
+  accept: string | null;
+  extensions: { persistedQuery?: { sha256Hash: string } };
+  documentId: string | undefined;
+  hasDocument: boolean;
+  status: number;
+}
+
+/** A fetch that notes what it has sent, and how that was answered. */
+export function recordingFetch(): { sent: Sent[]; fetch: typeof fetch } {
+  const sent: Sent[] = [];
+  const record: typeof fetch = async (input, init) => {
+    const request = new Request(input, init);
+    const given =
+      request.method === "GET"
+        ? Object.fromEntries(new URL(request.url).searchParams)
+        : JSON.parse(await request.clone().text());
+    const extensions = given.extensions ?? {};
+    const response = await fetch(request);
+    sent.push({
+      method: request.method,
+      accept: request.headers.get("accept"),
+      extensions: typeof extensions === "string" ? JSON.parse(extensions) : extensions,
+      documentId: given.documentId,
+      hasDocument: Boolean(given.query),
+      status: response.status,
+    });
+    return response;
+  };
+  return { sent, fetch: record };
+}
+
+/** The address of a server that drops every connection without a word. */
+export async function withoutAnswer<T>(use: (url: string) => Promise<T>): Promise<T> {
+  const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    return await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`);
+  } finally {
+    server.close();
+  }
+}
+
+async function send(query: string, variables: object): Promise<any> {
+  const body = JSON.stringify({ query, variables });
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body });
+  const { data, errors } = await response.json();
+  assert.equal(errors, undefined);
+  return data;
+}
+
+/** A new thread with comments "number 1", "number 2" and so on; its id. */
+export async function discussion(comments: number): Promise<string> {
+  const CREATE = "mutation ($input: CreateThreadInput!) { createThread(input: $input) { thread { id } } }";
+  const ADD = "mutation ($input: AddCommentInput!) { addComment(input: $input) { comment { id } } }";
+  const threadId = (await send(CREATE, { input: { title: "Clients" } })).createThread.thread.id;
+  for (const message of numbered(1, comments)) {
+    const { addComment } = await send(ADD, { input: { threadId, authorName: "Ada", message } });
+    assert.ok(addComment.comment);
+  }
+  return threadId;
+}
+
+/** The messages from "number {first}" to "number {last}". */
+export function numbered(first: number, last: number): string[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => `number ${first + index}`);
+}

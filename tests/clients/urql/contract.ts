@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { OperationResult } from "@urql/core";
+import type { IntrospectionQuery } from "graphql";
+import { ADD_COMMENT, COMMENTS } from "../documents.js";
+import type { CommentsQuery } from "../generated/graphql.js";
+import { discussion, numbered, url, withoutAnswer } from "../support.js";
+import { createClient } from "./client.js";
+
+const schema: IntrospectionQuery = await (await fetch(new URL("/introspection.json", url))).json();
+
+function comments({ data, error }: OperationResult<CommentsQuery>) {
+  assert.equal(error, undefined);
+  const thread = data?.thread ?? assert.fail("there is no thread");
+  return { ...thread.comments, messages: thread.comments.edges.map((edge) => edge.node.message) };
+}
+
+test("query with variables", async () => {
+  const id = await discussion(2);
+  const result = await createClient(url, schema).query(COMMENTS, { id, first: 5 }).toPromise();
+  assert.deepEqual(comments(result).messages, numbered(1, 2));
+  assert.equal(result.data?.thread?.commentCount, 2);
+});
+
+test("mutation", async () => {
+  const id = await discussion(1);
+  const client = createClient(url, schema);
+  await client.query(COMMENTS, { id, first: 5 }).toPromise();
+  const input = { threadId: id, authorName: "Grace", message: "three more words" };
+  const { data, error } = await client.mutation(ADD_COMMENT, { input }).toPromise();
+  assert.equal(error, undefined);
+  assert.deepEqual(data?.addComment?.userErrors, []);
+  assert.equal(data.addComment.commentEdge?.node.wordCount, 3);
+  // The payload brings the thread's counters up to date in the cache, wherever they are shown.
+  const cached = client.readQuery(COMMENTS, { id, first: 5 });
+  assert.equal(cached?.data?.thread?.commentCount, 2);
+  assert.equal(cached.data.thread.wordCount, 5);
+});
+
+test("pagination forwards", async () => {
+  const id = await discussion(7);
+  const client = createClient(url, schema);
+  let page = comments(await client.query(COMMENTS, { id, first: 3 }).toPromise());
+  assert.deepEqual(page.messages, numbered(1, 3));
+  for (const last of [6, 7]) {
+    assert.equal(page.pageInfo.hasNextPage, true);
+    const after = page.pageInfo.endCursor;
+    page = comments(await client.query(COMMENTS, { id, first: 3, after }).toPromise());
+    assert.deepEqual(page.messages, numbered(1, last));
+  }
+  assert.equal(page.pageInfo.hasNextPage, false);
+});
+
+test("pagination backwards", async () => {
+  const id = await discussion(7);
+  const client = createClient(url, schema);
+  let page = comments(await client.query(COMMENTS, { id, last: 3 }).toPromise());
+  assert.deepEqual(page.messages, numbered(5, 7));
+  for (const first of [2, 1]) {
+    assert.equal(page.pageInfo.hasPreviousPage, true);
+    const before = page.pageInfo.startCursor;
+    page = comments(await client.query(COMMENTS, { id, last: 3, before }).toPromise());
+    assert.deepEqual(page.messages, numbered(first, 7));
+  }
+  assert.equal(page.pageInfo.hasPreviousPage, false);
+});
+
+test("userErrors", async () => {
+  const id = await discussion(1);
+  const input = { threadId: id, authorName: "Grace", message: " " };
+  const client = createClient(url, schema);
+  const { data, error } = await client.mutation(ADD_COMMENT, { input }).toPromise();
+  assert.equal(error, undefined);
+  assert.equal(data?.addComment?.commentEdge, null);
+  const [told, ...others] = data.addComment.userErrors;
+  assert.deepEqual(others, []);
+  assert.match(told!.message, /message/);
+  assert.match(String(told!.field), /message/);
+});
+
+test("top-level errors", async () => {
+  const client = createClient(url, schema);
+  const { error } = await client.query(COMMENTS, { id: "nonsense", first: 1 }).toPromise();
+  assert.equal(error?.networkError, undefined);
+  assert.equal(error?.graphQLErrors[0]?.extensions["code"], "BAD_USER_INPUT");
+});
+
+test("a network error", async () => {
+  const error = await withoutAnswer(async (nowhere) => {
+    const client = createClient(nowhere, schema);
+    return (await client.query(COMMENTS, { id: "any", first: 1 }).toPromise()).error;
+  });
+  assert.ok(error?.networkError);
+  assert.deepEqual(error.graphQLErrors, []);
+});
