@@ -6,20 +6,27 @@ well, committed in one place, and run again from its start when the database ask
 that (a deadlock or a serialization failure). On SQLite a unit begins with ``BEGIN
 IMMEDIATE``, since a transaction that turns into a writer halfway fails at once
 whatever the busy timeout, and the units of one process queue on one lock.
+
+No wait is endless: for a connection of the pool, for the queue, for another's lock. And
+a task that is cancelled takes its statement along: asyncpg sends PostgreSQL a cancel
+request, and SQLite is interrupted here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+import aiosqlite
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncSession,
@@ -27,15 +34,18 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
-from .errors import Busy, ConfigurationError
+from .errors import Busy
 from .models.counters import counters
+from .urls import parse_url
 
 T = TypeVar("T")
 
-DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 5.0
-"""Seconds that a unit waits for another process's unit on the same SQLite file."""
+"""Seconds that a unit waits for others, and anyone for a connection of the pool."""
+
+BUSY = "The database is busy with other changes; send the same request again."
 
 
 class CountedSession(Session):
@@ -59,31 +69,47 @@ class Database:
 
     :param url: as SQLAlchemy writes it, for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
     :param attempts: how often a unit is tried when the database asks for a retry.
+    :param patience: seconds that a unit waits for others, and anyone for a connection.
     :param options: further arguments of :func:`sqlalchemy.create_engine`.
     :raises ConfigurationError: for a URL that cannot be used.
     """
 
-    def __init__(self, url: str, *, attempts: int = 10, **options: Any) -> None:
+    def __init__(
+        self, url: str, *, attempts: int = 10, patience: float = BUSY_TIMEOUT, **options: Any
+    ) -> None:
         self.url = parse_url(url)
         self.attempts = attempts
+        self.patience = patience
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if "poolclass" not in options and not self._is_in_memory():
+            options.setdefault("pool_timeout", patience)
         self.engine = create_async_engine(self.url, **options)
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options()
-        self._queue: asyncio.Lock | nullcontext[None] = nullcontext()
+        self._queue = asyncio.Lock() if self.is_sqlite else None
+        event.listen(self.engine.sync_engine, "connect", self._configure)
         if self.is_sqlite:
-            self._queue = asyncio.Lock()
-            event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
             event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+            event.listen(self.engine.sync_engine, "handle_error", _interrupt)
         self.sessions = async_sessionmaker(
             self._writer, sync_session_class=CountedSession, expire_on_commit=False
         )
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from; each statement sees what is committed when it starts."""
-        async with self.reader.connect() as connection:
-            yield connection
+        """A connection to read from; each statement sees what is committed when it starts.
+
+        :raises Busy: when no connection is to be had, or another holds a lock for too long.
+        """
+        try:
+            async with self.reader.connect() as connection:
+                yield connection
+        except PoolTimeoutError as error:
+            raise Busy(BUSY) from error
+        except DBAPIError as error:
+            if _is_refused_a_lock(error):
+                raise Busy(BUSY) from error
+            raise
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run `work` as one unit of work, and return what it returns once it is committed.
@@ -91,45 +117,72 @@ class Database:
         `work` may be run more than once, so all that it does outside of the session
         belongs into :attr:`UnitOfWork.after_commit`.
 
-        :raises Busy: when the database asked for a retry too often.
+        :raises Busy: when the unit has waited too long for others, or the database asked for
+            a retry too often.
         """
+        deadline = time.monotonic() + self.patience
         for attempt in range(self.attempts):
             if attempt:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
             try:
-                async with self._queue, self.sessions() as session, session.begin():
-                    unit = UnitOfWork(session)
-                    result = await work(unit)
+                unit, result = await self._attempt(work)
+            except PoolTimeoutError as error:
+                raise Busy(BUSY) from error
             except DBAPIError as error:
+                if _is_refused_a_lock(error):
+                    raise Busy(BUSY) from error
                 if not asks_for_retry(error):
                     raise
+                if time.monotonic() > deadline:
+                    break
                 continue
             for callback in unit.after_commit:
                 await callback()
             return result
-        raise Busy("The database is busy with other changes; send the same request again.")
+        raise Busy(BUSY)
+
+    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> tuple[UnitOfWork, T]:
+        async with self._turn(), self.sessions() as session, session.begin():
+            unit = UnitOfWork(session)
+            return unit, await work(unit)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The turn of one unit among those of this process, which SQLite runs one by one."""
+        if self._queue is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self.patience):
+                await self._queue.acquire()
+        except TimeoutError as error:
+            raise Busy(BUSY) from error
+        try:
+            yield
+        finally:
+            self._queue.release()
 
     async def dispose(self) -> None:
         """Close the pool."""
         await self.engine.dispose()
 
-
-def parse_url(text: str) -> Any:
-    """The SQLAlchemy URL of `text`, with the asynchronous driver filled in.
-
-    :raises ConfigurationError: for what is no URL of SQLite or PostgreSQL.
-    """
-    remedy = "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE."
-    try:
-        url = make_url(text)
-        driver = DRIVERS.get(url.get_backend_name())
-    except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"The database URL cannot be read; {remedy}") from error
-    if driver is None or url.drivername not in (driver, url.get_backend_name()):
-        raise ConfigurationError(
-            f"The database URL names {url.drivername!r}, which Tallied cannot use; {remedy}"
+    def _is_in_memory(self) -> bool:
+        return self.is_sqlite and (
+            self.url.database in (None, "", ":memory:") or self.url.query.get("mode") == "memory"
         )
-    return url.set(drivername=driver)
+
+    def _configure(self, connection: DBAPIConnection, record: object) -> None:
+        milliseconds = int(self.patience * 1000)
+        cursor = connection.cursor()
+        if self.is_sqlite:
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        else:
+            # Not a parameter of the connection: poolers such as PgBouncer refuse those.
+            cursor.execute(f"SET lock_timeout = {milliseconds}")
+            connection.commit()
+        cursor.close()
 
 
 def asks_for_retry(error: DBAPIError) -> bool:
@@ -145,12 +198,31 @@ def asks_for_retry(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) and str(name).startswith("SQLITE_BUSY")
 
 
-def _configure_sqlite(connection: DBAPIConnection, record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
+def _is_refused_a_lock(error: DBAPIError) -> bool:
+    """PostgreSQL: lock_not_available and too_many_connections."""
+    return getattr(error.orig, "sqlstate", None) in ("55P03", "53300")
+
+
+def _interrupt(failed: ExceptionContext) -> None:
+    """End what SQLite's thread still executes for a task that has been cancelled.
+
+    SQLAlchemy goes on to close the connection, which would wait for that thread, and which
+    leaves the write lock taken as long as anything refers to one of its statements.
+    """
+    connection = failed.connection
+    if isinstance(failed.original_exception, asyncio.CancelledError) and connection is not None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        await_only(asyncio.shield(_roll_back(driver)))
+
+
+async def _roll_back(driver: aiosqlite.Connection) -> None:
+    # More than once, since the statement may still be about to start.
+    rollback = asyncio.ensure_future(driver.rollback())
+    while not rollback.done():
+        await driver.interrupt()
+        await asyncio.wait([rollback], timeout=0.05)
+    await rollback
 
 
 def _begin_immediate(connection: Connection) -> None:

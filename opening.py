@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from .database import BUSY_TIMEOUT, Database, asks_for_retry, parse_url
+from .database import BUSY_TIMEOUT, Database, asks_for_retry
 from .errors import ConfigurationError
 from .migrations.run import require_newest
 from .settings import Settings
+from .urls import parse_url
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that PostgreSQL has to accept a connection."""

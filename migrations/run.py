@@ -125,8 +125,8 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
     try:
         async with _one_at_a_time():
             return await database.write(work)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+    except Busy as error:
+        if getattr(getattr(error.__cause__, "orig", None), "sqlstate", "") != _LOCK_NOT_AVAILABLE:
             raise
         raise Busy(
             "Another transaction holds a lock on Tallied's tables; migrate again once it has ended."

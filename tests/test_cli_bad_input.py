@@ -57,7 +57,7 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("postgresql://u:s3cret@localhost:1/d", "u:***@localhost:1/d does not answer"),
         ("postgresql://u:s3cret@nowhere.invalid/d", "u:***@nowhere.invalid/d does not answer"),
         ("postgresql://localhost:1/d?user=u&password=s3cret", "localhost:1/d does not answer"),
-        ("postgresql://u:s3cret@localhost:1/d?color=red", "does not answer"),
+        ("postgresql://u:s3cret@localhost:1/d?color=red", "the parameter 'color'"),
     ],
 )
 def test_a_database_url_that_cannot_be_used(url: str, reason: str, commands: Commands) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from tallied.database import Database, UnitOfWork, parse_url
+from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy, ConfigurationError
 from tallied.models import Comment, Thread
+from tallied.urls import SSL_MODES, parse_url
 
 
 async def count(database: Database, model: type[Thread] | type[Comment]) -> int:
@@ -183,3 +185,127 @@ def test_a_url_that_cannot_be_used_is_refused_with_a_remedy(url: str, sentence: 
 def test_a_url_without_a_driver_gets_the_asynchronous_one() -> None:
     assert parse_url("postgresql://u:p@h/d").drivername == "postgresql+asyncpg"
     assert parse_url("sqlite:///x.db").drivername == "sqlite+aiosqlite"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_an_address_as_hosts_hand_it_out_is_taken(scheme: str) -> None:
+    url = parse_url(f"{scheme}://u:p%40ss@h.example:6543/d?sslmode=require&channel_binding=require")
+    assert url.render_as_string(False) == (
+        "postgresql+asyncpg://u:p%40ss@h.example:6543/d?ssl=require"
+    )
+
+
+@pytest.mark.parametrize("mode", SSL_MODES)
+def test_sslmode_is_what_asyncpg_calls_ssl(mode: str) -> None:
+    assert dict(parse_url(f"postgres://h/d?sslmode={mode}").query) == {"ssl": mode}
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("sslmode=always", "sslmode must be one of disable, .*, not 'always'"),
+        ("sslmode=require&sslmode=disable", "sslmode must be one of"),
+        ("sslroot=x", "parameter 'sslroot', which asyncpg does not know; leave it out"),
+    ],
+)
+def test_a_parameter_that_asyncpg_cannot_be_given_is_refused(query: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        parse_url(f"postgres://u:p@h/d?{query}")
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+async def test_a_database_is_reached_by_the_address_of_a_host(empty_url: str, mode: str) -> None:
+    url = empty_url.replace("postgresql+asyncpg", "postgres")
+    database = Database(f"{url}{'&' if '?' in url else '?'}sslmode={mode}")
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT 6 * 7"))).scalar_one() == 42
+    await database.dispose()
+
+
+async def test_no_connection_in_the_pool_is_a_busy_database(empty_url: str) -> None:
+    database = Database(empty_url, patience=0.1, pool_size=1, max_overflow=0)
+    async with database.read():
+        with pytest.raises(Busy, match="send the same request again"):
+            async with database.read():
+                pass
+        with pytest.raises(Busy, match="send the same request again"):
+            await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT 6 * 7"))).scalar_one() == 42
+    await database.dispose()
+
+
+async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Database) -> None:
+    """On PostgreSQL behind a row, on SQLite behind the file."""
+    await database.write(lambda unit: add_threads(unit, 2))
+    impatient = Database(database.url.render_as_string(False), patience=0.2)
+    tries: list[int] = []
+
+    async def rename(unit: UnitOfWork) -> None:
+        for thread in await unit.session.scalars(select(Thread)):
+            thread.title += "!"
+        await unit.session.flush()
+
+    async def behind(unit: UnitOfWork) -> None:
+        tries.append(1)
+        await rename(unit)
+
+    async def ahead(unit: UnitOfWork) -> None:
+        await rename(unit)
+        with pytest.raises(Busy, match="send the same request again"):
+            await impatient.write(behind)
+
+    await database.write(ahead)
+    assert len(tries) == 1
+    await impatient.write(rename)
+    async with database.read() as connection:
+        titles = (await connection.execute(select(Thread.title))).scalars().all()
+    assert [title.count("!") for title in titles] == [2, 2]
+    await impatient.dispose()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_unit_behind_another_of_its_process_is_busy_in_the_end(empty_url: str) -> None:
+    database = Database(empty_url, patience=0.1)
+
+    async def ahead(_: UnitOfWork) -> None:
+        with pytest.raises(Busy, match="send the same request again"):
+            await database.write(lambda unit: add_threads(unit, 3))
+
+    await database.write(ahead)
+    await database.dispose()
+
+
+FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+async def test_a_statement_ends_with_the_task_that_waits_for_it(
+    database: Database, way: str, request: pytest.FixtureRequest
+) -> None:
+    statement = text(FOREVER if database.is_sqlite else "SELECT pg_sleep(3600)")
+
+    async def work(unit: UnitOfWork) -> None:
+        await add_threads(unit, 3)
+        await unit.session.execute(statement)
+
+    async def read() -> None:
+        async with database.read() as connection:
+            await connection.execute(statement)
+
+    task = asyncio.create_task(database.write(work) if way == "write" else read())
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    # The connection is free again, and nothing of the unit is left.
+    await database.write(lambda unit: add_threads(unit, 2))
+    assert await count(database, Thread) == 2
+    if not database.is_sqlite:
+        server = request.getfixturevalue("postgresql").render_as_string(False)
+        with psycopg.connect(server) as connection:
+            running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%'"
+            query = f"{running} AND state = 'active' AND pid <> pg_backend_pid()"
+            assert connection.execute(query).fetchone() == (0,)
