@@ -161,7 +161,7 @@ class Race:
     def close(self) -> None:
         """End both sessions."""
         for actor in self.actors:
-            actor.close()
+            actor.close(self.server)
 
     def _load(self, session: Session) -> Any:
         session.get(self.way.Thread, X)

@@ -184,7 +184,7 @@ def actors(server: Engine, level: str) -> Iterator[tuple[Actor, Actor]]:
     pair = tuple(Actor(server, Counted, isolation_level=level) for _ in range(2))
     yield pair
     for actor in pair:
-        actor.close()
+        actor.close(server)
 
 
 def finish(actor: Actor, future: Any, operation: Any, who: int) -> str:

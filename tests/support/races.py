@@ -22,7 +22,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 RETRIED = {"40001", "40P01"}
 """serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 class Actor:
@@ -68,10 +68,14 @@ class Actor:
         self.standing.clear()
         self._go_on.set()
 
-    def close(self) -> None:
-        """Roll back what is open, and end the thread."""
+    def close(self, server: Engine) -> None:
+        """Roll back what is open, whatever it waits for, and end the thread."""
         self.go_on()
-        self.done(lambda session: session.close())
+        ended = self.do(lambda session: session.close())
+        if settle(self, ended, server) == "blocked":
+            with server.connect() as connection:
+                connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": self.pid})
+        ended.exception(TIMEOUT)
         self._steps.put(None)
         self._thread.join(TIMEOUT)
 
