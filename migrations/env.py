@@ -27,6 +27,12 @@ def is_ours(name: str | None, kind: str, _: object) -> bool:
     return kind != "table" or name in Base.metadata.tables
 
 
+def is_built(obj: Any, _: str | None, kind: str, reflected: bool, __: object) -> bool:
+    """Leave an index of the models alone that another kind of database has."""
+    dialect = context.get_context().dialect.name
+    return kind != "index" or reflected or obj.info.get("dialect", dialect) == dialect
+
+
 def render(kind: str, value: Any, _: object) -> str | Literal[False]:
     """Write the column types of the models as types of SQLAlchemy."""
     if kind == "type" and isinstance(value, UTCDateTime):
@@ -40,6 +46,7 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         version_table=VERSION_TABLE,
         include_name=is_ours,
+        include_object=is_built,
         render_item=render,
         render_as_batch=True,
         compare_server_default=True,

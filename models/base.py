@@ -35,8 +35,9 @@ def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
     ``thread.last_comment_at`` is right in memory, and in the thread's own INSERT.
     """
     for attribute in inspect(type(obj)).column_attrs:
-        default = attribute.columns[0].default
-        if default is not None and default.is_callable:
+        column = attribute.columns[0]
+        default = column.default
+        if default is not None and default.is_callable and not column.info.get("of_row"):
             values.setdefault(attribute.key, default.arg(None))
 
 

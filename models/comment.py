@@ -40,6 +40,14 @@ class Comment(Base):
     __table_args__ = (
         # The page of a thread's comments, its latest comment, and the foreign key.
         Index("ix_tallied_comment_thread_id_created_at_id", "thread_id", "created_at", "id"),
+        # The same of one author.
+        Index(
+            "ix_tallied_comment_thread_id_author_name_created_at_id",
+            "thread_id",
+            "author_name",
+            "created_at",
+            "id",
+        ),
     )
 
 

@@ -124,7 +124,7 @@ class _Places:
     def slice(self, columns: Columns) -> Select[Any]:
         """The rows of the window from its end on, and one more."""
         after, before = self.window.after, self.window.before
-        statement = select(*columns).limit(self.window.size + 1)
+        statement = select(*columns).where(*self.window.conditions()).limit(self.window.size + 1)
         if after:
             statement = statement.where(self.beyond(after))
         if before:
@@ -137,6 +137,7 @@ class _Places:
         A lookup in the index's order: for an EXISTS, PostgreSQL may read the table instead.
         """
         found: Columns = []
+        where = (*where, *self.window.conditions())
         for name, place, wanted in (
             ("precedes", self.window.after, asked.has_previous),
             ("follows", self.window.before, asked.has_next),

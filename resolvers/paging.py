@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from sqlalchemy import ColumnElement
+
 from ..errors import BadUserInput
 from .cursors import Order, Position
+from .filters import Filter
 
 Record = Mapping[str, Any]
 """A row, as far as its columns were asked for, by attribute name."""
@@ -25,6 +28,11 @@ class Window(NamedTuple):
     backward: bool = False
     after: Position | None = None
     before: Position | None = None
+    filter: Filter | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must meet to be in the list at all."""
+        return self.filter.conditions() if self.filter else []
 
 
 class Asked(NamedTuple):
@@ -54,6 +62,7 @@ def window(
     last: int | None = None,
     after: str | None = None,
     before: str | None = None,
+    filter: Filter | None = None,
 ) -> Window:
     """Read the arguments of a connection.
 
@@ -75,4 +84,5 @@ def window(
         backward=first is None,
         after=None if after is None else order.position(after, "after"),
         before=None if before is None else order.position(before, "before"),
+        filter=filter,
     )

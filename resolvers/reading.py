@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..models import Thread
+from ..models import Comment, Thread
+from .filters import Filter
 from .pages import Link, read_pages
 from .paging import Asked, Page, Record, Window
 
@@ -40,9 +41,24 @@ async def read_comment_pages(
     return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, asked)
 
 
-async def count_threads(connection: AsyncConnection) -> int:
-    """How many threads there are."""
-    return (await connection.execute(select(func.count()).select_from(Thread))).scalar_one()
+async def count_threads(connection: AsyncConnection, filter: Filter | None = None) -> int:
+    """How many threads there are, of those that a filter lets through."""
+    statement = select(func.count()).select_from(Thread)
+    if filter:
+        statement = statement.where(*filter.conditions())
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def count_comments(
+    connection: AsyncConnection, thread_ids: Iterable[UUID], filter: Filter
+) -> dict[UUID, int]:
+    """How many comments that a filter lets through each of these threads has, if it has any."""
+    statement = (
+        select(Comment.thread_id, func.count())
+        .where(Comment.thread_id.in_(thread_ids), *filter.conditions())
+        .group_by(Comment.thread_id)
+    )
+    return {row[0]: row[1] for row in await connection.execute(statement)}
 
 
 def _select(entity: type[Any], columns: Collection[str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, TypeVar
 
@@ -10,6 +11,13 @@ import strawberry
 from strawberry import UNSET
 
 from ..resolvers.cursors import Order
+from ..resolvers.filters import (
+    CommentFilter,
+    Filter,
+    ThreadFilter,
+    comment_filter,
+    thread_filter,
+)
 
 T = TypeVar("T")
 
@@ -17,6 +25,12 @@ ThreadID = Annotated[strawberry.ID, strawberry.argument(description="The id of t
 CommentID = Annotated[strawberry.ID, strawberry.argument(description="The id of the comment.")]
 NodeID = Annotated[strawberry.ID, strawberry.argument(description="The id of the object.")]
 
+NodeIDs = Annotated[
+    list[strawberry.ID],
+    strawberry.argument(
+        description="The ids of the objects: up to 100, unless the server is set otherwise."
+    ),
+]
 First = Annotated[
     int | None,
     strawberry.argument(
@@ -89,6 +103,64 @@ ThreadOrderBy = Annotated[
 CommentOrderBy = Annotated[
     CommentOrder | None, strawberry.argument(description="The order; the oldest first.")
 ]
+
+
+@strawberry.input(
+    name="ThreadFilter", description="Which threads; those that meet every condition given."
+)
+class ThreadFilterInput:
+    title_contains: str | None = strawberry.field(
+        default=UNSET,
+        description="What the title contains, in upper or lower case; 1 to 200 characters.",
+    )
+    active_since: datetime | None = strawberry.field(
+        default=UNSET,
+        description="When the thread was last commented on at the earliest, or begun where it has "
+        "no comment.",
+    )
+    min_comment_count: int | None = strawberry.field(
+        default=UNSET, description="How many comments it has at least; 0 or more."
+    )
+
+    def read(self) -> ThreadFilter:
+        """The filter, checked."""
+        return thread_filter(
+            given(self.title_contains), given(self.active_since), given(self.min_comment_count)
+        )
+
+
+@strawberry.input(
+    name="CommentFilter", description="Which comments; those that meet every condition given."
+)
+class CommentFilterInput:
+    author_name: str | None = strawberry.field(
+        default=UNSET, description="Who wrote it, spelled just so; 1 to 100 characters."
+    )
+    since: datetime | None = strawberry.field(
+        default=UNSET, description="When it was made at the earliest."
+    )
+
+    def read(self) -> CommentFilter:
+        """The filter, checked."""
+        return comment_filter(given(self.author_name), given(self.since))
+
+
+ThreadFilterBy = Annotated[
+    ThreadFilterInput | None, strawberry.argument(description="Which threads; all of them.")
+]
+CommentFilterBy = Annotated[
+    CommentFilterInput | None, strawberry.argument(description="Which comments; all of them.")
+]
+
+
+def filter_of(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
+    """The filter that a filterBy argument describes.
+
+    :raises BadUserInput: naming the condition that cannot be used.
+    """
+    described = given(filter_by)
+    filter = described.read() if described else None
+    return filter if filter and filter.conditions() else None
 
 
 def given(value: T) -> T | None:

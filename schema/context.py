@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -12,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strawberry.dataloader import DataLoader
 
 from ..database import Database
-from ..models import Thread
+from ..models import Comment, Thread
+from ..resolvers.filters import Filter
 from ..resolvers.paging import Asked, Page, Record, Window
-from ..resolvers.reading import read_comment_pages, read_many
+from ..resolvers.reading import count_comments, read_comment_pages, read_many
 from ..resolvers.writing import Change
 from ..settings import Settings
 
@@ -34,26 +37,62 @@ class Context:
     database: Database
     settings: Settings
     selections: dict[Hashable, Fields] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on a connection of its own."""
-        async with self.database.read() as connection:
-            return await query(connection)
+        with self._at_work():
+            async with self.database.read() as connection:
+                return await query(connection)
 
     async def write(self, command: Callable[[AsyncSession], Awaitable[Change]]) -> Change:
         """Run a command as one unit of work; what was read before is forgotten."""
         self._loaders.clear()
-        return await self.database.write(lambda unit: command(unit.session))
+        with self._at_work():
+            return await self.database.write(lambda unit: command(unit.session))
+
+    async def stop(self) -> None:
+        """End what still reads or writes, loaders included, and return when it has ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
+
+    async def record(
+        self, entity: type[Thread | Comment], id: UUID, columns: frozenset[str]
+    ) -> Record | None:
+        """A row's columns, in one statement with those of its siblings."""
+
+        async def load(ids: list[UUID]) -> list[Record | None]:
+            found = await self.read(lambda reader: read_many(reader, entity, set(ids), columns))
+            return [found.get(id) for id in ids]
+
+        return await self._loader((entity, columns), load).load(id)
 
     async def thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """A thread's columns, in one statement with those of its siblings."""
+        return await self.record(Thread, id, columns)
 
-        async def load(ids: list[UUID]) -> list[Record | None]:
-            found = await self.read(lambda reader: read_many(reader, Thread, set(ids), columns))
-            return [found.get(id) for id in ids]
+    async def count_comments(self, thread_id: UUID, filter: Filter) -> int:
+        """How many comments of a thread a filter lets through, counted with its siblings'."""
 
-        return await self._loader(("thread", columns), load).load(id)
+        async def load(ids: list[UUID]) -> list[int]:
+            found = await self.read(lambda reader: count_comments(reader, set(ids), filter))
+            return [found.get(id, 0) for id in ids]
+
+        return await self._loader(("count", filter), load).load(thread_id)
 
     async def comments(self, thread_id: UUID, window: Window, asked: Asked) -> Page:
         """A page of a thread's comments, in one statement with those of its siblings."""

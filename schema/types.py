@@ -15,9 +15,11 @@ from .arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
     Before,
+    CommentFilterBy,
     CommentOrderBy,
     First,
     Last,
+    filter_of,
     given,
     order_of,
 )
@@ -67,7 +69,9 @@ class Thread(Node):
         after: After = UNSET,
         before: Before = UNSET,
         order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
+        filter_by: CommentFilterBy = UNSET,
     ) -> Connection[Comment]:
+        filter = filter_of(filter_by)
         which = window(
             order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER),
             limit=info.context.settings.page_size,
@@ -75,12 +79,15 @@ class Thread(Node):
             last=given(last),
             after=given(after),
             before=given(before),
+            filter=filter,
         )
         asked = info.page("Comment")
-        page = await info.context.comments(self.record["id"], which, asked) if asked else Page()
-        return Connection.of(
-            page, self.record.get("comment_count"), lambda row: Comment.of(row, self.record)
-        )
+        page, total = Page(), self.record.get("comment_count")
+        if asked:
+            page = await info.context.comments(self.record["id"], which, asked)
+        if filter and "totalCount" in info.fields("CommentConnection"):
+            total = await info.context.count_comments(self.record["id"], filter)
+        return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
 
 @strawberry.type(description="One message in a thread.")
@@ -90,7 +97,9 @@ class Comment(Node):
         description="The words of the message: what Unicode whitespace separates, "
         "len(message.split()) in Python."
     )
-    author_name: str = strawberry.field(description="Who wrote it; 1 to 100 characters.")
+    author_name: str | None = strawberry.field(
+        description="Who wrote it; 1 to 100 characters; null where the author is gone."
+    )
     created_at: datetime = strawberry.field(description="When it was made.")
     edited_at: datetime | None = strawberry.field(
         description="When its message was last changed; null where it never was."

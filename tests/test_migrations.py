@@ -51,7 +51,12 @@ def catalog(connection: Connection) -> list[tuple[Any, ...]]:
                 " column_default) FROM information_schema.columns WHERE table_schema = 'public'"
             )
         )
-    return sorted(tuple(map(str, row)) for row in found if VERSION_TABLE not in row[1])
+    # SQLite keeps the very text of each statement, and so its whitespace.
+    return sorted(
+        tuple(" ".join(str(value).split()) for value in row)
+        for row in found
+        if VERSION_TABLE not in row[1]
+    )
 
 
 async def read(database: Database, function: Any) -> Any:
@@ -73,6 +78,10 @@ async def test_a_migrated_database_is_what_the_models_say(empty: Database) -> No
             "version_table": VERSION_TABLE,
             "compare_type": True,
             "compare_server_default": True,
+            # The only index that is not on every database.
+            "include_object": lambda obj, name, *_: (
+                not empty.is_sqlite or name != "ix_tallied_thread_title_folded"
+            ),
         }
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
@@ -95,6 +104,7 @@ async def test_names_follow_the_convention(empty: Database) -> None:
         "pk_tallied_comment",
         "fk_tallied_comment_thread_id_tallied_thread",
         "ix_tallied_comment_thread_id_created_at_id",
+        "ix_tallied_comment_thread_id_author_name_created_at_id",
         "ix_tallied_thread_created_at_id",
         "ix_tallied_thread_last_activity_id",
         "ix_tallied_thread_comment_count_id",

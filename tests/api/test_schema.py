@@ -86,6 +86,7 @@ def test_what_is_always_there_is_never_null() -> None:
     }
     assert nullable == {
         "Thread.lastCommentAt",
+        "Comment.authorName",
         "Comment.editedAt",
         "PageInfo.startCursor",
         "PageInfo.endCursor",

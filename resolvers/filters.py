@@ -1,0 +1,89 @@
+"""Filters: which rows of a list are shown. Each has its index in :mod:`tallied.models`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement
+
+from ..errors import BadUserInput, InvalidText
+from ..models import Comment, Thread
+from ..models.thread import fold, last_activity
+from .validation import clean_author_name, clean_title
+
+
+class ThreadFilter(NamedTuple):
+    """Threads that meet all the conditions that are given."""
+
+    title_contains: str | None = None
+    """What the title contains; case and the width of characters do not matter."""
+    active_since: datetime | None = None
+    """They were begun, or last commented on, at this moment or after."""
+    min_comment_count: int | None = None
+    """They have so many comments, or more."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must meet."""
+        found: list[ColumnElement[bool]] = []
+        if self.title_contains is not None:
+            found.append(Thread.title_folded.contains(fold(self.title_contains), autoescape=True))
+        if self.active_since is not None:
+            found.append(last_activity() >= self.active_since)
+        if self.min_comment_count is not None:
+            found.append(Thread.comment_count >= self.min_comment_count)
+        return found
+
+
+class CommentFilter(NamedTuple):
+    """Comments that meet all the conditions that are given."""
+
+    author_name: str | None = None
+    """Who wrote them, spelled just so."""
+    since: datetime | None = None
+    """They were made at this moment or after."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must meet."""
+        found: list[ColumnElement[bool]] = []
+        if self.author_name is not None:
+            found.append(Comment.author_name == self.author_name)
+        if self.since is not None:
+            found.append(Comment.created_at >= self.since)
+        return found
+
+
+Filter = ThreadFilter | CommentFilter
+
+
+def thread_filter(
+    title_contains: str | None, active_since: datetime | None, min_comment_count: int | None
+) -> ThreadFilter:
+    """Check the conditions on threads.
+
+    :raises BadUserInput: naming the condition.
+    """
+    if title_contains is not None:
+        title_contains = _readable(clean_title, title_contains, "filterBy.titleContains")
+    if min_comment_count is not None and min_comment_count < 0:
+        name = "filterBy.minCommentCount"
+        raise BadUserInput(f"{name} must be 0 or more, not {min_comment_count}.", field=name)
+    return ThreadFilter(title_contains, active_since, min_comment_count)
+
+
+def comment_filter(author_name: str | None, since: datetime | None) -> CommentFilter:
+    """Check the conditions on comments.
+
+    :raises BadUserInput: naming the condition.
+    """
+    if author_name is not None:
+        author_name = _readable(clean_author_name, author_name, "filterBy.authorName")
+    return CommentFilter(author_name, since)
+
+
+def _readable(check: Callable[[str, str], str], text: str, field: str) -> str:
+    try:
+        return check(text, field)
+    except InvalidText as error:
+        raise BadUserInput(error.message, field=field) from error
