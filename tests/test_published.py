@@ -110,6 +110,20 @@ async def test_without_the_playground_a_browser_gets_json(serve: Serve) -> None:
         assert answer.json()["data"] == {"__typename": "Query"}
 
 
+async def test_tools_may_ask_for_all_that_introspection_has(serve: Serve) -> None:
+    asked = get_introspection_query(
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+        one_of=True,
+    )
+    async with serve() as client:
+        answer = await client.post("/graphql", json={"query": asked})
+        published = await client.get("/introspection.json")
+    assert answer.json()["data"] == published.json()
+
+
 async def test_without_introspection_the_schema_is_not_told(serve: Serve) -> None:
     async with serve(introspection=False) as client:
         for query in (
