@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
+from graphql import FieldNode, OperationDefinitionNode, parse
 from support.api import Api
+
+from tallied.database import UnitOfWork
+from tallied.models import Comment, Thread
+from tallied.schema.build import schema
+from tallied.schema.ids import encode_id
 
 COLUMNS = {
     "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at",
@@ -227,29 +234,143 @@ async def test_what_else_is_asked_of_the_thread_is_one_select(api: Api, spent: B
 COUNTED = "thread { id wordCount commentCount lastCommentAt }"
 COSTS = {
     """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada",
-         message: "six" }) { %s } }""": 2,
+         message: "six" }) { commentEdge { cursor node { id message } } %s } }""": 2,
     # Its row under lock, the engine's own look at it, and two updates.
     """mutation($c: ID!) { editComment(input: { commentId: $c,
          message: "one" }) { %s } }""": 4,
     # One update for both threads.
     """mutation($c: ID!, $to: ID!) { moveComment(input: { commentId: $c,
-         threadId: $to }) { %s previousThread { wordCount } } }""": 4,
+         threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": 4,
     # It was the latest of its thread, so the one before it is looked up.
     "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": 5,
     """mutation($id: ID!) { renameThread(input: { threadId: $id,
          title: "x" }) { %s } }""": 2,
     "mutation($id: ID!) { deleteThread(input: { threadId: $id }) { %s } }": 2,
+    """mutation { createThread(input: { title: "Looms" }) { threadEdge { cursor } %s } }""": 1,
+    """mutation { createThread(input: { title: "Looms", comment: { authorName: "Ada",
+         message: "one two" } }) { comment { message } threadEdge { cursor } %s } }""": 2,
 }
 """What each mutation costs, with the counters in its payload."""
 
+REJECTED = {
+    """mutation { createThread(input: { title: "" }) { userErrors { code } } }""": 0,
+    """mutation($id: ID!) { renameThread(input: { threadId: $id,
+         title: "" }) { userErrors { code } } }""": 0,
+    """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada",
+         message: "" }) { userErrors { code } } }""": 0,
+    """mutation($c: ID!) { editComment(input: { commentId: $c,
+         message: "" }) { userErrors { code } } }""": 0,
+    """mutation($gone: ID!) { deleteComment(input: { commentId: $gone }) {
+         userErrors { code } } }""": 1,
+    """mutation($gone: ID!, $id: ID!) { moveComment(input: { commentId: $gone, threadId: $id }) {
+         userErrors { code } } }""": 1,
+    """mutation($none: ID!) { deleteThread(input: { threadId: $none }) {
+         userErrors { code } } }""": 1,
+}
+"""What it costs to be told that nothing was done."""
 
-async def test_mutations_cost_the_same_in_threads_of_all_sizes(api: Api, spent: Budget) -> None:
+PAGE = """totalCount edges { cursor node { id title } }
+  pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
+READS = {
+    "query($id: ID!) { thread(id: $id) { title wordCount commentCount lastCommentAt } }": 1,
+    """query($id: ID!) { thread(id: $id) { comments(first: 5) { totalCount nodes { message }
+         pageInfo { hasNextPage } } } }""": 2,
+    "query($c: ID!) { comment(id: $c) { message thread { id } } }": 1,
+    "query($c: ID!) { comment(id: $c) { message thread { title } } }": 2,
+    "query($c: ID!) { node(id: $c) { id ... on Comment { message } ... on Thread { title } } }": 1,
+    "query($gone: ID!) { comment(id: $gone) { message thread { title } } }": 1,
+    """query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Comment { message }
+         ... on Thread { title } } }""": 2,
+    """query($ids: [ID!]!) { nodes(ids: $ids) { ... on Thread { comments(last: 3) {
+         nodes { message } } } ... on Comment { thread { title } } } }""": 4,
+    f"{{ threads(first: 100) {{ {PAGE} }} }}": 2,
+    f"""{{ threads(last: 100, orderBy: {{field: COMMENT_COUNT, direction: ASC}},
+         filterBy: {{titleContains: "thread", activeSince: "2020-01-01T00:00:00Z",
+         minCommentCount: 1}}) {{ {PAGE} }} }}""": 2,
+    """{ threads(first: 100) { nodes { title
+         a: comments(first: 3) { nodes { message thread { title } } }
+         b: comments(last: 3, orderBy: {field: CREATED_AT, direction: DESC}) {
+           edges { cursor node { message } } } } } }""": 3,
+    # A page of each filter, and where it is asked for, one count of all that it lets through.
+    """{ threads(first: 100) { nodes { title
+         a: comments(first: 3, filterBy: {authorName: "Ada"}) {
+           totalCount nodes { message } pageInfo { hasNextPage } }
+         b: comments(first: 3, filterBy: {since: "2020-01-01T00:00:00Z"}) {
+           totalCount }
+         c: comments(first: 3, filterBy: {}) { totalCount } } } }""": 4,
+    """query($id: ID!, $c: ID!) { a: thread(id: $id) { title } b: comment(id: $c) { message }
+         c: threads(first: 2) { nodes { title } } d: node(id: $id) { id } }""": 4,
+}
+"""What each query costs."""
+
+
+@pytest.mark.parametrize("size", [2, 7, 30])
+async def test_every_request_costs_the_same_whatever_the_sizes(
+    api: Api, spent: Budget, size: int
+) -> None:
+    threads = await filled(api, size, size)
     to = await api.thread("Looms", "one two three")
-    for size in (1, 7, 30):
-        id = await api.thread("Engines", *(["one two"] * size))
-        given = {"id": id, "to": to, "c": await api.comment(id)}
-        costs = {query: len(await spent(query % COUNTED, **given)) for query in COSTS}
-        assert costs == COSTS
+    gone = await api.comment(to)
+    await api(
+        "mutation($id: ID!) { deleteComment(input: {commentId: $id}) { deletedCommentId } }",
+        id=gone,
+    )
+    comments = [await api.comment(id) for id in threads]
+    none = encode_id("Thread", UUID(int=7))
+    given = {"id": threads[0], "to": to, "gone": gone, "none": none, "c": comments[0]}
+    given["ids"] = [*threads, gone, *comments]
+    for budget in (READS, REJECTED, COSTS):
+        asked = {query: query % COUNTED if budget is COSTS else query for query in budget}
+        costs = {
+            query: len(await spent(text, **{n: v for n, v in given.items() if f"${n}:" in text}))
+            for query, text in asked.items()
+        }
+        assert costs == budget
+
+
+async def filled(api: Api, threads: int, comments: int) -> list[str]:
+    """The ids of so many threads, each with so many comments."""
+    made = [
+        Thread(
+            title=f"Thread {number}",
+            comments=[Comment(author_name="Ada", message="one two") for _ in range(comments)],
+        )
+        for number in range(threads)
+    ]
+
+    async def fill(unit: UnitOfWork) -> None:
+        unit.session.add_all(made)
+
+    await api.database.write(fill)
+    return [encode_id("Thread", thread.id) for thread in made]
+
+
+def test_every_field_of_the_roots_has_its_budget() -> None:
+    for root, budgets in (("Query", READS), ("Mutation", COSTS), ("Mutation", REJECTED)):
+        asked = {
+            field.name.value
+            for text in budgets
+            for operation in parse(text.replace("%s", "")).definitions
+            if isinstance(operation, OperationDefinitionNode)
+            for field in operation.selection_set.selections
+            if isinstance(field, FieldNode)
+        }
+        assert asked == set(schema._schema.type_map[root].fields)
+
+
+async def test_only_the_columns_that_a_filter_needs_are_named(api: Api, spent: Budget) -> None:
+    await fill(api, 2, 2)
+    (statement,) = await spent(
+        """{ threads(first: 9, filterBy: {minCommentCount: 1},
+             orderBy: {field: CREATED_AT, direction: ASC}) { nodes { title } } }"""
+    )
+    assert named(statement) == {"title", "comment_count", "created_at", "id"}
+    *_, statement = await spent(
+        """{ threads(first: 9) { nodes {
+             comments(first: 9, filterBy: {authorName: "Ada"}) { totalCount } } } }"""
+    )
+    assert named(statement, "tallied_comment") == {"thread_id", "author_name"}
+    assert "message" not in statement
 
 
 async def test_a_new_thread_with_its_comment_is_two_inserts(spent: Budget) -> None:
