@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from .database import Database
+from .errors import Busy
 from .schema.http import GraphQLEndpoint
 from .schema.page import FOLDER, Playground
 from .schema.published import FILES, PublishedFile
@@ -58,7 +59,7 @@ def _routes(settings: Settings, database: Database) -> list[BaseRoute]:
         try:
             async with database.read() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, OSError, Busy):
             logger.exception("the database does not answer")
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})

@@ -7,8 +7,10 @@ request, as Strawberry's own limiters are, makes a cache of validations useless
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +28,18 @@ from graphql import (
 from graphql.validation.specified_rules import recommended_rules
 
 from .cost import Cost
-from .reporting import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, report
+from .limits import exceeded
+from .reporting import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, describe
 
 MAX_ERRORS = 10
 """How many faults of a document are told at once."""
 
 CACHED_CHARACTERS = 500_000
 """How much text the cache holds; a parsed document takes about 50 to 100 times its text."""
+
+SHORT = 1000
+"""A document of so many characters is read at once, in about a millisecond; a longer one in
+a thread, so that nobody else waits for it."""
 
 
 class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
@@ -66,6 +73,12 @@ class Document:
     costs: dict[str | None, Cost] = field(default_factory=dict)
     """What its operations cost, by name, as far as they have been asked for."""
 
+    @property
+    def status(self) -> int:
+        """The HTTP status of a faulty document, by the GraphQL over HTTP draft."""
+        codes = {error["extensions"]["code"] for error in self.errors}
+        return 400 if PARSE_FAILED in codes else 422
+
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation to execute: GetOperation() of the specification, section 6.1."""
         operations = [
@@ -84,6 +97,7 @@ class Documents:
     :param max_tokens: how many lexical tokens a document may have.
     :param introspection: whether a document may ask for the schema; without it, no fault is
         told with a guess at what was meant either.
+    :param max_characters: how many characters a document may have.
     :param check: finds fault with a document that must not be validated, being too large.
     """
 
@@ -93,6 +107,7 @@ class Documents:
         max_tokens: int,
         *,
         introspection: bool = True,
+        max_characters: int = 100_000,
         check: Callable[[DocumentNode], GraphQLError | None] = lambda _: None,
     ) -> None:
         self.hits = 0
@@ -101,32 +116,58 @@ class Documents:
         self._check = check
         self._schema = schema
         self._max_tokens = max_tokens
+        self._max_characters = max_characters
+        # One thread: who sends many long documents waits for them one after the other.
+        self._thread = ThreadPoolExecutor(1, "tallied-documents")
         self._kept: OrderedDict[str, Document] = OrderedDict()
         self._room = CACHED_CHARACTERS
 
     def get(self, text: str) -> Document:
         """The document with that text, parsed and validated."""
+        return self._known(text) or self._keep(text, self._read(text))
+
+    async def load(self, text: str) -> Document:
+        """What :meth:`get` gives, without keeping the event loop for long."""
+        document = self._known(text)
+        if document is not None:
+            return document
+        if len(text) <= SHORT:
+            return self._keep(text, self._read(text))
+        loop = asyncio.get_running_loop()
+        read = await loop.run_in_executor(self._thread, self._read_once, text)
+        return self._keep(text, read)
+
+    def _known(self, text: str) -> Document | None:
         document = self._kept.get(text)
         if document is not None:
             self.hits += 1
             self._kept.move_to_end(text)
-            return document
-        document = self._read(text)
-        if len(text) <= CACHED_CHARACTERS // 10:
+        return document
+
+    def _keep(self, text: str, document: Document) -> Document:
+        if len(text) <= CACHED_CHARACTERS // 10 and text not in self._kept:
             self._kept[text] = document
             self._room -= len(text)
             while self._room < 0:
                 self._room += len(self._kept.popitem(last=False)[0])
         return document
 
+    def _read_once(self, text: str) -> Document:
+        """Read a document, unless others were waiting for the same one before."""
+        return self._kept.get(text) or self._read(text)
+
     def _read(self, text: str) -> Document:
+        if len(text) > self._max_characters:
+            says = f"The document must have at most {self._max_characters} characters."
+            fault = exceeded("document_size", self._max_characters, says)
+            return Document(None, [describe(fault, VALIDATION_FAILED)])
         try:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
-            return Document(None, [report(error, PARSE_FAILED)])
-        fault = self._check(node)
-        if fault is not None:
-            return Document(node, [report(fault, VALIDATION_FAILED)])
+            return Document(None, [describe(error, PARSE_FAILED)])
+        too_large = self._check(node)
+        if too_large is not None:
+            return Document(node, [describe(too_large, VALIDATION_FAILED)])
         faults = validate(
             self._schema,
             node,
@@ -134,4 +175,4 @@ class Documents:
             max_errors=MAX_ERRORS,
             hide_suggestions=not self._introspection,
         )
-        return Document(node, [report(error, VALIDATION_FAILED) for error in faults])
+        return Document(node, [describe(error, VALIDATION_FAILED) for error in faults])

@@ -23,28 +23,37 @@ from . import limits
 from .context import Context
 from .cost import Cost, Costs
 from .documents import Document, Documents
-from .reporting import BAD_REQUEST, METHOD_NOT_ALLOWED, report
+from .persisted import PersistedDocuments, sha256
+from .reporting import BAD_REQUEST, INTERNAL, METHOD_NOT_ALLOWED, mistake, note, report
+
+PARTIAL_SUCCESS = 294
+"""Executed, with errors: "294 Partial Success" of the GraphQL over HTTP draft."""
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A GraphQL-over-HTTP request."""
+    """A GraphQL-over-HTTP request; it has a document, or a document's id, or both."""
 
-    query: str
+    query: str | None
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
+    document_id: str | None = None
 
 
 class Answer(NamedTuple):
     """A response as the specification has it, section 7.1, and how it came about."""
 
     body: dict[str, Any]
-    is_request_error: bool = False
-    """Whether nothing was executed; the body has no data then."""
-    is_refused: bool = False
-    """Whether a mutation was asked for where only queries are allowed."""
+    status: int = 200
+    """The HTTP status, by the GraphQL over HTTP draft for its own media type. With 2xx, the
+    body has data."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an answer without any error."""
+        return "errors" not in self.body
 
 
 class Executor:
@@ -59,8 +68,10 @@ class Executor:
             core,
             settings.document_tokens,
             introspection=settings.introspection,
+            max_characters=settings.document_size,
             check=partial(limits.check, settings=settings),
         )
+        self.persisted = PersistedDocuments.of(settings)
         self._costs = Costs(core)
         self._settings = settings
         self._schema = core
@@ -71,9 +82,15 @@ class Executor:
         self, request: Request, context: Context, *, only_queries: bool = False
     ) -> Answer:
         """Execute a request; whatever is wrong with it is told in the answer."""
-        document = self.documents.get(request.query)
+        text = self._text(request)
+        if isinstance(text, Answer):
+            return text
+        document = await self.documents.load(text)
         if document.node is None or document.errors:
-            return Answer({"errors": document.errors}, is_request_error=True)
+            note(document.errors[0])
+            return Answer({"errors": document.errors}, document.status)
+        if request.document_id and request.query:
+            self.persisted.keep(text)
         operation = document.operation(request.operation_name)
         if operation is None:
             message = (
@@ -81,17 +98,43 @@ class Executor:
                 if request.operation_name
                 else "The document has not exactly one operation; pass operationName to choose one."
             )
-            return _refusal(message)
+            return refusal(422, BAD_REQUEST, message)
         if only_queries and operation.operation is not OperationType.QUERY:
-            told = _refusal(
-                "Only queries can be sent by GET; send this by POST.", METHOD_NOT_ALLOWED
+            message = "Only queries can be sent by GET; send this by POST."
+            return refusal(405, METHOD_NOT_ALLOWED, message)
+        return await self._execute(document, operation, request, context)
+
+    def _text(self, request: Request) -> str | Answer:
+        """The text of the document to execute, whichever way it is given."""
+        text, id = request.query, request.document_id
+        if text is None:
+            assert id is not None
+            text = self.persisted.find(id)
+            if text is None:
+                return _unknown(self.persisted.takes_new or self._settings.only_persisted)
+        elif id is not None and id.removeprefix("sha256:") != sha256(text).removeprefix("sha256:"):
+            return refusal(400, BAD_REQUEST, "The document's id is not its sha256: send one only.")
+        if self._settings.only_persisted and not self.persisted.is_listed(text):
+            return refusal(
+                403,
+                "DOCUMENT_NOT_ALLOWED",
+                "This server executes only the documents that it has a list of.",
             )
-            return told._replace(is_refused=True)
+        return text
+
+    async def _execute(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        request: Request,
+        context: Context,
+    ) -> Answer:
+        assert document.node is not None
         cost = self._cost(document, operation)
         nodes = cost.nodes(request.variables, self._settings.page_size)
         fault = self._costs.check(cost, nodes, self._settings)
         if fault is not None:
-            return Answer({"errors": [report(fault)]}, is_request_error=True)
+            return Answer({"errors": [report(fault)]}, 422)
         result = execute(
             self._schema,
             document.node,
@@ -120,10 +163,19 @@ def _answer(result: ExecutionResult, extensions: dict[str, Any]) -> Answer:
     told = {"errors": [report(error) for error in errors]} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
-        return Answer(told, is_request_error=True)
-    return Answer({**told, "data": result.data, "extensions": extensions})
+        codes = {error["extensions"]["code"] for error in told["errors"]}
+        return Answer(told, 500 if INTERNAL in codes else 422)
+    status = PARTIAL_SUCCESS if errors else 200
+    return Answer({**told, "data": result.data, "extensions": extensions}, status)
 
 
-def _refusal(message: str, code: str = BAD_REQUEST) -> Answer:
-    error = {"message": message, "extensions": {"code": code}}
-    return Answer({"errors": [error]}, is_request_error=True)
+def refusal(status: int, code: str, message: str) -> Answer:
+    """The answer to a request that is not executed, or not to its end."""
+    return Answer({"errors": [mistake(code, message)]}, status)
+
+
+def _unknown(takes_new: bool) -> Answer:
+    """What Apollo's clients wait for: they send the document along, or no more hashes."""
+    if takes_new:
+        return refusal(404, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+    return refusal(404, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")

@@ -4,13 +4,16 @@ Strawberry's own view answers JSON bodies such as ``null``, and invalid UTF-8, w
 500, tells of other malformed requests in text/plain, and does not know
 ``application/graphql-response+json``. Every answer of this one is JSON with
 ``errors[].message`` and ``extensions.code``, but for the playground's page.
+
+The statuses are the draft's, of September 2026. In ``application/json``, which a client
+cannot tell from what a proxy says, a well-formed request is answered with 200 whatever
+came of it, as the draft had it for legacy clients, unless the server had no room for it.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -20,35 +23,27 @@ from starlette.types import Receive, Scope, Send
 
 from ..database import Database
 from ..settings import Settings
+from . import caching
 from .build import schema
 from .context import Context
-from .execution import Executor, Request
-from .negotiation import GRAPHQL, HTML, JSON, choose, is_json
+from .execution import Answer, Executor, Request, refusal
+from .negotiation import GRAPHQL, HTML, JSON, choose
 from .page import Playground
-from .reporting import BAD_REQUEST, INTERNAL, MASK, METHOD_NOT_ALLOWED
+from .reporting import METHOD_NOT_ALLOWED, mask, mistake
+from .requests import Refused, from_body, from_query
 
-logger = logging.getLogger("tallied.api")
+RETRY_AFTER = "1"
+"""Seconds after which a client that was turned away may try again."""
 
-
-class Refused(Exception):
-    """A request that is not even a GraphQL request."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
+TOLD_TO_ALL = frozenset({405, 500, 503})
+"""The statuses, other than 200, that an answer in application/json can have, too."""
 
 
 class GraphQLEndpoint:
-    """The ASGI application of one path: queries by GET, everything by POST."""
+    """The ASGI application of one path: queries by GET, everything by POST.
+
+    :raises ConfigurationError: for a list of documents that cannot be used.
+    """
 
     def __init__(
         self, database: Database, settings: Settings, playground: Playground | None
@@ -56,11 +51,13 @@ class GraphQLEndpoint:
         self._database = database
         self._settings = settings
         self._playground = playground
+        self._running = 0
         self.executor = Executor(schema, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPRequest(scope, receive)
         media_type = JSON
+        is_get = request.method in ("GET", "HEAD")
         try:
             media_type = _media_type(request, self._playground is not None)
             if self._playground and media_type == HTML:
@@ -68,49 +65,59 @@ class GraphQLEndpoint:
             else:
                 response = await self._respond(request, media_type)
         except Refused as refused:
-            response = _error(media_type, refused.status, refused.code, refused.message)
-            response.headers.update(refused.headers)
+            told = {"errors": [mistake(refused.code, refused.message)]}
+            response = _response(media_type, refused.status, told, refused.headers)
         except ClientDisconnect:
             return
-        except Exception:
-            logger.exception("unexpected error")
-            response = _error(media_type, 500, INTERNAL, MASK)
-        response.headers["Vary"] = "Accept"
+        except Exception as error:
+            told = {"errors": [mask(error, "outside of any field")]}
+            response = _response(media_type, 500, told)
+        response.headers["Vary"] = caching.VARY if is_get else "Accept"
         await response(scope, receive, send)
 
     async def _respond(self, request: HTTPRequest, media_type: str) -> Response:
+        self._check_room()
         by_post = request.method == "POST"
-        asked = await self._from_body(request) if by_post else _from_query(request)
-        context = Context(self._database, self._settings)
-        answer = await self.executor.execute(asked, context, only_queries=not by_post)
-        if answer.is_refused:
-            return _json(media_type, 405, answer.body, {"Allow": "POST"})
-        failed = answer.is_request_error and media_type == GRAPHQL
-        return _json(media_type, 400 if failed else 200, answer.body)
+        asked = await from_body(request, self._settings) if by_post else from_query(request)
+        self._check_room()
+        self._running += 1
+        try:
+            answer = await self._answer(asked, only_queries=not by_post)
+        finally:
+            self._running -= 1
+        headers = {"Allow": "POST"} if answer.status == 405 else {}
+        as_told = media_type == GRAPHQL or answer.status in TOLD_TO_ALL
+        response = _response(media_type, answer.status if as_told else 200, answer.body, headers)
+        if not by_post and answer.is_whole:
+            response = caching.allow(response, request.headers, self._settings.cache_time)
+        return response
 
-    async def _from_body(self, request: HTTPRequest) -> Request:
-        if not is_json(request.headers.get("content-type", "")):
+    def _check_room(self) -> None:
+        """Before a body is read, so that it need not be, and after, as others have come.
+
+        A client that is slow to send its body takes nobody's place.
+        """
+        if self._running >= self._settings.concurrent_requests:
             raise Refused(
-                415,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "Send the request as JSON in UTF-8, with Content-Type: application/json.",
+                503,
+                "OVERLOADED",
+                "The server executes as many requests as it may; send the same request again.",
+                {"Retry-After": RETRY_AFTER},
             )
-        return _request(_loads(await self._read(request), "The request's body"))
 
-    async def _read(self, request: HTTPRequest) -> bytes:
-        limit = self._settings.body_size
-        too_large = Refused(
-            413, "CONTENT_TOO_LARGE", f"The request's body must have at most {limit} bytes."
-        )
-        length = request.headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and (len(length) > 20 or int(length) > limit):
-            raise too_large
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise too_large
-        return bytes(body)
+    async def _answer(self, asked: Request, *, only_queries: bool) -> Answer:
+        context = Context(self._database, self._settings)
+        seconds = self._settings.execution_time
+        try:
+            async with asyncio.timeout(seconds) as time:
+                return await self.executor.execute(asked, context, only_queries=only_queries)
+        except TimeoutError:
+            if not time.expired():
+                raise
+            says = f"The request took longer than {seconds} seconds, and was stopped; ask for less."
+            return refusal(503, "TIMEOUT", says)
+        finally:
+            await context.stop()
 
 
 def _media_type(request: HTTPRequest, has_page: bool) -> str:
@@ -130,56 +137,16 @@ def _media_type(request: HTTPRequest, has_page: bool) -> str:
     return accepted
 
 
-def _from_query(request: HTTPRequest) -> Request:
-    given: dict[str, Any] = dict(request.query_params)
-    for name in ("variables", "extensions"):
-        if name in given:
-            given[name] = _loads(given[name], f"The parameter {name}") if given[name] else None
-    return _request(given)
-
-
-def _loads(text: bytes | str, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError as error:
-        raise Refused(400, BAD_REQUEST, f"{what} is not valid JSON in UTF-8.") from error
-
-
-def _request(given: Any) -> Request:
-    """The GraphQL-over-HTTP request that `given` describes.
-
-    :raises Refused: for what does not have its shape.
-    """
-    if not isinstance(given, dict):
-        raise Refused(
-            400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
-        )
-    for name, type_, shape, needed in _SHAPES:
-        value = given.get(name)
-        if not isinstance(value, type_) and (needed or value is not None):
-            raise Refused(400, BAD_REQUEST, f"{name} must be {shape}.")
-    return Request(given["query"], given.get("variables"), given.get("operationName") or None)
-
-
-_SHAPES: tuple[tuple[str, type, str, bool], ...] = (
-    ("query", str, "a string: the GraphQL document", True),
-    ("variables", dict, "an object: the variables by their names", False),
-    ("operationName", str, "a string: the name of one of the document's operations", False),
-    ("extensions", dict, "an object", False),
-)
-
-
-def _json(
+def _response(
     media_type: str, status: int, body: object, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return Response(
+    """A response that nobody may keep."""
+    response = Response(
         orjson.dumps(body),
         status,
         headers,
-        media_type if media_type == JSON else f"{media_type}; charset=utf-8",
+        f"{GRAPHQL}; charset=utf-8" if media_type == GRAPHQL else JSON,
     )
-
-
-def _error(media_type: str, status: int, code: str, message: str) -> Response:
-    error = {"message": message, "extensions": {"code": code}}
-    return _json(JSON if media_type == HTML else media_type, status, {"errors": [error]})
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,13 +1,16 @@
 """How errors are told: to the client with a code, to the log as far as it must know.
 
 A client's mistake is one sentence and a code, and one line in the log at the level
-INFO. Whatever else goes wrong is masked, and logged as an ERROR with its traceback.
+INFO. Whatever else goes wrong is masked, and logged as an ERROR with its traceback, under
+an id that the client is told.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import FieldNode, GraphQLError
@@ -23,10 +26,19 @@ METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 BAD_USER_INPUT = BadUserInput.code
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
-MASK = "Something went wrong on the server; it has been logged."
+LOGGED = 500
+"""How many characters of a client's mistake the log takes."""
 
 
 def report(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
+    """:func:`describe` an error, and log it if it is a client's mistake."""
+    told = describe(error, code)
+    if told["extensions"]["code"] != INTERNAL:
+        note(told)
+    return told
+
+
+def describe(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
     """An error as the response carries it (GraphQL specification, section 7.1.2).
 
     :param code: the code of an error of the document itself.
@@ -41,12 +53,35 @@ def report(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
         message = plain(error.message)
         extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
     else:
-        logger.error("unexpected error at %s", error.path, exc_info=cause or error)
-        message, extensions["code"] = MASK, INTERNAL
-    if extensions["code"] != INTERNAL:
-        logger.info("%s: %r", extensions["code"], message)
-    told = error.formatted
-    return {**told, "message": message, "extensions": extensions}
+        return {**error.formatted, **mask(cause or error, f"at {error.path}")}
+    return {**error.formatted, "message": message, "extensions": extensions}
+
+
+def mask(error: Exception, where: str) -> dict[str, Any]:
+    """What a client is told of an error that is not its own; the rest is for the log.
+
+    :param where: where it happened, for the log.
+    """
+    id = secrets.token_hex(8)
+    logger.error("unexpected error %s %s", id, where, exc_info=error)
+    return {
+        "message": f"Something went wrong on the server; it has been logged, with the id {id}.",
+        "extensions": {"code": INTERNAL, "id": id},
+    }
+
+
+def note(told: Mapping[str, Any]) -> None:
+    """Log a client's mistake, as it was told of it, in one line."""
+    message = told["message"]
+    short = message if len(message) <= LOGGED else message[:LOGGED] + "..."
+    logger.info("%s: %r", told["extensions"]["code"], short)
+
+
+def mistake(code: str, message: str) -> dict[str, Any]:
+    """An error that has no place in a document; logged like any."""
+    told = {"message": message, "extensions": {"code": code}}
+    note(told)
+    return told
 
 
 def plain(message: str) -> str:

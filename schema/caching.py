@@ -1,0 +1,52 @@
+"""What caches may do with an answer (RFC 9111), and whether a client has it already (RFC 9110).
+
+Only the answer to a query by GET can be kept, and only where nothing went wrong. One that
+came without credentials is for anyone; one that came with a cookie or an Authorization
+header may be personal, and is for that client alone. With either, a cache has to ask each
+time whether the answer is still the same, unless the settings give anonymous answers a time
+to live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+VARY = "Accept, Authorization, Cookie"
+"""What the answer to a GET depends on beside its address."""
+
+CREDENTIALS = ("authorization", "cookie")
+
+
+def allow(response: Response, request: Headers, seconds: int) -> Response:
+    """An answer that may be kept; or that the client's own copy is still right.
+
+    :param request: the headers of the request.
+    :param seconds: how long an anonymous answer may be kept without asking again.
+    """
+    personal = any(name in request for name in CREDENTIALS)
+    if personal:
+        policy = "private, no-cache"
+    else:
+        policy = f"public, max-age={seconds}" if seconds else "public, no-cache"
+    response.headers["Cache-Control"] = policy
+    response.headers["ETag"] = _tag(response)
+    if not _is_known(response.headers["ETag"], ",".join(request.getlist("if-none-match"))):
+        return response
+    kept = {name: response.headers[name] for name in ("Cache-Control", "ETag")}
+    return Response(None, 304, kept)
+
+
+def _tag(response: Response) -> str:
+    """A strong entity tag: other bytes or another media type, another tag."""
+    digest = hashlib.sha256((response.media_type or "").encode())
+    digest.update(response.body)
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def _is_known(tag: str, header: str) -> bool:
+    """Whether If-None-Match has the tag, by weak comparison (RFC 9110, section 13.1.2)."""
+    tags = [each.strip() for each in header.split(",")]
+    return "*" in tags or tag in (each.removeprefix("W/") for each in tags)

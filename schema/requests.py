@@ -1,0 +1,168 @@
+"""From an HTTP request to the GraphQL-over-HTTP request that it carries, or why it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import Request as HTTPRequest
+
+from ..settings import Settings
+from .execution import Request
+from .negotiation import is_json
+from .persisted import is_identifier
+from .reporting import BAD_REQUEST
+
+CLOSE = {"Connection": "close"}
+"""Sent where the rest of a body is not wanted, which the client may be sending still."""
+
+
+class Refused(Exception):
+    """A request that is not even a GraphQL request."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+
+
+async def from_body(request: HTTPRequest, settings: Settings) -> Request:
+    """The request in a POST's body.
+
+    JSON alone is taken. No form of a foreign page can send that, and its scripts have to ask
+    first (CORS), which is not answered: so no page can act with its visitor's cookies.
+
+    :raises Refused: for what is no JSON, no GraphQL-over-HTTP request, too large or too slow.
+    """
+    if not is_json(request.headers.get("content-type", "")):
+        raise Refused(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send the request as JSON in UTF-8, with Content-Type: application/json.",
+        )
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send the request's body as it is, without a Content-Encoding.",
+            {"Accept-Encoding": "identity"},
+        )
+    try:
+        async with asyncio.timeout(settings.body_time):
+            body = await _read(request, settings.body_size)
+    except TimeoutError as error:
+        raise Refused(
+            408,
+            "REQUEST_TIMEOUT",
+            f"The request's body must be sent within {settings.body_time} seconds.",
+            CLOSE,
+        ) from error
+    return _request(_loads(body, "The request's body"))
+
+
+def from_query(request: HTTPRequest) -> Request:
+    """The request in a GET's address.
+
+    :raises Refused: for what is no GraphQL-over-HTTP request.
+    """
+    given: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        if name in given:
+            raise Refused(400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once.")
+        given[name] = text
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _loads(given[name], f"The parameter {name}") if given[name] else None
+    # An optional parameter that is empty is as good as none.
+    return _request(
+        {name: value for name, value in given.items() if value != "" or name == "query"}
+    )
+
+
+async def _read(request: HTTPRequest, limit: int) -> bytes:
+    too_large = Refused(
+        413, "CONTENT_TOO_LARGE", f"The request's body must have at most {limit} bytes.", CLOSE
+    )
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and (len(length) > 20 or int(length) > limit):
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _loads(text: bytes | str, what: str) -> Any:
+    """Strict JSON (RFC 8259): no NaN, nothing too deep, no number that is infinite."""
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        raise Refused(400, BAD_REQUEST, f"{what} is not valid JSON in UTF-8.") from error
+
+
+def _request(given: Any) -> Request:
+    if not isinstance(given, dict):
+        raise Refused(
+            400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
+        )
+    for name, type_, shape in _SHAPES:
+        value = given.get(name)
+        if value is not None and not isinstance(value, type_):
+            raise Refused(400, BAD_REQUEST, f"{name} must be {shape}.")
+    query, id = given.get("query"), given.get("documentId")
+    if id is not None and not is_identifier(id):
+        raise Refused(
+            400,
+            BAD_REQUEST,
+            "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits.",
+        )
+    id = id or _hash_of_apollo(given.get("extensions") or {})
+    if query is None and id is None:
+        raise Refused(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
+    return Request(
+        query,
+        given.get("variables"),
+        given.get("operationName") or None,
+        id,
+    )
+
+
+def _hash_of_apollo(extensions: dict[str, Any]) -> str | None:
+    """The identifier in Apollo's extension for automatic persisted queries."""
+    given = extensions.get("persistedQuery")
+    if given is None:
+        return None
+    hash_ = given.get("sha256Hash") if isinstance(given, dict) else None
+    if not isinstance(hash_, str) or not isinstance(given, dict) or given.get("version") != 1:
+        raise Refused(
+            400,
+            BAD_REQUEST,
+            'extensions.persistedQuery must be {"version": 1, "sha256Hash": "..."}.',
+        )
+    if not re.fullmatch("[0-9a-fA-F]{64}", hash_):
+        raise Refused(
+            400, BAD_REQUEST, "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits."
+        )
+    return f"sha256:{hash_.lower()}"
+
+
+_SHAPES: tuple[tuple[str, type, str], ...] = (
+    ("query", str, "a string: the GraphQL document"),
+    ("documentId", str, "a string: the id of a persisted document"),
+    ("variables", dict, "an object: the variables by their names"),
+    ("operationName", str, "a string: the name of one of the document's operations"),
+    ("extensions", dict, "an object"),
+)
