@@ -29,7 +29,7 @@ def comment(thread_id: UUID, created_at: datetime) -> dict[str, Any]:
     return {
         "id": new_id(),
         "thread_id": thread_id,
-        "author_name": "Ada",
+        "author_name": "Ada" if created_at.second % 50 else "Grace",
         "message": "one two three",
         "word_count": 3,
         "created_at": created_at,
@@ -166,6 +166,74 @@ async def test_pages_of_comments_go_by_their_index(full: Database) -> None:
             assert "ix_tallied_comment_thread_id_created_at_id" in found[1]
             for plan in found:
                 assert_by_index(full, plan)
+
+
+FILTERED = """
+query($by: ThreadFilter, $order: ThreadOrder) {
+  threads(first: 10, filterBy: $by, orderBy: $order) { nodes { title wordCount } } }"""
+
+
+async def test_filters_of_threads_go_by_the_index_of_their_column(full: Database) -> None:
+    """Where few threads are let through, and they are not in the order of the filter."""
+    async with full.engine.begin() as connection:
+        rare = {"id": new_id(), "title": "A needle in it", "comment_count": 10**6}
+        await connection.execute(
+            insert(Thread.__table__),
+            [rare | {"last_comment_at": datetime(2030, 1, 1, tzinfo=UTC)}],
+        )
+        # So many that PostgreSQL would rather not read every title.
+        await connection.execute(
+            insert(Thread.__table__),
+            [{"id": new_id(), "title": f"Thread number {n}"} for n in range(15_000)],
+        )
+    async with full.read() as connection:
+        # As autovacuum does in time: what was inserted of late is not in a GIN index yet.
+        await connection.execute(text("ANALYZE" if full.is_sqlite else "VACUUM ANALYZE"))
+    order = {"field": "CREATED_AT", "direction": "ASC"}
+    for by, index in (
+        ({"minCommentCount": 10**6}, "ix_tallied_thread_comment_count_id"),
+        ({"activeSince": "2030-01-01T00:00:00Z"}, "ix_tallied_thread_last_activity_id"),
+        ({"titleContains": "NEEDLE"}, "ix_tallied_thread_title_folded"),
+    ):
+        page = await Api(full)(FILTERED, by=by, order=order)
+        assert [node["title"] for node in page["nodes"]] == ["A needle in it"]
+        if not full.is_sqlite:
+            (plan,) = await plans(full, FILTERED, by=by, order=order)
+            assert index in plan, plan
+            assert "Seq Scan" not in plan, plan
+
+
+async def test_filters_of_threads_go_along_with_the_order_of_the_same_column(
+    full: Database,
+) -> None:
+    for by, field in (
+        ({"minCommentCount": 400}, "COMMENT_COUNT"),
+        ({"activeSince": "2026-04-01T00:00:00Z"}, "LAST_COMMENT_AT"),
+    ):
+        for direction in ("ASC", "DESC"):
+            order = {"field": field, "direction": direction}
+            (plan,) = await plans(full, FILTERED, by=by, order=order)
+            assert_by_index(full, plan)
+            assert_in_index_order(full, plan)
+
+
+async def test_filters_of_comments_go_by_their_indexes(full: Database) -> None:
+    query = """query($by: CommentFilter) { threads(first: 20) { nodes { title
+      comments(first: 10, filterBy: $by) { totalCount nodes { message } } } } }"""
+    for by, index in (
+        ({"authorName": "Grace"}, "ix_tallied_comment_thread_id_author_name_created_at_id"),
+        # Either index will do; which is the better one depends on the author and the time.
+        (
+            {"authorName": "Grace", "since": "2026-04-01T00:00:00Z"},
+            "ix_tallied_comment_thread_id_",
+        ),
+        ({"since": "2026-04-20T00:00:00Z"}, "ix_tallied_comment_thread_id_"),
+    ):
+        found = await plans(full, query, by=by)
+        assert len(found) == 3
+        for plan in found[1:]:
+            assert index in plan, plan
+            assert "Seq Scan" not in plan, plan
 
 
 async def rows_read(database: Database, thread_id: UUID) -> int:
