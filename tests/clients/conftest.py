@@ -20,6 +20,7 @@ class Programs:
 
     def __init__(self, checkout: Path, node: clients.Node) -> None:
         self.folder = checkout / "tests" / "clients"
+        self.persisted = self.folder / "relay" / "persisted.json"
         self._node = node
         ignored = shutil.ignore_patterns(
             "node_modules",
@@ -34,7 +35,7 @@ class Programs:
         (self.folder / "node_modules").symlink_to(clients.MODULES)
         # relay-compiler wants both to be there.
         (self.folder / "relay" / "__generated__").mkdir()
-        (self.folder / "relay" / "persisted.json").write_text("{}", "utf-8")
+        self.persisted.write_text("{}", "utf-8")
         (checkout / "schema").mkdir()
         shutil.copy(clients.ROOT / "schema" / "schema.graphql", checkout / "schema")
 

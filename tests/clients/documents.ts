@@ -53,3 +53,26 @@ export const ADD_COMMENT = graphql(`
     }
   }
 `);
+
+export const THREADS = graphql(`
+  query Threads($titleContains: String!, $direction: OrderDirection!, $first: Int, $after: String) {
+    threads(
+      first: $first
+      after: $after
+      orderBy: { field: CREATED_AT, direction: $direction }
+      filterBy: { titleContains: $titleContains }
+    ) {
+      totalCount
+      edges {
+        node {
+          id
+          title
+        }
+      }
+      pageInfo {
+        endCursor
+        hasNextPage
+      }
+    }
+  }
+`);

@@ -1,5 +1,6 @@
 // What the programs share: the server's address, content to read, and what was sent.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 
@@ -61,16 +62,26 @@ async function send(query: string, variables: object): Promise<any> {
   return data;
 }
 
+const CREATE = `
+  mutation ($input: CreateThreadInput!) { createThread(input: $input) { thread { id } } }
+`;
+const ADD = "mutation ($input: AddCommentInput!) { addComment(input: $input) { comment { id } } }";
+
 /** A new thread with comments "number 1", "number 2" and so on; its id. */
-export async function discussion(comments: number): Promise<string> {
-  const CREATE = "mutation ($input: CreateThreadInput!) { createThread(input: $input) { thread { id } } }";
-  const ADD = "mutation ($input: AddCommentInput!) { addComment(input: $input) { comment { id } } }";
-  const threadId = (await send(CREATE, { input: { title: "Clients" } })).createThread.thread.id;
+export async function discussion(comments: number, title = "Clients"): Promise<string> {
+  const threadId = (await send(CREATE, { input: { title } })).createThread.thread.id;
   for (const message of numbered(1, comments)) {
     const { addComment } = await send(ADD, { input: { threadId, authorName: "Ada", message } });
     assert.ok(addComment.comment);
   }
   return threadId;
+}
+
+/** Threads of a title that no others have, ending in 1, 2 and so on; what their titles share. */
+export async function threads(count: number): Promise<string> {
+  const title = `Topic ${randomUUID()}, number`;
+  for (let number = 1; number <= count; number++) await discussion(0, `${title} ${number}`);
+  return title;
 }
 
 /** The messages from "number {first}" to "number {last}". */

@@ -1,29 +1,63 @@
-"""The API with the clients that people use, against a real server on each database."""
+"""The API with the clients that people use, against real servers on each database."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from support.server import Server
 
 from .conftest import Programs
 
+Serve: TypeAlias = Callable[[], Server]
+
 ALL = {
     "query with variables",
     "mutation",
     "pagination forwards",
     "pagination backwards",
+    "lists in another order, or filtered otherwise, are other lists",
     "userErrors",
     "a network error",
 }
-CLIENTS = ("apollo", "urql", "relay")
+BESIDES = {
+    "apollo": {"an APQ round trip", "top-level errors", "a record that is not there is null"},
+    "urql": {"an APQ round trip", "top-level errors"},
+    "relay": {"a new thread comes first", "a deleted id leaves the list"},
+}
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_a_client_works(programs: Programs, serve: Callable[[], Server], client: str) -> None:
+@pytest.mark.parametrize("client", BESIDES)
+def test_a_client_works(
+    programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    """Relay's documents by the ids that its compiler has listed, the others' by APQ."""
+    monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", str(programs.persisted))
     server = serve()
     passed = programs.test(f"{client}/contract.js", TALLIED_URL=f"{server.url}/graphql")
-    assert passed.keys() >= ALL
+    assert passed.keys() >= ALL | BESIDES[client]
     assert all(passed.values())
     assert "Traceback" not in server.printed
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_relays_documents_are_all_that_runs(
+    programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title = "What the list allows"
+    serve().ask(
+        "mutation($t: String!) { createThread(input: {title: $t}) { thread { id } } }", t=title
+    )
+    monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", str(programs.persisted))
+    monkeypatch.setenv("TALLIED_ONLY_PERSISTED", "true")
+    url = f"{serve().url}/graphql"
+    passed = programs.test("relay/allowlist.js", TALLIED_URL=url, TALLIED_TITLE=title)
+    assert len(passed) == 3
+
+
+def test_relays_compiler_lists_every_document(programs: Programs) -> None:
+    listed = json.loads(programs.persisted.read_text("utf-8")).values()
+    for name in ("contractThreadQuery", "contractAddCommentMutation", "allowlistQuery"):
+        assert any(f" {name}(" in document for document in listed)

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { test } from "node:test";
 import { CombinedGraphQLErrors } from "@apollo/client";
-import { ADD_COMMENT, COMMENTS } from "../documents.js";
-import { discussion, numbered, url, withoutAnswer } from "../support.js";
+import { ADD_COMMENT, COMMENTS, THREADS } from "../documents.js";
+import { discussion, numbered, recordingFetch, threads, url, withoutAnswer } from "../support.js";
 import { createClient } from "./client.js";
 
 /** A query that is watched, as a component does; `shown(n)` is it once n comments are in it. */
@@ -92,6 +92,26 @@ test("pagination backwards", async () => {
   stop();
 });
 
+test("lists in another order, or filtered otherwise, are other lists", async () => {
+  const client = createClient(url);
+  const [few, many] = [await threads(2), await threads(5)];
+  const titles = async (titleContains: string, direction: "ASC" | "DESC", after?: string | null) => {
+    const variables = { titleContains, direction, first: 3, after };
+    // What is asked for after a cursor is in the cache's list only once it has been fetched.
+    const fetchPolicy = after ? "network-only" : "cache-first";
+    const { data } = await client.query({ query: THREADS, variables, fetchPolicy });
+    const { edges, pageInfo } = data?.threads ?? assert.fail("there is no answer");
+    return { ends: edges.map((edge) => edge.node.title.slice(-1)).join(""), pageInfo };
+  };
+  const { ends, pageInfo } = await titles(many, "ASC");
+  assert.equal(ends, "123");
+  assert.equal((await titles(many, "DESC")).ends, "543");
+  assert.equal((await titles(few, "ASC")).ends, "12");
+  // The second page is added to the first of its own list.
+  assert.equal((await titles(many, "ASC", pageInfo.endCursor)).ends, "12345");
+  assert.equal((await titles(many, "DESC")).ends, "543");
+});
+
 test("userErrors", async () => {
   const id = await discussion(1);
   const input = { threadId: id, authorName: "Grace", message: " " };
@@ -126,4 +146,36 @@ test("a network error", async () => {
       ),
   );
   assert.ok(error instanceof TypeError && !CombinedGraphQLErrors.is(error));
+});
+
+test("an APQ round trip", async () => {
+  const id = await discussion(1);
+  const { sent, fetch } = recordingFetch();
+  const client = createClient(url, { fetch });
+  const ask = () =>
+    client.query({ query: COMMENTS, variables: { id, first: 9 }, fetchPolicy: "network-only" });
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual((await ask()).data?.thread?.commentCount, 1);
+  }
+  // The other programs may have brought the document in already: the last one never sends it.
+  assert.ok(sent.every((request) => request.extensions.persistedQuery?.sha256Hash.length === 64));
+  assert.deepEqual([sent.at(-1)?.hasDocument, sent.at(-1)?.method], [false, "GET"]);
+});
+
+test("an APQ document that the server has not met", async () => {
+  const { sent, fetch } = recordingFetch();
+  const client = createClient(url, { fetch });
+  const { gql } = await import("@apollo/client");
+  const query = gql(`query Unmet${Date.now()} { threads(first: 1) { totalCount } }`);
+  for (let round = 0; round < 2; round++) {
+    const { data } = await client.query<{ threads: { totalCount: number } }>({
+      query,
+      fetchPolicy: "network-only",
+    });
+    assert.ok(data && data.threads.totalCount > 0);
+  }
+  assert.deepEqual(
+    sent.map((request) => request.hasDocument),
+    [false, true, false],
+  );
 });

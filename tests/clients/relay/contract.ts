@@ -18,7 +18,9 @@ import {
 import type { contractAddCommentMutation } from "./__generated__/contractAddCommentMutation.graphql";
 import type { contractComments$data } from "./__generated__/contractComments.graphql";
 import type { contractCommentsQuery } from "./__generated__/contractCommentsQuery.graphql";
+import type { contractCreateThreadMutation } from "./__generated__/contractCreateThreadMutation.graphql";
 import type { contractDeleteCommentMutation } from "./__generated__/contractDeleteCommentMutation.graphql";
+import type { contractThreadsQuery } from "./__generated__/contractThreadsQuery.graphql";
 import type { contractThreadQuery } from "./__generated__/contractThreadQuery.graphql";
 import nextComments from "./__generated__/contractCommentsQuery.graphql";
 import { createEnvironment } from "./environment";
@@ -64,6 +66,52 @@ const THREAD = graphql`
       id
       title
       ...contractComments @arguments(first: $first, last: $last)
+    }
+  }
+`;
+
+const THREADS = graphql`
+  query contractThreadsQuery(
+    $titleContains: String!
+    $direction: OrderDirection!
+    $first: Int!
+    $after: String
+  ) {
+    threads(
+      first: $first
+      after: $after
+      orderBy: { field: CREATED_AT, direction: $direction }
+      filterBy: { titleContains: $titleContains }
+    ) @connection(key: "contract_threads") {
+      __id
+      edges {
+        node {
+          id
+          title
+        }
+      }
+      pageInfo {
+        endCursor
+        hasNextPage
+      }
+    }
+  }
+`;
+
+const CREATE = graphql`
+  mutation contractCreateThreadMutation($input: CreateThreadInput!, $connections: [ID!]!) {
+    createThread(input: $input) {
+      clientMutationId
+      threadEdge @prependEdge(connections: $connections) {
+        cursor
+        node {
+          id
+          title
+        }
+      }
+      userErrors {
+        code
+      }
     }
   }
 `;
@@ -203,6 +251,48 @@ test("pagination backwards", async () => {
     assert.deepEqual(read().messages, support.numbered(first, 7));
   }
   assert.equal(read().comments.pageInfo.hasPreviousPage, false);
+});
+
+/** A list of threads as the store has it; with a page more, if that is asked for. */
+async function titles(
+  environment: Environment,
+  titleContains: string,
+  direction: "ASC" | "DESC",
+  after: string | null = null,
+) {
+  const variables = { titleContains, direction, first: 3, after };
+  await load<contractThreadsQuery>(environment, THREADS, variables);
+  const operation = createOperationDescriptor(getRequest(THREADS), variables);
+  const data = environment.lookup(operation.fragment).data as unknown;
+  const { __id, edges, pageInfo } = (data as contractThreadsQuery["response"]).threads;
+  return { __id, ends: edges.map((edge) => edge.node.title.slice(-1)).join(""), pageInfo };
+}
+
+test("lists in another order, or filtered otherwise, are other lists", async () => {
+  const environment = createEnvironment(support.url);
+  const [few, many] = [await support.threads(2), await support.threads(5)];
+  const { ends, pageInfo } = await titles(environment, many, "ASC");
+  assert.equal(ends, "123");
+  assert.equal((await titles(environment, many, "DESC")).ends, "543");
+  assert.equal((await titles(environment, few, "ASC")).ends, "12");
+  // The second page is added to the first of its own list.
+  assert.equal((await titles(environment, many, "ASC", pageInfo.endCursor)).ends, "12345");
+  assert.equal((await titles(environment, many, "DESC")).ends, "543");
+});
+
+test("a new thread comes first", async () => {
+  const environment = createEnvironment(support.url);
+  const title = await support.threads(2);
+  const before = await titles(environment, title, "DESC");
+  assert.equal(before.ends, "21");
+  const variables = {
+    input: { title: `${title} 3`, clientMutationId: "mine" },
+    connections: [before.__id],
+  };
+  const done = await commit<contractCreateThreadMutation>(environment, CREATE, variables);
+  assert.equal(done.createThread?.clientMutationId, "mine");
+  assert.ok(done.createThread.threadEdge?.cursor);
+  assert.equal((await titles(environment, title, "DESC")).ends, "321");
 });
 
 test("userErrors", async () => {

@@ -1,8 +1,10 @@
-// urql with its normalised cache, which merges pages.
+// urql with its normalised cache: pages merge, and documents are sent by their hash.
 import { Client, fetchExchange } from "@urql/core";
 import { cacheExchange } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
+import { persistedExchange } from "@urql/exchange-persisted";
 import type { IntrospectionQuery } from "graphql";
+import { sha256 } from "../sha256.js";
 
 // The schema is what the server has at /introspection.json, and the wheel beside schema.graphql.
 export function createClient(url: string, schema: IntrospectionQuery, fetch = globalThis.fetch) {
@@ -18,6 +20,10 @@ export function createClient(url: string, schema: IntrospectionQuery, fetch = gl
         },
         // Things that have no id belong to what holds them.
         keys: { UserError: () => null },
+      }),
+      persistedExchange({
+        preferGetForPersistedQueries: true,
+        generateHash: async (query) => sha256(query),
       }),
       fetchExchange,
     ],

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { OperationResult } from "@urql/core";
+import { gql, type OperationResult } from "@urql/core";
 import type { IntrospectionQuery } from "graphql";
-import { ADD_COMMENT, COMMENTS } from "../documents.js";
+import { ADD_COMMENT, COMMENTS, THREADS } from "../documents.js";
 import type { CommentsQuery } from "../generated/graphql.js";
-import { discussion, numbered, url, withoutAnswer } from "../support.js";
+import { discussion, numbered, recordingFetch, threads, url, withoutAnswer } from "../support.js";
 import { createClient } from "./client.js";
 
 const schema: IntrospectionQuery = await (await fetch(new URL("/introspection.json", url))).json();
@@ -65,6 +65,24 @@ test("pagination backwards", async () => {
   assert.equal(page.pageInfo.hasPreviousPage, false);
 });
 
+test("lists in another order, or filtered otherwise, are other lists", async () => {
+  const client = createClient(url, schema);
+  const [few, many] = [await threads(2), await threads(5)];
+  const titles = async (titleContains: string, direction: "ASC" | "DESC", after?: string | null) => {
+    const variables = { titleContains, direction, first: 3, after };
+    const { data } = await client.query(THREADS, variables).toPromise();
+    const { edges, pageInfo } = data?.threads ?? assert.fail("there is no answer");
+    return { ends: edges.map((edge) => edge.node.title.slice(-1)).join(""), pageInfo };
+  };
+  const { ends, pageInfo } = await titles(many, "ASC");
+  assert.equal(ends, "123");
+  assert.equal((await titles(many, "DESC")).ends, "543");
+  assert.equal((await titles(few, "ASC")).ends, "12");
+  // The second page is added to the first of its own list.
+  assert.equal((await titles(many, "ASC", pageInfo.endCursor)).ends, "12345");
+  assert.equal((await titles(many, "DESC")).ends, "543");
+});
+
 test("userErrors", async () => {
   const id = await discussion(1);
   const input = { threadId: id, authorName: "Grace", message: " " };
@@ -92,4 +110,22 @@ test("a network error", async () => {
   });
   assert.ok(error?.networkError);
   assert.deepEqual(error.graphQLErrors, []);
+});
+
+test("an APQ round trip", async () => {
+  const { sent, fetch } = recordingFetch();
+  const client = createClient(url, schema, fetch);
+  await discussion(1);
+  const query = gql(`query Unmet${Date.now()} { threads(first: 1) { totalCount } }`);
+  for (let round = 0; round < 2; round++) {
+    const context = { requestPolicy: "network-only" as const };
+    const { data, error } = await client.query(query, {}, context).toPromise();
+    assert.equal(error, undefined);
+    assert.ok(data.threads.totalCount > 0);
+  }
+  assert.deepEqual(
+    sent.map((request) => request.hasDocument),
+    [false, true, false],
+  );
+  assert.equal(sent.at(-1)?.method, "GET");
 });

@@ -1,0 +1,82 @@
+"""docs/api.md says what is: its documents are valid, its files and names those of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import httpx
+import pytest
+from graphql import build_schema, parse, validate
+
+import tallied
+from tallied.asgi import create_app
+from tallied.database import Database
+from tallied.schema.sdl import print_sdl
+from tallied.settings import Settings
+
+ROOT = Path(tallied.__file__).parent
+TEXT = (ROOT / "docs" / "api.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```graphql\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+FILES = re.findall(
+    r"^\[(tests/clients/\S+)\]\(\.\./\1\):\n\n```\w+\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
+)
+NOT_THE_APIS = {"database", "host", "port", "workers", "transaction_attempts"}
+
+
+@pytest.mark.parametrize("document", BLOCKS)
+def test_a_document_is_valid(document: str) -> None:
+    assert validate(build_schema(print_sdl()), parse(document)) == []
+
+
+def test_the_clients_are_set_up_as_the_tests_set_them_up() -> None:
+    set_up = {path for path, _ in FILES}
+    for client in ("apollo/client.ts", "urql/client.ts", "relay/environment.ts", "codegen.ts"):
+        assert f"tests/clients/{client}" in set_up
+    for path, text in FILES:
+        assert (ROOT / path).read_text("utf-8") == text, path
+
+
+def test_every_limit_is_listed_with_its_default() -> None:
+    for field in fields(Settings):
+        if field.name in NOT_THE_APIS:
+            continue
+        switch = isinstance(field.default, bool)
+        default = (
+            str(field.default).lower() if switch or not field.default else f"{field.default:,}"
+        )
+        line = rf"^\| `TALLIED_{field.name.upper()}` \| {default or 'none'} \|"
+        assert re.search(line, TEXT, re.MULTILINE), line
+
+
+async def test_the_cost_is_what_the_example_says(database: Database) -> None:
+    (document,) = (block for block in BLOCKS if "first: 10)" in block and "orderBy" not in block)
+    told = re.search(r'"extensions": (\{"cost": \{.*?\}\})', TEXT, re.DOTALL)
+    assert told is not None
+    transport = httpx.ASGITransport(create_app(Settings(), database))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/graphql", json={"query": document})
+    assert answer.json()["extensions"] == json.loads(told[1])
+
+
+NOT_CODES = {"POST", "HEAD", "USER_ERROR", "DESC"}
+"""Written in capitals, too; and the code of the errors' root, which is never raised itself."""
+
+
+def test_every_code_is_listed() -> None:
+    codes = set(build_schema(print_sdl()).type_map["UserErrorCode"].values)
+    for path in (*(ROOT / "schema").glob("*.py"), ROOT / "errors.py"):
+        codes |= set(re.findall(r'"([A-Z_]{4,})"', path.read_text("utf-8")))
+    orders = {"LAST_COMMENT_AT", "CREATED_AT", "COMMENT_COUNT", "WORD_COUNT"}
+    assert {"BAD_USER_INPUT", "NOT_FOUND", "BUSY", "OVERLOADED", "BAD_REQUEST"} <= codes
+    for code in codes - NOT_CODES - orders:
+        assert re.search(rf"^\| `{code}` \|", TEXT, re.MULTILINE), code
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((\.\./[^)#]+)", TEXT)
+    assert len(links) > 5
+    for link in links:
+        assert (ROOT / "docs" / link).resolve().exists(), link
