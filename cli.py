@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import __version__, commands, server
+from . import __version__, commands, reports, server, upkeep
 from .database import Database
 from .errors import TalliedError
 from .migrations.run import State, migrate
@@ -42,6 +42,22 @@ DatabaseURL = Annotated[
         metavar="URL",
         help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE. "
         "[default: $TALLIED_DATABASE, or sqlite+aiosqlite:///tallied.db]",
+    ),
+]
+
+CounterNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[COUNTER]...", help="Such as Thread.word_count, or Thread. [default: all]"
+    ),
+]
+
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Look only at threads for which this holds: a column, one of = != < <= > >= in, "
+        "and a value, such as 'created_at >= 2026-01-01'. May be given several times.",
     ),
 ]
 
@@ -172,21 +188,37 @@ def seed_command(
     print(f"Added {threads:,} threads and {comments:,} comments.")
 
 
-@app.command(epilog="Example: tallied verify --json | jq .key")
+@app.command(epilog="Example: tallied verify Thread.word_count --where 'created_at >= 2026-01-01'")
 def verify(
+    counters: CounterNames = None,
     database: DatabaseURL = None,
+    where: Conditions = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Look at N threads only, drawn at random."),
+    ] = None,
+    amounts: Annotated[
+        bool,
+        typer.Option(help="Count the words of every message again, too: this reads all comments."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Recount, and list each wrong counter.
 
-    Nothing is changed. Exit code 0: all are right. 1: some are wrong, and
-    `tallied rebuild` corrects them.
+    Nothing is changed, and nobody who writes is kept waiting. Exit code 0: all are
+    right. 1: some are wrong, and `tallied rebuild` corrects them.
     """
-    settings = _settings(database=database)
-    form = commands.as_json if as_json else str
+    form = reports.as_json if as_json else str
     result = commands.run(
-        settings,
-        lambda opened: commands.verify(opened, lambda drift: print(form(drift))),
+        _settings(database=database),
+        lambda opened: upkeep.verify(
+            opened,
+            lambda drift: print(form(drift)),
+            only=counters or (),
+            where=where or (),
+            sample=sample,
+            with_amounts=amounts,
+        ),
         must_exist=True,
     )
     if not as_json:
@@ -195,28 +227,51 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: tallied rebuild --batch-size 500")
+@app.command(epilog="Example: tallied rebuild --amounts --batch-size 500")
 def rebuild(
+    counters: CounterNames = None,
     database: DatabaseURL = None,
+    where: Conditions = None,
+    amounts: Annotated[
+        bool,
+        typer.Option("--amounts", help="First correct the number of words of each comment, too."),
+    ] = False,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Go on after the ID that an earlier run has reached."),
+    ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            min=1, max=100_000, metavar="N", help="How many threads one transaction repairs."
+            min=1, max=100_000, metavar="N", help="How many rows one transaction locks at most."
         ),
     ] = 1000,
 ) -> None:
     """Recount, and correct each wrong counter.
 
-    Others may go on writing meanwhile: each batch is a transaction of its own.
+    Others may go on writing meanwhile: each batch is a short transaction of its own.
+    Interrupt it when you like; it says how to go on.
     """
-    with _bar("Rebuilding counters") as progress:
-        repaired = commands.run(
+    with _bar("Rebuilding counters") as bar, _resumable() as note:
+
+        def progress(place: str, done: int, total: int) -> None:
+            note(place)
+            bar(done, total)
+
+        result = commands.run(
             _settings(database=database),
-            lambda opened: commands.rebuild(opened, batch_size, progress),
+            lambda opened: upkeep.rebuild(
+                opened,
+                only=counters or (),
+                where=where or (),
+                after=after,
+                with_amounts=amounts,
+                batch_size=batch_size,
+                progress=progress,
+            ),
             must_exist=True,
         )
-    rows = "1 row" if repaired == 1 else f"{repaired:,} rows"
-    print(f"Put {rows} right." if repaired else "All counters were right.")
+    print(result)
 
 
 @app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")
@@ -263,6 +318,20 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+@contextmanager
+def _resumable() -> Iterator[Callable[[str], None]]:
+    """Say where to go on when the block is cut short; it takes how far the work has come."""
+    reached: list[str] = []
+    try:
+        yield lambda place: reached.__setitem__(slice(None), [place])
+    except (KeyboardInterrupt, TalliedError) as error:
+        if reached:
+            print(f"Stopped; go on with the same command and --after {reached[0]}", file=sys.stderr)
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from error
+        raise
 
 
 if __name__ == "__main__":

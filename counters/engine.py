@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import ColumnElement, Connection, Table, event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import (
     InstanceState,
@@ -24,11 +24,13 @@ from . import preview, statements
 from .cascade import Cascades
 from .checks import check
 from .declare import Counter
+from .derived import Derived
 from .flush import Flush
 from .guard import protect, refuse_legacy_bulk
 from .ledger import Ledger
 from .paused import Paused
-from .rebuild import rebuild
+from .rebuild import Progress, rebuild
+from .selection import Named
 from .source import Source
 from .verify import Drift, verify
 
@@ -99,32 +101,69 @@ class Counters:
         """
         return Paused(self, session)
 
-    def verify(self, connection: Connection) -> Iterator[Drift]:
-        """Recount everything and yield each counter that is wrong; changes nothing."""
+    def verify(
+        self,
+        connection: Connection,
+        *,
+        only: Iterable[Named] = (),
+        where: ColumnElement[bool] | None = None,
+        sample: int | None = None,
+        amounts: Sequence[Derived] = (),
+    ) -> Iterator[Drift]:
+        """Recount, and yield each counter that is wrong; changes nothing and blocks nobody.
+
+        What comes is streamed, so memory stays small whatever the number of rows. On
+        SQLite give it a connection that begins no ``IMMEDIATE`` transaction, or that one
+        keeps writers waiting.
+
+        :param only: the counters to look at, as ``Thread.word_count``, by that name, or
+            all of a class; a name of `amounts` too. All of them where it is empty.
+        :param where: a condition on the parents to look at, such as
+            ``Thread.created_at > yesterday``.
+        :param sample: look at so many of them only, drawn at random.
+        :param amounts: derived columns of the sources to check as well, row by row in
+            Python. With `where` or `sample`, of those parents' rows.
+        :raises CounterError: for a name that is not known, and for a `where` that would
+            be about several classes.
+        """
         self._resolve()
-        for mapper in self.parents:
-            yield from verify(connection, mapper, self.counters_of(mapper))
+        return verify(self, connection, only=only, where=where, sample=sample, amounts=amounts)
 
     def rebuild(
         self,
         connection: Connection,
         *,
+        only: Iterable[Named] = (),
+        where: ColumnElement[bool] | None = None,
+        after: tuple[type[Any], Any] | None = None,
         batch_size: int = 1000,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> int:
-        """Put every wrong counter right, while writers go on.
+        """Put every wrong counter right, while writers go on (:mod:`.rebuild`).
 
-        Each batch of parents is a transaction of its own on `connection`, which must
-        not be in one.
+        Each batch of parents is a transaction of its own on `connection`, which must not
+        be in one; its isolation level does not matter. It may be stopped at any time, and
+        begun again from the start or `after` what it has reached.
 
-        :param batch_size: how many parents are locked at a time.
-        :param progress: called with how many parents are done, and how many there are.
+        :param only: the counters to repair, as for :meth:`verify`. What is computed from
+            them along a chain is repaired with them.
+        :param where: a condition on the parents to look at.
+        :param after: the class and the primary key to go on after, as a former run's
+            ``Progress`` has told them.
+        :param batch_size: how many parents are locked at a time, at most.
+        :param progress: called after each batch.
         :returns: how many parents had a wrong counter.
+        :raises CounterError: as :meth:`verify` does.
         """
         self._resolve()
-        return sum(
-            rebuild(connection, mapper, self.counters_of(mapper), batch_size, progress)
-            for mapper in self.parents
+        return rebuild(
+            self,
+            connection,
+            only=only,
+            where=where,
+            after=after,
+            batch_size=batch_size,
+            progress=progress,
         )
 
     def counters_of(self, parent: Mapper[Any]) -> tuple[Counter, ...]:

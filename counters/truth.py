@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.orm import Mapper
@@ -57,6 +58,11 @@ def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[
     return [parents.c[each.name] for each in mapper.local_table.primary_key]
 
 
+def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
+    """The condition that a row comes after `key` in the order of the keys."""
+    return columns[0] > key[0] if len(columns) == 1 else tuple_(*columns) > key
+
+
 def recount(
     parents: FromClause,
     mapper: Mapper[Any],
@@ -87,6 +93,24 @@ def recount(
         )
     statement = select(*key, *trues).select_from(joined)
     return statement if within is None else statement.where(within(key))
+
+
+def drifted(
+    parents: FromClause,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within | None = None,
+) -> Select[Any]:
+    """Select the parents that have a wrong counter: the key, the true and the stored values.
+
+    On SQLite, where a Numeric is a float, a last digit may make a row look wrong; what
+    SQLAlchemy makes of the two values does not differ then.
+    """
+    recounted = recount(parents, mapper, counters, within)
+    trues = list(recounted.selected_columns)[-len(counters) :]
+    stored = [stored_column(parents, mapper, counter.key) for counter in counters]
+    wrong = (held.is_distinct_from(true) for held, true in zip(stored, trues, strict=True))
+    return recounted.add_columns(*stored).where(or_(*wrong)).order_by(*key_columns(parents, mapper))
 
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:

@@ -6,7 +6,7 @@ How they are kept is taught in :mod:`tallied.counters`.
 from __future__ import annotations
 
 from ..counters import Count, Counters, Latest, Sum
-from .comment import Comment
+from .comment import Comment, comment_words
 from .thread import Thread
 
 counters = Counters(
@@ -14,3 +14,6 @@ counters = Counters(
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread),
     Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread),
 )
+
+amounts = (comment_words,)
+"""What the sums are taken over, where Python computes it."""

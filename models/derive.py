@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy import event
 from sqlalchemy.orm import InstrumentedAttribute, attributes
 
+from ..counters.derived import Derived
+
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -15,18 +17,23 @@ _T = TypeVar("_T")
 def derive(
     source: InstrumentedAttribute[_S],
     target: InstrumentedAttribute[_T],
-    compute: Callable[[Any, _S], _T],
-) -> None:
-    """Keep `target` equal to ``compute(obj, value)`` of `source`, from the moment of assignment.
+    compute: Callable[[_S], _T],
+) -> Derived:
+    """Keep `target` equal to ``compute(value)`` of `source`, from the moment of assignment.
 
-    `target` is written whenever `source` is, even where its value has not changed
-    since it was loaded: another transaction may have changed both meanwhile, and the
-    row must never hold one writer's text beside another's number.
+    Both are written then, even where neither has changed since it was loaded: another
+    transaction may have changed them meanwhile, and the row must never hold one writer's
+    text beside another's number.
+
+    :returns: the declaration that rows are verified by.
     """
 
     def on_set(obj: Any, value: _S, old: object, initiator: object) -> None:
-        if target.key in attributes.instance_dict(obj):
-            attributes.flag_modified(obj, target.key)
-        setattr(obj, target.key, compute(obj, value))
+        loaded = attributes.instance_dict(obj)
+        for attribute in (source, target):
+            if attribute.key in loaded:
+                attributes.flag_modified(obj, attribute.key)
+        setattr(obj, target.key, compute(value))
 
     event.listen(source, "set", on_set)
+    return Derived(target, of=source, compute=compute)

@@ -90,5 +90,5 @@ def map_way(
 
         thread = relationship("Thread", back_populates="comments")
 
-    derive(Comment.message, Comment.word_count, lambda _, message: count_words(message))
+    derive(Comment.message, Comment.word_count, count_words)
     return Way(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, delete, select, update
@@ -11,8 +12,10 @@ from support.recount import drifted
 from support.sessions import Counted
 from support.statements import recorded
 
+from tallied.counters.rebuild import Progress
+from tallied.errors import CounterError
 from tallied.models import Comment, Thread
-from tallied.models.counters import counters
+from tallied.models.counters import amounts, counters
 
 
 @pytest.fixture
@@ -41,9 +44,15 @@ def spoil(engine: Engine, thread: Thread, **values: object) -> None:
         connection.execute(statement.values(values))
 
 
-def test_right_counters_are_not_reported(engine: Engine, threads: list[Thread]) -> None:
+def spoil_comment(engine: Engine, comment: UUID, **values: object) -> None:
+    with engine.begin() as connection:
+        statement = update(Comment.__table__).where(Comment.id == comment)
+        connection.execute(statement.values(values))
+
+
+def test_right_counters_and_amounts_are_not_reported(engine: Engine, threads: list[Thread]) -> None:
     with engine.connect() as connection:
-        assert list(counters.verify(connection)) == []
+        assert list(counters.verify(connection, amounts=amounts)) == []
 
 
 def test_each_wrong_counter_is_reported_with_both_values(
@@ -60,6 +69,10 @@ def test_each_wrong_counter_is_reported_with_both_values(
         ("Thread.word_count", (third.id,), third.word_count + 17, third.word_count, 17),
         ("Thread.last_comment_at", (fifth.id,), late, fifth.last_comment_at, timedelta(hours=3)),
     ]
+    assert str(drifts[0]) == (
+        f"Thread.comment_count of {third.id}: stored 2, true 6, difference -4 "
+        f"(likely cause: 4 rows were added or moved in past the engine)"
+    )
     assert str(drifts[1]) == (
         f"Thread.word_count of {third.id}: stored {third.word_count + 17}, "
         f"true {third.word_count}, difference +17"
@@ -78,13 +91,91 @@ def test_a_thread_without_comments_is_recounted_too(engine: Engine, threads: lis
 
 
 def test_verify_is_one_statement_and_changes_nothing(engine: Engine, threads: list[Thread]) -> None:
-    spoil(engine, threads[2], word_count=99)
+    for number in (2, 4):
+        spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
-        assert len(list(counters.verify(connection))) == 1
-    assert executed.verbs == ["SELECT tallied_thread"]
+        assert len(list(counters.verify(connection))) == 2
+    assert executed.verbs == ["SELECT parent"]
     with engine.connect() as connection:
         query = select(Thread.word_count).where(Thread.id == threads[2].id)
         assert connection.execute(query).scalar_one() == 99
+
+
+def test_only_the_counters_that_are_named_are_looked_at(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    spoil(engine, threads[3], word_count=17, comment_count=2)
+    spoil(engine, threads[4], comment_count=3)
+    with engine.connect() as connection:
+        named = {
+            name: [d.key for d in counters.verify(connection, only=[name], amounts=amounts)]
+            for name in (
+                Thread.word_count,
+                "Thread.comment_count",
+                "Thread.last_comment_at",
+                Comment.word_count,
+            )
+        }
+        both = [d.counter for d in counters.verify(connection, only=[Thread])]
+        connection.rollback()
+        assert counters.rebuild(connection, only=["Thread.comment_count"]) == 2
+        left = [d.counter for d in counters.verify(connection)]
+    third, fourth = (threads[3].id,), (threads[4].id,)
+    assert list(named.values()) == [[third], [third, fourth], [], []]
+    assert both == ["Thread.comment_count", "Thread.word_count", "Thread.comment_count"]
+    assert left == ["Thread.word_count"]
+
+
+def test_a_counter_that_is_not_there_is_refused_with_those_that_are(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(CounterError) as raised:
+        counters.verify(connection, only=["Thread.words"], amounts=amounts)
+    assert str(raised.value) == (
+        "There is no counter Thread.words; there is Thread.comment_count, Thread.word_count, "
+        "Thread.last_comment_at, Comment.word_count."
+    )
+
+
+def test_a_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Thread]) -> None:
+    for number in (1, 3, 5):
+        spoil(engine, threads[number], word_count=9000 + number)
+    chosen = Thread.title.in_([threads[3].title, threads[4].title])
+    with engine.connect() as connection:
+        found = [d.key for d in counters.verify(connection, where=chosen)]
+        connection.rollback()
+        assert counters.rebuild(connection, where=chosen) == 1
+        left = [d.key for d in counters.verify(connection)]
+    assert found == [(threads[3].id,)]
+    assert left == [(threads[1].id,), (threads[5].id,)]
+
+
+def test_a_condition_may_look_at_other_tables(engine: Engine, threads: list[Thread]) -> None:
+    for thread in threads:
+        spoil(engine, thread, comment_count=500)
+    long = Thread.comments.any(Comment.word_count > 15)
+    true = [t.id for t in threads if any(c.word_count > 15 for c in t.comments)]
+    assert 1 < len(true) < 6
+    with engine.connect() as connection:
+        assert [d.key[0] for d in counters.verify(connection, where=long)] == true
+
+
+def test_a_sample_looks_at_so_many_threads_each_as_likely_as_the_others(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    for thread in threads:
+        spoil(engine, thread, comment_count=500)
+    seen: list[UUID] = []
+    with engine.connect() as connection:
+        for _ in range(60):
+            found = [drift.key[0] for drift in counters.verify(connection, sample=3)]
+            assert len(set(found)) == 3
+            assert found == sorted(found)
+            seen += found
+        assert len(list(counters.verify(connection, sample=1000))) == 7
+        few = Thread.id.in_([threads[2].id, threads[6].id])
+        both = [drift.key[0] for drift in counters.verify(connection, sample=5, where=few)]
+    assert both == [threads[2].id, threads[6].id]
+    # 180 draws of 7: about 26 each; fewer than 6 has a chance of 1 in 200,000,000.
+    assert all(seen.count(thread.id) > 5 for thread in threads)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
@@ -93,17 +184,66 @@ def test_rebuild_puts_right_what_is_wrong_and_leaves_the_rest(
 ) -> None:
     for number in (0, 3, 6):
         spoil(engine, threads[number], word_count=5000 + number, last_comment_at=None)
-    seen: list[tuple[int, int]] = []
+    seen: list[Progress] = []
     with engine.connect() as connection:
-        repaired = counters.rebuild(
-            connection, batch_size=batch_size, progress=lambda *done: seen.append(done)
-        )
-    assert repaired == 3
-    assert seen[-1] == (7, 7)
+        assert counters.rebuild(connection, batch_size=batch_size, progress=seen.append) == 3
+    assert seen[-1] == Progress(Thread, (threads[-1].id,), 7, 7, 3)
     assert len(seen) == -(-7 // batch_size)
     with engine.connect() as connection:
         assert list(counters.verify(connection)) == []
         assert drifted(connection) == 0
+
+
+def test_rebuild_locks_and_writes_no_thread_that_is_right(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    with engine.connect() as connection, recorded(engine) as executed:
+        assert counters.rebuild(connection) == 0
+    assert len(executed) == 4, "their number, a batch of keys, its recount, and an empty batch"
+    assert all(statement.startswith("SELECT") for statement in executed)
+    assert not any("FOR " in statement for statement in executed)
+
+
+def test_rebuild_goes_on_after_what_it_has_reached(engine: Engine, threads: list[Thread]) -> None:
+    for thread in threads:
+        spoil(engine, thread, word_count=7777)
+
+    class Stopped(Exception):
+        pass
+
+    reached: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        reached.append(progress)
+        if progress.done >= 4:
+            raise Stopped
+
+    with engine.connect() as connection:
+        with pytest.raises(Stopped):
+            counters.rebuild(connection, batch_size=2, progress=stop)
+        wrong = [d.key[0] for d in counters.verify(connection)]
+        connection.rollback()
+        assert wrong == [thread.id for thread in threads[4:]]
+        last = reached[-1]
+        assert (last.key, last.done, last.total, last.repaired) == ((threads[3].id,), 4, 7, 4)
+        again: list[Progress] = []
+        done = counters.rebuild(
+            connection, after=(last.parent, last.key), batch_size=2, progress=again.append
+        )
+        assert done == 3
+        assert [(p.done, p.total) for p in again] == [(6, 7), (7, 7)]
+        assert list(counters.verify(connection)) == []
+
+
+def test_rebuild_takes_a_plain_key_and_refuses_a_class_that_it_does_not_walk(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    for thread in threads:
+        spoil(engine, thread, word_count=7777)
+    with engine.connect() as connection:
+        assert counters.rebuild(connection, after=(Thread, threads[4].id)) == 2
+        with pytest.raises(CounterError, match="No counter of Comment is to be rebuilt"):
+            counters.rebuild(connection, after=(Comment, threads[4].id))
 
 
 def test_a_deleted_source_row_that_was_not_counted_is_found(
@@ -120,3 +260,103 @@ def test_a_deleted_source_row_that_was_not_counted_is_found(
         assert counters.rebuild(connection) == 1
     with Session(engine) as session:
         assert drifted(session.connection()) == 0
+
+
+# What may have caused it
+
+
+def causes(engine: Engine) -> dict[str, str | None]:
+    with engine.connect() as connection:
+        return {drift.counter: drift.cause for drift in counters.verify(connection)}
+
+
+def test_a_row_that_was_added_by_raw_sql_is_recognised(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    with Session(engine) as session:  # without the engine
+        added = Comment(thread_id=threads[4].id, author_name="A", message="w " * 41)
+        session.add(added)
+        session.commit()
+    assert causes(engine) == {
+        "Thread.comment_count": "1 row was added or moved in past the engine",
+        "Thread.word_count": "one row is just what is missing (41): added past the engine",
+        "Thread.last_comment_at": "the row with the true value was added, moved or changed "
+        "past the engine",
+    }
+
+
+def test_rows_that_were_deleted_by_raw_sql_are_recognised(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    newest = sorted(threads[4].comments, key=lambda each: (each.created_at, each.id))[-2:]
+    with engine.begin() as connection:
+        ids = [each.id for each in newest]
+        connection.execute(delete(Comment.__table__).where(Comment.id.in_(ids)))
+    assert causes(engine) == {
+        "Thread.comment_count": "2 rows were deleted or moved away past the engine",
+        "Thread.word_count": "2 rows were deleted or moved away past the engine",
+        "Thread.last_comment_at": "no row has this value: it was deleted, moved or changed past "
+        "the engine",
+    }
+    with engine.begin() as connection:
+        connection.execute(delete(Comment.__table__).where(Comment.thread_id == threads[4].id))
+    gone = "no row is left: they were deleted or moved past the engine"
+    found = causes(engine)
+    assert (found["Thread.word_count"], found["Thread.last_comment_at"]) == (gone, gone)
+
+
+def test_a_counter_that_was_never_filled_is_recognised(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    spoil(engine, threads[5], comment_count=0, word_count=0, last_comment_at=None)
+    never = "still at its default: never filled, or its rows were added past the engine"
+    assert set(causes(engine).values()) == {never}
+
+
+def test_an_amount_that_was_changed_by_raw_sql_is_recognised(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    spoil_comment(engine, threads[5].comments[0].id, word_count=900)
+    changed = "the number of rows is right: an amount was changed past the engine"
+    assert causes(engine) == {"Thread.word_count": changed}
+
+
+def test_what_cannot_be_told_is_not_told(engine: Engine, threads: list[Thread]) -> None:
+    spoil(engine, threads[2], word_count=threads[2].word_count + 5, comment_count=-3)
+    assert causes(engine) == {
+        "Thread.comment_count": "less than none: a row that was never counted was taken off",
+        "Thread.word_count": None,
+    }
+
+
+# Amounts
+
+
+def test_an_amount_that_is_not_what_python_computes_is_found(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    right = threads[2].comments[0]
+    wrong, other = threads[3].comments[0], threads[5].comments[0]
+    spoil_comment(engine, wrong.id, word_count=wrong.word_count + 4)
+    spoil_comment(engine, other.id, message="just these four words")
+    spoil_comment(engine, right.id, message="other words " * 30, word_count=60)
+    with engine.connect() as connection:
+        only = [Comment.word_count]
+        drifts = list(counters.verify(connection, only=only, amounts=amounts))
+        found = {(d.counter, d.key[0], d.stored, d.true) for d in drifts}
+        assert found == {
+            ("Comment.word_count", wrong.id, wrong.word_count + 4, wrong.word_count),
+            ("Comment.word_count", other.id, other.word_count, 4),
+        }
+        # Of the threads that are chosen, and no others.
+        part = counters.verify(connection, where=Thread.id == threads[5].id, amounts=amounts)
+        assert [d.key for d in part if d.counter == "Comment.word_count"] == [(other.id,)]
+        every = counters.verify(connection, sample=7, amounts=amounts)
+        assert {d.key[0] for d in every if d.counter == "Comment.word_count"} == {
+            wrong.id,
+            other.id,
+        }
+        by_row = counters.verify(
+            connection, only=only, where=Comment.id != wrong.id, amounts=amounts
+        )
+        assert [d.key for d in by_row] == [(other.id,)]

@@ -1,0 +1,120 @@
+"""Amounts that Python computes from another column of the same row.
+
+A sum is taken over a stored column, so that the database can check it; but whether that
+column is right itself, only Python can tell where Python computes it. A :class:`Derived`
+says how it is computed, and :meth:`.Counters.verify` and :func:`repair` go by it::
+
+    words = Derived(Comment.word_count, of=Comment.message, compute=lambda text: len(text.split()))
+
+This keeps nothing current: that is for a ``set`` listener on the attribute, or for
+SQLAlchemy's ``@validates``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
+
+from .declare import Key
+from .rows import in_keys, primary_key
+from .truth import after
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """A stored column that is a function of another column of its row.
+
+    :param target: the column that is computed.
+    :param of: the column that it is computed from.
+    :param compute: from a value of `of` to the value of `target`.
+    """
+
+    target: InstrumentedAttribute[Any]
+    of: InstrumentedAttribute[Any]
+    compute: Callable[[Any], Any]
+
+    def __str__(self) -> str:
+        return f"{self.target.class_.__name__}.{self.target.key}"
+
+    @property
+    def mapper(self) -> Mapper[Any]:
+        """The mapper of the class that has both columns."""
+        mapper: Mapper[Any] = self.target.class_.__mapper__
+        return mapper
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows that were looked at, in the order of their keys."""
+
+    rows: int
+    """How many there were."""
+    last: Key
+    """The key of the last one; go on after it."""
+    wrong: list[Key]
+    """The keys of those whose amount is wrong."""
+
+
+def pages(
+    connection: Connection,
+    derived: Derived,
+    *,
+    size: int,
+    start: Key | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> Iterator[Page]:
+    """Look through all rows, `size` at a time, each page in a transaction of its own.
+
+    Between two pages nothing is locked and no snapshot is held, so that the wrong rows of
+    each can be put right by :func:`repair` in another transaction.
+
+    :param start: the key to start after.
+    :param where: which rows to look at.
+    """
+    key = primary_key(derived.mapper)
+    statement = select(*key, derived.of, derived.target).order_by(*key).limit(size)
+    if where is not None:
+        statement = statement.where(where)
+    last = start
+    while True:
+        page = statement if last is None else statement.where(after(key, last))
+        with connection.begin():
+            rows = [(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(page)]
+        if not rows:
+            return
+        last = rows[-1][0]
+        wrong = [own for own, value, stored in rows if derived.compute(value) != stored]
+        yield Page(len(rows), last, wrong)
+
+
+def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:
+    """Put the amounts of some rows right through `session`, so that every counter follows.
+
+    The rows are locked before they are read, so an edit that is under way meanwhile is
+    neither lost nor mixed up. It is a change of each row like any other: the session's
+    events and the columns' ``onupdate`` take part.
+
+    :param session: one that the counters are installed on, in a transaction that the
+        caller commits. On SQLite that transaction must have begun as a writer's.
+    :returns: how many of them were still wrong.
+    """
+    key = primary_key(derived.mapper)
+    locked = (
+        select(derived.mapper.class_)
+        .where(in_keys(key, keys))
+        .order_by(*key)
+        .with_for_update(key_share=True, of=derived.mapper.class_)
+        .execution_options(populate_existing=True)
+    )
+    repaired = 0
+    for obj in session.scalars(locked):
+        true = derived.compute(getattr(obj, derived.of.key))
+        if getattr(obj, derived.target.key) != true:
+            setattr(obj, derived.target.key, true)
+            repaired += 1
+    session.flush()
+    return repaired

@@ -1,0 +1,188 @@
+"""A rebuild and writers, interleaved by force: who waits for whom, and what is counted then."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.orm import Session
+from support.races import Actor, settle
+from support.recount import drifted
+from support.sessions import Counted
+from support.writers import comment, spoil, store_threads
+
+from tallied.counters.rebuild import Progress
+from tallied.models.counters import counters
+
+
+@pytest.fixture
+def threads(engine: Engine) -> list[UUID]:
+    return store_threads(engine)
+
+
+class Rebuilding:
+    """A rebuild in a thread of its own, which stops where it is told to."""
+
+    def __init__(self, engine: Engine, **options: Any) -> None:
+        self.actor = Actor(engine, Session)
+        self.actor.engine = self.actor.engine.execution_options(**options)
+        self.connection: Connection = self.actor.done(lambda _: self.actor.engine.connect())
+        if engine.dialect.name == "postgresql":
+            self.actor.pid = self.actor.done(lambda _: self._pid())
+
+    def _pid(self) -> Any:
+        pid = self.connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        self.connection.rollback()
+        return pid
+
+    def start(self, **options: Any) -> Future[int]:
+        return self.actor.do(lambda _: counters.rebuild(self.connection, **options))
+
+    def close(self, server: Engine) -> None:
+        self.actor.go_on()
+        self.actor.done(lambda _: self.connection.close())
+        self.actor.close(server)
+
+
+@pytest.fixture
+def rebuilding(engine: Engine) -> Iterator[Callable[..., Rebuilding]]:
+    made: list[Rebuilding] = []
+
+    def make(**options: Any) -> Rebuilding:
+        made.append(Rebuilding(engine, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close(engine)
+
+
+@pytest.fixture
+def writer(engine: Engine) -> Iterator[Actor]:
+    actor = Actor(engine, Counted)
+    yield actor
+    actor.close(engine)
+
+
+@pytest.fixture
+def others(engine: Engine) -> Iterator[Actor]:
+    actor = Actor(engine, Counted)
+    yield actor
+    actor.close(engine)
+
+
+def add(thread_id: UUID) -> Callable[[Session], None]:
+    def step(session: Session) -> None:
+        session.add(comment(4, thread_id=thread_id))
+        session.commit()
+
+    return step
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
+    engine: Engine,
+    threads: list[UUID],
+    rebuilding: Callable[..., Rebuilding],
+    writer: Actor,
+    others: Actor,
+    level: str,
+) -> None:
+    spoil(engine)
+    held = threads[4]
+
+    def hold(session: Session) -> None:
+        session.add(comment(4, thread_id=held))
+        session.flush()
+
+    writer.done(hold)
+    rebuild = rebuilding(isolation_level=level)
+    waiting = rebuild.start(batch_size=100)
+    assert settle(rebuild.actor, waiting, engine) == "blocked"
+    # It waits for that one thread, and holds up nobody who writes to another.
+    others.done(add(threads[3]))
+    others.done(add(threads[5]))
+    writer.done(lambda session: session.commit())
+    assert waiting.result(10) == len(threads)
+    with engine.connect() as connection:
+        assert drifted(connection) == 0
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_what_a_writer_has_stored_but_not_yet_counted_is_added_by_the_writer(
+    engine: Engine, threads: list[UUID], rebuilding: Callable[..., Rebuilding], writer: Actor
+) -> None:
+    spoil(engine)
+    writer.stop_before("UPDATE", "WITH")
+    adding = writer.do(add(threads[4]))
+    assert writer.standing.wait(10)
+    assert rebuilding().start().result(10) == len(threads)
+    writer.go_on()
+    adding.result(10)
+    with engine.connect() as connection:
+        assert drifted(connection) == 0
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_writer_waits_for_its_own_batch_and_no_other(
+    engine: Engine,
+    threads: list[UUID],
+    rebuilding: Callable[..., Rebuilding],
+    writer: Actor,
+    others: Actor,
+) -> None:
+    spoil(engine)
+    rebuild = rebuilding()
+    steps: list[int] = []
+
+    def progress(at: Progress) -> None:
+        steps.append(at.done)
+        if at.done == 5:
+            rebuild.actor.stop_before("UPDATE")
+
+    rebuild.actor.stop_before("UPDATE")
+    done = rebuild.start(batch_size=5, progress=progress)
+    assert rebuild.actor.standing.wait(10), "within the first batch, holding its locks"
+    writer.begin()
+    waiting = writer.do(add(threads[2]))
+    assert settle(writer, waiting, engine) == "blocked"
+    others.done(add(threads[7]))
+    rebuild.actor.go_on()
+    waiting.result(10)
+    assert rebuild.actor.standing.wait(10), "within the second batch"
+    assert steps == [5]
+    others.done(add(threads[3]))
+    rebuild.actor.go_on()
+    assert done.result(10) == len(threads)
+    with engine.connect() as connection:
+        assert drifted(connection) == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_between_two_batches_a_writer_finds_the_file_free(
+    engine: Engine, threads: list[UUID]
+) -> None:
+    spoil(engine)
+    host = create_engine(engine.url, connect_args={"timeout": 0})
+    impatient = create_engine(engine.url, connect_args={"timeout": 0})
+    written: list[int] = []
+
+    def write(at: Progress) -> None:
+        with Counted(impatient) as session:
+            session.add(comment(4, thread_id=random.choice(threads)))
+            session.commit()
+        written.append(at.done)
+
+    with host.connect() as connection:
+        assert counters.rebuild(connection, batch_size=5, progress=write) == len(threads)
+    assert written == [5, 10, 15, 20]
+    for each in (host, impatient):
+        each.dispose()
+    with engine.connect() as connection:
+        assert drifted(connection) == 0

@@ -1,0 +1,112 @@
+"""Writers at work: threads that change comments in every way until they are stopped."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from tallied.database import asks_for_retry
+from tallied.models import Comment, Thread
+
+from .sessions import Counted
+
+WRITERS = 8
+
+_sqlite = threading.Lock()
+
+
+def store_threads(engine: Engine, number: int = 20) -> list[UUID]:
+    """Store threads with three comments each; their keys, in order."""
+    with Counted(engine) as session:
+        sizes = (2, 3, 5)
+        made = [Thread(title="T", comments=list(map(comment, sizes))) for _ in range(number)]
+        session.add_all(made)
+        session.commit()
+        return list(session.scalars(select(Thread.id).order_by(Thread.id)))
+
+
+def comment(size: int, **values: Any) -> Comment:
+    """A new comment of so many words."""
+    return Comment(author_name="A", message="w " * size, **values)
+
+
+def turn(engine: Engine) -> AbstractContextManager[Any]:
+    """The writers of one process queue for an SQLite file, as those of a Database do."""
+    return _sqlite if engine.dialect.name == "sqlite" else nullcontext()
+
+
+def spoil(engine: Engine) -> None:
+    """Make every counter of every thread wrong, whatever writers do meanwhile."""
+    with turn(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # or it would deadlock with the writers
+            connection.execute(text("LOCK TABLE tallied_thread IN EXCLUSIVE MODE"))
+        connection.execute(
+            update(Thread.__table__).values(
+                comment_count=Thread.comment_count + 13,
+                word_count=Thread.word_count - 1000,
+                last_comment_at=None,
+            )
+        )
+
+
+def act(session: Session, threads: list[UUID]) -> None:
+    """One random change."""
+    thread_id = random.choice(threads)
+    if random.random() < 0.4:
+        session.add(comment(random.randint(2, 9), thread_id=thread_id))
+        return
+    some = select(Comment).where(Comment.thread_id == thread_id).limit(1)
+    found = session.scalars(some).first()
+    if found is None:
+        return
+    kind = random.choice(["edit", "move", "delete"])
+    if kind == "edit":
+        found.message = "w " * random.randint(2, 9)
+    elif kind == "move":
+        found.thread_id = random.choice(threads)
+    else:
+        session.delete(found)
+
+
+@contextmanager
+def writing(engine: Engine, threads: list[UUID]) -> Iterator[list[int]]:
+    """Writers that go on until the block ends; how often each has committed."""
+    stop = threading.Event()
+    commits = [0] * WRITERS
+    errors: list[BaseException] = []
+
+    def write(number: int) -> None:
+        while not stop.is_set():
+            try:
+                with turn(engine), Counted(engine) as session:
+                    act(session, threads)
+                    session.commit()
+                commits[number] += 1
+            except (StaleDataError, IntegrityError):
+                pass
+            except OperationalError as error:
+                if not asks_for_retry(error):
+                    errors.append(error)
+                    return
+            time.sleep(random.uniform(0, 0.004))
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    try:
+        yield commits
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert errors == []

@@ -1,0 +1,193 @@
+"""Verify and rebuild, as a command asks for it: names and conditions are texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import Mapper
+
+from .counters import Drift
+from .counters.condition import parse_condition, parse_key
+from .counters.declare import Key
+from .counters.derived import Derived, pages, repair
+from .counters.rows import primary_key
+from .counters.selection import Selection, choose, keys_of, parents_in, rows_in
+from .counters.truth import after as after_key
+from .database import Database, UnitOfWork
+from .errors import BadUserInput
+from .models.counters import amounts, counters
+from .reports import Rebuilt, Verified
+
+Condition: TypeAlias = ColumnElement[bool] | None
+Report: TypeAlias = Callable[[str, int, int], None]
+
+
+async def verify(
+    database: Database,
+    report: Callable[[Drift], None],
+    *,
+    only: Sequence[str] = (),
+    where: Sequence[str] = (),
+    sample: int | None = None,
+    with_amounts: bool = True,
+) -> Verified:
+    """Recount, change nothing, and `report` each counter and each amount that is wrong.
+
+    :param only: names such as ``Thread.word_count`` or ``Thread``; all where there are none.
+    :param where: conditions such as ``created_at >= 2026-01-01``, all of which must be met.
+    :param sample: look at so many threads only, drawn at random.
+    :param with_amounts: look at what Python computes for each comment, too.
+    :raises CounterError: for a name that is not known.
+    :raises BadUserInput: for a condition that cannot be read.
+    """
+    selection = choose(counters, only, amounts if with_amounts else ())
+    condition = _condition(selection, where)
+    of_amounts = {str(derived) for derived in amounts}
+
+    def work(connection: Connection) -> Verified:
+        known = _sizes(connection, selection, condition)
+        looked_at = {name: min(number, sample or number) for name, number in known.items()}
+        wrong = {False: 0, True: 0}
+        for drift in counters.verify(
+            connection, only=only, where=condition, sample=sample, amounts=selection.amounts
+        ):
+            wrong[drift.counter in of_amounts] += 1
+            report(drift)
+        everything = condition is None and looked_at == known
+        return Verified(looked_at, everything, wrong[False], wrong[True])
+
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(work)
+
+
+async def rebuild(
+    database: Database,
+    *,
+    only: Sequence[str] = (),
+    where: Sequence[str] = (),
+    after: str | None = None,
+    with_amounts: bool = False,
+    batch_size: int = 1000,
+    progress: Report = lambda *_: None,
+) -> Rebuilt:
+    """Put what is wrong right while others write: amounts first, then what is counted of them.
+
+    :param only: as for :func:`verify`.
+    :param where: as for :func:`verify`.
+    :param after: where a former run has got to, as it told `progress`.
+    :param with_amounts: repair what Python computes for each comment, too; not needed
+        where `only` names it.
+    :param batch_size: how many rows are locked at a time, at most.
+    :param progress: called after each batch with the place that it has got to, how many
+        rows are done, and how many there are.
+    :raises CounterError: for a name that is not known.
+    :raises BadUserInput: for a condition or a place that cannot be read.
+    """
+    selection = choose(counters, only, amounts if with_amounts or only else ())
+    condition = _condition(selection, where)
+    start = None if after is None else _parse_place(selection, after)
+    repaired = 0
+    for derived in selection.amounts:
+        if start is None or start[0] is derived.mapper.class_:
+            repaired += await _repair_amounts(
+                database,
+                derived,
+                _rows(selection, derived, condition),
+                None if start is None else start[1],
+                batch_size,
+                progress,
+            )
+            start = None
+    chosen = [counter.target for found in selection.counters.values() for counter in found]
+    if not chosen:
+        return Rebuilt(0, repaired)
+    async with database.engine.connect() as connection:
+        rows = await connection.run_sync(
+            lambda sync: counters.rebuild(
+                sync,
+                only=chosen,
+                where=condition,
+                after=start,
+                batch_size=batch_size,
+                progress=lambda at: progress(_place(at.parent, at.key), at.done, at.total),
+            )
+        )
+    return Rebuilt(rows, repaired)
+
+
+async def _repair_amounts(
+    database: Database,
+    derived: Derived,
+    condition: Condition,
+    start: Key | None,
+    batch_size: int,
+    progress: Report,
+) -> int:
+    """Put wrong amounts right, a page at a time, each in a unit of work of its own."""
+    mapper, repaired = derived.mapper, 0
+    chosen = keys_of(mapper, condition)
+    left = chosen if start is None else chosen.where(after_key(primary_key(mapper), start))
+    async with database.engine.connect() as connection:
+        total, todo = [await _count(connection, rows) for rows in (chosen, left)]
+        done = total - todo
+        found = await connection.run_sync(
+            lambda sync: pages(sync, derived, size=batch_size, start=start, where=condition)
+        )
+        while page := await connection.run_sync(lambda _: next(found, None)):
+
+            async def work(unit: UnitOfWork, keys: list[Key] = page.wrong) -> int:
+                return await unit.session.run_sync(repair, derived, keys)
+
+            repaired += await database.write(work) if page.wrong else 0
+            done += page.rows
+            progress(_place(mapper.class_, page.last), min(done, total), total)
+    return repaired
+
+
+async def _count(connection: AsyncConnection, keys: Select[Any]) -> int:
+    number = await connection.execute(select(func.count()).select_from(keys.subquery()))
+    await connection.rollback()
+    return number.scalar_one()
+
+
+def _place(class_: type[Any], key: Key) -> str:
+    return f"{class_.__name__}:{','.join(map(str, key))}"
+
+
+def _parse_place(selection: Selection, text: str) -> tuple[type[Any], Key]:
+    mappers = [*(derived.mapper for derived in selection.amounts), *selection.counters]
+    name, _, key = text.rpartition(":")
+    for mapper in mappers:
+        if name == mapper.class_.__name__ or (not name and len(mappers) == 1):
+            return mapper.class_, parse_key(mapper, key)
+    names = " or ".join(f"{mapper.class_.__name__}:ID" for mapper in mappers)
+    raise BadUserInput(f"The place {text!r} cannot be read; write {names}.")
+
+
+def _condition(selection: Selection, where: Sequence[str]) -> Condition:
+    if not where:
+        return None
+    mapper = selection.one_class()
+    return and_(*(parse_condition(mapper, text) for text in where))
+
+
+def _rows(selection: Selection, derived: Derived, condition: Condition) -> Condition:
+    """Which rows of `derived` to look at, where `condition` is about those they count for."""
+    if condition is None or not selection.counters:
+        return condition
+    mapper = selection.one_class()
+    within = parents_in(mapper, condition)
+    return None if within is None else rows_in(derived, selection.counters[mapper], within)
+
+
+def _sizes(connection: Connection, selection: Selection, condition: Condition) -> dict[str, int]:
+    mappers: list[Mapper[Any]] = [*selection.counters]
+    mappers = mappers or [derived.mapper for derived in selection.amounts]
+    sizes = {}
+    for mapper in mappers:
+        every = select(func.count()).select_from(keys_of(mapper, condition).subquery())
+        sizes[mapper.class_.__name__] = connection.execute(every).scalar_one()
+    return sizes
