@@ -1,9 +1,9 @@
 """Start a server, and see that it answers: python scripts/smoke.py COMMAND ...
 
 The command runs with a database of its own and a free port, in TALLIED_DATABASE,
-TALLIED_PORT and PORT. A query must be answered over HTTP, the playground must be there
-with every file that it refers to, the example that it opens on must run, and SIGTERM must
-end the server and all its processes.
+TALLIED_PORT and PORT. A query must be answered over HTTP, the schema and the playground
+must be there with every file that it refers to, the example that it opens on must run, and
+SIGTERM must end the server and all its processes.
 """
 
 from __future__ import annotations
@@ -85,6 +85,10 @@ def check(base: str) -> None:
             raise SmokeError(f"{asset} is empty")
     if fetch(f"{base}/", accept="text/html")[1] != page:
         raise SmokeError("/ does not lead to the playground")
+    if b"\ntype Query {" not in fetch(f"{base}/schema.graphql")[1]:
+        raise SmokeError("/schema.graphql is not the schema")
+    if "__schema" not in json.loads(fetch(f"{base}/introspection.json")[1]):
+        raise SmokeError("/introspection.json is not the answer to an introspection")
     example = fetch(f"{base}/playground/examples/start.graphql")[1].decode()
     words = query(f"{base}/graphql", example)["createThread"]["thread"]["wordCount"]
     if words < 2:
