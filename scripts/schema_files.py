@@ -76,7 +76,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.since:
         command = ["git", "-C", str(ROOT), "show", f"{options.since}:schema/schema.graphql"]
-        told = changes(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        known = subprocess.run(command, capture_output=True, text=True, check=False)
+        if known.returncode:
+            sys.exit(f"git has no schema/schema.graphql at {options.since}: {known.stderr.strip()}")
+        told = changes(known.stdout)
         print("\n".join(told) or "nothing that a client would notice has changed")
         return 1 if breaks(told) else 0
     if options.write:

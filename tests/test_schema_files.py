@@ -87,3 +87,24 @@ def test_the_command_succeeds_for_files_that_are_right() -> None:
     script = checked.ROOT / "scripts" / "schema_files.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_changes_since_a_revision(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy("schema.graphql", r"\n  commentCount: Int!\n", r"\g<0>\n  views: Int!\n")
+    git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    (folder / "schema").mkdir()
+    (folder / "schema.graphql").rename(folder / "schema" / "schema.graphql")
+    for command in (["init", "-q"], ["add", "schema"], ["commit", "-qm", "A release"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(checked, "ROOT", folder)
+
+    monkeypatch.setattr(sys, "argv", ["schema_files.py", "--since", "HEAD"])
+    assert checked.main() == 1
+    told = capsys.readouterr().out
+    assert told == "BREAKING FIELD_REMOVED: Field Thread.views was removed.\n"
+
+    monkeypatch.setattr(sys, "argv", ["schema_files.py", "--since", "v0"])
+    with pytest.raises(SystemExit, match=r"git has no schema/schema.graphql at v0: .+"):
+        checked.main()
