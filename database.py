@@ -18,14 +18,14 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -86,6 +86,7 @@ class Database:
         self.engine = create_async_engine(self.url, **options)
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options()
+        self._closing: set[asyncio.Future[None]] = set()
         self._queue = asyncio.Lock() if self.is_sqlite else None
         event.listen(self.engine.sync_engine, "connect", self._configure)
         if self.is_sqlite:
@@ -102,13 +103,33 @@ class Database:
         :raises Busy: when no connection is to be had, or another holds a lock for too long.
         """
         try:
-            async with self.reader.connect() as connection:
+            async with AsyncExitStack() as stack:
+                connection = await self._open(self.reader.connect())
+                stack.push_async_exit(connection)
                 yield connection
         except PoolTimeoutError as error:
             raise Busy(BUSY) from error
         except DBAPIError as error:
             if _is_refused_a_lock(error):
                 raise Busy(BUSY) from error
+            raise
+
+    async def _open(self, connection: AsyncConnection) -> AsyncConnection:
+        """Check a connection out of the pool.
+
+        With aiosqlite, AUTOCOMMIT is set by another thread. A task that is cancelled while it
+        waits for that would leave the connection to the garbage collector, which closes it; so
+        there, the checkout goes on by itself, and what it brings is given back.
+        """
+        if not self.is_sqlite:
+            return await connection.start()
+        opening = asyncio.ensure_future(connection.start())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            closing = asyncio.ensure_future(_close(opening))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
             raise
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
@@ -183,6 +204,11 @@ class Database:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
             connection.commit()
         cursor.close()
+
+
+async def _close(opening: asyncio.Future[AsyncConnection]) -> None:
+    with suppress(SQLAlchemyError):
+        await (await opening).close()
 
 
 def asks_for_retry(error: DBAPIError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -80,6 +81,22 @@ async def test_sibling_root_fields_read_at_once(api: Api) -> None:
     for n in range(20):
         assert answer[f"t{n}"]["title"] == answer[f"n{n}"]["title"] == f"Thread {n % 3}"
         assert answer[f"l{n}"]["totalCount"] == 3
+
+
+async def test_siblings_of_a_field_that_fails_give_their_connections_back(api: Api) -> None:
+    """The error of a field that cannot be null ends them, wherever they have come to."""
+    await api.thread("Engines", "one two")
+    for number in range(16):
+        siblings = " ".join(
+            f"b{n}: threads(first: 3) {{ nodes {{ comments(first: 2) {{ nodes {{ id }} }} }} }}"
+            for n in range(number % 8)
+        )
+        answer = await api.post(f"{{ a: threads(first: 0) {{ totalCount }} {siblings} }}")
+        assert answer["data"] is None
+        gc.collect()  # What is lost is found now, and told as a warning, which is an error here.
+    async with asyncio.timeout(5):
+        while api.database.engine.pool.checkedout():  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
 
 
 async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None:
