@@ -1,0 +1,183 @@
+"""Verify and rebuild on models that are not ours: chains, composite keys, every kind of counter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, ForeignKey, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from support.sessions import sync_engine
+from support.shop import Clerk, Customer, Order, Region, Shop, ShopSession, shop
+
+from tallied.counters import Count, Counters, Sum
+from tallied.counters.rebuild import Progress
+from tallied.errors import CounterError
+
+DAY = date(2026, 3, 1)
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    engine = sync_engine(empty_url)
+    Shop.metadata.create_all(engine)
+    with ShopSession(engine) as session:
+        session.add_all([Region(code="north"), Region(code="south")])
+        session.add(Clerk(id=1, name="Ada"))
+        session.flush()
+        for number in range(8):
+            key = {"shop": number % 2 + 1, "number": number + 10}
+            session.add(Customer(**key, region_code=["north", "south", None][number % 3]))
+            session.flush()
+            for size in range(number % 4 + 1):
+                session.add(
+                    Order(
+                        customer_shop=key["shop"],
+                        customer_number=key["number"],
+                        clerk_id=1,
+                        amount=Decimal("10.25") + number * size,
+                        items=size + 2,
+                        day=DAY + timedelta(days=3 * number + size),
+                    )
+                )
+        session.commit()
+    yield engine
+    engine.dispose()
+
+
+def wrong(engine: Engine, **options: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    with engine.connect() as connection:
+        return [(drift.counter, drift.key) for drift in shop.verify(connection, **options)]
+
+
+def rebuild(engine: Engine, **options: Any) -> int:
+    with engine.connect() as connection:
+        return shop.rebuild(connection, **options)
+
+
+def spoil(engine: Engine, class_: type[Any], condition: Any = None, **values: Any) -> None:
+    with engine.begin() as connection:
+        statement = update(class_.__table__).values(values)
+        connection.execute(statement if condition is None else statement.where(condition))
+
+
+def everything(engine: Engine) -> dict[str, Any]:
+    """What all counters hold."""
+    with engine.connect() as connection:
+        return {
+            table.name: connection.execute(select(table).order_by(*table.primary_key)).all()
+            for table in Shop.metadata.sorted_tables
+        }
+
+
+def test_every_kind_of_counter_is_put_right(engine: Engine) -> None:
+    right = everything(engine)
+    assert wrong(engine) == []
+    spoil(
+        engine,
+        Customer,
+        orders=99,
+        open_orders=98,
+        total=Decimal("0.01"),
+        largest=None,
+        smallest=Decimal("0.02"),
+        first_day=DAY - timedelta(days=900),
+        last_day=None,
+    )
+    spoil(engine, Clerk, orders=7, items=-4)
+    spoil(engine, Region, orders=5, last_day=DAY)
+    found = {counter for counter, _ in wrong(engine)}
+    assert found >= {str(counter) for counter in shop.declared if counter.parent.class_ is Customer}
+    assert rebuild(engine, batch_size=3) == 8 + 1 + 2
+    assert everything(engine) == right
+    assert wrong(engine) == []
+
+
+def test_an_inner_link_of_a_chain_is_put_right_before_the_outer_one(engine: Engine) -> None:
+    right = everything(engine)
+    spoil(engine, Customer, total=Customer.total + Decimal("5.5"), orders=Customer.orders + 3)
+    seen: list[Progress] = []
+    with engine.connect() as connection:
+        shop.rebuild(connection, progress=seen.append)
+    order = list(dict.fromkeys(at.parent for at in seen))
+    assert order.index(Customer) < order.index(Region)
+    assert everything(engine) == right
+
+
+def test_what_is_computed_from_a_repaired_counter_is_repaired_with_it(engine: Engine) -> None:
+    right = everything(engine)
+    spoil(engine, Customer, total=Customer.total + Decimal("5.5"), last_day=None)
+    assert rebuild(engine, only=["Region"]) == 2  # to what the customers now hold
+    assert {counter for counter, _ in wrong(engine)} == {"Customer.total", "Customer.last_day"}
+
+    some = Customer.number < 13
+    repaired = rebuild(engine, only=[Customer.total, Customer.last_day], where=some)
+    assert repaired == 3
+    left = wrong(engine)
+    assert {counter for counter, _ in left} == {"Customer.total", "Customer.last_day"}
+    assert len(left) == 2 * 5
+    assert rebuild(engine, only=["Customer.total", "Customer.last_day"]) == 5
+    assert everything(engine) == right
+
+
+def test_composite_keys_are_walked_in_their_order(engine: Engine) -> None:
+    spoil(engine, Customer, orders=70)
+    keys = [(1, 10), (1, 12), (1, 14), (1, 16), (2, 11), (2, 13), (2, 15), (2, 17)]
+    only = ["Customer.orders"]
+    assert wrong(engine, only=only) == [("Customer.orders", key) for key in keys]
+    some = wrong(engine, only=only, sample=3)
+    assert len(set(some)) == 3
+    seen: list[Progress] = []
+    with engine.connect() as connection:
+        shop.rebuild(connection, only=only, batch_size=3, progress=seen.append)
+    assert [(at.key, at.done) for at in seen] == [((1, 14), 3), ((2, 13), 6), ((2, 17), 8)]
+
+    spoil(engine, Customer, orders=70)
+    assert rebuild(engine, only=only, after=(Customer, (1, 16)), batch_size=3) == 4
+    assert wrong(engine, only=only) == [("Customer.orders", key) for key in keys[:4]]
+    assert rebuild(engine, only=only, where=Customer.number.in_([12, 16, 17])) == 2
+
+
+def test_a_condition_must_be_about_one_class(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for method in (shop.verify, shop.rebuild):
+            with pytest.raises(CounterError, match="name the counters of one class"):
+                method(connection, where=Customer.number > 3)  # type: ignore[operator]
+
+
+class Tree(DeclarativeBase):
+    pass
+
+
+class Node(Tree):
+    __tablename__ = "node"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("node.id"), index=True)
+    children: Mapped[int] = mapped_column(server_default=text("0"))
+    grandchildren: Mapped[int] = mapped_column(server_default=text("0"))
+
+    parent: Mapped[Node | None] = relationship(remote_side=[id])
+
+
+def test_a_chain_within_one_class_is_rebuilt_link_by_link(empty_url: str) -> None:
+    tree = Counters(
+        Sum(Node.grandchildren, of=Node.children, via=Node.parent),
+        Count(Node.children, via=Node.parent),
+    )
+    engine = sync_engine(empty_url)
+    Tree.metadata.create_all(engine)
+    with Session(engine) as session:  # without the engine
+        for number in range(40):
+            session.add(Node(id=number, parent_id=(number - 1) // 3 if number else None))
+            session.flush()
+        session.commit()
+    with engine.connect() as connection:
+        assert tree.rebuild(connection, batch_size=4) > 0
+        held = connection.execute(select(Node.children, Node.grandchildren).order_by(Node.id)).all()
+        assert held[:5] == [(3, 9), (3, 9), (3, 9), (3, 9), (3, 0)]
+        assert list(tree.verify(connection)) == []
+    engine.dispose()

@@ -1,0 +1,204 @@
+"""`tallied verify` and `tallied rebuild`: a part, a sample, causes, amounts, going on."""
+
+from __future__ import annotations
+
+import json
+import re
+from uuid import UUID
+
+import pytest
+from support.commands import Commands, sql
+
+from tallied.counters import rebuild as rebuilding
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+@pytest.fixture
+def seeded(empty_url: str, commands: Commands) -> str:
+    """The URL of a database with some threads that have comments."""
+    size = ("--threads", "12", "--comments", "200", "--random-seed", "5")
+    assert commands("seed", "--database", empty_url, *size).code == 0
+    return empty_url
+
+
+def threads(url: str) -> list[str]:
+    """The keys of the threads, in order, as the command line takes them."""
+    rows = sql(url, "SELECT id FROM tallied_thread ORDER BY id")
+    return [str(UUID(str(row.id))) for row in rows]
+
+
+def spoil(url: str) -> None:
+    sql(url, "UPDATE tallied_thread SET word_count = word_count + 17")
+
+
+def test_some_counters_of_some_threads(seeded: str, commands: Commands) -> None:
+    spoil(seeded)
+    sql(seeded, "UPDATE tallied_thread SET comment_count = 5000")
+    first, second, *_, last = threads(seeded)
+
+    def lines(*arguments: str) -> list[str]:
+        verified = commands("verify", "--database", seeded, *arguments)
+        assert (verified.code, verified.err) == (1, "")
+        return verified.out.splitlines()
+
+    assert len(lines("Thread.word_count")) == 13
+    assert len(lines("Thread")) == 25
+    found = lines("Thread.word_count", "--where", f"id in {first}, {last}")
+    assert [re.split(r" of |: ", line)[:2] for line in found[:-1]] == [
+        ["Thread.word_count", first],
+        ["Thread.word_count", last],
+    ]
+    assert found[-1] == "2 counters are wrong; run `tallied rebuild`."
+    between = ("--where", f"id > {first}", "--where", f"id <= {second}")
+    assert len(lines("Thread.word_count", *between)) == 2
+    assert len(lines("Thread.word_count", "--sample", "3")) == 4
+
+    right = commands("verify", "Thread.last_comment_at", "--sample", "3", "--database", seeded)
+    assert (right.code, right.out) == (0, "The counters of 3 threads are right.\n")
+    assert "difference +17 (likely cause: the number of rows is right" not in found[0]
+
+    rebuilt = commands("rebuild", "Thread.word_count", *between, "--database", seeded)
+    assert (rebuilt.code, rebuilt.out) == (0, "Put 1 row right.\n")
+    assert len(lines("Thread.word_count")) == 12
+
+
+def test_the_likely_cause_is_told_in_words_and_in_json(seeded: str, commands: Commands) -> None:
+    spoil(seeded)
+    told = "the number of rows is right: an amount was changed past the engine"
+    arguments = ("verify", "--database", seeded, "--sample", "1")
+    assert f"difference +17 (likely cause: {told})\n" in commands(*arguments).out
+    (line,) = commands(*arguments, "--json").out.splitlines()
+    assert json.loads(line)["cause"] == told
+
+
+def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> None:
+    query = "SELECT id, word_count, message FROM tallied_comment ORDER BY id LIMIT 2"
+    before = sql(seeded, query)
+    sql(
+        seeded,
+        f"UPDATE tallied_comment SET word_count = word_count + 9 WHERE id = '{before[0].id}'",
+        f"UPDATE tallied_comment SET message = 'two words' WHERE id = '{before[1].id}'",
+    )
+    without = commands("verify", "--no-amounts", "--database", seeded)
+    assert without.out.splitlines()[-1] == "1 counter is wrong; run `tallied rebuild`."
+    verified = commands("verify", "--database", seeded)
+    assert verified.code == 1
+    *found, summary = verified.out.splitlines()
+    assert [line.split()[0] for line in found] == ["Thread.word_count", *["Comment.word_count"] * 2]
+    assert summary == "1 counter and 2 amounts are wrong; run `tallied rebuild --amounts`."
+
+    assert commands("rebuild", "--database", seeded).out == "Put 1 row right.\n"
+    alone = commands("verify", "Comment.word_count", "--database", seeded)
+    assert alone.out.splitlines()[-1] == "2 amounts are wrong; run `tallied rebuild --amounts`."
+    rebuilt = commands("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
+    assert (rebuilt.code, rebuilt.out) == (0, "Put 2 amounts right.\n"), "the counters follow"
+    assert "200/200" in rebuilt.err or "12/12" in rebuilt.err, "the progress bar"
+    assert commands("verify", "--database", seeded).code == 0
+    assert [row.word_count for row in sql(seeded, query)] == [before[0].word_count, 2]
+    right = commands("verify", "Comment.word_count", "--database", seeded)
+    assert right.out == "The counters of all 200 comments are right.\n"
+
+
+def test_amounts_are_repaired_alone_where_they_are_named(seeded: str, commands: Commands) -> None:
+    sql(seeded, "UPDATE tallied_comment SET word_count = word_count + 1")
+    spoil(seeded)
+    rebuilt = commands("rebuild", "Comment.word_count", "--database", seeded)
+    assert (rebuilt.code, rebuilt.out) == (0, "Put 200 amounts right.\n")
+    assert commands("verify", "Comment", "--database", seeded).code == 0
+    assert commands("verify", "Thread.word_count", "--database", seeded).code == 1
+
+
+def test_a_rebuild_that_is_interrupted_says_how_to_go_on(
+    seeded: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(seeded)
+    looked = rebuilding.Rebuild._look
+    batches = 0
+
+    def interrupted(self: rebuilding.Rebuild, *arguments: object) -> object:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            raise KeyboardInterrupt
+        return looked(self, *arguments)  # type: ignore[arg-type]
+
+    arguments = ("rebuild", "--batch-size", "4", "--database", seeded)
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuilding.Rebuild, "_look", interrupted)
+        stopped = commands(*arguments)
+    eighth = threads(seeded)[7]
+    assert (stopped.code, stopped.out) == (130, "")
+    told = f"Stopped; go on with the same command and --after Thread:{eighth}"
+    assert told in " ".join(stopped.err.split())
+    after = commands(*arguments, "--after", f"Thread:{eighth}")
+    assert (after.code, after.out) == (0, "Put 4 rows right.\n")
+    assert commands("verify", "--database", seeded).code == 0
+
+    spoil(seeded)
+    plain = commands(*arguments, "--after", eighth)
+    assert (plain.code, plain.out) == (0, "Put 4 rows right.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["verify", "Thread.words"], "There is no counter Thread.words; there is Thread.comment_c"),
+        (["rebuild", "Reply"], "There is no counter Reply; there is Thread.comment_count"),
+        (["verify", "--where", "DROP TABLE x"], "The condition 'DROP TABLE x' cannot be read"),
+        (["verify", "--where", "words > 3"], "Thread has no column 'words'; it has id, title"),
+        (["verify", "--where", "id = 12"], "'12' is no value of id; it takes a UUID"),
+        (["verify", "--where", "created_at > soon"], "'soon' is no value of created_at; it takes"),
+        (["verify", "--where", "word_count = 3; DROP"], "'3; DROP' is no value of word_count"),
+        (["rebuild", "--after", "Comment:12"], "The place 'Comment:12' cannot be read; write Thre"),
+        (["rebuild", "--after", "12"], "'12' is no value of id; it takes a UUID"),
+        (["verify", "--sample", "0"], "'--sample'"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(
+    arguments: list[str], reason: str, seeded: str, commands: Commands
+) -> None:
+    spoil(seeded)
+    before = sql(seeded, "SELECT * FROM tallied_thread ORDER BY id")
+    refused = commands(*arguments, "--database", seeded)
+    assert (refused.code, refused.out) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+[.]\n", refused.err), refused.err
+    assert reason in refused.err
+    assert sql(seeded, "SELECT * FROM tallied_thread ORDER BY id") == before
+
+
+@pytest.mark.parametrize(
+    ("condition", "number"),
+    [
+        ("title = Bee", 1),
+        ("title != Bee", 11),
+        ("title in Bee, Wasp", 2),
+        ("created_at >= 2031-01-01", 1),
+        ("created_at < 2031-01-01T00:00:00+00:00", 11),
+        ("last_comment_at = null", 2),
+        ("last_comment_at != null", 10),
+        ("word_count > 100000", 3),
+    ],
+)
+def test_conditions(condition: str, number: int, seeded: str, commands: Commands) -> None:
+    first, second, third = (UUID(key) for key in threads(seeded)[:3])
+    if seeded.startswith("sqlite"):
+        first, second, third = (key.hex for key in (first, second, third))  # type: ignore[assignment]
+    update = "UPDATE tallied_thread SET"
+    sql(
+        seeded,
+        f"{update} last_comment_at = created_at",
+        f"{update} title = 'Bee', created_at = '2031-02-03 04:05:06' WHERE id = '{first}'",
+        f"{update} title = 'Wasp', last_comment_at = NULL WHERE id = '{second}'",
+        f"{update} last_comment_at = NULL, word_count = 200000 WHERE id = '{third}'",
+        f"{update} comment_count = comment_count + 1",
+        f"{update} word_count = word_count + 200000 WHERE id IN ('{first}', '{second}')",
+    )
+    verified = commands(
+        "verify", "Thread.comment_count", "--where", condition, "--database", seeded, "--json"
+    )
+    assert (verified.code, verified.err) == (1, "")
+    assert len(verified.out.splitlines()) == number
