@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from .database import Database
+from .database import BUSY_TIMEOUT, Database
 from .errors import Busy
 from .schema.http import GraphQLEndpoint
 from .schema.page import FOLDER, Playground
@@ -40,7 +40,11 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     """
     settings = settings or Settings.from_environ(os.environ)
     ours = database is None
-    database = database or Database(settings.database, attempts=settings.transaction_attempts)
+    database = database or Database(
+        settings.database,
+        attempts=settings.transaction_attempts,
+        patience=min(BUSY_TIMEOUT, settings.execution_time),
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

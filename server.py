@@ -17,6 +17,8 @@ from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .errors import ConfigurationError
+from .protocol import Config
+from .schema.persisted import PersistedDocuments
 from .settings import Settings
 
 APP = "tallied.asgi:create_app"
@@ -47,9 +49,12 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
     """Serve until SIGINT or SIGTERM, and return whether the server could start.
 
     :param announce: called once, when every worker process accepts requests.
+    :raises ConfigurationError: for a list of documents that cannot be used.
     """
     os.environ.update(_environ(settings))
-    config = uvicorn.Config(
+    PersistedDocuments.of(settings)  # or each worker process would find fault with them
+    config = Config(
+        settings,
         APP,
         factory=True,
         host=settings.host,
@@ -136,8 +141,9 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 
 def _log_config() -> dict[str, Any]:
-    """uvicorn's logging without its chatter, and Tallied's and other warnings beside it."""
+    """uvicorn's logging without its chatter, Tallied's own, and others' warnings beside it."""
     config = deepcopy(LOGGING_CONFIG)
     config["loggers"]["uvicorn.error"]["level"] = "WARNING"
+    config["loggers"]["tallied"] = {"level": "INFO"}
     config["root"] = {"handlers": ["default"], "level": "WARNING"}
     return config

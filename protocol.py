@@ -1,0 +1,161 @@
+"""HTTP as uvicorn reads it, with bounds on how much and how slowly a client sends.
+
+uvicorn 0.54 with httptools bounds neither the size of a request's headers nor the time
+that a client takes to send it, so that a few idle sockets, or one that trickles, hold on
+to the server (a "slowloris"). Here a client that is past a limit loses its connection.
+Its body's size is bounded by the application, which knows what it is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from .settings import Settings
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, with the settings that the protocol needs."""
+
+    def __init__(self, settings: Settings, app: str, **options: Any) -> None:
+        super().__init__(app, http=BoundedProtocol, **options)
+        self.settings = settings
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. At any moment it waits for headers, or a body, or for the application."""
+
+    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self._settings = config.settings
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_headers = True
+        self._received = 0
+        self._parsed = 0
+        self._refused = False
+        self.url = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(self._settings.header_time)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        if self._timer is None and self._in_headers:
+            # Before the parser finds a message to begin, since blank lines may come first.
+            self._wait(self._settings.header_time)
+        within = self._in_headers
+        super().data_received(data)
+        if within and self._in_headers:
+            # The parser tells of a header only once it is there as a whole.
+            self._received += len(data)
+            self._check_size(self._received)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._parsed = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._parsed += len(url)
+        self._check_size(self._parsed)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._parsed += len(name) + len(value) + len(": \r\n")
+        self._check_size(self._parsed)
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._received = 0
+        self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_headers = True
+        self._stop_waiting()
+        if not self._refused:
+            super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()
+        if not self._refused:
+            super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "BAD_REQUEST", "The request is not valid HTTP/1.1.")
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, also under a client that does not read its answer."""
+        super().timeout_keep_alive_handler()
+        left = self.transport.get_write_buffer_size()
+        if left:
+            self.loop.call_later(self._settings.body_time, self._abort_unless_read, left)
+
+    def _abort_unless_read(self, left: int) -> None:
+        still = self.transport.get_write_buffer_size()
+        if still >= left:
+            self.transport.abort()
+        elif still:
+            self.loop.call_later(self._settings.body_time, self._abort_unless_read, still)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.header_size
+        if size > limit:
+            says = f"The request's line and headers must have at most {limit} bytes."
+            if len(self.url) > limit // 2:
+                self._refuse(414, "URI_TOO_LONG", f"{says} Send a long query by POST.")
+            else:
+                self._refuse(431, "HEADERS_TOO_LARGE", says)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.pipeline:
+            # The server does not read on until it has answered what came before.
+            self._wait(self._settings.body_time)
+        elif self._in_headers and self._received:
+            seconds = self._settings.header_time
+            says = f"The request's headers must be sent within {seconds} seconds."
+            self._refuse(408, "REQUEST_TIMEOUT", says)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer what the application never gets to see, and close the connection."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if self.cycle is None or self.cycle.response_complete:
+            body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+            head = (
+                b"content-type: application/json\r\n"
+                b"cache-control: no-store\r\n"
+                b"connection: close\r\n"
+                b"content-length: %d\r\n\r\n" % len(body)
+            )
+            self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()

@@ -1,0 +1,301 @@
+"""The limits of the transport: headers, slow clients, how many and how long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import text
+from support.api import Api
+from support.server import TALLIED, Server, free_port
+
+from tallied.database import Database
+from tallied.models import Thread
+
+GRAPHQL = "application/graphql-response+json"
+COUNT = "{ threads(first: 1) { totalCount } }"
+HEAD = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+LIMITS = {"header_size": 4096, "header_time": 1, "body_time": 1, "execution_time": 1}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A real server with small limits, which must still be well when the test is over."""
+    for name, value in LIMITS.items():
+        monkeypatch.setenv(f"TALLIED_{name.upper()}", str(value))
+    with Server(tmp_path, f"sqlite:///{tmp_path / 'forum.db'}") as server:
+        yield server
+        assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+        assert server.stop() == 0
+        assert "Traceback" not in server.printed
+
+
+class Connection:
+    """A bare connection to the server."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket = opened
+
+    def send(self, *parts: bytes) -> Connection:
+        for part in parts:
+            self.socket.sendall(part)
+        return self
+
+    def rest(self) -> bytes:
+        """All that the server sends until it closes the connection."""
+        received = b""
+        try:
+            while data := self.socket.recv(65536):
+                received += data
+        except ConnectionError:
+            pass
+        return received
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Callable[[], Connection]]:
+    """Opens connections, which are closed when the test is over."""
+    with ExitStack() as opened:
+
+        def connect() -> Connection:
+            address = ("127.0.0.1", server.port)
+            return Connection(opened.enter_context(socket.create_connection(address, 20)))
+
+        yield connect
+
+
+Connect = Callable[[], Connection]
+
+
+def refused(answer: bytes, status: int, code: str) -> str:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer[:500]
+    assert b"application/json" in head
+    assert b"connection: close" in head.lower()
+    (error,) = json.loads(body)["errors"]
+    assert error["extensions"]["code"] == code
+    message: str = error["message"]
+    return message
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [HEAD + b"x-a: " + b"a" * 5000 + b"\r\n\r\n"],
+        [HEAD, b"x-a: ", b"a" * 5000],
+        [HEAD, *[b"x-a: %d\r\n" % number for number in range(1000)]],
+    ],
+    ids=["at once", "one without an end", "many"],
+)
+def test_headers_past_the_limit_are_a_431(connect: Connect, parts: list[bytes]) -> None:
+    connection = connect()
+    try:
+        connection.send(*parts)
+    except ConnectionError:
+        pass  # The server has closed it before all was sent.
+    else:
+        assert "4096 bytes" in refused(connection.rest(), 431, "HEADERS_TOO_LARGE")
+
+
+def test_an_address_past_the_limit_is_a_414(connect: Connect) -> None:
+    answer = connect().send(b"GET /graphql?query=" + b"a" * 5000).rest()
+    assert "POST" in refused(answer, 414, "URI_TOO_LONG")
+
+
+def test_headers_and_an_address_within_the_limit_are_taken(server: Server) -> None:
+    query = "{ __typename }".ljust(2000, "\t")
+    for _ in range(2):
+        answer = httpx.get(
+            f"{server.url}/graphql", params={"query": query[:600]}, headers={"x-a": "a" * 1800}
+        )
+        assert answer.json()["data"] == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"NONSENSE\r\n\r\n", b"\0" * 99]
+)
+def test_what_is_not_http_is_a_400_in_json(connect: Connect, garbage: bytes) -> None:
+    refused(connect().send(garbage).rest(), 400, "BAD_REQUEST")
+
+
+def test_a_client_that_sends_its_headers_slowly_loses_its_connection(connect: Connect) -> None:
+    silent, blank, begun = (connect() for _ in range(3))
+    blank.send(b"\r\n")
+    begun.send(HEAD)
+    for _ in range(4):  # A byte now and then does not help.
+        begun.send(b"x")
+        time.sleep(0.2)
+    assert "1 seconds" in refused(begun.rest(), 408, "REQUEST_TIMEOUT")
+    assert silent.rest() == b""
+    blank.rest()
+
+
+def test_a_client_that_sends_its_body_slowly_loses_its_connection(
+    server: Server, connect: Connect
+) -> None:
+    slow = [connect().send(HEAD + b"content-length: 50\r\n\r\n{") for _ in range(150)]
+    # There are more of them than requests may be executed at once, and they take nobody's place.
+    assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+    for connection in slow:
+        assert "1 seconds" in refused(connection.rest(), 408, "REQUEST_TIMEOUT")
+
+
+def test_a_body_that_nobody_waits_for_does_not_keep_the_connection(connect: Connect) -> None:
+    head = b"POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n"
+    connection = connect().send(head)
+    started = time.monotonic()
+    try:
+        while time.monotonic() < started + 20:
+            connection.send(b"x")
+            time.sleep(0.1)
+    except ConnectionError:
+        return
+    pytest.fail("the connection is still open")
+
+
+def test_a_second_request_on_a_connection_has_its_time_anew(connect: Connect) -> None:
+    request = b'%scontent-length: 26\r\n\r\n{"query":"{ __typename }"}' % HEAD
+    connection = connect()
+    for _ in range(4):
+        connection.send(request[:-1])
+        time.sleep(0.4)
+        connection.send(request[-1:])
+        answer = b""
+        while b"__typename" not in answer:
+            answer += connection.socket.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_body_past_the_limit_ends_the_connection(connect: Connect) -> None:
+    connection = connect().send(HEAD + b"content-length: 99999999\r\n\r\n{")
+    refused(connection.rest(), 413, "CONTENT_TOO_LARGE")
+
+
+async def slow_down(database: Database) -> None:
+    """Make each look at the threads take an hour."""
+    columns = ", ".join(column.name for column in Thread.__table__.columns)
+    hour = (
+        "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
+        if database.is_sqlite
+        else "(SELECT count(*) FROM pg_sleep(3600))"
+    )
+    async with database.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE tallied_thread RENAME TO real_thread"))
+        view = f"SELECT {columns} FROM real_thread WHERE {hour} > 0"
+        await connection.execute(text(f"CREATE VIEW tallied_thread AS {view}"))
+
+
+def running(request: pytest.FixtureRequest) -> int:
+    """How many statements PostgreSQL executes that take an hour."""
+    server = request.getfixturevalue("postgresql").render_as_string(False)
+    with psycopg.connect(server) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+            " AND query LIKE '%tallied_thread%' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def ask(api: Api, query: str, **more: Any) -> httpx.Response:
+    body = {"query": query, **more}
+    return await api.http.post("/graphql", json=body, headers={"accept": GRAPHQL})
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["at the root", "nested"])
+async def test_a_request_past_its_time_is_stopped_with_its_statement(
+    database: Database, nested: bool, request: pytest.FixtureRequest
+) -> None:
+    api = Api(database, execution_time=1)
+    comment = await api.comment(await api.thread("Engines"))
+    await slow_down(database)
+    query = "query($id: ID!) { comment(id: $id) { message thread { title } } }" if nested else COUNT
+    variables = {"id": comment} if nested else {}
+    waiting = asyncio.create_task(ask(api, query, variables=variables))
+    await asyncio.sleep(0.5)
+    if not database.is_sqlite:
+        assert running(request) == 1
+    response = await waiting
+    assert response.status_code == 503, response.text
+    assert "retry-after" not in response.headers
+    (error,) = response.json()["errors"]
+    assert error["extensions"] == {"code": "TIMEOUT"}
+    assert "1 seconds" in error["message"]
+    if not database.is_sqlite:
+        assert running(request) == 0
+    # The connection is free again, and another request works.
+    query = "query($id: ID!) { comment(id: $id) { id } }"
+    answer = await ask(api, query, variables={"id": comment})
+    assert answer.json()["data"] == {"comment": {"id": comment}}
+
+
+async def test_a_mutation_past_its_time_changes_nothing(database: Database) -> None:
+    patient = Database(database.url.render_as_string(False), patience=2)
+    api = Api(patient, execution_time=1)
+    thread = await api.thread("Engines")
+    before = await api.contents()
+    async with database.sessions() as session, session.begin():
+        (await session.get_one(Thread, before[0][0].id)).title = "Looms"
+        await session.flush()
+        query = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { title } } }"
+        answer = await ask(api, query, variables={"i": {"threadId": thread, "title": "Mills"}})
+        assert answer.status_code == 503
+        assert answer.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+        await session.rollback()
+    assert await api.contents() == before
+    await patient.dispose()
+
+
+async def test_requests_past_the_number_are_told_to_come_again(database: Database) -> None:
+    api = Api(database, concurrent_requests=3, execution_time=2)
+    await api.thread("Engines")
+    await slow_down(database)
+    waiting = [asyncio.create_task(ask(api, COUNT)) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    for accept in ("application/json", GRAPHQL):
+        response = await api.http.post(
+            "/graphql", json={"query": "{ __typename }"}, headers={"accept": accept}
+        )
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        (error,) = response.json()["errors"]
+        assert error["extensions"] == {"code": "OVERLOADED"}
+    assert [response.status_code for response in await asyncio.gather(*waiting)] == [503] * 3
+    assert (await ask(api, "{ __typename }")).json()["data"] == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_list_of_documents_that_cannot_be_used_stops_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", "none.json")
+    done = subprocess.run(
+        [TALLIED, "serve", "--port", str(free_port()), "--workers", workers],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: TALLIED_PERSISTED_DOCUMENTS: none.json cannot be read")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_limits_hold_with_several_worker_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLIED_HEADER_SIZE", "4096")
+    with Server(tmp_path, f"sqlite:///{tmp_path / 'forum.db'}", "--workers", "2") as server:
+        answer = httpx.get(f"{server.url}/health", headers={"x-a": "a" * 5000})
+        assert answer.status_code == 431
+        assert httpx.get(f"{server.url}/health").status_code == 200
