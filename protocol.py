@@ -34,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._settings = config.settings
         self._timer: asyncio.TimerHandle | None = None
         self._in_headers = True
+        self._advanced = False
         self._received = 0
         self._parsed = 0
         self._refused = False
@@ -53,9 +54,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is None and self._in_headers:
             # Before the parser finds a message to begin, since blank lines may come first.
             self._wait(self._settings.header_time)
-        within = self._in_headers
+        self._advanced = False
         super().data_received(data)
-        if within and self._in_headers:
+        if self._in_headers and not self._advanced:
             # The parser tells of a header only once it is there as a whole.
             self._received += len(data)
             self._check_size(self._received)
@@ -77,6 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        self._advanced = True
         self._received = 0
         self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
         if not self._refused:
@@ -88,6 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_headers = True
+        self._advanced = True
         self._stop_waiting()
         if not self._refused:
             super().on_message_complete()

@@ -121,6 +121,14 @@ def test_headers_and_an_address_within_the_limit_are_taken(server: Server) -> No
         assert answer.json()["data"] == {"__typename": "Query"}
 
 
+def test_bodies_are_not_taken_for_headers(server: Server) -> None:
+    with httpx.Client() as client:
+        for size in (100, 3000, 5000, 50_000, 500_000) * 3:
+            body = {"query": "{ __typename }", "extensions": {"padding": "x" * size}}
+            answer = client.post(f"{server.url}/graphql", json=body)
+            assert answer.json()["data"] == {"__typename": "Query"}
+
+
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"NONSENSE\r\n\r\n", b"\0" * 99]
 )
