@@ -64,6 +64,10 @@ class Cascades:
         counters = (c for source in self._sources.get(table, ()) for c in source.counters)
         return bool(self._edges.get(table)) or any(_columns(c) != columns for c in counters)
 
+    def starts(self) -> list[Table]:
+        """The tables whose deletions reach counted rows."""
+        return [table for table, edges in self._edges.items() if edges]
+
     def reaches_from(self, tables: Iterable[Any]) -> bool:
         """Whether deleting rows of `tables` may change counters elsewhere."""
         return any(self._edges.get(table) for table in tables)
@@ -101,9 +105,16 @@ class Cascades:
     def _children(
         self, connection: Any, constraint: ForeignKeyConstraint, keys: list[Key]
     ) -> list[Key]:
-        by_referred = {element.column: element.parent for element in constraint.elements}
-        foreign = [by_referred[column] for column in constraint.referred_table.primary_key]
+        referred = [element.column for element in constraint.elements]
+        foreign = [element.parent for element in constraint.elements]
+        parent_key = list(constraint.referred_table.primary_key)
         own = list(constraint.table.primary_key)
+        if referred != parent_key:
+            values = (
+                connection.execute(select(*referred).where(in_keys(parent_key, some)))
+                for some in chunks(keys, len(parent_key))
+            )
+            keys = [tuple(row) for rows in values for row in rows if None not in row]
         found: list[Key] = []
         for some in chunks(keys, len(foreign)):
             rows = connection.execute(select(*own).where(in_keys(foreign, some)).order_by(*own))

@@ -6,18 +6,33 @@ checks. All of them look at the mappers alone; none needs a database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, PrimaryKeyConstraint, Table, UniqueConstraint
-from sqlalchemy.exc import ArgumentError, InvalidRequestError
+from sqlalchemy import (
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Time,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
-from sqlalchemy.orm.evaluator import UnevaluatableError
 from sqlalchemy.orm.interfaces import MANYTOONE
 from sqlalchemy.types import TypeDecorator
 
 from ..errors import CounterDeclarationError
 from .declare import Additive, Count, Counter, Extreme
+from .guard import ENGINES
+from .keys import own_key
+from .resolve import all_mappers
+
+if TYPE_CHECKING:
+    from .engine import Counters
 
 Finding = tuple[str, str, str]
 
@@ -62,7 +77,7 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
             "Take post_update off the relationship.",
         )
     remote = {remote for _, remote in prop.local_remote_pairs or ()}
-    if remote != set(prop.mapper.primary_key):
+    if remote not in (set(prop.mapper.primary_key), set(own_key(prop.mapper))):
         yield (
             "counters.E003",
             f"{counter.via} does not refer to the primary key of {prop.mapper.class_.__name__}.",
@@ -103,6 +118,14 @@ def _check_target(counter: Counter) -> Iterator[Finding]:
         )
         return
     column = column_of(counter.parent, counter.key)
+    if column not in set(counter.parent.local_table.c):
+        yield (
+            "counters.E016",
+            f"{counter} is stored in {column.table}, while {counter.via} leads to rows of "
+            f"{counter.parent.local_table}.",
+            "Declare the counter on the class that the relationship leads to.",
+        )
+        return
     if isinstance(counter, Additive) and column.nullable:
         yield (
             "counters.E006",
@@ -136,7 +159,11 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
         return
     of: Any = counter.of
     mapped = isinstance(of, InstrumentedAttribute) and isinstance(of.property, ColumnProperty)
-    if not mapped or counter.source.column_attrs.get(of.key) is not of.property:
+    if (
+        not mapped
+        or counter.source.column_attrs.get(of.key) is not of.property
+        or not isinstance(of.property.columns[0], Column)
+    ):
         yield (
             "counters.E010",
             f"{counter} is computed from {of}, which is not a column of "
@@ -145,23 +172,44 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
             "the counter one step further down.",
         )
         return
-    type_ = column_of(counter.source, of.key).type
-    inner = type_.impl_instance if isinstance(type_, TypeDecorator) else type_
-    if isinstance(counter, Additive) and isinstance(inner, Float):
+    source = _plain(column_of(counter.source, of.key).type)
+    target = _plain(column_of(counter.parent, counter.key).type)
+    if isinstance(counter, Additive):
+        if isinstance(source, Float) or not isinstance(source, Integer | Numeric):
+            yield (
+                "counters.E011",
+                f"{counter} sums {of}, whose sum is not exact, or not a number.",
+                "Use Integer or Numeric.",
+            )
+        elif _scale(target) < _scale(source):
+            yield (
+                "counters.E011",
+                f"{counter} keeps fewer digits than {of}, which it sums.",
+                "Give the counter the type of the column, with room for the sum.",
+            )
+    elif not isinstance(source, Integer | Numeric | Date | DateTime | Time):
         yield (
-            "counters.E011",
-            f"{counter} sums {of}, a floating-point column, whose sum depends on the order.",
-            "Use Integer or Numeric.",
+            "counters.E017",
+            f"{counter} compares {of}, which the database may order differently from Python.",
+            "Take the extreme of a number or a time.",
         )
+
+
+def _plain(type_: Any) -> Any:
+    return type_.impl_instance if isinstance(type_, TypeDecorator) else type_
+
+
+def _scale(type_: Any) -> float:
+    """The digits after the point; all that are wanted where the type sets no limit."""
+    if isinstance(type_, Numeric):
+        return float("inf") if type_.scale is None else float(type_.scale)
+    return 0.0
 
 
 def _check_where(counter: Counter) -> Iterator[Finding]:
     hint = "Compare the source's own stored columns with values, by ==, <, in_, is_, and_, or_."
     try:
         predicate = counter.predicate
-    except (UnevaluatableError, InvalidRequestError, ArgumentError, KeyError) as error:
-        yield "counters.E012", f"The where of {counter} cannot be evaluated: {error}.", hint
-        return
     except Exception as error:
         yield "counters.E012", f"The where of {counter} cannot be evaluated: {error}.", hint
         return
@@ -208,3 +256,53 @@ def _inner(counter: Counter, seen: dict[Any, Counter]) -> Counter | None:
     if counter.of is None:
         return None
     return seen.get(column_of(counter.source, counter.of.key))
+
+
+def check_tables(sources: Collection[Mapper[Any]]) -> None:
+    """Raise for another way to write the rows of `sources`, which no event would tell of.
+
+    :raises CounterDeclarationError: for a ``secondary``, or a second class on one table.
+    """
+    tables = {table for source in sources for table in source.tables}
+    for mapper in all_mappers():
+        related = any(mapper.isa(source) or source.isa(mapper) for source in sources)
+        if not related and tables & set(mapper.tables):
+            raise CounterDeclarationError(
+                "counters.E018",
+                f"{mapper.class_.__name__} is mapped to a table whose rows are counted by another "
+                f"class.",
+                "Map one class to the table, or let one inherit from the other.",
+            )
+        for relationship in mapper.relationships:
+            if relationship.secondary in tables and not relationship.viewonly:
+                raise CounterDeclarationError(
+                    "counters.E019",
+                    f"{relationship} writes rows of {relationship.secondary} that are counted, "
+                    f"and no event tells of them.",
+                    "Make the relationship viewonly, and write association objects.",
+                )
+
+
+def check_installed(engine: Counters, session_class: type[Any]) -> None:
+    """Raise if a counter is kept on sessions of `session_class` by another engine already.
+
+    :raises CounterDeclarationError: naming the counter.
+    """
+    for counter in engine.declared:
+        for other in counter.target.property.info.get(ENGINES, ()):
+            clash = any(
+                issubclass(session_class, each) or issubclass(each, session_class)
+                for each in other.classes
+            )
+            if other is not engine and clash:
+                raise CounterDeclarationError(
+                    "counters.E013",
+                    f"{counter} is kept on {session_class.__name__} by another Counters already.",
+                    "Declare each counter once for a session class.",
+                )
+    if any(issubclass(each, session_class) for each in engine.classes):
+        raise CounterDeclarationError(
+            "counters.E020",
+            f"The counters are installed on a subclass of {session_class.__name__} already.",
+            "Install them on the more general class alone.",
+        )

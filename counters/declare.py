@@ -14,10 +14,11 @@ from functools import cached_property
 from operator import gt, lt
 from typing import Any, ClassVar, TypeAlias
 
-from sqlalchemy import ColumnElement, case, func, or_
+from sqlalchemy import ColumnElement, Dialect, case, func, or_
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
 
 from .exact import is_exact
+from .keys import own_key
 from .predicate import Predicate
 
 Image: TypeAlias = Mapping[str, Any]
@@ -95,9 +96,11 @@ class Counter:
     def foreign_key(self) -> tuple[str, ...]:
         """The source's attributes that hold the parent's primary key, in its order."""
         local = {remote: local for local, remote in self.relationship.local_remote_pairs or ()}
+        primary_key: Any = self.parent.primary_key
+        if not local.keys() <= set(primary_key):  # of a subclass's own table
+            primary_key = own_key(self.parent)
         return tuple(
-            self.source.get_property_by_column(local[column]).key
-            for column in self.parent.primary_key
+            self.source.get_property_by_column(local[column]).key for column in primary_key
         )
 
     @cached_property
@@ -129,12 +132,12 @@ class Counter:
         unset = self.defaults if state.key is None else {}
         return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
 
-    def is_exact(self, image: Image) -> bool:
+    def is_exact(self, image: Image, dialect: Dialect) -> bool:
         """Whether the database will hold the amount of `image` just as it is."""
         if self.of is None:
             return True
         column = self.source.column_attrs[self.of.key].columns[0]
-        return is_exact(column.type, image[self.of.key])
+        return is_exact(column.type, image[self.of.key], dialect)
 
     def counts(self, image: Image) -> bool:
         """Whether a row meets the condition."""

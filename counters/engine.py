@@ -5,33 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, event
+from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import (
-    InstanceState,
-    Mapper,
-    ORMExecuteState,
-    Session,
-    SessionTransaction,
-    UOWTransaction,
-    configure_mappers,
-    sessionmaker,
-)
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, sessionmaker
 
 from ..errors import UncountedStatementError
-from . import preview, statements
+from . import listeners
 from .cascade import Cascades
-from .checks import check
+from .checks import check, check_installed, check_tables
 from .declare import Counter
 from .derived import Derived
-from .flush import Flush
-from .guard import protect, refuse_legacy_bulk
+from .guard import refuse_legacy_bulk
 from .ledger import Ledger
 from .paused import Paused
 from .rebuild import Progress, rebuild
+from .resolve import Chains, find_chains, find_tables, in_order
 from .selection import Named
-from .source import Source
+from .source import Source, counts_as
 from .verify import Drift, verify
 
 
@@ -47,11 +37,11 @@ class Counters:
         self.sources: dict[Mapper[Any], Source] = {}
         """By the class that was declared, each with the counters that were declared on it."""
         self.parents: tuple[Mapper[Any], ...] = ()
-        self.tables: dict[Table, Mapper[Any]] = {}
+        self.tables: Mapping[Table, Mapper[Any] | None] = {}
         """The tables that something is counted by or in, or that a cascade starts from."""
         self.cascades = Cascades(())
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
-        self._chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
+        self._chained: Chains = {}
         self._source_of: dict[Mapper[Any], Source | None] = {}
         """By the class of an object, with the counters of all classes that it inherits from."""
         self._classes: tuple[type[Session], ...] = ()
@@ -62,21 +52,22 @@ class Counters:
         :param target: a Session class of your own, a ``sessionmaker`` or an
             ``async_sessionmaker``.
         :raises CounterDeclarationError: for a counter that cannot work as declared.
+        :raises TypeError: for a `target` of another kind.
         """
         if not self._classes:
             self._resolve()
         session_class = _session_class(target)
+        if issubclass(session_class, self._classes):
+            return
+        check_installed(self, session_class)
         self._classes += (session_class,)
-        event.listen(session_class, "transient_to_pending", self._on_add)
-        event.listen(session_class, "pending_to_transient", self._on_remove)
-        event.listen(session_class, "persistent_to_detached", self._on_remove)
-        event.listen(session_class, "before_flush", self._before_flush)
-        event.listen(session_class, "after_flush", self._after_flush)
-        event.listen(session_class, "do_orm_execute", self._on_execute)
-        event.listen(session_class, "after_transaction_create", self._on_begin)
-        event.listen(session_class, "after_rollback", self._on_rollback)
-        event.listen(session_class, "after_transaction_end", self._on_end)
+        listeners.listen_to_sessions(self, session_class)
         refuse_legacy_bulk(self, session_class)
+
+    @property
+    def classes(self) -> tuple[type[Session], ...]:
+        """The session classes that the counters are installed on."""
+        return self._classes
 
     def returned(
         self, session: Session | AsyncSession, parent: type[Any], key: Any
@@ -90,7 +81,7 @@ class Counters:
         ledger = self.ledger(sync)
         if ledger is None:
             return None
-        mapper: Mapper[Any] = instance_mapper(parent)
+        mapper = self.parent_of(parent)
         return ledger.returned.get((mapper, key if isinstance(key, tuple) else (key,)))
 
     def paused(self, session: Session | AsyncSession) -> Paused:
@@ -166,6 +157,17 @@ class Counters:
             progress=progress,
         )
 
+    def parent_of(self, class_: type[Any]) -> Mapper[Any]:
+        """The declared parent that `class_` is, or inherits from.
+
+        :raises TypeError: for a class that has no counters.
+        """
+        mapper: Mapper[Any] = class_.__mapper__
+        for parent in self.parents:
+            if mapper.isa(parent):
+                return parent
+        raise TypeError(f"{class_.__name__} has no counters")
+
     def counters_of(self, parent: Mapper[Any]) -> tuple[Counter, ...]:
         """The counters that are stored on `parent`."""
         return self._of_parent[parent]
@@ -186,19 +188,27 @@ class Counters:
                 f"session.execute(insert({name}), rows)."
             )
 
+    def tells_classes_apart(self, mapper: Mapper[Any]) -> bool:
+        """Whether it matters to a counter which class of its family a row of `mapper` is of."""
+        family = (each for each in self.sources if each.base_mapper is mapper.base_mapper)
+        return any(each.inherits is not None for each in family)
+
     def source_of(self, state: InstanceState[Any]) -> Source | None:
         """What an object counts for, if it does."""
         mapper = state.mapper
         if mapper not in self._source_of:
-            counters = [c for c in self.declared if mapper.isa(c.source)]
+            counters = [c for c in self.declared if counts_as(mapper, c.source)]
             self._source_of[mapper] = Source(mapper, counters) if counters else None
         return self._source_of[mapper]
 
     def ledger(self, session: Session) -> Ledger | None:
         """The memory of `session`; None where the engine is not installed on it."""
         ledger: Ledger | None = session.info.get(self)
-        if ledger is None and isinstance(session, self._classes):
-            ledger = session.info[self] = Ledger()
+        if ledger is not None and ledger.session() is session:
+            return ledger
+        if not isinstance(session, self._classes):
+            return None
+        ledger = session.info[self] = Ledger(session)  # info may have been copied from another
         return ledger
 
     # Setting up
@@ -215,157 +225,27 @@ class Counters:
             by_parent.setdefault(counter.parent, []).append(counter)
         self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
         self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
-        self._find_chains()
-        self.parents = self._in_order()
+        self._chained = find_chains(self.declared)
+        self.parents = in_order(self._of_parent, self._chained)
         self.cascades = Cascades(self.sources.values())
-        self._find_tables()
-        for mapper, source in self.sources.items():
-            preview.listen(self, mapper, source.counters)
-            if not any(mapper.isa(other) for other in self.sources if other is not mapper):
-                self._listen_to_source(mapper)
-        for mapper in self.parents:
-            protect(mapper, self._of_parent[mapper])
-            self._listen_to_parent(mapper)
-
-    def _find_chains(self) -> None:
-        for outer in self.declared:
-            for inner in self.declared:
-                if outer.of is not None and outer.of.property is inner.target.property:
-                    self._chained.setdefault(inner.parent, {})[outer] = inner
-
-    def _in_order(self) -> tuple[Mapper[Any], ...]:
-        """Parents by the name of their table, but a chain's inner links before its outer ones."""
-        waiting = sorted(self._of_parent, key=lambda mapper: str(mapper.local_table))
-        done: list[Mapper[Any]] = []
-
-        def visit(mapper: Mapper[Any]) -> None:
-            for inner, outers in self._chained.items():
-                if inner is not mapper and any(outer.parent is mapper for outer in outers):
-                    visit(inner)
-            if mapper not in done:
-                done.append(mapper)
-
-        for mapper in waiting:
-            visit(mapper)
-        return tuple(done)
-
-    def _find_tables(self) -> None:
-        registries = {mapper.registry for mapper in (*self.sources, *self.parents)}
-        for mapper in (each for registry in registries for each in registry.mappers):
-            reaching = self.cascades.reaches_from(mapper.tables)
-            known = (*self.sources, *self.parents)
-            if reaching or any(mapper.isa(each) for each in known):
-                table = mapper.local_table
-                if isinstance(table, Table) and not (
-                    table in self.tables and mapper.isa(self.tables[table])
-                ):
-                    self.tables[table] = mapper
-            if reaching:
-                self._listen_to_cascade(mapper)
-
-    def _flush_of(self, obj: Any) -> Flush | None:
-        session = instance_state(obj).session
-        ledger = None if session is None else self.ledger(session)
-        return None if ledger is None else ledger.flush
-
-    def _listen_to_source(self, root: Mapper[Any]) -> None:
-        def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
-            def listener(mapper: object, connection: object, obj: Any) -> None:
-                state = instance_state(obj)
-                flush, source = self._flush_of(obj), self.source_of(state)
-                if flush is not None and source is not None:
-                    step(flush, source, state)
-
-            event.listen(root.class_, name, listener, propagate=True)
-
-        on("before_update", Flush.updating)
-        on("before_delete", Flush.lock_late)
-        on("after_insert", Flush.inserted)
-        on("after_update", Flush.updated)
-        on("after_delete", Flush.deleted)
-
-    def _listen_to_parent(self, parent: Mapper[Any]) -> None:
-        def before_insert(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.bear(parent, instance_state(obj))
-
-        def before_update(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.refuse_new_key(parent, instance_state(obj))
-
-        def after_delete(mapper: object, connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.bury(parent, instance_state(obj))
-
-        def from_database(state: InstanceState[Any], *_: Any) -> None:
-            session = state.session
-            if session is not None and (ledger := self.ledger(session)):
-                ledger.forget_preview(state)
-
-        for listener in (before_insert, before_update, after_delete):
-            event.listen(parent.class_, listener.__name__, listener, propagate=True)
-        # By state, since an object that is expired may have been collected already.
-        event.listen(parent.class_, "expire", from_database, propagate=True, raw=True)
-        event.listen(parent.class_, "refresh", from_database, propagate=True, raw=True)
-
-    def _listen_to_cascade(self, reaching: Mapper[Any]) -> None:
-        def before_delete(mapper: Mapper[Any], connection: object, obj: Any) -> None:
-            if flush := self._flush_of(obj):
-                flush.reach(reaching)
-
-        event.listen(reaching.class_, "before_delete", before_delete)
-
-    # A session's events
-
-    def _on_add(self, session: Session, obj: Any) -> None:
-        state = instance_state(obj)
-        if source := self.source_of(state):
-            preview.show_added(self, source.counters, state)
-
-    def _on_remove(self, session: Session, obj: Any) -> None:
-        ledger = self.ledger(session)
-        if ledger is not None and self.source_of(instance_state(obj)):
-            ledger.insist_on_flush(session)
-
-    def _before_flush(self, session: Session, context: UOWTransaction, instances: object) -> None:
-        ledger = self.ledger(session)
-        assert ledger is not None
-        ledger.flush = Flush(self, ledger, session, context)
-        ledger.flush.lock_known()
-
-    def _after_flush(self, session: Session, context: UOWTransaction) -> None:
-        ledger = self.ledger(session)
-        if ledger is not None and ledger.flush is not None:
-            ledger.flush.finish()
-            ledger.flush = None
-
-    def _on_execute(self, state: ORMExecuteState) -> Any:
-        return statements.execute(self, state)
-
-    def _on_begin(self, session: Session, transaction: SessionTransaction) -> None:
-        if transaction.nested and (ledger := self.ledger(session)):
-            ledger.begin_savepoint(transaction)
-
-    def _on_rollback(self, session: Session) -> None:
-        if ledger := self.ledger(session):
-            ledger.roll_back(session)
-
-    def _on_end(self, session: Session, transaction: SessionTransaction) -> None:
-        if ledger := self.ledger(session):
-            ledger.end(session, transaction)
-
-
-def instance_mapper(class_: type[Any]) -> Mapper[Any]:
-    """The mapper of a mapped class."""
-    return class_.__mapper__  # type: ignore[no-any-return]
+        self.tables = find_tables(self.sources, self.parents, self.cascades)
+        check_tables(self.sources)
+        listeners.listen_to_models(self)
 
 
 def _session_class(
     target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any],
 ) -> type[Session]:
     if isinstance(target, async_sessionmaker):
-        base = target.kw.get("sync_session_class") or target.class_.sync_session_class
-        session_class = type(base.__name__, (base,), {})
+        base: Any = target.kw.get("sync_session_class") or target.class_.sync_session_class
+        base = base.class_ if isinstance(base, sessionmaker) else base
+        session_class: type[Session] = type(base.__name__, (base,), {})
         target.configure(sync_session_class=session_class)
         return session_class
-    return target.class_ if isinstance(target, sessionmaker) else target
+    if isinstance(target, sessionmaker):
+        return target.class_
+    if isinstance(target, type) and issubclass(target, Session):
+        return target
+    raise TypeError(
+        f"install() takes a Session class, a sessionmaker or an async_sessionmaker, not {target!r}"
+    )

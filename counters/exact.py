@@ -5,17 +5,18 @@ What it may have rounded or changed is read back before it is counted.
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
-from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CHAR,
     Boolean,
-    ClauseElement,
     Date,
     DateTime,
+    Dialect,
     Float,
     Integer,
     Numeric,
@@ -27,42 +28,60 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-def is_exact(type_: TypeEngine[Any], value: Any) -> bool:
+def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     """Whether a column of `type_` holds `value` just as memory does."""
     if value is None:
         return True
-    if isinstance(value, ClauseElement):
-        return False
     if isinstance(type_, TypeDecorator):
-        return not isinstance(type_.impl_instance, Numeric | Float) and is_exact_kind(value)
-    if isinstance(type_, Float):
+        return _comes_back(type_, value, dialect)
+    if isinstance(type_, Float | CHAR):
         return False
     if isinstance(type_, Numeric):
         return _fits(value, type_.scale)
-    if isinstance(type_, DateTime | Time) and getattr(type_, "precision", None) is not None:
-        return False
-    return any(isinstance(type_, each) and isinstance(value, kind) for each, kind in _KINDS)
+    if isinstance(type_, DateTime | Time):
+        return _is_exact_time(type_, value, dialect)
+    if isinstance(type_, EnumType):
+        return isinstance(value, type_.enum_class or str)
+    return any(isinstance(type_, each) and type(value) is kind for each, kind in _KINDS)
 
 
-def is_exact_kind(value: Any) -> bool:
-    """Whether `value` is of a kind that databases do not round."""
-    return isinstance(value, int | str | UUID | date | time | Enum)
-
-
-_KINDS: list[tuple[type[TypeEngine[Any]], Any]] = [
-    (EnumType, (str, Enum)),
+_KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (Boolean, bool),
     (Integer, int),
     (Uuid, UUID),
     (String, str),
-    (DateTime, date),
     (Date, date),
-    (Time, time),
 ]
 
 
+def _comes_back(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> bool:
+    """Whether a type that changes values on their way gives this one back."""
+    inner = type_.impl_instance
+    if isinstance(inner, Numeric | Float | CHAR) or getattr(inner, "precision", None) is not None:
+        return False
+    bind, result = _processors(type_, dialect)
+    try:
+        stored = bind(value) if bind is not None else value
+        return bool((result(stored) if result is not None else stored) == value)
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+@lru_cache(maxsize=256)
+def _processors(type_: TypeDecorator[Any], dialect: Dialect) -> tuple[Any, Any]:
+    """What a value goes through on its way to the driver, and back."""
+    return type_.bind_processor(dialect), type_.result_processor(dialect, None)
+
+
+def _is_exact_time(type_: Any, value: Any, dialect: Dialect) -> bool:
+    kind = datetime if isinstance(type_, DateTime) else time
+    if type(value) is not kind or getattr(type_, "precision", None) is not None:
+        return False
+    return (value.tzinfo is not None) == (type_.timezone and dialect.name != "sqlite")
+
+
 def _fits(value: Any, scale: int | None) -> bool:
-    if isinstance(value, int):
+    if type(value) is int:
         return True
     if not isinstance(value, Decimal) or not value.is_finite():
         return False

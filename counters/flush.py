@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
@@ -51,6 +52,10 @@ class Flush(Settlement):
         self._born: list[tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]] = []
         self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
+
+    def dialect(self, mapper: Mapper[Any]) -> Dialect:
+        """The dialect of the database that holds the rows of `mapper`."""
+        return self.session.get_bind(mapper).dialect
 
     # Sources
 
@@ -109,12 +114,21 @@ class Flush(Settlement):
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was inserted, or took the place of one with the same key that was deleted."""
         key = key_of(source.mapper, state)
+        old = self._locked.pop((source, key), None)
         self._enter(
-            source, key, self._locked.pop((source, key), None), source.known(state, source.names)
+            source, key, old, source.known(state, source.names, self.dialect(source.mapper))
         )
 
     def updating(self, source: Source, state: InstanceState[Any]) -> None:
         """A row is about to be updated."""
+        discriminator = source.mapper.polymorphic_on
+        if discriminator is not None and self.engine.tells_classes_apart(source.mapper):
+            prop = source.mapper.get_property_by_column(discriminator)
+            if state.attrs[prop.key].history.has_changes():
+                raise UncountedStatementError(
+                    f"{source.mapper.class_.__name__}.{prop.key} was changed, which says what "
+                    f"class a row is of: delete the object and make a new one."
+                )
         self._changed[state] = source.changed(state)
         if self._changed[state]:
             self.lock_late(source, state)
@@ -130,11 +144,19 @@ class Flush(Settlement):
             return
         key = identity(state)
         changed = self._changed.pop(state, set()) | source.changed(state)
-        old = self._locked.get((source, key))
-        if old is None or not changed:
+        if not changed:
             return
-        known = source.known(state, changed)
-        self._enter(source, key, old, None if known is None else {**old, **known})
+        if (source, key) not in self._locked:
+            raise UncountedStatementError(
+                f"{source.mapper.class_.__name__} {key} was changed by a before_update listener "
+                f"that runs after the counters': register it before Counters.install()."
+            )
+        old = self._locked[source, key]
+        if old is None:
+            return
+        known = source.known(state, changed, self.dialect(source.mapper))
+        now = key_of(source.mapper, state)
+        self._enter(source, now, old, None if known is None else {**old, **known})
 
     def deleted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was deleted, unless it was gone before."""
@@ -144,7 +166,7 @@ class Flush(Settlement):
         if new is None:
             self.read_later(source, key, old)
         else:
-            self.count(source, old, new)
+            self.count_or_read(source, key, old, new)
 
     # Parents
 
@@ -191,7 +213,8 @@ class Flush(Settlement):
                     image = counter.image_of(state)
                     parent = state.dict.get(counter.relationship.key)
                     at = counter.parent_key(image) if parent is None else instance_state(parent)
-                    if counter.is_exact(image) and counter.counts(image):
+                    dialect = self.dialect(counter.source)
+                    if counter.is_exact(image, dialect) and counter.counts(image):
                         self._arrivals[counter, at].append(counter.value(image))
         return self._arrivals
 
@@ -235,10 +258,10 @@ class Flush(Settlement):
 
 
 def _take_off(change: Change, counter: Counter, value: Any) -> None:
-    if not isinstance(counter, Extreme):
+    if isinstance(counter, Extreme) and change.risen.get(counter) == value:
+        change.risen.pop(counter, None)  # the INSERT holds it already
+    else:
         counter.take(change, value)
-    elif counter.best(value, change.risen.get(counter)) == value:
-        change.risen.pop(counter, None)
 
 
 def _key_attributes(mapper: Mapper[Any]) -> list[Any]:

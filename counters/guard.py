@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, inspect
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .engine import Counters
 
 
+ENGINES = "tallied.counters"
+"""Where a counter's property keeps the engines that it was declared to, in its ``info``."""
+
+
 class _CounterProperty(ColumnProperty[Any]):
     """A mapped column that ``Session.merge`` does not copy.
 
@@ -27,11 +32,24 @@ class _CounterProperty(ColumnProperty[Any]):
     __slots__ = ()
     inherit_cache = True
 
-    def merge(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the counter of the destination as it is."""
+    def merge(
+        self,
+        session: Session,
+        source_state: Any,
+        source_dict: Any,
+        dest_state: Any,
+        dest_dict: Any,
+        load: bool,
+        *args: Any,
+    ) -> None:
+        """Leave the counter of the destination as it is; a new one starts empty."""
+        if not load and self.key in source_dict:
+            dest_dict[self.key] = source_dict[self.key]
+        elif dest_state.key is None and self.key not in dest_dict:
+            dest_dict[self.key] = None if self.columns[0].nullable else 0
 
 
-def protect(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
+def protect(engine: Counters, mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
     """Refuse assignments to `counters`, and let a new object start with them empty."""
 
     def on_init(obj: Any, args: Any, kwargs: Any) -> None:
@@ -44,6 +62,7 @@ def protect(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
         prop = mapper.attrs[counter.key]
         if type(prop) is ColumnProperty:
             prop.__class__ = _CounterProperty
+        prop.info.setdefault(ENGINES, []).append(engine)
 
 
 def _refuse_assignment(counter: Counter) -> None:
@@ -66,11 +85,15 @@ def refuse_legacy_bulk(engine: Counters, session_class: type[Session]) -> None:
         original = getattr(session_class, name)
 
         @wraps(original)
-        def method(self: Session, argument: Any, *args: Any, **kwargs: Any) -> Any:
-            argument = argument if isinstance(argument, type | Mapper) else list(argument)
+        def method(self: Session, *args: Any, **kwargs: Any) -> Any:
+            bound = signature(original).bind(self, *args, **kwargs)
+            first = list(bound.arguments)[1]
+            argument = bound.arguments[first]
+            if not isinstance(argument, type | Mapper):
+                argument = bound.arguments[first] = list(argument)
             for mapper in mappers_of(argument):
                 engine.refuse(mapper, f"Session.{name}() of {mapper.class_.__name__}")
-            return original(self, argument, *args, **kwargs)
+            return original(*bound.args, **bound.kwargs)
 
         setattr(session_class, name, method)
 

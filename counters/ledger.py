@@ -1,13 +1,14 @@
 """What the engine remembers of one session: previews, savepoints, what a flush returned.
 
-The ledger lives in ``session.info``, so it goes where the session goes and ends with
-it; nothing is kept per process or on a pooled connection.
+The ledger lives in ``session.info`` and ends with the session; nothing is kept per
+process or on a pooled connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
@@ -59,7 +60,8 @@ class Savepoint:
 class Ledger:
     """The engine's memory of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self.session = ref(session)
         self.flush: Flush | None = None
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
@@ -74,7 +76,7 @@ class Ledger:
         """Show `value` until the next flush, which replaces it or takes it back."""
         if state not in self._previewed:
             self._held.append(state.obj())
-        self._previewed.setdefault(state, {}).setdefault(key, state.dict[key])
+        self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key))
         self.show(state, key, value)
 
     def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
@@ -98,21 +100,25 @@ class Ledger:
         Needed where what was previewed is not in the session, or is no longer: the
         preview must be taken back although nothing has changed.
         """
-        for state in self._previewed:
+        for state, values in self._previewed.items():
             obj = state.obj()
-            if obj is not None and state.session is session:
+            if obj is not None and state.session is session and values:
                 flag_dirty(obj)
                 return
 
-    def forget_preview(self, state: InstanceState[Any]) -> None:
-        """Memory of `state` comes from the database now."""
-        self._previewed.pop(state, None)
+    def forget_preview(self, state: InstanceState[Any], names: Any = None) -> None:
+        """Memory of `state` comes from the database now; of `names` alone if given."""
+        if names is None:
+            self._previewed.pop(state, None)
+        elif state in self._previewed:
+            for name in names:
+                self._previewed[state].pop(name, None)
 
-    def take_back_previews(self) -> None:
+    def take_back_previews(self, session: Session) -> None:
         """Show again what was there before the previews that no statement has confirmed."""
         previewed, self._previewed = self._previewed, {}
         for state, values in previewed.items():
-            for key, value in values.items():
+            for key, value in values.items() if state.session in (session, None) else ():
                 if key in state.dict:
                     self.show(state, key, value)
         self._held.clear()

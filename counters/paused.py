@@ -43,19 +43,23 @@ class Paused:
         :param keys: primary keys; tuples where they have several columns.
         """
         assert self._ledger.paused is not None
-        mapper: Mapper[Any] = parent.__mapper__
+        mapper = self._engine.parent_of(parent)
         as_tuples = (key if isinstance(key, tuple) else (key,) for key in keys)
         self._ledger.paused[mapper].update(dict.fromkeys(as_tuples))
 
     def __enter__(self) -> Paused:
         self._sync.flush()
-        self._ledger.paused = defaultdict(dict)
+        self._outer = self._ledger.paused
+        self._ledger.paused = defaultdict(dict) if self._outer is None else self._outer
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._outer is not None:  # the outer block repairs
+            return
         try:
             if kind is None:
                 self._sync.flush()
+            if kind is None or self._sync.is_active:
                 self._repair()
         finally:
             self._ledger.paused = None

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, String
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.evaluator import _EvaluatorCompiler
+from sqlalchemy.orm.evaluator import UnevaluatableError, _EvaluatorCompiler
 from sqlalchemy.sql.visitors import iterate
 
 
@@ -44,6 +44,52 @@ class _ImageCompiler(_EvaluatorCompiler):
     def __init__(self, mapper: Mapper[Any]) -> None:
         super().__init__(mapper.class_)  # type: ignore[no-untyped-call]
         self.mapper = mapper
+
+    visit_mod_binary_op = None
+    visit_truediv_binary_op = None
+    visit_startswith_op_binary_op = None
+    visit_endswith_op_binary_op = None
+
+    def visit_binary(self, clause: Any) -> Any:
+        ordered = clause.operator.__name__ in ("lt", "le", "gt", "ge")
+        for side in (clause.left, clause.right):
+            type_ = side.type
+            if isinstance(getattr(side, "value", None), float):
+                raise UnevaluatableError("a float is not compared exactly; use a Decimal")
+            if isinstance(type_, String) and (ordered or type_.collation):
+                raise UnevaluatableError("text is compared by the database's collation")
+        return super().visit_binary(clause)
+
+    def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
+        def evaluate(image: Any) -> Any:
+            found = [each(image) for each in evaluators]
+            if any(each is not None and not each for each in found):
+                return False
+            return None if None in found else True
+
+        return evaluate
+
+    def visit_in_op_binary_op(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
+        def evaluate(image: Any) -> Any:
+            value, options = left(image), right(image)
+            if not options:
+                return False
+            if value is None:
+                return None
+            if value in [each for each in options if each is not None]:
+                return True
+            return None if None in options else False
+
+        return evaluate
+
+    def visit_not_in_op_binary_op(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
+        inside = self.visit_in_op_binary_op(operator, left, right, clause)
+
+        def evaluate(image: Any) -> Any:
+            found = inside(image)
+            return None if found is None else not found
+
+        return evaluate
 
     def visit_column(self, clause: Any) -> Any:
         name = self.mapper.get_property_by_column(clause).key

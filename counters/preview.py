@@ -8,6 +8,7 @@ is set as if it had been loaded, so the ORM never writes it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ClauseElement, event
@@ -16,6 +17,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 
 from .declare import Counter
+from .guard import ENGINES
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -43,7 +45,9 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
         if unseen and relationships.isdisjoint(state.dict):
             return  # still being made: it names its parent by key, and nobody can look
         for counter in counters:
-            _show(engine, counter, state, {name: value})
+            # A value of a kind that cannot be added or compared is for the flush to judge.
+            with suppress(TypeError, ValueError, ArithmeticError):
+                _show(engine, counter, state, {name: value})
 
     def on_remove(obj: Any, value: Any, initiator: Any) -> None:
         on_set(obj, None, value, initiator)
@@ -59,9 +63,14 @@ def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceSta
     """
     for counter in counters:
         if counter.relationship.key not in state.dict:
-            parent, value = _contribution(counter, state, {})
-            if parent is not None and parent is not UNKNOWN:
-                _adjust(engine, counter, state, parent, None, value)
+            with suppress(TypeError, ValueError, ArithmeticError):
+                _show_all(engine, counter, state)
+
+
+def _show_all(engine: Counters, counter: Counter, state: InstanceState[Any]) -> None:
+    parent, value = _contribution(counter, state, {})
+    if parent is not None and parent is not UNKNOWN:
+        _adjust(engine, counter, state, parent, None, value)
 
 
 def _show(
@@ -92,9 +101,13 @@ def _contribution(
     if parent is None:
         return None, None
     image = counter.image_of(state) | assigned
-    if any(isinstance(image[name], ClauseElement) for name in counter.tracked):
+    if any(_is_expression(image[name]) for name in counter.tracked):
         return UNKNOWN, None
     return (parent, counter.value(image)) if counter.counts(image) else (None, None)
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
 
 
 def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
@@ -126,15 +139,16 @@ def _adjust(
     new: Any,
 ) -> None:
     state = instance_state(parent)
-    if counter.key not in state.dict:
+    if counter.key not in state.dict and state.key is not None:
         return
-    shown = state.dict[counter.key]
+    shown = state.dict.get(counter.key)
     value = counter.preview(counter.empty if shown is None else shown, old, new)
     for outer, inner in engine.chained(counter.parent).items():
         if inner is counter:
             _show(engine, outer, state, {counter.key: value})
     if state.session is None:
-        set_committed_value(parent, counter.key, value)
+        if counter.target.property.info[ENGINES][0] is engine:  # the others would add it again
+            set_committed_value(parent, counter.key, value)
         return
     ledger = engine.ledger(state.session)
     if ledger is not None:

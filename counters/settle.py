@@ -47,6 +47,11 @@ class Settlement:
         """A row of `source` has turned from `old` to `new`; None is no row."""
         count_row(self._changes, source.counters, old, new)
 
+    def count_or_read(self, source: Source, key: Key, old: Image | None, new: Image | None) -> None:
+        """As :meth:`count`, but a row that will be read anyway is counted then, and once."""
+        if not any(s.mapper is source.mapper and key in rows for s, rows in self._unread.items()):
+            self.count(source, old, new)
+
     def read_later(self, source: Source, key: Key, old: Image | None) -> None:
         """A row was `old`, and what it has turned to will be read before all is written."""
         self._unread[source].setdefault(key, old)
@@ -72,7 +77,7 @@ class Settlement:
                 self.ledger.paused[mapper].update(changes)
             elif changes:
                 self._write(mapper, changes)
-        self.ledger.take_back_previews()
+        self.ledger.take_back_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
         counters = self.engine.counters_of(mapper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper
 
 from .declare import Counter, Key
@@ -19,19 +20,26 @@ class Source:
         self.counters = tuple(counters)
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
         self.relationships = tuple({c.relationship.key: None for c in self.counters})
+        self.implicit = frozenset(
+            name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
+        )
+        """The tracked attributes that any UPDATE may change: ``onupdate``, generated columns."""
         self._types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
 
     def changed(self, state: InstanceState[Any]) -> set[str]:
         """The tracked attributes of `state` that the flush writes."""
-        return {name for name in self.names if state.attrs[name].history.has_changes()}
+        changed = {name for name in self.names if state.attrs[name].history.has_changes()}
+        return changed | self.implicit if state.modified else changed
 
     def is_touched(self, state: InstanceState[Any]) -> bool:
         """Whether the flush may change what the row of `state` counts for."""
-        return any(
+        return bool(self.implicit and state.modified) or any(
             state.attrs[name].history.has_changes() for name in self.names + self.relationships
         )
 
-    def known(self, state: InstanceState[Any], names: Iterable[str]) -> dict[str, Any] | None:
+    def known(
+        self, state: InstanceState[Any], names: Iterable[str], dialect: Dialect
+    ) -> dict[str, Any] | None:
         """What the row holds in `names`, as it was just written.
 
         None where memory does not know it to the last digit: the database computed it,
@@ -39,10 +47,24 @@ class Source:
         """
         values = {}
         for name in names:
-            if name not in state.dict or not is_exact(self._types[name], state.dict[name]):
+            if name not in state.dict:
+                return None
+            if not is_exact(self._types[name], state.dict[name], dialect):
                 return None
             values[name] = state.dict[name]
         return values
+
+
+def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
+    """Whether a row of `mapper` is a row of `declared` too: it inherits, and not concretely."""
+    step: Mapper[Any] | None = mapper
+    while step is not None and step is not declared:
+        step = None if step.concrete else step.inherits
+    return step is not None
+
+
+def _changes_by_itself(column: Any) -> bool:
+    return column.onupdate is not None or column.server_onupdate is not None
 
 
 def identity(state: InstanceState[Any]) -> Key:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 
 from .declare import Additive, Counter, Key
+from .keys import own_key
 
 Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
 """From key columns to the condition that narrows parents and sources alike."""
@@ -36,7 +37,7 @@ def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
     no reason to change ``updated_at`` or a version.
     """
     mapped: Any = mapper.local_table
-    columns = {each.name: each.type for each in mapped.primary_key}
+    columns = {each.name: each.type for each in own_key(mapper)}
     for name in names:
         stored = mapper.column_attrs[name].columns[0]
         columns[stored.name] = stored.type
@@ -55,7 +56,7 @@ def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> Column
 
 def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
     """The columns of :func:`plain_table` that hold the key."""
-    return [parents.c[each.name] for each in mapper.local_table.primary_key]
+    return [parents.c[each.name] for each in own_key(mapper)]
 
 
 def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
@@ -146,9 +147,9 @@ def repair(
     names = [*(counter.key for counter in counters), *answer]
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
-    truth = recount(plain_table(mapper, ()).alias("parent"), mapper, counters, within).subquery(
-        "truth"
-    )
+    truth = recount(
+        plain_table(mapper, ()).alias("tallied_parent"), mapper, counters, within
+    ).subquery("tallied_truth")
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
     trues = [truth.c[f"true_{counter.key}"] for counter in counters]
     statement = update(parents).where(*(each == truth.c[each.name] for each in key))

@@ -53,10 +53,11 @@ class Drift:
 
     @property
     def difference(self) -> Any:
-        """Stored minus true; None where one of them is NULL. A timedelta between times."""
-        if self.stored is None or self.true is None:
+        """Stored minus true; None where one is NULL, or of texts. A timedelta between times."""
+        try:
+            return self.stored - self.true
+        except TypeError:
             return None
-        return self.stored - self.true
 
     def __str__(self) -> str:
         key = ", ".join(map(str, self.key))

@@ -145,7 +145,7 @@ def _update_many(
             *(column(f"d{n}", type_) for n, type_ in enumerate(types)),
         )
         .data([(*k, *_amounts(changes[k], affected, types)) for k in keys])
-        .cte("delta")
+        .cte("tallied_delta")
     )
     locked = _lock_in_order(mapper, keys)
     deltas = [listed.c[f"d{n}"] for n in range(len(affected))]
@@ -162,14 +162,14 @@ def _update_many(
 
 def _lock_in_order(mapper: Mapper[Any], keys: Sequence[Key]) -> CTE:
     """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
-    again = plain_table(mapper, ()).alias("parent")
+    again = plain_table(mapper, ()).alias("tallied_parent")
     key = key_columns(again, mapper)
     return (
         select(*key)
         .where(in_keys(key, keys))
         .order_by(*key)
         .with_for_update(key_share=True)
-        .cte("locked")
+        .cte("tallied_locked")
     )
 
 

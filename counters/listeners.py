@@ -1,0 +1,152 @@
+"""Where the engine listens: on the models that are counted, and on a session class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+)
+from sqlalchemy.orm.attributes import instance_state
+
+from . import preview, statements
+from .flush import Flush
+from .guard import protect
+from .source import Source
+
+if TYPE_CHECKING:
+    from .engine import Counters
+
+
+def listen_to_models(engine: Counters) -> None:
+    """Listen to every class that is counted, counts, or is deleted with rows that are."""
+    for mapper, source in engine.sources.items():
+        preview.listen(engine, mapper, source.counters)
+        if not any(mapper.isa(other) for other in engine.sources if other is not mapper):
+            _listen_to_source(engine, mapper)
+    for mapper in engine.parents:
+        protect(engine, mapper, engine.counters_of(mapper))
+        _listen_to_parent(engine, mapper)
+    for reaching in set(engine.tables.values()):
+        if reaching is not None and engine.cascades.reaches_from(reaching.tables):
+            _listen_to_cascade(engine, reaching)
+
+
+def _flush_of(engine: Counters, obj: Any) -> Flush | None:
+    session = instance_state(obj).session
+    ledger = None if session is None else engine.ledger(session)
+    return None if ledger is None else ledger.flush
+
+
+def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
+    def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
+        def listener(mapper: object, connection: object, obj: Any) -> None:
+            state = instance_state(obj)
+            flush, source = _flush_of(engine, obj), engine.source_of(state)
+            if flush is not None and source is not None:
+                step(flush, source, state)
+
+        event.listen(root.class_, name, listener, propagate=True)
+
+    on("before_update", Flush.updating)
+    on("before_delete", Flush.lock_late)
+    on("after_insert", Flush.inserted)
+    on("after_update", Flush.updated)
+    on("after_delete", Flush.deleted)
+
+    def from_database(state: InstanceState[Any], *_: Any) -> None:
+        session = state.session
+        if session is None or session._flushing:
+            return
+        if ledger := engine.ledger(session):
+            ledger.insist_on_flush(session)  # what was assigned is gone, and its preview must go
+
+    event.listen(root.class_, "expire", from_database, propagate=True, raw=True)
+    event.listen(root.class_, "refresh", from_database, propagate=True, raw=True)
+
+
+def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
+    def on(name: str, step: Callable[[Flush, Mapper[Any], InstanceState[Any]], None]) -> None:
+        def listener(mapper: object, connection: object, obj: Any) -> None:
+            if flush := _flush_of(engine, obj):
+                step(flush, parent, instance_state(obj))
+
+        event.listen(parent.class_, name, listener, propagate=True)
+
+    on("before_insert", Flush.bear)
+    on("before_update", Flush.refuse_new_key)
+    on("after_delete", Flush.bury)
+
+    def from_database(state: InstanceState[Any], *rest: Any) -> None:
+        session = state.session
+        if session is not None and (ledger := engine.ledger(session)):
+            ledger.forget_preview(state, rest[-1])
+
+    # By state, since an object that is expired may have been collected already.
+    event.listen(parent.class_, "expire", from_database, propagate=True, raw=True)
+    event.listen(parent.class_, "refresh", from_database, propagate=True, raw=True)
+
+
+def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
+    def before_delete(mapper: Mapper[Any], connection: object, obj: Any) -> None:
+        if flush := _flush_of(engine, obj):
+            flush.reach(reaching)
+
+    event.listen(reaching.class_, "before_delete", before_delete)
+
+
+def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
+    """Listen to the sessions of `session_class`, and of its subclasses."""
+
+    def on_add(session: Session, obj: Any) -> None:
+        state = instance_state(obj)
+        if source := engine.source_of(state):
+            preview.show_added(engine, source.counters, state)
+
+    def on_remove(session: Session, obj: Any) -> None:
+        ledger = engine.ledger(session)
+        if ledger is not None and engine.source_of(instance_state(obj)):
+            ledger.insist_on_flush(session)
+
+    def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
+        if ledger := engine.ledger(session):
+            ledger.flush = Flush(engine, ledger, session, context)
+            ledger.flush.lock_known()
+
+    def after_flush(session: Session, context: UOWTransaction) -> None:
+        ledger = engine.ledger(session)
+        if ledger is not None and ledger.flush is not None:
+            ledger.flush.finish()
+            ledger.flush = None
+
+    def on_execute(state: ORMExecuteState) -> Any:
+        return statements.execute(engine, state)
+
+    def on_begin(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.nested and (ledger := engine.ledger(session)):
+            ledger.begin_savepoint(transaction)
+
+    def on_rollback(session: Session) -> None:
+        if ledger := engine.ledger(session):
+            ledger.roll_back(session)
+
+    def on_end(session: Session, transaction: SessionTransaction) -> None:
+        if ledger := engine.ledger(session):
+            ledger.end(session, transaction)
+
+    event.listen(session_class, "transient_to_pending", on_add)
+    event.listen(session_class, "pending_to_transient", on_remove)
+    event.listen(session_class, "persistent_to_detached", on_remove)
+    event.listen(session_class, "before_flush", before_flush)
+    event.listen(session_class, "after_flush", after_flush)
+    event.listen(session_class, "do_orm_execute", on_execute)
+    event.listen(session_class, "after_transaction_create", on_begin)
+    event.listen(session_class, "after_rollback", on_rollback)
+    event.listen(session_class, "after_transaction_end", on_end)
