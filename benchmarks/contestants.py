@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from tallied.database import DRIVERS, Database, UnitOfWork
+from tallied.database import Database, UnitOfWork
 
 from .ways import (
     AGGREGATED,
@@ -80,7 +80,7 @@ async def _through_thread(engine: Engine) -> AsyncIterator[Adds]:
 @asynccontextmanager
 async def _in_unit_of_work(engine: Engine) -> AsyncIterator[Adds]:
     """All ways share one database, so one connection and, on SQLite, one thread."""
-    url = engine.url.set(drivername=DRIVERS[engine.dialect.name])
+    url = engine.url.set(drivername=engine.dialect.name)  # the driver is Tallied's own
     database = Database(url.render_as_string(hide_password=False))
 
     def adds(way: Way) -> Add:

@@ -12,7 +12,6 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Annotated
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from sqlalchemy import Engine
 from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.contestants import FORMS, WAYS, Add, Form
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, fresh_database
-from tallied.benchmarks.timing import interleave
+from tallied.benchmarks.timing import interleave, lower_quartile
 from tallied.benchmarks.ways import Way
 
 console = Console(width=140)
@@ -54,8 +53,8 @@ QUICK = Scale(sizes=(0, 1_000, 10_000), rounds=40, budget=0.3)
 class Result:
     """What became of one way in one form."""
 
-    medians: dict[int, float | None] = field(default_factory=dict)
-    """The median seconds by the size of the thread; None where the insert failed."""
+    seconds: dict[int, float | None] = field(default_factory=dict)
+    """What an insert takes, by the size of the thread; None where it failed."""
     exact: bool = True
 
 
@@ -86,11 +85,11 @@ async def measure(form: Form, engine: Engine, threads: Threads, scale: Scale) ->
             given = {way: threads.take(way, size, scale.inserts) for way in form.ways}
             turns = {}
             for way, (first, *rest) in given.items():
-                results[way].medians[size] = None
+                results[way].seconds[size] = None
                 if await _works(adds(way), first):
                     turns[way] = _turn(adds(way), rest)
-            for way, seconds in (await interleave(turns, scale.rounds, scale.budget)).items():
-                results[way].medians[size] = median(seconds)
+            for way, taken in (await interleave(turns, scale.rounds, scale.budget)).items():
+                results[way].seconds[size] = lower_quartile(taken)
             for way in form.ways:
                 results[way].exact &= is_exact(engine, way, set(given[way]))
     return results
@@ -119,12 +118,9 @@ def show(backend: str, form: Form, results: dict[Way, Result], scale: Scale) -> 
         table.add_column(f"{size:,}", justify="right")
     table.add_column("ended exact")
     for way, result in results.items():
-        medians = [result.medians[size] for size in scale.sizes]
-        cells = [
-            _ratio(one, floor.medians[size]) for size, one in zip(scale.sizes, medians, strict=True)
-        ]
+        cells = [_ratio(result.seconds[size], floor.seconds[size]) for size in scale.sizes]
         if result is floor:
-            cells = ["fails" if one is None else f"{one * 1e6:,.0f} µs" for one in medians]
+            cells = [f"{(floor.seconds[size] or 0) * 1e6:,.0f} µs" for size in scale.sizes]
         table.add_row(way.name, *cells, _exact(way, result))
     console.print(table)
 
@@ -137,7 +133,7 @@ def _ratio(seconds: float | None, floor: float | None) -> str:
 
 
 def _exact(way: Way, result: Result) -> str:
-    if not way.keeps or None in result.medians.values():
+    if not way.keeps or None in result.seconds.values():
         return "n/a"
     return "yes" if result.exact else "no"
 
