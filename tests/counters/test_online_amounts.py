@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Connection, Engine, create_engine, select, text, update
 from support.recount import drifted
 from support.sessions import Counted
 from support.writers import store_threads, turn, writing
 
+from tallied.counters import Drift
 from tallied.counters.derived import pages, repair
+from tallied.database import Database
 from tallied.models import Comment
 from tallied.models.counters import amounts, counters
 
@@ -63,3 +66,43 @@ def test_amounts_are_repaired_while_others_write_and_the_counters_follow(
     reader.dispose()
     with engine.connect() as connection:
         assert drifted(connection) == 0
+
+
+MANY = 6_000
+NUMBERED = {
+    "sqlite": """
+        INSERT INTO tallied_comment (id, thread_id, author_name, message, word_count, created_at)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :many)
+        SELECT printf('%032x', n), (SELECT id FROM tallied_thread LIMIT 1), 'A',
+            replace(printf('%400s', ''), ' ', 'word '), 400, '2026-01-01 00:00:00'
+        FROM numbers
+    """,
+    "postgresql": """
+        INSERT INTO tallied_comment (id, thread_id, author_name, message, word_count, created_at)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, (SELECT id FROM tallied_thread LIMIT 1), 'A',
+            repeat('word ', 400), 400, '2026-01-01 00:00:00Z'
+        FROM generate_series(1, :many) AS numbers (n)
+    """,
+}
+
+
+async def test_all_messages_are_read_but_few_are_in_memory_at_a_time(
+    engine: Engine, threads: list[UUID], database: Database
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(NUMBERED[engine.dialect.name]), {"many": MANY})
+        connection.execute(text("UPDATE tallied_comment SET word_count = 7 WHERE word_count < 9"))
+
+    def verify(connection: Connection) -> tuple[list[Drift], int]:
+        tracemalloc.start()
+        try:
+            only = [Comment.word_count]
+            found = list(counters.verify(connection, only=only, amounts=amounts))
+            return found, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    async with database.engine.connect() as asynchronous:
+        found, peak = await asynchronous.run_sync(verify)
+    assert len(found) == 3 * len(threads), "those of 2, 3 and 5 words"
+    assert peak < 4_000_000, "all messages together are 12 MB"

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 from support.races import Actor, settle
 from support.recount import drifted
@@ -103,13 +103,22 @@ def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
 
     writer.done(hold)
     rebuild = rebuilding(isolation_level=level)
+    locks: list[str] = []
+
+    def record(_: object, cursor: object, statement: str, *rest: object) -> None:
+        if "FOR NO KEY UPDATE" in statement:
+            locks.append(statement)
+
+    event.listen(rebuild.actor.engine, "before_cursor_execute", record)
     waiting = rebuild.start(batch_size=100)
     assert settle(rebuild.actor, waiting, engine) == "blocked"
     # It waits for that one thread, and holds up nobody who writes to another.
-    others.done(add(threads[3]))
-    others.done(add(threads[5]))
+    others.begin()
+    for free in (threads[3], threads[5]):
+        assert settle(others, others.do(add(free)), engine) == "done"
     writer.done(lambda session: session.commit())
     assert waiting.result(10) == len(threads)
+    assert len(locks) == 2, "all that were free, then the one: none had to be tried again"
     with engine.connect() as connection:
         assert drifted(connection) == 0
 
@@ -152,12 +161,13 @@ def test_a_writer_waits_for_its_own_batch_and_no_other(
     writer.begin()
     waiting = writer.do(add(threads[2]))
     assert settle(writer, waiting, engine) == "blocked"
-    others.done(add(threads[7]))
+    others.begin()
+    assert settle(others, others.do(add(threads[7])), engine) == "done"
     rebuild.actor.go_on()
     waiting.result(10)
     assert rebuild.actor.standing.wait(10), "within the second batch"
     assert steps == [5]
-    others.done(add(threads[3]))
+    assert settle(others, others.do(add(threads[3])), engine) == "done"
     rebuild.actor.go_on()
     assert done.result(10) == len(threads)
     with engine.connect() as connection:
