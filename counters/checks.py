@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    CHAR,
     Column,
     Date,
     DateTime,
@@ -84,6 +85,12 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
             "Let the foreign key refer to the whole primary key.",
         )
         return
+    if any(isinstance(_plain(column.type), CHAR) for column in prop.mapper.primary_key):
+        yield (
+            "counters.E021",
+            f"The key of {prop.mapper.class_.__name__} is a CHAR, which the database pads.",
+            "Use a VARCHAR (String).",
+        )
     local = [column_of(counter.source, name) for name in counter.foreign_key]
     if not _is_indexed(local):
         names = ", ".join(column.name for column in local)
@@ -162,7 +169,7 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
     if (
         not mapped
         or counter.source.column_attrs.get(of.key) is not of.property
-        or not isinstance(of.property.columns[0], Column)
+        or not isinstance(column_of(counter.source, of.key), Column)
     ):
         yield (
             "counters.E010",

@@ -13,7 +13,7 @@ def own_key(mapper: Mapper[Any]) -> list[Any]:
     They differ from ``mapper.primary_key`` in a subclass with a table of its own.
     """
     table: Any = mapper.local_table
-    found = []
+    found: list[Any] = []
     for column in mapper.primary_key:
         equivalent = next(
             (own for own in table.primary_key if own is column or own.references(column)), None

@@ -114,11 +114,17 @@ class Ledger:
             for name in names:
                 self._previewed[state].pop(name, None)
 
+    def take_back(self, state: InstanceState[Any]) -> None:
+        """An object leaves the session, and takes no preview along."""
+        for key, value in self._previewed.pop(state, {}).items():
+            if key in state.dict:
+                state.dict[key] = value
+
     def take_back_previews(self, session: Session) -> None:
         """Show again what was there before the previews that no statement has confirmed."""
         previewed, self._previewed = self._previewed, {}
         for state, values in previewed.items():
-            for key, value in values.items() if state.session in (session, None) else ():
+            for key, value in values.items() if state.session is session else ():
                 if key in state.dict:
                     self.show(state, key, value)
         self._held.clear()

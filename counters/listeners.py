@@ -111,9 +111,11 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
             preview.show_added(engine, source.counters, state)
 
     def on_remove(session: Session, obj: Any) -> None:
-        ledger = engine.ledger(session)
-        if ledger is not None and engine.source_of(instance_state(obj)):
-            ledger.insist_on_flush(session)
+        ledger, state = engine.ledger(session), instance_state(obj)
+        if ledger is not None:
+            ledger.take_back(state)
+            if engine.source_of(state):
+                ledger.insist_on_flush(session)
 
     def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
         if ledger := engine.ledger(session):

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.evaluator import UnevaluatableError, _EvaluatorCompiler
+from sqlalchemy.sql.elements import False_, Null, True_
 from sqlalchemy.sql.visitors import iterate
 
 
@@ -45,20 +46,21 @@ class _ImageCompiler(_EvaluatorCompiler):
         super().__init__(mapper.class_)  # type: ignore[no-untyped-call]
         self.mapper = mapper
 
-    visit_mod_binary_op = None
-    visit_truediv_binary_op = None
-    visit_startswith_op_binary_op = None
-    visit_endswith_op_binary_op = None
-
     def visit_binary(self, clause: Any) -> Any:
-        ordered = clause.operator.__name__ in ("lt", "le", "gt", "ge")
+        """Refuse what Python and the databases, or two of them, do not see alike."""
+        operator = clause.operator.__name__
+        if operator in ("mod", "truediv", "startswith_op", "endswith_op"):
+            raise UnevaluatableError(f"{operator} is not the same on every database")
+        if operator in ("is_", "is_not") and not isinstance(clause.right, Null | True_ | False_):
+            raise UnevaluatableError("IS takes NULL, true or false; use is_distinct_from()")
+        ordered = operator in ("lt", "le", "gt", "ge")
         for side in (clause.left, clause.right):
             type_ = side.type
             if isinstance(getattr(side, "value", None), float):
                 raise UnevaluatableError("a float is not compared exactly; use a Decimal")
             if isinstance(type_, String) and (ordered or type_.collation):
                 raise UnevaluatableError("text is compared by the database's collation")
-        return super().visit_binary(clause)
+        return super().visit_binary(clause)  # type: ignore[no-untyped-call]
 
     def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
         def evaluate(image: Any) -> Any:

@@ -123,7 +123,8 @@ def check_inner(engine: Counters, state: ORMExecuteState) -> None:
         inner: Any = getattr(state.statement, "element", None)
         elements = [inner] if inner is not None else []
     else:
-        elements = list(iterate(state.statement))
+        statement: Any = state.statement
+        elements = list(iterate(statement))
     for element in elements:
         if element is state.statement or not getattr(element, "is_dml", False):
             continue
