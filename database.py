@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -146,7 +146,7 @@ class Database:
             if attempt:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
             try:
-                unit, result = await self._attempt(work)
+                return await self._attempt(work)
             except PoolTimeoutError as error:
                 raise Busy(BUSY) from error
             except DBAPIError as error:
@@ -156,16 +156,22 @@ class Database:
                     raise
                 if time.monotonic() > deadline:
                     break
-                continue
-            for callback in unit.after_commit:
-                await callback()
-            return result
         raise Busy(BUSY)
 
-    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> tuple[UnitOfWork, T]:
-        async with self._turn(), self.sessions() as session, session.begin():
+    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        async with self._turn(), self.sessions() as session:
             unit = UnitOfWork(session)
-            return unit, await work(unit)
+            try:
+                result = await work(unit)
+                cancelled = await _to_its_end(session.commit())
+            except BaseException:
+                await session.rollback()
+                raise
+        for callback in unit.after_commit:
+            await callback()
+        if cancelled:
+            raise cancelled
+        return result
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -222,6 +228,20 @@ def asks_for_retry(error: DBAPIError) -> bool:
     cause = getattr(error.orig, "__cause__", None) or error.orig
     name = getattr(error.orig, "sqlite_errorname", None) or getattr(cause, "sqlite_errorname", "")
     return isinstance(error, OperationalError) and str(name).startswith("SQLITE_BUSY")
+
+
+async def _to_its_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Commit, also when the task is cancelled meanwhile: nobody could tell how it ended.
+
+    :returns: the cancellation, which has to wait until what follows a commit is done.
+    """
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError as cancelled:
+        await task
+        return cancelled
+    return None
 
 
 def _is_refused_a_lock(error: DBAPIError) -> bool:

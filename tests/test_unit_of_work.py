@@ -6,7 +6,7 @@ import asyncio
 
 import psycopg
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tallied.database import Database, UnitOfWork
@@ -309,3 +309,24 @@ async def test_a_statement_ends_with_the_task_that_waits_for_it(
             running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%'"
             query = f"{running} AND state = 'active' AND pid <> pg_backend_pid()"
             assert connection.execute(query).fetchone() == (0,)
+
+
+async def test_a_commit_that_has_begun_is_not_cancelled_halfway(database: Database) -> None:
+    seen: list[int] = []
+
+    async def after() -> None:
+        seen.append(await count(database, Thread))
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.after_commit.append(after)
+        await add_threads(unit, 3)
+
+    task = asyncio.create_task(database.write(work))
+    loop = asyncio.get_running_loop()
+    event.listen(
+        database.engine.sync_engine, "commit", lambda _: loop.call_soon(task.cancel), once=True
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [3]
+    assert await count(database, Thread) == 3

@@ -12,9 +12,11 @@ import orjson
 import pytest
 from support.api import Api
 
+from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.schema.negotiation import choose
 from tallied.schema.page import Playground
+from tallied.settings import Settings
 
 GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
@@ -435,3 +437,18 @@ async def test_a_document_past_its_size_is_told_so(database: Database) -> None:
 async def test_properties_that_are_not_known_are_ignored(api: Api) -> None:
     response = await api.http.post("/graphql", json={**QUERY, "future": [1, 2]})
     assert response.json()["data"] == {"__typename": "Query"}
+
+
+async def test_the_document_of_many_requests_is_read_once(database: Database) -> None:
+    app = create_app(Settings(), database)
+    (endpoint,) = [route.app for route in app.routes if getattr(route, "path", "") == "/graphql"]
+    query = "query($n: Int!) { threads(first: $n) { totalCount } }"
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tallied.test") as http:
+        for padding in ("", " " * 2000):  # short and long ones are read in different ways
+            before = endpoint.executor.documents.hits
+            for number in range(1, 11):
+                body = {"query": query + padding, "variables": {"n": number}}
+                answer = await http.post("/graphql", json=body)
+                assert answer.json()["data"] == {"threads": {"totalCount": 0}}
+            assert endpoint.executor.documents.hits == before + 9
