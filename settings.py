@@ -79,7 +79,7 @@ class Settings:
     document_depth: int = 15
     """How many fields deep a document may be nested, 5 to 100."""
 
-    document_aliases: int = 100
+    document_aliases: int = 30
     """The most aliases that a document may have, 0 to 100000."""
 
     document_root_fields: int = 20

@@ -83,8 +83,9 @@ Index(
     postgresql_ops={"title_folded": "gin_trgm_ops"},
     info={"dialect": "postgresql"},
 ).ddl_if(dialect="postgresql")
+_trigrams: DDL = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]
 event.listen(
     Thread.__table__,
     "before_create",
-    DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute_if(dialect="postgresql"),
+    _trigrams.execute_if(dialect="postgresql"),
 )

@@ -13,10 +13,11 @@ section 4.4, and are exact: what lies beyond a given cursor is looked up beside 
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from operator import ge, gt, le, lt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, literal, select, true, tuple_
@@ -25,6 +26,11 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from .cursors import Position
 from .paging import Asked, Page, Window
+
+T = TypeVar("T")
+
+SLICE = 200
+"""How many rows are turned into Python's objects at once: some milliseconds of work."""
 
 Columns = list[ColumnElement[Any]]
 
@@ -73,12 +79,27 @@ async def read_pages(
     statement = select(*columns, *places.around(asked, ours), parent.id.label("parent_id"))
     statement = statement.join_from(parent, page, on, isouter=True).where(parent.id.in_(ids))
     rows_of: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
-    for row in await connection.execute(_sorted(statement, window, columns[-1], columns[0])):
+    found = await connection.execute(_sorted(statement, window, columns[-1], columns[0]))
+    async for row in _in_slices(found):
         rows_of[row.parent_id].append(row)
     return {
         id: _page([row for row in rows if row.id is not None], window, asked, rows[0])
-        for id, rows in rows_of.items()
+        async for id, rows in _in_slices(rows_of.items(), window.size)
     }
+
+
+async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
+    """Each item; after so many of them, other tasks have their turn.
+
+    :param weight: how many rows an item stands for.
+    """
+    worked = 0
+    for item in items:
+        yield item
+        worked += weight
+        if worked >= SLICE:
+            await asyncio.sleep(0)
+            worked = 0
 
 
 def _page(

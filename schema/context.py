@@ -37,6 +37,8 @@ class Context:
     database: Database
     settings: Settings
     selections: dict[Hashable, Fields] = field(default_factory=dict)
+    made: dict[Hashable, Any] = field(default_factory=dict)
+    """What the arguments of a field come to, which stands for many parents at once."""
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ The cost is the number of nodes (threads, comments) that the operation may reach
 connection reaches as many as its ``first`` or ``last`` allows, and what is asked of each of
 them reaches as many times more. This is GitHub's node limit (docs.github.com, "Rate
 limits and query limits for the GraphQL API"). ``@skip`` and ``@include`` do not lower
-it; a connection that is asked for nothing but its ``totalCount`` costs nothing.
+it; a connection that is asked for nothing but its ``totalCount`` counts as one node.
 
 An introspection reaches no node. It is measured by the fields that its answer may
 have, and may have as many as the standard introspection query.
@@ -227,7 +227,7 @@ class _Measure:
             below += self._reach(inner, found, within)
         sizes = None
         if paged:
-            sizes = _arguments(nodes[0], "first", "last")
+            sizes, asked = _arguments(nodes[0], "first", "last") if asked else None, True
         elif _is_node(type_) and not listed:
             sizes, asked = _arguments(nodes[0], "ids") or None, True
         else:

@@ -6,8 +6,8 @@ and ``@include`` count here exactly as they do when the answer is put together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import strawberry
 from graphql import FieldNode, GraphQLObjectType
@@ -16,6 +16,8 @@ from graphql.execution.values import VariableValues
 
 from ..resolvers.paging import Asked
 from .context import Context, Fields
+
+T = TypeVar("T")
 
 THREAD_COLUMNS = {
     "id": "id",
@@ -51,6 +53,14 @@ class Info(strawberry.Info[Context, None]):
         if known is None:
             known = self.context.selections[key] = self._collect(type_name, nodes)
         return known
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What `make` makes of this field's arguments, which are the same for every parent."""
+        key = ("once", *map(id, self._raw_info.field_nodes))
+        if key not in self.context.made:
+            self.context.made[key] = make()
+        made: T = self.context.made[key]
+        return made
 
     def _collect(self, type_name: str, nodes: Sequence[FieldNode]) -> Fields:
         raw = self._raw_info

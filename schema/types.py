@@ -10,7 +10,7 @@ from strawberry import UNSET
 
 from ..errors import NotFound
 from ..resolvers.orders import COMMENTS
-from ..resolvers.paging import Page, Record, window
+from ..resolvers.paging import Asked, Page, Record, Window, window
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
@@ -27,6 +27,7 @@ from .connections import Connection
 from .fields import field
 from .ids import encode_id
 from .selection import Info
+from .turns import take_turn
 
 
 @strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
@@ -71,22 +72,27 @@ class Thread(Node):
         order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
         filter_by: CommentFilterBy = UNSET,
     ) -> Connection[Comment]:
-        filter = filter_of(filter_by)
-        which = window(
-            order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER),
-            limit=info.context.settings.page_size,
-            first=given(first),
-            last=given(last),
-            after=given(after),
-            before=given(before),
-            filter=filter,
-        )
-        asked = info.page("Comment")
+        def read() -> tuple[Window, Asked | None]:
+            which = window(
+                order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER),
+                limit=info.context.settings.page_size,
+                first=given(first),
+                last=given(last),
+                after=given(after),
+                before=given(before),
+                filter=filter_of(filter_by),
+            )
+            return which, info.page("Comment")
+
+        which, asked = info.once(read)
         page, total = Page(), self.record.get("comment_count")
         if asked:
             page = await info.context.comments(self.record["id"], which, asked)
-        if filter and "totalCount" in info.fields("CommentConnection"):
-            total = await info.context.count_comments(self.record["id"], filter)
+        if which.filter and "totalCount" in info.fields("CommentConnection"):
+            total = await info.context.count_comments(self.record["id"], which.filter)
+        # What is read below waits for its siblings, so as to be read in one statement with theirs.
+        if asked and "thread_id" not in asked.columns:
+            await take_turn()
         return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
 

@@ -124,7 +124,8 @@ async def test_every_valid_operation_is_answered_by_the_schema(
 
 
 @pytest.fixture
-async def prepared(api: Api) -> tuple[Api, dict[str, list[Any]]]:
+async def prepared(database: Database) -> tuple[Api, dict[str, list[Any]]]:
+    api = Api(database, document_aliases=1000)
     return api, await values(api)
 
 
