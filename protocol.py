@@ -13,7 +13,11 @@ from typing import Any
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from .settings import Settings
 
@@ -33,6 +37,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, *arguments, **options)
         self._settings = config.settings
         self._timer: asyncio.TimerHandle | None = None
+        self._reader: asyncio.TimerHandle | None = None
+        self._current: RequestResponseCycle | None = None
         self._in_headers = True
         self._advanced = False
         self._received = 0
@@ -46,6 +52,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._reader is not None:
+            self._reader.cancel()
+        if self._current is not None:
+            # uvicorn tells only the latest request, which pipelined ones come before.
+            self._current.disconnected = True
+            self._current.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +96,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._refused:
             super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_body(self, body: bytes) -> None:
         if not self._refused:
             super().on_body(body)
@@ -103,19 +119,27 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "BAD_REQUEST", "The request is not valid HTTP/1.1.")
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, also under a client that does not read its answer."""
-        super().timeout_keep_alive_handler()
-        left = self.transport.get_write_buffer_size()
-        if left:
-            self.loop.call_later(self._settings.body_time, self._abort_unless_read, left)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
 
-    def _abort_unless_read(self, left: int) -> None:
-        still = self.transport.get_write_buffer_size()
-        if still >= left:
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch_reader()
+
+    def _watch_reader(self, before: int | None = None) -> None:
+        """Drop the connection of a client that reads nothing of its answer for a time.
+
+        :param before: how many bytes it had still to be sent then.
+        """
+        left = self.transport.get_write_buffer_size()
+        if before is not None and left >= before:
             self.transport.abort()
-        elif still:
-            self.loop.call_later(self._settings.body_time, self._abort_unless_read, still)
+        elif left and (before is not None or self._reader is None):
+            later = self._settings.body_time
+            self._reader = self.loop.call_later(later, self._watch_reader, left)
+        else:
+            self._reader = None
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.header_size

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 from graphql import build_schema
-from support.commands import Commands, sql
+from support.commands import NEWEST, Commands, sql
 from support.server import TALLIED
 
 import tallied
@@ -57,9 +57,9 @@ def test_print_schema_prints_a_schema_and_nothing_else(commands: Commands) -> No
 def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> None:
     first = commands("migrate", "--database", empty_url)
     assert (first.code, first.err) == (0, "")
-    assert first.out == "Created Tallied's tables (revision tallied_0001).\n"
+    assert first.out == f"Created Tallied's tables (revision {NEWEST}).\n"
     again = commands("migrate", "--database", empty_url)
-    assert again.out == "The database is up to date (revision tallied_0001).\n"
+    assert again.out == f"The database is up to date (revision {NEWEST}).\n"
 
 
 def test_the_database_is_named_by_the_environment(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.commands import Commands, sql
+from support.commands import NEWEST, Commands, sql
 from support.server import TALLIED, Server
 
 COUNT = "{ threads(first: 1) { totalCount } }"
@@ -17,7 +17,7 @@ COUNT = "{ threads(first: 1) { totalCount } }"
 def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Path) -> None:
     with Server(tmp_path, empty_url) as server:
         assert server.printed.splitlines() == [
-            "Created Tallied's tables (revision tallied_0001).",
+            f"Created Tallied's tables (revision {NEWEST}).",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
         ]
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
@@ -27,7 +27,7 @@ def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Pa
         assert server.printed.endswith("Tallied has stopped.\n")
 
     with Server(tmp_path, empty_url, port=server.port) as server:
-        assert "The database is up to date (revision tallied_0001)." in server.printed
+        assert f"The database is up to date (revision {NEWEST})." in server.printed
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.printed

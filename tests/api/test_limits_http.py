@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,36 @@ def test_a_client_that_sends_its_body_slowly_loses_its_connection(
     assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
     for connection in slow:
         assert "1 seconds" in refused(connection.rest(), 408, "REQUEST_TIMEOUT")
+
+
+def test_a_client_that_does_not_read_its_answers_loses_its_connection(
+    server: Server, connect: Connect
+) -> None:
+    whole = len(httpx.get(f"{server.url}/introspection.json").content)
+    requests = 40_000_000 // whole
+    connection = connect()
+    asking = b"GET /introspection.json HTTP/1.1\r\nhost: x\r\n\r\n" * requests
+    with suppress(ConnectionError):
+        connection.socket.settimeout(15)
+        connection.send(asking)
+    time.sleep(4)
+    assert len(connection.rest()) < whole * requests
+
+
+def test_a_client_that_reads_its_answers_slowly_gets_them_all(
+    server: Server, connect: Connect
+) -> None:
+    whole = len(httpx.get(f"{server.url}/introspection.json").content)
+    requests = 8_000_000 // whole
+    connection = connect()
+    asking = b"GET /introspection.json HTTP/1.1\r\nhost: x\r\n\r\n" * requests
+    connection.send(asking)
+    received = 0
+    while received < whole * requests:
+        part = len(connection.socket.recv(1_000_000))
+        assert part
+        received += part
+        time.sleep(0.05)
 
 
 def test_a_body_that_nobody_waits_for_does_not_keep_the_connection(connect: Connect) -> None:

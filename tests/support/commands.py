@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, Row, create_engine, make_url, text
 
+import tallied
 from tallied.cli import main
+
+VERSIONS = Path(tallied.__file__).parent / "migrations" / "versions"
+NEWEST = max(re.findall(r"tallied_\d+", " ".join(map(str, VERSIONS.glob("*.py")))))
+"""The newest revision of the database."""
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
