@@ -1,0 +1,84 @@
+"""Two classes of a test's own, what is counted of one in the other, and whether it is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine, ForeignKey, Identity, Integer, inspect, select, text
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
+
+from tallied.counters import Counter, Counters
+
+ZERO = text("0")
+
+
+def key() -> Any:
+    """A primary key that the database makes."""
+    return mapped_column(Integer, Identity(), primary_key=True)
+
+
+def counter(name: str = "n", **options: Any) -> Any:
+    """A column for a count or a sum of integers."""
+    return mapped_column(name, Integer, nullable=False, server_default=ZERO, **options)
+
+
+def reference(target: str, **options: Any) -> Any:
+    """A foreign key with an index."""
+    return mapped_column(ForeignKey(target, **options), index=True)
+
+
+def pair(
+    parent: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None
+) -> tuple[Any, Any]:
+    """The classes ``Parent`` and ``Source`` on a base of their own.
+
+    They have an ``id`` each, the parent a counter ``n``, the source a ``parent_id`` and a
+    ``parent``; `parent` and `source` are further attributes, or replace these.
+    """
+
+    class Base(DeclarativeBase):
+        pass
+
+    usual: dict[str, Any] = {"__tablename__": "parent", "id": key(), "n": counter()}
+    its: dict[str, Any] = {
+        "__tablename__": "source",
+        "id": key(),
+        "parent_id": reference("parent.id"),
+        "parent": relationship("Parent"),
+    }
+    made = type("Parent", (Base,), usual | dict(parent or {}))
+    return made, type("Source", (Base,), its | dict(source or {}))
+
+
+def install(engine: Engine, *declared: Counter) -> tuple[Counters, type[Session]]:
+    """Make the tables, and install `declared` on a session class of their own."""
+
+    class Own(Session):
+        pass
+
+    counters = Counters(*declared)
+    counters.install(Own)
+    declared[0].source.class_.metadata.create_all(engine)
+    return counters, Own
+
+
+def assert_verified(session: Session, counters: Counters) -> None:
+    """After a flush the columns are what a recount finds, and memory shows the columns."""
+    session.flush()
+    connection = session.connection()
+    assert [str(drift) for drift in counters.verify(connection)] == []
+    for obj in session:
+        state: Any = inspect(obj)
+        for mapper in counters.parents:
+            if state.key is None or not state.mapper.isa(mapper):
+                continue
+            names = [c.key for c in counters.counters_of(mapper) if c.key in state.dict]
+            class_ = mapper.class_
+            identity = [
+                getattr(class_, mapper.get_property_by_column(column).key) == value
+                for column, value in zip(mapper.primary_key, state.key[1], strict=True)
+            ]
+            columns = [getattr(class_, name) for name in names]
+            stored = connection.execute(select(*columns, *identity).where(*identity)).one()
+            assert [state.dict[name] for name in names] == list(stored)[: len(names)], obj
