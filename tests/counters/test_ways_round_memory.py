@@ -1,0 +1,215 @@
+"""Ways to leave memory wrong: refreshes, expiries, merges, other sessions, pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, String, insert, select, update
+from sqlalchemy.exc import SAWarning
+from sqlalchemy.orm import Session, mapped_column
+from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, filled, forum
+from support.pairs import assert_verified, install, pair
+
+from tallied.counters import Count
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with filled(engine) as session:
+        yield session
+
+
+def shown(thread: Thread) -> tuple[int | None, ...]:
+    """What memory says, without loading anything."""
+    return tuple(vars(thread).get(name) for name in ("comment_count", "words", "longest"))
+
+
+@pytest.mark.parametrize("how", ["refresh", "deferred"])
+def test_a_partial_load_does_not_forget_that_there_is_a_preview(session: Session, how: str) -> None:
+    thread = session.get_one(Thread, SECOND)
+    with session.no_autoflush:
+        Comment(words=9).thread = thread  # never added to the session
+        assert shown(thread) == (4, 22, 9)
+        if how == "refresh":
+            session.refresh(thread, ["title"])
+        else:
+            assert thread.body is None
+    with pytest.warns(SAWarning, match="not in session"):
+        session.flush()
+    assert shown(thread) == (3, 13, 6)
+    assert_verified(session, forum)
+
+
+@pytest.mark.parametrize("how", ["refresh", "expire", "populate existing", "expire all", "lock"])
+def test_what_drops_an_edit_takes_its_preview_back(session: Session, how: str) -> None:
+    thread = session.get_one(Thread, FIRST)
+    comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
+    with session.no_autoflush:
+        comment.words = 50
+        assert shown(thread) == (2, 55, 50)
+        if how == "refresh":
+            session.refresh(comment)
+        elif how == "expire":
+            session.expire(comment)
+        elif how == "populate existing":
+            found = select(Comment).execution_options(populate_existing=True)
+            assert comment in session.scalars(found).all()
+        elif how == "expire all":
+            session.expire_all()
+        else:
+            session.refresh(comment, with_for_update=True)
+    assert_verified(session, forum)
+    assert (thread.comment_count, thread.words, thread.longest) == (2, 7, 5)
+
+
+def test_a_move_that_a_refresh_drops_is_taken_back_in_both_parents(session: Session) -> None:
+    first, second = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
+    comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
+    with session.no_autoflush:
+        comment.thread_id = SECOND
+        assert (shown(first), shown(second)[:2]) == ((1, 5, 5), (4, 15))
+        session.refresh(comment)
+    assert_verified(session, forum)
+    assert (shown(first), shown(second)) == ((2, 7, 5), (3, 13, 6))
+
+
+def test_an_expired_edit_is_taken_back_where_nothing_expires_on_commit(engine: Engine) -> None:
+    Forum.metadata.create_all(engine)
+    with ForumSession(engine, expire_on_commit=False, autoflush=False) as session:
+        thread = Thread(comments=[Comment(words=2), Comment(words=4)])
+        session.add(thread)
+        session.commit()
+        thread.comments[0].words = 50
+        session.expire(thread.comments[0])
+        session.commit()
+        assert_verified(session, forum)
+        assert shown(thread) == (2, 6, 4)
+
+
+def test_a_parent_that_moved_to_another_session_is_left_alone(
+    session: Session, engine: Engine
+) -> None:
+    moved, kept = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
+    comment = Comment(words=9)
+    session.add(comment)
+    comment.thread = moved
+    session.expunge(comment)
+    session.expunge(moved)
+    session.commit()
+    with ForumSession(engine, expire_on_commit=False) as other:
+        other.add_all([moved, comment])
+        other.commit()
+        assert shown(moved) == (3, 16, 9)
+        kept.title = "Renamed"
+        session.commit()
+        assert shown(moved) == (3, 16, 9)
+        assert_verified(other, forum)
+    assert_verified(session, forum)
+
+
+def test_a_merge_that_loads_nothing_keeps_the_counters(session: Session) -> None:
+    thread = session.get_one(Thread, FIRST)
+    session.expunge(thread)
+    assert shown(session.merge(thread, load=False)) == (2, 7, 5)
+
+
+def test_a_new_parent_that_is_merged_shows_its_counters(session: Session) -> None:
+    merged = session.merge(Thread(title="New", comments=[Comment(words=4), Comment(words=5)]))
+    assert shown(merged)[:2] == (2, 9)
+    assert_verified(session, forum)
+    assert shown(merged) == (2, 9, 5)
+
+
+def test_counters_declared_for_two_session_classes_are_previewed_once(engine: Engine) -> None:
+    Parent, Source = pair()
+    install(engine, Count(Parent.n, via=Source.parent))
+    install(engine, Count(Parent.n, via=Source.parent))
+    parent = Parent()
+    assert [Source(parent=parent).parent.n for _ in range(3)] == [1, 2, 3]
+
+
+def test_counters_installed_on_a_class_and_its_subclass_count_once(engine: Engine) -> None:
+    class Narrower(ForumSession):
+        pass
+
+    forum.install(Narrower)
+    Forum.metadata.create_all(engine)
+    with Narrower(engine) as session:
+        thread = Thread()
+        session.add(thread)
+        session.flush()
+        session.execute(insert(Comment).values(thread_id=thread.id, words=2))
+        assert_verified(session, forum)
+        session.execute(update(Comment).values(words=20))
+        assert_verified(session, forum)
+        comment = Comment(thread=thread, words=5)
+        session.add(comment)
+        assert_verified(session, forum)
+        with session.begin_nested() as savepoint:
+            comment.words = 60
+            session.flush()
+            assert shown(thread) == (2, 80, 60)
+            savepoint.rollback()
+        assert_verified(session, forum)
+        assert shown(thread) == (2, 25, 20)
+
+
+def test_a_session_made_with_anothers_info_has_a_memory_of_its_own(
+    session: Session, engine: Engine
+) -> None:
+    thread = session.get_one(Thread, FIRST)
+    savepoint = session.begin_nested()
+    session.add(Comment(thread=thread, words=9))
+    session.flush()
+    other = ForumSession(engine, info=session.info)
+    other.add(Thread(comments=[Comment(words=4)]))
+    other.rollback()
+    other.close()
+    assert shown(thread) == (3, 16, 9)
+    savepoint.rollback()
+    assert_verified(session, forum)
+    assert shown(thread) == (2, 7, 5)
+
+
+def test_paused_blocks_nest(session: Session) -> None:
+    first, second = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
+    with forum.paused(session):
+        session.add(Comment(thread_id=FIRST, words=9))
+        session.flush()
+        with forum.paused(session):
+            session.add(Comment(thread_id=SECOND, words=10))
+        session.add(Comment(thread_id=SECOND, words=11))
+    assert_verified(session, forum)
+    assert (shown(first), shown(second)) == ((3, 16, 9), (5, 34, 11))
+
+
+def test_a_paused_block_that_fails_and_is_committed_leaves_no_drift(session: Session) -> None:
+    with pytest.raises(LookupError), forum.paused(session):
+        session.add(Comment(thread_id=FIRST, words=9))
+        session.flush()
+        raise LookupError
+    session.commit()
+    assert_verified(session, forum)
+    assert session.get_one(Thread, FIRST).words == 16
+
+
+def test_touch_and_returned_take_a_subclass_of_the_parent(engine: Engine) -> None:
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    Parent, Source = pair({"kind": mapped_column(String), "__mapper_args__": identity})
+    special = {"__mapper_args__": {"polymorphic_identity": "special"}}
+    Special: type[Any] = type("Special", (Parent,), special)
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    with Own(engine) as session:
+        parent = Special()
+        session.add_all([parent, Source(parent=parent)])
+        session.flush()
+        session.add(Source(parent=parent))
+        session.flush()
+        assert counters.returned(session, Special, parent.id) == {"n": 2}
+        with counters.paused(session) as paused:
+            session.connection().execute(insert(Source.__table__), [{"parent_id": parent.id}] * 2)
+            paused.touch(Special, parent.id)
+        assert_verified(session, counters)
+        assert parent.n == 4

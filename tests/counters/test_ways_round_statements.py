@@ -1,0 +1,316 @@
+"""Ways round the engine by statement: each form is counted, or refused and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
+from support.forum import FIRST, ROWS, SECOND, Comment, Forum, Thread, filled, forum, rows
+from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.sessions import sync_engine
+
+from tallied.counters import Count, Sum
+from tallied.errors import UncountedStatementError
+
+NEW = {"thread_id": FIRST, "words": 8}
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with filled(engine) as session:
+        yield session
+
+
+def keys(session: Session) -> list[int]:
+    return list(session.scalars(select(Comment.id).order_by(Comment.id)))
+
+
+Statement = Callable[[Session], Any]
+
+REFUSED: dict[str, tuple[str, Statement]] = {
+    "DELETE of an alias": (
+        "DELETE of Comment by statement names its table by an alias",
+        lambda s: s.execute(delete(Comment.__table__.alias())),
+    ),
+    "UPDATE of an alias": (
+        "UPDATE of Comment by statement names its table by an alias",
+        lambda s: s.execute(update(aliased(Comment)).values(words=50)),
+    ),
+    "DELETE with a list of conditions": (
+        "DELETE of Comment by statement takes a list of parameters that are not keys",
+        lambda s: s.execute(
+            delete(Comment.__table__).where(Comment.__table__.c.thread_id == bindparam("id")),
+            [{"id": FIRST}, {"id": SECOND}],
+        ),
+    ),
+    "UPDATE of the table with a list": (
+        "UPDATE of Comment by statement takes a list of parameters that are not keys",
+        lambda s: s.execute(update(Comment.__table__), [{"id": keys(s)[0], "words": 9}]),
+    ),
+    "UPDATE with a tuple of parameters": (
+        "UPDATE of Comment by statement takes a list of parameters that are not keys",
+        lambda s: s.execute(update(Comment), tuple({"id": k, "words": 11} for k in keys(s))),
+    ),
+    "INSERT in from_statement": (
+        "INSERT of comment within another statement",
+        lambda s: s.scalars(
+            select(Comment).from_statement(insert(Comment).values(NEW).returning(Comment))
+        ),
+    ),
+}
+
+REFUSED_ON_SQLITE: dict[str, tuple[str, Statement]] = {
+    "INSERT OR REPLACE of a source": (
+        "INSERT of Comment by statement replaces rows",
+        lambda s: s.execute(
+            insert(Comment).prefix_with("OR REPLACE").values(id=keys(s)[0], thread_id=SECOND)
+        ),
+    ),
+    "INSERT OR REPLACE of a parent": (
+        "INSERT of Thread by statement replaces rows",
+        lambda s: s.execute(insert(Thread).prefix_with("OR REPLACE").values(id=FIRST)),
+    ),
+}
+
+
+def archived(session: Session) -> Any:
+    """Rows that a DELETE in a common table expression takes out, kept in another table."""
+    archive = Table("archive", MetaData(), Column("id", Integer), prefixes=["TEMPORARY"])
+    archive.create(session.connection())
+    gone = delete(Comment).returning(Comment.id).cte("gone")
+    return session.execute(insert(archive).from_select(["id"], select(gone.c.id)))
+
+
+REFUSED_ON_POSTGRESQL: dict[str, tuple[str, Statement]] = {
+    "DELETE in a common table expression": (
+        "DELETE of comment within another statement",
+        lambda s: s.execute(select(delete(Comment).returning(Comment.id).cte("gone").c.id)),
+    ),
+    "INSERT in an added common table expression": (
+        "INSERT of comment within another statement",
+        lambda s: s.execute(
+            select(Thread.id).add_cte(insert(Comment).values(NEW).returning(Comment.id).cte("new"))
+        ),
+    ),
+    "DELETE in the common table expression of an INSERT elsewhere": (
+        "DELETE of comment within another statement",
+        archived,
+    ),
+}
+
+
+def assert_refused(session: Session, why: str, execute: Statement) -> None:
+    with pytest.raises(UncountedStatementError, match=f"^{why}"):
+        execute(session)
+    assert rows(session.connection()) == sorted(ROWS)
+    assert_verified(session, forum)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_form_that_cannot_be_counted_is_refused(session: Session, name: str) -> None:
+    assert_refused(session, *REFUSED[name])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("name", REFUSED_ON_SQLITE)
+def test_a_form_of_sqlite_that_cannot_be_counted_is_refused(session: Session, name: str) -> None:
+    assert_refused(session, *REFUSED_ON_SQLITE[name])
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("name", REFUSED_ON_POSTGRESQL)
+def test_a_form_of_postgresql_that_cannot_be_counted_is_refused(
+    session: Session, name: str
+) -> None:
+    assert_refused(session, *REFUSED_ON_POSTGRESQL[name])
+
+
+def test_an_upsert_that_sets_a_counter_is_refused(session: Session, backend: str) -> None:
+    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[backend]
+    added = dialect.insert(Thread).values(id=FIRST, title="Renamed")
+    upsert = added.on_conflict_do_update(index_elements=["id"], set_={"words": 0})
+    assert_refused(
+        session, r"INSERT of Thread would assign Thread\.words", lambda s: s.execute(upsert)
+    )
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_statement_with_a_bind_of_its_own_is_refused(session: Session, tmp_path: Path) -> None:
+    other = sync_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    Forum.metadata.create_all(other)
+    assert_refused(
+        session,
+        "INSERT of Comment by statement is sent to a database of its own",
+        lambda s: s.execute(insert(Comment).values(NEW), bind_arguments={"bind": other}),
+    )
+    with other.connect() as connection:
+        assert rows(connection) == []
+    other.dispose()
+
+
+@pytest.mark.parametrize("on_statement", [True, False])
+def test_a_statement_with_a_schema_translate_map_of_its_own_is_refused(
+    session: Session, on_statement: bool
+) -> None:
+    options = {"schema_translate_map": {None: "elsewhere"}}
+
+    def execute(session: Session) -> Any:
+        if on_statement:
+            return session.execute(insert(Comment).values(NEW).execution_options(**options))
+        return session.execute(insert(Comment).values(NEW), execution_options=options)
+
+    why = "INSERT of Comment by statement has a schema_translate_map of its own"
+    assert_refused(session, why, execute)
+
+
+def test_an_insert_tells_its_key_and_how_many_rows(session: Session) -> None:
+    one = session.execute(insert(Comment).values(NEW))
+    assert session.get_one(Comment, one.inserted_primary_key[0]).words == 8
+    many = session.execute(insert(Comment).values([NEW] * 3))
+    assert many.rowcount == 3
+    assert_verified(session, forum)
+
+
+def test_the_legacy_bulk_methods_take_keywords_for_what_is_not_counted(engine: Engine) -> None:
+    Parent, Source = pair()
+    Base = Parent.__bases__[0]
+    Tag: Any = type("Tag", (Base,), {"__tablename__": "tag", "id": key()})
+    _, Own = install(engine, Count(Parent.n, via=Source.parent))
+    with Own(engine) as session:
+        session.bulk_insert_mappings(mapper=Tag, mappings=[{"id": 11}])
+        session.bulk_save_objects(objects=(Tag(id=number) for number in (12, 13)))
+        assert session.scalars(select(Tag.id).order_by(Tag.id)).all() == [11, 12, 13]
+        with pytest.raises(UncountedStatementError, match="bulk_insert_mappings"):
+            session.bulk_insert_mappings(mapper=Source, mappings=[{"id": 11}])
+
+
+def typed(**columns: Any) -> dict[str, Any]:
+    """The attributes of a class that has subclasses."""
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "base"}
+    return {"kind": mapped_column(String), "__mapper_args__": identity, **columns}
+
+
+@pytest.mark.parametrize("verb", ["INSERT", "UPDATE"])
+def test_a_statement_on_a_joined_subclass_of_what_is_counted_is_refused(
+    engine: Engine, verb: str
+) -> None:
+    Parent, Source = pair(source=typed(size=mapped_column(Integer)))
+
+    class Track(Source):
+        __tablename__ = "track"
+        __mapper_args__ = {"polymorphic_identity": "track"}  # noqa: RUF012
+        id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
+        length: Mapped[int]
+
+    counters, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
+    with Own(engine) as session:
+        parent = Parent()
+        track = Track(parent=parent, size=4, length=3)
+        session.add_all([track, Source(parent=parent, size=5)])
+        session.flush()
+        refused = {
+            "INSERT": (insert(Track), [{"parent_id": parent.id, "size": 40, "length": 3}]),
+            "UPDATE": (update(Track), [{"id": track.id, "size": 40}]),
+        }
+        why = f"{verb} of Track by statement goes to one table of several"
+        with pytest.raises(UncountedStatementError, match=why):
+            session.execute(*refused[verb])
+        assert_verified(session, counters)
+        assert parent.n == 9
+
+
+def test_a_statement_that_changes_the_discriminator_is_refused(engine: Engine) -> None:
+    Parent, Source = pair(source=typed())
+    Image: Any = type("Image", (Source,), {"__mapper_args__": {"polymorphic_identity": "image"}})
+    counters, Own = install(engine, Count(Parent.n, via=Image.parent))
+    with Own(engine) as session:
+        parent = Parent()
+        session.add_all([Source(parent=parent), Image(parent=parent), Image(parent=parent)])
+        session.flush()
+        changed = update(Source).values(kind="image")
+        with pytest.raises(UncountedStatementError, match="changes what class its rows are of"):
+            session.execute(changed.execution_options(synchronize_session=False))
+        assert_verified(session, counters)
+        assert parent.n == 2
+
+
+def test_a_statement_that_assigns_a_counter_of_a_subclass_is_refused(engine: Engine) -> None:
+    Parent, Source = pair(
+        typed(),
+        {
+            "special_id": reference("parent.id"),
+            "parent": relationship("Parent", foreign_keys="Source.parent_id"),
+            "special": relationship("Special", foreign_keys="Source.special_id"),
+        },
+    )
+    special = {
+        "__mapper_args__": {"polymorphic_identity": "special"},
+        "m": mapped_column(Integer, server_default="0", nullable=False),
+    }
+    Special: Any = type("Special", (Parent,), special)
+    counters, Own = install(
+        engine, Count(Parent.n, via=Source.parent), Count(Special.m, via=Source.special)
+    )
+    with Own(engine) as session:
+        parent, one = Parent(), Special()
+        session.add_all([Source(special=one, parent=parent), Source(special=one, parent=one)])
+        assert_verified(session, counters)
+        with pytest.raises(UncountedStatementError, match=r"would assign Special\.m"):
+            session.execute(update(Special).values(m=9))
+        assert_verified(session, counters)
+        assert (parent.n, one.n, one.m) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_delete_that_cascades_from_a_table_is_counted_where_a_class_is_mapped_to_it(
+    engine: Engine, mapped: bool
+) -> None:
+    Parent, Source = pair(
+        {"board_id": mapped_column(ForeignKey("board.id", ondelete="CASCADE"))},
+        {
+            "parent_id": reference("parent.id", ondelete="CASCADE"),
+            "author_id": reference("author.id"),
+            "author": relationship("Author"),
+        },
+    )
+    Base = Parent.__bases__[0]
+    Author: Any = type("Author", (Base,), {"__tablename__": "author", "id": key(), "n": counter()})
+    board = Table("board", Base.metadata, Column("id", Integer, primary_key=True))
+    if mapped:
+        type("Board", (Base,), {"__table__": board})
+    counters, Own = install(
+        engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.author)
+    )
+    with Own(engine) as session:
+        session.execute(board.insert(), [{"id": 1}, {"id": 2}])
+        author = Author()
+        for number, size in ((1, 3), (2, 2)):
+            parent = Parent(board_id=number)
+            session.add_all(Source(parent=parent, author=author) for _ in range(size))
+        assert_verified(session, counters)
+        removed = board.delete().where(board.c.id == 1)
+        if mapped:
+            session.execute(removed)
+        else:
+            with pytest.raises(UncountedStatementError, match="cascades to counted rows"):
+                session.execute(removed)
+        assert_verified(session, counters)
+        assert author.n == (2 if mapped else 5)
