@@ -138,7 +138,7 @@ class Race:
                 actor.done(lambda session: session.commit())
                 actor.begin()
         if schedule == "within":
-            one.stop_before("UPDATE thread", "WITH delta", "UPDATE trigger_thread")
+            one.stop_before("UPDATE thread", "WITH tallied_delta", "UPDATE trigger_thread")
         first = one.do(self._act(pair[0], 0, loaded[0]))
         settle(one, first, self.server)
         if schedule == "stale":

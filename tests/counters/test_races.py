@@ -23,6 +23,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -151,6 +152,7 @@ def names(pair: tuple[Operation, Operation]) -> str:
 def in_savepoint(operation: Operation) -> Operation:
     """The same, in a savepoint of its own."""
 
+    @wraps(operation)
     def run(session: Session, loaded: Objects, who: int) -> None:
         with session.begin_nested():
             operation(session, loaded, who)
@@ -214,9 +216,10 @@ def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) 
             actor.done(lambda session: session.commit())
             actor.begin()
     if schedule == "within":
-        one.stop_before("UPDATE tallied_thread", "WITH delta")
+        one.stop_before("UPDATE tallied_thread", "WITH tallied_delta")
     ran = one.do(lambda session: first(session, loaded[0], 0))
-    settle(one, ran, server)
+    reached = settle(one, ran, server)
+    assert schedule != "within" or reached == "standing" or first.__name__ == "remove_thread"
     if schedule == "stale":
         ended = finish(one, ran, first, 0)
         ran_too = two.do(lambda session: second(session, loaded[1], 1))
