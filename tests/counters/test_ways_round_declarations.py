@@ -1,0 +1,326 @@
+"""Declarations that would leave a way round the engine are refused; odd ones that work, work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    CHAR,
+    Boolean,
+    Date,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Interval,
+    Numeric,
+    String,
+    Uuid,
+    insert,
+    update,
+)
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    column_property,
+    mapped_column,
+    relationship,
+    scoped_session,
+    sessionmaker,
+)
+from support.pairs import ZERO, assert_verified, counter, install, key, pair
+
+from tallied.counters import Count, Counter, Counters, Max, Sum
+from tallied.errors import CounterDeclarationError, UncountedStatementError
+
+
+class Colour(Enum):
+    zinc = "z"
+    amber = "a"
+
+
+def mapped_twice() -> list[Counter]:
+    Parent, Source = pair()
+    type("Light", (Parent.__bases__[0],), {"__table__": Source.__table__})
+    return [Count(Parent.n, via=Source.parent)]
+
+
+def written_as_secondary() -> list[Counter]:
+    Parent, Source = pair(source={"tag_id": mapped_column(ForeignKey("tag.id"))})
+    tags = relationship(Parent, secondary=Source.__table__, overlaps="parent")
+    type("Tag", (Parent.__bases__[0],), {"__tablename__": "tag", "id": key(), "parents": tags})
+    return [Count(Parent.n, via=Source.parent)]
+
+
+def padded_key() -> list[Counter]:
+    Parent, Source = pair(
+        {"id": mapped_column(CHAR(5), primary_key=True)},
+        {"parent_id": mapped_column(CHAR(5), ForeignKey("parent.id"), index=True)},
+    )
+    return [Count(Parent.n, via=Source.parent)]
+
+
+def greatest(type_: Any) -> Callable[[], list[Counter]]:
+    def declare() -> list[Counter]:
+        Parent, Source = pair({"most": mapped_column(type_)}, {"of": mapped_column(type_)})
+        return [Max(Parent.most, of=Source.of, via=Source.parent)]
+
+    return declare
+
+
+def sum_of(type_: Any, target: Any = Integer) -> Callable[[], list[Counter]]:
+    def declare() -> list[Counter]:
+        total = mapped_column(target, nullable=False, server_default=ZERO)
+        Parent, Source = pair({"n": total}, {"of": mapped_column(type_)})
+        return [Sum(Parent.n, of=Source.of, via=Source.parent)]
+
+    return declare
+
+
+def sum_of_an_expression() -> list[Counter]:
+    Parent, Source = pair(source={"price": mapped_column(Integer)})
+    Source.double = column_property(Source.__table__.c.price * 2)
+    return [Sum(Parent.n, of=Source.double, via=Source.parent)]
+
+
+def stored_in_an_expression() -> list[Counter]:
+    Parent, Source = pair(source={"price": mapped_column(Integer)})
+    Parent.double = column_property(Parent.__table__.c.n * 2)
+    return [Sum(Parent.double, of=Source.price, via=Source.parent)]
+
+
+def joined(target: str, **columns: Any) -> tuple[Any, Any]:
+    """A parent's joined subclass, and a source that refers to `target`."""
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    Parent, Source = pair(
+        {"kind": mapped_column(String), "__mapper_args__": identity},
+        {
+            "parent_id": mapped_column(ForeignKey(target), index=True),
+            "parent": relationship("Joined"),
+        },
+    )
+    subclass = {
+        "__tablename__": "joined",
+        "__mapper_args__": {"polymorphic_identity": "joined"},
+        "id": mapped_column(ForeignKey("parent.id"), primary_key=True),
+        **columns,
+    }
+    return type("Joined", (Parent,), subclass), Source
+
+
+def stored_in_the_table_of_the_base() -> list[Counter]:
+    Joined, Source = joined("parent.id", more=counter("more"))
+    return [Count(Joined.n, via=Source.parent)]
+
+
+WRONG: dict[str, tuple[str, Callable[[], list[Counter]]]] = {
+    "two classes on the table": ("E018", mapped_twice),
+    "rows written as a secondary": ("E019", written_as_secondary),
+    "a key that is padded": ("E021", padded_key),
+    "the greatest text": ("E017", greatest(String)),
+    "the greatest collated text": ("E017", greatest(String(collation="NOCASE"))),
+    "the greatest enum": ("E017", greatest(EnumType(Colour, name="colour"))),
+    "the greatest text enum": ("E017", greatest(EnumType("zinc", "amber", name="colour"))),
+    "a sum of an expression": ("E010", sum_of_an_expression),
+    "a counter that is an expression": ("E016", stored_in_an_expression),
+    "a counter in the base's table": ("E016", stored_in_the_table_of_the_base),
+    "a sum of flags": ("E011", sum_of(Boolean)),
+    "a sum of text": ("E011", sum_of(String)),
+    "a sum of intervals": ("E011", sum_of(Interval)),
+    "a sum of UUIDs": ("E011", sum_of(Uuid)),
+    "a sum of days": ("E011", sum_of(Date)),
+    "a sum of decimals in an integer": ("E011", sum_of(Numeric(10, 2))),
+    "a sum with fewer digits": ("E011", sum_of(Numeric(10, 2), Numeric(10, 1))),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_declaration_that_leaves_a_way_round_is_refused(name: str) -> None:
+    id, declare = WRONG[name]
+
+    class Own(Session):
+        pass
+
+    with pytest.raises(CounterDeclarationError) as caught:
+        Counters(*declare()).install(Own)
+    assert caught.value.id == f"counters.{id}"
+
+
+def test_one_counter_of_two_sets_on_one_session_class_is_refused() -> None:
+    class Own(Session):
+        pass
+
+    class Narrower(Own):
+        pass
+
+    Parent, Source = pair()
+    Counters(Count(Parent.n, via=Source.parent)).install(Own)
+    for target in (Own, Narrower):
+        again = Counters(Count(Parent.n, via=Source.parent))
+        with pytest.raises(CounterDeclarationError, match="by another Counters already") as caught:
+            again.install(target)
+        assert caught.value.id == "counters.E013"
+
+
+def test_installing_on_a_more_general_class_afterwards_is_refused() -> None:
+    class Own(Session):
+        pass
+
+    class Narrower(Own):
+        pass
+
+    Parent, Source = pair()
+    counters = Counters(Count(Parent.n, via=Source.parent))
+    counters.install(Narrower)
+    with pytest.raises(CounterDeclarationError, match="on a subclass of Own already") as caught:
+        counters.install(Own)
+    assert caught.value.id == "counters.E020"
+
+
+@pytest.mark.parametrize("name", ["async session", "scoped session"])
+def test_installing_on_what_is_no_session_class_says_so(name: str) -> None:
+    class Asynchronous(AsyncSession):
+        pass
+
+    targets = {"async session": Asynchronous, "scoped session": scoped_session(sessionmaker())}
+    Parent, Source = pair()
+    target: Any = targets[name]
+    with pytest.raises(TypeError):
+        Counters(Count(Parent.n, via=Source.parent)).install(target)
+
+
+def test_a_foreign_key_to_a_joined_subclass_is_counted(engine: Engine) -> None:
+    Joined, Source = joined("joined.id", more=counter("more"))
+    counters, Own = install(engine, Count(Joined.more, via=Source.parent))
+    with Own(engine) as session:
+        parent = Joined()
+        session.add(parent)
+        session.flush()
+        session.add_all([Source(parent=parent), Source(parent=parent)])
+        assert_verified(session, counters)
+        assert parent.more == 2
+
+
+def test_a_mappers_own_order_of_key_columns_is_kept(engine: Engine) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Parent(Base):
+        __tablename__ = "parent"
+        a: Mapped[Any] = mapped_column(Integer, primary_key=True, autoincrement=False)
+        b: Mapped[Any] = mapped_column(Integer, primary_key=True, autoincrement=False)
+        n: Mapped[Any] = counter()
+        most: Mapped[int | None]
+        __mapper_args__ = {"primary_key": [b, a]}  # noqa: RUF012
+
+    class Source(Base):
+        __tablename__ = "source"
+        __table_args__ = (
+            ForeignKeyConstraint(["parent_a", "parent_b"], ["parent.a", "parent.b"]),
+            Index("ix_source_parent", "parent_a", "parent_b"),
+        )
+        id: Mapped[Any] = key()
+        parent_a: Mapped[Any] = mapped_column(Integer)
+        parent_b: Mapped[Any] = mapped_column(Integer)
+        size: Mapped[Any] = mapped_column(Integer, default=4)
+        parent: Mapped[Any] = relationship(Parent)
+
+    counters, Own = install(
+        engine,
+        Count(Parent.n, via=Source.parent),
+        Max(Parent.most, of=Source.size, via=Source.parent),
+    )
+    with Own(engine) as session:
+        one, two = Parent(a=1, b=2), Parent(a=2, b=1)
+        session.add_all([one, two])
+        session.flush()
+        source = Source(parent=one)
+        session.add(source)
+        assert_verified(session, counters)
+        source.size = 3
+        assert_verified(session, counters)
+        source.parent = two
+        assert_verified(session, counters)
+        session.add_all([Source(parent=one), Source(parent=two, size=7), Source(parent=two)])
+        assert_verified(session, counters)
+        assert ((one.n, one.most), (two.n, two.most)) == ((1, 4), (3, 7))
+
+
+# Names that the engine's own statements use, and what SQL reserves
+NAMES = [("truth", {}), ("delta", {}), ("locked", {}), ("order", {}), ("order", {"key": "a key"})]
+
+
+@pytest.fixture(params=NAMES, ids=["truth", "delta", "locked", "order", "keys"])
+def odd(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """A pair with odd names; with keys, no column's key is its name or its attribute."""
+    table, keyed = request.param
+    Parent, Source = pair(
+        {
+            "__tablename__": table,
+            "id": mapped_column("The Id", Integer, primary_key=True),
+            "n": counter("kk", **keyed),
+            "most": mapped_column("d1", Integer),
+        },
+        {
+            "__tablename__": "S s",
+            "parent_id": mapped_column("Parent Id", ForeignKey(f"{table}.The Id"), index=True),
+            "size": mapped_column("sz", Integer, default=2, **keyed),
+        },
+    )
+    return Parent, Source
+
+
+def test_odd_names_of_tables_and_columns_work(engine: Engine, odd: tuple[Any, Any]) -> None:
+    Parent, Source = odd
+    table = Source.__table__
+    size = Source.size.property.columns[0]
+    counters, Own = install(
+        engine,
+        Sum(Parent.n, of=Source.size, via=Source.parent, where=Source.size > 1),
+        Max(Parent.most, of=Source.size, via=Source.parent),
+    )
+    with Own(engine) as session:
+        parents = [Parent() for _ in range(3)]
+        sources = [Source(parent=each, size=place + 3) for place, each in enumerate(parents)]
+        session.add_all(sources)
+        assert_verified(session, counters)
+        sources[0].size = 9
+        assert_verified(session, counters)
+        second = parents[1].id
+        for statement in (
+            [update(Source).values(size=4)],
+            [update(Source).values({Source.size: 5})],
+            [insert(Source), [{"parent_id": second, "size": 8}]],
+            [insert(Source).values({Source.parent_id: second, Source.size: 8})],
+            [update(table).values({size: 15})],
+            [update(table).values({size.key: 16})],
+            [update(Source), [{"id": each.id, "size": 7} for each in sources]],
+        ):
+            session.execute(*statement)
+            assert_verified(session, counters)
+        with counters.paused(session):
+            session.add(Source(parent=parents[0]))
+        assert_verified(session, counters)
+        assert [(each.n, each.most) for each in parents] == [(9, 7), (39, 16), (7, 7)]
+
+
+def test_a_counter_is_refused_by_each_of_its_names(engine: Engine, odd: tuple[Any, Any]) -> None:
+    Parent, Source = odd
+    column = Parent.n.property.columns[0]
+    _, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
+    with Own(engine) as session:
+        for statement in (
+            update(Parent).values({"n": 5}),
+            update(Parent).values({Parent.n: 5}),
+            update(Parent.__table__).values({column: 5}),
+            update(Parent.__table__).values({column.key: 5}),
+        ):
+            with pytest.raises(UncountedStatementError, match=r"would assign Parent\.n"):
+                session.execute(statement)
