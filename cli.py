@@ -47,9 +47,7 @@ DatabaseURL = Annotated[
 
 CounterNames = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"
-    ),
+    typer.Argument(metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"),
 ]
 
 Conditions = Annotated[
