@@ -351,6 +351,23 @@ def test_a_parent_of_many_rows_is_deleted_in_a_bounded_number_of_statements(
     assert counts[0] == counts[1] <= 9
 
 
+def test_a_flush_costs_one_update_a_parent_table_however_many_counters_there_are(
+    session: Session, engine: Engine, customers: list[Customer]
+) -> None:
+    ann = session.scalars(select(Clerk).where(Clerk.name == "Ann")).one()
+    late = DAY + timedelta(days=90)
+    with recorded(engine) as executed:
+        session.add_all(order(each, "8.08", clerk=ann, day=late) for each in customers)
+        session.flush()
+    assert [verb for verb in executed.verbs if verb.startswith("UPDATE")] == [
+        "UPDATE clerk",
+        "UPDATE customer",
+        "UPDATE region",
+    ]
+    assert not any(verb.startswith("SELECT") for verb in executed.verbs)
+    assert_exact(session)
+
+
 BULK: dict[str, Callable[[Session], Any]] = {
     "void": lambda s: s.execute(update(Order).where(Order.amount > 12).values(state="void")),
     "raise": lambda s: s.execute(update(Order).values(amount=Order.amount * 2)),

@@ -59,6 +59,18 @@ def test_many_comments_over_many_threads_cost_one_update(
     assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
 
 
+def test_a_thousand_comments_over_a_hundred_threads_cost_one_insert_and_one_update(
+    session: Session, engine: Engine
+) -> None:
+    many = [Thread(title=f"T{number}") for number in range(100)]
+    session.add_all(many)
+    session.flush()
+    with recorded(engine) as executed:
+        session.add_all(comment("two words", thread_id=many[n % 100].id) for n in range(1000))
+        session.flush()
+    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
+
+
 def test_an_edit_costs_one_lock_and_one_update(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:

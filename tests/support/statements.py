@@ -15,23 +15,25 @@ class Statements(list[str]):
     @property
     def verbs(self) -> list[str]:
         """Each as its verb and the table it is about: ``UPDATE tallied_thread``."""
-        return [f"{_verb(each)} {_table(each)}" for each in self]
+        return [_verb_and_table(each) for each in self]
 
 
-def _verb(statement: str) -> str:
-    found = re.search(r"^\s*(SELECT|INSERT|UPDATE|DELETE)", statement, re.MULTILINE)
-    if statement.startswith("WITH"):
-        found = re.search(r"(INSERT|UPDATE|DELETE) (?!SKIP)", statement)
+_PATTERNS = {
+    "INSERT": r'INSERT (?:OR \w+ )?INTO "?(\w+)',
+    "UPDATE": r'UPDATE "?(\w+)',
+    "DELETE": r'DELETE FROM "?(\w+)',
+    "SELECT": r'SELECT .*?\bFROM "?(\w+)',
+}
+
+
+def _verb_and_table(statement: str) -> str:
+    text = statement.strip()
+    if text.startswith("WITH"):  # what comes after its parts, which stand in parentheses
+        text = re.split(r"\)\s+(?=UPDATE|INSERT|DELETE)", text)[-1]
+    verb = text.split(None, 1)[0]
+    found = re.match(_PATTERNS[verb], text, re.DOTALL)
     assert found, statement
-    return found.group(1)
-
-
-def _table(statement: str) -> str:
-    pattern = rf"{_verb(statement)}\b(?!\s+OF)(?:[^()]*?\bFROM|\s+INTO)?\s+(\w+)"
-    start = statement.find("UPDATE tallied") if statement.startswith("WITH") else 0
-    found = re.search(pattern, statement[start:], re.DOTALL)
-    assert found, statement
-    return found.group(1)
+    return f"{verb} {found.group(1)}"
 
 
 @contextmanager
