@@ -95,7 +95,7 @@ def test_verify_is_one_statement_and_changes_nothing(engine: Engine, threads: li
         spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection))) == 2
-    assert executed.verbs == ["SELECT parent"]
+    assert [each.split()[0] for each in executed] == ["SELECT"]
     with engine.connect() as connection:
         query = select(Thread.word_count).where(Thread.id == threads[2].id)
         assert connection.execute(query).scalar_one() == 99
