@@ -91,21 +91,21 @@ def test_an_expired_edit_is_taken_back_where_nothing_expires_on_commit(engine: E
 def test_a_parent_that_moved_to_another_session_is_left_alone(
     session: Session, engine: Engine
 ) -> None:
-    moved, kept = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
-    comment = Comment(words=9)
-    session.add(comment)
-    comment.thread = moved
-    session.expunge(comment)
-    session.expunge(moved)
-    session.commit()
-    with ForumSession(engine, expire_on_commit=False) as other:
-        other.add_all([moved, comment])
-        other.commit()
-        assert shown(moved) == (3, 16, 9)
+    with ForumSession(engine, expire_on_commit=False) as left:
+        moved, kept = left.get_one(Thread, FIRST), left.get_one(Thread, SECOND)
+        left.commit()
+        comment = Comment(words=9)
+        left.add(comment)
+        comment.thread = moved
+        left.expunge(comment)
+        left.expunge(moved)
+        with ForumSession(engine, expire_on_commit=False) as entered:
+            entered.add_all([moved, comment])
+            entered.commit()
+            assert shown(moved) == (3, 16, 9)
         kept.title = "Renamed"
-        session.commit()
+        left.commit()
         assert shown(moved) == (3, 16, 9)
-        assert_verified(other, forum)
     assert_verified(session, forum)
 
 
