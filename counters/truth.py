@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -36,6 +37,12 @@ def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
     An UPDATE of the mapped table would fire its ``onupdate`` defaults, and a counter is
     no reason to change ``updated_at`` or a version.
     """
+    return _plain_table(mapper, tuple(dict.fromkeys(names)))
+
+
+@lru_cache(maxsize=256)
+def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
+    """Made once, since SQLAlchemy compiles and keeps each statement by the tables it names."""
     mapped: Any = mapper.local_table
     columns = {each.name: each.type for each in own_key(mapper)}
     for name in names:
