@@ -1,0 +1,216 @@
+"""Sixteen writers who do anything, for minutes: no drift, no error, no memory lost.
+
+    python benchmarks/soak.py [--minutes 5] [--database sqlite|postgresql]
+
+Each writer does one random unit of work after the other (:mod:`.operations`) on the same 50
+threads. All the while every counter is recounted: a recount is one snapshot, so it must be
+exact in the midst of writing, too. At the end the words of every message are counted again.
+
+What a user may be told, because somebody else was first, is no error: that the row is gone.
+Everything else is, Busy included. The process has warmed up after a fifth of the time; from
+there to the end it may grow by :data:`MOST_GROWTH`, in which caches fill and the allocator
+settles. Ends with exit code 1 where any of this fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError, SAWarning
+from sqlalchemy.orm.exc import StaleDataError
+
+from tallied.benchmarks.databases import BACKENDS, fresh_database
+from tallied.benchmarks.operations import OPERATIONS, Abandoned, Board, draw
+from tallied.counters import Drift
+from tallied.database import Database
+from tallied.models import Base, Comment
+from tallied.models.counters import amounts, counters
+
+MOST_GROWTH = 16_000_000
+"""The bytes by which the process may grow between its warm-up and the end."""
+
+console = Console(width=120)
+
+
+@dataclass
+class Soak:
+    """One run, and what came of it."""
+
+    database: Database
+    writers: int = 16
+    threads: int = 50
+    done: Counter[str] = field(default_factory=Counter)
+    """How many units have ended well, by the name of the operation."""
+    gone: Counter[str] = field(default_factory=Counter)
+    """How many were refused because somebody else had deleted what they were about."""
+    longest: float = 0.0
+    """The longest that a unit has taken, in seconds, its retries included."""
+    errors: list[BaseException] = field(default_factory=list)
+    drift: list[Drift] = field(default_factory=list)
+    recounts: int = 0
+    """How often all counters were compared while the writers were at work."""
+    sizes: list[tuple[float, int]] = field(default_factory=list)
+    """The resident size of the process in bytes, by the seconds since the start."""
+
+    async def run(self, *, seconds: float = float("inf"), units: float = float("inf")) -> None:
+        """Work for so long, or until so many units are done."""
+        board = Board(self.threads)
+        await self.database.write(board.fill)
+        began = time.monotonic()
+
+        def is_over() -> bool:
+            late = time.monotonic() - began > seconds
+            return late or self.done.total() >= units or bool(self.errors)
+
+        over = asyncio.Event()
+        watching = asyncio.create_task(self._watch(over, began))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.writers):
+                group.create_task(self._write(board, is_over))
+        over.set()
+        await watching
+        self.drift += await self._verify(with_amounts=True)
+        gc.collect()
+        self.sizes.append((time.monotonic() - began, resident()))
+
+    async def _write(self, board: Board, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            operation = draw()
+            name, began = operation.__name__, time.monotonic()
+            try:
+                await self.database.write(lambda unit, do=operation: do(board, unit))  # type: ignore[misc]
+                self.done[name] += 1
+            except Abandoned:
+                self.done[name] += 1
+            except Exception as error:
+                if not is_gone(error):
+                    self.errors.append(error)  # it has reached the user
+                    return
+                self.gone[name] += 1
+            self.longest = max(self.longest, time.monotonic() - began)
+
+    async def _watch(self, over: asyncio.Event, began: float) -> None:
+        while not over.is_set():
+            self.drift += await self._verify(with_amounts=False)
+            self.recounts += 1
+            self.sizes.append((time.monotonic() - began, resident()))
+            try:
+                await asyncio.wait_for(over.wait(), 1.0)
+            except TimeoutError:
+                continue
+
+    async def _verify(self, *, with_amounts: bool) -> list[Drift]:
+        chosen = amounts if with_amounts else ()
+        async with self.database.engine.connect() as connection:
+            return await connection.run_sync(
+                lambda sync: list(counters.verify(sync, amounts=chosen))
+            )
+
+    @property
+    def growth(self) -> int:
+        """The bytes by which the process has grown since a fifth of the time."""
+        end = self.sizes[-1][0]
+        warm = next(size for at, size in self.sizes if at >= end / 5)
+        return self.sizes[-1][1] - warm
+
+    def failures(self) -> list[str]:
+        """What was promised and not kept, in words."""
+        found = [f"{error!r} has reached a user" for error in self.errors[:3]]
+        found += [f"drift: {drift}" for drift in self.drift[:3]]
+        if self.growth > MOST_GROWTH:
+            found.append(f"the process has grown by {self.growth / 1e6:.1f} MB")
+        idle = [each.__name__ for each in OPERATIONS if not self.done[each.__name__]]
+        if idle:
+            found.append(f"never done: {', '.join(idle)}")
+        return found
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether somebody else has deleted the row, or the one that its foreign key points to."""
+    if isinstance(error, IntegrityError):
+        state = getattr(error.orig, "sqlstate", None)
+        return state == "23503" or "FOREIGN KEY constraint failed" in str(error.orig)
+    return isinstance(error, StaleDataError)
+
+
+def resident() -> int:
+    """The resident size of this process in bytes; 0 where Linux's ``/proc`` is missing."""
+    try:
+        pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * 4096
+
+
+async def soak(url: str, seconds: float) -> tuple[Soak, int]:
+    """Run on a fresh database; the run, and how many comments there were at its end."""
+    database = Database(url, pool_size=20)
+    try:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        run = Soak(database)
+        await run.run(seconds=seconds)
+        async with database.read() as reader:
+            query = select(func.count()).select_from(Comment)
+            return run, (await reader.execute(query)).scalar_one()
+    finally:
+        await database.dispose()
+
+
+def show(backend: str, run: Soak, comments: int) -> None:
+    """Print what came of a run."""
+    table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
+    for name in ("operation", "done", "gone meanwhile"):
+        table.add_column(name, justify="left" if name == "operation" else "right")
+    for operation in OPERATIONS:
+        name = operation.__name__
+        table.add_row(name.replace("_", " "), f"{run.done[name]:,}", f"{run.gone[name]:,}")
+    console.print(table)
+    seconds, end = run.sizes[-1]
+    console.print(
+        f"{run.done.total():,} units in {seconds:.0f} s ({run.done.total() / seconds:.0f} a "
+        f"second), the longest {run.longest:.2f} s; {comments:,} comments at the end; "
+        f"{run.recounts:,} recounts meanwhile, {len(run.drift)} wrong counters, "
+        f"{len(run.errors)} errors; memory {run.sizes[0][1] / 1e6:.0f} MB at the start, "
+        f"{(end - run.growth) / 1e6:.0f} when warm, {end / 1e6:.0f} at the end."
+    )
+
+
+def main(
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long on each database.")] = 5.0,
+    database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
+) -> None:
+    """Sixteen writers who do anything, for minutes: no drift, no error, no memory lost."""
+    if database not in (*BACKENDS, "both"):
+        raise typer.BadParameter("use sqlite, postgresql or both", param_hint="--database")
+    failures = []
+    for backend in BACKENDS if database == "both" else [database]:
+        with fresh_database(backend) as url, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "DELETE statement on table", SAWarning)
+            run, comments = asyncio.run(soak(url, 60 * minutes))
+        show(backend, run, comments)
+        for error in run.errors[:1]:
+            traceback.print_exception(error)
+        failures += [f"{BACKENDS[backend]}: {failure}" for failure in run.failures()]
+    for failure in failures:
+        console.print(f"FAILED: {failure}", style="bold red")
+    if failures:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
