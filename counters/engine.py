@@ -188,11 +188,6 @@ class Counters:
                 f"session.execute(insert({name}), rows)."
             )
 
-    def tells_classes_apart(self, mapper: Mapper[Any]) -> bool:
-        """Whether it matters to a counter which class of its family a row of `mapper` is of."""
-        family = (each for each in self.sources if each.base_mapper is mapper.base_mapper)
-        return any(each.inherits is not None for each in family)
-
     def source_of(self, state: InstanceState[Any]) -> Source | None:
         """What an object counts for, if it does."""
         mapper = state.mapper
@@ -223,13 +218,13 @@ class Counters:
         for counter in self.declared:
             by_source.setdefault(counter.source, []).append(counter)
             by_parent.setdefault(counter.parent, []).append(counter)
+        check_tables(by_source)
         self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
         self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
         self._chained = find_chains(self.declared)
         self.parents = in_order(self._of_parent, self._chained)
         self.cascades = Cascades(self.sources.values())
         self.tables = find_tables(self.sources, self.parents, self.cascades)
-        check_tables(self.sources)
         listeners.listen_to_models(self)
 
 

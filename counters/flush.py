@@ -121,14 +121,6 @@ class Flush(Settlement):
 
     def updating(self, source: Source, state: InstanceState[Any]) -> None:
         """A row is about to be updated."""
-        discriminator = source.mapper.polymorphic_on
-        if discriminator is not None and self.engine.tells_classes_apart(source.mapper):
-            prop = source.mapper.get_property_by_column(discriminator)
-            if state.attrs[prop.key].history.has_changes():
-                raise UncountedStatementError(
-                    f"{source.mapper.class_.__name__}.{prop.key} was changed, which says what "
-                    f"class a row is of: delete the object and make a new one."
-                )
         self._changed[state] = source.changed(state)
         if self._changed[state]:
             self.lock_late(source, state)

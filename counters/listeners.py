@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.attributes import instance_state
 
+from ..errors import UncountedStatementError
 from . import preview, statements
 from .flush import Flush
 from .guard import protect
@@ -31,6 +32,8 @@ def listen_to_models(engine: Counters) -> None:
         preview.listen(engine, mapper, source.counters)
         if not any(mapper.isa(other) for other in engine.sources if other is not mapper):
             _listen_to_source(engine, mapper)
+    for family in {mapper.base_mapper for mapper in engine.sources if mapper.inherits}:
+        _keep_apart(engine, family)
     for mapper in engine.parents:
         protect(engine, mapper, engine.counters_of(mapper))
         _listen_to_parent(engine, mapper)
@@ -70,6 +73,23 @@ def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
 
     event.listen(root.class_, "expire", from_database, propagate=True, raw=True)
     event.listen(root.class_, "refresh", from_database, propagate=True, raw=True)
+
+
+def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
+    """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
+
+    def before_update(mapper: Mapper[Any], connection: object, obj: Any) -> None:
+        state = instance_state(obj)
+        if family.polymorphic_on is None or _flush_of(engine, obj) is None:
+            return
+        key = mapper.get_property_by_column(family.polymorphic_on).key
+        if state.attrs[key].history.has_changes():
+            raise UncountedStatementError(
+                f"{mapper.class_.__name__}.{key} was changed, which says what class a row is of: "
+                f"delete the object and make a new one."
+            )
+
+    event.listen(family.class_, "before_update", before_update, propagate=True)
 
 
 def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:

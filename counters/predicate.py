@@ -12,11 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, String
+from sqlalchemy import CHAR, ColumnElement, Float, String
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.evaluator import UnevaluatableError, _EvaluatorCompiler
-from sqlalchemy.sql.elements import False_, Null, True_
+from sqlalchemy.sql import coercions, roles
+from sqlalchemy.sql.elements import AsBoolean, False_, Null, True_
+from sqlalchemy.sql.operators import is_true
 from sqlalchemy.sql.visitors import iterate
+
+from ..errors import CounterError
 
 
 class Predicate:
@@ -27,16 +31,29 @@ class Predicate:
     """
 
     def __init__(self, mapper: Mapper[Any], condition: ColumnElement[bool]) -> None:
+        clause: Any = coercions.expect(roles.WhereHavingRole, condition)
         self.names = frozenset(
-            mapper.get_property_by_column(element).key  # type: ignore[arg-type]
-            for element in iterate(condition)
+            mapper.get_property_by_column(element).key
+            for element in iterate(clause)
             if element.__visit_name__ == "column"
         )
         compiler: Any = _ImageCompiler(mapper)
-        self._evaluate = compiler.process(condition)
+        self._evaluate = compiler.process(clause)
 
     def __call__(self, image: Mapping[str, Any]) -> bool:
-        return self._evaluate(image) is True
+        try:
+            return self._evaluate(image) is True
+        except TypeError as error:
+            raise CounterError(
+                f"The where of a counter cannot be evaluated: {error}. A column gives back values "
+                f"of another kind than it is compared with, as DateTime(timezone=True) on SQLite "
+                f"does; use a type that keeps them."
+            ) from error
+
+
+def _holds_float(value: Any) -> bool:
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return any(isinstance(each, float) for each in values)
 
 
 class _ImageCompiler(_EvaluatorCompiler):
@@ -52,15 +69,24 @@ class _ImageCompiler(_EvaluatorCompiler):
         if operator in ("mod", "truediv", "startswith_op", "endswith_op"):
             raise UnevaluatableError(f"{operator} is not the same on every database")
         if operator in ("is_", "is_not") and not isinstance(clause.right, Null | True_ | False_):
-            raise UnevaluatableError("IS takes NULL, true or false; use is_distinct_from()")
+            raise UnevaluatableError("IS takes NULL, true or false")
         ordered = operator in ("lt", "le", "gt", "ge")
         for side in (clause.left, clause.right):
             type_ = side.type
-            if isinstance(getattr(side, "value", None), float):
+            if isinstance(type_, Float) or _holds_float(getattr(side, "value", None)):
                 raise UnevaluatableError("a float is not compared exactly; use a Decimal")
+            if isinstance(type_, CHAR):
+                raise UnevaluatableError("a CHAR is padded by some databases; use a String")
             if isinstance(type_, String) and (ordered or type_.collation):
                 raise UnevaluatableError("text is compared by the database's collation")
         return super().visit_binary(clause)  # type: ignore[no-untyped-call]
+
+    def visit_unary(self, clause: Any) -> Any:
+        """A flag by itself, and NOT of one; whatever else is unary is refused."""
+        if not isinstance(clause, AsBoolean):
+            return super().visit_unary(clause)  # type: ignore[no-untyped-call]
+        value, wanted = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]
+        return lambda image: None if (held := value(image)) is None else bool(held) is wanted
 
     def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
         def evaluate(image: Any) -> Any:

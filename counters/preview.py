@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 
+from ..errors import CounterError
 from .declare import Counter
 from .guard import ENGINES
 
@@ -46,7 +47,7 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
             return  # still being made: it names its parent by key, and nobody can look
         for counter in counters:
             # A value of a kind that cannot be added or compared is for the flush to judge.
-            with suppress(TypeError, ValueError, ArithmeticError):
+            with suppress(TypeError, ValueError, ArithmeticError, CounterError):
                 _show(engine, counter, state, {name: value})
 
     def on_remove(obj: Any, value: Any, initiator: Any) -> None:
@@ -63,7 +64,7 @@ def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceSta
     """
     for counter in counters:
         if counter.relationship.key not in state.dict:
-            with suppress(TypeError, ValueError, ArithmeticError):
+            with suppress(TypeError, ValueError, ArithmeticError, CounterError):
                 _show_all(engine, counter, state)
 
 

@@ -324,3 +324,29 @@ def test_a_counter_is_refused_by_each_of_its_names(engine: Engine, odd: tuple[An
         ):
             with pytest.raises(UncountedStatementError, match=r"would assign Parent\.n"):
                 session.execute(statement)
+
+
+def test_a_refused_declaration_is_refused_again(engine: Engine) -> None:
+    parent, source = pair()
+    second = type("Light", (parent.__bases__[0],), {"__table__": source.__table__})
+    counters = Counters(Count(parent.n, via=source.parent))
+    for _ in range(2):
+        with pytest.raises(CounterDeclarationError, match=r"counters\.E018"):
+            counters.install(type("Own", (Session,), {}))
+    assert second.__table__ is source.__table__
+
+
+def test_a_row_that_turns_into_a_counted_class_is_refused(engine: Engine) -> None:
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "source"}
+    parent, source = pair(source={"kind": mapped_column(String), "__mapper_args__": identity})
+    image = type("Image", (source,), {"__mapper_args__": {"polymorphic_identity": "image"}})
+    counters, own = install(engine, Count(parent.n, via=image.parent))
+    with own(engine) as session:
+        plain = source(parent=parent())
+        session.add(plain)
+        session.commit()
+        plain.kind = "image"
+        with pytest.raises(UncountedStatementError, match="says what class a row is of"):
+            session.flush()
+        session.rollback()
+        assert list(counters.verify(session.connection())) == []

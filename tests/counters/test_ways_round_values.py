@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import (
+    CHAR,
     Boolean,
     Date,
     DateTime,
@@ -72,6 +73,9 @@ SAME: dict[str, Condition] = {
     "IS TRUE": lambda s: s.flag.is_(True),
     "IS NOT TRUE": lambda s: s.flag.is_not(True),
     "NOT IS TRUE": lambda s: not_(s.flag.is_(True)),
+    "a flag": lambda s: s.flag,
+    "NOT of a flag": lambda s: ~s.flag,
+    "a flag and more": lambda s: and_(s.flag, s.a > 0),
     "decimal": lambda s: s.price == Decimal("0.30"),
     "decimal arithmetic": lambda s: s.price * 2 > 3,
 }
@@ -99,9 +103,11 @@ REFUSED: dict[str, Condition] = {
     "ordered text": lambda s: s.text < "b",
     "COLLATE": lambda s: collate(s.text, "NOCASE") == "XZ",
     "collated column": lambda s: s.collated == "xz",
-    "a bare flag": lambda s: s.flag,
-    "NOT of a flag": lambda s: ~s.flag,
     "float": lambda s: s.ratio == 0.1,
+    "float column and decimal": lambda s: s.ratio == Decimal("0.1"),
+    "decimal in floats": lambda s: s.price.in_([0.3]),
+    "CHAR": lambda s: s.code == "a",
+    "CHAR in a list": lambda s: s.code.in_(["a", "b"]),
     "decimal and float": lambda s: s.price > 0.3,
     "decimal times float": lambda s: s.price * 0.5 > Decimal("0.1"),
     "CASE": lambda s: case((s.a > 0, True), else_=False),
@@ -121,6 +127,7 @@ def columns() -> dict[str, Any]:
         "flag": mapped_column(Boolean),
         "price": mapped_column(Numeric(10, 2)),
         "ratio": mapped_column(Float),
+        "code": mapped_column(CHAR(3)),
     }
 
 
