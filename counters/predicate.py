@@ -33,7 +33,7 @@ class Predicate:
     def __init__(self, mapper: Mapper[Any], condition: ColumnElement[bool]) -> None:
         clause: Any = coercions.expect(roles.WhereHavingRole, condition)
         self.names = frozenset(
-            mapper.get_property_by_column(element).key
+            mapper.get_property_by_column(element).key  # type: ignore[arg-type]
             for element in iterate(clause)
             if element.__visit_name__ == "column"
         )
