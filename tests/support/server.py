@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 TALLIED = Path(sys.executable).with_name("tallied")
-TIMEOUT = 30.0
+TIMEOUT = 90.0
 
 
 def free_port() -> int:
@@ -72,7 +72,12 @@ class Server:
         return answer["data"]
 
     def __enter__(self) -> Server:
-        return self.wait()
+        try:
+            return self.wait()
+        except BaseException:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
