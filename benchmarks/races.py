@@ -23,7 +23,7 @@ from rich.table import Table
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from tests.support.races import TIMEOUT, Actor, outcome, settle
+from tests.support.races import TIMEOUT, Actor, in_order_of_ends, outcome, settle
 
 from .databases import blocking_engine, fresh_database
 from .ways import AGGREGATED, PUBLISHED, TALLIED, TRIGGER, Way
@@ -151,12 +151,8 @@ class Race:
         if settle(one, first, self.server) == "blocked":
             wait((first, second), timeout=TIMEOUT, return_when=FIRST_COMPLETED)
         ends = [(one, first, pair[0], 0), (two, second, pair[1], 1)]
-        if not first.done() and outcome(second) == "ok":
-            ends.reverse()
-        elif second.done() and outcome(second) != "ok":
-            two.done(lambda session: session.rollback())
-        for end in ends:
-            self._finish(*end)
+        for place in in_order_of_ends((one, first), (two, second)):
+            self._finish(*ends[place])
 
     def close(self) -> None:
         """End both sessions."""

@@ -32,7 +32,7 @@ from sqlalchemy import Engine, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
-from support.races import TIMEOUT, Actor, outcome, settle
+from support.races import TIMEOUT, Actor, in_order_of_ends, outcome, settle
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
@@ -230,12 +230,9 @@ def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) 
     if settle(one, ran, server) == "blocked":
         # Each waits for the other's commit: the second's flush is complete, or a deadlock ends one.
         settle_both(ran, ran_too)
-    if not ran.done() and outcome(ran_too) == "ok":
-        ended_too = finish(two, ran_too, second, 1)
-        return finish(one, ran, first, 0), ended_too
-    if ran_too.done() and outcome(ran_too) != "ok":
-        two.done(lambda session: session.rollback())
-    return finish(one, ran, first, 0), finish(two, ran_too, second, 1)
+    ends = [(one, ran, first, 0), (two, ran_too, second, 1)]
+    ended = {place: finish(*ends[place]) for place in in_order_of_ends((one, ran), (two, ran_too))}
+    return ended[0], ended[1]
 
 
 def settle_both(ran: Any, ran_too: Any) -> None:

@@ -23,6 +23,10 @@ from sqlalchemy.orm.exc import StaleDataError
 RETRIED = {"40001", "40P01"}
 """serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
 TIMEOUT = 60.0
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 class Actor:
@@ -72,10 +76,13 @@ class Actor:
         """Roll back what is open, whatever it waits for, and end the thread."""
         self.go_on()
         ended = self.do(lambda session: session.close())
-        if settle(self, ended, server) == "blocked":
+        try:
+            ended.exception(2)
+        except TimeoutError:  # a race that failed has left it waiting
             with server.connect() as connection:
-                connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": self.pid})
-        ended.exception(TIMEOUT)
+                connection.execute(text(TERMINATE))
+            server.dispose()
+            ended.exception(TIMEOUT)
         self._steps.put(None)
         self._thread.join(TIMEOUT)
 
@@ -121,3 +128,21 @@ def outcome(future: Future[Any]) -> str:
     if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in RETRIED:
         return "retry"
     raise error
+
+
+def in_order_of_ends(
+    one: tuple[Actor, Future[Any]], two: tuple[Actor, Future[Any]]
+) -> tuple[int, int]:
+    """Which of two must be finished first, since the other may wait for it.
+
+    One that the database has refused is rolled back here, and is run again last.
+    """
+    (first, ran), (second, ran_too) = one, two
+    if ran.done() and outcome(ran) != "ok":
+        first.done(lambda session: session.rollback())
+        return 1, 0
+    if not ran.done() and outcome(ran_too) == "ok":
+        return 1, 0
+    if ran_too.done() and outcome(ran_too) != "ok":
+        second.done(lambda session: session.rollback())
+    return 0, 1
