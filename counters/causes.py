@@ -50,7 +50,7 @@ def a_row_has_it(
     )
     if counter.where is not None:
         lacking = lacking.where(counter.where)
-    return lacking.correlate(parents).correlate_except(source.__table__).exists()
+    return lacking.correlate_except(*counter.source.tables).exists()
 
 
 def likely_cause(counter: Counter, found: Mapping[Counter, Found]) -> str | None:
