@@ -44,9 +44,13 @@ def a_row_has_it(
     source = counter.source.class_
     foreign = [getattr(source, name) for name in counter.foreign_key]
     key = key_columns(parents, counter.parent)
-    lacking = select(literal(1)).where(
-        *(mine == its for mine, its in zip(foreign, key, strict=True)),
-        getattr(source, counter.of.key) == true - stored,
+    lacking = (
+        select(literal(1))
+        .select_from(source)
+        .where(
+            *(mine == its for mine, its in zip(foreign, key, strict=True)),
+            getattr(source, counter.of.key) == true - stored,
+        )
     )
     if counter.where is not None:
         lacking = lacking.where(counter.where)

@@ -79,6 +79,11 @@ def rebuild(
     progress: Report | None = None,
 ) -> int:
     """What :meth:`.Counters.rebuild` does."""
+    if connection.in_transaction():
+        raise CounterError(
+            "A rebuild commits every batch, and this connection is in a transaction; commit it "
+            "or roll it back first."
+        )
     selection = choose(engine, only)
     if where is not None:
         selection.one_class()

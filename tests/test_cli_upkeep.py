@@ -112,6 +112,30 @@ def test_amounts_are_repaired_alone_where_they_are_named(seeded: str, commands: 
     assert commands("verify", "Thread.word_count", "--database", seeded).code == 1
 
 
+def test_amounts_of_some_threads_and_after_some_comment(seeded: str, commands: Commands) -> None:
+    query = "SELECT thread_id, count(*) FROM tallied_comment GROUP BY thread_id ORDER BY 1"
+    thread, number = sql(seeded, query)[2]
+    wrong = (
+        "UPDATE tallied_comment SET word_count = word_count + 1",
+        "UPDATE tallied_thread SET word_count = word_count + comment_count",
+    )
+    arguments = ("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
+
+    sql(seeded, *wrong)
+    some = commands(*arguments, "--where", f"id = {UUID(str(thread))}")
+    assert (some.code, some.out) == (0, f"Put {number} amounts right.\n")
+    left = commands("verify", "--database", seeded, "Comment")
+    assert left.out.splitlines()[-1].startswith(f"{200 - number} amounts are wrong")
+
+    assert commands(*arguments).code == 0
+    sql(seeded, *wrong)
+    comments = sql(seeded, "SELECT id FROM tallied_comment ORDER BY id")
+    hundredth = UUID(str(comments[99].id))
+    rest = commands(*arguments, "--after", f"Comment:{hundredth}")
+    assert (rest.code, rest.out) == (0, "Put 100 amounts right.\n")
+    assert commands("verify", "--database", seeded, "Thread").code == 0
+
+
 def test_a_rebuild_that_is_interrupted_says_how_to_go_on(
     seeded: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, ForeignKey, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from support.sessions import sync_engine
-from support.shop import Clerk, Customer, Order, Region, Shop, ShopSession, shop
+from support.shop import Clerk, Customer, Folder, Order, Region, Shop, ShopSession, Track, shop
 
 from tallied.counters import Count, Counters, Sum
 from tallied.counters.rebuild import Progress
@@ -148,6 +148,20 @@ def test_a_condition_must_be_about_one_class(engine: Engine) -> None:
                 method(connection, where=Customer.number > 3)  # type: ignore[operator]
 
 
+def test_a_row_of_several_tables_is_recognised(engine: Engine) -> None:
+    with ShopSession(engine) as session:
+        session.add_all([Folder(id=1), Folder(id=2)])
+        session.flush()
+        session.add_all([Track(folder_id=1, size=5, length=sum_) for sum_ in (70, 80, 90)])
+        session.commit()
+    for missing in (80, 81):
+        spoil(engine, Folder, Folder.id == 1, seconds=240 - missing)
+        with engine.connect() as connection:
+            (drift,) = shop.verify(connection, only=[Folder.seconds])
+        found = "one row is just what is missing (80): added past the engine"
+        assert drift.cause == (found if missing == 80 else None)
+
+
 class Tree(DeclarativeBase):
     pass
 
@@ -176,8 +190,13 @@ def test_a_chain_within_one_class_is_rebuilt_link_by_link(empty_url: str) -> Non
             session.flush()
         session.commit()
     with engine.connect() as connection:
+        assert len(list(tree.verify(connection))) == 13
+        connection.rollback()
         assert tree.rebuild(connection, batch_size=4) > 0
         held = connection.execute(select(Node.children, Node.grandchildren).order_by(Node.id)).all()
         assert held[:5] == [(3, 9), (3, 9), (3, 9), (3, 9), (3, 0)]
         assert list(tree.verify(connection)) == []
+        connection.execute(update(Node.__table__).where(Node.id == 1).values(grandchildren=6))
+        (drift,) = tree.verify(connection)
+    assert drift.cause == "one row is just what is missing (3): added past the engine"
     engine.dispose()

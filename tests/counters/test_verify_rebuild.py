@@ -246,6 +246,17 @@ def test_rebuild_takes_a_plain_key_and_refuses_a_class_that_it_does_not_walk(
             counters.rebuild(connection, after=(Comment, threads[4].id))
 
 
+def test_rebuild_refuses_a_connection_that_is_in_a_transaction(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    spoil(engine, threads[2], word_count=99)
+    with engine.connect() as connection:
+        assert len(list(counters.verify(connection))) == 1
+        with pytest.raises(CounterError, match="this connection is in a transaction"):
+            counters.rebuild(connection)
+        assert len(list(counters.verify(connection))) == 1
+
+
 def test_a_deleted_source_row_that_was_not_counted_is_found(
     engine: Engine, threads: list[Thread]
 ) -> None:
