@@ -19,6 +19,8 @@ class Verified:
     """How many objects were looked at, by the name of their class."""
     everything: bool
     """Whether that was all there is."""
+    only_amounts: bool
+    """Whether no counter was looked at."""
     counters: int
     """How many counters are wrong."""
     amounts: int
@@ -32,7 +34,8 @@ class Verified:
         if not self.drifted:
             every = "all " if self.everything else ""
             found = (_number(number, name.lower()) for name, number in self.looked_at.items())
-            return f"The counters of {every}{' and '.join(found)} are right."
+            what = "amounts" if self.only_amounts else "counters"
+            return f"The {what} of {every}{' and '.join(found)} are right."
         wrong = {"counter": self.counters, "amount": self.amounts}
         found = (_number(number, what) for what, number in wrong.items() if number)
         are = "is" if self.drifted == 1 else "are"

@@ -57,7 +57,7 @@ async def verify(
             wrong[drift.counter in of_amounts] += 1
             report(drift)
         everything = condition is None and looked_at == known
-        return Verified(looked_at, everything, wrong[False], wrong[True])
+        return Verified(looked_at, everything, not selection.counters, wrong[False], wrong[True])
 
     async with database.engine.connect() as connection:
         return await connection.run_sync(work)

@@ -100,7 +100,7 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
     assert commands("verify", "--database", seeded).code == 0
     assert [row.word_count for row in sql(seeded, query)] == [before[0].word_count, 2]
     right = commands("verify", "Comment.word_count", "--database", seeded)
-    assert right.out == "The counters of all 200 comments are right.\n"
+    assert right.out == "The amounts of all 200 comments are right.\n"
 
 
 def test_amounts_are_repaired_alone_where_they_are_named(seeded: str, commands: Commands) -> None:
