@@ -375,11 +375,6 @@ CREATE TRIGGER wait_for_the_test BEFORE UPDATE ON tallied_thread
 FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
 """
 
-IN_LISTED_ORDER = """
-SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off
-"""
-"""Let PostgreSQL visit the parents as they are listed, as it may choose to at any time."""
-
 
 @pytest.fixture
 def held(server: Engine) -> Iterator[Callable[[], None]]:
@@ -399,7 +394,6 @@ def opposite(server: Engine, actors: tuple[Actor, Actor], release: Callable[[], 
     running = []
     for who, actor in enumerate(actors):
         actor.begin()
-        actor.done(lambda session: session.connection().execute(text(IN_LISTED_ORDER)))
         running.append(actor.do(lambda session, who=who: insert_both(session, {}, who)))
         assert settle(actor, running[who], server) == "blocked"
     release()
@@ -424,10 +418,10 @@ def test_without_the_order_of_parents_two_threads_deadlock(
     held: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def unordered(mapper: Any, keys: Any) -> Any:
-        return select(Thread.id).where(Thread.id.in_([key[0] for key in keys])).cte("locked")
+    def one_by_one(keys: Any, parameters: int) -> Any:
+        return ([key] for key in keys)
 
-    monkeypatch.setattr(write, "_lock_in_order", unordered)
+    monkeypatch.setattr(write, "chunks", one_by_one)
     monkeypatch.setattr(write, "_in_order", list)
     assert sorted(opposite(server, actors, held)) == ["ok", "retry"]
     with server.connect() as connection:
