@@ -98,6 +98,8 @@ class Discussion(RuleBasedStateMachine):
     @rule(pick=PICKS, size=LENGTHS, way=st.sampled_from(["key", "thread", "append"]))
     def create_comment(self, pick: int, size: int, way: str) -> None:
         threads = self.threads()
+        if not threads:  # the query has flushed a deletion
+            return
         thread = threads[pick % len(threads)]
         if way == "append":
             thread.comments.append(self.comment(size))
@@ -111,13 +113,17 @@ class Discussion(RuleBasedStateMachine):
     @rule(pick=PICKS, size=LENGTHS)
     def edit(self, pick: int, size: int) -> None:
         comments = self.comments()
+        if not comments:
+            return
         comments[pick % len(comments)].message = " ".join(["e"] * size)
         self.touched()
 
-    @precondition(lambda self: self.comments())
+    @precondition(lambda self: self.comments() and self.threads())
     @rule(pick=PICKS, to=PICKS, by_key=st.booleans())
     def move(self, pick: int, to: int, by_key: bool) -> None:
         threads, comments = self.threads(), self.comments()
+        if not threads or not comments:
+            return
         comment, thread = comments[pick % len(comments)], threads[to % len(threads)]
         pending = comment in self.session.new or "thread" in vars(comment)
         if by_key:
@@ -234,6 +240,7 @@ def test_any_history_leaves_memory_column_and_recount_equal(engine: Engine) -> N
             max_examples=60,
             stateful_step_count=25,
             deadline=None,
+            derandomize=True,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
