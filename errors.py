@@ -3,6 +3,7 @@
     TalliedError
     ├── UserError                  someone's input; its message is meant for them
     │   ├── BadUserInput           cannot be read
+    │   ├── Unauthenticated        does not prove who sends it
     │   ├── Rejected               can be read, but cannot be done
     │   │   ├── NotFound           there is no such record
     │   │   └── InvalidText        breaks a rule for what is written
@@ -43,6 +44,12 @@ class BadUserInput(UserError):
     """An input that cannot be read: an id, a cursor, a size, a value of the wrong type."""
 
     code = "BAD_USER_INPUT"
+
+
+class Unauthenticated(UserError):
+    """A request whose token or header does not prove who sends it; without any, it is a guest's."""
+
+    code = "UNAUTHENTICATED"
 
 
 class Rejected(UserError):

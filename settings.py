@@ -10,9 +10,12 @@ allowed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from .errors import ConfigurationError
+
+SECRET_SIZE = 32
+"""The fewest bytes of a secret: as many as HS256 makes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,15 @@ class Settings:
     introspection: bool = True
     """Whether clients may ask for the schema: by introspection, and as a file."""
 
+    secret: str = field(default="", repr=False)
+    """What the tokens of viewers are signed with: 32 random bytes or more. Without it, no
+    token is accepted, and everybody is a guest."""
+
+    previous_secret: str = field(default="", repr=False)
+    """The secret before this one, whose tokens are accepted until they expire."""
+
     def __post_init__(self) -> None:
+        _check_secrets(self.secret, self.previous_secret)
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -124,14 +135,14 @@ class Settings:
         :raises ConfigurationError: for a value that cannot be used.
         """
         values: dict[str, str | int | bool] = {}
-        for field in fields(cls):
-            text = environ.get(_variable(field.name), "").strip()
+        for setting in fields(cls):
+            name, text = setting.name, environ.get(_variable(setting.name), "").strip()
             if not text:
                 continue
-            if field.name in _RANGES:
-                values[field.name] = _whole(field.name, text)
+            if name in _RANGES:
+                values[name] = _whole(name, text)
             else:
-                values[field.name] = _switch(field.name, text) if field.type == "bool" else text
+                values[name] = _switch(name, text) if setting.type == "bool" else text
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -167,6 +178,33 @@ _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
 def _variable(name: str) -> str:
     return f"TALLIED_{name.upper()}"
+
+
+def _check_secrets(secret: str, previous: str) -> None:
+    """Refuse what can be guessed, and never show it."""
+    for name, value in (("secret", secret), ("previous_secret", previous)):
+        if value and not is_strong(value):
+            raise ConfigurationError(
+                f"{_variable(name)} must be a text of at least {SECRET_SIZE} random bytes;"
+                " take what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
+            )
+    if previous and not secret:
+        raise ConfigurationError(
+            f"{_variable('previous_secret')} is set and {_variable('secret')} is not;"
+            f" set the new one as {_variable('secret')}, or neither."
+        )
+
+
+def is_strong(secret: str) -> bool:
+    """Whether `secret` is long and varied enough to sign with (RFC 7518, section 3.2).
+
+    A random text of the least size, in hex digits too, passes all but certainly; a word
+    or a short pattern, repeated, does not.
+    """
+    try:
+        return len(secret.encode()) >= SECRET_SIZE and len(set(secret)) >= 8
+    except UnicodeEncodeError:  # bytes of the environment that are no text
+        return False
 
 
 def _switch(name: str, text: str) -> bool:
