@@ -22,6 +22,7 @@ from sqlalchemy import (
     Time,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.interfaces import MANYTOONE
 from sqlalchemy.types import TypeDecorator
@@ -85,11 +86,12 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
             "Let the foreign key refer to the whole primary key.",
         )
         return
-    if any(isinstance(_plain(column.type), CHAR) for column in prop.mapper.primary_key):
+    if any(_has_spellings(_plain(column.type)) for column in prop.mapper.primary_key):
         yield (
             "counters.E021",
-            f"The key of {prop.mapper.class_.__name__} is a CHAR, which the database pads.",
-            "Use a VARCHAR (String).",
+            f"The key of {prop.mapper.class_.__name__} is a CHAR or ignores case, so that one key "
+            f"has several spellings.",
+            "Use a VARCHAR (String) of the database's own collation.",
         )
     local = [column_of(counter.source, name) for name in counter.foreign_key]
     if not _is_indexed(local):
@@ -99,6 +101,12 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
             f"{counter} is recounted by {local[0].table.name}.{names}, which no index starts with.",
             f"Add index=True to the column, or an Index that starts with {names}.",
         )
+
+
+def _has_spellings(type_: Any) -> bool:
+    """Whether the database takes values of `type_` for the same that Python tells apart."""
+    collation = (getattr(type_, "collation", None) or "").upper()
+    return isinstance(type_, CHAR | CITEXT) or collation in ("NOCASE", "RTRIM")
 
 
 def _is_indexed(columns: list[Any]) -> bool:

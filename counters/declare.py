@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import gt, lt
+from operator import ge, gt, le, lt
 from typing import Any, ClassVar, TypeAlias
 
-from sqlalchemy import ColumnElement, Dialect, case, func, or_
+from sqlalchemy import ColumnElement, Dialect, case, func
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
 
 from .exact import is_exact
@@ -145,9 +145,13 @@ class Counter:
 
     def parent_key(self, image: Image | None) -> Key | None:
         """The key of the parent that a row counts for; None where it counts for none."""
-        if image is None or not self.counts(image):
+        return None if image is None or not self.counts(image) else self.named_parent(image)
+
+    def named_parent(self, image: Image | None) -> Key | None:
+        """The key of the parent that a row names, whether or not it meets the condition."""
+        if image is None:
             return None
-        key = tuple(image[name] for name in self.foreign_key)
+        key = tuple([image[name] for name in self.foreign_key])
         return None if None in key else key
 
     def value(self, image: Image) -> Any:
@@ -276,6 +280,7 @@ class Extreme(Counter):
 
     of: InstrumentedAttribute[Any]
     beats: ClassVar[Any]
+    holds: ClassVar[Any]
     function: ClassVar[Any]
 
     def __init__(
@@ -321,7 +326,8 @@ class Extreme(Counter):
             self.take(to, change.left.get(inner))
 
     def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
-        return case((or_(column.is_(None), type(self).beats(change, column)), change), else_=column)
+        # NULL, where there was none yet, falls to the change too.
+        return case((type(self).holds(column, change), column), else_=change)
 
     def must_look_up(self, change: Change, stored: Any) -> bool:
         """Whether the extreme may have left a parent whose column holds `stored` now."""
@@ -333,6 +339,7 @@ class Max(Extreme):
     """The greatest value of a column of the sources."""
 
     beats = gt
+    holds = ge
     function = func.max
 
 
@@ -340,6 +347,7 @@ class Min(Extreme):
     """The smallest value of a column of the sources."""
 
     beats = lt
+    holds = le
     function = func.min
 
 
@@ -351,21 +359,37 @@ class First(Min):
     """The first time: ``First(Thread.first_comment_at, of=…created_at, via=Comment.thread)``."""
 
 
+def by_relationship(counters: Iterable[Counter]) -> tuple[tuple[Counter, ...], ...]:
+    """`counters` in groups that share a relationship, and so the parent of a row."""
+    groups: dict[Any, list[Counter]] = {}
+    for counter in counters:  # a subclass may name the columns of the key in its own way
+        groups.setdefault((counter.relationship, counter.foreign_key), []).append(counter)
+    return tuple(map(tuple, groups.values()))
+
+
 def count_row(
     changes: Mapping[Mapper[Any], dict[Key, Change]],
-    counters: Iterable[Counter],
+    groups: Iterable[tuple[Counter, ...]],
     old: Image | None,
     new: Image | None,
 ) -> None:
-    """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`."""
-    for counter in counters:
-        before, after = counter.parent_key(old), counter.parent_key(new)
-        was = None if before is None or old is None else counter.value(old)
-        now = None if after is None or new is None else counter.value(new)
-        if (before, was) == (after, now):
+    """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`.
+
+    :param groups: the counters, as :func:`by_relationship` has them.
+    """
+    for counters in groups:
+        left, come = counters[0].named_parent(old), counters[0].named_parent(new)
+        if left is None and come is None:
             continue
-        parents = changes[counter.parent]
-        if before is not None:
-            counter.take(parents[before], was)
-        if after is not None:
-            counter.put(parents[after], now)
+        parents = changes[counters[0].parent]
+        for counter in counters:
+            before = left if old is not None and counter.counts(old) else None
+            after = come if new is not None and counter.counts(new) else None
+            was = None if before is None or old is None else counter.value(old)
+            now = None if after is None or new is None else counter.value(new)
+            if (before, was) == (after, now):
+                continue
+            if before is not None:
+                counter.take(parents[before], was)
+            if after is not None:
+                counter.put(parents[after], now)

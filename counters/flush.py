@@ -113,11 +113,12 @@ class Flush(Settlement):
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was inserted, or took the place of one with the same key that was deleted."""
+        new = source.known(state, source.names, self.dialect(source.mapper))
+        if new is not None and not self._locked and not self._unread:
+            self.count(source, None, new)
+            return
         key = key_of(source.mapper, state)
-        old = self._locked.pop((source, key), None)
-        self._enter(
-            source, key, old, source.known(state, source.names, self.dialect(source.mapper))
-        )
+        self._enter(source, key, self._locked.pop((source, key), None), new)
 
     def updating(self, source: Source, state: InstanceState[Any]) -> None:
         """A row is about to be updated."""
@@ -212,6 +213,8 @@ class Flush(Settlement):
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Refuse to change the key of a parent, whose sources the database would move along."""
+        if state.committed_state.keys().isdisjoint(c.key for c in _key_attributes(mapper)):
+            return
         if any(state.attrs[a.key].history.deleted for a in _key_attributes(mapper)):
             raise UncountedStatementError(
                 f"The primary key of {mapper.class_.__name__} {identity(state)} was changed; "

@@ -42,21 +42,20 @@ def listen_to_models(engine: Counters) -> None:
             _listen_to_cascade(engine, reaching)
 
 
-def _flush_of(engine: Counters, obj: Any) -> Flush | None:
-    session = instance_state(obj).session
+def _flush_of(engine: Counters, state: InstanceState[Any]) -> Flush | None:
+    session = state.session
     ledger = None if session is None else engine.ledger(session)
     return None if ledger is None else ledger.flush
 
 
 def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
-        def listener(mapper: object, connection: object, obj: Any) -> None:
-            state = instance_state(obj)
-            flush, source = _flush_of(engine, obj), engine.source_of(state)
+        def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
+            flush, source = _flush_of(engine, state), engine.source_of(state)
             if flush is not None and source is not None:
                 step(flush, source, state)
 
-        event.listen(root.class_, name, listener, propagate=True)
+        event.listen(root.class_, name, listener, propagate=True, raw=True)
 
     on("before_update", Flush.updating)
     on("before_delete", Flush.lock_late)
@@ -78,9 +77,8 @@ def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
 def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
     """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
 
-    def before_update(mapper: Mapper[Any], connection: object, obj: Any) -> None:
-        state = instance_state(obj)
-        if family.polymorphic_on is None or _flush_of(engine, obj) is None:
+    def before_update(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
+        if family.polymorphic_on is None or _flush_of(engine, state) is None:
             return
         key = mapper.get_property_by_column(family.polymorphic_on).key
         if state.attrs[key].history.has_changes():
@@ -89,16 +87,16 @@ def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
                 f"delete the object and make a new one."
             )
 
-    event.listen(family.class_, "before_update", before_update, propagate=True)
+    event.listen(family.class_, "before_update", before_update, propagate=True, raw=True)
 
 
 def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Mapper[Any], InstanceState[Any]], None]) -> None:
-        def listener(mapper: object, connection: object, obj: Any) -> None:
-            if flush := _flush_of(engine, obj):
-                step(flush, parent, instance_state(obj))
+        def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
+            if flush := _flush_of(engine, state):
+                step(flush, parent, state)
 
-        event.listen(parent.class_, name, listener, propagate=True)
+        event.listen(parent.class_, name, listener, propagate=True, raw=True)
 
     on("before_insert", Flush.bear)
     on("before_update", Flush.refuse_new_key)
@@ -115,11 +113,11 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
 
 
 def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
-    def before_delete(mapper: Mapper[Any], connection: object, obj: Any) -> None:
-        if flush := _flush_of(engine, obj):
+    def before_delete(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
+        if flush := _flush_of(engine, state):
             flush.reach(reaching)
 
-    event.listen(reaching.class_, "before_delete", before_delete)
+    event.listen(reaching.class_, "before_delete", before_delete, raw=True)
 
 
 def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:

@@ -45,7 +45,7 @@ class Settlement:
 
     def count(self, source: Source, old: Image | None, new: Image | None) -> None:
         """A row of `source` has turned from `old` to `new`; None is no row."""
-        count_row(self._changes, source.counters, old, new)
+        count_row(self._changes, source.groups, old, new)
 
     def count_or_read(self, source: Source, key: Key, old: Image | None, new: Image | None) -> None:
         """As :meth:`count`, but a row that will be read anyway is counted then, and once."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper
 
-from .declare import Counter, Key
+from .declare import Counter, Key, by_relationship
 from .exact import is_exact
 
 
@@ -18,6 +18,7 @@ class Source:
     def __init__(self, mapper: Mapper[Any], counters: Iterable[Counter]) -> None:
         self.mapper = mapper
         self.counters = tuple(counters)
+        self.groups = by_relationship(self.counters)
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
         self.relationships = tuple({c.relationship.key: None for c in self.counters})
         self.implicit = frozenset(

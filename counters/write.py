@@ -8,7 +8,7 @@ of their keys, so that two units never deadlock each other over parents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -48,23 +48,50 @@ def write(
 
     :param also: further attributes of the parents to answer with.
     """
-    affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
-    names = tuple(dict.fromkeys([*(c.key for c in counters), *also]))
-    width = len(mapper.primary_key)
-    answers: dict[Key, Answer] = {}
+    names = tuple(dict.fromkeys([*[c.key for c in counters], *also]))
     if len(changes) == 1:
         ((key, change),) = changes.items()
-        parameters = {f"k{n}": part for n, part in enumerate(key)}
-        parameters |= {f"d{n}": _amount(change, c) for n, c in enumerate(affected)}
-        statement = _update_one(mapper, names, affected)
-        _collect(answers, width, names, connection.execute(statement, parameters))
+        answers = _write_one(connection, mapper, counters, key, change, names)
     else:
-        for keys in chunks(_in_order(changes), 2 * width + len(affected)):
-            statement = _update_many(mapper, names, affected, keys, changes)
-            _collect(answers, width, names, connection.execute(statement))
+        answers = _write_many(connection, mapper, counters, changes, names)
     for counter in counters:
-        if isinstance(counter, Extreme):
+        if isinstance(counter, Extreme) and any(counter in c.left for c in changes.values()):
             _look_up(connection, mapper, counter, changes, answers)
+    return answers
+
+
+def _write_one(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    key: Key,
+    change: Change,
+    names: tuple[str, ...],
+) -> dict[Key, Answer]:
+    """The usual case, and so the one that counts its microseconds."""
+    affected = tuple([c for c in counters if _affects(change, c)])
+    statement, parts, deltas = _update_one(mapper, names, affected)
+    parameters = dict(zip(parts, key, strict=True))
+    for name, counter in zip(deltas, affected, strict=True):
+        parameters[name] = _amount(change, counter)
+    row = connection.execute(statement, parameters).first()
+    return {} if row is None else {key: dict(zip(names, row, strict=True))}
+
+
+def _write_many(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    changes: dict[Key, Change],
+    names: tuple[str, ...],
+) -> dict[Key, Answer]:
+    affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
+    width = len(mapper.primary_key)
+    answers: dict[Key, Answer] = {}
+    for keys in chunks(_in_order(changes), 2 * width + len(affected)):
+        statement = _update_many(mapper, names, affected, keys, changes)
+        for row in connection.execute(statement):
+            answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))
     return answers
 
 
@@ -96,13 +123,18 @@ def _set_clause(
     mapper: Mapper[Any],
     affected: Sequence[Counter],
     deltas: Sequence[ColumnElement[Any]],
+    *,
+    given: bool = False,
 ) -> dict[Any, ColumnElement[Any]]:
-    """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock."""
+    """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock.
+
+    :param given: whether no delta of an extreme is NULL.
+    """
     clause: dict[Any, ColumnElement[Any]] = {}
     for counter, delta in zip(affected, deltas, strict=True):
         stored = stored_column(parents, mapper, counter.key)
         new = counter.updated(stored, delta)
-        if isinstance(counter, Extreme):
+        if isinstance(counter, Extreme) and not given:
             new = case((delta.is_(None), stored), else_=new)
         clause[stored] = new
     if not clause:
@@ -114,19 +146,22 @@ def _set_clause(
 @lru_cache(maxsize=256)
 def _update_one(
     mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
-) -> Update:
+) -> tuple[Update, list[str], list[str]]:
+    """The statement, and the names of its parameters: the parts of the key, and the deltas."""
     parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
     deltas = [
         bindparam(f"d{n}", type_=stored_column(parents, mapper, counter.key).type)
         for n, counter in enumerate(affected)
     ]
-    return (
+    parts = [bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)]
+    statement = (
         update(parents)
-        .where(*(key == bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)))
-        .values(_set_clause(parents, mapper, affected, deltas))
-        .returning(*keys, *(stored_column(parents, mapper, name) for name in names))
+        .where(*(key == part for key, part in zip(keys, parts, strict=True)))
+        .values(_set_clause(parents, mapper, affected, deltas, given=True))
+        .returning(*(stored_column(parents, mapper, name) for name in names))
     )
+    return statement, [part.key for part in parts], [delta.key for delta in deltas]
 
 
 def _update_many(
@@ -190,10 +225,3 @@ def _look_up(
         within = partial(in_keys, keys=some)
         for key, found in repair(connection, mapper, [counter], within, only_wrong=False):
             answers[key] |= found
-
-
-def _collect(
-    answers: dict[Key, Answer], width: int, names: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    for row in rows:
-        answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -59,12 +60,15 @@ def written_as_secondary() -> list[Counter]:
     return [Count(Parent.n, via=Source.parent)]
 
 
-def padded_key() -> list[Counter]:
-    Parent, Source = pair(
-        {"id": mapped_column(CHAR(5), primary_key=True)},
-        {"parent_id": mapped_column(CHAR(5), ForeignKey("parent.id"), index=True)},
-    )
-    return [Count(Parent.n, via=Source.parent)]
+def keyed_by(type_: Any) -> Callable[[], list[Counter]]:
+    def declare() -> list[Counter]:
+        Parent, Source = pair(
+            {"id": mapped_column(type_, primary_key=True)},
+            {"parent_id": mapped_column(type_, ForeignKey("parent.id"), index=True)},
+        )
+        return [Count(Parent.n, via=Source.parent)]
+
+    return declare
 
 
 def greatest(type_: Any) -> Callable[[], list[Counter]]:
@@ -123,7 +127,9 @@ def stored_in_the_table_of_the_base() -> list[Counter]:
 WRONG: dict[str, tuple[str, Callable[[], list[Counter]]]] = {
     "two classes on the table": ("E018", mapped_twice),
     "rows written as a secondary": ("E019", written_as_secondary),
-    "a key that is padded": ("E021", padded_key),
+    "a key that is padded": ("E021", keyed_by(CHAR(5))),
+    "a key that ignores case": ("E021", keyed_by(String(collation="NOCASE"))),
+    "a key of a type that ignores case": ("E021", keyed_by(CITEXT())),
     "the greatest text": ("E017", greatest(String)),
     "the greatest collated text": ("E017", greatest(String(collation="NOCASE"))),
     "the greatest enum": ("E017", greatest(EnumType(Colour, name="colour"))),
