@@ -13,7 +13,7 @@ from graphql import FieldNode
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strawberry.dataloader import DataLoader
 
-from ..database import Database
+from ..database import Database, UnitOfWork
 from ..models import Comment, Thread
 from ..resolvers.filters import Filter
 from ..resolvers.paging import Asked, Page, Record, Window
@@ -39,6 +39,8 @@ class Context:
     selections: dict[Hashable, Fields] = field(default_factory=dict)
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
+    changes: int = 0
+    """How many units of work have been committed."""
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 
@@ -51,8 +53,16 @@ class Context:
     async def write(self, command: Callable[[AsyncSession], Awaitable[Change]]) -> Change:
         """Run a command as one unit of work; what was read before is forgotten."""
         self._loaders.clear()
+
+        async def work(unit: UnitOfWork) -> Change:
+            unit.after_commit.append(self._count_change)
+            return await command(unit.session)
+
         with self._at_work():
-            return await self.database.write(lambda unit: command(unit.session))
+            return await self.database.write(work)
+
+    async def _count_change(self) -> None:
+        self.changes += 1
 
     async def stop(self) -> None:
         """End what still reads or writes, loaders included, and return when it has ended."""

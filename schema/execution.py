@@ -147,7 +147,8 @@ class Executor:
             hide_suggestions=self._hide_suggestions,
         )
         extensions = {"cost": {"nodes": nodes, "limit": self._settings.operation_cost}}
-        return _answer(await result if isawaitable(result) else result, extensions)
+        of_mutation = operation.operation is OperationType.MUTATION
+        return _answer(await result if isawaitable(result) else result, extensions, of_mutation)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
         """The cost of an operation, measured once a document."""
@@ -158,9 +159,9 @@ class Executor:
         return document.costs[name]
 
 
-def _answer(result: ExecutionResult, extensions: dict[str, Any]) -> Answer:
+def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool) -> Answer:
     errors = result.errors or []
-    told = {"errors": [report(error) for error in errors]} if errors else {}
+    told = {"errors": [report(each, of_mutation=of_mutation) for each in errors]} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
         codes = {error["extensions"]["code"] for error in told["errors"]}

@@ -114,8 +114,11 @@ class GraphQLEndpoint:
         except TimeoutError:
             if not time.expired():
                 raise
-            says = f"The request took longer than {seconds} seconds, and was stopped; ask for less."
-            return refusal(503, "TIMEOUT", says)
+            says = f"The request took longer than {seconds} seconds, and was stopped; "
+            if context.changes:  # Not a 503: after that, a client would send it again.
+                says += f"changes made before: {context.changes}. Do not send those again."
+                return refusal(500, "TIMEOUT", says)
+            return refusal(503, "TIMEOUT", f"{says}ask for less.")
         finally:
             await context.stop()
 

@@ -177,10 +177,17 @@ def _comment(done: writing.Change) -> Comment | None:
 
 
 async def _thread(info: Info, payload: str, known: Record, field: str = "thread") -> Thread | None:
-    """A thread as a payload shows it: what the change brought along, and the rest read."""
+    """A thread as a payload shows it: what the change brought along, and the rest read.
+
+    The change is made by now. So where reading fails, what was to be read fails, each field
+    at its own place, and not the mutation, which a client would send again.
+    """
     columns = info.thread_columns(info.fields(payload).get(field, ()))
     missing = columns.difference(known)
     if not missing:
         return Thread.of(known)
-    rest = await info.context.thread(known["id"], missing)
+    try:
+        rest = await info.context.thread(known["id"], missing)
+    except Exception as error:
+        rest = dict.fromkeys(missing, error)
     return None if rest is None else Thread.of({**rest, **known})

@@ -15,7 +15,7 @@ from typing import Any
 
 from graphql import FieldNode, GraphQLError
 
-from ..errors import BadUserInput, UserError
+from ..errors import BadUserInput, Busy, UserError
 
 logger = logging.getLogger("tallied.api")
 
@@ -30,30 +30,47 @@ LOGGED = 500
 """How many characters of a client's mistake the log takes."""
 
 
-def report(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
+CHANGED = "The change was made, but this could not be read after it; {}."
+"""What a client is told of a part of a mutation's payload."""
+
+
+def report(
+    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False
+) -> dict[str, Any]:
     """:func:`describe` an error, and log it if it is a client's mistake."""
-    told = describe(error, code)
+    told = describe(error, code, of_mutation=of_mutation)
     if told["extensions"]["code"] != INTERNAL:
         note(told)
     return told
 
 
-def describe(error: GraphQLError, code: str | None = None) -> dict[str, Any]:
+def describe(
+    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False
+) -> dict[str, Any]:
     """An error as the response carries it (GraphQL specification, section 7.1.2).
 
     :param code: the code of an error of the document itself.
+    :param of_mutation: whether the operation is a mutation.
     """
     cause = _cause(error)
+    # Below its root field, a mutation reads what it has changed: nobody must send it again.
+    changed = of_mutation and len(error.path or ()) > 1
     extensions: dict[str, Any] = {}
     if isinstance(cause, UserError):
         message, extensions["code"] = cause.message, cause.code
         if cause.field:
             extensions["field"] = cause.field
+        if changed and isinstance(cause, Busy):
+            message = CHANGED.format("the database was too busy for it")
     elif cause is None and (code or not _is_of_a_field(error)):
         message = plain(error.message)
         extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
     else:
-        return {**error.formatted, **mask(cause or error, f"at {error.path}")}
+        masked = mask(cause or error, f"at {error.path}")
+        if changed:
+            says = f"that has been logged, with the id {masked['extensions']['id']}"
+            masked["message"] = CHANGED.format(says)
+        return {**error.formatted, **masked}
     return {**error.formatted, "message": message, "extensions": extensions}
 
 

@@ -1,0 +1,212 @@
+"""A change that is made stays told as made, whatever becomes of the reading that follows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event, make_url
+from support.api import Api
+from support.recount import drifted
+
+from tallied.database import Database
+from tallied.models import Base
+
+GRAPHQL = "application/graphql-response+json"
+
+ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+    comment { message wordCount }
+    commentEdge { node { message } }
+    thread { commentCount lastCommentAt %s }
+    clientMutationId
+    userErrors { code } } }"""
+
+
+def plain(url: str) -> str:
+    """The URL as psycopg takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(False)
+
+
+@contextmanager
+def broken_reads(database: Database, url: str) -> Iterator[None]:
+    """Every read in the block fails in the database itself.
+
+    PostgreSQL ends the connection under the statement; SQLite finds the table gone.
+    """
+    away = not database.is_sqlite
+
+    def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal away
+        if not database.is_sqlite:
+            pid = connection.connection.driver_connection.get_server_pid()
+            with psycopg.connect(plain(url), autocommit=True) as killer:
+                killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        elif not away:
+            away = True
+            with sqlite3.connect(make_url(url).database or "") as other:
+                other.execute("ALTER TABLE tallied_thread RENAME TO hidden")
+
+    reader = database.reader.sync_engine
+    event.listen(reader, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(reader, "before_cursor_execute", before)
+        if database.is_sqlite and away:
+            with sqlite3.connect(make_url(url).database or "") as other:
+                other.execute("ALTER TABLE hidden RENAME TO tallied_thread")
+
+
+async def add(api: Api, below: str, thread: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    comment = {"threadId": thread, "authorName": "Ada", "message": "one two three", **more}
+    response = await api.http.post(
+        "/graphql",
+        json={"query": ADD % below, "variables": {"i": comment}},
+        headers={"accept": GRAPHQL},
+    )
+    answer: dict[str, Any] = response.json()
+    return response.status_code, answer
+
+
+async def test_what_cannot_be_read_after_a_change_is_null_and_nothing_else(
+    api: Api, empty_url: str
+) -> None:
+    thread = await api.thread("Engines", "one two", "three")
+    with broken_reads(api.database, empty_url):
+        status, answer = await add(api, "title", thread, clientMutationId="mine")
+    assert status == 294
+    assert answer["data"]["addComment"] == {
+        "comment": {"message": "one two three", "wordCount": 3},
+        "commentEdge": {"node": {"message": "one two three"}},
+        "thread": None,
+        "clientMutationId": "mine",
+        "userErrors": [],
+    }
+    (error,) = answer["errors"]
+    assert error["path"] == ["addComment", "thread", "title"]
+    assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert "The change was made" in error["message"]
+    assert error["extensions"]["id"] in error["message"]
+    # The change is in, once, and is counted.
+    assert await stored(api, thread) == (3, 6)
+
+
+async def test_what_cannot_be_read_below_a_field_is_told_at_its_place(
+    api: Api, empty_url: str
+) -> None:
+    thread = await api.thread("Engines", "one two")
+    with broken_reads(api.database, empty_url):
+        status, answer = await add(api, "comments(first: 5) { nodes { message } }", thread)
+    assert status == 294
+    assert answer["data"]["addComment"]["comment"] == {"message": "one two three", "wordCount": 3}
+    assert answer["data"]["addComment"]["thread"] is None
+    (error,) = answer["errors"]
+    assert error["path"] == ["addComment", "thread", "comments"]
+    assert "The change was made" in error["message"]
+    assert await stored(api, thread) == (2, 5)
+
+
+async def test_what_was_brought_along_needs_no_reading(api: Api, empty_url: str) -> None:
+    thread = await api.thread("Engines", "one two")
+    with broken_reads(api.database, empty_url):
+        status, answer = await add(api, "wordCount", thread)
+    assert status == 200
+    assert answer["data"]["addComment"]["thread"]["commentCount"] == 2
+    assert answer["data"]["addComment"]["thread"]["wordCount"] == 5
+
+
+async def test_a_change_that_cannot_be_made_is_not_told_as_made(
+    api: Api, empty_url: str, lost_writes: Callable[[], Any]
+) -> None:
+    thread = await api.thread("Engines", "one two")
+    with lost_writes():
+        status, answer = await add(api, "title", thread)
+    assert status == 294
+    (error,) = answer["errors"]
+    assert error["path"] == ["addComment"]
+    assert "change" not in error["message"]
+    assert await stored(api, thread) == (1, 2)
+
+
+@pytest.fixture
+async def lost_writes(database: Database, empty_url: str) -> AsyncIterator[Callable[[], Any]]:
+    """``with lost_writes():`` makes every unit of work fail in the database."""
+
+    @contextmanager
+    def lost() -> Iterator[None]:
+        def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if database.is_sqlite:
+                cursor.execute("SELECT * FROM nowhere")
+            else:
+                pid = connection.connection.driver_connection.get_server_pid()
+                with psycopg.connect(plain(empty_url), autocommit=True) as killer:
+                    killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+        writer = database._writer.sync_engine
+        event.listen(writer, "before_cursor_execute", before)
+        yield
+        event.remove(writer, "before_cursor_execute", before)
+
+    yield lost
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_read_that_finds_no_room_asks_for_no_second_change(empty_url: str) -> None:
+    """SQLite's readers wait for nobody."""
+    database = Database(empty_url, patience=0.2)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    api = Api(database)
+    thread = await api.thread("Engines", "one two")
+    with psycopg.connect(plain(empty_url)) as other:
+
+        def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            other.execute("LOCK TABLE tallied_thread IN ACCESS EXCLUSIVE MODE")
+
+        event.listen(database.reader.sync_engine, "before_cursor_execute", before)
+        status, answer = await add(api, "title", thread)
+        event.remove(database.reader.sync_engine, "before_cursor_execute", before)
+    assert status == 294
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "BUSY"
+    assert error["path"] == ["addComment", "thread", "title"]
+    assert "The change was made" in error["message"]
+    assert "again" not in error["message"]
+    assert await stored(api, thread) == (2, 5)
+    await api.http.aclose()
+    await database.dispose()
+
+
+async def test_a_request_stopped_after_its_change_says_so(database: Database) -> None:
+    api = Api(database, execution_time=1)
+    thread = await api.thread("Engines", "one two")
+
+    def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        forever = "SELECT pg_sleep(60)"
+        if database.is_sqlite:
+            forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            forever += " SELECT count(*) FROM n"
+        cursor.execute(forever)
+
+    event.listen(database.reader.sync_engine, "before_cursor_execute", before)
+    status, answer = await add(api, "title", thread)
+    event.remove(database.reader.sync_engine, "before_cursor_execute", before)
+    # Not 503, after which clients and proxies send a request again.
+    assert status == 500
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "TIMEOUT"
+    assert "changes made before: 1." in error["message"]
+    assert await stored(api, thread) == (2, 5)
+    await api.http.aclose()
+
+
+async def stored(api: Api, id: str) -> tuple[int, int]:
+    """A thread's comments and words, which equal a recount."""
+    async with api.database.read() as connection:
+        assert await connection.run_sync(drifted) == 0
+    found = await api("query($id: ID!) { thread(id: $id) { commentCount wordCount } }", id=id)
+    return found["commentCount"], found["wordCount"]
