@@ -1,4 +1,4 @@
-"""The command line: ``tallied serve | migrate | seed | verify | rebuild | print-schema``.
+"""The command line: ``tallied serve | migrate | seed | verify | rebuild | token | print-schema``.
 
 A command reads its options, calls one function of the package, and says what came of
 it. Whatever the user can mend ends in one line on standard error and exit code 2;
@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import __version__, commands, reports, server, upkeep
 from .database import Database
 from .errors import TalliedError
+from .issuing import issue_token
 from .migrations.run import State, migrate
 from .schema.sdl import print_sdl
 from .seed import has_threads, seed
@@ -270,6 +271,29 @@ def rebuild(
             must_exist=True,
         )
     print(result)
+
+
+@app.command(epilog="Example: tallied token 42 --name Ada --expires 12h")
+def token(
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="The identity that the token stands for.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The display name. [default: none]")
+    ] = None,
+    moderator: Annotated[
+        bool, typer.Option("--moderator", help="Let them change what others wrote.")
+    ] = False,
+    expires: Annotated[
+        str, typer.Option(metavar="DURATION", help="After how long: 90s, 15m, 1h, 7d.")
+    ] = "1h",
+) -> None:
+    """Print a signed bearer token, and nothing else.
+
+    It is signed with TALLIED_SECRET, which the server must have, too. Clients send it as
+    `Authorization: Bearer TOKEN`. It is good until it expires: keep that short.
+    """
+    print(issue_token(_settings(), subject, name=name, is_moderator=moderator, expires=expires))
 
 
 @app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")

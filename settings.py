@@ -199,8 +199,11 @@ def is_strong(secret: str) -> bool:
     """Whether `secret` is long and varied enough to sign with (RFC 7518, section 3.2).
 
     A random text of the least size, in hex digits too, passes all but certainly; a word
-    or a short pattern, repeated, does not.
+    or a short pattern, repeated, does not. Neither does a key of another algorithm: its
+    public half is no secret.
     """
+    if "-----BEGIN" in secret or secret.startswith(("{", "ssh-", "ecdsa-")):
+        return False
     try:
         return len(secret.encode()) >= SECRET_SIZE and len(set(secret)) >= 8
     except UnicodeEncodeError:  # bytes of the environment that are no text

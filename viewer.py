@@ -38,7 +38,7 @@ class Viewer:
             _check("name", self.name, NAME_LENGTH)
         if not isinstance(self.is_moderator, bool):
             raise ConfigurationError(
-                "Viewer.is_moderator must be True or False,"
+                "The viewer's is_moderator must be True or False,"
                 f" not of the type {type(self.is_moderator).__name__}."
             )
 
@@ -47,19 +47,20 @@ def _check(field: str, value: object, longest: int) -> None:
     # Never the value itself: who someone is does not belong in a log.
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"Viewer.{field} must be a string, not of the type {type(value).__name__};"
+            f"The viewer's {field} must be a string, not of the type {type(value).__name__};"
             " pass str(...) of it."
         )
     if not value.strip() or len(value) > longest:
         raise ConfigurationError(
-            f"Viewer.{field} must have 1 to {longest} characters that are not all blank,"
+            f"The viewer's {field} must have 1 to {longest} characters that are not all blank,"
             f" not {len(value)}."
         )
     # NUL and halves of surrogate pairs cannot be stored; no other control character is
     # part of a name, and a line break would forge a line of a log.
     if not value.isprintable() and any(_is_control(character) for character in value):
         raise ConfigurationError(
-            f"Viewer.{field} has a control character or half a surrogate pair; pass it without."
+            f"The viewer's {field} has a control character or half a surrogate pair;"
+            " pass it without."
         )
 
 

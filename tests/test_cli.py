@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import datetime
 
 import pytest
@@ -13,7 +14,7 @@ from support.server import TALLIED
 
 import tallied
 
-NAMES = ("serve", "migrate", "seed", "verify", "rebuild", "print-schema")
+NAMES = ("serve", "migrate", "seed", "verify", "rebuild", "token", "print-schema")
 
 
 @pytest.fixture
@@ -39,7 +40,17 @@ def test_every_command_has_help_with_an_example(name: str, commands: Commands) -
     shown = commands(name, "--help")
     assert shown.code == 0
     assert f"Example: tallied {name}" in shown.out
-    assert ("--database" in shown.out) == (name != "print-schema")
+    assert ("--database" in shown.out) == (name not in ("token", "print-schema"))
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    run = [sys.executable, "-m", "tallied"]
+    done = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tallied {tallied.__version__}\n"
+    wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: No such command 'nothing'")
+    assert wrong.stderr.endswith("See `tallied --help`.\n")
 
 
 def test_without_a_command_all_are_listed(commands: Commands) -> None:

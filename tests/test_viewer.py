@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tallied.errors import ConfigurationError
+from tallied.server import _environ
 from tallied.settings import Settings
 from tallied.viewer import Viewer
 
@@ -29,20 +30,23 @@ def test_a_viewer_is_a_key() -> None:
 @pytest.mark.parametrize(
     ("values", "part"),
     [
-        ({"subject": ""}, "Viewer.subject must have 1 to 255 characters"),
-        ({"subject": " \t "}, "Viewer.subject must have 1 to 255 characters"),
+        ({"subject": ""}, "The viewer's subject must have 1 to 255 characters"),
+        ({"subject": " \t "}, "The viewer's subject must have 1 to 255 characters"),
         ({"subject": "x" * 256}, "not 256"),
-        ({"subject": 7}, "Viewer.subject must be a string, not of the type int; pass str(...)"),
+        (
+            {"subject": 7},
+            "The viewer's subject must be a string, not of the type int; pass str(...)",
+        ),
         ({"subject": None}, "not of the type NoneType"),
-        ({"subject": "a\0b"}, "Viewer.subject has a control character"),
+        ({"subject": "a\0b"}, "The viewer's subject has a control character"),
         ({"subject": "a\nb"}, "control character"),
         ({"subject": "a\x85b"}, "control character"),
         ({"subject": "a\ud800b"}, "half a surrogate pair"),
-        ({"subject": "7", "name": ""}, "Viewer.name must have 1 to 100 characters"),
+        ({"subject": "7", "name": ""}, "The viewer's name must have 1 to 100 characters"),
         ({"subject": "7", "name": "x" * 101}, "not 101"),
         ({"subject": "7", "name": b"Ada"}, "not of the type bytes"),
-        ({"subject": "7", "name": "A\x1b[31mda"}, "Viewer.name has a control character"),
-        ({"subject": "7", "is_moderator": "no"}, "Viewer.is_moderator must be True or False"),
+        ({"subject": "7", "name": "A\x1b[31mda"}, "The viewer's name has a control character"),
+        ({"subject": "7", "is_moderator": "no"}, "The viewer's is_moderator must be True or False"),
     ],
 )
 def test_a_viewer_that_cannot_be_used_is_refused(values: dict[str, Any], part: str) -> None:
@@ -84,3 +88,5 @@ def test_secrets_are_read_from_the_environment_and_never_shown() -> None:
     assert SECRET not in repr(settings)
     assert other not in repr(settings)
     assert Settings().secret == ""
+    passed_on = _environ(settings)  # to the server's worker processes
+    assert Settings.from_environ(passed_on) == settings

@@ -1,0 +1,44 @@
+"""What ``tallied token`` does: a token for somebody, from words that a person types."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from .errors import ConfigurationError
+from .settings import Settings
+from .tokens import mint
+from .viewer import Viewer
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+
+
+def issue_token(
+    settings: Settings,
+    subject: str,
+    *,
+    name: str | None = None,
+    is_moderator: bool = False,
+    expires: str = "1h",
+) -> str:
+    """A token for `subject`, signed with the secret of `settings`.
+
+    :param expires: after how long, as :func:`parse_duration` reads it.
+    :raises ConfigurationError: for a missing secret, and whatever else cannot be used.
+    """
+    viewer = Viewer(subject, name, is_moderator)
+    return mint(settings.secret, viewer, parse_duration(expires))
+
+
+def parse_duration(text: str) -> timedelta:
+    """A whole number and its unit: ``90s``, ``15m``, ``1h`` or ``7d``.
+
+    :raises ConfigurationError: for anything else.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ConfigurationError(
+            f"{text!r} is no duration; write a whole number and s, m, h or d, such as 90s or 7d."
+        )
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
