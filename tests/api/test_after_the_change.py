@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -133,7 +133,7 @@ async def test_a_change_that_cannot_be_made_is_not_told_as_made(
 
 
 @pytest.fixture
-async def lost_writes(database: Database, empty_url: str) -> AsyncIterator[Callable[[], Any]]:
+def lost_writes(database: Database, empty_url: str) -> Callable[[], Any]:
     """``with lost_writes():`` makes every unit of work fail in the database."""
 
     @contextmanager
@@ -151,7 +151,7 @@ async def lost_writes(database: Database, empty_url: str) -> AsyncIterator[Calla
         yield
         event.remove(writer, "before_cursor_execute", before)
 
-    yield lost
+    return lost
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
