@@ -2,7 +2,7 @@
 
     python benchmarks/soak.py [--minutes 5] [--database sqlite|postgresql]
 
-Each writer does one random unit of work after the other (:mod:`.operations`) on the same 50
+Each writer does one random unit of work after the other (:mod:`.random_units`) on the same 50
 threads. All the while every counter is recounted: a recount is one snapshot, so it must be
 exact in the midst of writing, too. At the end the words of every message are counted again.
 
@@ -22,6 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,9 +35,9 @@ from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm.exc import StaleDataError
 
 from tallied.benchmarks.databases import BACKENDS, fresh_database
-from tallied.benchmarks.operations import OPERATIONS, Abandoned, Board, draw
+from tallied.benchmarks.random_units import OPERATIONS, Abandoned, Board, Operation, draw
 from tallied.counters import Drift
-from tallied.database import Database
+from tallied.database import Database, UnitOfWork
 from tallied.models import Base, Comment
 from tallied.models.counters import amounts, counters
 
@@ -55,6 +56,8 @@ class Soak:
     threads: int = 50
     done: Counter[str] = field(default_factory=Counter)
     """How many units have ended well, by the name of the operation."""
+    attempts: int = 0
+    """How often an operation was begun: once a unit, and once more for each retry."""
     gone: Counter[str] = field(default_factory=Counter)
     """How many were refused because somebody else had deleted what they were about."""
     longest: float = 0.0
@@ -92,7 +95,7 @@ class Soak:
             operation = draw()
             name, began = operation.__name__, time.monotonic()
             try:
-                await self.database.write(lambda unit, do=operation: do(board, unit))  # type: ignore[misc]
+                await self.database.write(partial(self._attempt, operation, board))
                 self.done[name] += 1
             except Abandoned:
                 self.done[name] += 1
@@ -102,6 +105,10 @@ class Soak:
                     return
                 self.gone[name] += 1
             self.longest = max(self.longest, time.monotonic() - began)
+
+    async def _attempt(self, operation: Operation, board: Board, unit: UnitOfWork) -> None:
+        self.attempts += 1
+        await operation(board, unit)
 
     async def _watch(self, over: asyncio.Event, began: float) -> None:
         while not over.is_set():
@@ -121,11 +128,19 @@ class Soak:
             )
 
     @property
+    def retries(self) -> int:
+        """How many units the database asked to be run again, such as after a deadlock."""
+        return self.attempts - self.done.total() - self.gone.total() - len(self.errors)
+
+    def size_at(self, share: float) -> int:
+        """The bytes of the process after a `share` of the time."""
+        until = share * self.sizes[-1][0]
+        return next(size for at, size in self.sizes if at >= until)
+
+    @property
     def growth(self) -> int:
         """The bytes by which the process has grown since a fifth of the time."""
-        end = self.sizes[-1][0]
-        warm = next(size for at, size in self.sizes if at >= end / 5)
-        return self.sizes[-1][1] - warm
+        return self.sizes[-1][1] - self.size_at(0.2)
 
     def failures(self) -> list[str]:
         """What was promised and not kept, in words."""
@@ -180,13 +195,14 @@ def show(backend: str, run: Soak, comments: int) -> None:
         name = operation.__name__
         table.add_row(name.replace("_", " "), f"{run.done[name]:,}", f"{run.gone[name]:,}")
     console.print(table)
-    seconds, end = run.sizes[-1]
+    seconds = run.sizes[-1][0]
+    sizes = ", ".join(f"{run.size_at(fifth / 5) / 1e6:.0f}" for fifth in range(6))
     console.print(
         f"{run.done.total():,} units in {seconds:.0f} s ({run.done.total() / seconds:.0f} a "
-        f"second), the longest {run.longest:.2f} s; {comments:,} comments at the end; "
+        f"second), {run.retries:,} retries, the longest {run.longest:.2f} s; {comments:,} comments "
+        f"at the end; "
         f"{run.recounts:,} recounts meanwhile, {len(run.drift)} wrong counters, "
-        f"{len(run.errors)} errors; memory {run.sizes[0][1] / 1e6:.0f} MB at the start, "
-        f"{(end - run.growth) / 1e6:.0f} when warm, {end / 1e6:.0f} at the end."
+        f"{len(run.errors)} errors; memory {sizes} MB at the start and after each fifth."
     )
 
 
