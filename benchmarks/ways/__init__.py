@@ -6,6 +6,7 @@ once. :data:`PUBLISHED` are the three of the well-known answer (Stack Overflow, 
 """
 
 from .aggregated import AGGREGATED as AGGREGATED
+from .by_hand import BY_HAND as BY_HAND
 from .counted import NO_COUNTER as NO_COUNTER
 from .counted import NO_COUNTER_AGAIN as NO_COUNTER_AGAIN
 from .counted import TALLIED as TALLIED

@@ -1,0 +1,199 @@
+"""What an application does with comments: each method is one transaction, from its session on.
+
+Where it goes by key, an object is loaded only to be changed. The published ways need more:
+they look at ``comment.thread``, so for them every thread is loaded too (``objects``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Engine, select
+from uuid_utils.compat import uuid7
+
+from .ways import BY_HAND, Way
+
+MESSAGE = "seven words are what this one has"
+EDITED = "and after it has been edited it has no fewer than twelve"
+
+
+class Host(Protocol):
+    """The operations; each keeps the counter in whatever way is its own."""
+
+    def add(self, thread: UUID) -> None:
+        """Add a comment to a thread."""
+
+    def add_many(self, threads: Sequence[UUID]) -> None:
+        """Add comments, one for each time that a thread is in `threads`."""
+
+    def edit(self, comment: UUID) -> None:
+        """Give a comment another message, with more words."""
+
+    def move(self, comment: UUID, thread: UUID) -> None:
+        """Put a comment into another thread."""
+
+    def delete(self, comment: UUID) -> None:
+        """Delete a comment."""
+
+
+class SessionHost:
+    """Through the ORM, on the sessions of a way.
+
+    :param objects: comments are given threads, and not the keys of threads.
+    """
+
+    def __init__(self, engine: Engine, way: Way, *, objects: bool = False) -> None:
+        self.engine = engine
+        self.way = way
+        self.objects = objects
+
+    def add(self, thread: UUID) -> None:
+        with self.way.Session(self.engine) as session:
+            if self.objects:
+                parent = session.get_one(self.way.Thread, thread)
+                session.add(self.way.Comment(thread=parent, message=MESSAGE))
+            else:
+                session.add(self.way.Comment(thread_id=thread, message=MESSAGE))
+            session.commit()
+
+    def add_many(self, threads: Sequence[UUID]) -> None:
+        Thread, Comment = self.way.Thread, self.way.Comment
+        with self.way.Session(self.engine) as session:
+            if self.objects:
+                query = select(Thread).where(Thread.id.in_(set(threads)))
+                parents = {thread.id: thread for thread in session.scalars(query)}
+                session.add_all([Comment(thread=parents[id], message=MESSAGE) for id in threads])
+            else:
+                session.add_all([Comment(thread_id=id, message=MESSAGE) for id in threads])
+            session.commit()
+
+    def edit(self, comment: UUID) -> None:
+        with self.way.Session(self.engine) as session:
+            self._get(session, comment).message = EDITED
+            session.commit()
+
+    def move(self, comment: UUID, thread: UUID) -> None:
+        with self.way.Session(self.engine) as session:
+            mine = self._get(session, comment)
+            if self.objects:
+                mine.thread = session.get_one(self.way.Thread, thread)
+            else:
+                mine.thread_id = thread
+            session.commit()
+
+    def delete(self, comment: UUID) -> None:
+        with self.way.Session(self.engine) as session:
+            session.delete(self._get(session, comment))
+            session.commit()
+
+    def _get(self, session: Any, comment: UUID) -> Any:
+        found = session.get_one(self.way.Comment, comment)
+        if self.objects:
+            assert found.thread is not None  # loaded, so that a change knows where it comes from
+        return found
+
+
+class DriverHost:
+    """By hand, on the driver's own connection out of SQLAlchemy's pool.
+
+    The counter is kept as it should be: the row is locked before it is looked at, and
+    what is added is a difference, in the order of the threads' keys.
+    """
+
+    INSERT = """
+        INSERT INTO comment (id, thread_id, message, word_count, created_at)
+        VALUES (:id, :thread_id, :message, :word_count, :created_at)
+    """
+    COUNT = "UPDATE thread SET word_count = word_count + :words WHERE id = :id"
+    LOCK = "SELECT thread_id, word_count FROM comment WHERE id = :id"
+    EDIT = "UPDATE comment SET message = :message, word_count = :words WHERE id = :id"
+    MOVE = "UPDATE comment SET thread_id = :thread_id WHERE id = :id"
+    DELETE = "DELETE FROM comment WHERE id = :id RETURNING thread_id, word_count"
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.way = BY_HAND
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    def add(self, thread: UUID) -> None:
+        with self._transaction() as cursor:
+            cursor.execute(*self._sql(self.INSERT, **self._row(thread)))
+            self._count(cursor, {self._key(thread): 7})
+
+    def add_many(self, threads: Sequence[UUID]) -> None:
+        words: Counter[Any] = Counter()
+        for thread in threads:
+            words[self._key(thread)] += 7
+        with self._transaction() as cursor:
+            insert, _ = self._sql(self.INSERT)
+            cursor.executemany(insert, [self._row(thread) for thread in threads])
+            self._count(cursor, words)
+
+    def edit(self, comment: UUID) -> None:
+        with self._transaction() as cursor:
+            thread, held = self._lock(cursor, comment)
+            cursor.execute(*self._sql(self.EDIT, id=self._key(comment), message=EDITED, words=12))
+            self._count(cursor, {thread: 12 - held})
+
+    def move(self, comment: UUID, thread: UUID) -> None:
+        with self._transaction() as cursor:
+            old, held = self._lock(cursor, comment)
+            new = self._key(thread)
+            cursor.execute(*self._sql(self.MOVE, id=self._key(comment), thread_id=new))
+            self._count(cursor, {old: -held, new: held})
+
+    def delete(self, comment: UUID) -> None:
+        with self._transaction() as cursor:
+            cursor.execute(*self._sql(self.DELETE, id=self._key(comment)))
+            thread, held = cursor.fetchone()
+            self._count(cursor, {thread: -held})
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            if self.is_sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            yield cursor
+            connection.commit()
+        finally:
+            connection.close()  # gives it back, and rolls back what was not committed
+
+    def _lock(self, cursor: Any, comment: UUID) -> tuple[Any, int]:
+        lock = self.LOCK if self.is_sqlite else f"{self.LOCK} FOR NO KEY UPDATE"
+        cursor.execute(*self._sql(lock, id=self._key(comment)))
+        thread, words = cursor.fetchone()
+        return thread, words
+
+    def _count(self, cursor: Any, words: dict[Any, int]) -> None:
+        count, _ = self._sql(self.COUNT)
+        values = [{"id": thread, "words": words[thread]} for thread in sorted(words)]
+        if len(values) == 1:
+            cursor.execute(count, values[0])
+        else:
+            cursor.executemany(count, values)
+
+    def _row(self, thread: UUID) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        return {
+            "id": self._key(uuid7()),
+            "thread_id": self._key(thread),
+            "message": MESSAGE,
+            "word_count": len(MESSAGE.split()),
+            "created_at": f"{now:%Y-%m-%d %H:%M:%S.%f}" if self.is_sqlite else now,
+        }
+
+    def _key(self, key: UUID) -> Any:
+        return key.hex if self.is_sqlite else key
+
+    def _sql(self, statement: str, **values: Any) -> tuple[str, dict[str, Any]]:
+        if not self.is_sqlite:
+            statement = re.sub(r":(\w+)", r"%(\1)s", statement)
+        return statement, values

@@ -1,0 +1,256 @@
+"""What each way to keep a counter adds to a transaction: insert, batch, edit, move, delete.
+
+    python benchmarks/writes.py [--quick] [--database sqlite|postgresql]
+
+What is timed is a whole transaction, from the making of the session to the end of the
+commit, by one writer; all numbers are ratios to the same operation with no counter.
+:mod:`benchmarks.writers` has eight writers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, select
+
+from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
+from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.hosts import DriverHost, Host, SessionHost
+from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+from tallied.benchmarks.ways import (
+    AGGREGATED,
+    ATTRIBUTE_EVENTS,
+    BEFORE_FLUSH,
+    BY_HAND,
+    MAPPER_EVENT,
+    NO_COUNTER,
+    NO_COUNTER_AGAIN,
+    TALLIED,
+    TALLIED_THREE,
+    TRIGGER,
+    Way,
+)
+
+console = Console(width=150)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    threads: int = 100
+    """How many threads each contestant has."""
+    comments: int = 100
+    """How many comments each of them has at the start."""
+    rounds: int = 200
+    batches: int = 20
+    """How many rounds of the batch, which takes longer."""
+    budget: float = 20.0
+    """The seconds that one contestant may take for one operation."""
+
+
+QUICK = Scale(rounds=40, batches=4, budget=2.0)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way, and how its comments are written."""
+
+    way: Way
+    objects: bool = False
+    """Whether comments are given threads, and not their keys."""
+
+    def __str__(self) -> str:
+        return f"{self.way}, threads as objects" if self.objects else str(self.way)
+
+    def host(self, engine: Engine) -> Host:
+        """Who writes them."""
+        if self.way is BY_HAND:
+            return DriverHost(engine)
+        return SessionHost(engine, self.way, objects=self.objects)
+
+
+FLOOR = Contestant(NO_COUNTER)
+CONTESTANTS = (
+    FLOOR,
+    Contestant(NO_COUNTER_AGAIN),
+    Contestant(TALLIED),
+    Contestant(TALLIED_THREE),
+    Contestant(TRIGGER),
+    Contestant(BY_HAND),
+    Contestant(MAPPER_EVENT),
+    Contestant(AGGREGATED),
+    Contestant(NO_COUNTER, objects=True),
+    Contestant(TALLIED, objects=True),
+    Contestant(ATTRIBUTE_EVENTS, objects=True),
+    Contestant(BEFORE_FLUSH, objects=True),
+)
+
+
+@dataclass
+class Rows:
+    """The threads and comments of one contestant."""
+
+    threads: list[UUID]
+    comments: list[tuple[UUID, UUID]]
+    """In an order of their own, each with its thread at the start."""
+
+    def edited(self, number: int) -> UUID:
+        """The comment that is edited, and later moved, in the round `number`."""
+        return self.comments[number][0]
+
+    def elsewhere(self, number: int) -> UUID:
+        """A thread that this comment is not in."""
+        place = self.threads.index(self.comments[number][1])
+        return self.threads[place - 1]
+
+    def deleted(self, number: int) -> UUID:
+        """The comment that is deleted in the round `number`."""
+        return self.comments[-1 - number][0]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that an application does in one transaction."""
+
+    name: str
+    run: Callable[[Host, Rows, int], None]
+    rounds: Callable[[Scale], int] = lambda scale: scale.rounds
+
+
+OPERATIONS = (
+    Operation("insert", lambda host, own, n: host.add(own.threads[n % len(own.threads)])),
+    Operation(
+        "10 inserts each into all threads",
+        lambda host, own, n: host.add_many(own.threads * 10),
+        lambda scale: scale.batches,
+    ),
+    Operation("edit", lambda host, own, n: host.edit(own.edited(n))),
+    Operation("move", lambda host, own, n: host.move(own.edited(n), own.elsewhere(n))),
+    Operation("delete", lambda host, own, n: host.delete(own.deleted(n))),
+)
+
+
+@dataclass
+class Result:
+    """What became of one contestant, by the name of the operation."""
+
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    """What it takes; None where it failed."""
+    exact: dict[str, bool] = field(default_factory=dict)
+    """Whether the stored numbers were the recount afterwards."""
+
+
+def store(engine: Engine, way: Way, scale: Scale) -> Rows:
+    """Store threads with comments for one contestant."""
+    table = way.Comment.__table__
+    with engine.begin() as connection:
+        threads = [store_thread(connection, way, scale.comments) for _ in range(scale.threads)]
+        query = select(table.c.id, table.c.thread_id).where(table.c.thread_id.in_(threads))
+        comments = [(row.id, row.thread_id) for row in connection.execute(query)]
+    random.Random(7).shuffle(comments)
+    return Rows(threads, comments)
+
+
+def measure(engine: Engine, scale: Scale) -> dict[Contestant, Result]:
+    """Time all contestants in all operations, on a fresh database."""
+    tables = {each.way.Thread.__tablename__: each.way for each in CONTESTANTS}.values()
+    for way in tables:
+        way.metadata.create_all(engine)
+    rows = {each: store(engine, each.way, scale) for each in CONTESTANTS}
+    results = {each: Result() for each in CONTESTANTS}
+    gc.freeze()
+    for operation in OPERATIONS:
+        for way in tables:
+            make_exact(engine, way)
+        settle(engine)
+        with console.status(operation.name):
+            _compare(engine, operation, scale, rows, results)
+    return results
+
+
+def _compare(
+    engine: Engine,
+    operation: Operation,
+    scale: Scale,
+    rows: Mapping[Contestant, Rows],
+    results: Mapping[Contestant, Result],
+) -> None:
+    rounds, turns = operation.rounds(scale), {}
+    for each in CONTESTANTS:
+        results[each].seconds[operation.name] = None
+        turn = _turn(operation, each.host(engine), rows[each])
+        if _works(turn, rounds + 1):
+            turns[each] = turn
+    timed = asyncio.run(interleave(turns, rounds, scale.budget))
+    for each in CONTESTANTS:
+        if each in timed:
+            results[each].seconds[operation.name] = lower_quartile(timed[each])
+        results[each].exact[operation.name] = is_exact(engine, each.way, rows[each].threads)
+
+
+def _turn(operation: Operation, host: Host, rows: Rows) -> Callable[[int], Awaitable[None]]:
+    async def turn(number: int) -> None:
+        operation.run(host, rows, number)
+
+    return turn
+
+
+def _works(turn: Callable[[int], Awaitable[None]], number: int) -> bool:
+    try:
+        asyncio.run(turn(number))  # type: ignore[arg-type]
+    except Exception:
+        return False
+    return True
+
+
+def show(backend: str, results: Mapping[Contestant, Result]) -> None:
+    """Print the results as a table, which is Markdown too."""
+    table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
+    table.add_column("")
+    for operation in OPERATIONS:
+        table.add_column(operation.name, justify="right")
+    table.add_column("ended exact")
+    floor = results[FLOOR]
+    for each, result in results.items():
+        cells = []
+        for name, seconds in result.seconds.items():
+            ratio = as_ratio(seconds, floor.seconds[name])
+            cells.append(ratio if result.exact[name] else f"{ratio}, wrong")
+        if result is floor:
+            cells = [f"{(seconds or 0) * 1e6:,.0f} µs" for seconds in floor.seconds.values()]
+        table.add_row(str(each), *cells, _exact(each, result))
+    console.print(table)
+
+
+def _exact(contestant: Contestant, result: Result) -> str:
+    if not contestant.way.keeps:
+        return "n/a"
+    wrong = [name for name, exact in result.exact.items() if not exact]
+    return "no" if wrong else "yes"
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Fewer rounds.")] = False,
+    database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
+) -> None:
+    """Print what every way to keep a counter costs a transaction, beside none at all."""
+    for backend in chosen(database):
+        with fresh_database(backend) as url:
+            engine = blocking_engine(url)
+            show(backend, measure(engine, QUICK if quick else Scale()))
+            engine.dispose()
+
+
+if __name__ == "__main__":
+    typer.run(main)
