@@ -22,8 +22,8 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.contestants import FORMS, WAYS, Add, Form
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.forms import FORMS, WAYS, Add, Form
 from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
 from tallied.benchmarks.ways import Way
 

@@ -25,15 +25,17 @@ def chosen(database: str) -> list[str]:
     return list(BACKENDS) if database == "both" else [database]
 
 
-def blocking_engine(url: str | URL) -> Engine:
+def blocking_engine(url: str | URL, *, patience: float = 5.0) -> Engine:
     """An engine for the database of `url`, whatever driver that names.
 
     SQLite is as :mod:`tallied.database` has it: WAL, foreign keys, ``BEGIN IMMEDIATE``.
+
+    :param patience: seconds to wait for another who writes to the file of SQLite.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"))
-    engine = create_engine(parsed.set(drivername="sqlite"))
+    engine = create_engine(parsed.set(drivername="sqlite"), connect_args={"timeout": patience})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin_immediate)
     return engine

@@ -24,22 +24,11 @@ from rich.table import Table
 from sqlalchemy import Engine, select
 
 from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
+from tallied.benchmarks.contestants import CONTESTANTS, FLOOR, Contestant
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
-from tallied.benchmarks.hosts import DriverHost, Host, SessionHost
+from tallied.benchmarks.hosts import Host
 from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
-from tallied.benchmarks.ways import (
-    AGGREGATED,
-    ATTRIBUTE_EVENTS,
-    BEFORE_FLUSH,
-    BY_HAND,
-    MAPPER_EVENT,
-    NO_COUNTER,
-    NO_COUNTER_AGAIN,
-    TALLIED,
-    TALLIED_THREE,
-    TRIGGER,
-    Way,
-)
+from tallied.benchmarks.ways import Way
 
 console = Console(width=150)
 
@@ -60,41 +49,6 @@ class Scale:
 
 
 QUICK = Scale(rounds=40, batches=4, budget=2.0)
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One way, and how its comments are written."""
-
-    way: Way
-    objects: bool = False
-    """Whether comments are given threads, and not their keys."""
-
-    def __str__(self) -> str:
-        return f"{self.way}, threads as objects" if self.objects else str(self.way)
-
-    def host(self, engine: Engine) -> Host:
-        """Who writes them."""
-        if self.way is BY_HAND:
-            return DriverHost(engine)
-        return SessionHost(engine, self.way, objects=self.objects)
-
-
-FLOOR = Contestant(NO_COUNTER)
-CONTESTANTS = (
-    FLOOR,
-    Contestant(NO_COUNTER_AGAIN),
-    Contestant(TALLIED),
-    Contestant(TALLIED_THREE),
-    Contestant(TRIGGER),
-    Contestant(BY_HAND),
-    Contestant(MAPPER_EVENT),
-    Contestant(AGGREGATED),
-    Contestant(NO_COUNTER, objects=True),
-    Contestant(TALLIED, objects=True),
-    Contestant(ATTRIBUTE_EVENTS, objects=True),
-    Contestant(BEFORE_FLUSH, objects=True),
-)
 
 
 @dataclass
@@ -229,15 +183,8 @@ def show(backend: str, results: Mapping[Contestant, Result]) -> None:
             cells.append(ratio if result.exact[name] else f"{ratio}, wrong")
         if result is floor:
             cells = [f"{(seconds or 0) * 1e6:,.0f} µs" for seconds in floor.seconds.values()]
-        table.add_row(str(each), *cells, _exact(each, result))
+        table.add_row(str(each), *cells, each.ended(result.exact.values()))
     console.print(table)
-
-
-def _exact(contestant: Contestant, result: Result) -> str:
-    if not contestant.way.keeps:
-        return "n/a"
-    wrong = [name for name, exact in result.exact.items() if not exact]
-    return "no" if wrong else "yes"
 
 
 def main(

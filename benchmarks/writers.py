@@ -1,0 +1,165 @@
+"""Eight processes that insert at once: into one hot thread, and each into a thread of its own.
+
+    python benchmarks/writers.py [--quick] [--database sqlite|postgresql]
+
+What counts is throughput: the time from the start of all to the end of the last, as a ratio
+to the same number of inserts with no counter. On one thread every way that keeps its counter
+has the writers wait for each other, from the change of the thread's row to the end of the
+commit; PostgreSQL is as it is installed, so that a commit waits for the disk. On SQLite all
+writers wait for each other anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
+from tallied.benchmarks.contestants import CONTESTANTS, FLOOR, Contestant
+from tallied.benchmarks.crew import Crew, Failed, crew
+from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+
+console = Console(width=140)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    writers: int = 8
+    inserts: int = 50
+    """How many of them each writer does in a round."""
+    comments: int = 1_000
+    """How many comments each thread has at the start."""
+    rounds: int = 16
+    budget: float = 30.0
+    """The seconds that one contestant may take for one scenario."""
+
+
+QUICK = Scale(inserts=25, rounds=5, budget=5.0)
+
+SCENARIOS = ("one hot thread", "a thread for each writer")
+
+
+@dataclass
+class Result:
+    """What became of one contestant, by the name of the scenario."""
+
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    """What all inserts of a round take; None where one has failed."""
+    exact: dict[str, bool] = field(default_factory=dict)
+
+
+def measure(url: str, scale: Scale) -> dict[Contestant, Result]:
+    """Time all contestants in both scenarios, on a fresh database."""
+    engine = blocking_engine(url)
+    tables = {each.way.Thread.__tablename__: each.way for each in CONTESTANTS}.values()
+    for way in tables:
+        way.metadata.create_all(engine)
+    results = {each: Result() for each in CONTESTANTS}
+    with crew(url, scale.writers) as writers:
+        for scenario in SCENARIOS:
+            number = 1 if scenario == SCENARIOS[0] else scale.writers
+            threads = {each: _store(engine, each, number, scale) for each in CONTESTANTS}
+            for way in tables:
+                make_exact(engine, way)
+            settle(engine)
+            with console.status(scenario):
+                _compare(engine, writers, scenario, scale, threads, results)
+    engine.dispose()
+    return results
+
+
+def _store(engine: Engine, each: Contestant, number: int, scale: Scale) -> list[UUID]:
+    with engine.begin() as connection:
+        return [store_thread(connection, each.way, scale.comments) for _ in range(number)]
+
+
+def _compare(
+    engine: Engine,
+    writers: Crew,
+    scenario: str,
+    scale: Scale,
+    threads: Mapping[Contestant, list[UUID]],
+    results: Mapping[Contestant, Result],
+) -> None:
+    failed: set[Contestant] = set()
+    turns = {
+        each: _turn(writers, each, mine * (scale.writers // len(mine)), scale, failed)
+        for each, mine in threads.items()
+    }
+    timed = asyncio.run(interleave(turns, scale.rounds, scale.budget))
+    for each, result in results.items():
+        taken = None if each in failed else lower_quartile(timed[each])
+        result.seconds[scenario] = taken
+        result.exact[scenario] = is_exact(engine, each.way, threads[each])
+
+
+def _turn(
+    writers: Crew,
+    each: Contestant,
+    threads: list[UUID],
+    scale: Scale,
+    failed: set[Contestant],
+) -> Callable[[int], Awaitable[None]]:
+    tasks = [(str(each), [thread] * scale.inserts) for thread in threads]
+
+    async def turn(number: int) -> None:
+        if each not in failed:
+            try:
+                writers.insert(tasks)
+            except Failed:
+                failed.add(each)
+
+    return turn
+
+
+def show(backend: str, results: Mapping[Contestant, Result], scale: Scale) -> None:
+    """Print the results as a table, which is Markdown too."""
+    title = f"{BACKENDS[backend]}: {scale.writers} writers"
+    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
+    table.add_column("")
+    for scenario in SCENARIOS:
+        table.add_column(scenario, justify="right")
+    table.add_column("ended exact")
+    floor = results[FLOOR]
+    per_second = partial(_per_second, inserts=scale.writers * scale.inserts)
+    for each, result in results.items():
+        cells = []
+        for scenario, seconds in result.seconds.items():
+            ratio = as_ratio(seconds, floor.seconds[scenario])
+            cells.append(ratio if result.exact[scenario] else f"{ratio}, wrong")
+        if result is floor:
+            cells = [per_second(seconds) for seconds in floor.seconds.values()]
+        table.add_row(str(each), *cells, each.ended(result.exact.values()))
+    console.print(table)
+
+
+def _per_second(seconds: float | None, inserts: int) -> str:
+    return "fails" if seconds is None else f"{inserts / seconds:,.0f} a second"
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Fewer rounds.")] = False,
+    database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
+) -> None:
+    """Print what every way to keep a counter does to the throughput of many writers."""
+    scale = QUICK if quick else Scale()
+    for backend in chosen(database):
+        with fresh_database(backend) as url:
+            show(backend, measure(url, scale), scale)
+
+
+if __name__ == "__main__":
+    typer.run(main)

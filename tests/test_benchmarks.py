@@ -1,0 +1,98 @@
+"""The benchmarks run, in their smallest form, and tell who ended exact and who did not."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tallied.benchmarks import counters, writers, writes
+from tallied.benchmarks.contestants import CONTESTANTS
+from tallied.benchmarks.databases import blocking_engine
+from tallied.benchmarks.forms import FORMS, WAYS
+
+EXACT = ("Tallied", "delta trigger", "raw driver")
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    engine = blocking_engine(empty_url)
+    yield engine
+    engine.dispose()
+
+
+def test_one_comment(
+    engine: Engine, empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    scale = counters.Scale(sizes=(0, 30), rounds=3)
+    for way in WAYS:
+        way.metadata.create_all(engine)
+    threads = counters.Threads(engine, scale)
+    for form in FORMS:
+        for way in {way.Thread.__tablename__: way for way in WAYS}.values():
+            counters.make_exact(engine, way)
+        results = asyncio.run(counters.measure(form, engine, threads, scale))
+        ended = {way.name: result.exact for way, result in results.items()}
+        assert all(ended[name] for name in ended if name.startswith(EXACT))
+        counters.show(backend, form, results, scale)
+    printed = capsys.readouterr().out
+    assert printed.count("no counter, again") == len(FORMS)
+
+
+def test_each_operation_by_one_writer(
+    engine: Engine, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    scale = writes.Scale(threads=4, comments=9, rounds=3, batches=3)
+    results = {str(each): found for each, found in writes.measure(engine, scale).items()}
+    assert len(results) == len(CONTESTANTS)
+    for name, result in results.items():
+        assert None not in result.seconds.values(), name
+        if name.startswith(EXACT):
+            assert all(result.exact.values()), name
+    wrong = {
+        name: {operation for operation, exact in result.exact.items() if not exact}
+        for name, result in results.items()
+        if not name.startswith((*EXACT, "no counter"))
+    }
+    assert wrong == {
+        "mapper event": {"edit", "move", "delete"},
+        "SQLAlchemy-Utils": {"move"},
+        "attribute events, threads as objects": {"delete"},
+        "before_flush, threads as objects": {"move", "delete"},
+    }
+    writes.show(backend, {each: results[str(each)] for each in CONTESTANTS})
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "|" in line]
+    ends = {row[0].strip(): row[-1].strip() for row in rows}
+    assert ends["Tallied"] == "yes"
+    assert ends["mapper event"] == "no"
+    assert ends["no counter"] == "n/a"
+
+
+def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], backend: str) -> None:
+    scale = writers.Scale(writers=2, inserts=3, comments=5, rounds=3)
+    results = {str(each): found for each, found in writers.measure(empty_url, scale).items()}
+    for name, result in results.items():
+        if name.startswith((*EXACT, "no counter")):
+            assert None not in result.seconds.values(), name
+            assert all(result.exact.values()), name
+    writers.show(backend, {each: results[str(each)] for each in CONTESTANTS}, scale)
+    assert " a second" in capsys.readouterr().out
+
+
+def test_races() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.races", "--quick"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("│")[1:3] for line in done.stdout.splitlines() if line.startswith("│")]
+    ends = {way.strip(): cell.strip() for way, cell in rows}
+    assert (ends["Tallied"], ends["delta trigger"]) == ("12", "12")
+    assert int(ends["SQLAlchemy-Utils"].split(",")[0]) < 12
