@@ -20,6 +20,7 @@ from sqlalchemy import ForeignKeyConstraint, Table, select
 from sqlalchemy.orm import Mapper
 
 from .declare import Counter, Key
+from .links import Pointer, Watch
 from .rows import chunks, in_keys, read
 from .source import Source
 
@@ -61,8 +62,13 @@ class Cascades:
 
     def _matters(self, table: Table, constraint: ForeignKeyConstraint) -> bool:
         columns = set(constraint.columns)
+        stays = (constraint.ondelete or "").upper() != "CASCADE"
         counters = (c for source in self._sources.get(table, ()) for c in source.counters)
-        return bool(self._edges.get(table)) or any(_columns(c) != columns for c in counters)
+        return bool(self._edges.get(table)) or any(
+            _columns(c) != columns or (stays and isinstance(c, Pointer))
+            for c in counters
+            if not isinstance(c, Watch)
+        )
 
     def starts(self) -> list[Table]:
         """The tables whose deletions reach counted rows."""
@@ -117,8 +123,10 @@ class Cascades:
             keys = [tuple(row) for rows in values for row in rows if None not in row]
         found: list[Key] = []
         for some in chunks(keys, len(foreign)):
-            rows = connection.execute(select(*own).where(in_keys(foreign, some)).order_by(*own))
-            found += [tuple(row) for row in rows]
+            children = select(*own).where(in_keys(foreign, some)).order_by(*own)
+            if self._edges.get(constraint.table):  # nothing may come to refer to them either
+                children = children.with_for_update()
+            found += [tuple(row) for row in connection.execute(children)]
         return found
 
     def _expect(self, settlement: Settlement, table: Table, keys: list[Key]) -> None:

@@ -63,6 +63,8 @@ def likely_cause(counter: Counter, found: Mapping[Counter, Found]) -> str | None
     :param found: what is known of the parent's counters, this one included.
     """
     mine = found[counter]
+    if counter.is_linked:
+        return _of_copy(counter, mine)
     if isinstance(counter, Extreme):
         return _of_extreme(counter, mine)
     if mine.stored == counter.empty:
@@ -70,6 +72,15 @@ def likely_cause(counter: Counter, found: Mapping[Counter, Found]) -> str | None
     if isinstance(counter, Count):
         return _of_count(mine)
     return _of_sum(mine, _count_beside(counter, found))
+
+
+def _of_copy(counter: Counter, mine: Found) -> str:
+    name = counter.source.class_.__name__
+    if mine.stored == counter.empty:
+        return f"still at its default: never filled, or pointed to the {name} past the engine"
+    if mine.true == counter.empty:
+        return f"it points to no {name} that counts: detached or deleted past the engine"
+    return f"the {name} was changed, or another one pointed to, past the engine"
 
 
 def _of_extreme(counter: Extreme, mine: Found) -> str:

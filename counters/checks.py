@@ -58,6 +58,7 @@ def column_of(mapper: Mapper[Any], key: str) -> Any:
 
 def _findings(counter: Counter) -> Iterator[Finding]:
     yield from _check_via(counter)
+    yield from _check_link(counter)
     yield from _check_target(counter)
     yield from _check_of(counter)
     yield from _check_where(counter)
@@ -69,7 +70,8 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
         yield (
             "counters.E001",
             f"{counter} is declared via {counter.via}, which is not a many-to-one relationship.",
-            "Give the relationship from the class that is counted to the class that counts.",
+            "Give the relationship from the class that is counted to the class that counts; or "
+            "from the class that counts to the one row that it copies.",
         )
         return
     if prop.post_update:
@@ -93,13 +95,46 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
             f"has several spellings.",
             "Use a VARCHAR (String) of the database's own collation.",
         )
-    local = [column_of(counter.source, name) for name in counter.foreign_key]
+    local = [column_of(counter.holder, name) for name in counter.foreign_key]
     if not _is_indexed(local):
         names = ", ".join(column.name for column in local)
+        how = "found" if counter.is_linked else "recounted"
         yield (
             "counters.E004",
-            f"{counter} is recounted by {local[0].table.name}.{names}, which no index starts with.",
+            f"{counter} is {how} by {local[0].table.name}.{names}, which no index starts with.",
             f"Add index=True to the column, or an Index that starts with {names}.",
+        )
+
+
+def _check_link(counter: Counter) -> Iterator[Finding]:
+    if not counter.is_linked:
+        return
+    name = counter.source.class_.__name__
+    if isinstance(counter, Count):
+        yield (
+            "counters.E022",
+            f"{counter} counts along {counter.via}, which leads to one {name} or none.",
+            f"Copy a counter of {name} with Sum(…, of={name}.…); or give the relationship from the "
+            f"class that is counted.",
+        )
+        return
+    names = [column_of(counter.holder, each) for each in counter.foreign_key]
+    if not set(names) <= set(counter.holder.local_table.c):
+        yield (
+            "counters.E023",
+            f"{counter} and the foreign key of {counter.via} are stored in two tables.",
+            "Keep the counter in the table that has the foreign key.",
+        )
+    of: Any = counter.of
+    if (
+        isinstance(of, InstrumentedAttribute)
+        and counter.source.column_attrs.get(of.key) is of.property
+        and column_of(counter.source, of.key) not in set(counter.source.local_table.c)
+    ):
+        yield (
+            "counters.E023",
+            f"{counter} copies {of}, which is stored in another table than {name}'s own.",
+            "Copy a column of the table that the foreign key refers to.",
         )
 
 
@@ -128,7 +163,8 @@ def _check_target(counter: Counter) -> Iterator[Finding]:
         yield (
             "counters.E005",
             f"{counter} is not a column of {counter.parent.class_.__name__}, "
-            f"to which {counter.via} leads.",
+            f"{'where' if counter.is_linked else 'to which'} {counter.via} "
+            f"{'starts' if counter.is_linked else 'leads'}.",
             "Let the counter and the relationship name the same class.",
         )
         return
@@ -182,7 +218,9 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
         yield (
             "counters.E010",
             f"{counter} is computed from {of}, which is not a column of "
-            f"{counter.source.class_.__name__}, where {counter.via} starts.",
+            f"{counter.source.class_.__name__}, "
+            f"{'to which' if counter.is_linked else 'where'} {counter.via} "
+            f"{'leads' if counter.is_linked else 'starts'}.",
             "A sum takes a stored column of the class that is counted; for a chain, that is "
             "the counter one step further down.",
         )
@@ -298,6 +336,12 @@ def check_tables(sources: Collection[Mapper[Any]]) -> None:
                 )
 
 
+def related(engine: Counters) -> set[Counters]:
+    """The other engines that were given some of the same counters."""
+    found = (c.target.property.info.get(ENGINES, ()) for c in engine.declared)
+    return {other for each in found for other in each} - {engine}
+
+
 def check_installed(engine: Counters, session_class: type[Any]) -> None:
     """Raise if a counter is kept on sessions of `session_class` by another engine already.
 
@@ -309,11 +353,16 @@ def check_installed(engine: Counters, session_class: type[Any]) -> None:
                 issubclass(session_class, each) or issubclass(each, session_class)
                 for each in other.classes
             )
-            if other is not engine and clash:
+            if (
+                other is not engine
+                and clash
+                and not (other.extends(engine) or engine.extends(other))
+            ):
                 raise CounterDeclarationError(
                     "counters.E013",
                     f"{counter} is kept on {session_class.__name__} by another Counters already.",
-                    "Declare each counter once for a session class.",
+                    "Declare each counter once for a session class; to add some to those of "
+                    "another, install what its extended() returns.",
                 )
     if any(issubclass(each, session_class) for each in engine.classes):
         raise CounterDeclarationError(

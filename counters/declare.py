@@ -8,7 +8,7 @@ of them None where there is no row; a counter turns each pair into changes of pa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import ge, gt, le, lt
@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from sqlalchemy import ColumnElement, Dialect, case, func
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .exact import is_exact
 from .keys import own_key
@@ -38,6 +39,8 @@ class Change:
     """The most extreme value that has left."""
     must_write: bool = False
     """Whether the row is to be asked for its counters even if they stay the same."""
+    released: dict[Any, set[Key]] | None = None
+    """The rows that pointed to this one and do so no longer (:mod:`.links`), by pointer."""
 
     def __bool__(self) -> bool:
         return bool(self.must_write or self.risen or self.left or any(self.added.values()))
@@ -47,7 +50,8 @@ class Counter:
     """A column of a parent that caches something about its sources.
 
     :param target: the cached column, an attribute of the parent class.
-    :param via: the many-to-one relationship from the source class to the parent.
+    :param via: the many-to-one relationship from the source class to the parent; or from
+        the parent to the one source that it points to, whose column it copies then.
     :param of: the column of the source that is summed or compared.
     :param where: a condition on the source's own columns; rows that do not meet it are
         not counted, and a row that comes to meet it counts as one that comes.
@@ -82,25 +86,41 @@ class Counter:
         return prop
 
     @cached_property
-    def parent(self) -> Mapper[Any]:
-        """The mapper of the class that holds the counter."""
-        return self.relationship.mapper
-
-    @cached_property
-    def source(self) -> Mapper[Any]:
-        """The mapper of the class that is counted: the one that `via` was taken from."""
+    def holder(self) -> Mapper[Any]:
+        """The mapper of the class that holds the foreign key: the one that `via` was taken from."""
         mapper: Mapper[Any] = self.via.class_.__mapper__
         return mapper
 
     @cached_property
+    def is_linked(self) -> bool:
+        """Whether the foreign key stands on the class that holds the counter (:mod:`.links`)."""
+        prop, target = self.via.property, self.target.class_.__mapper__
+        return (
+            isinstance(prop, RelationshipProperty)
+            and prop.direction is MANYTOONE
+            and self.holder.base_mapper is target.base_mapper
+            and prop.mapper.base_mapper is not target.base_mapper
+        )
+
+    @cached_property
+    def parent(self) -> Mapper[Any]:
+        """The mapper of the class that holds the counter."""
+        return self.holder if self.is_linked else self.relationship.mapper
+
+    @cached_property
+    def source(self) -> Mapper[Any]:
+        """The mapper of the class that is counted."""
+        return self.relationship.mapper if self.is_linked else self.holder
+
+    @cached_property
     def foreign_key(self) -> tuple[str, ...]:
-        """The source's attributes that hold the parent's primary key, in its order."""
+        """The holder's attributes that hold the primary key of the other, in its order."""
         local = {remote: local for local, remote in self.relationship.local_remote_pairs or ()}
-        primary_key: Any = self.parent.primary_key
+        primary_key: Any = self.relationship.mapper.primary_key
         if not local.keys() <= set(primary_key):  # of a subclass's own table
-            primary_key = own_key(self.parent)
+            primary_key = own_key(self.relationship.mapper)
         return tuple(
-            self.source.get_property_by_column(local[column]).key for column in primary_key
+            self.holder.get_property_by_column(local[column]).key for column in primary_key
         )
 
     @cached_property
@@ -357,39 +377,3 @@ class Latest(Max):
 
 class First(Min):
     """The first time: ``First(Thread.first_comment_at, of=…created_at, via=Comment.thread)``."""
-
-
-def by_relationship(counters: Iterable[Counter]) -> tuple[tuple[Counter, ...], ...]:
-    """`counters` in groups that share a relationship, and so the parent of a row."""
-    groups: dict[Any, list[Counter]] = {}
-    for counter in counters:  # a subclass may name the columns of the key in its own way
-        groups.setdefault((counter.relationship, counter.foreign_key), []).append(counter)
-    return tuple(map(tuple, groups.values()))
-
-
-def count_row(
-    changes: Mapping[Mapper[Any], dict[Key, Change]],
-    groups: Iterable[tuple[Counter, ...]],
-    old: Image | None,
-    new: Image | None,
-) -> None:
-    """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`.
-
-    :param groups: the counters, as :func:`by_relationship` has them.
-    """
-    for counters in groups:
-        left, come = counters[0].named_parent(old), counters[0].named_parent(new)
-        if left is None and come is None:
-            continue
-        parents = changes[counters[0].parent]
-        for counter in counters:
-            before = left if old is not None and counter.counts(old) else None
-            after = come if new is not None and counter.counts(new) else None
-            was = None if before is None or old is None else counter.value(old)
-            now = None if after is None or new is None else counter.value(new)
-            if (before, was) == (after, now):
-                continue
-            if before is not None:
-                counter.take(parents[before], was)
-            if after is not None:
-                counter.put(parents[after], now)

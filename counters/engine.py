@@ -12,14 +12,15 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, se
 from ..errors import UncountedStatementError
 from . import listeners
 from .cascade import Cascades
-from .checks import check, check_installed, check_tables
+from .checks import check, check_installed, check_tables, related
 from .declare import Counter
 from .derived import Derived
 from .guard import refuse_legacy_bulk
 from .ledger import Ledger
+from .links import Link, Links, counted, find_links
 from .paused import Paused
 from .rebuild import Progress, rebuild
-from .resolve import Chains, find_chains, find_tables, in_order
+from .resolve import Chains, find_chains, find_tables, in_order, without_links
 from .selection import Named
 from .source import Source, counts_as
 from .verify import Drift, verify
@@ -42,9 +43,17 @@ class Counters:
         self.cascades = Cascades(())
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._chained: Chains = {}
+        self.links: Links = {}
+        """What rows point to by a foreign key of their own, to show what is there."""
+        self.followers: dict[Counter, list[Callable[..., None]]] = {}
+        """What shows the copies of a counter when a new value of it is shown."""
+        self._counted: list[Counter] = []
         self._source_of: dict[Mapper[Any], Source | None] = {}
         """By the class of an object, with the counters of all classes that it inherits from."""
         self._classes: tuple[type[Session], ...] = ()
+        self._replaced: dict[type[Session], Counters] = {}
+        """The session classes on which an extension does the work, of all counters."""
+        self._replaces: tuple[Counters, ...] = ()
 
     def install(self, target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any]) -> None:
         """Keep the counters current in the sessions of `target`, and in no others.
@@ -57,12 +66,40 @@ class Counters:
         if not self._classes:
             self._resolve()
         session_class = _session_class(target)
-        if issubclass(session_class, self._classes):
+        if issubclass(session_class, (*self._classes, *self._replaced)):
             return
         check_installed(self, session_class)
+        for other in related(self):
+            if other.extends(self):
+                self._replaced |= dict.fromkeys(other.classes, other)
+            elif self.extends(other):
+                other._replaced[session_class] = self
+                self._replaces += (other,)
+        if issubclass(session_class, tuple(self._replaced)):
+            return
         self._classes += (session_class,)
         listeners.listen_to_sessions(self, session_class)
         refuse_legacy_bulk(self, session_class)
+
+    def extended(self, *counters: Counter) -> Counters:
+        """These counters and more, as one engine: for an app that plugs another one in.
+
+        Installed on a session class, the extension does the work of this engine there too, in
+        one settlement, so that a counter of one may be computed from a counter of the other.
+        It does not matter which of the two is installed first, nor whether this one is at all::
+
+            counters = tallied_counters.extended(
+                Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)
+            )
+            counters.install(HostSession)
+
+        To verify and rebuild all of them, ask the extension.
+        """
+        return Counters(*self.declared, *counters)
+
+    def extends(self, other: Counters) -> bool:
+        """Whether this engine keeps all counters of `other`, and more."""
+        return set(other.declared) < set(self.declared)
 
     @property
     def classes(self) -> tuple[type[Session], ...]:
@@ -78,7 +115,7 @@ class Counters:
         :returns: the counters by attribute name; None if no flush has changed them.
         """
         sync = session.sync_session if isinstance(session, AsyncSession) else session
-        ledger = self.ledger(sync)
+        ledger = self._keeper(sync).ledger(sync)
         if ledger is None:
             return None
         mapper = self.parent_of(parent)
@@ -90,7 +127,8 @@ class Counters:
         ``with counters.paused(session):``, or ``async with`` on an AsyncSession. At its
         end exactly the parents that were touched are repaired, in the same transaction.
         """
-        return Paused(self, session)
+        sync = session.sync_session if isinstance(session, AsyncSession) else session
+        return Paused(self._keeper(sync), session)
 
     def verify(
         self,
@@ -176,6 +214,10 @@ class Counters:
         """The counters that are computed from counters of `parent`, each with the one it uses."""
         return self._chained.get(parent, {})
 
+    def all_links(self) -> list[Link]:
+        """Every link, whatever it points to."""
+        return [link for links in self.links.values() for link in links]
+
     def refuse(self, mapper: Mapper[Any], what: str) -> None:
         """Raise if rows of `mapper` are counted, or reached by a cascade that is.
 
@@ -192,7 +234,7 @@ class Counters:
         """What an object counts for, if it does."""
         mapper = state.mapper
         if mapper not in self._source_of:
-            counters = [c for c in self.declared if counts_as(mapper, c.source)]
+            counters = [c for c in self._counted if counts_as(mapper, c.source)]
             self._source_of[mapper] = Source(mapper, counters) if counters else None
         return self._source_of[mapper]
 
@@ -201,10 +243,19 @@ class Counters:
         ledger: Ledger | None = session.info.get(self)
         if ledger is not None and ledger.session() is session:
             return ledger
-        if not isinstance(session, self._classes):
+        if not isinstance(session, self._classes) or isinstance(session, tuple(self._replaced)):
             return None
+        for other in self._replaces:
+            session.info.pop(other, None)
         ledger = session.info[self] = Ledger(session)  # info may have been copied from another
         return ledger
+
+    def _keeper(self, session: Session) -> Counters:
+        """The engine that keeps these counters on `session`: this one, or an extension of it."""
+        for session_class, extension in self._replaced.items():
+            if isinstance(session, session_class):
+                return extension._keeper(session)
+        return self
 
     # Setting up
 
@@ -215,14 +266,20 @@ class Counters:
         check(self.declared)
         by_source: dict[Mapper[Any], list[Counter]] = {}
         by_parent: dict[Mapper[Any], list[Counter]] = {}
-        for counter in self.declared:
+        chains = find_chains(self.declared)
+        self.links = find_links(self.declared, chains)
+        self._counted = counted(self.declared, self.links)
+        for counter in self._counted:
             by_source.setdefault(counter.source, []).append(counter)
+        for counter in self.declared:
             by_parent.setdefault(counter.parent, []).append(counter)
+        for mapper in self.links:
+            by_parent.setdefault(mapper, [])
         check_tables(by_source)
         self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
         self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
-        self._chained = find_chains(self.declared)
-        self.parents = in_order(self._of_parent, self._chained)
+        self._chained = without_links(chains)
+        self.parents = in_order(self._of_parent, chains, self.links)
         self.cascades = Cascades(self.sources.values())
         self.tables = find_tables(self.sources, self.parents, self.cascades)
         listeners.listen_to_models(self)

@@ -28,6 +28,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
 from .declare import Additive, Change, Counter, Extreme, Image, Key
+from .follow import lock_pointed
 from .rows import read
 from .settle import Settlement
 from .source import Source, identity, key_of
@@ -98,18 +99,21 @@ class Flush(Settlement):
         wanted: dict[Source, list[Key]] = defaultdict(list)
         for source, state in edited + deleted:
             wanted[source].append(identity(state))
-        for source in sorted(wanted, key=lambda each: str(each.mapper)):
-            connection, keys = self.connection(source.mapper), wanted[source]
-            images = read(
-                connection,
-                source.mapper,
-                source.names,
-                keys,
-                lock=True,
-                deleting=bool(deleted),
-            )
-            for key in keys:
-                self._locked[source, key] = images.get(key)
+        in_order = sorted(wanted, key=lambda each: str(each.mapper))
+        for source in in_order:
+            if not source.points:
+                self._lock_rows(source, wanted[source], deleting=bool(deleted))
+        if self.engine.links:
+            lock_pointed(self, self.engine.links, edited)
+        for source in in_order:
+            if source.points:
+                self._lock_rows(source, wanted[source], deleting=bool(deleted))
+
+    def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
+        connection = self.connection(source.mapper)
+        images = read(connection, source.mapper, source.names, keys, lock=True, deleting=deleting)
+        for key in keys:
+            self._locked[source, key] = images.get(key)
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was inserted, or took the place of one with the same key that was deleted."""
@@ -202,7 +206,7 @@ class Flush(Settlement):
             for obj in self.session.new:
                 state = instance_state(obj)
                 source = self.engine.source_of(state)
-                for counter in source.counters if source else ():
+                for counter in source.shown if source else ():
                     image = counter.image_of(state)
                     parent = state.dict.get(counter.relationship.key)
                     at = counter.parent_key(image) if parent is None else instance_state(parent)

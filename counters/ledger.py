@@ -16,7 +16,9 @@ from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_
 from .declare import Key
 
 if TYPE_CHECKING:
+    from .copies import Pointing
     from .flush import Flush
+    from .links import Link
 
 ABSENT = object()
 """Stands for an attribute that was not loaded."""
@@ -66,6 +68,7 @@ class Ledger:
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
+        self.pointing: dict[Link, Pointing] = {}
         self._previewed: Values = {}
         self._held: list[Any] = []
         """The objects of previews: one that is collected would come back without its preview."""

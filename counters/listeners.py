@@ -17,7 +17,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
-from . import preview, statements
+from . import copies, preview, statements
 from .flush import Flush
 from .guard import protect
 from .source import Source
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def listen_to_models(engine: Counters) -> None:
     """Listen to every class that is counted, counts, or is deleted with rows that are."""
     for mapper, source in engine.sources.items():
-        preview.listen(engine, mapper, source.counters)
+        preview.listen(engine, mapper, source.shown)
         if not any(mapper.isa(other) for other in engine.sources if other is not mapper):
             _listen_to_source(engine, mapper)
     for family in {mapper.base_mapper for mapper in engine.sources if mapper.inherits}:
@@ -37,6 +37,8 @@ def listen_to_models(engine: Counters) -> None:
     for mapper in engine.parents:
         protect(engine, mapper, engine.counters_of(mapper))
         _listen_to_parent(engine, mapper)
+    for link in engine.all_links():
+        copies.listen(engine, link)
     for reaching in set(engine.tables.values()):
         if reaching is not None and engine.cascades.reaches_from(reaching.tables):
             _listen_to_cascade(engine, reaching)
@@ -126,7 +128,9 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
     def on_add(session: Session, obj: Any) -> None:
         state = instance_state(obj)
         if source := engine.source_of(state):
-            preview.show_added(engine, source.counters, state)
+            preview.show_added(engine, source.shown, state)
+            if source.points:
+                copies.show_added(engine, state)
 
     def on_remove(session: Session, obj: Any) -> None:
         ledger, state = engine.ledger(session), instance_state(obj)

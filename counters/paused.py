@@ -11,10 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
-from .declare import Key
+from .declare import Change, Key
+from .follow import keys_pointed_to, keys_pointing
+from .links import names_of_copied
 from .rows import attributes_of, chunks, in_keys, primary_key
 from .settle import Settlement
 from .truth import repair
+from .write import write
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -81,13 +84,30 @@ class Paused:
     def _repair(self) -> None:
         assert self._ledger.paused is not None
         settlement = Settlement(self._engine, self._ledger, self._sync)
+        self._add_pointed(settlement)
         for mapper in self._engine.parents:
             for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
                 self._repair_some(settlement, mapper, list(keys))
 
+    def _add_pointed(self, settlement: Settlement) -> None:
+        """What the parents point to is locked before them."""
+        assert self._ledger.paused is not None
+        for link in self._engine.all_links():
+            connection = settlement.connection(link.holder)
+            holders = list(self._ledger.paused[link.holder])
+            found = keys_pointed_to(connection, link, holders)
+            self._ledger.paused[link.pointed].update(dict.fromkeys(found))
+
     def _repair_some(self, settlement: Settlement, mapper: Mapper[Any], keys: list[Key]) -> None:
         assert self._ledger.paused is not None
         engine, connection = self._engine, settlement.connection(mapper)
+        links = engine.links.get(mapper, ())
+        if links:  # changed, so that no transaction of an older snapshot goes on with them
+            touched = {key: Change(must_write=True) for key in keys}
+            write(connection, mapper, (), touched, tuple(names_of_copied(links)))
+        for link in links:
+            found = keys_pointing(connection, link, keys)
+            self._ledger.paused[link.holder].update(dict.fromkeys(found))
         counters, chained = engine.counters_of(mapper), engine.chained(mapper)
         own = primary_key(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})
@@ -98,6 +118,8 @@ class Paused:
             for outer in chained:
                 if (parent := outer.parent_key(image)) is not None:
                     self._ledger.paused[outer.parent][parent] = None
+        if not counters:
+            return
         within = partial(in_keys, keys=keys)
         for key, values in repair(connection, mapper, counters, within, only_wrong=False):
             settlement.show(mapper, key, {counter.key: values[counter.key] for counter in counters})

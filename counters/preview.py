@@ -48,7 +48,7 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
         for counter in counters:
             # A value of a kind that cannot be added or compared is for the flush to judge.
             with suppress(TypeError, ValueError, ArithmeticError, CounterError):
-                _show(engine, counter, state, {name: value})
+                show(engine, counter, state, {name: value})
 
     def on_remove(obj: Any, value: Any, initiator: Any) -> None:
         on_set(obj, None, value, initiator)
@@ -74,9 +74,10 @@ def _show_all(engine: Counters, counter: Counter, state: InstanceState[Any]) -> 
         _adjust(engine, counter, state, parent, None, value)
 
 
-def _show(
+def show(
     engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
+    """Show what comes of it for `counter` that an object is `assigned` new values."""
     old, old_value = _contribution(counter, state, {})
     new, new_value = _contribution(counter, state, assigned)
     if old is UNKNOWN or new is UNKNOWN:
@@ -98,20 +99,21 @@ def _contribution(
 
     Neither where there is no such parent; :data:`UNKNOWN` where only the database knows.
     """
-    parent = _parent(counter, state, assigned)
+    parent = parent_shown(counter, state, assigned)
     if parent is None:
         return None, None
     image = counter.image_of(state) | assigned
-    if any(_is_expression(image[name]) for name in counter.tracked):
+    if any(is_expression(image[name]) for name in counter.tracked):
         return UNKNOWN, None
     return (parent, counter.value(image)) if counter.counts(image) else (None, None)
 
 
-def _is_expression(value: Any) -> bool:
+def is_expression(value: Any) -> bool:
+    """Whether only the database knows what `value` comes to."""
     return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
 
 
-def _parent(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
+def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
     """The parent as the next flush will see it: a changed relationship beats the key."""
     name = counter.relationship.key
     if name in assigned:
@@ -146,7 +148,7 @@ def _adjust(
     value = counter.preview(counter.empty if shown is None else shown, old, new)
     for outer, inner in engine.chained(counter.parent).items():
         if inner is counter:
-            _show(engine, outer, state, {counter.key: value})
+            show(engine, outer, state, {counter.key: value})
     if state.session is None:
         if counter.target.property.info[ENGINES][0] is engine:  # the others would add it again
             set_committed_value(parent, counter.key, value)
@@ -154,5 +156,7 @@ def _adjust(
     ledger = engine.ledger(state.session)
     if ledger is not None:
         ledger.preview(state, counter.key, value)
+        for follow in engine.followers.get(counter, ()):
+            follow(state, {counter.key: value})
         if source.session is None:
             ledger.insist_on_flush(state.session)

@@ -33,6 +33,8 @@ from sqlalchemy.orm import Mapper
 
 from ..errors import CounterError
 from .declare import Counter, Key
+from .follow import keys_pointing
+from .links import Link
 from .rows import MOST_PARAMETERS, in_keys
 from .selection import Condition, Named, choose, parents_in
 from .transactions import locking, pause, retried, transactional
@@ -102,6 +104,7 @@ def rebuild(
             for counters in _waves(engine, mapper, selection.counters[mapper]):
                 walk = Rebuild(connection, mapper, counters, where, batch_size, progress)
                 walk.chained = {m: _only(engine.chained(m), followers) for m in engine.parents}
+                walk.links = [(link, _only(link.chained, followers)) for link in engine.all_links()]
                 repaired += walk.run(start)
                 start = None
     return repaired
@@ -114,6 +117,7 @@ def _only(chained: dict[Counter, Counter], followers: set[Counter]) -> dict[Coun
 def _followers(engine: Counters, chosen: set[Counter], whole: bool) -> set[Counter]:
     """The outer links of chains that must follow at once, as no later step does them as a whole."""
     links = [link for mapper in engine.parents for link in engine.chained(mapper).items()]
+    links += [each for link in engine.all_links() for each in link.chained.items()]
     changed, followers = set(chosen), set[Counter]()
     while True:
         found = {outer for outer, inner in links if inner in changed} - followers
@@ -154,6 +158,8 @@ class Rebuild:
         self.progress = progress
         self.chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
         """The outer links of chains that follow each repair at once, with their inner ones."""
+        self.links: list[tuple[Link, dict[Counter, Counter]]] = []
+        """The same, of those that copy what is repaired."""
         self._parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
         self._key = key_columns(self._parents, mapper)
         within = parents_in(mapper, where)
@@ -247,4 +253,10 @@ class Rebuild:
             if touched:
                 locked = self._lock(outer.parent, touched, False)
                 self._set(outer.parent, [outer], list(locked))
+        for link, copies in self.links if rows else ():
+            stale = [outer for outer, inner in copies.items() if inner in counters]
+            if link.pointed is mapper and stale:
+                pointing = keys_pointing(self.connection, link, [key for key, _ in rows])
+                locked = self._lock(link.holder, pointing, False)
+                self._set(link.holder, stale, list(locked))
         return len(rows)

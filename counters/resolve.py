@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
+from ..errors import CounterDeclarationError
 from .cascade import Cascades
 from .declare import Counter
+from .links import Links
 
 Chains = dict[Mapper[Any], dict[Counter, Counter]]
 """By the class that is in the middle: the counters computed from its own, each with the one."""
@@ -26,20 +29,51 @@ def find_chains(declared: Iterable[Counter]) -> Chains:
     return chains
 
 
-def in_order(parents: Iterable[Mapper[Any]], chains: Chains) -> tuple[Mapper[Any], ...]:
-    """Parents by the name of their table, but a chain's inner links before its outer ones."""
+def without_links(chains: Chains) -> Chains:
+    """The chains that differences are passed on along; a copy is no such thing."""
+    return {
+        mapper: {outer: inner for outer, inner in found.items() if not outer.is_linked}
+        for mapper, found in chains.items()
+    }
+
+
+def in_order(
+    parents: Iterable[Mapper[Any]], chains: Chains, links: Links
+) -> tuple[Mapper[Any], ...]:
+    """Parents by the name of their table, but what others are computed from before these.
+
+    :raises CounterDeclarationError: where each of two has to be before the other.
+    """
+    before: dict[Mapper[Any], set[Mapper[Any]]] = defaultdict(set)
+    for inner, outers in chains.items():
+        for outer in outers:
+            before[outer.parent].add(inner)
+    for pointed, each in links.items():
+        for link in each:
+            before[link.holder].add(pointed)
     done: list[Mapper[Any]] = []
 
-    def visit(mapper: Mapper[Any]) -> None:
-        for inner, outers in chains.items():
-            if inner is not mapper and any(outer.parent is mapper for outer in outers):
-                visit(inner)
+    def visit(mapper: Mapper[Any], path: tuple[Mapper[Any], ...]) -> None:
+        if mapper in path:
+            names = " and ".join(each.class_.__name__ for each in path[path.index(mapper) :])
+            raise CounterDeclarationError(
+                "counters.E024",
+                f"Counters of {names} are computed from counters of each other, so that neither "
+                f"table can be written before the other.",
+                "Let each chain lead through a table once.",
+            )
+        for inner in sorted(before[mapper] - {mapper}, key=_name):
+            visit(inner, (*path, mapper))
         if mapper not in done:
             done.append(mapper)
 
-    for mapper in sorted(parents, key=lambda each: str(each.local_table)):
-        visit(mapper)
+    for mapper in sorted(parents, key=_name):
+        visit(mapper, ())
     return tuple(done)
+
+
+def _name(mapper: Mapper[Any]) -> str:
+    return str(mapper.local_table)
 
 
 def all_mappers() -> list[Mapper[Any]]:

@@ -104,7 +104,9 @@ def _in_select(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> Colu
 
 def rows_in(derived: Derived, counters: Sequence[Counter], within: Within) -> ColumnElement[bool]:
     """The condition that a row of `derived` counts for a parent in `within`."""
-    ways = {c.foreign_key: None for c in counters if c.source.isa(derived.mapper)}
+    ways = {
+        c.foreign_key: None for c in counters if not c.is_linked and c.source.isa(derived.mapper)
+    }
     class_ = derived.mapper.class_
     return or_(false(), *(within([getattr(class_, name) for name in names]) for names in ways))
 

@@ -13,7 +13,10 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from .declare import Change, Counter, Image, Key, count_row
+from .count import count_row
+from .declare import Change, Counter, Image, Key
+from .follow import follow
+from .links import Link, names_of_copied
 from .rows import read
 from .source import Source
 from .write import write
@@ -60,6 +63,13 @@ class Settlement:
         """The change of one parent, made where there is none."""
         return self._changes[mapper][key]
 
+    def released(self, link: Link) -> list[Key]:
+        """The keys of the rows that have ceased to point where they did."""
+        found: dict[Key, None] = {}
+        for change in self._changes[link.pointed].values():
+            found |= dict.fromkeys((change.released or {}).get(link.pointer, ()))
+        return [key for key in found if (link.holder, key) not in self.dead]
+
     def finish(self) -> None:
         """Write all changes, and show what the database answers."""
         for source, rows in self._unread.items():
@@ -77,19 +87,23 @@ class Settlement:
                 self.ledger.paused[mapper].update(changes)
             elif changes:
                 self._write(mapper, changes)
+            for link in self.engine.links.get(mapper, ()):
+                follow(self, link, changes)
         self.ledger.take_back_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
         counters = self.engine.counters_of(mapper)
         chained = self.engine.chained(mapper)
         names = {name for outer in chained for name in outer.tracked}
+        if not counters:  # of rows that others copy something of
+            names |= names_of_copied(self.engine.links[mapper])
         answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
         for key, answer in answers.items():
             for outer, inner in chained.items():
-                self._pass_on(outer, inner, changes[key], answer)
+                self.pass_on(outer, inner, changes[key], answer)
             self.show(mapper, key, {c.key: answer[c.key] for c in counters})
 
-    def _pass_on(self, outer: Counter, inner: Counter, change: Change, answer: Image) -> None:
+    def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: Image) -> None:
         """The source's own counter has changed, and with it the next one of the chain."""
         parent = outer.parent_key(answer)
         if parent is not None:

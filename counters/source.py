@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper
 
-from .declare import Counter, Key, by_relationship
+from .count import by_relationship
+from .declare import Counter, Key
 from .exact import is_exact
+from .links import Pointer, Unseen, Watch
 
 
 class Source:
@@ -20,7 +22,13 @@ class Source:
         self.counters = tuple(counters)
         self.groups = by_relationship(self.counters)
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
-        self.relationships = tuple({c.relationship.key: None for c in self.counters})
+        self.relationships = tuple(
+            {c.relationship.key: None for c in self.counters if not isinstance(c, Watch)}
+        )
+        self.shown = tuple(c for c in self.counters if not isinstance(c, Unseen))
+        """The counters that a change of an object shows in."""
+        self.points = any(isinstance(c, Pointer) for c in self.counters)
+        """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
             name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
         )

@@ -49,6 +49,8 @@ def execute(engine: Counters, state: ORMExecuteState) -> Any:
     if found is None:
         check_inner(engine, state)
         return None
+    if engine.ledger(state.session) is None:  # an extension of the engine does it
+        return None
     mapper = engine.tables[found]
     if mapper is None or state.bind_mapper is not None:
         mapper = state.bind_mapper or mapper

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import eq
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
+    case,
     func,
     or_,
     select,
@@ -123,6 +125,8 @@ def drifted(
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """One row for each parent that has sources; an ORM select, which knows of inheritance."""
+    if counters[0].is_linked:
+        return _copied(counters, within)
     source = counters[0].source.class_
     foreign = [getattr(source, name) for name in counters[0].foreign_key]
     statement = select(
@@ -130,6 +134,29 @@ def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
         *(counter.truth().label(counter.key) for counter in counters),
     ).group_by(*foreign)
     return (statement if within is None else statement.where(within(foreign))).subquery()
+
+
+def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
+    """One row for each parent that points to a row, with what it is to copy of that."""
+    holder, relationship = counters[0].holder, counters[0].relationship
+    own = [getattr(holder.class_, holder.get_property_by_column(c).key) for c in holder.primary_key]
+    pointed = [
+        getattr(counters[0].source.class_, counters[0].source.get_property_by_column(c).key)
+        for c in counters[0].source.primary_key
+    ]
+    foreign = [getattr(holder.class_, name) for name in counters[0].foreign_key]
+    copies: list[ColumnElement[Any]] = []
+    for counter in counters:
+        of: Any = counter.of
+        copies.append(
+            (of if counter.where is None else case((counter.where, of))).label(counter.key)
+        )
+    statement = (
+        select(*(each.label(f"parent_{number}") for number, each in enumerate(own)), *copies)
+        .select_from(holder.class_)
+        .join(relationship.mapper.class_, and_(*map(eq, foreign, pointed)))
+    )
+    return (statement if within is None else statement.where(within(own))).subquery()
 
 
 def repair(

@@ -1,0 +1,46 @@
+"""What a change of one row does to its parents' counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+from .declare import Change, Counter, Image, Key
+
+
+def by_relationship(counters: Iterable[Counter]) -> tuple[tuple[Counter, ...], ...]:
+    """`counters` in groups that share a relationship, and so the parent of a row."""
+    groups: dict[Any, list[Counter]] = {}
+    for counter in counters:  # a subclass may name the columns of the key in its own way
+        groups.setdefault((counter.relationship, counter.foreign_key), []).append(counter)
+    return tuple(map(tuple, groups.values()))
+
+
+def count_row(
+    changes: Mapping[Mapper[Any], dict[Key, Change]],
+    groups: Iterable[tuple[Counter, ...]],
+    old: Image | None,
+    new: Image | None,
+) -> None:
+    """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`.
+
+    :param groups: the counters, as :func:`by_relationship` has them.
+    """
+    for counters in groups:
+        left, come = counters[0].named_parent(old), counters[0].named_parent(new)
+        if left is None and come is None:
+            continue
+        parents = changes[counters[0].parent]
+        for counter in counters:
+            before = left if old is not None and counter.counts(old) else None
+            after = come if new is not None and counter.counts(new) else None
+            was = None if before is None or old is None else counter.value(old)
+            now = None if after is None or new is None else counter.value(new)
+            if (before, was) == (after, now):
+                continue
+            if before is not None:
+                counter.take(parents[before], was)
+            if after is not None:
+                counter.put(parents[after], now)

@@ -1,0 +1,171 @@
+"""A host's own models, whose rows point to Tallied's threads and show what these hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, ForeignKey, Identity, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+from tallied.counters import Latest, Sum
+from tallied.models import Base, Comment, Thread
+from tallied.models.base import UTCDateTime
+from tallied.models.counters import counters
+
+
+class Host(DeclarativeBase):
+    """A base of the host's own."""
+
+
+def counter() -> Mapped[int]:
+    return mapped_column(server_default=text("0"))
+
+
+class Issue(Host):
+    """What articles are counted in in their turn: a chain goes on beyond a link."""
+
+    __tablename__ = "issue"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    comments: Mapped[int] = counter()
+
+
+class Article(Host):
+    """One to one: its thread is its own, if it has one."""
+
+    __tablename__ = "article"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    headline: Mapped[str] = mapped_column(default="Untitled")
+    thread_id: Mapped[Any] = mapped_column(
+        ForeignKey(Thread.id, ondelete="SET NULL"), unique=True, nullable=True
+    )
+    issue_id: Mapped[int | None] = mapped_column(
+        ForeignKey("issue.id", ondelete="SET NULL"), index=True
+    )
+    comment_count: Mapped[int] = counter()
+    words: Mapped[int] = counter()
+    last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    thread: Mapped[Thread | None] = relationship(Thread)
+    issue: Mapped[Issue | None] = relationship()
+
+
+class Topic(Host):
+    """What teasers copy a column of that is no counter."""
+
+    __tablename__ = "topic"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    weight: Mapped[int] = mapped_column(default=0)
+    is_open: Mapped[bool] = mapped_column(default=True)
+
+
+class Teaser(Host):
+    """Many to one: several may point to the same row, and go with it."""
+
+    __tablename__ = "teaser"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    thread_id: Mapped[Any] = mapped_column(
+        ForeignKey(Thread.id, ondelete="CASCADE"), index=True, nullable=True
+    )
+    topic_id: Mapped[int | None] = mapped_column(ForeignKey("topic.id"), index=True)
+    comment_count: Mapped[int] = counter()
+    weight: Mapped[int] = counter()
+    open_weight: Mapped[int | None]
+
+    thread: Mapped[Thread | None] = relationship(Thread)
+    topic: Mapped[Topic | None] = relationship()
+
+
+class HostSession(Session):
+    """The host's sessions, which keep its counters and Tallied's."""
+
+
+magazine = counters.extended(
+    Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread),
+    Sum(Article.words, of=Thread.word_count, via=Article.thread),
+    Latest(Article.last_comment_at, of=Thread.last_comment_at, via=Article.thread),
+    Sum(Issue.comments, of=Article.comment_count, via=Article.issue),
+    Sum(Teaser.comment_count, of=Thread.comment_count, via=Teaser.thread),
+    Sum(Teaser.weight, of=Topic.weight, via=Teaser.topic),
+    Latest(Teaser.open_weight, of=Topic.weight, via=Teaser.topic, where=Topic.is_open.is_(True)),
+)
+magazine.install(HostSession)
+
+
+class Numbers(NamedTuple):
+    """What an article shows."""
+
+    comment_count: int
+    words: int
+    last_comment_at: datetime | None
+
+
+def comment(size: int, **values: Any) -> Comment:
+    """A new comment of so many words."""
+    return Comment(author_name="A", message="w " * size, **values)
+
+
+def thread_of(*sizes: int, **values: Any) -> Thread:
+    """A new thread with a comment of each size."""
+    return Thread(title="T", comments=[comment(size) for size in sizes], **values)
+
+
+def shown(article: Article) -> Numbers:
+    """What memory says, without loading anything."""
+    return Numbers(*(vars(article)[name] for name in Numbers._fields))
+
+
+def truth(connection: Connection) -> dict[int, Numbers]:
+    """What every article should show, counted in Python from the comments themselves."""
+    rows = connection.execute(select(Comment.thread_id, Comment.message, Comment.created_at)).all()
+    found = {}
+    for key, thread_id in connection.execute(select(Article.id, Article.thread_id)):
+        own = [
+            (len(m.split()), at)
+            for its, m, at in rows
+            if thread_id is not None and its == thread_id
+        ]
+        sizes, times = [size for size, _ in own], [at for _, at in own]
+        found[key] = Numbers(len(sizes), sum(sizes), max(times, default=None))
+    return found
+
+
+def stored(connection: Connection) -> dict[int, Numbers]:
+    """What the rows of all articles say."""
+    columns = (Article.comment_count, Article.words, Article.last_comment_at)
+    return {row[0]: Numbers(*row[1:]) for row in connection.execute(select(Article.id, *columns))}
+
+
+def issues(connection: Connection) -> tuple[dict[int, int], dict[int, int]]:
+    """What the issues hold, and what they should."""
+    held = {row[0]: row[1] for row in connection.execute(select(Issue.id, Issue.comments))}
+    true = dict.fromkeys(held, 0)
+    numbers = truth(connection)
+    for key, issue in connection.execute(select(Article.id, Article.issue_id)):
+        if issue is not None:
+            true[issue] += numbers[key].comment_count
+    return held, true
+
+
+def assert_exact(session: Session) -> None:
+    """After a flush: memory, columns and recount agree for all articles and their issues."""
+    connection = session.connection()
+    true = truth(connection)
+    assert stored(connection) == true
+    held, counted = issues(connection)
+    assert held == counted
+    loaded = [o for o in session if isinstance(o, Article) and "comment_count" in vars(o)]
+    for article in loaded:
+        if article.id in true:
+            assert shown(article) == true[article.id]
+    assert list(magazine.verify(connection)) == []
+
+
+def make_tables(engine: Engine) -> None:
+    """The tables of both."""
+    Base.metadata.create_all(engine)
+    Host.metadata.create_all(engine)
