@@ -23,7 +23,7 @@ from .database import Database
 from .errors import TalliedError
 from .issuing import issue_token
 from .migrations.run import State, migrate
-from .schema.sdl import print_sdl
+from .schema.sdl import print_introspection, print_sdl
 from .seed import has_threads, seed
 from .settings import Settings
 
@@ -297,9 +297,13 @@ def token(
 
 
 @app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")
-def print_schema() -> None:
+def print_schema(
+    introspection: Annotated[
+        bool, typer.Option("--introspection", help="As JSON: the answer to an introspection.")
+    ] = False,
+) -> None:
     """Print the API's GraphQL schema."""
-    print(print_sdl(), end="")
+    print(print_introspection() if introspection else print_sdl(), end="")
 
 
 def _settings(**given: str | int | None) -> Settings:

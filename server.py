@@ -18,7 +18,8 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .errors import ConfigurationError
 from .protocol import Config
-from .schema.persisted import PersistedDocuments
+from .schema.build import schema
+from .schema.execution import Executor
 from .settings import Settings
 
 APP = "tallied.asgi:create_app"
@@ -52,7 +53,7 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
     :raises ConfigurationError: for a list of documents that cannot be used.
     """
     os.environ.update(_environ(settings))
-    PersistedDocuments.of(settings)  # or each worker process would find fault with them
+    Executor(schema, settings)  # or each worker process would find fault with its documents
     config = Config(
         settings,
         APP,

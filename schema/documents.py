@@ -58,6 +58,9 @@ class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
         super().report_error(error)
 
 
+TOO_MANY_TOKENS = "Syntax Error: Document contains more than "
+"""How graphql-core's parser says that it has stopped at the limit."""
+
 RULES = tuple(
     NamedValuesOfCorrectTypeRule if rule is ValuesOfCorrectTypeRule else rule
     for rule in (*specified_rules, *recommended_rules)
@@ -79,13 +82,18 @@ class Document:
         codes = {error["extensions"]["code"] for error in self.errors}
         return 400 if PARSE_FAILED in codes else 422
 
-    def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation to execute: GetOperation() of the specification, section 6.1."""
-        operations = [
+    @property
+    def operations(self) -> list[OperationDefinitionNode]:
+        """The operations, as they stand in the document."""
+        return [
             node
             for node in (self.node.definitions if self.node else ())
             if isinstance(node, OperationDefinitionNode)
         ]
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation to execute: GetOperation() of the specification, section 6.1."""
+        operations = self.operations
         if name:
             operations = [node for node in operations if node.name and node.name.value == name]
         return operations[0] if len(operations) == 1 else None
@@ -137,6 +145,10 @@ class Documents:
         read = await loop.run_in_executor(self._thread, self._read_once, text)
         return self._keep(text, read)
 
+    def read(self, text: str) -> Document:
+        """What :meth:`get` gives, without keeping it."""
+        return self._read(text)
+
     def _known(self, text: str) -> Document | None:
         document = self._kept.get(text)
         if document is not None:
@@ -164,6 +176,9 @@ class Documents:
         try:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
+            if error.message.startswith(TOO_MANY_TOKENS):
+                says = f"The document must have at most {self._max_tokens} tokens."
+                error = exceeded("document_tokens", self._max_tokens, says)
             return Document(None, [describe(error, PARSE_FAILED)])
         too_large = self._check(node)
         if too_large is not None:

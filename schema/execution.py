@@ -18,6 +18,7 @@ from graphql.execution import execute
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
+from ..errors import ConfigurationError
 from ..settings import Settings
 from . import limits
 from .context import Context
@@ -60,6 +61,7 @@ class Executor:
     """Executes requests on one schema.
 
     :param schema: the Strawberry schema.
+    :raises ConfigurationError: for a list of documents that cannot be used.
     """
 
     def __init__(self, schema: Schema, settings: Settings) -> None:
@@ -77,6 +79,35 @@ class Executor:
         self._schema = core
         self._executor_class = schema.execution_context_class
         self._hide_suggestions = not settings.introspection
+        self.check_listed()
+
+    def check_listed(self) -> None:
+        """Refuse a list with a document that could never be executed.
+
+        :raises ConfigurationError: for the first document with a fault of its own, or past a
+            limit. Sizes of pages that only variables tell are left to the requests.
+        """
+        for id, text in self.persisted.listed.items():
+            fault = self._fault(text)
+            if fault is not None:
+                raise ConfigurationError(
+                    f"TALLIED_PERSISTED_DOCUMENTS: {self._settings.persisted_documents}: the "
+                    f"document {id!r} can never be executed: {' '.join(fault.split())}"
+                )
+
+    def _fault(self, text: str) -> str | None:
+        """The first reason for which a document is never executed."""
+        document = self.documents.read(text)
+        if document.errors:
+            return str(document.errors[0]["message"])
+        for operation in document.operations:
+            cost = self._cost(document, operation)
+            sizes = {each.variable.name.value: 0 for each in operation.variable_definitions or ()}
+            nodes = cost.nodes({**sizes, **cost.defaults}, self._settings.page_size)
+            error = self._costs.check(cost, nodes, self._settings)
+            if error is not None:
+                return error.message
+        return None
 
     async def execute(
         self, request: Request, context: Context, *, only_queries: bool = False

@@ -37,6 +37,7 @@ class PersistedDocuments:
 
     def __init__(self, listed: Mapping[str, str], room: int) -> None:
         self.takes_new = room > 0
+        self.listed = listed
         self._listed = {**{sha256(text): text for text in listed.values()}, **listed}
         self._texts = frozenset(listed.values())
         self._room = room

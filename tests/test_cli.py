@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 
 import pytest
-from graphql import build_schema
+from graphql import build_client_schema, build_schema
 from support.commands import NEWEST, Commands, sql
 from support.server import TALLIED
 
@@ -63,6 +63,12 @@ def test_print_schema_prints_a_schema_and_nothing_else(commands: Commands) -> No
     printed = commands("print-schema")
     assert (printed.code, printed.err) == (0, "")
     assert build_schema(printed.out).get_type("Thread") is not None
+
+
+def test_print_schema_prints_the_introspection_too(commands: Commands) -> None:
+    printed = commands("print-schema", "--introspection")
+    assert (printed.code, printed.err) == (0, "")
+    assert build_client_schema(json.loads(printed.out)).get_type("Thread") is not None
 
 
 def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> None:

@@ -190,3 +190,20 @@ def test_a_port_in_use_is_found_before_anything_is_done(commands: Commands) -> N
             f"Port {port} is in use on 127.0.0.1; stop what listens there, or pass another --port.",
         )
     assert not Path("new.db").exists()
+
+
+def test_serve_refuses_a_list_with_a_document_that_can_never_be_executed(
+    empty_url: str,
+    commands: Commands,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    listing = tmp_path / "documents.json"
+    listing.write_text('{"fine-1": "{ __typename }", "bad-1": "{ unknown }"}')
+    monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", str(listing))
+    refused = commands("serve", "--database", empty_url, "--port", str(port))
+    assert refused.code == 2
+    assert re.fullmatch(r"error: [^\n]+[.]\n", refused.err), refused.err
+    assert f"{listing}: the document 'bad-1'" in refused.err
+    assert "Cannot query field 'unknown' on type 'Query'." in refused.err

@@ -63,8 +63,13 @@ def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
     known = Documents(core, 100)
     assert known.get("{" + " word" * 98 + "}").errors == []
     (error,) = known.get("{" + " word" * 99 + "}").errors
+    limit = {"limit": "document_tokens", "maximum": 100}
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", **limit}
+    assert "at most 100 tokens" in error["message"]
+    assert known.get("{" + " word" * 99 + "}").status == 422
+    # Only what it says of itself counts, and not what a client has it quote.
+    (error,) = known.get('{ a "Document contains more than 100 tokens." }').errors
     assert error["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
-    assert "more than 100 tokens" in error["message"]
 
 
 def test_many_faults_are_told_ten_at_a_time(core: GraphQLSchema) -> None:

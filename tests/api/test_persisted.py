@@ -228,6 +228,51 @@ async def test_a_list_that_cannot_be_used_stops_the_start(
     assert "TALLIED_PERSISTED_DOCUMENTS" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{ threads(first: 1) ", "Expected Name"),
+        ("{ thread { id } }", "of type 'ID!' is required"),
+        ("{ unknown }", "Cannot query field 'unknown'"),
+        ("query A { __typename } query A { __typename }", "only one operation named 'A'"),
+        ("fragment F on Thread { id }", "Fragment 'F' is never used"),
+        ("{" + "a" * 100_000 + "}", "at most 100000 characters"),
+        ("{" + " __typename" * 5000 + "}", "at most 5000 tokens"),
+        ("{" + " __typename" * 501 + "}", "501 fields"),
+        ("{ threads(first: 100) { nodes { comments(first: 100) { edges { node { "
+         "thread { comments(first: 3) { nodes { id } } } } } } } } }", "at most 20000 are allowed"),
+        ("query Q($n: Int = 100) { threads(first: $n) { nodes { comments(first: $n) { nodes { "
+         "thread { comments(first: $n) { nodes { id } } } } } } } }", "at most 20000 are allowed"),
+    ],
+)  # fmt: skip
+async def test_a_listed_document_that_could_never_be_executed_stops_the_start(
+    database: Database, tmp_path: Path, text: str, sentence: str
+) -> None:
+    path = tmp_path / "documents.json"
+    path.write_bytes(orjson.dumps({"count-1": COUNT, "bad-1": text}))
+    settings = Settings(persisted_documents=str(path))
+    with pytest.raises(ConfigurationError) as caught:
+        create_app(settings, database)
+    message = str(caught.value)
+    assert message.startswith(f"TALLIED_PERSISTED_DOCUMENTS: {path}: the document 'bad-1' ")
+    assert sentence in message
+    assert "\n" not in message
+
+
+async def test_listed_documents_that_depend_on_their_variables_are_left_to_them(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "documents.json"
+    text = """query Q($n: Int!) { threads(first: $n) { nodes { comments(first: $n) { nodes { id
+        thread { comments(first: $n) { nodes { id } } } } } } } }"""
+    path.write_bytes(orjson.dumps({"many": text}))
+    api = Api(database, persisted_documents=str(path), only_persisted=True)
+    answer = await post(api, {"documentId": "many", "variables": {"n": 5}})
+    assert answer.json()["data"] == {"threads": {"nodes": []}}
+    answer = await post(api, {"documentId": "many", "variables": {"n": 50}})
+    assert code(answer, 422) == "LIMIT_EXCEEDED"
+
+
 async def test_a_list_is_needed_where_nothing_else_is_executed(database: Database) -> None:
     with pytest.raises(ConfigurationError, match="TALLIED_ONLY_PERSISTED needs a list"):
         create_app(Settings(only_persisted=True), database)
