@@ -1,0 +1,146 @@
+"""Markdown to HTML that is safe to put into a page.
+
+A message is read as CommonMark with GitHub's tables and strikethrough, by markdown-it-py,
+without HTML, images, and reference links; a line break stays one. What comes out goes
+through nh3 once more, which keeps the tags, attributes and URL schemes below and nothing
+else: no mistake of the parser alone lets anything else through.
+
+The time is bounded: markdown-it-py is linear but for what is switched off or bounded here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from html import escape
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+# fmt: off
+TAGS = frozenset({
+    "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "s", "code", "pre",
+    "blockquote", "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td",
+})
+# fmt: on
+"""The elements that a rendered message may have."""
+
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "ol": {"start"},
+    "code": {"class"},
+    "th": {"style"},
+    "td": {"style"},
+}
+"""Their attributes; ``class`` is a language, ``style`` an alignment, and links have `REL`."""
+
+SCHEMES = frozenset({"http", "https", "mailto"})
+"""Where a link may lead; a relative one has no page that it could be relative to."""
+
+REL = "nofollow noopener noreferrer ugc"
+"""The ``rel`` of every link: who runs a site does not vouch for what others write."""
+
+LONGEST = 10_000
+"""The most characters that are read as Markdown; a longer message is shown as it was written."""
+
+DEEPEST = 12
+"""How many blocks may be nested, and how many spans of text in each other.
+
+A message that is nested deeper is shown as it was written: markdown-it-py would leave out
+what is in deeper blocks, and browsers limit how deep they build a page."""
+
+MOST_CELLS = 5000
+"""The cells that tables may have, filled up to their full width; tables with more stay text."""
+
+MOST_QUOTED = 60_000
+"""The product of lines and of quotes that begin, above which a message is shown as it was
+written: markdown-it-py reads on to the end from the beginning of each."""
+
+_LINK = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):[^\s]", re.IGNORECASE)
+_DELIMITERS = re.compile(r"[>*+.)0-9 \t]*[-:| \t]+")  # of a table, in quotes and lists, too
+_MARKERS = re.compile(r"[>*+.)0-9 \t-]*")
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_VALUES = {
+    "start": re.compile(r"[0-9]{1,9}"),
+    "class": re.compile(r"language-[\w+#.-]{1,40}"),
+    "style": re.compile(r"text-align:(?:left|center|right)"),
+}
+
+
+def render_message(message: str) -> str:
+    """The HTML of `message`, to be put into a page as it is.
+
+    It always gives the same HTML for the same message, and does no IO.
+
+    :param message: what a person has written, in Markdown.
+    """
+    # Halves of surrogate pairs are no characters, and cannot be encoded.
+    text = message.encode(errors="replace").decode()
+    if len(text) > LONGEST or _quoted(text) > MOST_QUOTED:
+        return _as_written(text)
+    parser = _parser(tables=_most_cells(text) <= MOST_CELLS)
+    tokens = parser.parse(text)
+    if _depth(tokens) >= DEEPEST:
+        return _as_written(text)
+    return _cleaner().clean(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _as_written(text: str) -> str:
+    safe = escape(text.strip()).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    lines = _LINE_BREAK.sub("<br>\n", safe)
+    return f"<p>{lines}</p>\n"
+
+
+def _most_cells(text: str) -> int:
+    """As many cells as tables in `text` can have: a row that is cut short is filled up."""
+    lines = text.splitlines()
+    widths = (line.count("|") + 1 for line in lines if "-" in line and _DELIMITERS.fullmatch(line))
+    return max(widths, default=0) * len(lines)
+
+
+def _quoted(text: str) -> int:
+    depth = begun = 0
+    lines = text.splitlines()
+    for line in lines:
+        before, depth = depth, _MARKERS.match(line)[0].count(">")  # type: ignore[index]
+        begun += depth > before
+    return begun * len(lines)
+
+
+def _depth(tokens: Iterable[Token]) -> int:
+    """How deep the blocks are nested, or the spans within one of them."""
+    return max(
+        (max(token.level, _depth(token.children or ())) for token in tokens),
+        default=0,
+    )
+
+
+@cache
+def _parser(*, tables: bool) -> MarkdownIt:
+    # One more than is shown, so that what is left out can be told from what is not.
+    options = {"html": False, "breaks": True, "maxNesting": DEEPEST + 1}
+    parser = MarkdownIt("commonmark", options)
+    parser.enable(["strikethrough", "table"] if tables else ["strikethrough"])
+    # A reference's address would be repeated wherever it is used: short text, long page.
+    parser.disable(["html_block", "html_inline", "image", "reference"])
+    parser.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
+    return parser
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=set(TAGS),
+        attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
+        attribute_filter=_attribute,
+        url_schemes=set(SCHEMES),
+        url_relative="deny",
+        link_rel=REL,
+    )
+
+
+def _attribute(_: str, name: str, value: str) -> str | None:
+    allowed = _VALUES.get(name)
+    return value if allowed is None or allowed.fullmatch(value) else None
