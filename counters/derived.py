@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 
 from .declare import Key
-from .rows import in_keys, primary_key
+from .rows import MOST_PARAMETERS, in_keys, primary_key
 from .truth import after
+
+AHEAD = 100_000
+"""How many keys are held in memory, at most, where rows are chosen by a condition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def pages(
     start: Key | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> Iterator[Page]:
-    """Look through all rows, `size` at a time, each page in a transaction of its own.
+    """Look through all rows, `size` at a time at most, each page in a transaction of its own.
 
     Between two pages nothing is locked and no snapshot is held, so that the wrong rows of
     each can be put right by :func:`repair` in another transaction.
@@ -75,20 +78,66 @@ def pages(
     :param start: the key to start after.
     :param where: which rows to look at.
     """
-    key = primary_key(derived.mapper)
-    statement = select(*key, derived.of, derived.target).order_by(*key).limit(size)
+    size = min(size, MOST_PARAMETERS // len(derived.mapper.primary_key))
+    walk = _all(connection, derived, size, start)
     if where is not None:
-        statement = statement.where(where)
-    last = start
-    while True:
-        page = statement if last is None else statement.where(after(key, last))
-        with connection.begin():
-            rows = [(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(page)]
-        if not rows:
-            return
-        last = rows[-1][0]
+        walk = _chosen(connection, derived, size, start, where)
+    for rows in walk:
         wrong = [own for own, value, stored in rows if derived.compute(value) != stored]
-        yield Page(len(rows), last, wrong)
+        yield Page(len(rows), rows[-1][0], wrong)
+
+
+Row: TypeAlias = tuple[Key, Any, Any]
+"""The key of a row, what its amount is computed from, and the amount that it has."""
+
+
+def _all(
+    connection: Connection, derived: Derived, size: int, start: Key | None
+) -> Iterator[list[Row]]:
+    key, last = primary_key(derived.mapper), start
+    statement = _rows_of(derived).limit(size)
+    while rows := _read(
+        connection, statement if last is None else statement.where(after(key, last))
+    ):
+        last = rows[-1][0]
+        yield rows
+
+
+def _chosen(
+    connection: Connection,
+    derived: Derived,
+    size: int,
+    start: Key | None,
+    where: ColumnElement[bool],
+) -> Iterator[list[Row]]:
+    """Rows that meet `where`, whose keys are looked up for many pages at once.
+
+    No index holds them in the order of their keys, so looking them up may mean to go
+    through all of them and sort; for each page, that would be quadratic.
+    """
+    key, last = primary_key(derived.mapper), start
+    statement = select(*key).where(where).order_by(*key).limit(AHEAD)
+    while True:
+        ahead = statement if last is None else statement.where(after(key, last))
+        with connection.begin():
+            keys = [tuple(row) for row in connection.execute(ahead)]
+        for first in range(0, len(keys), size):
+            some = keys[first : first + size]
+            if rows := _read(connection, _rows_of(derived).where(in_keys(key, some))):
+                yield rows
+        if len(keys) < AHEAD:
+            return
+        last = keys[-1]
+
+
+def _rows_of(derived: Derived) -> Select[Any]:
+    key = primary_key(derived.mapper)
+    return select(*key, derived.of, derived.target).order_by(*key)
+
+
+def _read(connection: Connection, statement: Select[Any]) -> list[Row]:
+    with connection.begin():
+        return [(tuple(row[:-2]), row[-2], row[-1]) for row in connection.execute(statement)]
 
 
 def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:

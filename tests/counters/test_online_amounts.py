@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, select, text, update
 from support.recount import drifted
 from support.sessions import Counted
+from support.statements import recorded
 from support.writers import store_threads, turn, writing
 
-from tallied.counters import Drift
+from tallied.counters import Drift, derived
 from tallied.counters.derived import pages, repair
 from tallied.database import Database
 from tallied.models import Comment
@@ -66,6 +67,42 @@ def test_amounts_are_repaired_while_others_write_and_the_counters_follow(
     reader.dispose()
     with engine.connect() as connection:
         assert drifted(connection) == 0
+
+
+def test_rows_of_a_condition_are_looked_up_for_many_pages_at_once(
+    engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (words,) = amounts
+    with engine.begin() as connection:
+        connection.execute(update(Comment.__table__).values(word_count=1))
+        of = Comment.thread_id.in_(threads[3:13])
+        keys = [tuple(row) for row in connection.execute(select(Comment.id).where(of))]
+    assert len(keys) == 30
+    monkeypatch.setattr(derived, "AHEAD", 12)
+    reader = create_engine(engine.url)
+    for start in (None, sorted(keys)[6]):
+        left = [key for key in sorted(keys) if start is None or key > start]
+        with reader.connect() as connection, recorded(reader) as executed:
+            found = list(pages(connection, words, size=5, start=start, where=of))
+        assert [key for page in found for key in page.wrong] == left
+        assert [page.rows for page in found][:3] == [5, 5, 2]
+        looked_up = [statement for statement in executed if "message" not in statement]
+        assert len(looked_up) == len(left) // 12 + 1
+    reader.dispose()
+
+
+def test_more_rows_are_wrong_than_one_statement_can_name(
+    engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (words,) = amounts
+    monkeypatch.setattr(derived, "MOST_PARAMETERS", 8)
+    with engine.begin() as connection:
+        connection.execute(update(Comment.__table__).values(word_count=1))
+    reader = create_engine(engine.url)
+    with reader.connect() as connection:
+        sizes = [len(page.wrong) for page in pages(connection, words, size=100_000)]
+    reader.dispose()
+    assert sizes == [8] * 7 + [4]
 
 
 MANY = 6_000
