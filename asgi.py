@@ -22,10 +22,12 @@ from starlette.staticfiles import StaticFiles
 
 from .database import BUSY_TIMEOUT, Database
 from .errors import Busy
+from .rules import Rules
 from .schema.http import GraphQLEndpoint
 from .schema.page import FOLDER, Playground
 from .schema.published import FILES, PublishedFile
 from .settings import Settings
+from .tokens import authenticate
 
 logger = logging.getLogger("tallied.api")
 
@@ -73,7 +75,16 @@ def _routes(settings: Settings, database: Database) -> list[BaseRoute]:
 
     playground = Playground() if settings.playground else None
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLEndpoint(database, settings, playground)),
+        Route(
+            "/graphql",
+            GraphQLEndpoint(
+                database,
+                settings,
+                playground,
+                rules=Rules(guests=settings.guests, message_length=settings.message_length),
+                get_viewer=lambda connection: authenticate(settings, connection.headers),
+            ),
+        ),
         Route("/health", health),
     ]
     if settings.introspection:

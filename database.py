@@ -19,7 +19,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -29,7 +28,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
-    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
@@ -38,6 +36,7 @@ from sqlalchemy.util import await_only
 
 from .errors import Busy
 from .models.counters import counters
+from .units import UnitOfWork as UnitOfWork
 from .urls import parse_url
 
 T = TypeVar("T")
@@ -53,15 +52,6 @@ class CountedSession(Session):
 
 
 counters.install(CountedSession)
-
-
-@dataclass
-class UnitOfWork:
-    """What one writing transaction works with."""
-
-    session: AsyncSession
-    after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    """What must happen once, when the unit has committed, in order; never before."""
 
 
 class Database:
@@ -167,8 +157,7 @@ class Database:
             except BaseException:
                 await session.rollback()
                 raise
-        for callback in unit.after_commit:
-            await callback()
+        await unit.committed()
         if cancelled:
             raise cancelled
         return result

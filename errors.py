@@ -6,7 +6,12 @@
     │   ├── Unauthenticated        does not prove who sends it
     │   ├── Rejected               can be read, but cannot be done
     │   │   ├── NotFound           there is no such record
-    │   │   └── InvalidText        breaks a rule for what is written
+    │   │   ├── InvalidText        breaks a rule for what is written
+    │   │   ├── SignInRequired     guests may not
+    │   │   ├── NotAllowed         the viewer may not
+    │   │   ├── Locked             the thread takes no comments
+    │   │   ├── Vetoed             the host's own code forbids it
+    │   │   └── UnknownTargetType  nobody registered it
     │   └── Busy                   nothing wrong with it: try again
     ├── ConfigurationError         a setting, an address, a database that is not there
     └── CounterError               the counter engine
@@ -71,6 +76,36 @@ class InvalidText(Rejected):
     def __init__(self, message: str, *, field: str, code: str) -> None:
         super().__init__(message, field=field)
         self.code = code
+
+
+class SignInRequired(Rejected):
+    """What guests may not do, asked for by one."""
+
+    code = "SIGN_IN_REQUIRED"
+
+
+class NotAllowed(Rejected):
+    """What the policy does not let the viewer do."""
+
+    code = "NOT_ALLOWED"
+
+
+class Locked(Rejected):
+    """A comment for a thread that takes none."""
+
+    code = "LOCKED"
+
+
+class Vetoed(Rejected):
+    """What the host's own code forbids: raised by its hooks, with a message of its own."""
+
+    code = "VETOED"
+
+
+class UnknownTargetType(Rejected):
+    """A kind of objects that nobody has registered."""
+
+    code = "UNKNOWN_TARGET_TYPE"
 
 
 class Busy(UserError):

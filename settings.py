@@ -11,8 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Literal, TypeAlias, get_args
 
 from .errors import ConfigurationError
+
+Environment: TypeAlias = Literal["development", "production"]
+Guests: TypeAlias = Literal["read", "write", "moderate"]
 
 SECRET_SIZE = 32
 """The fewest bytes of a secret: as many as HS256 makes."""
@@ -112,6 +116,17 @@ class Settings:
     introspection: bool = True
     """Whether clients may ask for the schema: by introspection, and as a file."""
 
+    environment: Environment = "production"
+    """What the server is for: ``development``, or ``production``, where ``tallied check`` and
+    the start warn of what is only for trying things out."""
+
+    guests: Guests = "read"
+    """What those may do who have not signed in: ``read``; ``write`` threads and comments, too; or
+    ``moderate``, which is everything, for trying things out."""
+
+    message_length: int = 10_000
+    """The most characters that a comment may have, 1 to 100000."""
+
     secret: str = field(default="", repr=False)
     """What the tokens of viewers are signed with: 32 random bytes or more. Without it, no
     token is accepted, and everybody is a guest."""
@@ -121,6 +136,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_secrets(self.secret, self.previous_secret)
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigurationError(
+                    f"{_variable(name)} must be {' or '.join(allowed)},"
+                    f" not {getattr(self, name)!r}."
+                )
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -170,7 +191,10 @@ _RANGES = {
     "introspection_depth": (5, 100),
     "operation_cost": (100, 10_000_000),
     "transaction_attempts": (1, 100),
+    "message_length": (1, 100_000),
 }
+
+_CHOICES = {"environment": get_args(Environment), "guests": get_args(Guests)}
 
 
 _SWITCHES = {"true": True, "1": True, "false": False, "0": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from .errors import ConfigurationError
 
@@ -31,6 +32,10 @@ class Viewer:
 
     is_moderator: bool = False
     """Whether the default policy lets them change what others wrote."""
+
+    author_id: UUID | None = None
+    """The key of their :class:`~tallied.models.Author`, which Tallied fills in before it asks a
+    policy; None where they have written nothing yet."""
 
     def __post_init__(self) -> None:
         _check("subject", self.subject, SUBJECT_LENGTH)

@@ -1,9 +1,10 @@
-"""The tables of Tallied: threads and comments.
+"""The tables of Tallied: threads, comments, and their authors.
 
 The models are static classes on a MetaData of their own (``Base.metadata``), so that
 they live in any host's database beside the host's tables.
 """
 
+from .author import Author as Author
 from .base import Base as Base
 from .comment import Comment as Comment
 from .thread import Thread as Thread

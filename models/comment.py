@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from .author import Author
 from .base import Base, UTCDateTime, new_id, now
 from .derive import derive
 from .words import count_words
@@ -28,7 +29,11 @@ class Comment(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     thread_id: Mapped[UUID] = mapped_column(ForeignKey("tallied_thread.id", ondelete="CASCADE"))
-    author_name: Mapped[str] = mapped_column(String(100))
+    author_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("tallied_author.id", ondelete="SET NULL")
+    )
+    author_name: Mapped[str | None] = mapped_column(String(100))
+    """The name that a guest gave; None for an author, and for one that has been deleted."""
     message: Mapped[str] = mapped_column(Text)
     word_count: Mapped[int] = mapped_column()
     """The words of `message`, kept equal to ``count_words(message)``."""
@@ -36,11 +41,20 @@ class Comment(Base):
     edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
+    author: Mapped[Author | None] = relationship(lazy="raise")
 
     __table_args__ = (
         # The page of a thread's comments, its latest comment, and the foreign key.
         Index("ix_tallied_comment_thread_id_created_at_id", "thread_id", "created_at", "id"),
-        # The same of one author.
+        # The same of one author, and the foreign key.
+        Index(
+            "ix_tallied_comment_author_id_thread_id_created_at_id",
+            "author_id",
+            "thread_id",
+            "created_at",
+            "id",
+        ),
+        # The same of a guest.
         Index(
             "ix_tallied_comment_thread_id_author_name_created_at_id",
             "thread_id",

@@ -6,6 +6,7 @@ How they are kept is taught in :mod:`tallied.counters`.
 from __future__ import annotations
 
 from ..counters import Count, Counters, Latest, Sum
+from .author import Author
 from .comment import Comment, comment_words
 from .thread import Thread
 
@@ -13,6 +14,8 @@ counters = Counters(
     Count(Thread.comment_count, via=Comment.thread),
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread),
     Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread),
+    Count(Author.comment_count, via=Comment.author),
+    Sum(Author.word_count, of=Comment.word_count, via=Comment.author),
 )
 
 amounts = (comment_words,)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import DDL, ColumnElement, Index, String, Text, event, func, text
+from sqlalchemy import DDL, ColumnElement, ForeignKey, Index, String, Text, event, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from .author import Author
 from .base import Base, UTCDateTime, new_id, now
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ class Thread(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     """When the thread itself was last changed (made, renamed); a comment does not touch it."""
+    locked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """Since when it takes no more comments; None where it does."""
+    author_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("tallied_author.id", ondelete="SET NULL"), index=True
+    )
+    target_type: Mapped[str | None] = mapped_column(String(50))
+    """The kind of the host's object that it is about, as registered; None for no such object."""
+    target_id: Mapped[str | None] = mapped_column(String(255))
 
     comment_count: Mapped[int] = mapped_column(server_default=text("0"))
     word_count: Mapped[int] = mapped_column(server_default=text("0"))
@@ -49,6 +58,7 @@ class Thread(Base):
     )
     """The title as it is searched, kept equal to ``fold(title)``."""
 
+    author: Mapped[Author | None] = relationship(lazy="raise")
     comments: Mapped[list[Comment]] = relationship(
         back_populates="thread",
         cascade="all, delete-orphan",
@@ -73,6 +83,9 @@ Index("ix_tallied_thread_created_at_id", Thread.created_at, Thread.id)
 Index("ix_tallied_thread_last_activity_id", last_activity(), Thread.id)
 Index("ix_tallied_thread_comment_count_id", Thread.comment_count, Thread.id)
 Index("ix_tallied_thread_word_count_id", Thread.word_count, Thread.id)
+
+# One thread for each of the host's objects; none is the same as none.
+Index("uq_tallied_thread_target_type_target_id", Thread.target_type, Thread.target_id, unique=True)
 
 # What PostgreSQL finds a text within titles by (its documentation, F.35, pg_trgm). SQLite has
 # no such index; there, the titles are looked through.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
@@ -40,15 +41,19 @@ class CommentFilter(NamedTuple):
     """Comments that meet all the conditions that are given."""
 
     author_name: str | None = None
-    """Who wrote them, spelled just so."""
+    """The guest who wrote them, spelled just so."""
     since: datetime | None = None
     """They were made at this moment or after."""
+    author_id: UUID | None = None
+    """The author who wrote them."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What a row must meet."""
         found: list[ColumnElement[bool]] = []
         if self.author_name is not None:
             found.append(Comment.author_name == self.author_name)
+        if self.author_id is not None:
+            found.append(Comment.author_id == self.author_id)
         if self.since is not None:
             found.append(Comment.created_at >= self.since)
         return found
@@ -72,14 +77,16 @@ def thread_filter(
     return ThreadFilter(title_contains, active_since, min_comment_count)
 
 
-def comment_filter(author_name: str | None, since: datetime | None) -> CommentFilter:
+def comment_filter(
+    author_name: str | None, since: datetime | None, author_id: UUID | None = None
+) -> CommentFilter:
     """Check the conditions on comments.
 
     :raises BadUserInput: naming the condition.
     """
     if author_name is not None:
         author_name = _readable(clean_author_name, author_name, "filterBy.authorName")
-    return CommentFilter(author_name, since)
+    return CommentFilter(author_name, since, author_id)
 
 
 def _readable(check: Callable[[str, str], str], text: str, field: str) -> str:

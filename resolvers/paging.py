@@ -29,10 +29,13 @@ class Window(NamedTuple):
     after: Position | None = None
     before: Position | None = None
     filter: Filter | None = None
+    readable: ColumnElement[bool] | None = None
+    """What a row must be like for the viewer."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What a row must meet to be in the list at all."""
-        return self.filter.conditions() if self.filter else []
+        conditions = self.filter.conditions() if self.filter else []
+        return conditions if self.readable is None else [*conditions, self.readable]
 
 
 class Asked(NamedTuple):
@@ -63,10 +66,12 @@ def window(
     after: str | None = None,
     before: str | None = None,
     filter: Filter | None = None,
+    readable: ColumnElement[bool] | None = None,
 ) -> Window:
     """Read the arguments of a connection.
 
     :param limit: the most rows that a page may have.
+    :param readable: what a row must be like for the viewer.
     :raises BadUserInput: naming the argument.
     """
     if first is not None and last is not None:
@@ -85,4 +90,5 @@ def window(
         after=None if after is None else order.position(after, "after"),
         before=None if before is None else order.position(before, "before"),
         filter=filter,
+        readable=readable,
     )

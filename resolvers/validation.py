@@ -27,12 +27,26 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
     return _checked(name.strip(), field, AUTHOR_NAME_LENGTH)
 
 
-def clean_message(message: str, field: str = "message") -> str:
+def clean_message(message: str, field: str = "message", longest: int = MESSAGE_LENGTH) -> str:
     """A comment's message, just as it is.
+
+    :param longest: how many characters it may have.
+    :raises InvalidText: naming `field`.
+    """
+    return _checked(message, field, longest)
+
+
+def check_length(text: str, field: str, longest: int) -> None:
+    """Refuse a text that is too long.
 
     :raises InvalidText: naming `field`.
     """
-    return _checked(message, field, MESSAGE_LENGTH)
+    if len(text) > longest:
+        raise InvalidText(
+            f"{field} has {len(text)} characters; shorten it to at most {longest}.",
+            field=field,
+            code="TOO_LONG",
+        )
 
 
 def together(*checks: Callable[[], str]) -> list[str]:
@@ -56,12 +70,7 @@ def _checked(text: str, field: str, longest: int) -> str:
         raise InvalidText(
             f"{field} is empty; write 1 to {longest} characters.", field=field, code="BLANK"
         )
-    if len(text) > longest:
-        raise InvalidText(
-            f"{field} has {len(text)} characters; shorten it to at most {longest}.",
-            field=field,
-            code="TOO_LONG",
-        )
+    check_length(text, field, longest)
     found = unstorable(text)
     if found:
         raise InvalidText(

@@ -4,26 +4,27 @@ Rows are read under their lock before they are changed, so what is handed out is
 the database holds once the unit commits. A thread is not read where its foreign key
 will do: the database refuses a thread that is not there, and the flush brings back its
 counters.
+
+A host calls these functions within a unit of work of its own, with the access of
+whomever it acts for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy import select
 
-from ..errors import NotFound
-from ..models import Base, Comment, Thread
+from ..hooks import Event, Operation, after, before
+from ..models import Comment, Thread
 from ..models.base import now
-from ..models.counters import counters
+from ..rules import Access
+from ..units import UnitOfWork
+from .authors import acting, writing_as
+from .locking import counted, gone, known, locked_comment, locked_thread, takes_comments
 from .paging import Record
-
-_Model = TypeVar("_Model", bound=Base)
+from .validation import check_length
 
 
 class Change(NamedTuple):
@@ -37,97 +38,188 @@ class Change(NamedTuple):
 class NewComment(NamedTuple):
     """What someone wrote."""
 
-    author_name: str
     message: str
+    author_name: str | None = None
+    """The name of a guest; None for a viewer."""
 
 
 async def create_thread(
-    session: AsyncSession, title: str, comment: NewComment | None = None
+    unit: UnitOfWork, access: Access, title: str, comment: NewComment | None = None
 ) -> Change:
-    """Begin a thread, with its first comment where one is given."""
-    thread = Thread(title=title)
+    """Begin a thread, with its first comment where one is given.
+
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
+    """
+    access.require(access.may_start(), "begin a thread")
+    author_id = await writing_as(unit.session, access)
+    thread = Thread(title=title, author_id=author_id)
     if comment is not None:
-        thread.comments.append(_comment(comment))
-    session.add(thread)
-    await session.flush()
-    return Change(_known(thread), _known(thread.comments[0]) if comment else None)
+        access.rules.check_message(comment.message)
+        thread.comments.append(_comment(comment, author_id=author_id))
+    first = known(thread.comments[0]) if comment else None
+    await _before(unit, access, "create_thread", thread=known(thread), comment=first)
+    unit.session.add(thread)
+    await unit.session.flush()
+    change = Change(known(thread), known(thread.comments[0]) if comment else None)
+    return _done(unit, access, "create_thread", change)
 
 
-async def rename_thread(session: AsyncSession, id: UUID, title: str) -> Change:
+async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) -> Change:
     """Give a thread another title.
 
     :raises NotFound: when there is no such thread.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(row="threadId"):
-        thread = await _locked(session, Thread, id, "threadId")
+    access = await acting(unit.session, access)
+    with gone(row="threadId"):
+        thread = await locked_thread(unit.session, access, id, "may_rename", "rename this thread")
+        await _before(unit, access, "rename_thread", thread={**known(thread), "title": title})
         if thread.title != title:
             thread.title, thread.updated_at = title, now()
-            await session.flush()
-        return Change(_known(thread))
+            await unit.session.flush()
+        return _done(unit, access, "rename_thread", Change(known(thread)))
 
 
-async def delete_thread(session: AsyncSession, id: UUID) -> Change:
+async def lock_thread(unit: UnitOfWork, access: Access, id: UUID, locked: bool = True) -> Change:
+    """Lock a thread, so that it takes no more comments; or unlock it.
+
+    :raises NotFound: when there is no such thread.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
+    """
+    access = await acting(unit.session, access)
+    operation: Operation = "lock_thread" if locked else "unlock_thread"
+    with gone(row="threadId"):
+        thread = await locked_thread(
+            unit.session, access, id, "may_lock", operation.replace("_", " this ")
+        )
+        await _before(unit, access, operation, thread=known(thread))
+        if (thread.locked_at is not None) != locked:
+            thread.locked_at = now() if locked else None
+            await unit.session.flush()
+        return _done(unit, access, operation, Change(known(thread)))
+
+
+async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     """Delete a thread with its comments; it is handed out as it last was.
 
     :raises NotFound: when there is no such thread.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(row="threadId"):
-        thread = await _locked(session, Thread, id, "threadId")
-        last = _known(thread)
-        await session.delete(thread)
-        await session.flush()
-        return Change(last)
+    access = await acting(unit.session, access)
+    with gone(row="threadId"):
+        thread = await locked_thread(
+            unit.session, access, id, "may_delete_thread", "delete this thread"
+        )
+        last = known(thread)
+        await _before(unit, access, "delete_thread", thread=last)
+        await unit.session.delete(thread)
+        await unit.session.flush()
+        return _done(unit, access, "delete_thread", Change(last))
 
 
-async def add_comment(session: AsyncSession, thread_id: UUID, comment: NewComment) -> Change:
+async def add_comment(
+    unit: UnitOfWork, access: Access, thread_id: UUID, comment: NewComment
+) -> Change:
     """Add a comment to a thread.
 
     :raises NotFound: when there is no such thread.
+    :raises Locked: when it takes no comments.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(parent="threadId"):
-        added = _comment(comment, thread_id=thread_id)
+    session = unit.session
+    access.require(access.viewer is not None or access.rules.guests_write, "write comments")
+    author_id = await writing_as(session, access)
+    access = access.known_as(author_id)
+    if access.rules.hooks:
+        # Before anybody's hook tells why not, to someone who may not even read it.
+        await takes_comments(session, access, thread_id)
+    with gone(parent="threadId"):
+        access.rules.check_message(comment.message)
+        added = _comment(comment, thread_id=thread_id, author_id=author_id)
+        await _before(unit, access, "add_comment", thread={"id": thread_id}, comment=known(added))
         session.add(added)
         await session.flush()
-        return Change(_counted(session, thread_id), _known(added))
+    # The flush has locked the thread: what is read now cannot change until the commit.
+    thread = await takes_comments(session, access, thread_id)
+    check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
+    return _done(unit, access, "add_comment", Change(thread, known(added)))
 
 
-async def edit_comment(session: AsyncSession, id: UUID, message: str) -> Change:
+async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> Change:
     """Give a comment another message.
 
     :raises NotFound: when there is no such comment.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(row="commentId"):
-        comment = await _locked(session, Comment, id, "commentId")
+    access = await acting(unit.session, access)
+    with gone(row="commentId"):
+        comment = await locked_comment(unit.session, access, id, "may_edit", "edit this comment")
+        await _check_length(unit, access, comment.thread_id, message)
+        access.rules.check_message(message)
+        to_be = {**known(comment), "message": message}
+        await _before(unit, access, "edit_comment", _in(comment), comment=to_be)
         if comment.message != message:
             comment.message, comment.edited_at = message, now()
-            await session.flush()
-        return Change(_counted(session, comment.thread_id), _known(comment))
+            await unit.session.flush()
+        change = Change(counted(unit.session, comment.thread_id), known(comment))
+        return _done(unit, access, "edit_comment", change)
 
 
-async def move_comment(session: AsyncSession, id: UUID, thread_id: UUID) -> Change:
+async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UUID) -> Change:
     """Put a comment into another thread.
 
     :raises NotFound: when there is no such comment, or no such thread.
+    :raises Locked: when that thread takes no comments.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(row="commentId", parent="threadId"):
-        comment = await _locked(session, Comment, id, "commentId")
-        previous = comment.thread_id
+    session = unit.session
+    access = await acting(session, access)
+    with gone(row="commentId", parent="threadId"):
+        comment = await locked_comment(session, access, id, "may_move", "move this comment")
+        previous = _in(comment)
+        if access.rules.hooks:
+            await takes_comments(session, access, thread_id)
+        to_be = {**known(comment), "thread_id": thread_id}
+        await _before(unit, access, "move_comment", {"id": thread_id}, to_be, previous)
         comment.thread_id = thread_id
         await session.flush()
-        return Change(_counted(session, thread_id), _known(comment), _counted(session, previous))
+    thread = counted(session, thread_id)
+    if thread_id != previous["id"]:
+        thread = await takes_comments(session, access, thread_id)
+    change = Change(thread, known(comment), counted(session, previous["id"]))
+    return _done(unit, access, "move_comment", change)
 
 
-async def delete_comment(session: AsyncSession, id: UUID) -> Change:
+async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     """Delete a comment; it is handed out as it last was.
 
     :raises NotFound: when there is no such comment.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    with _gone(row="commentId"):
-        comment = await _locked(session, Comment, id, "commentId")
-        last = _known(comment)
-        await session.delete(comment)
-        await session.flush()
-        return Change(_counted(session, comment.thread_id), last)
+    access = await acting(unit.session, access)
+    with gone(row="commentId"):
+        comment = await locked_comment(
+            unit.session, access, id, "may_delete", "delete this comment"
+        )
+        last = known(comment)
+        await _before(unit, access, "delete_comment", _in(comment), last)
+        await unit.session.delete(comment)
+        await unit.session.flush()
+        change = Change(counted(unit.session, comment.thread_id), last)
+        return _done(unit, access, "delete_comment", change)
+
+
+async def _check_length(unit: UnitOfWork, access: Access, thread_id: UUID, message: str) -> None:
+    rules = access.rules
+    target_type = None
+    if any(target.message_length for target in rules.targets.values()):
+        query = select(Thread.target_type).where(Thread.id == thread_id)
+        target_type = (await unit.session.execute(query)).scalar_one()
+    check_length(message, "message", rules.message_length_of(target_type))
+
+
+def _in(comment: Comment) -> Record:
+    return {"id": comment.thread_id}
 
 
 def _comment(new: NewComment, **values: Any) -> Comment:
@@ -135,51 +227,19 @@ def _comment(new: NewComment, **values: Any) -> Comment:
     return Comment(**new._asdict(), edited_at=None, **values)
 
 
-async def _locked(session: AsyncSession, model: type[_Model], id: UUID, field: str) -> _Model:
-    found = await session.get(model, id, with_for_update=True)
-    if found is None:
-        raise _not_found(field)
-    return found
+async def _before(
+    unit: UnitOfWork,
+    access: Access,
+    operation: Operation,
+    thread: Record | None = None,
+    comment: Record | None = None,
+    previous_thread: Record | None = None,
+) -> None:
+    event = Event(operation, access.viewer, thread, comment, previous_thread)
+    await before(access.rules.hooks, event, unit)
 
 
-def _known(obj: Base) -> Record:
-    """The columns of an object that are in memory."""
-    loaded: dict[str, Any] = obj.__dict__
-    columns = (attribute.key for attribute in obj.__mapper__.column_attrs)
-    return {key: loaded[key] for key in columns if key in loaded}
-
-
-def _counted(session: AsyncSession, thread_id: UUID) -> Record:
-    """A thread's key, and its counters where the flush brought them back."""
-    return {"id": thread_id, **(counters.returned(session, Thread, thread_id) or {})}
-
-
-@contextmanager
-def _gone(*, row: str | None = None, parent: str | None = None) -> Iterator[None]:
-    """Turn what the database says of a row that is gone into NotFound.
-
-    :param row: the input that names the row to change, such as ``commentId``.
-    :param parent: the input that names the row that its foreign key points to.
-    """
-    try:
-        yield
-    except StaleDataError as error:
-        if row is None:
-            raise
-        raise _not_found(row) from error
-    except IntegrityError as error:
-        if parent is None or not _is_foreign_key(error):
-            raise
-        raise _not_found(parent) from error
-
-
-def _not_found(field: str) -> NotFound:
-    what = field.removesuffix("Id")
-    return NotFound(f"There is no {what} with this {field}; it may have been deleted.", field=field)
-
-
-def _is_foreign_key(error: IntegrityError) -> bool:
-    """Whether a foreign key has no row (PostgreSQL: Appendix A, foreign_key_violation)."""
-    if getattr(error.orig, "sqlstate", None) == "23503":
-        return True
-    return "FOREIGN KEY constraint failed" in str(error.orig)
+def _done(unit: UnitOfWork, access: Access, operation: Operation, change: Change) -> Change:
+    event = Event(operation, access.viewer, change.thread, change.comment, change.previous_thread)
+    after(access.rules.hooks, event, unit)
+    return change

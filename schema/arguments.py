@@ -18,12 +18,14 @@ from ..resolvers.filters import (
     comment_filter,
     thread_filter,
 )
+from .ids import decode_id
 
 T = TypeVar("T")
 
 ThreadID = Annotated[strawberry.ID, strawberry.argument(description="The id of the thread.")]
 CommentID = Annotated[strawberry.ID, strawberry.argument(description="The id of the comment.")]
 NodeID = Annotated[strawberry.ID, strawberry.argument(description="The id of the object.")]
+AuthorID = Annotated[strawberry.ID, strawberry.argument(description="The id of the author.")]
 
 NodeIDs = Annotated[
     list[strawberry.ID],
@@ -52,6 +54,17 @@ After = Annotated[
 Before = Annotated[
     str | None,
     strawberry.argument(description="Take only what comes before this cursor of the same orderBy."),
+]
+
+
+@strawberry.input(name="TargetInput", description="An object of the host.")
+class TargetInput:
+    type: str = strawberry.field(description="Its kind, as the host has registered it.")
+    id: str = strawberry.field(description="Its id, as the host spells it.")
+
+
+TargetBy = Annotated[
+    TargetInput, strawberry.argument(description="The object that the thread is about.")
 ]
 
 
@@ -133,8 +146,12 @@ class ThreadFilterInput:
     name="CommentFilter", description="Which comments; those that meet every condition given."
 )
 class CommentFilterInput:
+    author_id: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="The id of the author who wrote it."
+    )
     author_name: str | None = strawberry.field(
-        default=UNSET, description="Who wrote it, spelled just so; 1 to 100 characters."
+        default=UNSET,
+        description="The name of the guest who wrote it, spelled just so; 1 to 100 characters.",
     )
     since: datetime | None = strawberry.field(
         default=UNSET, description="When it was made at the earliest."
@@ -142,7 +159,12 @@ class CommentFilterInput:
 
     def read(self) -> CommentFilter:
         """The filter, checked."""
-        return comment_filter(given(self.author_name), given(self.since))
+        author = given(self.author_id)
+        return comment_filter(
+            given(self.author_name),
+            given(self.since),
+            decode_id(author, "filterBy.authorId", "Author")[1] if author else None,
+        )
 
 
 ThreadFilterBy = Annotated[

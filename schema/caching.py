@@ -20,13 +20,16 @@ VARY = "Accept, Authorization, Cookie"
 CREDENTIALS = ("authorization", "cookie")
 
 
-def allow(response: Response, request: Headers, seconds: int) -> Response:
+def allow(
+    response: Response, request: Headers, seconds: int, *, personal: bool = False
+) -> Response:
     """An answer that may be kept; or that the client's own copy is still right.
 
     :param request: the headers of the request.
+    :param personal: whether the answer is for one viewer, whatever told who that is.
     :param seconds: how long an anonymous answer may be kept without asking again.
     """
-    personal = any(name in request for name in CREDENTIALS)
+    personal = personal or any(name in request for name in CREDENTIALS)
     if personal:
         policy = "private, no-cache"
     else:

@@ -10,16 +10,20 @@ from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from graphql import FieldNode
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
 from strawberry.dataloader import DataLoader
 
-from ..database import Database, UnitOfWork
-from ..models import Comment, Thread
+from ..database import Database
+from ..models import Author, Comment, Thread
+from ..resolvers.authors import find_author
 from ..resolvers.filters import Filter
 from ..resolvers.paging import Asked, Page, Record, Window
 from ..resolvers.reading import count_comments, read_comment_pages, read_many
-from ..resolvers.writing import Change
+from ..rules import Access, Rules
 from ..settings import Settings
+from ..units import UnitOfWork
+from ..viewer import Viewer
 
 T = TypeVar("T")
 
@@ -32,15 +36,18 @@ BATCH_SIZE = 1000
 
 @dataclass
 class Context:
-    """The database and the settings, and what sibling fields share so as to read once."""
+    """The database, the settings, who asks, and what siblings share so as to read once."""
 
     database: Database
     settings: Settings
+    rules: Rules = field(default_factory=Rules)
+    viewer: Viewer | None = None
     selections: dict[Hashable, Fields] = field(default_factory=dict)
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
     changes: int = 0
     """How many units of work have been committed."""
+    _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 
@@ -50,16 +57,41 @@ class Context:
             async with self.database.read() as connection:
                 return await query(connection)
 
-    async def write(self, command: Callable[[AsyncSession], Awaitable[Change]]) -> Change:
+    async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
         """Run a command as one unit of work; what was read before is forgotten."""
         self._loaders.clear()
+        self._access = None
+        access = Access(self.rules, self.viewer)
 
-        async def work(unit: UnitOfWork) -> Change:
+        async def work(unit: UnitOfWork) -> T:
             unit.after_commit.append(self._count_change)
-            return await command(unit.session)
+            return await command(unit, access)
 
         with self._at_work():
             return await self.database.write(work)
+
+    def readable(self) -> ColumnElement[bool] | None:
+        """The condition that threads must meet for the viewer; None for no condition."""
+        return self.once("readable", lambda: Access(self.rules, self.viewer).readable())
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes, which is the same for the whole operation."""
+        if key not in self.made:
+            self.made[key] = make()
+        made: T = self.made[key]
+        return made
+
+    async def access(self) -> Access:
+        """What the viewer may do; their author is looked up once an operation, if at all."""
+        if self._access is None:
+            self._access = asyncio.ensure_future(self._find_access())
+        return await self._access
+
+    async def _find_access(self) -> Access:
+        access, viewer = Access(self.rules, self.viewer), self.viewer
+        if viewer is None:
+            return access
+        return access.known_as(await self.read(lambda it: find_author(it, viewer.subject)))
 
     async def _count_change(self) -> None:
         self.changes += 1
@@ -83,12 +115,15 @@ class Context:
             self._tasks.discard(task)
 
     async def record(
-        self, entity: type[Thread | Comment], id: UUID, columns: frozenset[str]
+        self, entity: type[Thread | Comment | Author], id: UUID, columns: frozenset[str]
     ) -> Record | None:
         """A row's columns, in one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[Record | None]:
-            found = await self.read(lambda reader: read_many(reader, entity, set(ids), columns))
+            readable = self.readable()
+            found = await self.read(
+                lambda reader: read_many(reader, entity, set(ids), columns, readable)
+            )
             return [found.get(id) for id in ids]
 
         return await self._loader((entity, columns), load).load(id)
@@ -96,6 +131,10 @@ class Context:
     async def thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """A thread's columns, in one statement with those of its siblings."""
         return await self.record(Thread, id, columns)
+
+    async def author(self, id: UUID, columns: frozenset[str]) -> Record | None:
+        """An author's columns, in one statement with those of its siblings."""
+        return await self.record(Author, id, columns)
 
     async def count_comments(self, thread_id: UUID, filter: Filter) -> int:
         """How many comments of a thread a filter lets through, counted with its siblings'."""

@@ -13,16 +13,22 @@ came of it, as the draft had it for legacy clients, unless the server had no roo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import TypeAlias
 
 import orjson
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from strawberry import Schema
 
 from ..database import Database
+from ..errors import Unauthenticated
+from ..rules import Rules
 from ..settings import Settings
+from ..viewer import Viewer
 from . import caching
 from .build import schema
 from .context import Context
@@ -31,6 +37,15 @@ from .negotiation import GRAPHQL, HTML, JSON, choose
 from .page import Playground
 from .reporting import METHOD_NOT_ALLOWED, mask, mistake
 from .requests import Refused, from_body, from_query
+
+GetViewer: TypeAlias = Callable[[HTTPConnection], Viewer | Awaitable[Viewer | None] | None]
+"""Who makes a request, over HTTP and WebSocket alike; None for a guest. It raises
+:class:`~tallied.errors.Unauthenticated` for what proves nothing, such as an expired token."""
+
+
+def _guest(_: HTTPConnection) -> None:
+    return None
+
 
 RETRY_AFTER = "1"
 """Seconds after which a client that was turned away may try again."""
@@ -46,13 +61,26 @@ class GraphQLEndpoint:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, playground: Playground | None
+        self,
+        database: Database,
+        settings: Settings,
+        playground: Playground | None = None,
+        *,
+        rules: Rules | None = None,
+        get_viewer: GetViewer = _guest,
+        schema: Schema = schema,
     ) -> None:
         self._database = database
         self._settings = settings
         self._playground = playground
+        self._rules = rules or Rules(guests=settings.guests)
+        self._get_viewer = get_viewer
         self._running = 0
         self.executor = Executor(schema, settings)
+
+    def context(self, viewer: Viewer | None) -> Context:
+        """What one operation of that viewer works with."""
+        return Context(self._database, self._settings, self._rules, viewer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPRequest(scope, receive)
@@ -82,15 +110,27 @@ class GraphQLEndpoint:
         self._check_room()
         self._running += 1
         try:
-            answer = await self._answer(asked, only_queries=not by_post)
+            viewer = await self._viewer(request)
+            answer = await self._answer(asked, viewer, only_queries=not by_post)
         finally:
             self._running -= 1
         headers = {"Allow": "POST"} if answer.status == 405 else {}
         as_told = media_type == GRAPHQL or answer.status in TOLD_TO_ALL
         response = _response(media_type, answer.status if as_told else 200, answer.body, headers)
         if not by_post and answer.is_whole:
-            response = caching.allow(response, request.headers, self._settings.cache_time)
+            # Whoever is known is so by something that this request has brought.
+            response = caching.allow(
+                response, request.headers, self._settings.cache_time, personal=viewer is not None
+            )
         return response
+
+    async def _viewer(self, request: HTTPRequest) -> Viewer | None:
+        try:
+            viewer = self._get_viewer(request)
+            return await viewer if isawaitable(viewer) else viewer
+        except Unauthenticated as error:
+            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise Refused(401, error.code, error.message, challenge) from error
 
     def _check_room(self) -> None:
         """Before a body is read, so that it need not be, and after, as others have come.
@@ -105,8 +145,8 @@ class GraphQLEndpoint:
                 {"Retry-After": RETRY_AFTER},
             )
 
-    async def _answer(self, asked: Request, *, only_queries: bool) -> Answer:
-        context = Context(self._database, self._settings)
+    async def _answer(self, asked: Request, viewer: Viewer | None, *, only_queries: bool) -> Answer:
+        context = self.context(viewer)
         seconds = self._settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:

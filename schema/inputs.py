@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import strawberry
 
+from .arguments import TargetInput
+
 _TITLE = "What it is about; 1 to 200 characters, without the whitespace around them."
-_AUTHOR = "Who writes it; 1 to 100 characters, without the whitespace around them."
+_AUTHOR = (
+    "The name of a guest; 1 to 100 characters, without the whitespace around them. Leave it out "
+    "where you are signed in."
+)
 _THREAD_ID = "The id of the thread."
 _COMMENT_ID = "The id of the comment."
 _MESSAGE = "What is written, kept as it is; 1 to 10,000 characters, not only whitespace."
@@ -21,8 +26,8 @@ class MutationInput:
 
 @strawberry.input(description="The first comment of a new thread.")
 class FirstCommentInput:
-    author_name: str = strawberry.field(description=_AUTHOR)
     message: str = strawberry.field(description=_MESSAGE)
+    author_name: str | None = strawberry.field(default=strawberry.UNSET, description=_AUTHOR)
 
 
 @strawberry.input(description="A thread to begin.")
@@ -44,11 +49,31 @@ class DeleteThreadInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
 
 
+@strawberry.input(description="A thread that is to take no more comments.")
+class LockThreadInput(MutationInput):
+    thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
+
+
+@strawberry.input(description="A thread that is to take comments again.")
+class UnlockThreadInput(MutationInput):
+    thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
+
+
+@strawberry.input(description="The object that a thread is to be about.")
+class ThreadForInput(MutationInput):
+    target: TargetInput = strawberry.field(description="The object of the host.")
+
+
+@strawberry.input(description="An author to delete.")
+class DeleteAuthorInput(MutationInput):
+    author_id: strawberry.ID = strawberry.field(description="The id of the author.")
+
+
 @strawberry.input(description="A comment to add to a thread.")
 class AddCommentInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
-    author_name: str = strawberry.field(description=_AUTHOR)
     message: str = strawberry.field(description=_MESSAGE)
+    author_name: str | None = strawberry.field(default=strawberry.UNSET, description=_AUTHOR)
 
 
 @strawberry.input(description="Another message for a comment.")

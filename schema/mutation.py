@@ -8,34 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, wraps
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import strawberry
 
-from ..errors import Rejected
+from ..errors import NotAllowed, Rejected
 from ..resolvers import writing
+from ..resolvers.authors import delete_author
 from ..resolvers.paging import Record
+from ..resolvers.targeting import thread_for
 from ..resolvers.validation import clean_author_name, clean_message, clean_title, together
 from .arguments import given
 from .ids import decode_id, encode_id
 from .inputs import (
     AddCommentInput,
     CreateThreadInput,
+    DeleteAuthorInput,
     DeleteCommentInput,
     DeleteThreadInput,
     EditCommentInput,
+    FirstCommentInput,
+    LockThreadInput,
     MoveCommentInput,
     RenameThreadInput,
+    ThreadForInput,
+    UnlockThreadInput,
 )
 from .payloads import (
     AddCommentPayload,
     CreateThreadPayload,
+    DeleteAuthorPayload,
     DeleteCommentPayload,
     DeleteThreadPayload,
     EditCommentPayload,
+    LockThreadPayload,
     MoveCommentPayload,
     Payload,
     RenameThreadPayload,
+    ThreadForPayload,
+    UnlockThreadPayload,
     UserError,
 )
 from .selection import Info
@@ -76,15 +87,11 @@ class Mutation:
     async def create_thread(
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
-        checks = [partial(clean_title, input.title)]
-        if input.comment:
-            checks.append(
-                partial(clean_author_name, input.comment.author_name, "comment.authorName")
-            )
-            checks.append(partial(clean_message, input.comment.message, "comment.message"))
-        title, *rest = together(*checks)
-        first = writing.NewComment(*rest) if rest else None
-        done = await info.context.write(lambda unit: writing.create_thread(unit, title, first))
+        title, *rest = together(partial(clean_title, input.title), *_texts(info, input.comment))
+        first = _new_comment(rest) if rest else None
+        done = await info.context.write(
+            lambda unit, access: writing.create_thread(unit, access, title, first)
+        )
         return CreateThreadPayload(
             thread=await _thread(info, "CreateThreadPayload", done.thread),
             comment=_comment(done),
@@ -96,7 +103,9 @@ class Mutation:
     ) -> RenameThreadPayload | None:
         _, id = decode_id(input.thread_id, "threadId", "Thread")
         title = clean_title(input.title)
-        done = await info.context.write(lambda unit: writing.rename_thread(unit, id, title))
+        done = await info.context.write(
+            lambda unit, access: writing.rename_thread(unit, access, id, title)
+        )
         return RenameThreadPayload(thread=await _thread(info, "RenameThreadPayload", done.thread))
 
     @mutation("Delete a thread with all its comments.", DeleteThreadPayload)
@@ -104,23 +113,61 @@ class Mutation:
         self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]
     ) -> DeleteThreadPayload | None:
         _, id = decode_id(input.thread_id, "threadId", "Thread")
-        done = await info.context.write(lambda unit: writing.delete_thread(unit, id))
+        done = await info.context.write(
+            lambda unit, access: writing.delete_thread(unit, access, id)
+        )
         return DeleteThreadPayload(
             thread=Thread.of(done.thread), deleted_thread_id=encode_id("Thread", id)
         )
+
+    @mutation("Have a thread take no more comments.", LockThreadPayload)
+    async def lock_thread(
+        self, info: Info, input: Annotated[LockThreadInput, _INPUT]
+    ) -> LockThreadPayload | None:
+        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        done = await info.context.write(lambda unit, access: writing.lock_thread(unit, access, id))
+        return LockThreadPayload(thread=await _thread(info, "LockThreadPayload", done.thread))
+
+    @mutation("Have a thread take comments again.", UnlockThreadPayload)
+    async def unlock_thread(
+        self, info: Info, input: Annotated[UnlockThreadInput, _INPUT]
+    ) -> UnlockThreadPayload | None:
+        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        done = await info.context.write(
+            lambda unit, access: writing.lock_thread(unit, access, id, locked=False)
+        )
+        return UnlockThreadPayload(thread=await _thread(info, "UnlockThreadPayload", done.thread))
+
+    @mutation("The thread about an object of the host, begun if need be.", ThreadForPayload)
+    async def thread_for(
+        self, info: Info, input: Annotated[ThreadForInput, _INPUT]
+    ) -> ThreadForPayload | None:
+        target = input.target
+        done = await info.context.write(
+            lambda unit, access: thread_for(unit, access, target.type, target.id)
+        )
+        return ThreadForPayload(thread=await _thread(info, "ThreadForPayload", done.thread))
+
+    @mutation(
+        "Delete an author. What they wrote stays, without a name.",
+        DeleteAuthorPayload,
+    )
+    async def delete_author(
+        self, info: Info, input: Annotated[DeleteAuthorInput, _INPUT]
+    ) -> DeleteAuthorPayload | None:
+        _, id = decode_id(input.author_id, "authorId", "Author")
+        await info.context.write(lambda unit, access: delete_author(unit, access, id))
+        return DeleteAuthorPayload(deleted_author_id=encode_id("Author", id))
 
     @mutation("Add a comment to a thread.", AddCommentPayload)
     async def add_comment(
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
         _, id = decode_id(input.thread_id, "threadId", "Thread")
-        comment = writing.NewComment(
-            *together(
-                partial(clean_author_name, input.author_name),
-                partial(clean_message, input.message),
-            )
+        comment = _new_comment(together(*_texts(info, input, "")))
+        done = await info.context.write(
+            lambda unit, access: writing.add_comment(unit, access, id, comment)
         )
-        done = await info.context.write(lambda unit: writing.add_comment(unit, id, comment))
         return AddCommentPayload(
             comment=_comment(done), thread=await _thread(info, "AddCommentPayload", done.thread)
         )
@@ -130,8 +177,10 @@ class Mutation:
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
         _, id = decode_id(input.comment_id, "commentId", "Comment")
-        message = clean_message(input.message)
-        done = await info.context.write(lambda unit: writing.edit_comment(unit, id, message))
+        message = clean_message(input.message, longest=info.context.rules.longest_message)
+        done = await info.context.write(
+            lambda unit, access: writing.edit_comment(unit, access, id, message)
+        )
         return EditCommentPayload(
             comment=_comment(done), thread=await _thread(info, "EditCommentPayload", done.thread)
         )
@@ -142,7 +191,9 @@ class Mutation:
     ) -> MoveCommentPayload | None:
         _, id = decode_id(input.comment_id, "commentId", "Comment")
         _, to = decode_id(input.thread_id, "threadId", "Thread")
-        done = await info.context.write(lambda unit: writing.move_comment(unit, id, to))
+        done = await info.context.write(
+            lambda unit, access: writing.move_comment(unit, access, id, to)
+        )
         return MoveCommentPayload(
             comment=_comment(done),
             thread=await _thread(info, "MoveCommentPayload", done.thread),
@@ -156,12 +207,39 @@ class Mutation:
         self, info: Info, input: Annotated[DeleteCommentInput, _INPUT]
     ) -> DeleteCommentPayload | None:
         _, id = decode_id(input.comment_id, "commentId", "Comment")
-        done = await info.context.write(lambda unit: writing.delete_comment(unit, id))
+        done = await info.context.write(
+            lambda unit, access: writing.delete_comment(unit, access, id)
+        )
         return DeleteCommentPayload(
             comment=_comment(done),
             deleted_comment_id=encode_id("Comment", id),
             thread=await _thread(info, "DeleteCommentPayload", done.thread),
         )
+
+
+def _texts(
+    info: Info, input: AddCommentInput | FirstCommentInput | None, path: str = "comment."
+) -> list[Callable[[], str]]:
+    """The checks of a new comment's message, and of a guest's name."""
+    comment = given(input)
+    if comment is None:
+        return []
+    longest, name = info.context.rules.longest_message, given(comment.author_name)
+    checks: list[Callable[[], str]] = []
+    if info.context.viewer is None:
+        checks.append(partial(clean_author_name, name or "", f"{path}authorName"))
+    elif name is not None:
+        checks.append(partial(_refuse_name, f"{path}authorName"))
+    return [*checks, partial(clean_message, comment.message, f"{path}message", longest)]
+
+
+def _new_comment(texts: list[str]) -> writing.NewComment:
+    *name, message = texts
+    return writing.NewComment(message, *name)
+
+
+def _refuse_name(field: str) -> NoReturn:
+    raise NotAllowed(f"{field} is for guests; leave it out, as you are signed in.", field=field)
 
 
 def _all(rejected: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:

@@ -38,6 +38,17 @@ class UserErrorCode(Enum):
         "INVALID_CHARACTERS",
         description="The text has characters that cannot be stored, such as U+0000.",
     )
+    SIGN_IN_REQUIRED = strawberry.enum_value(
+        "SIGN_IN_REQUIRED", description="Guests may not do this; sign in first."
+    )
+    NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The viewer may not do this.")
+    LOCKED = strawberry.enum_value("LOCKED", description="The thread takes no more comments.")
+    VETOED = strawberry.enum_value(
+        "VETOED", description="The host does not want this, for the reason that it gives."
+    )
+    UNKNOWN_TARGET_TYPE = strawberry.enum_value(
+        "UNKNOWN_TARGET_TYPE", description="The host has registered no such kind of objects."
+    )
 
 
 @strawberry.type(description="A reason why a mutation was rejected; nothing was changed.")
@@ -52,7 +63,8 @@ class UserError:
     @classmethod
     def of(cls, error: Rejected) -> UserError:
         """What there is to tell of an error."""
-        return cls(message=error.message, field=error.field, code=UserErrorCode(error.code))
+        code = error.code if error.code in UserErrorCode.__members__ else "VETOED"
+        return cls(message=error.message, field=error.field, code=UserErrorCode(code))
 
 
 @strawberry.type(description="What the payloads of all mutations have.")
@@ -89,6 +101,37 @@ class CreateThreadPayload(Payload):
 class RenameThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
         default=None, description=f"The thread as it is now; {_REJECTED}"
+    )
+
+
+@strawberry.type(description="What lockThread gives back.")
+class LockThreadPayload(Payload):
+    thread: Thread | None = strawberry.field(
+        default=None, description=f"The thread as it is now; {_REJECTED}"
+    )
+
+
+@strawberry.type(description="What unlockThread gives back.")
+class UnlockThreadPayload(Payload):
+    thread: Thread | None = strawberry.field(
+        default=None, description=f"The thread as it is now; {_REJECTED}"
+    )
+
+
+@strawberry.type(description="What threadFor gives back.")
+class ThreadForPayload(Payload):
+    thread: Thread | None = strawberry.field(
+        default=None,
+        description="The thread about the object, whoever has begun it; null where it was "
+        "rejected.",
+    )
+
+
+@strawberry.type(description="What deleteAuthor gives back.")
+class DeleteAuthorPayload(Payload):
+    deleted_author_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The id of the author, for a client's cache; null where it was rejected.",
     )
 
 

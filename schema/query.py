@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import gather
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 import strawberry
@@ -12,17 +13,19 @@ from .. import models
 from ..errors import BadUserInput
 from ..resolvers.orders import THREADS
 from ..resolvers.pages import read_page
-from ..resolvers.paging import Page, window
-from ..resolvers.reading import count_threads, read_one
+from ..resolvers.paging import Page, Record, window
+from ..resolvers.reading import count_threads, read_for, read_one
 from .arguments import (
     DEFAULT_THREAD_ORDER,
     After,
+    AuthorID,
     Before,
     CommentID,
     First,
     Last,
     NodeID,
     NodeIDs,
+    TargetBy,
     ThreadFilterBy,
     ThreadID,
     ThreadOrderBy,
@@ -34,7 +37,7 @@ from .connections import Connection
 from .fields import field
 from .ids import decode_id
 from .selection import Info
-from .types import Comment, Node, Thread
+from .types import Author, Comment, Node, Thread, Viewer
 
 
 @strawberry.type(description="What can be read. A record that is not there is null.")
@@ -49,10 +52,34 @@ class Query:
         _, key = decode_id(id, "id", "Comment")
         return await _comment(info, key)
 
+    @field("Who asks; null for a guest.")
+    async def viewer(self, info: Info) -> Viewer | None:
+        viewer = info.context.viewer
+        if viewer is None:
+            return None
+        return Viewer(name=viewer.name, is_moderator=viewer.is_moderator)
+
+    @field("An author by its id; null where there is none.")
+    async def author(self, info: Info, id: AuthorID) -> Author | None:
+        _, key = decode_id(id, "id", "Author")
+        return await _author(info, key)
+
+    @field(
+        "The thread about an object of the host; null where nobody has begun it. To have it made, "
+        "use the mutation of that name."
+    )
+    async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
+        columns, readable = info.thread_columns(), info.context.readable()
+        info.context.rules.target(target.type)
+        row = await info.context.read(
+            lambda it: read_for(it, target.type, target.id, columns, readable)
+        )
+        return None if row is None else Thread.of(row)
+
     @field("Any object by its id; null where there is none.")
     async def node(self, info: Info, id: NodeID) -> Node | None:
-        type_name, key = decode_id(id, "id", "Thread", "Comment")
-        return await (_thread if type_name == "Thread" else _comment)(info, key)
+        type_name, key = decode_id(id, "id", *_ONE)
+        return await _ONE[type_name](info, key)
 
     @field("Objects by their ids, in the order of these; null where there is none.")
     async def nodes(self, info: Info, ids: NodeIDs) -> list[Node | None]:
@@ -61,7 +88,7 @@ class Query:
             raise BadUserInput(
                 f"ids has {len(ids)} ids; ask for at most {limit} at once.", field="ids"
             )
-        keys = [decode_id(id, "ids", "Thread", "Comment") for id in ids]
+        keys = [decode_id(id, "ids", *_ONE) for id in ids]
         return list(await gather(*(_node(info, *key) for key in keys)))
 
     @field("All threads, or those that are asked for, a page at a time.")
@@ -75,7 +102,7 @@ class Query:
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread]:
-        filter = filter_of(filter_by)
+        filter, readable = filter_of(filter_by), info.context.readable()
         which = window(
             order_of(THREADS, order_by or DEFAULT_THREAD_ORDER),
             limit=info.context.settings.page_size,
@@ -84,13 +111,14 @@ class Query:
             after=given(after),
             before=given(before),
             filter=filter,
+            readable=readable,
         )
         asked = info.page("Thread")
         page, total = Page(), None
         if asked:
             page = await info.context.read(lambda reader: read_page(reader, which, asked))
         if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read(lambda reader: count_threads(reader, filter))
+            total = await info.context.read(lambda it: count_threads(it, filter, readable))
         return Connection.of(page, total, Thread.of)
 
 
@@ -98,17 +126,39 @@ async def _node(info: Info, type_name: str, key: UUID) -> Node | None:
     if type_name == "Thread":
         thread = await info.context.record(models.Thread, key, info.thread_columns())
         return None if thread is None else Thread.of(thread)
+    if type_name == "Author":
+        author = await info.context.author(key, info.author_columns())
+        return None if author is None else Author.of(author)
     comment = await info.context.record(models.Comment, key, info.comment_columns())
     return None if comment is None else Comment.of(comment)
 
 
 async def _thread(info: Info, key: UUID) -> Thread | None:
     columns = info.thread_columns()
-    row = await info.context.read(lambda reader: read_one(reader, models.Thread, key, columns))
+    row = await _one(info, models.Thread, key, columns)
     return None if row is None else Thread.of(row)
 
 
 async def _comment(info: Info, key: UUID) -> Comment | None:
     columns = info.comment_columns()
-    row = await info.context.read(lambda reader: read_one(reader, models.Comment, key, columns))
+    row = await _one(info, models.Comment, key, columns)
     return None if row is None else Comment.of(row)
+
+
+async def _author(info: Info, key: UUID) -> Author | None:
+    row = await _one(info, models.Author, key, info.author_columns())
+    return None if row is None else Author.of(row)
+
+
+async def _one(
+    info: Info, entity: type[models.Base], key: UUID, columns: frozenset[str]
+) -> Record | None:
+    readable = info.context.readable()
+    return await info.context.read(lambda it: read_one(it, entity, key, columns, readable))
+
+
+_ONE: Mapping[str, Callable[[Info, UUID], Awaitable[Node | None]]] = {
+    "Thread": _thread,
+    "Comment": _comment,
+    "Author": _author,
+}

@@ -6,7 +6,7 @@ and ``@include`` count here exactly as they do when the answer is put together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import strawberry
@@ -14,30 +14,57 @@ from graphql import FieldNode, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
 
+from ..policy import CommentFacts, ThreadFacts
 from ..resolvers.paging import Asked
 from .context import Context, Fields
 
 T = TypeVar("T")
 
 THREAD_COLUMNS = {
-    "id": "id",
-    "title": "title",
-    "wordCount": "word_count",
-    "commentCount": "comment_count",
-    "lastCommentAt": "last_comment_at",
-    "createdAt": "created_at",
-    "updatedAt": "updated_at",
-    "comments": "id",
+    "id": ("id",),
+    "title": ("title",),
+    "wordCount": ("word_count",),
+    "commentCount": ("comment_count",),
+    "lastCommentAt": ("last_comment_at",),
+    "createdAt": ("created_at",),
+    "updatedAt": ("updated_at",),
+    "lockedAt": ("locked_at",),
+    "author": ("author_id",),
+    "target": ("target_type", "target_id"),
+    "comments": ("id",),
+    "viewerCanComment": ThreadFacts._fields,
+    "viewerCanRename": ThreadFacts._fields,
+    "viewerCanLock": ThreadFacts._fields,
+    "viewerCanDelete": ThreadFacts._fields,
 }
 COMMENT_COLUMNS = {
-    "id": "id",
-    "message": "message",
-    "wordCount": "word_count",
-    "authorName": "author_name",
-    "createdAt": "created_at",
-    "editedAt": "edited_at",
-    "thread": "thread_id",
+    "id": ("id",),
+    "message": ("message",),
+    "messageHtml": ("message",),
+    "wordCount": ("word_count",),
+    "author": ("author_id",),
+    "authorName": ("author_name", "author_id"),
+    "createdAt": ("created_at",),
+    "editedAt": ("edited_at",),
+    "thread": ("thread_id",),
+    "viewerCanEdit": CommentFacts._fields,
+    "viewerCanMove": CommentFacts._fields,
+    "viewerCanDelete": CommentFacts._fields,
 }
+AUTHOR_COLUMNS = {
+    "id": ("id",),
+    "name": ("name",),
+    "commentCount": ("comment_count",),
+    "wordCount": ("word_count",),
+    "createdAt": ("created_at",),
+    "viewerCanDelete": ("id",),
+}
+_COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "Thread": THREAD_COLUMNS,
+    "Comment": COMMENT_COLUMNS,
+    "Author": AUTHOR_COLUMNS,
+}
+"""Which columns each field needs."""
 
 
 class Info(strawberry.Info[Context, None]):
@@ -56,11 +83,7 @@ class Info(strawberry.Info[Context, None]):
 
     def once(self, make: Callable[[], T]) -> T:
         """What `make` makes of this field's arguments, which are the same for every parent."""
-        key = ("once", *map(id, self._raw_info.field_nodes))
-        if key not in self.context.made:
-            self.context.made[key] = make()
-        made: T = self.context.made[key]
-        return made
+        return self.context.once(("once", *map(id, self._raw_info.field_nodes)), make)
 
     def _collect(self, type_name: str, nodes: Sequence[FieldNode]) -> Fields:
         raw = self._raw_info
@@ -80,16 +103,24 @@ class Info(strawberry.Info[Context, None]):
 
     def thread_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
         """The columns of a thread that are needed for what is asked of it."""
-        fields = self.fields("Thread", nodes)
-        columns = {THREAD_COLUMNS[name] for name in fields if name in THREAD_COLUMNS}
-        if "totalCount" in self.fields("CommentConnection", fields.get("comments", ())):
-            columns.add("comment_count")
-        return frozenset(columns)
+        comments = self.fields("Thread", nodes).get("comments", ())
+        columns = self._columns("Thread", nodes)
+        if "totalCount" in self.fields("CommentConnection", comments):
+            return columns | {"comment_count"}
+        return columns
 
     def comment_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
         """The columns of a comment that are needed for what is asked of it."""
-        fields = self.fields("Comment", nodes)
-        return frozenset(COMMENT_COLUMNS[name] for name in fields if name in COMMENT_COLUMNS)
+        return self._columns("Comment", nodes)
+
+    def author_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
+        """The columns of an author that are needed for what is asked of them."""
+        return self._columns("Author", nodes)
+
+    def _columns(self, type_name: str, nodes: Sequence[FieldNode] | None) -> frozenset[str]:
+        known = _COLUMNS[type_name]
+        fields = self.fields(type_name, nodes)
+        return frozenset(column for name in fields for column in known.get(name, ()))
 
     def page(self, type_name: str) -> Asked | None:
         """What is asked of this field's connection of `type_name`; None where no page is."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self, cast
+from uuid import UUID
 
 import strawberry
 from strawberry import UNSET
 
 from ..errors import NotFound
+from ..policy import CommentAction, CommentFacts, ThreadAction, ThreadFacts
 from ..resolvers.orders import COMMENTS
 from ..resolvers.paging import Asked, Page, Record, Window, window
 from .arguments import (
@@ -29,6 +31,8 @@ from .ids import encode_id
 from .selection import Info
 from .turns import take_turn
 
+AUTHOR_NAME = frozenset({"name"})
+
 
 @strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
 class Node:
@@ -43,6 +47,50 @@ class Node:
         if "id" in record:
             node.id = encode_id(cls.__name__, record["id"])
         return node
+
+    def value(self, column: str) -> Any:
+        """What the row has there; what could not be read after a change fails where it is shown."""
+        value = self.record[column]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+@strawberry.type(description="Someone who has signed in and written something.")
+class Author(Node):
+    name: str | None = strawberry.field(
+        description="Their display name; null where the host has given none."
+    )
+    comment_count: int = strawberry.field(description="How many comments they have written.")
+    word_count: int = strawberry.field(description="The words of all their comments together.")
+    created_at: datetime = strawberry.field(description="When they first wrote something.")
+
+    @field("Whether the viewer may delete the author; what they wrote stays, without a name.")
+    async def viewer_can_delete(self, info: Info) -> bool:
+        return (await info.context.access()).may_delete_author(self.record["id"])
+
+
+@strawberry.type(description="Who asks.")
+class Viewer:
+    name: str | None = strawberry.field(
+        description="Their display name; null where the host has given none."
+    )
+    is_moderator: bool = strawberry.field(description="Whether they moderate.")
+
+    @field("What they have written as; null where they have written nothing yet.")
+    async def author(self, info: Info) -> Author | None:
+        viewer = (await info.context.access()).viewer
+        return None if viewer is None else await author_of(info, viewer.author_id)
+
+    @field("Whether they may begin a thread.")
+    async def can_start_thread(self, info: Info) -> bool:
+        return (await info.context.access()).may_start()
+
+
+@strawberry.type(description="An object of the host, which a thread is about.")
+class Target:
+    type: str = strawberry.field(description="Its kind, as the host has registered it.")
+    id: str = strawberry.field(description="Its id, as the host spells it.")
 
 
 @strawberry.type(description="A discussion: a title, and comments.")
@@ -60,6 +108,38 @@ class Thread(Node):
     updated_at: datetime = strawberry.field(
         description="When it was begun or last renamed; comments do not change this."
     )
+    locked_at: datetime | None = strawberry.field(
+        description="Since when it takes no more comments; null where it does."
+    )
+
+    @field("Who has begun it; null where a guest has, or where the author is gone.")
+    async def author(self, info: Info) -> Author | None:
+        return await author_of(info, self.value("author_id"))
+
+    @field("What of the host's it is about; null where it stands for itself.")
+    def target(self) -> Target | None:
+        type_, id = self.value("target_type"), self.value("target_id")
+        return None if type_ is None else Target(type=type_, id=id)
+
+    @field("Whether the viewer may add a comment to it.")
+    async def viewer_can_comment(self, info: Info) -> bool:
+        return self.value("locked_at") is None and await self._may(info, "may_comment")
+
+    @field("Whether the viewer may give it another title.")
+    async def viewer_can_rename(self, info: Info) -> bool:
+        return await self._may(info, "may_rename")
+
+    @field("Whether the viewer may lock it, and unlock it.")
+    async def viewer_can_lock(self, info: Info) -> bool:
+        return await self._may(info, "may_lock")
+
+    @field("Whether the viewer may delete it with its comments.")
+    async def viewer_can_delete(self, info: Info) -> bool:
+        return await self._may(info, "may_delete_thread")
+
+    async def _may(self, info: Info, action: ThreadAction) -> bool:
+        facts = ThreadFacts(*map(self.value, ThreadFacts._fields))
+        return (await info.context.access()).may(action, facts)
 
     @field("Its comments, a page at a time.")
     async def comments(
@@ -91,7 +171,7 @@ class Thread(Node):
         if which.filter and "totalCount" in info.fields("CommentConnection"):
             total = await info.context.count_comments(self.record["id"], which.filter)
         # What is read below waits for its siblings, so as to be read in one statement with theirs.
-        if asked and "thread_id" not in asked.columns:
+        if asked and not asked.columns & {"thread_id", "author_id"}:
             await take_turn()
         return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
@@ -103,14 +183,51 @@ class Comment(Node):
         description="The words of the message: what Unicode whitespace separates, "
         "len(message.split()) in Python."
     )
-    author_name: str | None = strawberry.field(
-        description="Who wrote it; 1 to 100 characters; null where the author is gone."
-    )
     created_at: datetime = strawberry.field(description="When it was made.")
     edited_at: datetime | None = strawberry.field(
         description="When its message was last changed; null where it never was."
     )
     parent: strawberry.Private[Record]
+
+    @field("The message as HTML, from Markdown; safe to be put into a page as it is.")
+    def message_html(self, info: Info) -> str:
+        return info.context.rules.render(self.value("message"))
+
+    @field(
+        "The name of who wrote it, the author's or the one that a guest gave; null where the "
+        "author is gone."
+    )
+    def author_name(self, info: Info) -> str | None:
+        if self.value("author_id") is not None:
+            # Only the comments of authors wait for what is read beside them.
+            return cast("str | None", self._author_name(info))
+        name: str | None = self.value("author_name")
+        return info.context.rules.deleted_author() if name is None else name
+
+    async def _author_name(self, info: Info) -> str | None:
+        found = await info.context.author(self.value("author_id"), AUTHOR_NAME)
+        name: str | None = found["name"] if found else info.context.rules.deleted_author()
+        return name
+
+    @field("Who wrote it; null where a guest did, or where the author is gone.")
+    async def author(self, info: Info) -> Author | None:
+        return await author_of(info, self.value("author_id"))
+
+    @field("Whether the viewer may give it another message.")
+    async def viewer_can_edit(self, info: Info) -> bool:
+        return await self._may(info, "may_edit")
+
+    @field("Whether the viewer may put it into another thread.")
+    async def viewer_can_move(self, info: Info) -> bool:
+        return await self._may(info, "may_move")
+
+    @field("Whether the viewer may delete it.")
+    async def viewer_can_delete(self, info: Info) -> bool:
+        return await self._may(info, "may_delete")
+
+    async def _may(self, info: Info, action: CommentAction) -> bool:
+        facts = CommentFacts(*map(self.value, CommentFacts._fields))
+        return (await info.context.access()).may(action, facts)
 
     @field("The thread that it is in.")
     async def thread(self, info: Info) -> Thread:
@@ -128,3 +245,11 @@ class Comment(Node):
         comment = super().of(record)
         comment.parent = thread or {"id": record.get("thread_id")}
         return comment
+
+
+async def author_of(info: Info, id: UUID | None) -> Author | None:
+    """The author with that key, read in one statement with those beside it."""
+    if id is None:
+        return None
+    found = await info.context.author(id, info.author_columns())
+    return None if found is None else Author.of(found)

@@ -55,7 +55,7 @@ async def test_the_cost_is_what_the_example_says(database: Database) -> None:
     (document,) = (block for block in BLOCKS if "first: 10)" in block and "orderBy" not in block)
     told = re.search(r'"extensions": (\{"cost": \{.*?\}\})', TEXT, re.DOTALL)
     assert told is not None
-    transport = httpx.ASGITransport(create_app(Settings(), database))
+    transport = httpx.ASGITransport(create_app(Settings(guests="moderate"), database))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.post("/graphql", json={"query": document})
     assert answer.json()["extensions"] == json.loads(told[1])

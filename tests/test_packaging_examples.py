@@ -20,7 +20,7 @@ EXAMPLES = FOLDER / "examples"
 
 @pytest.fixture
 async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(Settings(), database))
+    transport = httpx.ASGITransport(create_app(Settings(guests="moderate"), database))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Thread
 from tallied.settings import Settings
 
 
@@ -18,7 +18,7 @@ class Api:
 
     def __init__(self, database: Database, **settings: Any) -> None:
         self.database = database
-        app = create_app(Settings(**settings), database)
+        app = create_app(Settings(**{"guests": "moderate", **settings}), database)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://tallied.test"
         )
@@ -80,7 +80,7 @@ class Api:
         def read(connection: Connection) -> list[Any]:
             return [
                 connection.execute(select(table).order_by(table.c.id)).all()
-                for table in (Thread.__table__, Comment.__table__)
+                for table in (Thread.__table__, Comment.__table__, Author.__table__)
             ]
 
         async with self.database.read() as connection:

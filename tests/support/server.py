@@ -41,7 +41,7 @@ class Server:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TALLIED_GUESTS": "moderate"},
             )
 
     @property

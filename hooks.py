@@ -1,0 +1,110 @@
+"""Hooks: a host's own code around every change.
+
+A host derives a class from :class:`Hooks`, and overrides what it cares for::
+
+    class NoShouting(Hooks):
+        async def before_add_comment(self, event, session):
+            if event.comment["message"].isupper():
+                raise Vetoed("message is in capitals; write it in lower case.", field="message")
+
+A ``before_*`` method runs inside the unit of work, before the change is written. What it
+does with the session commits or goes with the change, and a :class:`~tallied.errors.Vetoed`
+that it raises is told to the client. A unit that the database asks to retry runs again from
+its start, with its hooks: what cannot be undone belongs into ``after_*``.
+
+An ``after_*`` method runs once the unit has committed. All run one after another, in the
+order in which the hooks were given; one that fails is logged, and stops no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from .units import UnitOfWork
+from .viewer import Viewer
+
+logger = logging.getLogger("tallied.hooks")
+
+Operation: TypeAlias = Literal[
+    "create_thread",
+    "rename_thread",
+    "lock_thread",
+    "unlock_thread",
+    "delete_thread",
+    "add_comment",
+    "edit_comment",
+    "move_comment",
+    "delete_comment",
+    "delete_author",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change. What it has of a row are values by the names of its model's attributes."""
+
+    operation: Operation
+    viewer: Viewer | None
+    thread: Mapping[str, Any] | None = None
+    """Before: its ``id`` at least, and what is to be written. After: with its new counters."""
+    comment: Mapping[str, Any] | None = None
+    """Before: as it is to be written, or as it last was where it is to be deleted."""
+    previous_thread: Mapping[str, Any] | None = None
+    """The thread that a comment is moved from."""
+    author: Mapping[str, Any] | None = None
+    """The author that is deleted."""
+
+
+class Hooks:
+    """What a host does before and after each change; here, nothing."""
+
+    async def before_create_thread(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_rename_thread(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_lock_thread(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_unlock_thread(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_delete_thread(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_add_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_edit_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_move_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_delete_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_delete_author(self, event: Event, session: AsyncSession) -> None: ...
+
+    async def after_create_thread(self, event: Event) -> None: ...
+    async def after_rename_thread(self, event: Event) -> None: ...
+    async def after_lock_thread(self, event: Event) -> None: ...
+    async def after_unlock_thread(self, event: Event) -> None: ...
+    async def after_delete_thread(self, event: Event) -> None: ...
+    async def after_add_comment(self, event: Event) -> None: ...
+    async def after_edit_comment(self, event: Event) -> None: ...
+    async def after_move_comment(self, event: Event) -> None: ...
+    async def after_delete_comment(self, event: Event) -> None: ...
+    async def after_delete_author(self, event: Event) -> None: ...
+
+
+async def before(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
+    """Run what comes before the change.
+
+    :raises Vetoed: where one of them forbids it.
+    """
+    for hook in hooks:
+        await getattr(hook, f"before_{event.operation}")(event, unit.session)
+
+
+def after(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
+    """Have what comes after the change run once it is committed."""
+    name = f"after_{event.operation}"
+    unit.after_commit += [partial(_run, getattr(hook, name), event) for hook in hooks]
+
+
+async def _run(method: Any, event: Event) -> None:
+    try:
+        await method(event)
+    except Exception:
+        # The change is in: a request that failed now would be sent again.
+        logger.exception("the hook %s has failed", method.__qualname__)

@@ -1,0 +1,33 @@
+"""The author: who writes, as the host knows them, and what is cached about them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, UTCDateTime, new_id, now
+
+SUBJECT_LENGTH = 255
+NAME_LENGTH = 100
+
+
+class Author(Base):
+    """An identity of the host that has written something.
+
+    When it is deleted, what it wrote stays, without an author.
+    """
+
+    __tablename__ = "tallied_author"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    subject: Mapped[str] = mapped_column(String(SUBJECT_LENGTH), unique=True)
+    """The host's own name for the identity, such as a user's id; never shown by the API."""
+    name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    """The display name, as the host last gave it."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    comment_count: Mapped[int] = mapped_column(server_default=text("0"))
+    word_count: Mapped[int] = mapped_column(server_default=text("0"))

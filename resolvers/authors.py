@@ -1,0 +1,88 @@
+"""Authors: the rows that stand for a host's identities."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from ..hooks import Event, after, before
+from ..models import Author
+from ..models.base import new_id, now
+from ..rules import Access
+from ..units import UnitOfWork
+from ..viewer import Viewer
+from .locking import known, not_found
+from .paging import Record
+
+
+async def find_author(connection: AsyncConnection | AsyncSession, subject: str) -> UUID | None:
+    """The key of the author with that subject; None where they have written nothing yet."""
+    found: Any = await connection.execute(select(Author.id).where(Author.subject == subject))
+    id: UUID | None = found.scalar_one_or_none()
+    return id
+
+
+async def acting(session: AsyncSession, access: Access) -> Access:
+    """The access of someone who changes what is there, which a policy can compare."""
+    if access.viewer is None or access.viewer.author_id is not None:
+        return access
+    return access.known_as(await find_author(session, access.viewer.subject))
+
+
+async def writing_as(session: AsyncSession, access: Access) -> UUID | None:
+    """The key of the viewer's author, who is made where there is none; None for a guest.
+
+    Two units that make the same author at once end up with one: the second waits for the
+    first, and takes its row. The display name is kept as the host last gave it.
+    """
+    viewer = access.viewer
+    if viewer is None:
+        return None
+    query = select(Author.id, Author.name).where(Author.subject == viewer.subject)
+    # So that nobody deletes the author before what is written refers to it.
+    found = await session.execute(query.with_for_update(read=True, key_share=True))
+    row = found.one_or_none()
+    if row is None:
+        # None is made where another unit has been faster; then its row is found.
+        return await _make(session, viewer) or await writing_as(session, access)
+    if viewer.name is not None and viewer.name != row.name:
+        await session.execute(
+            update(Author).where(Author.id == row.id).values(name=viewer.name),
+            execution_options={"synchronize_session": False},
+        )
+    id: UUID = row.id
+    return id
+
+
+async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:
+    dialect = session.get_bind().dialect.name
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    row = {"id": new_id(), "subject": viewer.subject, "name": viewer.name, "created_at": now()}
+    statement = insert(Author.__table__).values(row).on_conflict_do_nothing()
+    made = await session.execute(statement.returning(Author.__table__.c.id))
+    id: UUID | None = made.scalar_one_or_none()
+    return id
+
+
+async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
+    """Delete an author; what they wrote stays, without a name.
+
+    :raises NotFound: when there is no such author.
+    :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
+    """
+    access = await acting(unit.session, access)
+    author = await unit.session.get(Author, id, with_for_update=True)
+    if author is None:
+        raise not_found("authorId")
+    access.require(access.may_delete_author(id), "delete this author")
+    last = known(author)
+    event = Event("delete_author", access.viewer, author=last)
+    await before(access.rules.hooks, event, unit)
+    await unit.session.delete(author)
+    await unit.session.flush()
+    after(access.rules.hooks, event, unit)
+    return last
