@@ -60,7 +60,7 @@ written: markdown-it-py reads on to the end from the beginning of each."""
 
 _LINK = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):[^\s]", re.IGNORECASE)
 _DELIMITERS = re.compile(r"[>*+.)0-9 \t]*[-:| \t]+")  # of a table, in quotes and lists, too
-_MARKERS = re.compile(r"[>*+.)0-9 \t-]*")
+_MARKERS = re.compile(r"(?:[ \t]*(?:>|(?:[-+*]|[0-9]{1,9}[.)])(?=[ \t]|$)))*")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _VALUES = {
     "start": re.compile(r"[0-9]{1,9}"),
@@ -101,11 +101,12 @@ def _most_cells(text: str) -> int:
 
 
 def _quoted(text: str) -> int:
-    depth = begun = 0
+    """How many lines there are, for each quote that begins, nested ones and each item's too."""
+    markers, begun = "", 0
     lines = text.splitlines()
     for line in lines:
-        before, depth = depth, _MARKERS.match(line)[0].count(">")  # type: ignore[index]
-        begun += depth > before
+        before, markers = markers, "".join(_MARKERS.match(line)[0].split())  # type: ignore[index]
+        begun += ">" in markers and (markers != before or markers.strip(">") != "")
     return begun * len(lines)
 
 

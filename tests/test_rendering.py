@@ -117,6 +117,8 @@ HOSTILE = {
     "quotes of many lines": full("> " * 9 + "a\n"),
     "quotes that go on": "> " * 10 + full("a\n")[20:],
     "quotes of code that is not closed": full("& \n>```\n"),
+    "quotes after what looks like one": full(".>- >\n>\t>\n"),
+    "quotes in items": full("2. > a\n3. > ```\nb\n"),
     "as many quotes as may be": "a\n>```\n" * 170 + "x" * 8000,
     "lists": full("- "),
     "lists that go on": "- " * 5 + full("a\n")[10:],
