@@ -1,4 +1,4 @@
-"""The web front door: the ASGI application.
+"""The web front door: the ASGI application of a server on its own.
 
 ``uvicorn --factory tallied.asgi:create_app`` serves it with the settings of the
 environment; importing this module does no work.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
@@ -17,17 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
-from .database import BUSY_TIMEOUT, Database
+from .database import Database
+from .discussion import Discussion
 from .errors import Busy
-from .rules import Rules
-from .schema.http import GraphQLEndpoint
-from .schema.page import FOLDER, Playground
-from .schema.published import FILES, PublishedFile
 from .settings import Settings
-from .tokens import authenticate
 
 logger = logging.getLogger("tallied.api")
 
@@ -35,32 +30,31 @@ logger = logging.getLogger("tallied.api")
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
     """The application: ``/graphql`` with its playground, the schema's files, and ``/health``.
 
+    A host has more to say with a :class:`~tallied.discussion.Discussion` of its own.
+
     :param settings: by default, those of the environment.
     :param database: by default, the one that the settings name, which is closed when the
         application stops; one that is passed stays open.
     :raises ConfigurationError: for a setting that cannot be used.
     """
     settings = settings or Settings.from_environ(os.environ)
-    ours = database is None
-    database = database or Database(
-        settings.database,
-        attempts=settings.transaction_attempts,
-        patience=min(BUSY_TIMEOUT, settings.execution_time),
-    )
+    discussion = Discussion(database, settings=settings)
+    routes = [*discussion.routes(), Route("/health", _health(discussion.database))]
+    if settings.playground:
+        routes.append(Route("/", _home))
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # The modules and the schema stay for good: spare every collection the walk.
         gc.collect()
         gc.freeze()
-        yield
-        if ours:
-            await database.dispose()
+        async with discussion.lifespan(app):
+            yield
 
-    return Starlette(routes=_routes(settings, database), lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
-def _routes(settings: Settings, database: Database) -> list[BaseRoute]:
+def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:
     async def health(_: Request) -> Response:
         try:
             async with database.read() as connection:
@@ -70,28 +64,8 @@ def _routes(settings: Settings, database: Database) -> list[BaseRoute]:
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})
 
-    async def home(request: Request) -> Response:
-        return RedirectResponse(f"{request.scope.get('root_path', '')}/graphql")
+    return health
 
-    playground = Playground() if settings.playground else None
-    routes: list[BaseRoute] = [
-        Route(
-            "/graphql",
-            GraphQLEndpoint(
-                database,
-                settings,
-                playground,
-                rules=Rules(guests=settings.guests, message_length=settings.message_length),
-                get_viewer=lambda connection: authenticate(settings, connection.headers),
-            ),
-        ),
-        Route("/health", health),
-    ]
-    if settings.introspection:
-        routes += [Route(f"/{name}", PublishedFile(name)) for name in FILES]
-    if playground:
-        routes += [
-            Route("/", home),
-            Mount("/playground", StaticFiles(directory=FOLDER, check_dir=False)),
-        ]
-    return routes
+
+async def _home(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/graphql")

@@ -28,16 +28,17 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
+    AsyncEngine,
     async_sessionmaker,
     create_async_engine,
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from .errors import Busy
+from .errors import Busy, ConfigurationError
 from .models.counters import counters
 from .units import UnitOfWork as UnitOfWork
-from .urls import parse_url
+from .urls import check_url, parse_url
 
 T = TypeVar("T")
 
@@ -57,34 +58,68 @@ counters.install(CountedSession)
 class Database:
     """One database, its pool of connections, and its units of work.
 
-    :param url: as SQLAlchemy writes it, for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
+    :param database: its URL, as SQLAlchemy writes it, for ``sqlite+aiosqlite`` or
+        ``postgresql+asyncpg``; or a host's own engine for one of these. That stays as it is,
+        but that on SQLite its connections enforce foreign keys from now on.
+    :param session_class: what a unit's session is; the counters are installed on it, if they
+        are not yet.
+    :param schema: the schema of the database that Tallied's tables are in (PostgreSQL); by
+        default, the one that the connections look into.
     :param attempts: how often a unit is tried when the database asks for a retry.
     :param patience: seconds that a unit waits for others, and anyone for a connection.
-    :param options: further arguments of :func:`sqlalchemy.create_engine`.
-    :raises ConfigurationError: for a URL that cannot be used.
+    :param options: further arguments of :func:`sqlalchemy.create_engine`, for a URL.
+    :raises ConfigurationError: for a database that cannot be used.
     """
 
     def __init__(
-        self, url: str, *, attempts: int = 10, patience: float = BUSY_TIMEOUT, **options: Any
+        self,
+        database: str | AsyncEngine,
+        *,
+        session_class: type[Session] = CountedSession,
+        schema: str | None = None,
+        attempts: int = 10,
+        patience: float = BUSY_TIMEOUT,
+        **options: Any,
     ) -> None:
-        self.url = parse_url(url)
+        self.is_ours = isinstance(database, str)
+        self.url = (
+            check_url(database.url) if isinstance(database, AsyncEngine) else parse_url(database)
+        )
         self.attempts = attempts
         self.patience = patience
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if "poolclass" not in options and not self._is_in_memory():
-            options.setdefault("pool_timeout", patience)
-        self.engine = create_async_engine(self.url, **options)
-        self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writer = self.engine.execution_options()
+        self.schema = schema
+        if schema is not None and self.is_sqlite:
+            raise ConfigurationError("SQLite has no schemas; leave the schema out.")
+        if isinstance(database, AsyncEngine):
+            self.engine = database
+        else:
+            self.engine = self._create(options)
+        translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
+        self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
+        self._writer = self.engine.execution_options(**translate)
         self._closing: set[asyncio.Future[None]] = set()
         self._queue = asyncio.Lock() if self.is_sqlite else None
-        event.listen(self.engine.sync_engine, "connect", self._configure)
+        self._listen()
+        counters.install(session_class)
+        self.session_class = session_class
+        self.sessions = async_sessionmaker(
+            self._writer, sync_session_class=session_class, expire_on_commit=False
+        )
+
+    def _create(self, options: dict[str, Any]) -> AsyncEngine:
+        if "poolclass" not in options and not self._is_in_memory():
+            options.setdefault("pool_timeout", self.patience)
+        return create_async_engine(self.url, **options)
+
+    def _listen(self) -> None:
+        configure = self._configure if self.is_ours else _enforce_foreign_keys
+        if self.is_ours or self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", configure)
         if self.is_sqlite:
             event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-            event.listen(self.engine.sync_engine, "handle_error", _interrupt)
-        self.sessions = async_sessionmaker(
-            self._writer, sync_session_class=CountedSession, expire_on_commit=False
-        )
+            for engine in (self.reader, self._writer):
+                event.listen(engine.sync_engine, "handle_error", _interrupt)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -179,8 +214,9 @@ class Database:
             self._queue.release()
 
     async def dispose(self) -> None:
-        """Close the pool."""
-        await self.engine.dispose()
+        """Close the pool; a host's stays open."""
+        if self.is_ours:
+            await self.engine.dispose()
 
     def _is_in_memory(self) -> bool:
         return self.is_sqlite and (
@@ -199,6 +235,12 @@ class Database:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
             connection.commit()
         cursor.close()
+
+
+def _enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
 
 
 async def _close(opening: asyncio.Future[AsyncConnection]) -> None:

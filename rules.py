@@ -19,11 +19,11 @@ from .targets import Target
 from .viewer import Viewer
 
 
-def _accept(message: str) -> None:
+def accept(message: str) -> None:
     pass
 
 
-def _nobody() -> str | None:
+def nobody() -> str | None:
     return None
 
 
@@ -38,9 +38,9 @@ class Rules:
     message_length: int = 10_000
     render: Callable[[str], str] = render_message
     """From a message to the HTML that ``messageHtml`` hands out, safe as it is."""
-    check_message: Callable[[str], None] = _accept
+    check_message: Callable[[str], None] = accept
     """Raises :class:`~tallied.errors.Rejected` for a message that the host does not want."""
-    deleted_author: Callable[[], str | None] = _nobody
+    deleted_author: Callable[[], str | None] = nobody
     """What ``authorName`` says of an author who has been deleted."""
 
     def target(self, name: str) -> Target:

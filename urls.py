@@ -49,6 +49,18 @@ def parse_url(text: str) -> URL:
     return _for_asyncpg(url) if url.get_backend_name() == "postgresql" else url
 
 
+def check_url(url: URL) -> URL:
+    """The URL of an engine that Tallied can use.
+
+    :raises ConfigurationError: for another database, or another driver.
+    """
+    if url.drivername not in DRIVERS.values():
+        raise ConfigurationError(
+            f"The engine is one for {url.drivername!r}, which Tallied cannot use; {REMEDY}"
+        )
+    return url
+
+
 def _for_asyncpg(url: URL) -> URL:
     query = {name: value for name, value in url.query.items() if name not in _IGNORED}
     mode = query.pop("sslmode", None)

@@ -1,0 +1,232 @@
+"""Tallied inside someone else's application: one object, put together from what a host decides.
+
+>>> from starlette.applications import Starlette
+>>> from starlette.routing import Mount
+>>> from tallied.discussion import Discussion
+
+>>> discussion = Discussion("sqlite+aiosqlite:///forum.db")
+>>> app = Starlette(
+...     routes=[Mount("/discussion", routes=discussion.routes())],
+...     lifespan=discussion.lifespan,
+... )
+
+Everything else is an argument: who the viewer is, what they may do, what happens around a
+change, which of the host's objects have threads, and whose engine and sessions are used.
+There is no other state: two discussions in one process do not know of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import strawberry
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from .database import BUSY_TIMEOUT, CountedSession, Database
+from .errors import ConfigurationError
+from .hooks import Hooks
+from .models import Comment
+from .models.words import count_words as default_count_words
+from .policy import Policy
+from .rendering import render_message
+from .rules import Access, Rules, accept, nobody
+from .schema.build import schema as default_schema
+from .schema.context import Context
+from .schema.http import GetViewer, GraphQLEndpoint
+from .schema.page import FOLDER, Playground
+from .schema.published import FILES, PublishedFile
+from .settings import Settings
+from .targets import Target, registered
+from .tokens import authenticate
+from .units import UnitOfWork
+from .viewer import Viewer
+
+T = TypeVar("T")
+
+
+class Discussion:
+    """Threads and comments in a host's application.
+
+    :param database: the database's URL; or the host's own engine; or a
+        :class:`~tallied.database.Database`. By default, what the settings name.
+    :param settings: by default, the defaults; the environment is not read.
+    :param get_viewer: who makes a request, given Starlette's ``HTTPConnection``; a plain or an
+        asynchronous function. By default, whom a signed bearer token names.
+    :param policy: who may do what.
+    :param hooks: what happens around each change, in this order.
+    :param targets: the host's objects that have threads.
+    :param count_words: how the words of a message are counted. It stands for the whole process,
+        since an assignment knows of no application.
+    :param check_message: raises :class:`~tallied.errors.Vetoed` for a message that the host does
+        not want.
+    :param render: from a message to the HTML of ``messageHtml``; it must be safe as it is.
+    :param deleted_author: what ``authorName`` says of an author who has been deleted.
+    :param session_class: the session class of the host's units of work; see
+        :class:`~tallied.database.Database`.
+    :param database_schema: the schema of the database that Tallied's tables are in.
+    :param schema: the GraphQL schema that is served: Tallied's own, or the host's with
+        Tallied's ``Query`` and ``Mutation`` merged in.
+    :param path: where the endpoint is, below the path that the routes are mounted at.
+    :raises ConfigurationError: for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        database: str | AsyncEngine | Database | None = None,
+        *,
+        settings: Settings | None = None,
+        get_viewer: GetViewer | None = None,
+        policy: Policy | None = None,
+        hooks: Sequence[Hooks] = (),
+        targets: Collection[Target] = (),
+        count_words: Callable[[str], int] | None = None,
+        check_message: Callable[[str], None] = accept,
+        render: Callable[[str], str] = render_message,
+        deleted_author: Callable[[], str | None] = nobody,
+        session_class: type[Session] = CountedSession,
+        database_schema: str | None = None,
+        schema: strawberry.Schema = default_schema,
+        path: str = "/graphql",
+    ) -> None:
+        self.settings = settings or Settings()
+        self.rules = Rules(
+            policy=policy or Policy(),
+            hooks=tuple(hooks),
+            targets=registered(targets),
+            guests=self.settings.guests,
+            message_length=self.settings.message_length,
+            check_message=check_message,
+            render=render,
+            deleted_author=deleted_author,
+        )
+        self._closes = not isinstance(database, Database)
+        self.database = self._open(database, session_class, database_schema)
+        if count_words is not None:
+            _count_words_by(count_words)
+        self.path = _checked_path(path)
+        self.get_viewer = get_viewer or self._by_token
+        self.endpoint = GraphQLEndpoint(
+            self.database,
+            self.settings,
+            Playground() if self.settings.playground else None,
+            rules=self.rules,
+            get_viewer=self.get_viewer,
+            schema=schema,
+        )
+
+    def _open(
+        self,
+        database: str | AsyncEngine | Database | None,
+        session_class: type[Session],
+        database_schema: str | None,
+    ) -> Database:
+        if isinstance(database, Database):
+            return database
+        return Database(
+            self.settings.database if database is None else database,
+            session_class=session_class,
+            schema=database_schema,
+            attempts=self.settings.transaction_attempts,
+            patience=min(BUSY_TIMEOUT, self.settings.execution_time),
+        )
+
+    def _by_token(self, connection: Any) -> Viewer | None:
+        return authenticate(self.settings, connection.headers)
+
+    def routes(self) -> list[BaseRoute]:
+        """The endpoint, and beside it the schema's files and the playground's assets.
+
+        They go into ``Mount("/somewhere", routes=...)``, or into a host's own list.
+        """
+        folder = self.path.rpartition("/")[0]
+        routes: list[BaseRoute] = [Route(self.path, self.endpoint)]
+        if self.settings.introspection:
+            routes += [Route(f"{folder}/{name}", PublishedFile(name)) for name in FILES]
+        if self.settings.playground:
+            assets = StaticFiles(directory=FOLDER, check_dir=False)
+            routes.append(Mount(f"{folder}/playground", assets))
+        return routes
+
+    def install(self, app: Starlette, prefix: str = "") -> None:
+        """Add the routes to a host's application, and this lifespan to its own.
+
+        :param app: a Starlette application, which a FastAPI one is, that has not started yet.
+        :param prefix: the path that the routes are put below, such as ``/discussion``.
+        """
+        app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
+        theirs = app.router.lifespan_context
+
+        @asynccontextmanager
+        async def both(it: Any) -> AsyncIterator[Any]:
+            async with self.lifespan(it), theirs(it) as state:
+                yield state
+
+        app.router.lifespan_context = both
+
+    @asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """What a host's own lifespan has around it: the database is closed at its end.
+
+        A host's engine stays open, and so does a Database that was passed.
+        """
+        try:
+            yield
+        finally:
+            if self._closes:
+                await self.database.dispose()
+
+    async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run the host's writes and Tallied's as one unit of work.
+
+        See :meth:`tallied.database.Database.write`; what is called within it is in
+        :mod:`tallied.resolvers.writing`.
+        """
+        return await self.database.write(work)
+
+    def unit(self, session: AsyncSession) -> UnitOfWork:
+        """A unit of work on a session of the host's, which the host commits.
+
+        Await its ``committed()`` after the commit, or no ``after_*`` hook runs.
+
+        :raises ConfigurationError: for a session whose class the counters do not know.
+        """
+        kind = type(session.sync_session)
+        if not issubclass(kind, self.database.session_class):
+            raise ConfigurationError(
+                f"The counters are not installed on {kind.__qualname__}; pass it to Discussion as"
+                " session_class, or take a session from discussion.database.sessions."
+            )
+        return UnitOfWork(session)
+
+    def access(self, viewer: Viewer | None = None) -> Access:
+        """What a viewer may do; a guest by default."""
+        return Access(self.rules, viewer)
+
+    def context(self, viewer: Viewer | None = None) -> Context:
+        """What one GraphQL operation of that viewer needs as its context."""
+        return self.endpoint.context(viewer)
+
+
+def _checked_path(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or "{" in path:
+        raise ConfigurationError(f"path must be like /graphql, not {path!r}.")
+    return path
+
+
+def _count_words_by(count_words: Callable[[str], int]) -> None:
+    """Have words counted so in this process.
+
+    :raises ConfigurationError: where they are counted otherwise already.
+    """
+    if Comment.count_words not in (default_count_words, count_words):
+        raise ConfigurationError(
+            "Another Discussion of this process counts words otherwise; pass the same count_words"
+            " to both."
+        )
+    Comment.count_words = staticmethod(count_words)

@@ -1,0 +1,195 @@
+"""A Discussion in a host's application: its routes, its lifespan, its engine and sessions."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import String, select, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.errors import ConfigurationError
+from tallied.models import Author, Base, Comment, Thread
+from tallied.resolvers import writing
+from tallied.settings import Settings
+from tallied.viewer import Viewer
+
+ADD = """mutation($id: ID!, $m: String!) { addComment(input: {threadId: $id, message: $m}) {
+           comment { authorName wordCount } thread { wordCount commentCount }
+           userErrors { code } } }"""
+
+
+class HostBase(DeclarativeBase):
+    """The host's own tables, on its own MetaData."""
+
+
+class Note(HostBase):
+    __tablename__ = "host_note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str] = mapped_column(String(100))
+
+
+class HostSession(Session):
+    """The host's own session class."""
+
+
+def by_header(connection: HTTPConnection) -> Viewer | None:
+    name = connection.headers.get("x-user")
+    return Viewer(f"user-{name}", name) if name else None
+
+
+async def make(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(HostBase.metadata.create_all)
+
+
+async def ask(app: Any, path: str, query: str, user: str = "ada", **variables: Any) -> Any:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://host.test") as client:
+        body = {"query": query, "variables": variables}
+        answer = await client.post(path, json=body, headers={"x-user": user})
+    assert answer.status_code == 200, answer.text
+    assert "errors" not in answer.json(), answer.text
+    return answer.json()["data"]
+
+
+async def begin(discussion: Discussion, title: str = "Engines") -> Any:
+    viewer = discussion.access(Viewer("user-ada", "ada"))
+    done = await discussion.write(lambda unit: writing.create_thread(unit, viewer, title))
+    return done.thread["id"]
+
+
+async def test_it_is_mounted_under_a_path_beside_the_hosts_own(empty_url: str) -> None:
+    discussion = Discussion(empty_url, get_viewer=by_header)
+    await make(discussion.database)
+    app = Starlette(
+        routes=[
+            Route("/", lambda _: PlainTextResponse("host")),
+            Mount("/discussion", routes=discussion.routes()),
+        ],
+        lifespan=discussion.lifespan,
+    )
+    made = await ask(
+        app,
+        "/discussion/graphql",
+        'mutation { createThread(input: {title: "Engines"}) { thread { id } } }',
+    )
+    id = made["createThread"]["thread"]["id"]
+    added = await ask(app, "/discussion/graphql", ADD, id=id, m="one two three")
+    assert added["addComment"] == {
+        "comment": {"authorName": "ada", "wordCount": 3},
+        "thread": {"wordCount": 3, "commentCount": 1},
+        "userErrors": [],
+    }
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://host.test"
+    ) as client:
+        assert (await client.get("/")).text == "host"
+        assert (await client.get("/discussion/schema.graphql")).status_code == 200
+        assert (await client.get("/discussion/playground/playground.js")).status_code == 200
+        assert (await client.get("/graphql")).status_code == 404
+    await discussion.database.dispose()
+
+
+async def test_installed_its_lifespan_is_around_the_hosts_own(empty_url: str) -> None:
+    told: list[str] = []
+    discussion = Discussion(empty_url, get_viewer=by_header)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, str]]:
+        async with discussion.database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+        told.append("host starts")
+        yield {"kept": "by the host"}
+        async with discussion.database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+        told.append("host ends")
+
+    app = Starlette(lifespan=lifespan)
+    discussion.install(app, "/talk")
+    async with app.router.lifespan_context(app) as state:
+        assert state == {"kept": "by the host"}
+        assert told == ["host starts"]
+        assert {route.path for route in app.routes} == {"/talk"}  # type: ignore[attr-defined]
+    assert told == ["host starts", "host ends"]
+    assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_hosts_rollback_takes_the_comment_along(empty_url: str) -> None:
+    """The host's engine, session class and rows, and Tallied's, in one unit of work."""
+    engine = create_async_engine(empty_url)
+    discussion = Discussion(engine, session_class=HostSession, get_viewer=by_header)
+    await make(discussion.database)
+    thread_id = await begin(discussion)
+    ada = discussion.access(Viewer("user-ada", "ada"))
+
+    async def comment(unit: Any, fails: bool) -> None:
+        assert type(unit.session.sync_session) is HostSession
+        unit.session.add(Note(body="beside the comment"))
+        new = writing.NewComment("one two three")
+        done = await writing.add_comment(unit, ada, thread_id, new)
+        assert done.thread["word_count"] % 3 == 0
+        if fails:
+            raise RuntimeError("the host changes its mind")
+
+    for fails in (False, True, False):
+        try:
+            await discussion.write(lambda unit, fails=fails: comment(unit, fails))  # type: ignore[misc]
+        except RuntimeError:
+            assert fails
+    async with discussion.database.read() as connection:
+        notes = (await connection.execute(select(Note.body))).all()
+        counted = await connection.execute(
+            select(Thread.comment_count, Thread.word_count, Author.word_count).join(
+                Author, Author.id == Thread.author_id
+            )
+        )
+        messages = (await connection.execute(select(Comment.message))).all()
+    assert len(notes) == len(messages) == 2
+    assert counted.one() == (2, 6, 6)
+    await discussion.database.dispose()  # which leaves the host's engine open
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    await engine.dispose()
+
+
+async def test_a_session_that_the_counters_do_not_know_is_refused(database: Database) -> None:
+    discussion = Discussion(database)
+
+    class Other(Session):
+        pass
+
+    async with discussion.database.sessions() as session:
+        assert discussion.unit(session).session is session
+    async with AsyncSession(database.engine, sync_session_class=Other) as session:
+        with pytest.raises(ConfigurationError, match=r"not installed on .*Other"):
+            discussion.unit(session)
+
+
+@pytest.mark.parametrize("path", ["graphql", "/graphql/", "/{name}"])
+def test_a_path_that_cannot_be_routed_is_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="path must be like /graphql"):
+        Discussion("sqlite+aiosqlite:///x.db", path=path)
+
+
+def test_fifty_discussions_are_made_used_and_dropped() -> None:
+    def live() -> int:
+        gc.collect()
+        return sum(isinstance(each, Discussion | Database) for each in gc.get_objects())
+
+    before = live()
+    for number in range(50):
+        Discussion(f"sqlite+aiosqlite:///{number}.db", settings=Settings(playground=False)).routes()
+    assert live() == before
