@@ -28,7 +28,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 NEEDED = "import bz2, ctypes, ensurepip, sqlite3, ssl, venv"
 
-SLOW = ("clients", "test_soak.py", "test_seed.py", "test_cli_serve.py", "test_http_load.py")
+SLOW = ("clients", "test_benchmarks.py", "test_http_load.py", "test_seed.py", "test_soak.py")
 """What runs only when it is asked for, and the packaging, which concerns no dependency."""
 
 QUICK = [
