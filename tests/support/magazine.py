@@ -61,6 +61,8 @@ class Topic(Host):
     weight: Mapped[int] = mapped_column(default=0)
     is_open: Mapped[bool] = mapped_column(default=True)
 
+    teasers: Mapped[list[Teaser]] = relationship(back_populates="topic")
+
 
 class Teaser(Host):
     """Many to one: several may point to the same row, and go with it."""
@@ -77,7 +79,7 @@ class Teaser(Host):
     open_weight: Mapped[int | None]
 
     thread: Mapped[Thread | None] = relationship(Thread)
-    topic: Mapped[Topic | None] = relationship()
+    topic: Mapped[Topic | None] = relationship(back_populates="teasers")
 
 
 class HostSession(Session):
