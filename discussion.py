@@ -25,6 +25,7 @@ import strawberry
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -38,7 +39,7 @@ from .rendering import render_message
 from .rules import Access, Rules, accept, nobody
 from .schema.build import schema as default_schema
 from .schema.context import Context
-from .schema.http import GetViewer, GraphQLEndpoint
+from .schema.http import GetViewer, GraphQLEndpoint, viewer_of
 from .schema.page import FOLDER, Playground
 from .schema.published import FILES, PublishedFile
 from .settings import Settings
@@ -110,6 +111,7 @@ class Discussion:
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)
+        self.schema = schema
         self.get_viewer = get_viewer or self._by_token
         self.endpoint = GraphQLEndpoint(
             self.database,
@@ -136,7 +138,7 @@ class Discussion:
             patience=min(BUSY_TIMEOUT, self.settings.execution_time),
         )
 
-    def _by_token(self, connection: Any) -> Viewer | None:
+    def _by_token(self, connection: HTTPConnection) -> Viewer | None:
         return authenticate(self.settings, connection.headers)
 
     def routes(self) -> list[BaseRoute]:
@@ -147,7 +149,9 @@ class Discussion:
         folder = self.path.rpartition("/")[0]
         routes: list[BaseRoute] = [Route(self.path, self.endpoint)]
         if self.settings.introspection:
-            routes += [Route(f"{folder}/{name}", PublishedFile(name)) for name in FILES]
+            routes += [
+                Route(f"{folder}/{name}", PublishedFile(name, self.schema)) for name in FILES
+            ]
         if self.settings.playground:
             assets = StaticFiles(directory=FOLDER, check_dir=False)
             routes.append(Mount(f"{folder}/playground", assets))
@@ -208,9 +212,14 @@ class Discussion:
         """What a viewer may do; a guest by default."""
         return Access(self.rules, viewer)
 
-    def context(self, viewer: Viewer | None = None) -> Context:
-        """What one GraphQL operation of that viewer needs as its context."""
-        return self.endpoint.context(viewer)
+    async def context(self, request: HTTPConnection) -> Context:
+        """What one GraphQL operation needs as its context, where the host executes it itself.
+
+        Await its ``stop()`` when the operation has ended.
+
+        :raises Unauthenticated: for a request that does not prove who makes it.
+        """
+        return self.endpoint.context(await viewer_of(self.get_viewer, request), request)
 
 
 def _checked_path(path: str) -> str:

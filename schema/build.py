@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
+from strawberry.types import get_object_definition
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.enum import StrawberryEnumDefinition
 
+from ..errors import ConfigurationError
 from .mutation import Mutation
 from .query import Query
-from .selection import Info
-from .types import Comment, Thread
+from .selection import PREFIX, Info
+from .types import Author, Comment, Thread
 
 
 def _write(moment: datetime) -> str:
@@ -45,9 +52,70 @@ DateTime = strawberry.scalar(
     parse_value=_read,
 )
 
-schema = strawberry.Schema(
-    query=Query,
-    mutation=Mutation,
-    types=[Thread, Comment],
-    config=StrawberryConfig(info_class=Info, scalar_map={datetime: DateTime}),
-)
+
+class Prefixed(NameConverter):
+    """Names of GraphQL, where Tallied's own types begin with a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix
+
+    def from_object(self, object_type: StrawberryObjectDefinition) -> str:
+        name = super().from_object(object_type)
+        return self._prefixed(name, (object_type.concrete_of or object_type).origin)
+
+    def from_enum(self, enum: StrawberryEnumDefinition) -> str:
+        return self._prefixed(super().from_enum(enum), enum.wrapped_cls)
+
+    def _prefixed(self, name: str, origin: type) -> str:
+        ours = origin.__module__.startswith(f"{__package__}.")
+        return f"{self.prefix}{name}" if ours and origin not in (Query, Mutation) else name
+
+
+def merged(
+    query: type | None = None,
+    mutation: type | None = None,
+    *,
+    types: Iterable[type] = (),
+    prefix: str = "",
+    scalars: Mapping[object, Any] | None = None,
+) -> strawberry.Schema:
+    """Tallied's schema, with what a host adds to it.
+
+    Where both have a root field of one name, the host's is taken. The context of every
+    resolver is Tallied's :class:`~tallied.schema.context.Context`, which has the request.
+
+    :param query: the host's root fields to read, a :func:`strawberry.type`.
+    :param mutation: the host's root fields to change something.
+    :param types: types of the host that no field names.
+    :param prefix: what the names of Tallied's types begin with, such as ``Forum``; it is needed
+        where the host has types called Thread, Comment, Author, Node and so on.
+    :param scalars: Strawberry's ``scalar_map`` for the host's own scalars.
+    :raises ConfigurationError: for a prefix that no name can begin with.
+    """
+    if prefix and not re.fullmatch("[A-Z][A-Za-z0-9]*", prefix):
+        raise ConfigurationError(f"prefix must be letters and digits like Forum, not {prefix!r}.")
+    made = strawberry.Schema(
+        query=_both("Query", query, Query),
+        mutation=_both("Mutation", mutation, Mutation),
+        types=[Thread, Comment, Author, *types],
+        config=StrawberryConfig(
+            info_class=Info,
+            scalar_map={datetime: DateTime, **(scalars or {})},
+            name_converter=Prefixed(prefix),
+        ),
+    )
+    made._schema.extensions[PREFIX] = prefix
+    return made
+
+
+def _both(name: str, theirs: type | None, ours: type) -> type:
+    if theirs is None:
+        return ours
+    return strawberry.type(
+        type(name, (theirs, ours), {"__module__": theirs.__module__}),
+        description=get_object_definition(ours, strict=True).description,
+    )
+
+
+schema = merged()

@@ -12,6 +12,7 @@ from uuid import UUID
 from graphql import FieldNode
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import HTTPConnection
 from strawberry.dataloader import DataLoader
 
 from ..database import Database
@@ -42,6 +43,8 @@ class Context:
     settings: Settings
     rules: Rules = field(default_factory=Rules)
     viewer: Viewer | None = None
+    request: HTTPConnection | None = None
+    """The request that asks, for the resolvers of a host."""
     selections: dict[Hashable, Fields] = field(default_factory=dict)
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""

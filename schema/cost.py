@@ -45,6 +45,7 @@ from graphql.utilities import type_from_ast
 
 from ..settings import Settings
 from .limits import exceeded
+from .selection import prefixed
 
 INTROSPECTIONS = 1.25
 """How much an operation may introspect: so many standard introspection queries."""
@@ -186,6 +187,7 @@ class _Measure:
         lists: Lists,
     ) -> None:
         self.schema = schema
+        self.node = prefixed(schema, "Node")
         self.lists = lists
         self.fragments = {
             node.name.value: node
@@ -219,7 +221,7 @@ class _Measure:
         """
         type_ = self._type(parent, nodes[0])
         paged = _is_connection(type_)
-        within = paged or (listed and not _is_node(type_))
+        within = paged or (listed and not self._is_node(type_))
         below, asked = [], False
         for inner, found in self._below(type_, nodes):
             name = found[0].name.value
@@ -228,11 +230,16 @@ class _Measure:
         sizes = None
         if paged:
             sizes, asked = _arguments(nodes[0], "first", "last") if asked else None, True
-        elif _is_node(type_) and not listed:
+        elif self._is_node(type_) and not listed:
             sizes, asked = _arguments(nodes[0], "ids") or None, True
         else:
             asked = False
         return [Reach(sizes, int(asked), tuple(below))] if asked or below else []
+
+    def _is_node(self, type_: GraphQLNamedType) -> bool:
+        if isinstance(type_, GraphQLObjectType):
+            return any(map(self._is_node, type_.interfaces))
+        return type_.name in ("Node", self.node)
 
     def _introspection(
         self, parent: GraphQLNamedType, nodes: list[FieldNode], of_all: bool = False
@@ -288,12 +295,6 @@ class _Measure:
 
 def _is_connection(type_: GraphQLNamedType) -> bool:
     return isinstance(type_, GraphQLObjectType) and {"edges", "pageInfo"} <= type_.fields.keys()
-
-
-def _is_node(type_: GraphQLNamedType) -> bool:
-    if isinstance(type_, GraphQLObjectType):
-        return any(interface.name == "Node" for interface in type_.interfaces)
-    return type_.name == "Node"
 
 
 def _arguments(node: FieldNode, *names: str) -> tuple[ValueNode, ...]:

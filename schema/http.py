@@ -47,6 +47,15 @@ def _guest(_: HTTPConnection) -> None:
     return None
 
 
+async def viewer_of(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | None:
+    """Who makes the request.
+
+    :raises Unauthenticated: for a request that does not prove who makes it.
+    """
+    viewer = get_viewer(request)
+    return await viewer if isawaitable(viewer) else viewer
+
+
 RETRY_AFTER = "1"
 """Seconds after which a client that was turned away may try again."""
 
@@ -78,9 +87,11 @@ class GraphQLEndpoint:
         self._running = 0
         self.executor = Executor(schema, settings)
 
-    def context(self, viewer: Viewer | None) -> Context:
+    def context(
+        self, viewer: Viewer | None = None, request: HTTPConnection | None = None
+    ) -> Context:
         """What one operation of that viewer works with."""
-        return Context(self._database, self._settings, self._rules, viewer)
+        return Context(self._database, self._settings, self._rules, viewer, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPRequest(scope, receive)
@@ -111,7 +122,8 @@ class GraphQLEndpoint:
         self._running += 1
         try:
             viewer = await self._viewer(request)
-            answer = await self._answer(asked, viewer, only_queries=not by_post)
+            context = self.context(viewer, request)
+            answer = await self._answer(asked, context, only_queries=not by_post)
         finally:
             self._running -= 1
         headers = {"Allow": "POST"} if answer.status == 405 else {}
@@ -126,8 +138,7 @@ class GraphQLEndpoint:
 
     async def _viewer(self, request: HTTPRequest) -> Viewer | None:
         try:
-            viewer = self._get_viewer(request)
-            return await viewer if isawaitable(viewer) else viewer
+            return await viewer_of(self._get_viewer, request)
         except Unauthenticated as error:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise Refused(401, error.code, error.message, challenge) from error
@@ -145,8 +156,7 @@ class GraphQLEndpoint:
                 {"Retry-After": RETRY_AFTER},
             )
 
-    async def _answer(self, asked: Request, viewer: Viewer | None, *, only_queries: bool) -> Answer:
-        context = self.context(viewer)
+    async def _answer(self, asked: Request, context: Context, *, only_queries: bool) -> Answer:
         seconds = self._settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
+from strawberry import Schema
 
 from . import caching
+from .build import schema as ours
+from .sdl import print_introspection, print_sdl
 
 FILES = {
     "schema.graphql": "text/plain",  # GraphQL has no media type for it.
@@ -17,16 +21,26 @@ FILES = {
 """What is published, with its media type; each lies in the package, as CI holds it."""
 
 
+_PRINTERS: Mapping[str, Callable[[Schema], str]] = {
+    "schema.graphql": print_sdl,
+    "introspection.json": print_introspection,
+}
+
+
 class PublishedFile:
-    """The ASGI application of one of :data:`FILES`, which is read once.
+    """The ASGI application of one of :data:`FILES`, which is read, or printed, once.
 
     Clients may keep it, and ask with ``If-None-Match`` whether it has changed.
 
     :param name: the file's name.
+    :param schema: what it tells of; for Tallied's own schema, it lies in the package.
     """
 
-    def __init__(self, name: str) -> None:
-        self._body = (Path(__file__).parent / name).read_bytes()
+    def __init__(self, name: str, schema: Schema = ours) -> None:
+        if schema is ours:
+            self._body = (Path(__file__).parent / name).read_bytes()
+        else:
+            self._body = _PRINTERS[name](schema).encode()
         self._media_type = FILES[name]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

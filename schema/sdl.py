@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import orjson
 from graphql import introspection_from_schema
+from strawberry import Schema
 
 from .build import schema
 
 
-def print_sdl() -> str:
+def print_sdl(schema: Schema = schema) -> str:
     """The schema in the schema definition language, as ``schema.graphql`` holds it."""
     return schema.as_str() + "\n"
 
 
-def print_introspection() -> str:
+def print_introspection(schema: Schema = schema) -> str:
     """The schema as the answer to an introspection query, as ``introspection.json`` holds it.
 
     An object whose one key is ``__schema``: the form that graphql-js calls

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import strawberry
-from graphql import FieldNode, GraphQLObjectType
+from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
 
@@ -67,6 +67,15 @@ _COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """Which columns each field needs."""
 
 
+PREFIX = "tallied.prefix"
+"""Where a schema says what the names of Tallied's types begin with."""
+
+
+def prefixed(schema: GraphQLSchema, type_name: str) -> str:
+    """The name of a type of Tallied in that schema."""
+    return f"{schema.extensions.get(PREFIX, '')}{type_name}"
+
+
 class Info(strawberry.Info[Context, None]):
     """Strawberry's Info, which knows what is asked for below its field."""
 
@@ -92,7 +101,7 @@ class Info(strawberry.Info[Context, None]):
             {name: FragmentDetails(fragment) for name, fragment in raw.fragments.items()},
             VariableValues({}, cast("dict[str, Any]", raw.variable_values)),
             raw.operation,
-            cast("GraphQLObjectType", raw.schema.type_map[type_name]),
+            cast("GraphQLObjectType", raw.schema.type_map[prefixed(raw.schema, type_name)]),
             [FieldDetails(node, None) for node in nodes],
         )
         fields: Fields = {}

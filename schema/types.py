@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 from uuid import UUID
 
 import strawberry
+from graphql import GraphQLResolveInfo
 from strawberry import UNSET
 
 from ..errors import NotFound
@@ -28,7 +29,7 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import encode_id
-from .selection import Info
+from .selection import Info, prefixed
 from .turns import take_turn
 
 AUTHOR_NAME = frozenset({"name"})
@@ -47,6 +48,11 @@ class Node:
         if "id" in record:
             node.id = encode_id(cls.__name__, record["id"])
         return node
+
+    @classmethod
+    def resolve_type(cls, node: Node, info: GraphQLResolveInfo[Any], _: object) -> str:
+        """The name of the object's type in this schema, which may have a prefix."""
+        return prefixed(info.schema, type(node).__name__)
 
     def value(self, column: str) -> Any:
         """What the row has there; what could not be read after a change fails where it is shown."""

@@ -1,0 +1,131 @@
+"""A host's own schema with Tallied's merged in, under a prefix or not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import strawberry
+from starlette.applications import Starlette
+
+from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.errors import ConfigurationError
+from tallied.schema import build
+from tallied.schema.selection import Info
+from tallied.settings import Settings
+from tallied.viewer import Viewer
+
+
+@strawberry.type
+class Thread:
+    """A host's own type, whose name is one of Tallied's."""
+
+    colour: str
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def yarn(self, info: Info) -> Thread:
+        assert info.context.request is not None
+        return Thread(colour=f"red, for {info.context.request.headers['host']}")
+
+    @strawberry.field
+    def viewer(self) -> str:
+        return "the host's own"
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def dye(self, colour: str) -> Thread:
+        return Thread(colour=colour)
+
+
+class Host:
+    """A client of a host with a merged schema."""
+
+    def __init__(self, database: Database, prefix: str) -> None:
+        schema = build.merged(Query, Mutation, prefix=prefix)
+        discussion = Discussion(
+            database,
+            schema=schema,
+            get_viewer=lambda _: Viewer("user-ada", "Ada"),
+            settings=Settings(guests="moderate"),
+        )
+        app = Starlette(routes=discussion.routes())
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://host.test"
+        )
+
+    async def __call__(self, query: str, **variables: Any) -> Any:
+        answer = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        assert "errors" not in answer.json(), answer.text
+        return answer.json()
+
+
+@pytest.fixture
+async def host(database: Database) -> AsyncIterator[Host]:
+    host = Host(database, "Forum")
+    yield host
+    await host.http.aclose()
+
+
+async def test_both_schemas_answer_one_document(host: Host) -> None:
+    made = await host(
+        """mutation { dye(colour: "blue") { colour }
+             createThread(input: {title: "Looms", comment: {message: "one two three"}}) {
+               thread { __typename id wordCount } comment { __typename authorName } } }"""
+    )
+    assert made["data"]["dye"] == {"colour": "blue"}
+    thread = made["data"]["createThread"]["thread"]
+    assert (thread["__typename"], thread["wordCount"]) == ("ForumThread", 3)
+    assert made["data"]["createThread"]["comment"] == {
+        "__typename": "ForumComment",
+        "authorName": "Ada",
+    }
+    read = await host(
+        """query($id: ID!) {
+             yarn { __typename colour } viewer
+             threads(first: 9) { __typename totalCount nodes { title wordCount
+               comments(first: 9) { __typename totalCount edges { __typename cursor node {
+                 message author { __typename commentCount } } } } } }
+             node(id: $id) { __typename ... on ForumThread { title } } }""",
+        id=thread["id"],
+    )
+    data = read["data"]
+    assert data["yarn"] == {"__typename": "Thread", "colour": "red, for host.test"}
+    assert data["viewer"] == "the host's own"
+    assert data["node"] == {"__typename": "ForumThread", "title": "Looms"}
+    (found,) = data["threads"]["nodes"]
+    assert data["threads"]["__typename"] == "ForumThreadConnection"
+    (edge,) = found["comments"]["edges"]
+    assert edge["node"]["author"] == {"__typename": "ForumAuthor", "commentCount": 1}
+    assert found["comments"]["totalCount"] == 1
+    # What it may reach is measured as it is without the prefix: the node, 9, and 9 times 9
+    # with their authors.
+    assert read["extensions"]["cost"]["nodes"] == 1 + 9 + 9 * 9 * 2
+
+
+async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
+    published = (await host.http.get("/schema.graphql")).text
+    assert "type ForumThread implements ForumNode" in published
+    assert "dye(" in published
+    introspection = (await host.http.get("/introspection.json")).json()
+    names = {each["name"] for each in introspection["__schema"]["types"]}
+    assert {"ForumThread", "Thread", "ForumUserErrorCode", "Query"} <= names
+
+
+def test_without_a_prefix_the_names_are_those_of_the_api() -> None:
+    ours = {name for name in build.schema._schema.type_map if not name.startswith("__")}
+    with_host = build.merged(strawberry.type(type("More", (), {"__annotations__": {"n": int}})))
+    assert ours <= with_host._schema.type_map.keys()
+
+
+@pytest.mark.parametrize("prefix", ["forum", "1", "For um", "Ümlaut"])
+def test_a_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="prefix must be letters"):
+        build.merged(prefix=prefix)
