@@ -70,7 +70,6 @@ class Discussion:
     :param deleted_author: what ``authorName`` says of an author who has been deleted.
     :param session_class: the session class of the host's units of work; see
         :class:`~tallied.database.Database`.
-    :param database_schema: the schema of the database that Tallied's tables are in.
     :param schema: the GraphQL schema that is served: Tallied's own, or the host's with
         Tallied's ``Query`` and ``Mutation`` merged in.
     :param path: where the endpoint is, below the path that the routes are mounted at.
@@ -91,7 +90,6 @@ class Discussion:
         render: Callable[[str], str] = render_message,
         deleted_author: Callable[[], str | None] = nobody,
         session_class: type[Session] = CountedSession,
-        database_schema: str | None = None,
         schema: strawberry.Schema = default_schema,
         path: str = "/graphql",
     ) -> None:
@@ -107,7 +105,7 @@ class Discussion:
             deleted_author=deleted_author,
         )
         self._closes = not isinstance(database, Database)
-        self.database = self._open(database, session_class, database_schema)
+        self.database = self._open(database, session_class)
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)
@@ -126,14 +124,13 @@ class Discussion:
         self,
         database: str | AsyncEngine | Database | None,
         session_class: type[Session],
-        database_schema: str | None,
     ) -> Database:
         if isinstance(database, Database):
             return database
         return Database(
             self.settings.database if database is None else database,
             session_class=session_class,
-            schema=database_schema,
+            schema=self.settings.database_schema or None,
             attempts=self.settings.transaction_attempts,
             patience=min(BUSY_TIMEOUT, self.settings.execution_time),
         )

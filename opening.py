@@ -40,7 +40,12 @@ async def opened(settings: Settings, *, must_exist: bool = False) -> AsyncIterat
         _check_file(url, must_exist)
     else:
         options["connect_args"] = {"timeout": CONNECT_TIMEOUT}
-    database = Database(settings.database, attempts=settings.transaction_attempts, **options)
+    database = Database(
+        settings.database,
+        schema=settings.database_schema or None,
+        attempts=settings.transaction_attempts,
+        **options,
+    )
     try:
         await _check_answer(database)
         if must_exist:

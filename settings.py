@@ -9,6 +9,7 @@ allowed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
@@ -28,6 +29,10 @@ class Settings:
 
     database: str = "sqlite+aiosqlite:///tallied.db"
     """The database's URL, as SQLAlchemy writes it; SQLite or PostgreSQL."""
+
+    database_schema: str = ""
+    """The schema of a PostgreSQL database that Tallied's tables are in: up to 63 letters, digits
+    and ``_``; by default, the one that the connections look into."""
 
     host: str = "127.0.0.1"
     """The address that the server listens on."""
@@ -136,6 +141,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_secrets(self.secret, self.previous_secret)
+        if self.database_schema and not re.fullmatch(
+            "[A-Za-z_][A-Za-z0-9_]{0,62}", self.database_schema
+        ):
+            raise ConfigurationError(
+                f"{_variable('database_schema')} must be up to 63 letters, digits and _,"
+                f" not {self.database_schema!r}."
+            )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigurationError(

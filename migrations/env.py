@@ -45,6 +45,7 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         version_table=VERSION_TABLE,
+        version_table_schema=context.config.attributes.get("schema"),
         include_name=is_ours,
         include_object=is_built,
         render_item=render,

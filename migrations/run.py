@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -59,7 +59,7 @@ async def state(database: Database) -> State:
     :raises ConfigurationError: when a newer Tallied has migrated the database.
     """
     async with database.read() as connection:
-        return await connection.run_sync(_state)
+        return await connection.run_sync(_state, database.schema)
 
 
 async def migrate(database: Database) -> State:
@@ -115,8 +115,10 @@ def lock(connection: Connection) -> None:
 async def _run(database: Database, step: Callable[[Config, State], None]) -> State:
     def run(connection: Connection) -> State:
         lock(connection)
-        before = _state(connection)
-        step(_config(connection), before)
+        if database.schema:
+            _enter(connection, database.schema)
+        before = _state(connection, database.schema)
+        step(_config(connection, database.schema), before)
         return before
 
     async def work(unit: UnitOfWork) -> State:
@@ -131,6 +133,20 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         raise Busy(
             "Another transaction holds a lock on Tallied's tables; migrate again once it has ended."
         ) from error
+
+
+def _enter(connection: Connection, schema: str) -> None:
+    """Have the names of the migrations mean what is in the schema, until the transaction ends."""
+    quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+    with suppress(DBAPIError), connection.begin_nested():
+        # Where every schema finds it; what the migrations do without it, they say.
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {quoted}"))
+    found = "current_setting('search_path')"
+    connection.execute(
+        text(f"SELECT set_config('search_path', :first || ', ' || {found}, true)"),
+        {"first": quoted},
+    )
 
 
 async def _state_once_free(database: Database) -> State:
@@ -163,7 +179,8 @@ async def _one_at_a_time() -> AsyncIterator[None]:
 def _upgrade(config: Config, before: State) -> None:
     connection: Connection = config.attributes["connection"]
     if before.current is None:
-        found = sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+        names = inspect(connection).get_table_names(config.attributes["schema"])
+        found = sorted(set(names) & set(Base.metadata.tables))
         if found:
             raise ConfigurationError(
                 f"The database has tables that no migration of Tallied made ({', '.join(found)});"
@@ -172,18 +189,18 @@ def _upgrade(config: Config, before: State) -> None:
     command.upgrade(config, "head")
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config(attributes={"connection": connection})
+def _config(connection: Connection | None = None, schema: str | None = None) -> Config:
+    config = Config(attributes={"connection": connection, "schema": schema})
     folder = str(Path(__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     return config
 
 
-def _state(connection: Connection) -> State:
+def _state(connection: Connection, schema: str | None = None) -> State:
     script = ScriptDirectory.from_config(_config())
     newest = script.get_current_head()
     assert newest is not None
-    options: dict[str, Any] = {"version_table": VERSION_TABLE}
+    options: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     current = MigrationContext.configure(connection, opts=options).get_current_revision()
     if current is not None and current not in {found.revision for found in script.walk_revisions()}:
         raise ConfigurationError(

@@ -20,8 +20,10 @@ from starlette.routing import Mount, Route
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
+from tallied.migrations.run import downgrade, migrate, require_newest
 from tallied.models import Author, Base, Comment, Thread
 from tallied.resolvers import writing
+from tallied.schema.ids import encode_id
 from tallied.settings import Settings
 from tallied.viewer import Viewer
 
@@ -193,3 +195,59 @@ def test_fifty_discussions_are_made_used_and_dropped() -> None:
     for number in range(50):
         Discussion(f"sqlite+aiosqlite:///{number}.db", settings=Settings(playground=False)).routes()
     assert live() == before
+
+
+async def test_two_discussions_live_in_two_schemas_of_one_database(
+    backend: str, empty_url: str
+) -> None:
+    if backend == "sqlite":
+        with pytest.raises(ConfigurationError, match="SQLite has no schemas"):
+            Discussion(empty_url, settings=Settings(database_schema="forum"))
+        return
+    engine = create_async_engine(empty_url)
+    made = [
+        Discussion(engine, settings=Settings(database_schema=name, guests="moderate"))
+        for name in ("forum", "Support")
+    ]
+    for discussion in made:
+        assert (await migrate(discussion.database)).current is None
+        assert (await migrate(discussion.database)).is_newest
+        await require_newest(discussion.database)
+    for number, discussion in enumerate(made):
+        app = Starlette(routes=discussion.routes())
+        for _ in range(number + 2):
+            id = await begin(discussion)
+            data = await ask(
+                app,
+                "/graphql",
+                """mutation($i: AddCommentInput!) { addComment(input: $i) {
+                     thread { wordCount comments(first: 9) { nodes { message } } }
+                     comment { id } } }""",
+                i={
+                    "threadId": encode_id("Thread", id),
+                    "authorName": "Ada",
+                    "message": "one two three",
+                },
+            )
+            assert data["addComment"]["thread"]["wordCount"] == 3
+            moved = await ask(
+                app,
+                "/graphql",
+                """mutation($i: DeleteCommentInput!) { deleteComment(input: $i) {
+                     thread { wordCount } } }""",
+                i={"commentId": data["addComment"]["comment"]["id"]},
+            )
+            assert moved["deleteComment"]["thread"]["wordCount"] == 0
+        listed = await ask(app, "/graphql", "{ threads(first: 9) { totalCount } }")
+        assert listed["threads"]["totalCount"] == number + 2
+    async with engine.connect() as connection:
+        tables = await connection.execute(
+            text(
+                "SELECT table_schema, count(*) FROM information_schema.tables"
+                " WHERE table_name LIKE 'tallied%' GROUP BY 1 ORDER BY 1"
+            )
+        )
+        assert tables.all() == [("Support", 4), ("forum", 4)]
+    for discussion in made:
+        await downgrade(discussion.database)
+    await engine.dispose()
