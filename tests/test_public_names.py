@@ -1,0 +1,102 @@
+"""What hosts may import, and how it is called: a change of it is a decision, never an accident.
+
+:data:`PUBLIC` says what is public. ``python tests/test_public_names.py`` writes the signatures
+of it to ``tests/public_names.txt`` anew. What is taken from a line there breaks hosts:
+CONTRIBUTING.md says what that asks for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PINNED = Path(__file__).with_name("public_names.txt")
+
+PUBLIC = {
+    "tallied.asgi": "create_app",
+    "tallied.counters": "Count Sum Min Max First Latest Drift",
+    "tallied.counters.Counters": "install extended paused returned verify rebuild",
+    "tallied.database.Database": "read write dispose",
+    "tallied.database": "CountedSession",
+    "tallied.discussion.Discussion": "access context install lifespan routes unit write",
+    "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
+        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
+        ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
+        UncountedStatementError""",
+    "tallied.hooks": "Event Hooks",
+    "tallied.migrations.run": "VERSION_TABLE migrate downgrade state require_newest",
+    "tallied.models": "Base Author Thread Comment count_words",
+    "tallied.models.counters": "counters",
+    "tallied.policy": "Policy ThreadFacts CommentFacts",
+    "tallied.rendering": "render_message",
+    "tallied.resolvers.authors": "delete_author find_author",
+    "tallied.resolvers.targeting": "thread_for",
+    "tallied.resolvers.writing": """NewComment Change create_thread rename_thread lock_thread
+        delete_thread add_comment edit_comment move_comment delete_comment""",
+    "tallied.rules.Access": "may may_start may_delete_author readable",
+    "tallied.schema.build": "merged schema",
+    "tallied.schema.context.Context": "read write stop",
+    "tallied.settings": "Settings",
+    "tallied.targets": "Target",
+    "tallied.tokens": "mint read bearer authenticate",
+    "tallied.units": "UnitOfWork",
+    "tallied.viewer": "Viewer",
+}
+"""The public names of each module, and of the classes of which not every member is public."""
+
+
+def public() -> Iterator[str]:
+    """A line for each public name, with its signature."""
+    for place, names in PUBLIC.items():
+        owner = _find(place)
+        if inspect.isclass(owner):
+            yield f"class {place}{_signature(owner)}"
+        for name in names.split():
+            yield from _lines(f"{place}.{name}", getattr(owner, name), not inspect.isclass(owner))
+
+
+def _find(place: str) -> Any:
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError:
+        module, _, name = place.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+def _lines(name: str, value: Any, members: bool) -> Iterator[str]:
+    kind = "class " if inspect.isclass(value) else ""
+    yield f"{kind}{name}{_signature(value) if callable(value) else ''}"
+    if kind and members and not issubclass(value, BaseException):
+        for member, found in sorted(vars(value).items()):
+            is_ours = getattr(found, "__module__", "").startswith("tallied.")
+            if not member.startswith("_") and callable(found) and is_ours:
+                yield f"{name}.{member}{_signature(found)}"
+
+
+def _signature(value: Any) -> str:
+    """The names of the parameters, and which may be left out."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    return f"({', '.join(map(_parameter, parameters))})"
+
+
+def _parameter(each: inspect.Parameter) -> str:
+    stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+    optional = "" if each.default is each.empty else "=..."
+    return f"{stars}{each.name}{optional}"
+
+
+def test_the_public_names_are_those_that_are_pinned() -> None:
+    pinned, found = PINNED.read_text("utf-8").splitlines(), list(public())
+    gone = sorted(set(pinned) - set(found))
+    new = sorted(set(found) - set(pinned))
+    assert (gone, new) == ([], []), "see the docstring of this module"
+
+
+if __name__ == "__main__":
+    PINNED.write_text("\n".join(public()) + "\n", "utf-8")
