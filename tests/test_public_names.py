@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tallied.counters import Counter
+
 PINNED = Path(__file__).with_name("public_names.txt")
 
 PUBLIC = {
@@ -20,7 +22,6 @@ PUBLIC = {
     "tallied.counters": "Count Sum Min Max First Latest Drift",
     "tallied.counters.Counters": "install extended paused returned verify rebuild",
     "tallied.database.Database": "read write dispose",
-    "tallied.database": "CountedSession",
     "tallied.discussion.Discussion": "access context install lifespan routes unit write",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
         InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
@@ -69,7 +70,7 @@ def _find(place: str) -> Any:
 def _lines(name: str, value: Any, members: bool) -> Iterator[str]:
     kind = "class " if inspect.isclass(value) else ""
     yield f"{kind}{name}{_signature(value) if callable(value) else ''}"
-    if kind and members and not issubclass(value, BaseException):
+    if kind and members and not issubclass(value, BaseException | Counter):
         for member, found in sorted(vars(value).items()):
             is_ours = getattr(found, "__module__", "").startswith("tallied.")
             if not member.startswith("_") and callable(found) and is_ours:
