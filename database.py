@@ -179,7 +179,9 @@ class Database:
                     raise Busy(BUSY) from error
                 if not asks_for_retry(error):
                     raise
-                if time.monotonic() > deadline:
+                # PostgreSQL made this unit give way to others, and it may be quick the next time;
+                # SQLite has kept it waiting for as long as it may.
+                if self.is_sqlite and time.monotonic() > deadline:
                     break
         raise Busy(BUSY)
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tallied.database import UnitOfWork
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Thread
 from tallied.models.base import new_id, now
 
 Operation: TypeAlias = Callable[["Board", UnitOfWork], Awaitable[None]]
@@ -22,26 +22,43 @@ class Abandoned(Exception):
 
 
 class Board:
-    """The threads that there are, and what may be done with them."""
+    """The threads and authors that there are, and what may be done with them."""
 
-    def __init__(self, threads: int) -> None:
-        self.size = threads
+    def __init__(self, threads: int, authors: int = 20) -> None:
+        self.size = threads, authors
         self.threads: list[UUID] = []
+        self.authors: list[UUID] = []
 
     async def fill(self, unit: UnitOfWork) -> None:
-        """Make the threads."""
-        made = [Thread(title=f"Thread {number}") for number in range(self.size)]
-        unit.session.add_all(made)
-        self.threads = [thread.id for thread in made]
+        """Make the threads and the authors."""
+        threads = [Thread(title=f"Thread {number}") for number in range(self.size[0])]
+        authors = [Author(subject=f"subject {number}") for number in range(self.size[1])]
+        unit.session.add_all([*threads, *authors])
+        self.threads = [thread.id for thread in threads]
+        self.authors = [author.id for author in authors]
 
     def thread(self) -> UUID:
         """One of the threads; it may be gone by the time it is used."""
         return random.choice(self.threads)
 
+    def author(self) -> UUID | None:
+        """One of the authors, likewise; None is a guest."""
+        return random.choice([None, *self.authors])
+
+    def comment(self, **values: Any) -> Comment:
+        """A new comment by somebody."""
+        return Comment(message=message(), **self.by(), **values)
+
+    def by(self) -> dict[str, Any]:
+        """The columns that say who has written a comment."""
+        author = self.author()
+        return {"author_id": author, "author_name": "Guest" if author is None else None}
+
     def replace(self, old: UUID, new: UUID) -> None:
-        """A thread is gone, and another has come."""
-        if old in self.threads:
-            self.threads[self.threads.index(old)] = new
+        """A thread or an author is gone, and another has come."""
+        for known in (self.threads, self.authors):
+            if old in known:
+                known[known.index(old)] = new
 
 
 def message() -> str:
@@ -56,19 +73,17 @@ async def some_comment(board: Board, session: AsyncSession) -> Comment | None:
 
 
 async def add_by_key(board: Board, unit: UnitOfWork) -> None:
-    unit.session.add(Comment(thread_id=board.thread(), author_name="A", message=message()))
+    unit.session.add(board.comment(thread_id=board.thread()))
 
 
 async def add_by_object(board: Board, unit: UnitOfWork) -> None:
     thread = await unit.session.get(Thread, board.thread())
     if thread is not None:
-        unit.session.add(Comment(thread=thread, author_name="A", message=message()))
+        unit.session.add(board.comment(thread=thread))
 
 
 async def add_several(board: Board, unit: UnitOfWork) -> None:
-    unit.session.add_all(
-        Comment(thread_id=board.thread(), author_name="A", message=message()) for _ in range(4)
-    )
+    unit.session.add_all(board.comment(thread_id=board.thread()) for _ in range(4))
 
 
 async def edit(board: Board, unit: UnitOfWork) -> None:
@@ -97,6 +112,12 @@ async def move_to_object(board: Board, unit: UnitOfWork) -> None:
         comment.thread = thread
 
 
+async def change_author(board: Board, unit: UnitOfWork) -> None:
+    if comment := await some_comment(board, unit.session):
+        for name, value in board.by().items():
+            setattr(comment, name, value)
+
+
 async def remove(board: Board, unit: UnitOfWork) -> None:
     if comment := await some_comment(board, unit.session):
         await unit.session.delete(comment)
@@ -108,7 +129,7 @@ async def bulk_insert(board: Board, unit: UnitOfWork) -> None:
         {
             "id": new_id(),
             "thread_id": board.thread(),
-            "author_name": "B",
+            **board.by(),
             "message": text,
             "word_count": len(text.split()),
             "created_at": now(),
@@ -149,14 +170,28 @@ async def delete_thread_by_statement(board: Board, unit: UnitOfWork) -> None:
 
 
 async def _make_another(board: Board, unit: UnitOfWork, gone: UUID) -> None:
-    first = Comment(author_name="A", message=message())
-    thread = Thread(title="Another", comments=[first])
+    thread = Thread(title="Another", comments=[board.comment()])
     unit.session.add(thread)
 
     async def replace() -> None:
         board.replace(gone, thread.id)
 
     unit.after_commit.append(replace)
+
+
+async def delete_author(board: Board, unit: UnitOfWork) -> None:
+    id = board.author()
+    author = await unit.session.get(Author, id) if id is not None else None
+    if author is not None:
+        await unit.session.delete(author)
+        await unit.session.flush()
+        another = Author(subject=f"subject {new_id()}")
+        unit.session.add(another)
+
+        async def replace() -> None:
+            board.replace(author.id, another.id)
+
+        unit.after_commit.append(replace)
 
 
 async def rolled_back_savepoint(board: Board, unit: UnitOfWork) -> None:
@@ -189,6 +224,7 @@ OPERATIONS: dict[Operation, int] = {
     edit_locked: 4,
     move: 5,
     move_to_object: 3,
+    change_author: 3,
     remove: 6,
     bulk_insert: 3,
     bulk_update: 2,
@@ -196,6 +232,7 @@ OPERATIONS: dict[Operation, int] = {
     bulk_delete: 3,
     delete_thread: 1,
     delete_thread_by_statement: 1,
+    delete_author: 1,
     rolled_back_savepoint: 4,
     released_savepoint: 2,
     abandon: 2,

@@ -139,6 +139,23 @@ async def test_retries_are_bounded_and_end_in_a_clear_error(empty_url: str) -> N
     await database.dispose()
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_who_had_to_give_way_to_others_is_run_again_however_late(empty_url: str) -> None:
+    database = Database(empty_url, patience=0.1)
+    tries: list[int] = []
+
+    async def work(unit: UnitOfWork) -> int:
+        tries.append(1)
+        if len(tries) < 4:
+            await asyncio.sleep(0.06)
+            raised = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40P01'; END $$"
+            await unit.session.execute(text(raised))
+        return len(tries)
+
+    assert await database.write(work) == 4
+    await database.dispose()
+
+
 async def test_another_error_of_the_database_is_not_run_again(database: Database) -> None:
     tries: list[int] = []
 
