@@ -13,7 +13,6 @@ section 4.4, and are exact: what lies beyond a given cursor is looked up beside 
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from operator import ge, gt, le, lt
@@ -26,11 +25,12 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from .cursors import Position
 from .paging import Asked, Page, Window
+from .turns import take_turn
 
 T = TypeVar("T")
 
-SLICE = 200
-"""How many rows are turned into Python's objects at once: some milliseconds of work."""
+SLICE = 50
+"""How many rows are turned into Python's objects before others may have their turn."""
 
 Columns = list[ColumnElement[Any]]
 
@@ -89,7 +89,7 @@ async def read_pages(
 
 
 async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
-    """Each item; after so many of them, other tasks have their turn.
+    """Each item; after so many of them, others may have their turn.
 
     :param weight: how many rows an item stands for.
     """
@@ -98,7 +98,7 @@ async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
         yield item
         worked += weight
         if worked >= SLICE:
-            await asyncio.sleep(0)
+            await take_turn()
             worked = 0
 
 

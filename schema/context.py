@@ -13,7 +13,6 @@ from graphql import FieldNode
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import HTTPConnection
-from strawberry.dataloader import DataLoader
 
 from ..database import Database
 from ..models import Author, Comment, Thread
@@ -25,6 +24,7 @@ from ..rules import Access, Rules
 from ..settings import Settings
 from ..units import UnitOfWork
 from ..viewer import Viewer
+from .loading import Loader
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Context:
     """How many units of work have been committed."""
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
+    _loaders: dict[Hashable, Loader[UUID, Any]] = field(default_factory=dict)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on a connection of its own."""
@@ -161,7 +161,7 @@ class Context:
 
     def _loader(
         self, key: Hashable, load: Callable[[list[UUID]], Awaitable[list[T]]]
-    ) -> DataLoader[UUID, T]:
+    ) -> Loader[UUID, T]:
         if key not in self._loaders:
-            self._loaders[key] = DataLoader(load, max_batch_size=BATCH_SIZE)
+            self._loaders[key] = Loader(load, max_batch_size=BATCH_SIZE)
         return self._loaders[key]

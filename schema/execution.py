@@ -24,6 +24,7 @@ from . import limits
 from .context import Context
 from .cost import Cost, Costs
 from .documents import Document, Documents
+from .pacing import PacedExecutor
 from .persisted import PersistedDocuments, sha256
 from .reporting import BAD_REQUEST, INTERNAL, METHOD_NOT_ALLOWED, mistake, note, report
 
@@ -77,7 +78,6 @@ class Executor:
         self._costs = Costs(core)
         self._settings = settings
         self._schema = core
-        self._executor_class = schema.execution_context_class
         self._hide_suggestions = not settings.introspection
         self.check_listed()
 
@@ -173,7 +173,7 @@ class Executor:
             variable_values=request.variables,
             operation_name=request.operation_name,
             is_awaitable=_is_awaitable,
-            executor_class=self._executor_class,
+            executor_class=PacedExecutor,
             operation_extensions=None,
             hide_suggestions=self._hide_suggestions,
         )

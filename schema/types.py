@@ -14,6 +14,7 @@ from ..errors import NotFound
 from ..policy import CommentAction, CommentFacts, ThreadAction, ThreadFacts
 from ..resolvers.orders import COMMENTS
 from ..resolvers.paging import Asked, Page, Record, Window, window
+from ..resolvers.turns import take_turn
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
@@ -29,8 +30,12 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import encode_id
+<<<<<<< HEAD
 from .selection import Info, prefixed
 from .turns import take_turn
+=======
+from .selection import Info
+>>>>>>> fec12cd (Execute at a pace: every large answer takes turns with all else)
 
 AUTHOR_NAME = frozenset({"name"})
 
@@ -176,9 +181,7 @@ class Thread(Node):
             page = await info.context.comments(self.record["id"], which, asked)
         if which.filter and "totalCount" in info.fields("CommentConnection"):
             total = await info.context.count_comments(self.record["id"], which.filter)
-        # What is read below waits for its siblings, so as to be read in one statement with theirs.
-        if asked and not asked.columns & {"thread_id", "author_id"}:
-            await take_turn()
+        await take_turn()
         return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
 

@@ -161,7 +161,7 @@ FAULTY = {
     "{" * 5000: "GRAPHQL_PARSE_FAILED",
     "{ a " * 2000 + "}" * 2000: "GRAPHQL_PARSE_FAILED",
     "{ __typename }" + " __typename" * 50_000: "LIMIT_EXCEEDED",
-    "{" + " a" * 10_000 + "}": "GRAPHQL_PARSE_FAILED",
+    "{" + " a" * 10_000 + "}": "LIMIT_EXCEEDED",
     "{ unknown }": "GRAPHQL_VALIDATION_FAILED",
     "{ threads { nodes { unknown } } }": "GRAPHQL_VALIDATION_FAILED",
     "{ threads(first: 1) }": "GRAPHQL_VALIDATION_FAILED",

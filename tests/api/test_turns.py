@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from support.api import Api
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
-from tallied.resolvers import pages
-from tallied.schema import turns
+from tallied.resolvers import pages, turns
+from tallied.schema.loading import Loader
 
 
 @asynccontextmanager
@@ -83,5 +84,98 @@ async def test_the_pages_of_many_parents_are_put_together_in_turns(
     await database.write(fill)
     monkeypatch.setattr(turns, "SLICE", 0)
     monkeypatch.setattr(pages, "SLICE", 1)
-    # A turn for each row that is read, each page of them, and each page that is shown.
-    assert await rounds_of() >= 270 + 30 + 30
+    # A turn for each row that is read, each page of them, and each item that is shown.
+    assert await rounds_of() >= 270 + 30 + 270 + 30
+
+
+NESTED = """query($first: Int!, $after: String) {
+    threads(first: 7, orderBy: {field: COMMENT_COUNT, direction: DESC}) {
+      totalCount
+      edges { cursor node { title
+        a: comments(first: $first, after: $after) { totalCount pageInfo { hasNextPage }
+          edges { cursor node { message thread { id title wordCount } } } }
+        b: comments(last: 2) { nodes { id thread { updatedAt } } } } } } }"""
+
+
+async def test_turns_change_neither_answers_nor_errors_nor_statements(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    statements: Callable[[], Any],
+) -> None:
+    api = Api(database)
+    for number in range(12):
+        await api.thread(f"T{number}", *["a b"] * number)
+
+    async def ask(slice: float, **variables: Any) -> tuple[Any, int]:
+        monkeypatch.setattr(turns, "SLICE", slice)
+        with statements() as executed:
+            answer = await api.post(NESTED, **variables)
+        return answer, len(executed)
+
+    sliced = [await ask(0, first=4) for _ in range(3)]
+    faulty = await ask(0, first=4, after="x")
+    # Once there is so long a slice, it is not over before the test is.
+    answer, count = await ask(3600, first=4)
+    (thread, *_) = [edge["node"] for edge in answer["data"]["threads"]["edges"]]
+    assert [len(thread["a"]["edges"]), len(thread["b"]["nodes"])] == [4, 2]
+    assert thread["a"]["edges"][3]["node"]["thread"]["wordCount"] == 22
+    assert sliced == [(answer, count)] * 3
+    assert faulty[0]["errors"][0]["path"] == ["threads", "edges", 0, "node", "a"]
+    assert (await ask(3600, first=4, after="x"))[0] == faulty[0]
+
+
+async def test_a_small_operation_is_not_behind_a_large_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "SLICE", 0)
+    ended: list[str] = []
+
+    async def work(name: str, count: int) -> None:
+        turns.new_pace()
+        await asyncio.gather(*[turns.take_turn() for _ in range(count)])
+        ended.append(name)
+
+    large = [asyncio.create_task(work(f"large {n}", 300)) for n in range(10)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    async with counted() as rounds:
+        await asyncio.create_task(work("small", 3))
+        # Every other slice is for who has had fewest.
+        assert rounds[0] < 15
+    assert ended == ["small"]
+    await asyncio.gather(*large)
+    assert len(ended) == 11
+
+
+async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SLICE", 0)
+    asked: list[list[int]] = []
+
+    async def load(keys: list[int]) -> list[int]:
+        asked.append(keys)
+        return [key * 10 for key in keys]
+
+    pace = turns.new_pace()
+    loader: Loader[int, int] = Loader(load, max_batch_size=30)
+
+    async def ask(key: int) -> int:
+        try:
+            await turns.take_turn()
+        finally:
+            pace.expected(key)
+        return await loader.load(key % 40)
+
+    for key in range(100):
+        pace.expect(key)
+    values = await asyncio.gather(*map(ask, range(100)))
+    assert values == [key % 40 * 10 for key in range(100)]
+    assert [len(keys) for keys in asked] == [30, 10]
+
+
+async def test_what_fails_to_load_fails_for_all_who_asked() -> None:
+    async def load(keys: list[int]) -> list[int]:
+        raise ValueError(len(keys))
+
+    loader: Loader[int, int] = Loader(load, max_batch_size=30)
+    found = await asyncio.gather(*map(loader.load, (1, 2, 2)), return_exceptions=True)
+    assert [str(each) for each in found] == ["2", "2", "2"]

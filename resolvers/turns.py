@@ -1,0 +1,159 @@
+"""Turns: a large answer is put together in slices, between which everything else runs.
+
+asyncio runs all that is ready before it looks for what has come in. An operation that
+reads ten thousand rows has ten thousand things ready at once, and nobody else would be
+served until all of them are done. So whatever may be large takes turns: it works for a
+slice of time, and then waits for another. The operations of one event loop share its
+slices, and of those that wait, every other slice is for the one that has had fewest, so
+that a small one is not behind the large ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable
+from contextvars import ContextVar
+from time import perf_counter
+from weakref import WeakKeyDictionary
+
+SLICE = 0.003
+"""Seconds that are worked at answers before everything else has its turn."""
+
+RELEASED = 32
+"""How many of those that wait are woken at once, of which some may find the slice used up."""
+
+
+class Turns:
+    """The slices of one event loop."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._waiting: list[Pace] = []
+        self._is_first = False
+        self._slices = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is time left in this slice."""
+        return perf_counter() < self._until
+
+    def begin(self) -> None:
+        """Open a slice at once if nobody has worked for a while."""
+        now = perf_counter()
+        if not self._waiting and now > self._until + SLICE:
+            self._until = now + SLICE
+
+    def wait(self, pace: Pace) -> None:
+        """Give an operation a slice when it is its turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+        if pace not in self._waiting:
+            self._waiting.append(pace)
+
+    def goes_on(self) -> bool:
+        """Whether one that was woken may work: the first may for certain."""
+        is_first, self._is_first = self._is_first, False
+        return is_first or self.is_open
+
+    def _next(self) -> None:
+        self._waiting = [pace for pace in self._waiting if pace.queue]
+        if not self._waiting:
+            return
+        self._slices += 1
+        # The other slices are for the one that has waited longest, so that nobody starves.
+        by_slices = self._slices % 2
+        pace = min(self._waiting, key=lambda each: each.slices) if by_slices else self._waiting[0]
+        self._waiting.remove(pace)
+        self._waiting.append(pace)
+        self._is_first = True
+        self._until = perf_counter() + SLICE
+        pace.release()
+        asyncio.get_running_loop().call_soon(self._next)
+
+
+class Pace:
+    """The turns of one operation, and what it has begun but not yet run into."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.slices = 0
+        self.queue: deque[asyncio.Future[None]] = deque()
+        self._pending: set[Hashable] = set()
+        self._when_idle: list[Callable[[], None]] = []
+
+    async def take(self) -> None:
+        """Go on within this slice, or wait for one."""
+        if self.turns.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        token = object()
+        self.expect(token)
+        try:
+            while True:
+                future = loop.create_future()
+                self.queue.append(future)
+                self.turns.wait(self)
+                await future
+                if self.turns.goes_on():
+                    return
+        finally:
+            self.expected(token)
+
+    def release(self) -> None:
+        """Wake the next of those that wait."""
+        self.slices += 1
+        woken = 0
+        while self.queue and woken < RELEASED:
+            future = self.queue.popleft()
+            if not future.done():
+                future.set_result(None)
+                woken += 1
+
+    def expect(self, token: Hashable) -> None:
+        """Note what is still to come, which may ask for more rows."""
+        self._pending.add(token)
+
+    def expected(self, token: Hashable) -> None:
+        """Note that it has come; once nothing is expected, what waited for that is done."""
+        self._pending.discard(token)
+        if not self._pending and self._when_idle:
+            asyncio.get_running_loop().call_soon(self._idle)
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call once nothing is expected, as what reads the rows that siblings ask for does."""
+        self._when_idle.append(call)
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._idle)
+
+    def _idle(self) -> None:
+        if not self._pending:
+            calls, self._when_idle = self._when_idle, []
+            for call in calls:
+                call()
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
+
+
+def new_pace() -> Pace:
+    """A pace of this event loop, which the current task and those it starts work at."""
+    loop = asyncio.get_running_loop()
+    turns = _of_loops.get(loop)
+    if turns is None:
+        turns = _of_loops[loop] = Turns()
+    turns.begin()
+    pace = Pace(turns)
+    _pace.set(pace)
+    return pace
+
+
+def current_pace() -> Pace:
+    """The pace that the current task works at."""
+    return _pace.get() or new_pace()
+
+
+async def take_turn() -> None:
+    """Let everything else run if this loop's slice is used up."""
+    await current_pace().take()
