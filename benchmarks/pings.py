@@ -1,0 +1,183 @@
+"""How long a client waits that asks for next to nothing, while others attack or ask for much.
+
+    python -m benchmarks.pings [--quick] [--url postgresql+asyncpg://...]
+
+One server process is attacked by another process, and pinged by this one. Told are the
+median, the slowest in a hundred, and the slowest ping of each attack, in milliseconds. On
+a busy machine the slowest says more of the machine; without anyone's attack it is the
+first line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import json
+import multiprocessing
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from statistics import quantiles
+
+from graphql import get_introspection_query
+
+from tallied.database import Database, UnitOfWork
+from tallied.migrations.run import migrate
+from tallied.models import Comment, Thread
+
+SIZE = 100
+"""How many threads there are, with as many comments each: as many as pages show."""
+
+PING = json.dumps({"query": "{ __typename }"})
+HEADERS = {"Content-Type": "application/json"}
+
+COMMENT = "id message wordCount createdAt editedAt"
+ROW = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
+
+
+def many(text: str, count: int) -> str:
+    """So many times that text, in which # is the number."""
+    return " ".join(text.replace("#", str(number)) for number in range(count))
+
+
+FULL_TYPE = get_introspection_query().partition("fragment FullType")[2]
+
+ATTACKS: dict[str, str] = {
+    "nothing": "",
+    "10,000 aliases": "{" + many("a#: __typename", 10_000) + "}",
+    "a fragment of 20,000 fields": "{ ...f } fragment f on Query {" + " __typename" * 20_000 + "}",
+    "3,000 repeats of a real field": "{" + " threads(first:1){totalCount}" * 3000 + "}",
+    "20 times introspection": "{"
+    + many("a#: __schema { types { ...FullType } }", 20)
+    + "} fragment FullType"
+    + FULL_TYPE,
+    "2,000 operations": many("query q# { __typename }", 2000),
+    "allowed: 100 threads": "{ threads(first: 100) { nodes { ROW } } }",
+    "allowed: 100 x 100": (
+        "{ threads(first: 100) { nodes { ROW comments(first: 100) { nodes { COMMENT } } } } }"
+    ),
+    "allowed: 100 x 99, and each thread again": (
+        "{ threads(first: 100) { edges { cursor node { id comments(first: 99) {"
+        " edges { cursor node { COMMENT thread { ROW } } } } } } } }"
+    ),
+    "allowed: 20 aliases x 100 x 8": "{"
+    + many("a#: threads(first: 100) { nodes { id comments(first: 8) { nodes { COMMENT } } } }", 20)
+    + "}",
+    "allowed: 100 x 28 aliases x 6": "{ threads(first: 100) { nodes { "
+    + many("a#: comments(first: 6) { edges { cursor node { COMMENT } } }", 28)
+    + " } } }",
+}
+
+
+def ask(connection: http.client.HTTPConnection, body: str) -> bytes:
+    connection.request("POST", "/graphql", body, HEADERS)
+    return connection.getresponse().read()
+
+
+def attack(port: int, document: str, stop: multiprocessing.Event) -> None:  # type: ignore[valid-type]
+    """Send a document again and again, each time one that the server has not seen."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    text = document.replace("COMMENT", COMMENT).replace("ROW", ROW)
+    number = 0
+    while not stop.is_set():  # type: ignore[attr-defined]
+        number += 1
+        ask(connection, json.dumps({"query": f"{text} # {time.time()} {number}"}))
+
+
+def measure(port: int, document: str, attackers: int, seconds: float) -> list[float]:
+    """The seconds that each ping took during an attack."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    processes = [
+        context.Process(target=attack, args=(port, document, stop), daemon=True)
+        for _ in range(attackers if document else 0)
+    ]
+    for process in processes:
+        process.start()
+    time.sleep(2 if processes else 0)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ask(connection, PING)
+    waits = []
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        begun = time.perf_counter()
+        ask(connection, PING)
+        waits.append(time.perf_counter() - begun)
+        time.sleep(0.002)
+    stop.set()
+    for process in processes:
+        process.join()
+    return waits
+
+
+async def fill(url: str) -> None:
+    """Make the tables, and as many threads and comments as pages show."""
+    database = Database(url)
+    await migrate(database)
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.session.add_all(
+            Thread(
+                title=f"Thread {number}",
+                comments=[Comment(author_name="Ada", message="words " * 12) for _ in range(SIZE)],
+            )
+            for number in range(SIZE)
+        )
+
+    await database.write(work)
+    await database.dispose()
+
+
+def serve(url: str, folder: str, work: Callable[[int], None]) -> None:
+    """Call `work` with the port of a server process on that database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tallied", "serve", "--port", str(port), "--database", url]
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=folder)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health").read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        work(port)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two seconds for each attack")
+    parser.add_argument("--attackers", type=int, default=1, help="how many attack at once")
+    parser.add_argument("--url", help="an empty database; by default, a new SQLite file")
+    options = parser.parse_args()
+    seconds = 2.0 if options.quick else 10.0
+
+    def run(port: int) -> None:
+        print(f"{'attack':44} {'pings':>6} {'median':>8} {'99 %':>8} {'slowest':>8}")
+        for name, document in ATTACKS.items():
+            waits = [1000 * each for each in measure(port, document, options.attackers, seconds)]
+            parts = quantiles(waits, n=100)
+            print(
+                f"{name:44} {len(waits):6} {parts[49]:8.1f} {parts[98]:8.1f} {max(waits):8.1f}",
+                flush=True,
+            )
+
+    with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
+        url = options.url or f"sqlite+aiosqlite:///{Path(folder) / 'pings.db'}"
+        asyncio.run(fill(url))
+        serve(url, folder, run)
+
+
+if __name__ == "__main__":
+    main()
