@@ -157,13 +157,8 @@ class GraphQLEndpoint:
                 {"Retry-After": RETRY_AFTER},
             )
 
-<<<<<<< HEAD
     async def _answer(self, asked: Request, context: Context, *, only_queries: bool) -> Answer:
-=======
-    async def _answer(self, asked: Request, viewer: Viewer | None, *, only_queries: bool) -> Answer:
         new_pace()
-        context = self.context(viewer)
->>>>>>> fec12cd (Execute at a pace: every large answer takes turns with all else)
         seconds = self._settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:

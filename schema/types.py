@@ -30,12 +30,7 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import encode_id
-<<<<<<< HEAD
 from .selection import Info, prefixed
-from .turns import take_turn
-=======
-from .selection import Info
->>>>>>> fec12cd (Execute at a pace: every large answer takes turns with all else)
 
 AUTHOR_NAME = frozenset({"name"})
 
