@@ -32,7 +32,7 @@ class Board:
     async def fill(self, unit: UnitOfWork) -> None:
         """Make the threads and the authors."""
         threads = [Thread(title=f"Thread {number}") for number in range(self.size[0])]
-        authors = [Author(subject=f"subject {number}") for number in range(self.size[1])]
+        authors = [Author(subject=f"subject {new_id()}") for _ in range(self.size[1])]
         unit.session.add_all([*threads, *authors])
         self.threads = [thread.id for thread in threads]
         self.authors = [author.id for author in authors]
