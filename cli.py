@@ -55,8 +55,9 @@ Conditions = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CONDITION",
-        help="Look only at threads for which this holds: a column, one of = != < <= > >= in, "
-        "and a value, such as 'created_at >= 2026-01-01'. May be given several times.",
+        help="Look only at rows for which this holds: a column, one of = != < <= > >= in, and a "
+        "value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
+        "must be of one class, such as Thread.",
     ),
 ]
 
@@ -194,7 +195,7 @@ def verify(
     where: Conditions = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Look at N threads only, drawn at random."),
+        typer.Option(min=1, metavar="N", help="Look only at N of each class, drawn at random."),
     ] = None,
     amounts: Annotated[
         bool,

@@ -33,7 +33,10 @@ class Verified:
     def __str__(self) -> str:
         if not self.drifted:
             every = "all " if self.everything else ""
-            found = (_number(number, name.lower()) for name, number in self.looked_at.items())
+            some = {name: number for name, number in self.looked_at.items() if number}
+            found = (
+                _number(number, each.lower()) for each, number in (some or self.looked_at).items()
+            )
             what = "amounts" if self.only_amounts else "counters"
             return f"The {what} of {every}{' and '.join(found)} are right."
         wrong = {"counter": self.counters, "amount": self.amounts}

@@ -38,7 +38,7 @@ async def verify(
 
     :param only: names such as ``Thread.word_count`` or ``Thread``; all where there are none.
     :param where: conditions such as ``created_at >= 2026-01-01``, all of which must be met.
-    :param sample: look at so many threads only, drawn at random.
+    :param sample: look at so many of each class only, drawn at random.
     :param with_amounts: look at what Python computes for each comment, too.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition that cannot be read.
@@ -78,15 +78,16 @@ async def rebuild(
     :param only: as for :func:`verify`.
     :param where: as for :func:`verify`.
     :param after: where a former run has got to, as it told `progress`.
-    :param with_amounts: repair what Python computes for each comment, too; not needed
-        where `only` names it.
+    :param with_amounts: repair what Python computes for each comment, too, whatever `only`
+        names; not needed where it names that.
     :param batch_size: how many rows are locked at a time, at most.
     :param progress: called after each batch with the place that it has got to, how many
         rows are done, and how many there are.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition or a place that cannot be read.
     """
-    selection = choose(counters, only, amounts if with_amounts or only else ())
+    named = [*only, *map(str, amounts)] if only and with_amounts else only
+    selection = choose(counters, named, amounts if with_amounts or only else ())
     condition = _condition(selection, where)
     start = None if after is None else _parse_place(selection, after)
     repaired = 0

@@ -18,10 +18,11 @@ from tallied.models import Base
 
 GRAPHQL = "application/graphql-response+json"
 
-ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+MOVE = """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
     comment { message wordCount }
     commentEdge { node { message } }
-    thread { commentCount lastCommentAt %s }
+    thread { commentCount }
+    previousThread { commentCount lastCommentAt %s }
     clientMutationId
     userErrors { code } } }"""
 
@@ -61,75 +62,107 @@ def broken_reads(database: Database, url: str) -> Iterator[None]:
                 other.execute("ALTER TABLE hidden RENAME TO tallied_thread")
 
 
-async def add(api: Api, below: str, thread: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    comment = {"threadId": thread, "authorName": "Ada", "message": "one two three", **more}
-    response = await api.http.post(
-        "/graphql",
-        json={"query": ADD % below, "variables": {"i": comment}},
-        headers={"accept": GRAPHQL},
-    )
-    answer: dict[str, Any] = response.json()
-    return response.status_code, answer
+class Forum:
+    """A thread with comments, and one that its last comment, of three words, is moved to."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    async def fill(self, *messages: str) -> None:
+        self.source = await self.api.thread("Engines", *messages)
+        self.target = await self.api.thread("Looms")
+        self.comment = await self.api.comment(self.source, "one two three")
+
+    async def move(self, below: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """The status and the answer; what is asked of the former thread is read afterwards."""
+        given = {"commentId": self.comment, "threadId": self.target, **more}
+        response = await self.api.http.post(
+            "/graphql",
+            json={"query": MOVE % below, "variables": {"i": given}},
+            headers={"accept": GRAPHQL},
+        )
+        answer: dict[str, Any] = response.json()
+        return response.status_code, answer
+
+    async def stored(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The comments and words of both threads, which equal a recount."""
+        async with self.api.database.read() as connection:
+            assert await connection.run_sync(drifted) == 0
+        found = await self.api(
+            """query($a: ID!, $b: ID!) { a: thread(id: $a) { commentCount wordCount }
+                 b: thread(id: $b) { commentCount wordCount } }""",
+            a=self.source,
+            b=self.target,
+        )
+        first, second = ((each["commentCount"], each["wordCount"]) for each in found.values())
+        return first, second
+
+
+@pytest.fixture
+def forum(api: Api) -> Forum:
+    return Forum(api)
 
 
 async def test_what_cannot_be_read_after_a_change_is_null_and_nothing_else(
-    api: Api, empty_url: str
+    forum: Forum, empty_url: str
 ) -> None:
-    thread = await api.thread("Engines", "one two", "three")
-    with broken_reads(api.database, empty_url):
-        status, answer = await add(api, "title", thread, clientMutationId="mine")
+    await forum.fill("one two", "three")
+    with broken_reads(forum.api.database, empty_url):
+        status, answer = await forum.move("title", clientMutationId="mine")
     assert status == 294
-    assert answer["data"]["addComment"] == {
+    assert answer["data"]["moveComment"] == {
         "comment": {"message": "one two three", "wordCount": 3},
         "commentEdge": {"node": {"message": "one two three"}},
-        "thread": None,
+        "thread": {"commentCount": 1},
+        "previousThread": None,
         "clientMutationId": "mine",
         "userErrors": [],
     }
     (error,) = answer["errors"]
-    assert error["path"] == ["addComment", "thread", "title"]
+    assert error["path"] == ["moveComment", "previousThread", "title"]
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     assert "The change was made" in error["message"]
     assert error["extensions"]["id"] in error["message"]
     # The change is in, once, and is counted.
-    assert await stored(api, thread) == (3, 6)
+    assert await forum.stored() == ((2, 3), (1, 3))
 
 
 async def test_what_cannot_be_read_below_a_field_is_told_at_its_place(
-    api: Api, empty_url: str
+    forum: Forum, empty_url: str
 ) -> None:
-    thread = await api.thread("Engines", "one two")
-    with broken_reads(api.database, empty_url):
-        status, answer = await add(api, "comments(first: 5) { nodes { message } }", thread)
+    await forum.fill("one two")
+    with broken_reads(forum.api.database, empty_url):
+        status, answer = await forum.move("comments(first: 5) { nodes { message } }")
     assert status == 294
-    assert answer["data"]["addComment"]["comment"] == {"message": "one two three", "wordCount": 3}
-    assert answer["data"]["addComment"]["thread"] is None
+    assert answer["data"]["moveComment"]["comment"] == {"message": "one two three", "wordCount": 3}
+    assert answer["data"]["moveComment"]["previousThread"] is None
     (error,) = answer["errors"]
-    assert error["path"] == ["addComment", "thread", "comments"]
+    assert error["path"] == ["moveComment", "previousThread", "comments"]
     assert "The change was made" in error["message"]
-    assert await stored(api, thread) == (2, 5)
+    assert await forum.stored() == ((1, 2), (1, 3))
 
 
-async def test_what_was_brought_along_needs_no_reading(api: Api, empty_url: str) -> None:
-    thread = await api.thread("Engines", "one two")
-    with broken_reads(api.database, empty_url):
-        status, answer = await add(api, "wordCount", thread)
+async def test_what_was_brought_along_needs_no_reading(forum: Forum, empty_url: str) -> None:
+    await forum.fill("one two")
+    with broken_reads(forum.api.database, empty_url):
+        status, answer = await forum.move("wordCount")
     assert status == 200
-    assert answer["data"]["addComment"]["thread"]["commentCount"] == 2
-    assert answer["data"]["addComment"]["thread"]["wordCount"] == 5
+    previous = answer["data"]["moveComment"]["previousThread"]
+    assert (previous["commentCount"], previous["wordCount"]) == (1, 2)
+    assert await forum.stored() == ((1, 2), (1, 3))
 
 
 async def test_a_change_that_cannot_be_made_is_not_told_as_made(
-    api: Api, empty_url: str, lost_writes: Callable[[], Any]
+    forum: Forum, lost_writes: Callable[[], Any]
 ) -> None:
-    thread = await api.thread("Engines", "one two")
+    await forum.fill("one two")
     with lost_writes():
-        status, answer = await add(api, "title", thread)
+        status, answer = await forum.move("title")
     assert status == 294
     (error,) = answer["errors"]
-    assert error["path"] == ["addComment"]
+    assert error["path"] == ["moveComment"]
     assert "change" not in error["message"]
-    assert await stored(api, thread) == (1, 2)
+    assert await forum.stored() == ((2, 5), (0, 0))
 
 
 @pytest.fixture
@@ -161,29 +194,31 @@ async def test_a_read_that_finds_no_room_asks_for_no_second_change(empty_url: st
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     api = Api(database)
-    thread = await api.thread("Engines", "one two")
+    forum = Forum(api)
+    await forum.fill("one two")
     with psycopg.connect(plain(empty_url)) as other:
 
         def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
             other.execute("LOCK TABLE tallied_thread IN ACCESS EXCLUSIVE MODE")
 
         event.listen(database.reader.sync_engine, "before_cursor_execute", before)
-        status, answer = await add(api, "title", thread)
+        status, answer = await forum.move("title")
         event.remove(database.reader.sync_engine, "before_cursor_execute", before)
     assert status == 294
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "BUSY"
-    assert error["path"] == ["addComment", "thread", "title"]
+    assert error["path"] == ["moveComment", "previousThread", "title"]
     assert "The change was made" in error["message"]
     assert "again" not in error["message"]
-    assert await stored(api, thread) == (2, 5)
+    assert await forum.stored() == ((1, 2), (1, 3))
     await api.http.aclose()
     await database.dispose()
 
 
 async def test_a_request_stopped_after_its_change_says_so(database: Database) -> None:
     api = Api(database, execution_time=1)
-    thread = await api.thread("Engines", "one two")
+    forum = Forum(api)
+    await forum.fill("one two")
 
     def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         forever = "SELECT pg_sleep(60)"
@@ -193,20 +228,12 @@ async def test_a_request_stopped_after_its_change_says_so(database: Database) ->
         cursor.execute(forever)
 
     event.listen(database.reader.sync_engine, "before_cursor_execute", before)
-    status, answer = await add(api, "title", thread)
+    status, answer = await forum.move("title")
     event.remove(database.reader.sync_engine, "before_cursor_execute", before)
     # Not 503, after which clients and proxies send a request again.
     assert status == 500
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "changes made before: 1." in error["message"]
-    assert await stored(api, thread) == (2, 5)
+    assert await forum.stored() == ((1, 2), (1, 3))
     await api.http.aclose()
-
-
-async def stored(api: Api, id: str) -> tuple[int, int]:
-    """A thread's comments and words, which equal a recount."""
-    async with api.database.read() as connection:
-        assert await connection.run_sync(drifted) == 0
-    found = await api("query($id: ID!) { thread(id: $id) { commentCount wordCount } }", id=id)
-    return found["commentCount"], found["wordCount"]

@@ -60,7 +60,7 @@ MALFORMED = [
     global_id("Thread:7"),
     global_id(f"Thread:{{{UNKNOWN}}}"),
     global_id(f"Thread:{UNKNOWN.upper()}"),
-    global_id(f"Author:{UNKNOWN}"),
+    global_id(f"Person:{UNKNOWN}"),
     global_id(f"Comment:{UNKNOWN}").rstrip("=")[:-1],
     "VGhyZWFk OjAx",
     "A" * 100_000,
@@ -112,7 +112,7 @@ async def bad(api: Api) -> Bad:
 
 
 async def test_a_malformed_id_is_refused_in_a_query(bad: Bad) -> None:
-    for id, field in itertools.product(MALFORMED, ("thread", "comment", "node")):
+    for id, field in itertools.product(MALFORMED, ("thread", "comment", "author", "node")):
         query = f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}"
         await bad.refused("BAD_USER_INPUT", "id", query, id=id)
 

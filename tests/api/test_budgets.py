@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from graphql import FieldNode, OperationDefinitionNode, parse
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api
 
-from tallied.database import UnitOfWork
-from tallied.models import Comment, Thread
+from tallied.database import Database, UnitOfWork
+from tallied.models import Author, Comment, Thread
+from tallied.rules import Rules
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
+from tallied.targets import Target, registered
+from tallied.viewer import Viewer
 
 COLUMNS = {
-    "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at",
-    "tallied_comment": "id thread_id author_name message word_count created_at edited_at",
+    "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at "
+    "locked_at author_id target_type target_id title_folded",
+    "tallied_comment": "id thread_id author_id author_name message word_count created_at edited_at",
 }
 
 
@@ -210,49 +217,79 @@ ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
   thread { id wordCount commentCount lastCommentAt } } }"""
 
 
-async def test_add_comment_is_an_insert_and_an_update(api: Api, spent: Budget) -> None:
+async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
+    api: Api, spent: Budget
+) -> None:
+    """Whether the thread is locked is looked at once the update has locked its row."""
     id = await api.thread("Engines", "one two", "three")
     given = {"threadId": id, "authorName": "Ada", "message": "four five"}
-    insert, update = await spent(ADD, i=given)
+    insert, update, select = await spent(ADD, i=given)
     assert insert.startswith("INSERT INTO tallied_comment")
     assert re.search(r"UPDATE tallied_thread .* RETURNING ", update, re.DOTALL)
+    assert select.startswith("SELECT tallied_thread.id")
     assert spent.answer["thread"]["wordCount"] == 5
     assert spent.answer["comment"]["thread"] == {"id": id, "wordCount": 5}
 
 
-async def test_what_else_is_asked_of_the_thread_is_one_select(api: Api, spent: Budget) -> None:
+async def test_what_else_is_asked_of_a_new_comments_thread_costs_nothing_more(
+    api: Api, spent: Budget
+) -> None:
     id = await api.thread("Engines", "one two", "three")
     given = {"threadId": id, "authorName": "Ada", "message": "four five"}
     query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+      thread { title wordCount commentCount updatedAt lockedAt viewerCanComment } } }"""
+    assert len(await spent(query, i=given)) == 3
+    assert (spent.answer["thread"]["title"], spent.answer["thread"]["wordCount"]) == ("Engines", 5)
+
+
+async def test_what_else_is_asked_of_an_edited_comments_thread_is_one_select(
+    api: Api, spent: Budget
+) -> None:
+    id = await api.comment(await api.thread("Engines", "one two", "three"), "four five")
+    query = """mutation($i: EditCommentInput!) { editComment(input: $i) {
       thread { title wordCount commentCount updatedAt } } }"""
-    *_, select = executed = await spent(query, i=given)
-    assert len(executed) == 3
+    *_, select = executed = await spent(query, i={"commentId": id, "message": "four"})
+    assert len(executed) == 5
     assert selected(select) == ["id", "title", "updated_at"]
-    assert spent.answer["thread"]["wordCount"] == 5
+    assert spent.answer["thread"]["wordCount"] == 4
 
 
 COUNTED = "thread { id wordCount commentCount lastCommentAt }"
-COSTS = {
+COSTS: dict[str, int | tuple[int, int]] = {
+    # The insert, the update of the thread, and a look at the thread: is it locked? A viewer's
+    # author is found, and counted.
     """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada",
-         message: "six" }) { commentEdge { cursor node { id message } } %s } }""": 2,
-    # Its row under lock, the engine's own look at it, and two updates.
+         message: "six" }) { commentEdge { cursor node { id message } } %s } }""": (3, 5),
+    # Its row under lock, the engine's own look at it, and two updates. A viewer's author is
+    # found here and below, and that of the comment is counted.
     """mutation($c: ID!) { editComment(input: { commentId: $c,
-         message: "one" }) { %s } }""": 4,
-    # One update for both threads.
+         message: "one" }) { %s } }""": (4, 6),
+    # One update for both threads, and a look at the one that it comes to. Its author has as many
+    # comments and words as before.
     """mutation($c: ID!, $to: ID!) { moveComment(input: { commentId: $c,
-         threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": 4,
+         threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": (5, 6),
     # It was the latest of its thread, so the one before it is looked up.
-    "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": 5,
+    "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": (5, 7),
     """mutation($id: ID!) { renameThread(input: { threadId: $id,
-         title: "x" }) { %s } }""": 2,
-    "mutation($id: ID!) { deleteThread(input: { threadId: $id }) { %s } }": 2,
-    """mutation { createThread(input: { title: "Looms" }) { threadEdge { cursor } %s } }""": 1,
+         title: "x" }) { %s } }""": (2, 3),
+    "mutation($id: ID!) { lockThread(input: { threadId: $id }) { %s } }": (2, 3),
+    "mutation($id: ID!) { unlockThread(input: { threadId: $id }) { %s } }": (2, 3),
+    # Its row under lock, and again by the engine; the comments that go with it are looked up,
+    # locked, and looked at once it is gone, since their authors' counters follow.
+    "mutation($id: ID!) { deleteThread(input: { threadId: $id }) { %s } }": (6, 8),
+    """mutation { createThread(input: { title: "Looms" }) { threadEdge { cursor } %s } }""": (1, 2),
     """mutation { createThread(input: { title: "Looms", comment: { authorName: "Ada",
-         message: "one two" } }) { comment { message } threadEdge { cursor } %s } }""": 2,
+         message: "one two" } }) { comment { message } threadEdge { cursor } %s } }""": (2, 4),
+    # It is looked for, and so is the object; then it is inserted, and read.
+    """mutation { threadFor(input: { target: {type: "book", id: "7"} }) { %s } }""": (4, 5),
+    # The next time it is found.
+    """mutation { again: threadFor(input: { target: {type: "book", id: "7"} }) { %s } }""": (1, 1),
+    # As of a thread; the guests' author has no comments that could be locked and looked at.
+    "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (4, 7),
 }
-"""What each mutation costs, with the counters in its payload."""
+"""What each mutation costs a guest and a viewer, with the counters in its payload."""
 
-REJECTED = {
+REJECTED: dict[str, int | tuple[int, int]] = {
     """mutation { createThread(input: { title: "" }) { userErrors { code } } }""": 0,
     """mutation($id: ID!) { renameThread(input: { threadId: $id,
          title: "" }) { userErrors { code } } }""": 0,
@@ -261,17 +298,31 @@ REJECTED = {
     """mutation($c: ID!) { editComment(input: { commentId: $c,
          message: "" }) { userErrors { code } } }""": 0,
     """mutation($gone: ID!) { deleteComment(input: { commentId: $gone }) {
-         userErrors { code } } }""": 1,
+         userErrors { code } } }""": (1, 2),
     """mutation($gone: ID!, $id: ID!) { moveComment(input: { commentId: $gone, threadId: $id }) {
-         userErrors { code } } }""": 1,
+         userErrors { code } } }""": (1, 2),
     """mutation($none: ID!) { deleteThread(input: { threadId: $none }) {
-         userErrors { code } } }""": 1,
+         userErrors { code } } }""": (1, 2),
+    "mutation($none: ID!) { lockThread(input: { threadId: $none }) { userErrors { code } } }": (
+        1,
+        2,
+    ),
+    "mutation($none: ID!) { unlockThread(input: { threadId: $none }) { userErrors { code } } }": (
+        1,
+        2,
+    ),
+    """mutation { threadFor(input: { target: {type: "film", id: "7"} }) {
+         userErrors { code } } }""": 0,
+    """mutation { threadFor(input: { target: {type: "book", id: "8"} }) {
+         userErrors { code } } }""": 2,
+    """mutation($nobody: ID!) { deleteAuthor(input: { authorId: $nobody }) {
+         userErrors { code } } }""": (1, 2),
 }
-"""What it costs to be told that nothing was done."""
+"""What it costs a guest and a viewer, whose author is found, to be told that nothing was done."""
 
 PAGE = """totalCount edges { cursor node { id title } }
   pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
-READS = {
+READS: dict[str, int | tuple[int, int]] = {
     "query($id: ID!) { thread(id: $id) { title wordCount commentCount lastCommentAt } }": 1,
     """query($id: ID!) { thread(id: $id) { comments(first: 5) { totalCount nodes { message }
          pageInfo { hasNextPage } } } }""": 2,
@@ -300,15 +351,37 @@ READS = {
          c: comments(first: 3, filterBy: {}) { totalCount } } } }""": 4,
     """query($id: ID!, $c: ID!) { a: thread(id: $id) { title } b: comment(id: $c) { message }
          c: threads(first: 2) { nodes { title } } d: node(id: $id) { id } }""": 4,
+    "query($a: ID!) { author(id: $a) { name commentCount wordCount createdAt } }": 1,
+    """query($a: ID!, $id: ID!) { nodes(ids: [$a, $id]) { id ... on Author { name }
+         ... on Thread { title author { name } } } }""": (2, 3),
+    "{ viewer { name isModerator } }": 0,
+    """{ threadFor(target: {type: "book", id: "9"}) { title } }""": 1,
+    # All authors in one; the viewer's own, by which it is known what they may do, in another.
+    """{ threads(first: 100) { nodes { author { name } viewerCanComment viewerCanDelete
+         comments(first: 3) { nodes { authorName author { name } viewerCanEdit } } } } }""": (2, 4),
 }
-"""What each query costs."""
+"""What each query costs a guest, in whose threads only guests write, and a viewer."""
 
 
+async def books(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
+    """The titles of a host's books, of which there is one."""
+    found = await session.execute(text("SELECT '7' AS id, 'The Mill on the Floss' AS title"))
+    return {row.id: row.title for row in found if row.id in ids}
+
+
+RULES = Rules(targets=registered([Target("book", books)]))
+GUEST, VIEWER = 0, 1
+
+
+@pytest.mark.parametrize("who", [GUEST, VIEWER])
 @pytest.mark.parametrize("size", [2, 7, 30])
 async def test_every_request_costs_the_same_whatever_the_sizes(
-    api: Api, spent: Budget, size: int
+    database: Database, statements: Any, size: int, who: int
 ) -> None:
-    threads = await filled(api, size, size)
+    viewer = Viewer("7", "Ada", is_moderator=True) if who == VIEWER else None
+    api = Api(database, rules=RULES, viewer=viewer)
+    spent = Budget(api, statements)
+    threads, author = await filled(api, size, size, viewer)
     to = await api.thread("Looms", "one two three")
     gone = await api.comment(to)
     await api(
@@ -316,33 +389,50 @@ async def test_every_request_costs_the_same_whatever_the_sizes(
         id=gone,
     )
     comments = [await api.comment(id) for id in threads]
-    none = encode_id("Thread", UUID(int=7))
+    none, nobody = (encode_id(name, UUID(int=7)) for name in ("Thread", "Author"))
     given = {"id": threads[0], "to": to, "gone": gone, "none": none, "c": comments[0]}
-    given["ids"] = [*threads, gone, *comments]
+    given |= {"ids": [*threads, gone, *comments], "a": author, "nobody": nobody}
+
+    async def cost(query: str) -> int:
+        asked = query.replace("%s", COUNTED)
+        if who == VIEWER:
+            asked = asked.replace('authorName: "Ada",', "")
+        variables = {name: value for name, value in given.items() if f"${name}:" in asked}
+        return len(await spent(asked, **variables))
+
     for budget in (READS, REJECTED, COSTS):
-        asked = {query: query % COUNTED if budget is COSTS else query for query in budget}
-        costs = {
-            query: len(await spent(text, **{n: v for n, v in given.items() if f"${n}:" in text}))
-            for query, text in asked.items()
+        assert {query: await cost(query) for query in budget} == {
+            query: allowed if isinstance(allowed, int) else allowed[who]
+            for query, allowed in budget.items()
         }
-        assert costs == budget
 
 
-async def filled(api: Api, threads: int, comments: int) -> list[str]:
-    """The ids of so many threads, each with so many comments."""
+async def filled(
+    api: Api, threads: int, comments: int, viewer: Viewer | None = None
+) -> tuple[list[str], str]:
+    """The ids of so many threads, each with so many comments, and of an author.
+
+    :param viewer: who has written them; by default, guests.
+    """
+    author = Author(subject=viewer.subject if viewer else "8", name="Ada")
+    theirs: dict[str, Any] = {"author": author} if viewer else {}
     made = [
         Thread(
             title=f"Thread {number}",
-            comments=[Comment(author_name="Ada", message="one two") for _ in range(comments)],
+            comments=[
+                Comment(author_name=None if viewer else "Ada", message="one two", **theirs)
+                for _ in range(comments)
+            ],
+            **theirs,
         )
         for number in range(threads)
     ]
 
     async def fill(unit: UnitOfWork) -> None:
-        unit.session.add_all(made)
+        unit.session.add_all([author, *made])
 
     await api.database.write(fill)
-    return [encode_id("Thread", thread.id) for thread in made]
+    return [encode_id("Thread", thread.id) for thread in made], encode_id("Author", author.id)
 
 
 def test_every_field_of_the_roots_has_its_budget() -> None:

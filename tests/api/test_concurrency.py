@@ -295,12 +295,15 @@ async def test_a_deletion_behind_a_new_comment_gives_the_thread_as_it_last_was(
 async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
     api: Api, someone_else: Engine
 ) -> None:
-    id = await api.thread("Engines", "one two")
-    query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+    thread = await api.thread("Engines", "one two")
+    id = await api.comment(thread)
+    query = """mutation($i: EditCommentInput!) { editComment(input: $i) {
                  comment { message } thread { title wordCount } } }"""
-    given = {"threadId": id, "authorName": "Ada", "message": "three"}
-    with meanwhile(api.database, "SELECT", id, someone_else):
-        assert await api(query, i=given) == {"comment": {"message": "three"}, "thread": None}
+    # An edit does not read its thread: the title is, once the edit has been committed.
+    with meanwhile(api.database, "SELECT tallied_thread", thread, someone_else):
+        edited = await api(query, i={"commentId": id, "message": "three"})
+    assert edited == {"comment": {"message": "three"}, "thread": None}
+    assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
 
 
 async def test_a_thread_deleted_before_its_comments_are_read_has_none(

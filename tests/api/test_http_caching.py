@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -9,9 +10,12 @@ import pytest
 from support.api import Api
 
 from tallied.database import Database
+from tallied.tokens import mint
+from tallied.viewer import Viewer
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
+SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 COUNT = "{ threads(first: 1) { totalCount } }"
 
 
@@ -48,10 +52,14 @@ async def test_each_media_type_has_a_tag_of_its_own(api: Api) -> None:
     assert len(tags) == 2
 
 
-async def test_an_anonymous_answer_is_anyones_and_a_personal_one_is_not(api: Api) -> None:
+async def test_an_anonymous_answer_is_anyones_and_a_personal_one_is_not(
+    database: Database,
+) -> None:
+    api = Api(database, secret=SECRET)
     assert (await get(api)).headers["cache-control"] == "public, no-cache"
+    token = mint(SECRET, Viewer("7"), timedelta(minutes=5))
     personal: dict[str, Any]
-    for personal in ({"cookie": "session=1"}, {"authorization": "Bearer x"}):
+    for personal in ({"cookie": "session=1"}, {"authorization": f"Bearer {token}"}):
         answer = await get(api, **personal)
         assert answer.headers["cache-control"] == "private, no-cache"
         assert answer.headers["etag"]
@@ -72,12 +80,13 @@ async def test_what_went_wrong_and_what_was_posted_is_not_kept(api: Api) -> None
         await get(api, "{ unknown }"),
         await get(api, "mutation { __typename }"),
         await get(api, accept="image/png"),
+        await get(api, authorization="Bearer x"),
         await api.http.get("/graphql"),
         await api.http.post("/graphql", json={"query": COUNT}),
         await api.http.put("/graphql"),
     ]
     statuses = [answer.status_code for answer in answers]
-    assert statuses == [200, 294, 200, 405, 406, 400, 200, 405]
+    assert statuses == [200, 294, 200, 405, 406, 401, 400, 200, 405]
     for answer in answers:
         assert answer.headers["cache-control"] == "no-store"
         assert "etag" not in answer.headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api
 from support.documents import Checker, Maker
 from support.recount import drifted
@@ -20,14 +21,28 @@ from support.recount import drifted
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
 from tallied.resolvers.orders import COMMENTS, THREADS
+from tallied.resolvers.writing import create_thread
+from tallied.rules import Access, Rules
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
+from tallied.targets import Target, registered
+from tallied.viewer import Viewer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = [(START + timedelta(hours=hour)).isoformat() for hour in (-1, 0, 2, 9)]
-CODES = {"BAD_USER_INPUT", "NOT_FOUND", "LIMIT_EXCEEDED"}
+CODES = {"BAD_USER_INPUT", "NOT_FOUND", "LIMIT_EXCEEDED", "UNKNOWN_TARGET_TYPE"}
 
 core = schema._schema
+
+
+async def books(_: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
+    """The titles of a host's books: every id that is short has one."""
+    return {id: f"Book {id}" for id in ids if len(id) < 10}
+
+
+RULES = Rules(targets=registered([Target("book", books)]))
+VIEWERS = [None, Viewer("7", "Ada"), Viewer("8", "Grace", is_moderator=True)]
+"""A guest, who may do everything, an author, and a moderator."""
 
 
 async def filled(database: Database) -> tuple[list[Thread], list[Comment]]:
@@ -61,6 +76,7 @@ async def values(api: Api) -> dict[str, list[Any]]:
     ids = [
         *(encode_id("Thread", thread.id) for thread in threads[3:]),
         *(encode_id("Comment", comment.id) for comment in comments[:3]),
+        *[await author(api.database, viewer) for viewer in VIEWERS if viewer],
     ]
     page = await api("{ threads(first: 3) { edges { cursor } } }")
     cursors = [edge["cursor"] for edge in page["edges"]]
@@ -70,6 +86,7 @@ async def values(api: Api) -> dict[str, list[Any]]:
         "before": cursors,
         "first": [1, 2, 3, 7, 50],
         "last": [1, 2, 3, 7, 50],
+        "type": ["book"],
         "titleContains": ["THREAD", "1", "%"],
         "authorName": ["Ada", "Grace"],
         "String": ["one two", "日本語 🙂", "x" * 200],
@@ -79,8 +96,16 @@ async def values(api: Api) -> dict[str, list[Any]]:
     }
 
 
+async def author(database: Database, viewer: Viewer) -> str:
+    """The id of the author that the viewer writes as, who has begun a thread."""
+    access = Access(RULES, viewer)
+    done = await database.write(lambda unit: create_thread(unit, access, "One of mine"))
+    return encode_id("Author", done.thread["author_id"])
+
+
 BAD: dict[str, list[Any]] = {
     "ID": ["x", "", encode_id("Author", UUID(int=7)), encode_id("Thread", UUID(int=7))],
+    "type": ["film", ""],
     "after": ["x", ""],
     "before": ["=", "A" * 100],
     "first": [0, -1, 101],
@@ -102,9 +127,10 @@ relaxed = settings(
 @relaxed
 @given(data=st.data())
 async def test_every_valid_operation_is_answered_by_the_schema(
-    prepared: tuple[Api, dict[str, list[Any]]], data: st.DataObject
+    prepared: tuple[list[Api], dict[str, list[Any]]], data: st.DataObject
 ) -> None:
-    api, known = prepared
+    apis, known = prepared
+    api = data.draw(st.sampled_from(apis))
     keyword = data.draw(st.sampled_from(("query", "query", "query", "mutation")))
     if data.draw(st.booleans()):
         known = {name: [*good, *BAD.get(name, ())] for name, good in known.items()}
@@ -124,9 +150,10 @@ async def test_every_valid_operation_is_answered_by_the_schema(
 
 
 @pytest.fixture
-async def prepared(database: Database) -> tuple[Api, dict[str, list[Any]]]:
-    api = Api(database, document_aliases=1000)
-    return api, await values(api)
+async def prepared(database: Database) -> tuple[list[Api], dict[str, list[Any]]]:
+    """The API as it is to each of the viewers, and what arguments are given."""
+    apis = [Api(database, rules=RULES, viewer=viewer, document_aliases=1000) for viewer in VIEWERS]
+    return apis, await values(apis[0])
 
 
 class Forum:
@@ -135,6 +162,8 @@ class Forum:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.api = Api(database)
+        moderators = [Viewer(str(number), is_moderator=True) for number in range(2)]
+        self.apis = [self.api, *(Api(database, viewer=each) for each in moderators)]
 
     async def fill(self) -> None:
         """Make both kinds, alike in all that they are ordered by."""
@@ -145,7 +174,8 @@ class Forum:
         self.mixed = encode_id("Thread", threads[5].id)
         self.steady = [encode_id("Comment", comment.id) for comment in threads[5].comments]
         self.moving = [
-            await self.api.comment(self.mixed, "one two three") for _ in range(len(self.steady))
+            await self.apis[number % 3].comment(self.mixed, "one two three")
+            for number in range(len(self.steady))
         ]
 
     async def disturb(self, chance: random.Random) -> None:
@@ -154,27 +184,30 @@ class Forum:
         await do(chance)
 
     async def add(self, chance: random.Random) -> None:
-        await self.ask("createThread", title=f"Thread {chance.randrange(3)}")
+        await self.ask(chance, "createThread", title=f"Thread {chance.randrange(3)}")
 
     async def delete(self, chance: random.Random) -> None:
         if len(self.busy) > 2:
-            await self.ask("deleteThread", threadId=self.busy.pop(chance.randrange(3)))
+            await self.ask(chance, "deleteThread", threadId=self.busy.pop(chance.randrange(3)))
 
     async def comment(self, chance: random.Random) -> None:
-        said = {"authorName": "Ada", "message": "one two " * chance.randrange(1, 4)}
-        await self.ask("addComment", threadId=chance.choice(self.busy), **said)
+        said = "one two " * chance.randrange(1, 4)
+        await self.ask(chance, "addComment", threadId=chance.choice(self.busy), message=said)
 
     async def edit(self, chance: random.Random) -> None:
         said = "three " * chance.randrange(1, 4)
-        await self.ask("editComment", commentId=chance.choice(self.moving), message=said)
+        await self.ask(chance, "editComment", commentId=chance.choice(self.moving), message=said)
 
     async def move(self, chance: random.Random) -> None:
         to = chance.choice([self.mixed, *self.busy])
-        await self.ask("moveComment", commentId=chance.choice(self.moving), threadId=to)
+        await self.ask(chance, "moveComment", commentId=chance.choice(self.moving), threadId=to)
 
-    async def ask(self, name: str, **given: str) -> None:
-        """A mutation, of which it does not matter whether its object is still there."""
-        payload = await self.api(
+    async def ask(self, chance: random.Random, name: str, **given: str) -> None:
+        """A mutation of anyone, of which it does not matter whether its object is still there."""
+        api = chance.choice(self.apis)
+        if name == "addComment" and api.viewer is None:
+            given["authorName"] = "Ada"
+        payload = await api(
             f"""mutation($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{
                   userErrors {{ code }} }} }}""",
             input=given,

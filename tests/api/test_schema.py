@@ -22,7 +22,7 @@ from support.api import Api
 import tallied.schema
 from tallied.schema.build import schema
 from tallied.schema.sdl import print_sdl
-from tallied.schema.selection import COMMENT_COLUMNS, THREAD_COLUMNS
+from tallied.schema.selection import AUTHOR_COLUMNS, COMMENT_COLUMNS, THREAD_COLUMNS
 
 PRINTED = Path(tallied.schema.__file__).with_name("schema.graphql")
 
@@ -72,20 +72,32 @@ def test_the_printed_schema_is_the_schema() -> None:
 
 
 def test_every_object_with_an_id_is_a_node() -> None:
-    for type_ in types.values():
-        if isinstance(type_, GraphQLObjectType) and "id" in type_.fields:
-            assert [interface.name for interface in type_.interfaces] == ["Node"]
+    nodes = [
+        name
+        for name, type_ in types.items()
+        if isinstance(type_, GraphQLObjectType)
+        and "id" in type_.fields
+        and str(type_.fields["id"].type) == "ID!"
+    ]
+    assert sorted(nodes) == ["Author", "Comment", "Thread"]
+    for name in nodes:
+        assert [interface.name for interface in types[name].interfaces] == ["Node"]
 
 
 def test_what_is_always_there_is_never_null() -> None:
     nullable = {
         f"{name}.{field_name}"
-        for name in ("Thread", "Comment", "PageInfo", "ThreadConnection", "ThreadEdge")
+        for name in ("Thread", "Comment", "Author", "PageInfo", "ThreadConnection", "ThreadEdge")
         for field_name, field in types[name].fields.items()
         if not isinstance(field.type, GraphQLNonNull)
     }
     assert nullable == {
         "Thread.lastCommentAt",
+        "Thread.lockedAt",
+        "Thread.author",
+        "Thread.target",
+        "Author.name",
+        "Comment.author",
         "Comment.authorName",
         "Comment.editedAt",
         "PageInfo.startCursor",
@@ -94,7 +106,7 @@ def test_what_is_always_there_is_never_null() -> None:
 
 
 def test_every_mutation_has_one_input_and_one_payload() -> None:
-    assert len(types["Mutation"].fields) == 7
+    assert len(types["Mutation"].fields) == 11
     for name, field in types["Mutation"].fields.items():
         stem = name[0].upper() + name[1:]
         assert list(field.args) == ["input"]
@@ -105,6 +117,7 @@ def test_every_mutation_has_one_input_and_one_payload() -> None:
 def test_every_field_of_a_row_has_its_column() -> None:
     assert set(types["Thread"].fields) == set(THREAD_COLUMNS)
     assert set(types["Comment"].fields) == set(COMMENT_COLUMNS)
+    assert set(types["Author"].fields) == set(AUTHOR_COLUMNS)
 
 
 def test_scalars_say_where_they_are_specified() -> None:

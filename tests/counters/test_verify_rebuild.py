@@ -14,7 +14,7 @@ from support.statements import recorded
 
 from tallied.counters.rebuild import Progress
 from tallied.errors import CounterError
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Thread
 from tallied.models.counters import amounts, counters
 
 
@@ -90,11 +90,16 @@ def test_a_thread_without_comments_is_recounted_too(engine: Engine, threads: lis
     ]
 
 
-def test_verify_is_one_statement_and_changes_nothing(engine: Engine, threads: list[Thread]) -> None:
+def test_verify_is_one_statement_a_class_and_changes_nothing(
+    engine: Engine, threads: list[Thread]
+) -> None:
     for number in (2, 4):
         spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection))) == 2
+    assert [each.split()[0] for each in executed] == ["SELECT", "SELECT"], "authors and threads"
+    with engine.connect() as connection, recorded(engine) as executed:
+        assert len(list(counters.verify(connection, only=[Thread]))) == 2
     assert [each.split()[0] for each in executed] == ["SELECT"]
     with engine.connect() as connection:
         query = select(Thread.word_count).where(Thread.id == threads[2].id)
@@ -131,7 +136,7 @@ def test_a_counter_that_is_not_there_is_refused_with_those_that_are(engine: Engi
         counters.verify(connection, only=["Thread.words"], amounts=amounts)
     assert str(raised.value) == (
         "There is no counter Thread.words; there is Thread.comment_count, Thread.word_count, "
-        "Thread.last_comment_at, Comment.word_count."
+        "Thread.last_comment_at, Author.comment_count, Author.word_count, Comment.word_count."
     )
 
 
@@ -140,12 +145,52 @@ def test_a_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Th
         spoil(engine, threads[number], word_count=9000 + number)
     chosen = Thread.title.in_([threads[3].title, threads[4].title])
     with engine.connect() as connection:
-        found = [d.key for d in counters.verify(connection, where=chosen)]
+        found = [d.key for d in counters.verify(connection, only=[Thread], where=chosen)]
         connection.rollback()
-        assert counters.rebuild(connection, where=chosen) == 1
+        assert counters.rebuild(connection, only=[Thread], where=chosen) == 1
         left = [d.key for d in counters.verify(connection)]
     assert found == [(threads[3].id,)]
     assert left == [(threads[1].id,), (threads[5].id,)]
+
+
+def test_a_condition_is_about_the_counters_of_one_class(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    chosen = Thread.title == threads[3].title
+    with engine.connect() as connection:
+        for refused in (counters.verify, counters.rebuild):
+            with pytest.raises(CounterError, match="of Author and Thread; name the counters"):
+                list(refused(connection, where=chosen))  # type: ignore[call-overload, operator]
+
+
+def test_the_counters_of_authors_are_verified_and_rebuilt(
+    engine: Engine, threads: list[Thread]
+) -> None:
+    with Counted(engine, expire_on_commit=False) as session:
+        ada, bob = Author(subject="a"), Author(subject="b")
+        for number, thread in enumerate(threads):
+            for author in (ada, bob, bob):
+                words = "word " * (number + 1)
+                session.add(Comment(thread_id=thread.id, author=author, message=words))
+        session.commit()
+        assert [(a.comment_count, a.word_count) for a in (ada, bob)] == [(7, 28), (14, 56)]
+    with engine.begin() as connection:
+        connection.execute(update(Author.__table__).values(word_count=3))
+    spoil(engine, threads[4], word_count=99)
+    with engine.connect() as connection:
+        found = [(d.counter, d.key[0]) for d in counters.verify(connection)]
+        assert sorted(found) == [
+            *sorted(("Author.word_count", each.id) for each in (ada, bob)),
+            ("Thread.word_count", threads[4].id),
+        ]
+        assert drifted(connection) == 3
+        connection.rollback()
+        assert counters.rebuild(connection, only=[Author], where=Author.id == bob.id) == 1
+        left = [d.key[0] for d in counters.verify(connection, only=["Author.word_count"])]
+        connection.rollback()
+        assert left == [ada.id]
+        assert counters.rebuild(connection) == 2
+        assert drifted(connection) == 0
 
 
 def test_a_condition_may_look_at_other_tables(engine: Engine, threads: list[Thread]) -> None:
@@ -155,7 +200,7 @@ def test_a_condition_may_look_at_other_tables(engine: Engine, threads: list[Thre
     true = [t.id for t in threads if any(c.word_count > 15 for c in t.comments)]
     assert 1 < len(true) < 6
     with engine.connect() as connection:
-        assert [d.key[0] for d in counters.verify(connection, where=long)] == true
+        assert [d.key[0] for d in counters.verify(connection, only=[Thread], where=long)] == true
 
 
 def test_a_sample_looks_at_so_many_threads_each_as_likely_as_the_others(
@@ -172,7 +217,8 @@ def test_a_sample_looks_at_so_many_threads_each_as_likely_as_the_others(
             seen += found
         assert len(list(counters.verify(connection, sample=1000))) == 7
         few = Thread.id.in_([threads[2].id, threads[6].id])
-        both = [drift.key[0] for drift in counters.verify(connection, sample=5, where=few)]
+        chosen = counters.verify(connection, only=[Thread], sample=5, where=few)
+        both = [drift.key[0] for drift in chosen]
     assert both == [threads[2].id, threads[6].id]
     # 180 draws of 7: about 26 each; fewer than 6 has a chance of 1 in 200,000,000.
     assert all(seen.count(thread.id) > 5 for thread in threads)
@@ -198,7 +244,7 @@ def test_rebuild_locks_and_writes_no_thread_that_is_right(
     engine: Engine, threads: list[Thread]
 ) -> None:
     with engine.connect() as connection, recorded(engine) as executed:
-        assert counters.rebuild(connection) == 0
+        assert counters.rebuild(connection, only=[Thread]) == 0
     assert len(executed) == 4, "their number, a batch of keys, its recount, and an empty batch"
     assert all(statement.startswith("SELECT") for statement in executed)
     assert not any("FOR " in statement for statement in executed)
@@ -360,7 +406,8 @@ def test_an_amount_that_is_not_what_python_computes_is_found(
             ("Comment.word_count", other.id, other.word_count, 4),
         }
         # Of the threads that are chosen, and no others.
-        part = counters.verify(connection, where=Thread.id == threads[5].id, amounts=amounts)
+        fifth, with_amounts = Thread.id == threads[5].id, [Thread, Comment]
+        part = counters.verify(connection, only=with_amounts, where=fifth, amounts=amounts)
         assert [d.key for d in part if d.counter == "Comment.word_count"] == [(other.id,)]
         every = counters.verify(connection, sample=7, amounts=amounts)
         assert {d.key[0] for d in every if d.counter == "Comment.word_count"} == {

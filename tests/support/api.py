@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from sqlalchemy import Connection, select
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.models import Author, Comment, Thread
+from tallied.rules import Rules
+from tallied.schema.http import GraphQLEndpoint
 from tallied.settings import Settings
+from tallied.viewer import Viewer
 
 
 class Api:
-    """Asks the application over HTTP, without a socket."""
+    """Asks the application over HTTP, without a socket.
 
-    def __init__(self, database: Database, **settings: Any) -> None:
+    :param rules: those of a host, but for what its guests may do, which the settings say.
+    :param viewer: who asks; by default, a guest who may do everything.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rules: Rules | None = None,
+        viewer: Viewer | None = None,
+        **settings: Any,
+    ) -> None:
         self.database = database
-        app = create_app(Settings(**{"guests": "moderate", **settings}), database)
+        self.viewer = viewer
+        configured = Settings(**{"guests": "moderate", **settings})
+        app = create_app(configured, database)
+        if rules or viewer:
+            rules = replace(rules or Rules(), guests=configured.guests)
+            endpoint = GraphQLEndpoint(
+                database, configured, rules=rules, get_viewer=lambda _: viewer
+            )
+            app = Starlette(routes=[Route("/graphql", endpoint)])
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://tallied.test"
         )
@@ -67,9 +92,10 @@ class Api:
 
     async def comment(self, thread_id: str, message: str = "three short words") -> str:
         """The id of a new comment."""
+        named = {} if self.viewer else {"authorName": "Ada"}
         added = await self(
             "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
-            i={"threadId": thread_id, "authorName": "Ada", "message": message},
+            i={"threadId": thread_id, "message": message, **named},
         )
         id: str = added["comment"]["id"]
         return id

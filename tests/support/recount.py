@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Thread
 
 
 class Counted(NamedTuple):
-    """A thread's counters."""
+    """A thread's counters; an author's, which have no time."""
 
     comment_count: int
     word_count: int
-    last_comment_at: datetime | None
+    last_comment_at: datetime | None = None
 
 
 def truth(connection: Connection, thread_id: Any) -> Counted:
@@ -37,6 +37,19 @@ def stored(connection: Connection, thread_id: Any) -> Counted:
     return Counted(*connection.execute(select(*columns).where(Thread.id == thread_id)).one())
 
 
+def truth_of_author(connection: Connection, author_id: Any) -> Counted:
+    """What the rows say of an author, counted in Python from the messages themselves."""
+    messages = connection.scalars(select(Comment.message).where(Comment.author_id == author_id))
+    words = [len(message.split()) for message in messages]
+    return Counted(len(words), sum(words))
+
+
+def stored_of_author(connection: Connection, author_id: Any) -> Counted:
+    """What the author's row says."""
+    columns = (Author.comment_count, Author.word_count)
+    return Counted(*connection.execute(select(*columns).where(Author.id == author_id)).one())
+
+
 def shown(thread: Thread) -> Counted:
     """What memory says, without loading anything."""
     values = vars(thread)
@@ -53,7 +66,8 @@ def assert_exact(session: Session, *threads: Thread) -> None:
 
 
 def drifted(connection: Connection) -> int:
-    """How many threads have a counter that differs from the recount."""
-    ids = connection.execute(select(Thread.id)).scalars().all()
-    assert connection.execute(select(func.count()).select_from(Thread)).scalar_one() == len(ids)
-    return sum(stored(connection, each) != truth(connection, each) for each in ids)
+    """How many threads and authors have a counter that differs from the recount."""
+    threads, authors = (connection.scalars(select(model.id)).all() for model in (Thread, Author))
+    return sum(stored(connection, each) != truth(connection, each) for each in threads) + sum(
+        stored_of_author(connection, each) != truth_of_author(connection, each) for each in authors
+    )
