@@ -1,0 +1,51 @@
+"""docs/plugging-in.md does what it says; so does the runner that holds it to that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import tutorial
+
+HOST = """
+import sys
+import models, resolvers, schema
+import tallied.asgi, tallied.discussion, tallied.cli
+assert models.WHOSE == resolvers.WHOSE == schema.WHOSE == "the host's"
+assert not [name for name in sys.modules if name.split(".")[0] in ("counters", "settings")]
+"""
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    document = tutorial.ROOT / "docs" / "plugging-in.md"
+    text = document.read_text("utf-8")
+    blocks = tutorial.run(document, Path(sys.executable), tmp_path)
+    # Only the fragment about Alembic, which stands in nobody's file, is not run.
+    assert blocks == text.count("```python file=") + text.count("```console") > 15
+    assert text.count("```") // 2 == blocks + 1
+
+
+@pytest.mark.parametrize(
+    ("console", "says"),
+    [
+        ("$ echo one\ntwo\n", "prints\none\n\nin place of\ntwo"),
+        ("$ exit 3\n", "exits with 3"),
+        ("$ true --port 8123 &\n", "does not listen"),
+    ],
+)
+def test_what_does_otherwise_is_told(tmp_path: Path, console: str, says: str) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(f"```console\n{console}```\n")
+    with pytest.raises(tutorial.Wrong, match=says):
+        tutorial.run(document, Path(sys.executable), tmp_path)
+
+
+def test_a_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
+    for name in ("models", "resolvers", "schema"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text('WHOSE = "the host\'s"\n')
+    (tmp_path / "host.py").write_text(HOST)
+    document = tmp_path / "document.md"
+    document.write_text("```console\n$ python host.py\n```\n")
+    assert tutorial.run(document, Path(sys.executable), tmp_path) == 1
