@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any, Self, cast
 from uuid import UUID
@@ -33,6 +34,9 @@ from .ids import encode_id
 from .selection import Info, prefixed
 
 AUTHOR_NAME = frozenset({"name"})
+
+SHORT = 500
+"""The most characters of a message that is rendered at once; that takes a millisecond or two."""
 
 
 @strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
@@ -194,8 +198,13 @@ class Comment(Node):
     parent: strawberry.Private[Record]
 
     @field("The message as HTML, from Markdown; safe to be put into a page as it is.")
-    def message_html(self, info: Info) -> str:
-        return info.context.rules.render(self.value("message"))
+    async def message_html(self, info: Info) -> str:
+        render, message = info.context.rules.render, self.value("message")
+        if len(message) > SHORT:
+            # Rendering may take some tenths of a second, in which others have to be answered.
+            return await asyncio.to_thread(render, message)
+        await take_turn()
+        return render(message)
 
     @field(
         "The name of who wrote it, the author's or the one that a guest gave; null where the "
