@@ -1,10 +1,11 @@
 """Install Tallied from this checkout into its .venv; with nothing to do, do nothing.
 
-    python scripts/install.py [--check] serve|test
+    python scripts/install.py [--check] serve|examples|test
 
-``serve`` is what a server needs; ``test`` is that, and what the tests and the linters
-need. ``--check`` changes nothing and exits 1 where there is something to do. Every
-package comes from a lock in ``requirements/`` that pins its version and its hashes.
+``serve`` is what a server needs; ``examples`` is that, and what the example of a host
+needs; ``test`` is both, and what the tests and the linters need. ``--check`` changes
+nothing and exits 1 where there is something to do. Every package comes from a lock in
+``requirements/`` that pins its version and its hashes.
 
 What is installed stands in ``.venv/tallied.json``: an installation that was interrupted
 starts afresh, one whose locks have changed is brought up to date, and a ``.venv`` that
@@ -56,7 +57,7 @@ def wanted(lock: str) -> str:
 
 def locks_of(what: str) -> list[str]:
     """The locks that `what` stands for, in the order in which they are installed."""
-    return ["serve"] if what == "serve" else ["serve", "test"]
+    return ["serve"] if what == "serve" else ["serve", what]
 
 
 def is_current(lock: str) -> bool:
@@ -168,7 +169,7 @@ def main() -> int:
     """Run the command line of this file; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit 1 where there is work to do")
-    parser.add_argument("what", choices=["serve", "test"])
+    parser.add_argument("what", choices=["serve", "examples", "test"])
     options = parser.parse_args()
     if options.check:
         current = all(is_current(lock) for lock in locks_of(options.what))

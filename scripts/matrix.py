@@ -131,7 +131,8 @@ def _run(
     solve += ["--resolution", resolution, "--no-annotate", "pyproject.toml", "-o", str(pins)]
     _step([str(uv), *solve], "no versions fit together")
     install = [str(uv), "pip", "install", "-q", "--no-config", "--python", str(inside)]
-    groups = ["--group", "pyproject.toml:test", "--group", "pyproject.toml:build"]
+    groups = ["--group", "pyproject.toml:test", "--group", "pyproject.toml:examples"]
+    groups += ["--group", "pyproject.toml:build"]
     _step([*install, "--no-build", "-r", str(pins), *groups], "not installable")
     _step([*install, "--no-deps", "--no-build-isolation", "--editable", "."], "Tallied")
     print(f"\n== Python {_version(python)}, {resolution}", flush=True)

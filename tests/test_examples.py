@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tallied.database import Database
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,3 +28,27 @@ def test_orders_and_their_totals(tmp_path: Path) -> None:
         "a line was dropped: the first is of 7.25",
         "verified: 0 counters are wrong",
     ]
+
+
+async def test_a_discussion_below_a_path_of_starlette(
+    database: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = ROOT / "examples" / "mounted.py"
+    lines = program.read_text("utf-8").split('"""')[2].splitlines()
+    assert sum(map(bool, lines)) < 15
+    monkeypatch.setenv("DATABASE_URL", empty_url)
+    app = runpy.run_path(str(program))["app"]
+    start = """mutation { createThread(input: {title: "Engines", comment: {
+                 message: "one two three", authorName: "Ada"}}) { thread { wordCount } } }"""
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        assert "The host" in (await client.get("/")).text
+        answer = await client.post("/discussion/graphql", json={"query": start})
+        page = await client.get("/discussion/graphql", headers={"accept": "text/html"})
+    assert answer.json()["data"]["createThread"]["thread"]["wordCount"] == 3
+    assert page.status_code == 200
+    async with database.read() as connection:
+        threads = await connection.execute(text("SELECT title, word_count FROM tallied_thread"))
+        assert threads.all() == [("Engines", 3)]

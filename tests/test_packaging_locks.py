@@ -17,7 +17,12 @@ REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = {
     "serve": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
-    "test": PROJECT["dependency-groups"]["test"] + PROJECT["dependency-groups"]["lint"],
+    "examples": PROJECT["dependency-groups"]["examples"],
+    "test": [
+        asked
+        for group in ("examples", "test", "lint")
+        for asked in PROJECT["dependency-groups"][group]
+    ],
     "node": PROJECT["dependency-groups"]["node"],
 }
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)( ; [^\\]+)? \\$")
@@ -52,7 +57,7 @@ def test_a_lock_pins_what_the_project_asks_for(lock: str) -> None:
 def test_the_tests_run_on_what_is_served() -> None:
     served = pins("serve")
     assert len(served) > 20
-    assert served.items() <= pins("test").items()
+    assert served.items() <= pins("examples").items() <= pins("test").items()
 
 
 def test_the_build_group_is_what_the_build_requires() -> None:
