@@ -168,7 +168,7 @@ def _put(engine: Counters, counter: Counter, state: InstanceState[Any], value: A
         return
     for outer, inner in engine.chained(counter.parent).items():
         if inner is counter:
-            preview.show(engine, outer, state, {counter.key: value})
+            preview.show(engine, (outer,), state, {counter.key: value})
     if state.session is None:
         set_committed_value(state.obj(), counter.key, value)
     elif ledger := engine.ledger(state.session):

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy.orm import Mapper
 
 from .declare import Change, Counter, Image, Key
 
+Groups: TypeAlias = tuple[tuple[Counter, ...], ...]
+"""Counters in groups that share a relationship, and so the parent of a row."""
 
-def by_relationship(counters: Iterable[Counter]) -> tuple[tuple[Counter, ...], ...]:
+
+def by_relationship(counters: Iterable[Counter]) -> Groups:
     """`counters` in groups that share a relationship, and so the parent of a row."""
     groups: dict[Any, list[Counter]] = {}
     for counter in counters:  # a subclass may name the columns of the key in its own way
-        groups.setdefault((counter.relationship, counter.foreign_key), []).append(counter)
+        shared = (counter.relationship, counter.parent, counter.foreign_key)
+        groups.setdefault(shared, []).append(counter)
     return tuple(map(tuple, groups.values()))
+
+
+def count_new_row(
+    changes: Mapping[Mapper[Any], dict[Key, Change]], groups: Groups, new: Image
+) -> None:
+    """As :func:`count_row`, where there was no row before."""
+    for counters in groups:
+        key = counters[0].named_parent(new)
+        if key is None:
+            continue
+        change = changes[counters[0].parent][key]
+        for counter in counters:
+            if counter.counts(new):
+                counter.put(change, counter.value(new))
 
 
 def count_row(
     changes: Mapping[Mapper[Any], dict[Key, Change]],
-    groups: Iterable[tuple[Counter, ...]],
+    groups: Groups,
     old: Image | None,
     new: Image | None,
 ) -> None:

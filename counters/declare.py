@@ -171,6 +171,9 @@ class Counter:
         """The key of the parent that a row names, whether or not it meets the condition."""
         if image is None:
             return None
+        if len(self.foreign_key) == 1:
+            part = image[self.foreign_key[0]]
+            return None if part is None else (part,)
         key = tuple([image[name] for name in self.foreign_key])
         return None if None in key else key
 

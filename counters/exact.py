@@ -27,24 +27,9 @@ from sqlalchemy import (
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-
-def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
-    """Whether a column of `type_` holds `value` just as memory does."""
-    if value is None:
-        return True
-    if isinstance(type_, TypeDecorator):
-        return _comes_back(type_, value, dialect)
-    if isinstance(type_, Float | CHAR):
-        return False
-    if isinstance(type_, Numeric):
-        return _fits(value, type_.scale)
-    if isinstance(type_, DateTime | Time):
-        return _is_exact_time(type_, value, dialect)
-    if isinstance(type_, EnumType):
-        return isinstance(value, type_.enum_class or str)
-    return any(isinstance(type_, each) and type(value) is kind for each, kind in _KINDS)
-
-
+INEXACT = (Float, CHAR)
+TIMES = (DateTime, Time)
+DEPENDING = (TypeDecorator, *INEXACT, Numeric, *TIMES, EnumType)
 _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (Boolean, bool),
     (Integer, int),
@@ -54,12 +39,39 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
 ]
 
 
+def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
+    """Whether a column of `type_` holds `value` just as memory does."""
+    if value is None:
+        return True
+    if isinstance(type_, TypeDecorator):
+        return _comes_back(type_, value, dialect)
+    if isinstance(type_, INEXACT):
+        return False
+    if isinstance(type_, Numeric):
+        return _fits(value, type_.scale)
+    if isinstance(type_, TIMES):
+        return _is_exact_time(type_, value, dialect)
+    if isinstance(type_, EnumType):
+        return isinstance(value, type_.enum_class or str)
+    return type(value) is plain_kind(type_)
+
+
+def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
+    """The type of Python's whose values a column of `type_` holds just as they are.
+
+    None where it depends on the value, or on the database.
+    """
+    if isinstance(type_, DEPENDING):
+        return None
+    return next((kind for each, kind in _KINDS if isinstance(type_, each)), None)
+
+
 def _comes_back(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> bool:
     """Whether a type that changes values on their way gives this one back."""
-    inner = type_.impl_instance
-    if isinstance(inner, Numeric | Float | CHAR) or getattr(inner, "precision", None) is not None:
+    way = _way_and_back(type_, dialect)
+    if way is None:
         return False
-    bind, result = _processors(type_, dialect)
+    bind, result = way
     try:
         stored = bind(value) if bind is not None else value
         return bool((result(stored) if result is not None else stored) == value)
@@ -68,8 +80,11 @@ def _comes_back(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> bool
 
 
 @lru_cache(maxsize=256)
-def _processors(type_: TypeDecorator[Any], dialect: Dialect) -> tuple[Any, Any]:
-    """What a value goes through on its way to the driver, and back."""
+def _way_and_back(type_: TypeDecorator[Any], dialect: Dialect) -> tuple[Any, Any] | None:
+    """What a value goes through to the driver, and back; None where the database rounds it."""
+    inner = type_.impl_instance
+    if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
+        return None
     return type_.bind_processor(dialect), type_.result_processor(dialect, None)
 
 

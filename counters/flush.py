@@ -20,6 +20,8 @@ difference that the parent's sources turn out to make.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Dialect
@@ -27,6 +29,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
+from .count import count_new_row
 from .declare import Additive, Change, Counter, Extreme, Image, Key
 from .follow import lock_pointed
 from .rows import read
@@ -53,10 +56,13 @@ class Flush(Settlement):
         self._born: list[tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]] = []
         self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
+        self._dialects: dict[Mapper[Any], Dialect] = {}
 
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
         """The dialect of the database that holds the rows of `mapper`."""
-        return self.session.get_bind(mapper).dialect
+        if mapper not in self._dialects:
+            self._dialects[mapper] = self.session.get_bind(mapper).dialect
+        return self._dialects[mapper]
 
     # Sources
 
@@ -64,7 +70,7 @@ class Flush(Settlement):
         """Lock what is known before the flush to be edited, moved or deleted."""
         edited = [
             (source, state)
-            for obj in self.session.dirty
+            for obj in self._dirty()
             if (source := self.engine.source_of(state := instance_state(obj)))
             and source.is_touched(state)
         ]
@@ -73,7 +79,12 @@ class Flush(Settlement):
             for obj in self.session.deleted
             if (source := self.engine.source_of(state := instance_state(obj)))
         ]
-        self._lock(edited, deleted)
+        if edited or deleted or self.engine.links:
+            self._lock(edited, deleted)
+
+    def _dirty(self) -> Iterable[Any]:
+        """The session's dirty objects, without a search where none has been modified."""
+        return self.session.dirty if self.session.identity_map.check_modified() else ()
 
     def lock_late(self, source: Source, state: InstanceState[Any]) -> None:
         """Lock `state`, and all that has come into the flush since it began.
@@ -111,16 +122,24 @@ class Flush(Settlement):
 
     def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
         connection = self.connection(source.mapper)
-        images = read(connection, source.mapper, source.names, keys, lock=True, deleting=deleting)
-        for key in keys:
-            self._locked[source, key] = images.get(key)
+        held = {key: self.ledger.held.get(source, key, connection) for key in keys}
+        if unread := [key for key, image in held.items() if image is None]:
+            held |= read(
+                connection, source.mapper, source.names, unread, lock=True, deleting=deleting
+            )
+        for key, image in held.items():
+            self._locked[source, key] = image
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was inserted, or took the place of one with the same key that was deleted."""
-        new = source.known(state, source.names, self.dialect(source.mapper))
+        """A row was inserted."""
+        new = source.known_new(state, partial(self.dialect, source.mapper))
         if new is not None and not self._locked and not self._unread:
-            self.count(source, None, new)
-            return
+            count_new_row(self._changes, source.groups, new)
+        else:
+            self._replaced(source, state, new)
+
+    def _replaced(self, source: Source, state: InstanceState[Any], new: Image | None) -> None:
+        """A row has come, maybe in the place of one with the same key that was deleted."""
         key = key_of(source.mapper, state)
         self._enter(source, key, self._locked.pop((source, key), None), new)
 
@@ -137,7 +156,8 @@ class Flush(Settlement):
         replaced by what the database made of it.
         """
         if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
-            self.inserted(source, state)
+            dialect = partial(self.dialect, source.mapper)
+            self._replaced(source, state, source.known(state, source.names, dialect))
             return
         key = identity(state)
         changed = self._changed.pop(state, set()) | source.changed(state)
@@ -151,7 +171,7 @@ class Flush(Settlement):
         old = self._locked[source, key]
         if old is None:
             return
-        known = source.known(state, changed, self.dialect(source.mapper))
+        known = source.known(state, changed, partial(self.dialect, source.mapper))
         now = key_of(source.mapper, state)
         self._enter(source, now, old, None if known is None else {**old, **known})
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
 
 from .declare import Key
+from .held import Held
 
 if TYPE_CHECKING:
     from .copies import Pointing
@@ -69,6 +70,7 @@ class Ledger:
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         self.pointing: dict[Link, Pointing] = {}
+        self.held = Held()
         self._previewed: Values = {}
         self._held: list[Any] = []
         """The objects of previews: one that is collected would come back without its preview."""
@@ -157,4 +159,5 @@ class Ledger:
     def _clear(self) -> None:
         self._previewed.clear()
         self._held.clear()
+        self.held.forget()
         self.returned.clear()

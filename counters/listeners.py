@@ -14,7 +14,6 @@ from sqlalchemy.orm import (
     SessionTransaction,
     UOWTransaction,
 )
-from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
 from . import copies, preview, statements
@@ -53,11 +52,12 @@ def _flush_of(engine: Counters, state: InstanceState[Any]) -> Flush | None:
 def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-            flush, source = _flush_of(engine, state), engine.source_of(state)
-            if flush is not None and source is not None:
+            flush = _flush_of(engine, state)
+            if flush is not None and (source := engine.source_of(state)):
                 step(flush, source, state)
 
-        event.listen(root.class_, name, listener, propagate=True, raw=True)
+        # With both options SQLAlchemy calls a listener as it is; else it puts one around it.
+        event.listen(root.class_, name, listener, propagate=True, raw=True, retval=True)
 
     on("before_update", Flush.updating)
     on("before_delete", Flush.lock_late)
@@ -125,15 +125,15 @@ def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
 def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
     """Listen to the sessions of `session_class`, and of its subclasses."""
 
-    def on_add(session: Session, obj: Any) -> None:
-        state = instance_state(obj)
+    def on_add(session: Session, state: InstanceState[Any]) -> None:
         if source := engine.source_of(state):
-            preview.show_added(engine, source.shown, state)
+            if session.identity_map:  # else no parent is loaded
+                preview.show_added(engine, source.shown_groups, state)
             if source.points:
                 copies.show_added(engine, state)
 
-    def on_remove(session: Session, obj: Any) -> None:
-        ledger, state = engine.ledger(session), instance_state(obj)
+    def on_remove(session: Session, state: InstanceState[Any]) -> None:
+        ledger = engine.ledger(session)
         if ledger is not None:
             ledger.take_back(state)
             if engine.source_of(state):
@@ -149,8 +149,11 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
         if ledger is not None and ledger.flush is not None:
             ledger.flush.finish()
             ledger.flush = None
+            ledger.held.forget()
 
     def on_execute(state: ORMExecuteState) -> Any:
+        if not state.is_select and (ledger := engine.ledger(state.session)):
+            ledger.held.forget()
         return statements.execute(engine, state)
 
     def on_begin(session: Session, transaction: SessionTransaction) -> None:
@@ -165,9 +168,9 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
         if ledger := engine.ledger(session):
             ledger.end(session, transaction)
 
-    event.listen(session_class, "transient_to_pending", on_add)
-    event.listen(session_class, "pending_to_transient", on_remove)
-    event.listen(session_class, "persistent_to_detached", on_remove)
+    event.listen(session_class, "transient_to_pending", on_add, raw=True)
+    event.listen(session_class, "pending_to_transient", on_remove, raw=True)
+    event.listen(session_class, "persistent_to_detached", on_remove, raw=True)
     event.listen(session_class, "before_flush", before_flush)
     event.listen(session_class, "after_flush", after_flush)
     event.listen(session_class, "do_orm_execute", on_execute)

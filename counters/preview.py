@@ -7,7 +7,7 @@ is set as if it had been loaded, so the ORM never writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 
 from ..errors import CounterError
+from .count import Groups, by_relationship
 from .declare import Counter
 from .guard import ENGINES
 
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from .engine import Counters
 
 UNKNOWN = object()
-"""Stands for a parent that only the flush will tell."""
+"""Stands for a value that only the flush will tell."""
+NOTHING = object()
+"""Stands for the value of what does not count."""
+NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
+"""What a value raises that cannot be added or compared, or be a key: the flush will judge it."""
 
 
 def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -> None:
@@ -38,74 +43,98 @@ def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -
 
 
 def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
-    relationships = {counter.relationship.key for counter in counters}
+    relationships = frozenset(counter.relationship.key for counter in counters)
+    groups = by_relationship(counters)
+    by_object = name in relationships
 
-    def on_set(obj: Any, value: Any, old: Any, initiator: Any) -> None:
-        state = instance_state(obj)
-        unseen = state.session is None and name not in relationships
+    def on_set(state: InstanceState[Any], value: Any, old: Any, initiator: Any, **_: Any) -> Any:
+        unseen = state.session_id is None and not by_object
         if unseen and relationships.isdisjoint(state.dict):
-            return  # still being made: it names its parent by key, and nobody can look
-        for counter in counters:
-            # A value of a kind that cannot be added or compared is for the flush to judge.
-            with suppress(TypeError, ValueError, ArithmeticError, CounterError):
-                show(engine, counter, state, {name: value})
+            return value  # still being made: it names its parent by key, and nobody can look
+        for group in groups:
+            show(engine, group, state, {name: value})
+        return value
 
-    def on_remove(obj: Any, value: Any, initiator: Any) -> None:
-        on_set(obj, None, value, initiator)
+    def on_remove(state: InstanceState[Any], value: Any, initiator: Any, **_: Any) -> None:
+        on_set(state, None, value, initiator)
 
-    event.listen(attribute, "set", on_set, propagate=True)
-    event.listen(attribute, "remove", on_remove, propagate=True)
+    # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
+    as_is = {"raw": True, "retval": True, "include_key": True}
+    event.listen(attribute, "set", on_set, propagate=True, **as_is)
+    event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
 
 
-def show_added(engine: Counters, counters: Iterable[Counter], state: InstanceState[Any]) -> None:
+def show_added(engine: Counters, groups: Groups, state: InstanceState[Any]) -> None:
     """Show an object that was added to a session and names its parent by key alone.
 
     Before, there was no session to find the parent in.
     """
-    for counter in counters:
-        if counter.relationship.key not in state.dict:
-            with suppress(TypeError, ValueError, ArithmeticError, CounterError):
-                _show_all(engine, counter, state)
-
-
-def _show_all(engine: Counters, counter: Counter, state: InstanceState[Any]) -> None:
-    parent, value = _contribution(counter, state, {})
-    if parent is not None and parent is not UNKNOWN:
-        _adjust(engine, counter, state, parent, None, value)
+    held = state.dict
+    for counters in groups:
+        if counters[0].relationship.key in held:
+            continue
+        try:
+            parent = parent_shown(counters[0], state, {})
+        except NOT_COUNTABLE:
+            continue
+        for counter in counters if parent is not None else ():
+            with suppress(*NOT_COUNTABLE):
+                value = _contribution(counter, state, {})
+                if value is not UNKNOWN and value is not NOTHING:
+                    _adjust(engine, counter, state, parent, None, value)
 
 
 def show(
-    engine: Counters, counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
+    engine: Counters,
+    counters: Sequence[Counter],
+    state: InstanceState[Any],
+    assigned: dict[str, Any],
 ) -> None:
-    """Show what comes of it for `counter` that an object is `assigned` new values."""
-    old, old_value = _contribution(counter, state, {})
-    new, new_value = _contribution(counter, state, assigned)
-    if old is UNKNOWN or new is UNKNOWN:
-        return
-    if old is new:
-        if old is not None and old_value != new_value:
-            _adjust(engine, counter, state, old, old_value, new_value)
-        return
-    if old is not None:
-        _adjust(engine, counter, state, old, old_value, None)
-    if new is not None:
-        _adjust(engine, counter, state, new, None, new_value)
+    """Show in its parents what the object of `state` turns to by what is `assigned`.
 
-
-def _contribution(
-    counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]
-) -> tuple[Any, Any]:
-    """The parent in memory that the object of `state` counts for, and by how much.
-
-    Neither where there is no such parent; :data:`UNKNOWN` where only the database knows.
+    :param counters: some that share a relationship.
     """
-    parent = parent_shown(counter, state, assigned)
-    if parent is None:
-        return None, None
+    try:
+        old = parent_shown(counters[0], state, {})
+        new = parent_shown(counters[0], state, assigned)
+    except NOT_COUNTABLE:
+        return
+    for counter in counters if old is not None or new is not None else ():
+        with suppress(*NOT_COUNTABLE):
+            _show_one(engine, counter, state, assigned, old, new)
+
+
+def _show_one(
+    engine: Counters,
+    counter: Counter,
+    state: InstanceState[Any],
+    assigned: dict[str, Any],
+    old: Any,
+    new: Any,
+) -> None:
+    left = NOTHING if old is None else _contribution(counter, state, {})
+    come = NOTHING if new is None else _contribution(counter, state, assigned)
+    if left is UNKNOWN or come is UNKNOWN:
+        return
+    if old is new and left is not NOTHING and come is not NOTHING:
+        if left != come:
+            _adjust(engine, counter, state, old, left, come)
+        return
+    if left is not NOTHING:
+        _adjust(engine, counter, state, old, left, None)
+    if come is not NOTHING:
+        _adjust(engine, counter, state, new, None, come)
+
+
+def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
+    """By how much the object of `state` counts for its parent.
+
+    :data:`NOTHING` where it does not; :data:`UNKNOWN` where only the database knows.
+    """
     image = counter.image_of(state) | assigned
     if any(is_expression(image[name]) for name in counter.tracked):
-        return UNKNOWN, None
-    return (parent, counter.value(image)) if counter.counts(image) else (None, None)
+        return UNKNOWN
+    return counter.value(image) if counter.counts(image) else NOTHING
 
 
 def is_expression(value: Any) -> bool:
@@ -118,19 +147,20 @@ def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str
     name = counter.relationship.key
     if name in assigned:
         return assigned[name]
-    loaded = state.dict.get(name)
+    held = state.dict
+    loaded = held.get(name)
     if name in state.committed_state:
         return loaded
-    key = tuple(
-        assigned[part] if part in assigned else state.dict.get(part, NO_VALUE)
+    key = [
+        assigned[part] if part in assigned else held.get(part, NO_VALUE)
         for part in counter.foreign_key
-    )
+    ]
     if NO_VALUE in key:
         return loaded
-    if None in key or state.session is None:
+    session = state.session
+    if None in key or session is None:
         return None
-    identity = counter.parent.identity_key_from_primary_key(key)
-    return state.session.identity_map.get(identity)
+    return session.identity_map.get(counter.parent.identity_key_from_primary_key(tuple(key)))
 
 
 def _adjust(
@@ -148,7 +178,7 @@ def _adjust(
     value = counter.preview(counter.empty if shown is None else shown, old, new)
     for outer, inner in engine.chained(counter.parent).items():
         if inner is counter:
-            show(engine, outer, state, {counter.key: value})
+            show(engine, (outer,), state, {counter.key: value})
     if state.session is None:
         if counter.target.property.info[ENGINES][0] is engine:  # the others would add it again
             set_committed_value(parent, counter.key, value)

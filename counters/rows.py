@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
 from sqlalchemy import select as select_from_entity
 from sqlalchemy.orm import Mapper
 
@@ -20,6 +21,17 @@ def in_keys(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> Colum
     if len(columns) == 1:
         return columns[0].in_([key[0] for key in keys])
     return tuple_(*columns).in_(keys)
+
+
+def in_given_keys(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """As :func:`in_keys`, for a statement that is kept and executed with :func:`given`."""
+    keys: Any = bindparam("tallied_keys", expanding=True)
+    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+
+
+def given(keys: Sequence[Key]) -> dict[str, Any]:
+    """The parameter of :func:`in_given_keys`."""
+    return {"tallied_keys": [key[0] for key in keys] if len(keys[0]) == 1 else keys}
 
 
 def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
@@ -56,18 +68,25 @@ def read(
     and the change of keys too when they are `deleting`. A row that is gone is not in
     what is returned.
     """
-    key = primary_key(mapper)
+    width = len(mapper.primary_key)
+    statement = _select(mapper, tuple(names), lock, deleting)
     images: dict[Key, Image] = {}
-    for some in chunks(keys, len(key)):
-        statement = (
-            select_from_entity(*key, *attributes_of(mapper, names))
-            .where(in_keys(key, some))
-            .order_by(*key)
-        )
-        if lock:
-            statement = statement.with_for_update(key_share=not deleting)
-        images |= as_images(connection.execute(statement), len(key), names)
+    for some in chunks(keys, width):
+        images |= as_images(connection.execute(statement, given(some)), width, names)
     return images
+
+
+@lru_cache(maxsize=256)
+def _select(
+    mapper: Mapper[Any], names: tuple[str, ...], lock: bool, deleting: bool
+) -> Select[tuple[Any, ...]]:
+    key = primary_key(mapper)
+    statement = (
+        select_from_entity(*key, *attributes_of(mapper, names))
+        .where(in_given_keys(key))
+        .order_by(*key)
+    )
+    return statement.with_for_update(key_share=not deleting) if lock else statement
 
 
 def as_images(rows: Any, width: int, names: Sequence[str]) -> dict[Key, Image]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 
 from .count import by_relationship
 from .declare import Counter, Key
-from .exact import is_exact
+from .exact import is_exact, plain_kind
 from .links import Pointer, Unseen, Watch
 
 
@@ -27,41 +27,77 @@ class Source:
         )
         self.shown = tuple(c for c in self.counters if not isinstance(c, Unseen))
         """The counters that a change of an object shows in."""
+        self.shown_groups = by_relationship(self.shown)
         self.points = any(isinstance(c, Pointer) for c in self.counters)
         """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
             name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
         )
         """The tracked attributes that any UPDATE may change: ``onupdate``, generated columns."""
-        self._types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
+        self._null_if_unset = frozenset(
+            name for name in self.names if _is_null_if_unset(mapper.column_attrs[name].columns[0])
+        )
+        types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
+        self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
 
     def changed(self, state: InstanceState[Any]) -> set[str]:
         """The tracked attributes of `state` that the flush writes."""
-        changed = {name for name in self.names if state.attrs[name].history.has_changes()}
+        changed = {name for name in self.names if _has_changed(state, name)}
         return changed | self.implicit if state.modified else changed
 
     def is_touched(self, state: InstanceState[Any]) -> bool:
         """Whether the flush may change what the row of `state` counts for."""
         return bool(self.implicit and state.modified) or any(
-            state.attrs[name].history.has_changes() for name in self.names + self.relationships
+            _has_changed(state, name) for name in self.names + self.relationships
         )
 
     def known(
-        self, state: InstanceState[Any], names: Iterable[str], dialect: Dialect
+        self, state: InstanceState[Any], names: Iterable[str], dialect: Callable[[], Dialect]
     ) -> dict[str, Any] | None:
         """What the row holds in `names`, as it was just written.
 
         None where memory does not know it to the last digit: the database computed it,
         or may have rounded it.
         """
-        values = {}
+        return self._known(state.dict, names, dialect, frozenset())
+
+    def known_new(
+        self, state: InstanceState[Any], dialect: Callable[[], Dialect]
+    ) -> dict[str, Any] | None:
+        """As :meth:`known`, of a row that was just inserted, in all that is tracked.
+
+        SQLAlchemy inserts NULL where nothing was set and the column has no default. What was
+        set to an SQL expression has been expired by now.
+        """
+        unset = self._null_if_unset
+        if unset and state.expired_attributes:
+            unset -= state.expired_attributes
+        return self._known(state.dict, self.names, dialect, unset)
+
+    def _known(
+        self,
+        held: Mapping[str, Any],
+        names: Iterable[str],
+        dialect: Callable[[], Dialect],
+        null_if_unset: frozenset[str],
+    ) -> dict[str, Any] | None:
+        values: dict[str, Any] = {}
         for name in names:
-            if name not in state.dict:
+            if name not in held:
+                if name not in null_if_unset:
+                    return None
+                values[name] = None
+                continue
+            value = values[name] = held[name]
+            type_, kind = self._types[name]
+            if type(value) is not kind and not is_exact(type_, value, dialect()):
                 return None
-            if not is_exact(self._types[name], state.dict[name], dialect):
-                return None
-            values[name] = state.dict[name]
         return values
+
+
+def _has_changed(state: InstanceState[Any], name: str) -> bool:
+    # Asked first, since a history takes its time, and what has none is not in there.
+    return name in state.committed_state and state.attrs[name].history.has_changes()
 
 
 def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
@@ -74,6 +110,11 @@ def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
 
 def _changes_by_itself(column: Any) -> bool:
     return column.onupdate is not None or column.server_onupdate is not None
+
+
+def _is_null_if_unset(column: Any) -> bool:
+    has_default = column.default is not None or column.server_default is not None
+    return not (column.primary_key or has_default or column.type.should_evaluate_none)
 
 
 def identity(state: InstanceState[Any]) -> Key:

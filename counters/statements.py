@@ -3,8 +3,8 @@
 Each costs a fixed number of further statements, however many rows it changes:
 
 - an INSERT is asked to return what it has inserted;
-- an UPDATE or DELETE finds and locks its rows first, is narrowed to just those, and
-  they are read again after it. So it does not matter what the statement computes, nor
+- an UPDATE or DELETE finds, locks and reads its rows first, is narrowed to just those,
+  and they are read again after it. So it does not matter what the statement computes, nor
   what another transaction has committed meanwhile.
 
 What cannot be counted so is refused, with the way to do it (:mod:`.refusals`).
@@ -28,7 +28,7 @@ from .refusals import (
     refusal,
     written,
 )
-from .rows import MOST_PARAMETERS, as_images, in_keys, primary_key, read
+from .rows import MOST_PARAMETERS, as_images, attributes_of, in_keys, primary_key, read
 from .settle import Settlement
 
 if TYPE_CHECKING:
@@ -145,15 +145,7 @@ class Statement:
     def _change(self) -> Any:
         self._check_inheritance()
         by_key = is_list(self.state.parameters)
-        keys = self._keys_of_parameters() if by_key else self._find()
-        for source in self.sources:
-            connection = self.settlement.connection(source.mapper)
-            deleting = self.verb == "DELETE"
-            images = read(
-                connection, source.mapper, source.names, keys, lock=True, deleting=deleting
-            )
-            for key, image in images.items():
-                self.settlement.read_later(source, key, image)
+        keys = self._lock_given() if by_key else self._lock_found()
         if self.verb == "DELETE":
             self._reach(keys)
         statement = self.statement
@@ -165,22 +157,42 @@ class Statement:
         self.settlement.finish()
         return result
 
-    def _find(self) -> list[Key]:
-        """The keys of the rows that the statement is about, locked."""
+    def _lock_found(self) -> list[Key]:
+        """Lock the rows that the statement is about, and note what they hold; their keys."""
         key = primary_key(self.mapper)
-        query = select(*key).order_by(*key)
+        held = [
+            each for source in self.sources for each in attributes_of(source.mapper, source.names)
+        ]
+        query = select(*key, *held).order_by(*key)
         if self.statement.whereclause is not None:
             query = query.where(self.statement.whereclause)
         query = query.with_for_update(of=self.mapper.class_, key_share=self.verb == "UPDATE")
         connection = self.settlement.connection(self.mapper)
         parameters: Any = self.state.parameters or {}
-        found = [tuple(row) for row in connection.execute(query, parameters)]
+        found = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
         if len(found) * len(key) > MOST_PARAMETERS:
             raise UncountedStatementError(
                 f"{self.verb} of {self.mapper.class_.__name__} by statement changes "
                 f"{len(found):,} rows; narrow it to {MOST_PARAMETERS // len(key):,} at a time."
             )
-        return list(dict.fromkeys(found))
+        start = len(key)
+        for source in self.sources:
+            names, stop = source.names, start + len(source.names)
+            for each, row in found.items():
+                image = dict(zip(names, row[start:stop], strict=True))
+                self.settlement.read_later(source, each, image)
+            start = stop
+        return list(found)
+
+    def _lock_given(self) -> list[Key]:
+        """As :meth:`_lock_found`, for rows that a list of parameters names by their keys."""
+        keys = self._keys_of_parameters()
+        for source in self.sources:
+            connection = self.settlement.connection(source.mapper)
+            images = read(connection, source.mapper, source.names, keys, lock=True)
+            for key, image in images.items():
+                self.settlement.read_later(source, key, image)
+        return keys
 
     def _keys_of_parameters(self) -> list[Key]:
         names = [attribute.key for attribute in primary_key(self.mapper)]

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from .declare import Additive, Counter, Key
 from .keys import own_key
@@ -178,6 +179,19 @@ def repair(
     :param only_wrong: leave the rows alone that are right.
     :returns: key and values of the parents that were set.
     """
+    statement = repairing(mapper, counters, within, answer=answer, only_wrong=only_wrong)
+    return repaired(connection.execute(statement), mapper, counters, answer)
+
+
+def repairing(
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within,
+    *,
+    answer: Sequence[str] = (),
+    only_wrong: bool = True,
+) -> ReturningUpdate[Any]:
+    """The statement of :func:`repair`."""
     names = [*(counter.key for counter in counters), *answer]
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
@@ -190,10 +204,18 @@ def repair(
     if only_wrong:
         wrong = (a.is_distinct_from(b) for a, b in zip(stored, trues, strict=True))
         statement = statement.where(or_(*wrong))
-    rows = connection.execute(
-        statement.values(dict(zip(stored, trues, strict=True))).returning(
-            *key, *(stored_column(parents, mapper, name) for name in names)
-        )
+    return statement.values(dict(zip(stored, trues, strict=True))).returning(
+        *key, *(stored_column(parents, mapper, name) for name in names)
     )
-    width = len(key)
-    return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows.all()]
+
+
+def repaired(
+    rows: Iterable[Any],
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    answer: Sequence[str] = (),
+) -> list[tuple[Key, dict[str, Any]]]:
+    """What :func:`repairing` has returned, as :func:`repair` returns it."""
+    names = [*(counter.key for counter in counters), *answer]
+    width = len(mapper.primary_key)
+    return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows]

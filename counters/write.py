@@ -1,15 +1,17 @@
 """The statements that write counters: deltas, with what they came to sent back.
 
 One parent, the usual case, is one ``UPDATE … SET c = c + :delta … RETURNING``, built
-once and cached. Several parents of a table share one UPDATE that joins a list of
-values; on PostgreSQL a first part of the same statement locks the parents in the order
-of their keys, so that two units never deadlock each other over parents.
+once and kept. Several parents of a table share one UPDATE that joins a list of
+values, kept for each power of two and filled up with NULLs; on PostgreSQL a first part
+of the same statement locks the parents in the order of their keys, so that two units
+never deadlock each other over parents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -21,20 +23,21 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
-    literal,
     select,
+    text,
     update,
-    values,
 )
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
 from .declare import Additive, Change, Counter, Extreme, Key
-from .rows import chunks, in_keys
-from .truth import key_columns, plain_table, repair, stored_column
+from .rows import chunks, given, in_given_keys
+from .truth import key_columns, plain_table, repaired, repairing, stored_column
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
+MOST_KEPT = 512
+"""For so many parents a statement is kept; one for more is large, and made anew."""
 
 
 def write(
@@ -86,11 +89,20 @@ def _write_many(
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
     affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
+    lock = connection.dialect.name != "sqlite"  # which locks the whole database
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(changes), 2 * width + len(affected)):
-        statement = _update_many(mapper, names, affected, keys, changes)
-        for row in connection.execute(statement):
+        keep = len(keys) <= MOST_KEPT
+        build = _update_many if keep else _update_many.__wrapped__
+        size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
+        statement, parameters = build(mapper, names, affected, size, lock)
+        rows = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
+        told = dict.fromkeys(parameters) | dict(zip(parameters, chain(*rows), strict=False))
+        if lock:
+            told |= given(keys)
+        options = {} if keep else {"compiled_cache": None}
+        for row in connection.execute(statement, told, execution_options=options):
             answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))
     return answers
 
@@ -106,15 +118,10 @@ def _amount(change: Change, counter: Any) -> Any:
     return change.risen.get(counter)
 
 
-def _amounts(
-    change: Change, affected: Sequence[Counter], types: Sequence[TypeEngine[Any]]
-) -> list[ColumnElement[Any]]:
-    """With their types: PostgreSQL takes a column of bare NULLs for text."""
-    return [literal(_amount(change, c), t) for c, t in zip(affected, types, strict=True)]
-
-
 def _in_order(changes: dict[Key, Change]) -> list[Key]:
-    """The order is made by the database; this one only makes the statement's text stable."""
+    """One order for what takes several statements; within one the database makes the order."""
+    if len(changes) <= MOST_KEPT:
+        return list(changes)
     return sorted(changes, key=lambda key: tuple(map(str, key)))
 
 
@@ -151,10 +158,10 @@ def _update_one(
     parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
     deltas = [
-        bindparam(f"d{n}", type_=stored_column(parents, mapper, counter.key).type)
+        bindparam(f"tallied_d{n}", type_=stored_column(parents, mapper, counter.key).type)
         for n, counter in enumerate(affected)
     ]
-    parts = [bindparam(f"k{n}", type_=key.type) for n, key in enumerate(keys)]
+    parts = [bindparam(f"tallied_k{n}", type_=key.type) for n, key in enumerate(keys)]
     statement = (
         update(parents)
         .where(*(key == part for key, part in zip(keys, parts, strict=True)))
@@ -164,44 +171,58 @@ def _update_one(
     return statement, [part.key for part in parts], [delta.key for delta in deltas]
 
 
+@lru_cache(maxsize=256)
 def _update_many(
     mapper: Mapper[Any],
-    names: Sequence[str],
-    affected: Sequence[Counter],
-    keys: Sequence[Key],
-    changes: dict[Key, Change],
-) -> Update:
+    names: tuple[str, ...],
+    affected: tuple[Counter, ...],
+    size: int,
+    lock: bool,
+) -> tuple[Update, list[str]]:
+    """The statement for `size` parents, and the names of its parameters, parent by parent.
+
+    There may be fewer parents: a parameter that is NULL is no parent's key.
+    """
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
-    types = [stored_column(parents, mapper, counter.key).type for counter in affected]
-    listed = (
-        values(
-            *(column(f"k{n}", each.type) for n, each in enumerate(key)),
-            *(column(f"d{n}", type_) for n, type_ in enumerate(types)),
-        )
-        .data([(*k, *_amounts(changes[k], affected, types)) for k in keys])
-        .cte("tallied_delta")
-    )
-    locked = _lock_in_order(mapper, keys)
-    deltas = [listed.c[f"d{n}"] for n in range(len(affected))]
-    return (
-        update(parents)
-        .where(
-            *(each == listed.c[f"k{n}"] for n, each in enumerate(key)),
-            *(each == locked.c[each.name] for each in key),
-        )
-        .values(_set_clause(parents, mapper, affected, deltas))
-        .returning(*key, *(stored_column(parents, mapper, name) for name in names))
-    )
+    types = [each.type for each in key]
+    types += [stored_column(parents, mapper, counter.key).type for counter in affected]
+    listed = _list(types, size)
+    told = list(listed.c)
+    statement = update(parents).where(*(a == b for a, b in zip(key, told, strict=False)))
+    if lock:
+        locked = _lock_in_order(mapper)
+        statement = statement.where(*(each == locked.c[each.name] for each in key))
+    statement = statement.values(_set_clause(parents, mapper, affected, told[len(key) :]))
+    returning = (stored_column(parents, mapper, name) for name in names)
+    parameters = [name for row in _parameters(len(types), size) for name in row]
+    return statement.returning(*key, *returning), parameters
 
 
-def _lock_in_order(mapper: Mapper[Any], keys: Sequence[Key]) -> CTE:
+def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
+    """A table of `size` rows of parameters, with columns of these `types`.
+
+    As text, since SQLAlchemy compiles ``values()`` anew each time it is executed.
+    """
+    names = _parameters(len(types), size)
+    rows = ", ".join(f"(:{', :'.join(row)})" for row in names)
+    # With their types: PostgreSQL takes a column of bare NULLs for text.
+    typed = [bindparam(name, type_=t) for row in names for name, t in zip(row, types, strict=True)]
+    columns = [column(f"column{n}", type_) for n, type_ in enumerate(types, 1)]
+    return text(f"VALUES {rows}").bindparams(*typed).columns(*columns).cte("tallied_delta")
+
+
+def _parameters(width: int, size: int) -> list[list[str]]:
+    return [[f"tallied_{row}_{n}" for n in range(width)] for row in range(size)]
+
+
+def _lock_in_order(mapper: Mapper[Any]) -> CTE:
     """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
     again = plain_table(mapper, ()).alias("tallied_parent")
     key = key_columns(again, mapper)
     return (
         select(*key)
-        .where(in_keys(key, keys))
+        .where(in_given_keys(key))
         .order_by(*key)
         .with_for_update(key_share=True)
         .cte("tallied_locked")
@@ -221,7 +242,13 @@ def _look_up(
         for key, answer in answers.items()
         if counter.must_look_up(changes[key], answer[counter.key])
     ]
-    for some in chunks(keys, len(mapper.primary_key)):
-        within = partial(in_keys, keys=some)
-        for key, found in repair(connection, mapper, [counter], within, only_wrong=False):
+    statement = _look_up_again(mapper, counter)
+    for some in chunks(keys, 2 * len(mapper.primary_key)):
+        rows = connection.execute(statement, given(some))
+        for key, found in repaired(rows, mapper, [counter]):
             answers[key] |= found
+
+
+@lru_cache(maxsize=256)
+def _look_up_again(mapper: Mapper[Any], counter: Extreme) -> Update:
+    return repairing(mapper, [counter], in_given_keys, only_wrong=False)

@@ -118,7 +118,7 @@ def not_found(field: str) -> NotFound:
 
 
 async def _locked(session: AsyncSession, model: type[_Model], id: UUID, field: str) -> _Model:
-    found = await session.get(model, id, with_for_update=True)
+    found = await session.run_sync(counters.lock, model, id)
     if found is None:
         raise not_found(field)
     return found

@@ -176,7 +176,6 @@ def test_the_cost_does_not_depend_on_the_number_of_rows(
         session.execute(update(Comment).values(message="a b", word_count=2))
     assert executed.verbs == [
         "SELECT tallied_comment",
-        "SELECT tallied_comment",
         "UPDATE tallied_comment",
         "SELECT tallied_comment",
         "UPDATE tallied_thread",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, selectinload
 from support.recount import assert_exact, drifted, shown
 
 from tallied.errors import CounterAssignmentError, UncountedStatementError
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters
 
 
@@ -325,3 +325,23 @@ def test_a_page_of_comments_loaded_with_their_thread_is_not_touched(session: Ses
     loaded = session.scalars(select(Thread).options(selectinload(Thread.comments))).one()
     assert shown(loaded)[:2] == (2, 5)
     assert len(thread.comments) == 2
+
+
+def test_a_parent_that_sql_names_is_counted_for(session: Session) -> None:
+    ada = Author(subject="ada")
+    thread = Thread(title="T")
+    session.add_all([ada, thread])
+    session.flush()
+    known = select(Author.id).where(Author.subject == "ada").scalar_subquery()
+    for author_id in (known, None, ada.id):
+        session.add(
+            Comment(
+                thread_id=thread.id,
+                author_name="A",
+                message="three words here",
+                author_id=author_id,
+            )
+        )
+    session.add(Comment(thread_id=thread.id, author_name="A", message="one"))  # and by nobody
+    session.flush()
+    assert (thread.comment_count, ada.comment_count, ada.word_count) == (4, 2, 6)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session, selectinload
 from support.statements import Statements, recorded
 
 from tallied.models import Base, Comment, Thread
+from tallied.models.counters import counters
 
 
 def comment(message: str, **values: object) -> Comment:
@@ -81,6 +83,81 @@ def test_an_edit_costs_one_lock_and_one_update(
         "UPDATE tallied_comment",
         "UPDATE tallied_thread",
     ]
+
+
+def test_what_was_locked_to_be_changed_is_not_read_again(
+    session: Session, threads: list[Thread], executed: Statements
+) -> None:
+    first, second, third = threads[3].comments
+    for each in (first, second, third):
+        assert counters.lock(session, Comment, each.id) is each
+    first.message = "five words it has now"
+    second.thread_id = threads[4].id
+    session.delete(third)
+    session.flush()
+    assert executed.verbs == ["SELECT tallied_comment"] * 3 + [
+        "UPDATE tallied_comment",
+        "UPDATE tallied_comment",
+        "DELETE tallied_comment",
+        "UPDATE tallied_thread",
+        "UPDATE tallied_thread",
+    ]
+
+
+def rolled_back_savepoint(session: Session, id: UUID) -> None:
+    with session.begin_nested() as savepoint:
+        counters.lock(session, Comment, id)
+        savepoint.rollback()
+
+
+def flushed(session: Session, id: UUID) -> None:
+    counters.lock(session, Comment, id)
+    session.get_one(Comment, id).message = "one two three four"
+    session.flush()
+
+
+def executed_by_statement(session: Session, id: UUID) -> None:
+    counters.lock(session, Comment, id)
+    session.execute(update(Comment).where(Comment.id == id).values(word_count=9))
+
+
+def rolled_back_on_the_connection(session: Session, id: UUID) -> None:
+    with session.connection().begin_nested() as savepoint:
+        counters.lock(session, Comment, id)
+        savepoint.rollback()
+
+
+def committed(session: Session, id: UUID) -> None:
+    counters.lock(session, Comment, id)
+    session.commit()
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        rolled_back_savepoint,
+        flushed,
+        executed_by_statement,
+        rolled_back_on_the_connection,
+        committed,
+    ],
+)
+def test_what_may_have_changed_since_it_was_locked_is_read_again(
+    session: Session,
+    threads: list[Thread],
+    executed: Statements,
+    lock: Callable[[Session, UUID], None],
+) -> None:
+    comment = threads[3].comments[1]
+    session.commit()
+    lock(session, comment.id)
+    session.refresh(comment)
+    executed.clear()
+    comment.message = "five words it has now"
+    session.flush()
+    assert executed.verbs.count("SELECT tallied_comment") == 1
+    session.commit()
+    assert list(counters.verify(session.connection())) == []
 
 
 def test_an_edit_to_as_many_words_leaves_the_thread_alone(
@@ -166,4 +243,4 @@ def test_the_cost_does_not_grow_with_the_thread(session: Session, engine: Engine
 
 
 def test_another_table_of_the_base_is_not_the_engines_business() -> None:
-    assert set(Base.metadata.tables) == {"tallied_thread", "tallied_comment"}
+    assert set(Base.metadata.tables) == {"tallied_author", "tallied_thread", "tallied_comment"}

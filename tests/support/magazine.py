@@ -61,8 +61,6 @@ class Topic(Host):
     weight: Mapped[int] = mapped_column(default=0)
     is_open: Mapped[bool] = mapped_column(default=True)
 
-    teasers: Mapped[list[Teaser]] = relationship(back_populates="topic")
-
 
 class Teaser(Host):
     """Many to one: several may point to the same row, and go with it."""
@@ -79,7 +77,7 @@ class Teaser(Host):
     open_weight: Mapped[int | None]
 
     thread: Mapped[Thread | None] = relationship(Thread)
-    topic: Mapped[Topic | None] = relationship(back_populates="teasers")
+    topic: Mapped[Topic | None] = relationship()
 
 
 class HostSession(Session):
