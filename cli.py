@@ -25,7 +25,7 @@ from .issuing import issue_token
 from .migrations.run import State, migrate
 from .schema.sdl import print_introspection, print_sdl
 from .seed import has_threads, seed
-from .settings import Settings
+from .settings import Guests, Settings
 
 app = typer.Typer(
     help="Tallied: discussions over GraphQL, with cached counters that are exact.",
@@ -50,6 +50,14 @@ CounterNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"),
 ]
+
+_GUESTS = {
+    "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
+    "write": "Guests may read and write; to let them only read, pass --guests read, or set "
+    "TALLIED_GUESTS.",
+    "moderate": "Guests may do everything, as moderators may: for trying things out. Pass --guests "
+    "read or write, or set TALLIED_GUESTS, before others can reach this server.",
+}
 
 Conditions = Annotated[
     list[str] | None,
@@ -115,6 +123,13 @@ def serve(
             min=1, max=64, metavar="N", help="How many processes share the port. [default: 1]"
         ),
     ] = None,
+    guests: Annotated[
+        Guests | None,
+        typer.Option(
+            help="What those may do who have not signed in: read; write threads and comments, "
+            "too; or moderate, which is everything. [default: read]"
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
     ] = False,
@@ -122,9 +137,9 @@ def serve(
     """Serve the API and its playground.
 
     The database is migrated first; Ctrl-C stops the server. What is not given here is
-    read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS and TALLIED_DATABASE.
+    read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS, TALLIED_DATABASE and TALLIED_GUESTS.
     """
-    settings = _settings(host=host, port=port, workers=workers, database=database)
+    settings = _settings(host=host, port=port, workers=workers, database=database, guests=guests)
 
     async def prepare(opened: Database) -> None:
         _say_migrated(await migrate(opened))
@@ -134,6 +149,7 @@ def serve(
 
     with server.listen(settings.host, settings.port) as listener:
         commands.run(settings, prepare)
+        print(_GUESTS[settings.guests])
         address = server.address(settings)
         ready = f"Tallied is serving {address} (GraphiQL at /graphql). Press Ctrl-C to stop."
         if not server.run(settings, listener, lambda: print(ready, flush=True)):

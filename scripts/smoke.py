@@ -1,9 +1,10 @@
-"""Start a server, and see that it answers: python scripts/smoke.py COMMAND ...
+"""Start a server, and see that it answers: python scripts/smoke.py [--guests-read] COMMAND ...
 
 The command runs with a database of its own and a free port, in TALLIED_DATABASE,
-TALLIED_PORT and PORT. A query must be answered over HTTP, the schema and the playground
-must be there with every file that it refers to, the example that it opens on must run, and
-SIGTERM must end the server and all its processes.
+TALLIED_PORT and PORT, and no other setting of Tallied's. A query must be answered over HTTP,
+the schema and the playground must be there with every file that it refers to, the example
+that it opens on must run (or, with --guests-read, must ask to sign in), and SIGTERM must end
+the server and all its processes.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     raise SmokeError(f"nothing answers at {url} after {PATIENCE:.0f} seconds")
 
 
-def check(base: str) -> None:
+def check(base: str, *, guests_write: bool = True) -> None:
     """Look at what the server at `base` serves."""
     data = query(f"{base}/graphql", "{ threads(first: 1) { totalCount } }")
     if data != {"threads": {"totalCount": 0}}:
@@ -90,10 +91,14 @@ def check(base: str) -> None:
     if "__schema" not in json.loads(fetch(f"{base}/introspection.json")[1]):
         raise SmokeError("/introspection.json is not the answer to an introspection")
     example = fetch(f"{base}/playground/examples/start.graphql")[1].decode()
-    words = query(f"{base}/graphql", example)["createThread"]["thread"]["wordCount"]
-    if words < 2:
-        raise SmokeError(f"the example's thread has {words} words")
-    print(f"smoke: all {len(assets)} assets of the playground are served, and its example runs")
+    made = query(f"{base}/graphql", example)["createThread"]
+    codes = [error["code"] for error in made["userErrors"]]
+    if codes != ([] if guests_write else ["SIGN_IN_REQUIRED"]):
+        raise SmokeError(f"the example was answered with the codes {codes}")
+    if guests_write and made["thread"]["wordCount"] < 2:
+        raise SmokeError(f"the example's thread has {made['thread']['wordCount']} words")
+    done = "its example runs" if guests_write else "guests only read"
+    print(f"smoke: all {len(assets)} assets of the playground are served, and {done}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -110,19 +115,21 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     raise SmokeError("a process of the command is left behind")
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], *, guests_write: bool = True) -> None:
     """Start `command`, check what it serves, and stop it.
 
+    :param guests_write: whether those may write who have not signed in.
     :raises SmokeError: when something is not as it should be.
     """
     port = str(free_port())
     with tempfile.TemporaryDirectory(prefix="tallied-smoke-") as folder:
         url = f"sqlite+aiosqlite:///{Path(folder) / 'smoke.db'}"
-        environ = os.environ | {"TALLIED_DATABASE": url, "TALLIED_PORT": port, "PORT": port}
+        environ = {name: text for name, text in os.environ.items() if name[:8] != "TALLIED_"}
+        environ |= {"TALLIED_DATABASE": url, "TALLIED_PORT": port, "PORT": port}
         process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/graphql", process)
-            check(f"http://127.0.0.1:{port}")
+            check(f"http://127.0.0.1:{port}", guests_write=guests_write)
             stop(process)
         finally:
             with suppress(ProcessLookupError):
@@ -132,6 +139,7 @@ def run(command: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        run(sys.argv[1:])
+        only_read = sys.argv[1:2] == ["--guests-read"]
+        run(sys.argv[1 + only_read :], guests_write=not only_read)
     except (SmokeError, OSError, subprocess.TimeoutExpired) as error:
         sys.exit(f"smoke: {error}")

@@ -88,6 +88,7 @@ def _comment(
     return _new(
         time,
         thread_id=thread_id,
+        author_id=None,
         author_name=writer.author(spoken),
         message=writer.message(spoken, topic),
         edited_at=time + (end - time) * random.random() ** 3 if random.random() < 0.03 else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Pa
     with Server(tmp_path, empty_url) as server:
         assert server.printed.splitlines() == [
             f"Created Tallied's tables (revision {NEWEST}).",
+            "Guests may do everything, as moderators may: for trying things out. Pass --guests "
+            "read or write, or set TALLIED_GUESTS, before others can reach this server.",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
         ]
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
@@ -31,6 +34,52 @@ def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Pa
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.printed
+
+
+BEGIN = """mutation($a: String) { createThread(input: { title: "Engines", comment: {
+  authorName: $a, message: "one two" } }) { thread { id wordCount } userErrors { code } } }"""
+RENAME = """mutation($id: ID!) { renameThread(input: { threadId: $id, title: "Looms" }) {
+  userErrors { code } } }"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "says", "codes"),
+    [
+        ((), None, "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
+        (("--guests", "read"), "moderate", "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
+        (("--guests", "write"), None, "Guests may read and write;", [None, "SIGN_IN_REQUIRED"]),
+        ((), "write", "Guests may read and write;", [None, "SIGN_IN_REQUIRED"]),
+        (("--guests", "moderate"), "read", "Guests may do everything,", [None, None]),
+    ],
+)
+def test_it_says_what_guests_may_do_and_holds_them_to_it(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    setting: str | None,
+    says: str,
+    codes: list[str | None],
+) -> None:
+    """In each worker process, too."""
+    with Server(
+        tmp_path, "sqlite:///forum.db", "--workers", "2", *arguments, guests=setting
+    ) as server:
+        (line,) = (line for line in server.printed.splitlines() if line.startswith("Guests"))
+        assert line.startswith(says)
+        assert "--guests" in line
+        assert "TALLIED_GUESTS" in line
+        begun = server.ask(BEGIN, a="Ada")["createThread"]
+        assert code_of(begun) == codes[0]
+        if begun["thread"]:
+            renamed = server.ask(RENAME, id=begun["thread"]["id"])
+            assert code_of(renamed["renameThread"]) == codes[1]
+        else:
+            assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+
+
+def code_of(payload: dict[str, Any]) -> str | None:
+    """The code of what a mutation was rejected for, if it was."""
+    codes = [error["code"] for error in payload["userErrors"]]
+    return codes[0] if codes else None
 
 
 def test_several_worker_processes_share_the_port(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_command_succeeds_for_files_that_are_right() -> None:
 def test_changes_since_a_revision(
     copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = copy("schema.graphql", r"\n  commentCount: Int!\n", r"\g<0>\n  views: Int!\n")
+    folder = copy("schema.graphql", r"\n  updatedAt: DateTime!\n", r"\g<0>\n  views: Int!\n")
     git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=n@example.org"]
     (folder / "schema").mkdir()
     (folder / "schema.graphql").rename(folder / "schema" / "schema.graphql")

@@ -307,10 +307,14 @@ def test_the_declarations_are_attributes_that_an_editor_follows() -> None:
         "Thread.comment_count",
         "Thread.word_count",
         "Thread.last_comment_at",
+        "Author.comment_count",
+        "Author.word_count",
     ]
     assert shown(Thread(title="T")) == (0, 0, None)
     assert [str(each.of) for each in counters.declared] == [
         "None",
         str(Comment.word_count),
         str(Comment.created_at),
+        "None",
+        str(Comment.word_count),
     ]

@@ -27,21 +27,32 @@ def free_port() -> int:
 
 
 class Server:
-    """``tallied serve`` on a free port; entered once it says that it serves."""
+    """``tallied serve`` on a free port; entered once it says that it serves.
+
+    :param guests: what the environment lets guests do; None where it does not say.
+    """
 
     def __init__(
-        self, folder: Path, database: str, *arguments: str, port: int | None = None
+        self,
+        folder: Path,
+        database: str,
+        *arguments: str,
+        port: int | None = None,
+        guests: str | None = "moderate",
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._out = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
+        environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if guests:
+            environ["TALLIED_GUESTS"] = guests
         with self._out.open("w") as out:
             self.process = subprocess.Popen(
                 [TALLIED, "serve", "--port", str(self.port), "--database", database, *arguments],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "TALLIED_GUESTS": "moderate"},
+                env=environ,
             )
 
     @property
