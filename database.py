@@ -99,6 +99,7 @@ class Database:
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self._writer = self.engine.execution_options(**translate)
         self._closing: set[asyncio.Future[None]] = set()
+        self._following: set[asyncio.Future[None]] = set()
         self._queue = asyncio.Lock() if self.is_sqlite else None
         self._listen()
         counters.install(session_class)
@@ -194,10 +195,18 @@ class Database:
             except BaseException:
                 await session.rollback()
                 raise
-        await unit.committed()
-        if cancelled:
-            raise cancelled
+        await self._follow(unit, cancelled)
         return result
+
+    async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
+        """Do what waits for the commit: to its end, though its task may be cancelled before."""
+        following = asyncio.ensure_future(unit.committed())
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+        if cancelled:
+            await asyncio.wait({following}, timeout=self.patience)
+            raise cancelled
+        await asyncio.shield(following)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -216,7 +225,12 @@ class Database:
             self._queue.release()
 
     async def dispose(self) -> None:
-        """Close the pool; a host's stays open."""
+        """Close the pool, once what follows the commits has ended, or patience has.
+
+        A host's stays open.
+        """
+        if self._following:
+            await asyncio.wait(self._following, timeout=self.patience)
         if self.is_ours:
             await self.engine.dispose()
 

@@ -7,13 +7,20 @@ A host derives a class from :class:`Hooks`, and overrides what it cares for::
             if event.comment["message"].isupper():
                 raise Vetoed("message is in capitals; write it in lower case.", field="message")
 
-A ``before_*`` method runs inside the unit of work, before the change is written. What it
-does with the session commits or goes with the change, and a :class:`~tallied.errors.Vetoed`
-that it raises is told to the client. A unit that the database asks to retry runs again from
-its start, with its hooks: what cannot be undone belongs into ``after_*``.
+A ``before_*`` method runs inside the unit of work, before the change is written, and only
+where the viewer may make the change. What it does with the session is written right away,
+and commits or goes with the change. A :class:`~tallied.errors.Vetoed` that it raises is told
+to the client; whatever else it raises is logged, masked, and undoes the change just so. A
+unit that the database asks to retry runs again from its start, with its hooks: what cannot
+be undone belongs into ``after_*``.
 
-An ``after_*`` method runs once the unit has committed. All run one after another, in the
-order in which the hooks were given; one that fails is logged, and stops no other.
+An ``after_*`` method runs once the unit has committed, and not at all where it has not. All
+run one after another, in the order in which the hooks were given; one that fails is logged,
+and stops no other. The request waits for them, and they run to their end where it is stopped
+meanwhile.
+
+A thread that ``threadFor`` begins is an event ``create_thread``, too. The first comment of a
+new thread comes with that event, and is no ``add_comment`` of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -47,7 +55,10 @@ Operation: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class Event:
-    """A change. What it has of a row are values by the names of its model's attributes."""
+    """A change, to be read only.
+
+    What it has of a row are values by the names of its model's attributes.
+    """
 
     operation: Operation
     viewer: Viewer | None
@@ -58,7 +69,13 @@ class Event:
     previous_thread: Mapping[str, Any] | None = None
     """The thread that a comment is moved from."""
     author: Mapping[str, Any] | None = None
-    """The author that is deleted."""
+    """The author that is deleted, as it last was."""
+
+    def __post_init__(self) -> None:
+        for name in ("thread", "comment", "previous_thread", "author"):
+            row = getattr(self, name)
+            if row is not None:
+                object.__setattr__(self, name, MappingProxyType(dict(row)))
 
 
 class Hooks:
@@ -94,6 +111,8 @@ async def before(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None
     """
     for hook in hooks:
         await getattr(hook, f"before_{event.operation}")(event, unit.session)
+        # Its own mistakes are its own: they are not to be found where the change is written.
+        await unit.session.flush()
 
 
 def after(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:

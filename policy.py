@@ -58,6 +58,9 @@ class Policy:
         condition on its columns, such as ``thread.target_type != "draft"``, or a plain True or
         False. So lists, their counts and their pages are right, and cost nothing a row. A
         thread that may not be read is, to the viewer, not there.
+
+        Compare with ``viewer.author_id`` only where it is not None: in SQLAlchemy,
+        ``thread.author_id == None`` means the threads of guests and of deleted authors.
         """
         return True
 

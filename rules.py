@@ -55,6 +55,11 @@ class Rules:
             )
         return self.targets[name]
 
+    @property
+    def guests_vary(self) -> bool:
+        """Whether what guests may do depends on what a thread is about."""
+        return any(self.guests_of(name) != self.guests for name in self.targets)
+
     def guests_of(self, target_type: str | None) -> Guests:
         """What guests may do in the threads of that kind."""
         target = self.targets.get(target_type or "")
@@ -98,14 +103,32 @@ class Access:
             return None if allowed else false()
         return true() & allowed
 
+    @property
+    def reads_by_author(self) -> bool:
+        """Whether :meth:`readable` may differ once the viewer's author is known."""
+        return self.viewer is not None and type(self.rules.policy).may_read is not Policy.may_read
+
     def may_start(self, target_type: str | None = None) -> bool:
         """Whether the viewer may begin a thread, about an object of that kind if one is given."""
         guests = self._guest(target_type)
         return self.rules.policy.may_start(self.viewer) if guests is None else guests
 
-    def may(self, action: ThreadAction | CommentAction, row: ThreadFacts | CommentFacts) -> bool:
-        """Whether the viewer may do that with the row."""
-        guests = self._guest(row.target_type if isinstance(row, ThreadFacts) else None)
+    @property
+    def asks_for_target_type(self) -> bool:
+        """Whether :meth:`may` has to be told of the thread that a comment is in."""
+        return self.viewer is None and self.rules.guests_vary
+
+    def may(
+        self,
+        action: ThreadAction | CommentAction,
+        row: ThreadFacts | CommentFacts,
+        target_type: str | None = None,
+    ) -> bool:
+        """Whether the viewer may do that with the row.
+
+        :param target_type: what the thread of a comment is about.
+        """
+        guests = self._guest(row.target_type if isinstance(row, ThreadFacts) else target_type)
         if guests is not None:
             return guests
         return bool(getattr(self.rules.policy, action)(self.viewer, row))

@@ -19,6 +19,9 @@ from .errors import ConfigurationError
 Environment: TypeAlias = Literal["development", "production"]
 Guests: TypeAlias = Literal["read", "write", "moderate"]
 
+MESSAGE_LENGTHS = range(1, 100_001)
+"""How many characters a comment may be allowed to have."""
+
 SECRET_SIZE = 32
 """The fewest bytes of a secret: as many as HS256 makes."""
 
@@ -203,7 +206,7 @@ _RANGES = {
     "introspection_depth": (5, 100),
     "operation_cost": (100, 10_000_000),
     "transaction_attempts": (1, 100),
-    "message_length": (1, 100_000),
+    "message_length": (MESSAGE_LENGTHS[0], MESSAGE_LENGTHS[-1]),
 }
 
 _CHOICES = {"environment": get_args(Environment), "guests": get_args(Guests)}

@@ -33,29 +33,34 @@ async def acting(session: AsyncSession, access: Access) -> Access:
     return access.known_as(await find_author(session, access.viewer.subject))
 
 
-async def writing_as(session: AsyncSession, access: Access) -> UUID | None:
+async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUID | None]:
     """The key of the viewer's author, who is made where there is none; None for a guest.
+
+    It comes with the access that a policy decides by, to which an author who was made just
+    now is still unknown, as it was to whatever told the client what the viewer may do.
 
     Two units that make the same author at once end up with one: the second waits for the
     first, and takes its row. The display name is kept as the host last gave it.
     """
     viewer = access.viewer
     if viewer is None:
-        return None
+        return access, None
     query = select(Author.id, Author.name).where(Author.subject == viewer.subject)
     # So that nobody deletes the author before what is written refers to it.
     found = await session.execute(query.with_for_update(read=True, key_share=True))
     row = found.one_or_none()
     if row is None:
+        made = await _make(session, viewer)
         # None is made where another unit has been faster; then its row is found.
-        return await _make(session, viewer) or await writing_as(session, access)
+        return (access, made) if made else await writing_as(session, access)
     if viewer.name is not None and viewer.name != row.name:
         await session.execute(
             update(Author).where(Author.id == row.id).values(name=viewer.name),
             execution_options={"synchronize_session": False},
         )
     # asyncpg has a subclass of its own; the counters trust memory for a plain UUID alone.
-    return UUID(int=row.id.int)
+    id = UUID(int=row.id.int)
+    return access.known_as(id), id
 
 
 async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:

@@ -36,7 +36,8 @@ async def locked_thread(
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
     thread = await _locked(session, Thread, id, "threadId")
-    await _readable(session, access, thread.id, "threadId")
+    if not await is_readable(session, access, thread.id):
+        raise not_found("threadId")
     facts = ThreadFacts(*(getattr(thread, name) for name in ThreadFacts._fields))
     access.require(access.may(action, facts), what)
     return thread
@@ -51,10 +52,20 @@ async def locked_comment(
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
     comment = await _locked(session, Comment, id, "commentId")
-    await _readable(session, access, comment.thread_id, "commentId")
+    if not await is_readable(session, access, comment.thread_id):
+        raise not_found("commentId")
     facts = CommentFacts(*(getattr(comment, name) for name in CommentFacts._fields))
-    access.require(access.may(action, facts), what)
+    target_type = None
+    if access.asks_for_target_type:
+        target_type = await target_type_of(session, comment.thread_id)
+    access.require(access.may(action, facts, target_type), what)
     return comment
+
+
+async def target_type_of(session: AsyncSession, thread_id: UUID) -> str | None:
+    """What the thread of a comment that is locked is about."""
+    query = select(Thread.target_type).where(Thread.id == thread_id)
+    return (await session.execute(query)).scalar_one()
 
 
 async def takes_comments(session: AsyncSession, access: Access, id: UUID) -> Record:
@@ -124,13 +135,13 @@ async def _locked(session: AsyncSession, model: type[_Model], id: UUID, field: s
     return found
 
 
-async def _readable(session: AsyncSession, access: Access, thread_id: UUID, field: str) -> None:
+async def is_readable(session: AsyncSession, access: Access, thread_id: UUID) -> bool:
+    """Whether the viewer may read the thread."""
     condition = access.readable()
     if condition is None:
-        return
+        return True
     query = select(exists().where(Thread.id == thread_id, condition))
-    if not (await session.execute(query)).scalar_one():
-        raise not_found(field)
+    return bool((await session.execute(query)).scalar_one())
 
 
 def _is_foreign_key(error: IntegrityError) -> bool:

@@ -12,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..errors import NotFound
 from ..hooks import Event, after, before
 from ..models import Thread
-from ..models.base import new_id
-from ..models.thread import fold
 from ..rules import Access
 from ..targets import ID_LENGTH, Target
 from ..units import UnitOfWork
-from .authors import writing_as
-from .locking import THREAD_COLUMNS
+from .authors import acting, writing_as
+from .locking import THREAD_COLUMNS, is_readable, known
 from .paging import Record
 from .validation import TITLE_LENGTH, unstorable
 from .writing import Change
@@ -37,63 +35,55 @@ async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_
     target = access.rules.target(target_type)
     if len(target_id) > ID_LENGTH or unstorable(target_id):
         raise _no_object(target)
-    found = await _find(unit.session, access, target, target_id)
-    if found is not None:
+    session = unit.session
+    access = await acting(session, access)
+    found = await _find(session, target, target_id)
+    if found is not None and await is_readable(session, access, found["id"]):
         return Change(found)
+    # One that is hidden is refused as one that is not there.
     access.require(access.may_start(target_type), "begin a thread")
-    titles = await target.titles(unit.session, [target_id])
+    titles = {} if found else await target.titles(session, [target_id])
     if target_id not in titles:
         raise _no_object(target)
-    title = titles[target_id].strip()[:TITLE_LENGTH] or f"{target_type} {target_id}"[:TITLE_LENGTH]
-    return await _begin(unit, access, target, target_id, title)
+    title = titles[target_id].strip() or f"{target_type} {target_id}"
+    return await _begin(unit, access, target, target_id, title[:TITLE_LENGTH])
 
 
 async def _begin(
     unit: UnitOfWork, access: Access, target: Target, target_id: str, title: str
 ) -> Change:
-    id = new_id()
-    values = {
-        "id": id,
-        "title": title,
-        "title_folded": fold(title),
-        "author_id": await writing_as(unit.session, access),
-        "target_type": target.name,
-        "target_id": target_id,
-    }
+    # So that what hooks have written goes, where another unit has been faster.
+    savepoint = await unit.session.begin_nested()
+    _, author_id = await writing_as(unit.session, access)
+    asked, access = access, access.known_as(author_id)
+    thread = Thread(title=title, author_id=author_id, target_type=target.name, target_id=target_id)
+    values = known(thread)
     await before(access.rules.hooks, Event("create_thread", access.viewer, values), unit)
     if not await _insert(unit.session, values):
-        found = await _find(unit.session, access, target, target_id)
-        if found is None:
-            raise _no_object(target)
-        return Change(found)
-    change = Change(await _read(unit.session, id))
+        await savepoint.rollback()
+        return await thread_for(unit, asked, target.name, target_id)
+    await savepoint.commit()
+    if not await is_readable(unit.session, access, thread.id):
+        raise _no_object(target)
+    change = Change(await _read(unit.session, thread.id))
     after(access.rules.hooks, Event("create_thread", access.viewer, change.thread), unit)
     return change
 
 
-async def _insert(session: AsyncSession, values: dict[str, Any]) -> bool:
+async def _insert(session: AsyncSession, values: Record) -> bool:
     """Whether the row is new; where there is one for the object already, nothing is done."""
     insert: Any = sqlite.insert
     if session.get_bind().dialect.name == "postgresql":
         insert = postgresql.insert
-    statement = insert(Thread).values(values).on_conflict_do_nothing().returning(Thread.id)
+    statement = insert(Thread).values(dict(values)).on_conflict_do_nothing().returning(Thread.id)
     return (await session.execute(statement)).scalar_one_or_none() is not None
 
 
-async def _find(
-    session: AsyncSession, access: Access, target: Target, target_id: str
-) -> Record | None:
+async def _find(session: AsyncSession, target: Target, target_id: str) -> Record | None:
     columns = [each.class_attribute for each in THREAD_COLUMNS]
     ours = (Thread.target_type == target.name, Thread.target_id == target_id)
     row = (await session.execute(select(*columns).where(*ours))).one_or_none()
-    if row is None:
-        return None
-    readable = access.readable()
-    if readable is not None:
-        query = select(Thread.id).where(*ours, readable)
-        if (await session.execute(query)).one_or_none() is None:
-            raise _no_object(target)
-    return row._asdict()
+    return None if row is None else row._asdict()
 
 
 async def _read(session: AsyncSession, id: UUID) -> Record:

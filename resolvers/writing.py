@@ -14,15 +14,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
-
 from ..hooks import Event, Operation, after, before
 from ..models import Comment, Thread
 from ..models.base import now
 from ..rules import Access
 from ..units import UnitOfWork
 from .authors import acting, writing_as
-from .locking import counted, gone, known, locked_comment, locked_thread, takes_comments
+from .locking import (
+    counted,
+    gone,
+    known,
+    locked_comment,
+    locked_thread,
+    takes_comments,
+    target_type_of,
+)
 from .paging import Record
 from .validation import check_length
 
@@ -50,10 +56,13 @@ async def create_thread(
 
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    access, author_id = await writing_as(unit.session, access)
     access.require(access.may_start(), "begin a thread")
-    author_id = await writing_as(unit.session, access)
+    access = access.known_as(author_id)
     thread = Thread(title=title, author_id=author_id)
     if comment is not None:
+        longest = access.rules.message_length_of(None)
+        check_length(comment.message, "comment.message", longest)
         access.rules.check_message(comment.message)
         thread.comments.append(_comment(comment, author_id=author_id))
     first = known(thread.comments[0]) if comment else None
@@ -128,21 +137,21 @@ async def add_comment(
     """
     session = unit.session
     access.require(access.viewer is not None or access.rules.guests_write, "write comments")
-    author_id = await writing_as(session, access)
-    access = access.known_as(author_id)
+    access, author_id = await writing_as(session, access)
+    known_access = access.known_as(author_id)
     if access.rules.hooks:
         # Before anybody's hook tells why not, to someone who may not even read it.
         await takes_comments(session, access, thread_id)
+    access.rules.check_message(comment.message)
+    added = _comment(comment, thread_id=thread_id, author_id=author_id)
+    await _before(unit, known_access, "add_comment", {"id": thread_id}, known(added))
     with gone(parent="threadId"):
-        access.rules.check_message(comment.message)
-        added = _comment(comment, thread_id=thread_id, author_id=author_id)
-        await _before(unit, access, "add_comment", thread={"id": thread_id}, comment=known(added))
         session.add(added)
         await session.flush()
     # The flush has locked the thread: what is read now cannot change until the commit.
     thread = await takes_comments(session, access, thread_id)
     check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
-    return _done(unit, access, "add_comment", Change(thread, known(added)))
+    return _done(unit, known_access, "add_comment", Change(thread, known(added)))
 
 
 async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> Change:
@@ -174,13 +183,13 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     """
     session = unit.session
     access = await acting(session, access)
+    comment = await locked_comment(session, access, id, "may_move", "move this comment")
+    previous = _in(comment)
+    if access.rules.hooks and thread_id != comment.thread_id:
+        await takes_comments(session, access, thread_id)
+    to_be = {**known(comment), "thread_id": thread_id}
+    await _before(unit, access, "move_comment", {"id": thread_id}, to_be, previous)
     with gone(row="commentId", parent="threadId"):
-        comment = await locked_comment(session, access, id, "may_move", "move this comment")
-        previous = _in(comment)
-        if access.rules.hooks:
-            await takes_comments(session, access, thread_id)
-        to_be = {**known(comment), "thread_id": thread_id}
-        await _before(unit, access, "move_comment", {"id": thread_id}, to_be, previous)
         comment.thread_id = thread_id
         await session.flush()
     thread = counted(session, thread_id)
@@ -213,8 +222,7 @@ async def _check_length(unit: UnitOfWork, access: Access, thread_id: UUID, messa
     rules = access.rules
     target_type = None
     if any(target.message_length for target in rules.targets.values()):
-        query = select(Thread.target_type).where(Thread.id == thread_id)
-        target_type = (await unit.session.execute(query)).scalar_one()
+        target_type = await target_type_of(unit.session, thread_id)
     check_length(message, "message", rules.message_length_of(target_type))
 
 

@@ -73,9 +73,12 @@ class Context:
         with self._at_work():
             return await self.database.write(work)
 
-    def readable(self) -> ColumnElement[bool] | None:
+    async def readable(self) -> ColumnElement[bool] | None:
         """The condition that threads must meet for the viewer; None for no condition."""
-        return self.once("readable", lambda: Access(self.rules, self.viewer).readable())
+        access = Access(self.rules, self.viewer)
+        if access.reads_by_author:
+            access = await self.access()
+        return self.once(("readable", access.viewer), access.readable)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` makes, which is the same for the whole operation."""
@@ -123,7 +126,7 @@ class Context:
         """A row's columns, in one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[Record | None]:
-            readable = self.readable()
+            readable = await self.readable()
             found = await self.read(
                 lambda reader: read_many(reader, entity, set(ids), columns, readable)
             )

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry import Schema
 
 from ..database import Database
-from ..errors import Unauthenticated
+from ..errors import ConfigurationError, Unauthenticated
 from ..resolvers.turns import new_pace
 from ..rules import Rules
 from ..settings import Settings
@@ -52,9 +52,17 @@ async def viewer_of(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | 
     """Who makes the request.
 
     :raises Unauthenticated: for a request that does not prove who makes it.
+    :raises ConfigurationError: where the host's function returns something else.
     """
     viewer = get_viewer(request)
-    return await viewer if isawaitable(viewer) else viewer
+    if isawaitable(viewer):
+        viewer = await viewer
+    if viewer is not None and not isinstance(viewer, Viewer):
+        # Nobody is to be taken for someone, nor someone for a guest, by mistake.
+        raise ConfigurationError(
+            f"get_viewer must return a Viewer or None, not a {type(viewer).__name__}."
+        )
+    return viewer
 
 
 RETRY_AFTER = "1"

@@ -226,9 +226,9 @@ def _texts(
         return []
     longest, name = info.context.rules.longest_message, given(comment.author_name)
     checks: list[Callable[[], str]] = []
-    if info.context.viewer is None:
+    if info.context.viewer is None and info.context.rules.guests_write:
         checks.append(partial(clean_author_name, name or "", f"{path}authorName"))
-    elif name is not None:
+    elif info.context.viewer is not None and name is not None:
         checks.append(partial(_refuse_name, f"{path}authorName"))
     return [*checks, partial(clean_message, comment.message, f"{path}message", longest)]
 

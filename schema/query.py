@@ -15,6 +15,7 @@ from ..resolvers.orders import THREADS
 from ..resolvers.pages import read_page
 from ..resolvers.paging import Page, Record, window
 from ..resolvers.reading import count_threads, read_for, read_one
+from ..resolvers.validation import unstorable
 from .arguments import (
     DEFAULT_THREAD_ORDER,
     After,
@@ -69,8 +70,10 @@ class Query:
         "use the mutation of that name."
     )
     async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
-        columns, readable = info.thread_columns(), info.context.readable()
         info.context.rules.target(target.type)
+        if unstorable(target.id):
+            return None
+        columns, readable = info.thread_columns(), await info.context.readable()
         row = await info.context.read(
             lambda it: read_for(it, target.type, target.id, columns, readable)
         )
@@ -102,7 +105,7 @@ class Query:
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread]:
-        filter, readable = filter_of(filter_by), info.context.readable()
+        filter, readable = filter_of(filter_by), await info.context.readable()
         which = window(
             order_of(THREADS, order_by or DEFAULT_THREAD_ORDER),
             limit=info.context.settings.page_size,
@@ -153,7 +156,7 @@ async def _author(info: Info, key: UUID) -> Author | None:
 async def _one(
     info: Info, entity: type[models.Base], key: UUID, columns: frozenset[str]
 ) -> Record | None:
-    readable = info.context.readable()
+    readable = await info.context.readable()
     return await info.context.read(lambda it: read_one(it, entity, key, columns, readable))
 
 

@@ -34,6 +34,7 @@ from .ids import encode_id
 from .selection import Info, prefixed
 
 AUTHOR_NAME = frozenset({"name"})
+TARGET_TYPE = frozenset({"target_type"})
 
 SHORT = 500
 """The most characters of a message that is rendered at once; that takes a millisecond or two."""
@@ -240,7 +241,16 @@ class Comment(Node):
 
     async def _may(self, info: Info, action: CommentAction) -> bool:
         facts = CommentFacts(*map(self.value, CommentFacts._fields))
-        return (await info.context.access()).may(action, facts)
+        access, target_type = await info.context.access(), None
+        if access.asks_for_target_type:
+            target_type = await self._target_type(info, facts.thread_id)
+        return access.may(action, facts, target_type)
+
+    async def _target_type(self, info: Info, thread_id: UUID) -> str | None:
+        thread: Record | None = self.parent
+        if "target_type" not in self.parent:
+            thread = await info.context.thread(thread_id, TARGET_TYPE)
+        return thread["target_type"] if thread else None
 
     @field("The thread that it is in.")
     async def thread(self, info: Info) -> Thread:

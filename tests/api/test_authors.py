@@ -1,0 +1,387 @@
+"""Authors: a row for each identity that has written something, and its own counters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+from support.host import Client, Gate, Host, blocked, key, number
+
+from tallied.database import Database
+from tallied.models import Author, Comment, Thread
+from tallied.viewer import Viewer
+
+ME = "{ viewer { name isModerator author { id name commentCount wordCount createdAt } } }"
+
+
+@pytest.fixture
+def host(database: Database) -> Host:
+    return Host(database, settings={"guests": "write"}, deleted_author=lambda: "(deleted)")
+
+
+async def me(client: Client) -> Any:
+    return (await client(ME))["author"]
+
+
+async def test_an_author_is_made_when_they_first_write_and_not_before(host: Host) -> None:
+    thread = await host.moderator.thread("Engines")
+    assert await host.ada(ME) == {"name": "Ada", "isModerator": False, "author": None}
+    await host.ada("query($id: ID!) { thread(id: $id) { viewerCanComment } }", id=thread)
+    assert set(await host.authors()) == {"user-9"}
+    await host.ada.comment(thread, "one two three")
+    assert (await host.authors())["user-1"] == ("Ada", 1, 3)
+    first = await me(host.ada)
+    await host.ada.comment(thread, "four")
+    again = await me(host.ada)
+    assert again == {**first, "commentCount": 2, "wordCount": 4}
+    assert await host.guest("{ viewer { name } }") is None
+    await host.assert_exact()
+
+
+async def test_who_begins_a_thread_is_its_author_and_that_of_its_first_comment(host: Host) -> None:
+    made = await host.ada.do(
+        "createThread",
+        "thread { author { name } } comment { author { name } authorName }",
+        title="Engines",
+        comment={"message": "one two"},
+    )
+    assert made == {
+        "thread": {"author": {"name": "Ada"}},
+        "comment": {"author": {"name": "Ada"}, "authorName": "Ada"},
+    }
+    assert await host.authors() == {"user-1": ("Ada", 1, 2)}
+    await host.assert_exact()
+
+
+async def test_a_guest_has_a_name_and_no_author(host: Host) -> None:
+    thread = await host.ada.thread("Engines")
+    added = await host.guest.do(
+        "addComment",
+        "comment { author { id } authorName }",
+        threadId=thread,
+        message="one two",
+        authorName="Gast",
+    )
+    assert added == {"comment": {"author": None, "authorName": "Gast"}}
+    assert await host.authors() == {"user-1": ("Ada", 0, 0)}
+
+
+async def test_a_name_is_for_guests_alone(host: Host) -> None:
+    thread = await host.ada.thread("Engines")
+    error = await host.ada.refused("addComment", threadId=thread, message="one", authorName="Bob")
+    assert (error["code"], error["field"]) == ("NOT_ALLOWED", "authorName")
+    assert "leave it out" in error["message"]
+    comment = {"message": "one", "authorName": "Bob"}
+    error = await host.ada.refused("createThread", title="Looms", comment=comment)
+    assert (error["code"], error["field"]) == ("NOT_ALLOWED", "comment.authorName")
+    error = await host.guest.refused("addComment", threadId=thread, message="one")
+    assert (error["code"], error["field"]) == ("BLANK", "authorName")
+
+
+async def test_the_display_name_follows_the_host(host: Host) -> None:
+    thread = await host.ada.thread("Engines")
+    id = await host.ada.comment(thread)
+    name = "query($id: ID!) { comment(id: $id) { authorName author { name } } }"
+    renamed = host.client(Viewer("user-1", "Countess Lovelace"))
+    assert (await renamed(name, id=id))["authorName"] == "Ada"  # until they write again
+    await renamed.comment(thread)
+    assert await host.guest(name, id=id) == {
+        "authorName": "Countess Lovelace",
+        "author": {"name": "Countess Lovelace"},
+    }
+    await host.client(Viewer("user-1")).comment(thread)  # who knows no name, changes none
+    assert (await host.authors())["user-1"] == ("Countess Lovelace", 3, 9)
+    nameless = host.client(Viewer("user-3"))
+    id = await nameless.comment(thread)
+    assert await host.guest(name, id=id) == {"authorName": None, "author": {"name": None}}
+    await host.assert_exact()
+
+
+async def test_the_subject_is_never_shown(host: Host) -> None:
+    await host.ada.thread("Engines", "one")
+    answer = await host.ada.http.post(
+        "/graphql",
+        json={
+            "query": """{ viewer { author { id name __typename } } __type(name: "Author") {
+                          fields { name } } threads(first: 1) { nodes { author { id name }
+                          comments(first: 1) { nodes { authorName author { id } } } } } }"""
+        },
+    )
+    assert "user-1" not in answer.text
+    assert "subject" not in answer.text
+
+
+async def test_an_authors_counters_are_exact_after_every_change(host: Host) -> None:
+    engines, looms = await host.ada.thread("Engines"), await host.ada.thread("Looms")
+    ids = [await host.ada.comment(engines, "one two three") for _ in range(3)]
+    others = await host.bob.comment(engines, "four five")
+    await host.guest.comment(engines, "six")
+    expect = {"user-1": ("Ada", 3, 9), "user-2": ("Bob", 1, 2), "user-9": ("Max", 0, 0)}
+
+    async def check(**changed: Any) -> None:
+        expect.update(changed)
+        authors = await host.authors()
+        assert authors == {name: expect[name] for name in authors}
+        await host.assert_exact()
+
+    await check()
+    await host.ada.do("editComment", "comment { id }", commentId=ids[0], message="one")
+    await check(**{"user-1": ("Ada", 3, 7)})
+    await host.moderator.do("moveComment", "comment { id }", commentId=ids[1], threadId=looms)
+    await check()
+    await host.moderator.do("editComment", "comment { id }", commentId=others, message="a b c d")
+    await check(**{"user-2": ("Bob", 1, 4)})
+    await host.ada.do("deleteComment", "comment { id }", commentId=ids[2])
+    await check(**{"user-1": ("Ada", 2, 4)})
+    await host.moderator.do("deleteThread", "deletedThreadId", threadId=engines)
+    await check(**{"user-1": ("Ada", 1, 3), "user-2": ("Bob", 0, 0)})
+    fresh = await me(host.ada)
+    assert (fresh["commentCount"], fresh["wordCount"]) == (1, 3)
+
+
+async def test_payloads_show_the_authors_new_counters(host: Host) -> None:
+    asked = "comment { author { commentCount wordCount } }"
+    thread = await host.ada.thread("Engines")
+    added = await host.ada.do("addComment", asked + " ", threadId=thread, message="one two")
+    assert added["comment"]["author"] == {"commentCount": 1, "wordCount": 2}
+    id = await host.ada.comment(thread, "three")
+    edited = await host.ada.do("editComment", asked, commentId=id, message="three four five")
+    assert edited["comment"]["author"] == {"commentCount": 2, "wordCount": 5}
+    deleted = await host.ada.do("deleteComment", asked, commentId=id)
+    assert deleted["comment"]["author"] == {"commentCount": 1, "wordCount": 2}
+
+
+async def test_comments_are_found_by_their_author(host: Host) -> None:
+    thread = await host.ada.thread("Engines", "one", "two")
+    await host.bob.comment(thread, "three")
+    await host.guest.comment(thread, "four")
+    author = (await me(host.ada))["id"]
+    query = """query($t: ID!, $a: ID) { thread(id: $t) {
+                 comments(first: 9, filterBy: {authorId: $a}) {
+                   totalCount nodes { message author { id } } } } }"""
+    found = (await host.guest(query, t=thread, a=author))["comments"]
+    assert found["totalCount"] == 2
+    assert sorted(node["message"] for node in found["nodes"]) == ["one", "two"]
+    assert {node["author"]["id"] for node in found["nodes"]} == {author}
+    error = await host.guest.error(query, t=thread, a=thread)
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "filterBy.authorId")
+
+
+# Deleting
+
+
+async def test_a_deleted_author_leaves_what_they_wrote_without_a_name(host: Host) -> None:
+    thread = await host.ada.thread("Engines", "one two")
+    await host.bob.comment(thread, "three")
+    await host.guest.comment(thread, "four five")
+    author = (await me(host.ada))["id"]
+    query = """query($id: ID!) { thread(id: $id) { commentCount wordCount lastCommentAt
+                 author { name } comments(first: 9) { nodes { message authorName
+                 author { name } } } } }"""
+    before = await host.guest(query, id=thread)
+    deleted = await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=author)
+    assert deleted == {"deletedAuthorId": author}
+    after = await host.guest(query, id=thread)
+    counted = ("commentCount", "wordCount", "lastCommentAt")
+    assert [after[name] for name in counted] == [before[name] for name in counted]
+    assert (before["author"], after["author"]) == ({"name": "Ada"}, None)
+    assert [(node["authorName"], node["author"]) for node in after["comments"]["nodes"]] == [
+        ("(deleted)", None),
+        ("Bob", {"name": "Bob"}),
+        ("Gast", None),
+    ]
+    read = "query($id: ID!) { author(id: $id) { name } node(id: $id) { id } }"
+    assert await host.guest(read, id=author) == {"author": None, "node": None}
+    assert await me(host.ada) is None
+    await host.assert_exact()
+    again = await host.moderator.refused("deleteAuthor", authorId=author)
+    assert (again["code"], again["field"]) == ("NOT_FOUND", "authorId")
+    # Who writes again is someone new.
+    await host.ada.comment(thread)
+    assert (await me(host.ada))["id"] != author
+    assert (await host.authors())["user-1"] == ("Ada", 1, 3)
+
+
+async def test_without_a_word_for_them_deleted_authors_have_no_name(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines", "one two")
+    await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=(await me(host.ada))["id"])
+    query = "query($id: ID!) { thread(id: $id) { comments(first: 1) { nodes { authorName } } } }"
+    answer = await host.guest(query, id=thread)
+    assert answer["comments"]["nodes"] == [{"authorName": None}]
+
+
+@pytest.mark.parametrize(("threads", "each"), [(2, 5), (10, 10), (100, 10)])
+async def test_what_deleting_an_author_costs_does_not_grow(
+    host: Host, statements: Any, threads: int, each: int
+) -> None:
+    """An author of 1,000 comments in 100 threads is deleted by as many statements as any."""
+    database = host.database
+    await host.ada.thread("The first")
+    async with database.read() as connection:
+        author = (await connection.execute(select(Author.id))).scalar_one()
+
+    async def fill(unit: Any) -> None:
+        for _ in range(threads):
+            messages = [Comment(message="one two", author_id=author) for _ in range(each)]
+            unit.session.add(Thread(title="T", comments=messages, author_id=author))
+        await unit.session.flush()
+
+    await database.write(fill)
+    assert (await host.authors())["user-1"] == ("Ada", threads * each, 2 * threads * each)
+    id = (await me(host.ada))["id"]
+    with statements() as executed:
+        await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=id)
+    assert len(executed) == 7, executed.verbs
+    assert await number(database, Comment, Comment.author_id.is_(None)) == threads * each
+    await host.assert_exact()
+
+
+# Races
+
+
+@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+async def strict(
+    database: Database, empty_url: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Database]:
+    """The database at each of the isolation levels that it has."""
+    if database.is_sqlite:
+        if request.param != "SERIALIZABLE":
+            pytest.skip("SQLite is always serializable")
+        yield database
+        return
+    strict = Database(empty_url, isolation_level=request.param)
+    yield strict
+    await strict.dispose()
+
+
+@pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
+async def test_two_first_comments_at_once_make_one_author(strict: Database, veto: bool) -> None:
+    gate = Gate("add_comment")
+    gate.veto = veto
+    host = Host(strict, hooks=[gate])
+    thread = await host.moderator.thread("Engines")
+    one = asyncio.create_task(
+        host.ada.post(
+            "mutation($i: AddCommentInput!) { addComment(input: $i) { userErrors { code } } }",
+            i=host.ada.written(thread, "one two"),
+        )
+    )
+    await gate.arrived.wait()  # It has made the author, and has not committed.
+    two = asyncio.create_task(host.ada.comment(thread, "three"))
+    await blocked(strict, two)
+    gate.open.set()
+    errors = (await one)["data"]["addComment"]["userErrors"]
+    assert errors == ([{"code": "VETOED"}] if veto else [])
+    await two
+    expect = ("Ada", 1, 1) if veto else ("Ada", 2, 3)
+    assert (await host.authors())["user-1"] == expect
+    await host.assert_exact()
+
+
+async def test_many_first_comments_at_once_make_one_author_each(strict: Database) -> None:
+    host = Host(strict)
+    thread = await host.moderator.thread("Engines")
+    people = [host.client(Viewer(f"user-{n}", f"N{n}")) for n in range(4)]
+    await asyncio.gather(*(person.comment(thread) for person in people for _ in range(5)))
+    authors = await host.authors()
+    assert {f"user-{n}": authors[f"user-{n}"] for n in range(4)} == {
+        f"user-{n}": (f"N{n}", 5, 15) for n in range(4)
+    }
+    await host.assert_exact()
+
+
+async def test_an_author_deleted_behind_what_they_write_takes_their_name_from_it(
+    strict: Database,
+) -> None:
+    gate = Gate("add_comment")
+    host = Host(strict, hooks=[gate])
+    thread = await host.bob.thread("Engines")
+    await host.ada.thread("Looms")
+    author = (await me(host.ada))["id"]
+    writing = asyncio.create_task(host.ada.comment(thread, "one two"))
+    await gate.arrived.wait()
+    deleting = asyncio.create_task(
+        host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=author)
+    )
+    await blocked(strict, deleting)
+    gate.open.set()
+    id = await writing
+    assert await deleting == {"deletedAuthorId": author}
+    query = "query($id: ID!) { comment(id: $id) { message authorName author { id } } }"
+    left = await host.guest(query, id=id)
+    assert left == {"message": "one two", "authorName": None, "author": None}
+    assert set(await host.authors()) == {"user-2"}
+    await host.assert_exact()
+
+
+@pytest.mark.parametrize("veto", [False, True], ids=["deleted", "not deleted after all"])
+async def test_who_writes_behind_their_deletion_is_someone_new(
+    strict: Database, veto: bool
+) -> None:
+    gate = Gate("delete_author")
+    gate.veto = veto
+    host = Host(strict, hooks=[gate])
+    thread = await host.bob.thread("Engines")
+    await host.ada.thread("Looms")
+    author = (await me(host.ada))["id"]
+    deleting = asyncio.create_task(
+        host.moderator.post(
+            """mutation($i: DeleteAuthorInput!) {
+                 deleteAuthor(input: $i) { deletedAuthorId } }""",
+            i={"authorId": author},
+        )
+    )
+    await gate.arrived.wait()
+    writing = asyncio.create_task(host.ada.comment(thread, "one two"))
+    await blocked(strict, writing)
+    gate.open.set()
+    await deleting
+    id = await writing
+    query = "query($id: ID!) { comment(id: $id) { authorName author { id } } }"
+    written = await host.guest(query, id=id)
+    assert written["authorName"] == "Ada"
+    assert (written["author"]["id"] == author) is veto
+    assert (await host.authors())["user-1"] == ("Ada", 1, 2)
+    await host.assert_exact()
+
+
+async def test_authors_written_in_bulk_and_by_many_at_once_stay_exact(host: Host) -> None:
+    """Moves, edits and deletions of the same author's comments, from both sides, at once."""
+    threads = [await host.ada.thread(f"Thread {n}") for n in range(3)]
+
+    async def work(client: Client, n: int) -> None:
+        id = await client.comment(threads[n % 3], "one two three")
+        if n % 4 == 0:
+            await host.moderator.do(
+                "moveComment", "comment { id }", commentId=id, threadId=threads[(n + 1) % 3]
+            )
+        elif n % 4 == 1:
+            await client.do("editComment", "comment { id }", commentId=id, message="one")
+        elif n % 4 == 2:
+            await client.do("deleteComment", "comment { id }", commentId=id)
+
+    await asyncio.gather(*(work(client, n) for n in range(12) for client in (host.ada, host.bob)))
+    await host.assert_exact()
+    # Of the twelve, three are moved, three of one word, three gone, three as they were.
+    assert await host.authors() == {"user-1": ("Ada", 9, 21), "user-2": ("Bob", 9, 21)}
+
+
+async def test_a_host_that_inserts_comments_itself_is_counted_for_their_author(host: Host) -> None:
+    thread = key(await host.ada.thread("Engines"))
+    async with host.database.read() as connection:
+        author = (await connection.execute(select(Author.id))).scalar_one()
+
+    async def work(unit: Any) -> None:
+        rows = [
+            {"thread_id": thread, "author_id": author, "message": "one two", "word_count": 2}
+            for _ in range(3)
+        ]
+        await unit.session.execute(insert(Comment), rows)
+
+    await host.database.write(work)
+    assert (await host.authors())["user-1"] == ("Ada", 3, 6)
+    await host.assert_exact()

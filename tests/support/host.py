@@ -1,0 +1,189 @@
+"""A host with people of its own, who ask the API one beside the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from sqlalchemy import Connection, func, select, text
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+
+from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.errors import Vetoed
+from tallied.hooks import Event, Hooks
+from tallied.models import Author, Comment
+from tallied.models.counters import counters
+from tallied.schema.ids import decode_id
+from tallied.settings import Settings
+from tallied.viewer import Viewer
+
+from .api import Api
+from .recount import drifted
+
+ADA = Viewer("user-1", "Ada")
+BOB = Viewer("user-2", "Bob")
+MODERATOR = Viewer("user-9", "Max", is_moderator=True)
+HEADER = "x-signed-in"
+
+
+def get_viewer(connection: HTTPConnection) -> Viewer | None:
+    """Whom the host has signed in; its own header says who that is."""
+    known = connection.headers.get(HEADER)
+    return None if known is None else Viewer(*json.loads(known))
+
+
+class Client(Api):
+    """Someone who asks the API."""
+
+    def __init__(self, host: Host, viewer: Viewer | None) -> None:
+        self.database = host.database
+        self.viewer = viewer
+        headers = {}
+        if viewer is not None:
+            known = [viewer.subject, viewer.name, viewer.is_moderator]
+            headers[HEADER] = json.dumps(known)
+        self.http = httpx.AsyncClient(
+            transport=host.transport, base_url="http://host.test", headers=headers
+        )
+
+    async def comment(self, thread_id: str, message: str = "three short words") -> str:
+        added = await self(
+            "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
+            i=self.written(thread_id, message),
+        )
+        id: str = added["comment"]["id"]
+        return id
+
+    def written(self, thread_id: str, message: str = "three short words") -> dict[str, Any]:
+        """The input of addComment; guests name themselves."""
+        name = {"authorName": "Gast"} if self.viewer is None else {}
+        return {"threadId": thread_id, "message": message, **name}
+
+    async def refused(self, field: str, **given: Any) -> dict[str, Any]:
+        """The one user error of a mutation that must be rejected and must change nothing."""
+        before = await self.contents()
+        type_name = f"{field[0].upper()}{field[1:]}Input"
+        (error,) = await self.rejected(
+            f"mutation($i: {type_name}!) {{ {field}(input: $i) {{"
+            " userErrors { message field code } } }",
+            i=given,
+        )
+        assert await self.contents() == before
+        return error
+
+    async def do(self, field: str, asked: str, **given: Any) -> Any:
+        """The payload of a mutation that succeeds."""
+        type_name = f"{field[0].upper()}{field[1:]}Input"
+        payload = await self(
+            f"mutation($i: {type_name}!) {{ {field}(input: $i) {{"
+            f" userErrors {{ message field code }} {asked} }} }}",
+            i=given,
+        )
+        assert payload.pop("userErrors") == []
+        return payload
+
+
+class Host:
+    """A Starlette application with Tallied plugged in; its parts are arguments of Discussion."""
+
+    def __init__(self, database: Database, **options: Any) -> None:
+        self.database = database
+        settings = {"playground": False, **options.pop("settings", {})}
+        options = {"get_viewer": get_viewer, **options}
+        self.discussion = Discussion(database, settings=Settings(**settings), **options)
+        app = Starlette(routes=self.discussion.routes())
+        self.transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.guest, self.ada, self.bob, self.moderator = map(
+            self.client, (None, ADA, BOB, MODERATOR)
+        )
+
+    def client(self, viewer: Viewer | None) -> Client:
+        """What asks the API in the name of `viewer`."""
+        return Client(self, viewer)
+
+    async def authors(self) -> dict[str, tuple[str | None, int, int]]:
+        """Every author by their subject: name, comment_count and word_count, as stored."""
+        columns = (Author.subject, Author.name, Author.comment_count, Author.word_count)
+        async with self.database.read() as connection:
+            rows = await connection.execute(select(*columns))
+            return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+    async def assert_exact(self) -> None:
+        """Every counter, of threads and of authors, is what a recount from the rows finds."""
+
+        def recount(connection: Connection) -> None:
+            assert drifted(connection) == 0
+            rows = connection.execute(
+                select(Comment.author_id, Comment.message, Author.id).outerjoin(
+                    Author, Author.id == Comment.author_id
+                )
+            ).all()
+            assert all(row.author_id == row.id for row in rows), "an orphan"
+            stored = select(Author.id, Author.comment_count, Author.word_count)
+            for id, count, words in connection.execute(stored):
+                theirs = [len(row.message.split()) for row in rows if row.author_id == id]
+                assert (count, words) == (len(theirs), sum(theirs))
+
+        def verify(connection: Connection) -> None:
+            assert [str(drift) for drift in counters.verify(connection)] == []
+
+        for check in (recount, verify):
+            async with self.database.read() as connection:
+                await connection.run_sync(check)
+
+
+class Gate(Hooks):
+    """Stops the first unit that comes to ``before_`` an operation until it is let through."""
+
+    def __init__(self, operation: str) -> None:
+        self.arrived, self.open = asyncio.Event(), asyncio.Event()
+        self.came = 0
+        self.veto = False
+        setattr(self, f"before_{operation}", self._stand)
+
+    async def _stand(self, event: Event, session: Any) -> None:
+        self.came += 1
+        if self.came > 1:
+            return
+        self.arrived.set()
+        await self.open.wait()
+        if self.veto:
+            raise Vetoed("The gate stays shut.")
+
+
+async def blocked(database: Database, *tasks: asyncio.Task[Any]) -> None:
+    """Wait until a unit waits for another's lock; on SQLite, for its turn. None may end."""
+    query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(30):
+        while True:
+            assert not any(task.done() for task in tasks), [task.result() for task in tasks]
+            if database.is_sqlite:
+                done, _ = await asyncio.wait(tasks, timeout=0.1)
+                assert not done
+                return
+            async with database.read() as connection:
+                if (await connection.execute(query)).scalar_one():
+                    return
+            await asyncio.sleep(0.005)
+
+
+def key(id: str, *types: str) -> Any:
+    """The primary key that a global id stands for."""
+    return decode_id(id, "id", *(types or ("Thread", "Comment", "Author")))[1]
+
+
+async def number(database: Database, model: Any, *where: Any) -> int:
+    """How many rows there are."""
+    query = select(func.count()).select_from(model).where(*where)
+    async with database.read() as connection:
+        return (await connection.execute(query)).scalar_one()
+
+
+def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
+    """The codes of errors or user errors."""
+    return [error.get("code") or error["extensions"]["code"] for error in errors]
