@@ -141,7 +141,8 @@ def _enter(connection: Connection, schema: str) -> None:
     with suppress(DBAPIError), connection.begin_nested():
         # Where every schema finds it; what the migrations do without it, they say.
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {quoted}"))
+    if not inspect(connection).has_schema(schema):  # IF NOT EXISTS needs the right to make it.
+        connection.execute(text(f"CREATE SCHEMA {quoted}"))
     found = "current_setting('search_path')"
     connection.execute(
         text(f"SELECT set_config('search_path', :first || ', ' || {found}, true)"),

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import DDL, ColumnElement, ForeignKey, Index, String, Text, event, func, text
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    event,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .author import Author
@@ -15,6 +27,8 @@ from .base import Base, UTCDateTime, new_id, now
 
 if TYPE_CHECKING:
     from .comment import Comment
+
+_logger = logging.getLogger("tallied.models")
 
 
 def fold(title: str) -> str:
@@ -87,18 +101,34 @@ Index("ix_tallied_thread_word_count_id", Thread.word_count, Thread.id)
 # One thread for each of the host's objects; none is the same as none.
 Index("uq_tallied_thread_target_type_target_id", Thread.target_type, Thread.target_id, unique=True)
 
+# Not in a savepoint, which a connection in AUTOCOMMIT has not: PostgreSQL's own block goes on.
+_trigrams: DDL = DDL(  # type: ignore[no-untyped-call]
+    "DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS pg_trgm; EXCEPTION WHEN OTHERS THEN NULL; END $$"
+)
+event.listen(Thread.__table__, "before_create", _trigrams.execute_if(dialect="postgresql"))
+
+
+def _has_trigrams(*arguments: Any, **_: Any) -> bool:
+    """Whether PostgreSQL knows trigrams; a plain text of the DDL has no connection to ask."""
+    connection: Connection | None = arguments[2]
+    if connection is None:
+        return True
+    found = "SELECT to_regproc('gin_extract_value_trgm') IS NOT NULL"
+    if connection.scalar(text(found)):
+        return True
+    _logger.warning(
+        "the titles of threads have no index, since pg_trgm cannot be installed; a filter by "
+        "title reads them all"
+    )
+    return False
+
+
 # What PostgreSQL finds a text within titles by (its documentation, F.35, pg_trgm). SQLite has
-# no such index; there, the titles are looked through.
+# no such index; there, the titles are looked through, as where the extension is not to be had.
 Index(
     "ix_tallied_thread_title_folded",
     Thread.title_folded,
     postgresql_using="gin",
     postgresql_ops={"title_folded": "gin_trgm_ops"},
     info={"dialect": "postgresql"},
-).ddl_if(dialect="postgresql")
-_trigrams: DDL = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]
-event.listen(
-    Thread.__table__,
-    "before_create",
-    _trigrams.execute_if(dialect="postgresql"),
-)
+).ddl_if(dialect="postgresql", callable_=_has_trigrams)
