@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -98,7 +100,7 @@ def test_a_flush_that_fails_in_a_savepoint_restores_memory(
     before = shown(thread)
     with pytest.raises(IntegrityError), session.begin_nested():
         session.add(comment("this one is fine", thread_id=thread.id))
-        session.add(Comment(author_name=None, message="no author", thread_id=thread.id))
+        session.add(comment("no author", thread_id=thread.id, author_id=uuid4()))
         assert shown(thread)[:2] == (5, 15)
         session.flush()
     assert shown(thread) == before
@@ -108,7 +110,7 @@ def test_a_flush_that_fails_in_a_savepoint_restores_memory(
 def test_a_flush_that_fails_changes_nothing(session: Session, thread: Thread) -> None:
     session.commit()
     with pytest.raises(IntegrityError):
-        session.add(Comment(author_name=None, message="no author", thread_id=thread.id))
+        session.add(comment("no author", thread_id=thread.id, author_id=uuid4()))
         session.flush()
     session.rollback()
     session.refresh(thread)
