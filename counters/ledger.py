@@ -36,14 +36,20 @@ class Savepoint:
         """The counters that memory showed before they were first replaced."""
         self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
         """The rows that were written, whose object may have been loaded only afterwards."""
+        self.unseen: set[Any] = set()
+        """The identities of those that were written before their object was loaded.
+
+        What such an object shows is no value from before the savepoint.
+        """
 
     def absorb(self, inner: Savepoint) -> None:
         """A savepoint within this one was released: it can only be undone together."""
         for state, values in inner.before.items():
             known = self.before.setdefault(state, {})
             for key, value in values.items():
-                known.setdefault(key, value)
+                known.setdefault(key, ABSENT if state.key in self.unseen else value)
         self.written |= inner.written
+        self.unseen |= inner.unseen
 
     def restore(self, session: Session) -> None:
         """Show what was shown before; what that was cannot be known is loaded when needed."""
@@ -87,8 +93,10 @@ class Ledger:
     def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
         """Set a counter in memory, as if it had been loaded: the ORM will not write it."""
         if self._savepoints:
-            before = self._savepoints[-1].before.setdefault(state, {})
-            before.setdefault(key, state.dict.get(key, ABSENT))
+            savepoint = self._savepoints[-1]
+            is_known = state.key not in savepoint.unseen
+            before = savepoint.before.setdefault(state, {})
+            before.setdefault(key, state.dict.get(key, ABSENT) if is_known else ABSENT)
         obj = state.obj()
         if obj is not None:
             set_committed_value(obj, key, value)
@@ -98,6 +106,11 @@ class Ledger:
         self.returned[mapper, key] = values
         if self._savepoints:
             self._savepoints[-1].written[mapper, key] = tuple(values)
+
+    def wrote_unseen(self, identity: Any) -> None:
+        """A flush has written a row that no object of the session stands for."""
+        if self._savepoints:
+            self._savepoints[-1].unseen.add(identity)
 
     def insist_on_flush(self, session: Session) -> None:
         """See to it that the next flush is not skipped, as one with nothing to write is.

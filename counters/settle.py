@@ -114,8 +114,10 @@ class Settlement:
         self.ledger.wrote(mapper, key, values)
         state = self.newborn.get((mapper, key))
         if state is None:
-            parent = self.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+            identity = mapper.identity_key_from_primary_key(key)
+            parent = self.session.identity_map.get(identity)
             if parent is None:
+                self.ledger.wrote_unseen(identity)
                 return
             state = instance_state(parent)
         self.ledger.forget_preview(state)

@@ -191,3 +191,25 @@ def test_without_the_restoring_a_savepoint_leaves_memory_wrong(
     assert shown(thread)[:2] == (4, 14)
     with pytest.raises(AssertionError):
         assert_exact(session, thread)
+
+
+@pytest.mark.parametrize("released", [False, True], ids=["one savepoint", "an inner one released"])
+def test_a_thread_loaded_between_two_changes_of_a_savepoint_is_not_restored_to_the_first(
+    session: Session, thread: Thread, released: bool
+) -> None:
+    before, key = shown(thread), thread.id
+    session.expunge_all()
+    savepoint = session.begin_nested()
+    session.add(comment("three words more", thread_id=key))
+    session.flush()
+    loaded = session.get_one(Thread, key)
+    inner = session.begin_nested() if released else None
+    session.add(comment("and another four words", thread_id=key))
+    session.flush()
+    if inner is not None:
+        inner.commit()
+    assert shown(loaded)[:2] == (5, 16)
+    savepoint.rollback()
+    assert (loaded.comment_count, loaded.word_count) == before[:2]
+    session.refresh(loaded)
+    assert_exact(session, loaded)
