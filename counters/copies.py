@@ -21,7 +21,6 @@ from ..errors import CounterError
 from . import preview
 from .declare import Counter
 from .links import Link
-from .source import key_of
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -110,7 +109,7 @@ def follow(
     ledger = None if session is None else engine.ledger(session)
     if ledger is None or link not in ledger.pointing:
         return
-    for state in ledger.pointing[link].at(pointed, key_of(link.pointed, pointed)):
+    for state in ledger.pointing[link].at(pointed, _place(link, pointed)):
         if state.session is session and _pointed(link, state, {})[0] is pointed:
             _copy(engine, link, state, {**pointed.dict, **assigned})
 
@@ -143,13 +142,20 @@ def _pointed(
     obj = preview.parent_shown(link.pointer, state, assigned)
     if obj is not None:
         pointed = instance_state(obj)
-        key = key_of(link.pointed, pointed)
-        return pointed, pointed if None in key else key
+        return pointed, _place(link, pointed)
     name = link.relationship.key
     if name in assigned or name in state.committed_state:
         return None, None
     image = {part: assigned.get(part, state.dict.get(part)) for part in link.foreign_key}
     return None, link.pointer.named_parent(image)
+
+
+def _place(link: Link, pointed: InstanceState[Any]) -> Any:
+    """Where to remember who points to an object; nothing is loaded for that."""
+    if pointed.key is not None:
+        return tuple(pointed.key[1])
+    key = tuple(pointed.dict.get(name) for name in link.names)
+    return pointed if None in key else key
 
 
 def _copy(

@@ -111,6 +111,7 @@ class Link:
         """The class whose rows point, and have the counters."""
         self.pointed = first.source
         """The class that they point to."""
+        self.names = key_names(self.pointed)
         self.foreign_key = first.foreign_key
         self.relationship = first.relationship
         self.pointer = Pointer(first.target, via=first.via)

@@ -22,8 +22,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +31,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import AddConstraint, DropConstraint
-from support.races import TIMEOUT, Actor, in_order_of_ends, outcome, settle
+from support.races import Actor, in_savepoint, outcome, settle
+from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
@@ -175,17 +174,6 @@ def names(pair: tuple[Operation, Operation]) -> str:
     return "-".join(each.__name__ for each in pair)
 
 
-def in_savepoint(operation: Operation) -> Operation:
-    """The same, in a savepoint of its own."""
-
-    @wraps(operation)
-    def run(session: Session, loaded: Objects, who: int) -> None:
-        with session.begin_nested():
-            operation(session, loaded, who)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def server(postgresql: Any) -> Iterator[Engine]:
     """One PostgreSQL database for all races; each starts with the same rows."""
@@ -215,55 +203,10 @@ def actors(server: Engine, level: str) -> Iterator[tuple[Actor, Actor]]:
         actor.close(server)
 
 
-def finish(actor: Actor, future: Any, operation: Any, who: int) -> str:
-    """Commit what went well; run again what the database asks for; give up what is gone."""
-    result = outcome(future)
-    for _ in range(5):
-        if result == "ok":
-            result = outcome(actor.do(lambda session: session.commit()))
-            if result == "ok":
-                return result
-        actor.done(lambda session: session.rollback())
-        if result == "gone":
-            return result
-        actor.done(lambda session: session.expunge_all())
-        result = outcome(actor.do(lambda session: operation(session, load(session), who)))
-    raise AssertionError("asked for a retry five times")
-
-
 def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) -> tuple[str, str]:
     """Run `pair` on `schedule`; returns how each of the two ended."""
-    (one, two), (first, second) = actors, pair
-    for actor in actors:
-        actor.begin()
-    loaded = [actor.done(load) for actor in actors]
-    if schedule == "stale":
-        for actor in actors:
-            actor.done(lambda session: session.commit())
-            actor.begin()
-    if schedule == "within":
-        one.stop_before("UPDATE tallied_thread", "WITH tallied_delta")
-    ran = one.do(lambda session: first(session, loaded[0], 0))
-    reached = settle(one, ran, server)
-    assert schedule != "within" or reached == "standing" or first.__name__ == "remove_thread"
-    if schedule == "stale":
-        ended = finish(one, ran, first, 0)
-        ran_too = two.do(lambda session: second(session, loaded[1], 1))
-        return ended, finish(two, ran_too, second, 1)
-    ran_too = two.do(lambda session: second(session, loaded[1], 1))
-    settle(two, ran_too, server)
-    one.go_on()
-    if settle(one, ran, server) == "blocked":
-        # Each waits for the other's commit: the second's flush is complete, or a deadlock ends one.
-        settle_both(ran, ran_too)
-    ends = [(one, ran, first, 0), (two, ran_too, second, 1)]
-    ended = {place: finish(*ends[place]) for place in in_order_of_ends((one, ran), (two, ran_too))}
-    return ended[0], ended[1]
-
-
-def settle_both(ran: Any, ran_too: Any) -> None:
-    """Wait until one of two that may wait for each other has ended."""
-    assert wait((ran, ran_too), timeout=TIMEOUT, return_when=FIRST_COMPLETED).done
+    stop = ("UPDATE tallied_thread", "WITH tallied_delta")
+    return run(server, actors, pair, schedule, load=load, stop=stop, writes_nothing={remove_thread})
 
 
 def assert_exact_after(
@@ -289,7 +232,7 @@ def test_a_race_ends_exact(
 
 @pytest.mark.parametrize("schedule", ["after", "within"])
 @pytest.mark.parametrize("savepoint", [False, True], ids=["plain", "savepoint"])
-@pytest.mark.parametrize("level", LEVELS, indirect=True)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("pair", PAIRS, ids=names)
 def test_a_race_ends_exact_on_every_level_and_in_savepoints(
     server: Engine, actors: tuple[Actor, Actor], pair: Any, savepoint: bool, schedule: str
@@ -364,7 +307,7 @@ def edit_after_the_savepoint(one: Actor, two: Actor) -> None:
     one.done(lambda session: session.commit())
 
 
-@pytest.mark.parametrize("level", LEVELS[:1], indirect=True)
+@pytest.mark.parametrize("level", LEVELS[:1])
 def test_a_lock_that_ended_with_its_savepoint_is_taken_anew(
     server: Engine, actors: tuple[Actor, Actor]
 ) -> None:
@@ -373,7 +316,7 @@ def test_a_lock_that_ended_with_its_savepoint_is_taken_anew(
         assert drifted(connection) == 0
 
 
-@pytest.mark.parametrize("level", LEVELS[:1], indirect=True)
+@pytest.mark.parametrize("level", LEVELS[:1])
 def test_with_what_a_savepoint_had_locked_the_race_is_lost(
     server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import wraps
 from typing import Any
 
 from sqlalchemy import Engine, event, text
@@ -23,6 +24,7 @@ from sqlalchemy.orm.exc import StaleDataError
 RETRIED = {"40001", "40P01"}
 """serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
 TIMEOUT = 60.0
+Operation = Callable[[Session, Any, int], None]
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -146,3 +148,82 @@ def in_order_of_ends(
     if ran_too.done() and outcome(ran_too) != "ok":
         second.done(lambda session: session.rollback())
     return 0, 1
+
+
+def in_savepoint(operation: Operation) -> Operation:
+    """The same, in a savepoint of its own."""
+
+    @wraps(operation)
+    def run(session: Session, loaded: Any, who: int) -> None:
+        with session.begin_nested():
+            operation(session, loaded, who)
+
+    return run
+
+
+def race(
+    server: Engine,
+    actors: tuple[Actor, Actor],
+    pair: tuple[Operation, Operation],
+    schedule: str,
+    *,
+    load: Callable[[Session], Any],
+    stop: tuple[str, ...],
+    writes_nothing: Collection[Operation] = (),
+) -> tuple[str, str]:
+    """Run `pair` on `schedule`, ``after``, ``within`` or ``stale``; how each of the two ended.
+
+    :param load: what a unit has in memory before it acts.
+    :param stop: how the statement begins that the first stops before, ``within`` its flush.
+    :param writes_nothing: operations that have no such statement.
+    """
+    (one, two), (first, second) = actors, pair
+    for actor in actors:
+        actor.begin()
+    loaded = [actor.done(load) for actor in actors]
+    if schedule == "stale":
+        for actor in actors:
+            actor.done(lambda session: session.commit())
+            actor.begin()
+    if schedule == "within":
+        one.stop_before(*stop)
+    ran = one.do(lambda session: first(session, loaded[0], 0))
+    reached = settle(one, ran, server)
+    assert schedule != "within" or reached == "standing" or _plain(first) in writes_nothing
+    if schedule == "stale":
+        ended = _finish(one, ran, first, 0, load)
+        ran_too = two.do(lambda session: second(session, loaded[1], 1))
+        return ended, _finish(two, ran_too, second, 1, load)
+    ran_too = two.do(lambda session: second(session, loaded[1], 1))
+    settle(two, ran_too, server)
+    one.go_on()
+    if settle(one, ran, server) == "blocked":
+        # Each waits for the other's commit: the second's flush is complete, or a deadlock ends one.
+        assert wait((ran, ran_too), timeout=TIMEOUT, return_when=FIRST_COMPLETED).done
+    ends = [(one, ran, first, 0), (two, ran_too, second, 1)]
+    order = in_order_of_ends((one, ran), (two, ran_too))
+    results = {place: _finish(*ends[place], load) for place in order}
+    return results[0], results[1]
+
+
+def _plain(operation: Operation) -> Operation:
+    plain: Operation = getattr(operation, "__wrapped__", operation)
+    return plain
+
+
+def _finish(
+    actor: Actor, future: Future[Any], operation: Operation, who: int, load: Callable[..., Any]
+) -> str:
+    """Commit what went well; run again what the database asks for; give up what is gone."""
+    result = outcome(future)
+    for _ in range(5):
+        if result == "ok":
+            result = outcome(actor.do(lambda session: session.commit()))
+            if result == "ok":
+                return result
+        actor.done(lambda session: session.rollback())
+        if result == "gone":
+            return result
+        actor.done(lambda session: session.expunge_all())
+        result = outcome(actor.do(lambda session: operation(session, load(session), who)))
+    raise AssertionError("asked for a retry five times")

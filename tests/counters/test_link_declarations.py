@@ -1,0 +1,301 @@
+"""What a link may be declared on, and two sets of counters on one session class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, ForeignKey, ForeignKeyConstraint, Index, Integer, String, select
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
+from support.magazine import Article, Host, comment, make_tables, thread_of
+from support.pairs import counter, install, key
+from support.statements import recorded
+
+from tallied.counters import Count, Counters, Latest, Sum
+from tallied.errors import CounterAssignmentError, CounterDeclarationError, UncountedStatementError
+from tallied.models import Base, Comment, Thread
+from tallied.models.counters import counters
+
+
+def models(**changes: Any) -> Any:
+    """``Pointed`` with a ``size`` and ``Holder`` with ``n`` and ``latest``; `changes` replace."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    made: dict[str, dict[str, Any]] = {
+        "pointed": {"__tablename__": "pointed", "id": key(), "size": mapped_column(Integer)},
+        "holder": {
+            "__tablename__": "holder",
+            "id": key(),
+            "pointed_id": mapped_column(ForeignKey("pointed.id"), index=True),
+            "n": counter(),
+            "latest": mapped_column(Integer, nullable=True),
+            "pointed": relationship("Pointed"),
+        },
+    }
+    for name, value in changes.items():
+        of, _, attribute = name.partition("__")
+        made[of][attribute] = value
+    Base.Pointed = type("Pointed", (Base,), made["pointed"])
+    Base.Holder = type("Holder", (Base,), made["holder"])
+    return Base
+
+
+def link(base: Any, **values: Any) -> Sum:
+    return Sum(base.Holder.n, **{"of": base.Pointed.size, "via": base.Holder.pointed} | values)
+
+
+def joined() -> list[Any]:
+    base = models(
+        holder__kind=mapped_column(String),
+        holder____mapper_args__={"polymorphic_on": "kind", "polymorphic_identity": "holder"},
+    )
+    sub = type(
+        "Sub",
+        (base.Holder,),
+        {
+            "__tablename__": "sub",
+            "m": counter("m"),
+            "id": mapped_column(ForeignKey("holder.id"), primary_key=True),
+            "__mapper_args__": {"polymorphic_identity": "sub"},
+        },
+    )
+    return [Sum(sub.m, of=base.Pointed.size, via=sub.pointed)]
+
+
+def in_circles() -> list[Any]:
+    base = models(pointed__total=counter("total"), holder__m=counter("m"))
+    return [
+        link(base),
+        Sum(base.Pointed.total, of=base.Holder.m, via=base.Holder.pointed),
+        Count(base.Holder.m, via=source(base).holder),
+    ]
+
+
+def through_itself() -> list[Any]:
+    base = models(pointed__total=counter("total"))
+    return [
+        link(base),
+        Sum(base.Pointed.total, of=base.Holder.n, via=base.Holder.pointed),
+    ]
+
+
+def source(base: Any) -> Any:
+    return type(
+        "Source",
+        (base,),
+        {
+            "__tablename__": "source",
+            "id": key(),
+            "holder_id": mapped_column(ForeignKey("holder.id"), index=True),
+            "holder": relationship("Holder"),
+        },
+    )
+
+
+WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
+    "a count": ("E022", lambda: [(lambda b: Count(b.Holder.n, via=b.Holder.pointed))(models())]),
+    "no index": (
+        "E004",
+        lambda: [link(models(holder__pointed_id=mapped_column(ForeignKey("pointed.id"))))],
+    ),
+    "nullable": ("E006", lambda: [link(models(holder__n=mapped_column(Integer)))]),
+    "no server default": (
+        "E007",
+        lambda: [link(models(holder__n=mapped_column(Integer, nullable=False)))],
+    ),
+    "an extreme that cannot be empty": (
+        "E008",
+        lambda: [(lambda b: Latest(b.Holder.n, of=b.Pointed.size, via=b.Holder.pointed))(models())],
+    ),
+    "a column of the holder": ("E010", lambda: [(lambda b: link(b, of=b.Holder.latest))(models())]),
+    "two tables": ("E023", joined),
+    "tables that wait for each other": ("E024", in_circles),
+    "computed from itself": ("E024", through_itself),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_link_is_refused_when_it_is_installed(name: str) -> None:
+    id, declare = WRONG[name]
+
+    class Own(Session):
+        pass
+
+    with pytest.raises(CounterDeclarationError) as caught:
+        Counters(*declare()).install(Own)
+    assert caught.value.id == f"counters.{id}"
+    assert caught.value.sentence.endswith(".")
+    assert caught.value.hint.endswith(".")
+
+
+def test_a_link_by_a_composite_key_with_the_counters_of_both_sides(engine: Engine) -> None:
+    base = models(
+        pointed__part=mapped_column(Integer, primary_key=True, autoincrement=False),
+        pointed__id=mapped_column(Integer, primary_key=True, autoincrement=False),
+        pointed__holders=counter("holders"),
+        holder__pointed_id=mapped_column(Integer),
+        holder__part=mapped_column(Integer),
+        holder____table_args__=(
+            ForeignKeyConstraint(["part", "pointed_id"], ["pointed.part", "pointed.id"]),
+            Index("ix_holder_pointed", "part", "pointed_id"),
+        ),
+    )
+    made, own = install(
+        engine,
+        link(base),
+        Latest(base.Holder.latest, of=base.Pointed.size, via=base.Holder.pointed),
+        Count(base.Pointed.holders, via=base.Holder.pointed),
+    )
+    with own(engine) as session:
+        one, two = (base.Pointed(part=2, id=number, size=30 * number) for number in (3, 4))
+        session.add_all([one, two, *(base.Holder(pointed=one) for _ in range(3))])
+        session.commit()
+        assert [(h.n, h.latest) for h in session.scalars(select(base.Holder))] == [(90, 90)] * 3
+        one.size, two.size = 50, 60
+        moved = session.scalars(select(base.Holder)).first()
+        moved.pointed = two
+        session.commit()
+        assert sorted(h.n for h in session.scalars(select(base.Holder))) == [50, 50, 60]
+        assert (one.holders, two.holders) == (2, 1)
+        assert list(made.verify(session.connection())) == []
+        with pytest.raises(CounterAssignmentError):
+            moved.n = 70
+        with pytest.raises(UncountedStatementError):
+            session.execute(base.Pointed.__table__.update().values(id=9))
+
+
+def test_what_the_database_detaches_shows_nothing(engine: Engine) -> None:
+    """Where the rows that point count for nothing else, so that nobody else would look."""
+    reference = ForeignKey("pointed.id", ondelete="SET NULL")
+    base = models(holder__pointed_id=mapped_column(reference, index=True, nullable=True))
+    _, own = install(engine, link(base))
+    with own(engine) as session:
+        one, two = base.Pointed(size=30), base.Pointed(size=40)
+        session.add_all([one, two, *(base.Holder(pointed=each) for each in (one, two, two))])
+        session.commit()
+        session.delete(one)
+        session.commit()
+        query = select(base.Holder.n).order_by(base.Holder.n)
+        assert session.scalars(query).all() == [0, 40, 40]
+
+
+# Two sets of counters on one session class
+
+ORDERS = ["extension alone", "base first", "extension first", "base on a general class"]
+
+
+@pytest.fixture
+def extension() -> Counters:
+    return counters.extended(
+        Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)
+    )
+
+
+def sessions(order: str, extension: Counters) -> type[Session]:
+    class General(Session):
+        pass
+
+    class Own(General):
+        pass
+
+    match order:
+        case "extension alone":
+            extension.install(Own)
+        case "base first":
+            counters.install(Own)
+            extension.install(Own)
+        case "extension first":
+            extension.install(Own)
+            counters.install(Own)
+        case _:
+            extension.install(Own)
+            counters.install(General)
+    return Own
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_extension_keeps_the_counters_of_both_once(
+    engine: Engine, extension: Counters, order: str
+) -> None:
+    make_tables(engine)
+    with sessions(order, extension)(engine) as session:
+        thread = thread_of(2, 3)
+        article = Article(thread=thread)
+        session.add(article)
+        session.flush()
+        with recorded(engine) as executed:
+            session.add(comment(4, thread_id=thread.id))
+            assert (thread.comment_count, article.comment_count) == (3, 3)
+            session.flush()
+        assert executed.verbs == [
+            "INSERT tallied_comment",
+            "UPDATE tallied_thread",
+            "UPDATE article",
+        ]
+        assert (thread.comment_count, thread.word_count, article.comment_count) == (3, 9, 3)
+        raw = Comment.__table__.delete().where(Comment.word_count == 2)
+        session.connection().execute(raw)
+        with counters.paused(session) as paused:
+            paused.touch(Thread, thread.id)
+        columns = select(Thread.comment_count, Article.comment_count).join(Article.thread)
+        assert tuple(session.execute(columns).one()) == (2, 2)
+        session.add_all(comment(size, thread_id=thread.id) for size in (6, 7))
+        session.flush()
+        for kept_by in (counters, extension):
+            returned = kept_by.returned(session, Thread, thread.id)
+            assert returned is not None
+            assert returned["word_count"] == 20
+        session.commit()
+        assert list(extension.verify(session.connection())) == []
+
+
+def test_sessions_of_the_base_are_left_alone(engine: Engine, extension: Counters) -> None:
+    class General(Session):
+        pass
+
+    class Own(General):
+        pass
+
+    counters.install(General)
+    extension.install(Own)
+    make_tables(engine)
+    with General(engine) as session:
+        article = Article(thread=thread_of(2, 3))
+        session.add(article)
+        session.commit()
+        assert article.thread is not None
+        assert article.thread.comment_count == 2
+
+
+def test_two_extensions_of_one_on_a_session_class_are_refused(extension: Counters) -> None:
+    class Own(Session):
+        pass
+
+    extension.install(Own)
+    other = counters.extended(Sum(Article.words, of=Thread.word_count, via=Article.thread))
+    with pytest.raises(CounterDeclarationError) as caught:
+        other.install(Own)
+    assert caught.value.id == "counters.E013"
+    assert "extended()" in caught.value.hint
+
+
+async def test_an_extension_on_async_sessions(empty_url: str, extension: Counters) -> None:
+    engine = create_async_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(Host.metadata.create_all)
+    maker = async_sessionmaker(engine)
+    counters.install(maker)
+    extension.install(maker)
+    async with maker.begin() as session:
+        article = Article(thread=thread_of(2, 3))
+        session.add(article)
+        await session.flush()
+        session.add(comment(4, thread=article.thread))
+        await session.flush()
+        assert article.comment_count == 3
+    await engine.dispose()
