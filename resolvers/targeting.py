@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import NotFound
 from ..hooks import Event, after, before
 from ..models import Thread
+from ..models.counters import counters
 from ..rules import Access
 from ..targets import ID_LENGTH, Target
 from ..units import UnitOfWork
@@ -75,7 +76,9 @@ async def _insert(session: AsyncSession, values: Record) -> bool:
     insert: Any = sqlite.insert
     if session.get_bind().dialect.name == "postgresql":
         insert = postgresql.insert
-    statement = insert(Thread).values(dict(values)).on_conflict_do_nothing().returning(Thread.id)
+    counted = {counter.key for counter in counters.counters_of(inspect(Thread))}
+    written = {name: value for name, value in values.items() if name not in counted}
+    statement = insert(Thread).values(written).on_conflict_do_nothing().returning(Thread.id)
     return (await session.execute(statement)).scalar_one_or_none() is not None
 
 

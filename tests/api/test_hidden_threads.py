@@ -1,0 +1,246 @@
+"""Threads that a policy hides: to the viewer, they are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.host import Client, Host
+
+from tallied.database import Database
+from tallied.models import Thread
+from tallied.models.base import new_id
+from tallied.policy import Policy
+from tallied.schema.ids import encode_id
+from tallied.targets import Target
+from tallied.viewer import Viewer
+
+NOBODY = encode_id("Thread", new_id())
+NO_COMMENT = encode_id("Comment", new_id())
+
+
+async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    """There are articles of every number."""
+    return {id: f"Article {id}" for id in ids if id.isdigit()}
+
+
+ARTICLES = Target("article", titles)
+
+
+class Discreet(Policy):
+    """Who is no moderator reads nothing secret; everyone may do everything else."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        if viewer is not None and viewer.is_moderator:
+            return True
+        return thread.title.not_like("Secret%")
+
+    def is_theirs(self, viewer: Viewer | None, row: Any) -> bool:
+        return True
+
+    def may_lock(self, viewer: Viewer | None, thread: Any) -> bool:
+        return True
+
+    may_move = may_delete_thread = may_lock
+
+
+@pytest.fixture
+def host(database: Database) -> Host:
+    options = {"settings": {"guests": "write"}, "targets": [ARTICLES]}
+    return Host(database, policy=Discreet(), **options)
+
+
+READ = [
+    "thread(id: $t) { id title }",
+    "thread(id: $t) { comments(first: 5) { totalCount } }",
+    "comment(id: $c) { message }",
+    "comment(id: $c) { thread { title } }",
+    "comment(id: $c) { viewerCanEdit authorName }",
+    "node(id: $t) { id }",
+    "node(id: $c) { id }",
+    "nodes(ids: [$t, $c]) { id ... on Comment { thread { id } } }",
+]
+
+
+async def test_a_hidden_thread_reads_as_one_that_never_was(host: Host) -> None:
+    thread = await host.moderator.thread("Secret plans", "one two")
+    comment = await host.moderator.comment(thread, "three")
+    for client in (host.guest, host.ada):
+        for asked in READ:
+            variables = ", ".join(f"${name}: ID!" for name in "tc" if f"${name}" in asked)
+            query = f"query({variables}) {{ {asked} }}"
+            hidden = await client.post(query, t=thread, c=comment)
+            never = await client.post(query, t=NOBODY, c=NO_COMMENT)
+            assert hidden == never, query
+            told = await host.moderator(query, t=thread, c=comment)
+            assert told not in (None, [None, None])
+
+
+async def test_a_hidden_thread_is_in_no_list(host: Host) -> None:
+    shown = []
+    for number in range(4):
+        shown.append(await host.ada.thread(f"Engines {number}", "one"))
+        await host.moderator.thread(f"Secret {number}", "one")
+    query = """query($f: Int, $l: Int, $a: String, $b: String, $filter: ThreadFilter) {
+      threads(first: $f, last: $l, after: $a, before: $b, filterBy: $filter,
+              orderBy: {field: CREATED_AT, direction: ASC}) {
+        totalCount nodes { id comments(first: 1) { nodes { id } } }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+    async def walk(client: Client, size: str, place: str, end: str, more: str) -> list[str]:
+        found: list[str] = []
+        variables: dict[str, Any] = {size: 1}
+        while True:
+            page = await client(query, **variables)
+            assert page["totalCount"] == 4
+            found += [node["id"] for node in page["nodes"]]
+            if not page["pageInfo"][more]:
+                return found
+            variables[place] = page["pageInfo"][end]
+
+    for client in (host.guest, host.ada):
+        assert await walk(client, "f", "a", "endCursor", "hasNextPage") == shown
+        backwards = await walk(client, "l", "b", "startCursor", "hasPreviousPage")
+        assert backwards == shown[::-1]
+        found = await client(query, f=9, filter={"titleContains": "secret"})
+        assert (found["totalCount"], found["nodes"]) == (0, [])
+    assert (await host.moderator(query, f=9))["totalCount"] == 8
+    # A cursor of a moderator's leads a guest no further: what lies around it is hidden still.
+    last = (await host.moderator(query, l=1))["pageInfo"]["startCursor"]
+    page = await host.guest(query, l=9, b=last)
+    assert [node["id"] for node in page["nodes"]] == shown
+    assert page["pageInfo"]["hasNextPage"] is False
+
+
+async def test_no_mutation_tells_of_a_hidden_thread(host: Host) -> None:
+    thread = await host.moderator.thread("Secret plans", "one two")
+    comment = await host.moderator.comment(thread, "three")
+    for client in (host.guest, host.ada):
+        open_thread = await client.thread("Engines")
+        own = await client.comment(open_thread)
+        for change, hidden, never in (
+            ("renameThread", {"threadId": thread, "title": "A"}, {"threadId": NOBODY}),
+            ("lockThread", {"threadId": thread}, {"threadId": NOBODY}),
+            ("unlockThread", {"threadId": thread}, {"threadId": NOBODY}),
+            ("deleteThread", {"threadId": thread}, {"threadId": NOBODY}),
+            ("addComment", client.written(thread), {"threadId": NOBODY}),
+            ("editComment", {"commentId": comment, "message": "A"}, {"commentId": NO_COMMENT}),
+            ("deleteComment", {"commentId": comment}, {"commentId": NO_COMMENT}),
+            (
+                "moveComment",
+                {"commentId": comment, "threadId": open_thread},
+                {"commentId": NO_COMMENT},
+            ),
+            ("moveComment", {"commentId": own, "threadId": thread}, {"threadId": NOBODY}),
+        ):
+            error = await client.refused(change, **hidden)
+            assert error["code"] == "NOT_FOUND"
+            assert error == await client.refused(change, **{**hidden, **never}), change
+
+
+async def test_a_hidden_thread_of_a_target_is_not_there(host: Host) -> None:
+    async def secret(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+        return {id: "Secret draft" for id in ids if id == "1"}
+
+    drafts = Host(
+        host.database,
+        policy=Discreet(),
+        settings={"guests": "write"},
+        targets=[Target("draft", secret)],
+    )
+    made = await drafts.moderator.do(
+        "threadFor", "thread { id title }", target={"type": "draft", "id": "1"}
+    )
+    assert made["thread"]["title"] == "Secret draft"
+    query = 'query($id: String!) { threadFor(target: {type: "draft", id: $id}) { title } }'
+    assert await drafts.ada(query, id="1") is None
+    assert await drafts.moderator(query, id="1") == {"title": "Secret draft"}
+    for client in (drafts.ada, drafts.guest):
+        errors = [
+            await client.refused("threadFor", target={"type": "draft", "id": id})
+            for id in ("1", "2")
+        ]
+        assert errors[0] == errors[1]
+        assert (errors[0]["code"], errors[0]["field"]) == ("NOT_FOUND", "target.id")
+    # Nor is one begun that whoever begins it could not read.
+    await drafts.moderator.do("deleteThread", "deletedThreadId", threadId=made["thread"]["id"])
+    error = await drafts.ada.refused("threadFor", target={"type": "draft", "id": "1"})
+    assert error == errors[0]
+
+
+async def test_guests_who_may_not_begin_threads_are_told_the_same_of_a_hidden_one(
+    database: Database,
+) -> None:
+    class Closed(Policy):
+        def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool:
+            return viewer is not None
+
+    host = Host(database, policy=Closed(), targets=[ARTICLES])
+    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "id": "1"})
+    errors = [
+        await host.guest.refused("threadFor", target={"type": "article", "id": id})
+        for id in ("1", "2", "none")
+    ]
+    assert errors[0] == errors[1] == errors[2]
+    assert errors[0]["code"] == "SIGN_IN_REQUIRED"
+    assert await host.guest("{ threads(first: 5) { totalCount nodes { id } } }") == {
+        "totalCount": 0,
+        "nodes": [],
+    }
+
+
+class Private(Policy):
+    """Everyone reads what they have begun themselves, by their author's key."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        if viewer is None or viewer.author_id is None:
+            return False
+        return thread.author_id == viewer.author_id
+
+
+async def test_a_policy_that_reads_by_author_knows_them_everywhere(database: Database) -> None:
+    host = Host(database, policy=Private())
+    made = await host.ada.do(
+        "createThread", "thread { id }", title="Diary", comment={"message": "one two"}
+    )
+    thread = made["thread"]["id"]
+    comment = await host.ada.comment(thread, "three")
+    query = """query($t: ID!, $c: ID!) { thread(id: $t) { title } comment(id: $c) { message }
+                 node(id: $t) { id } threads(first: 5) { totalCount } }"""
+    hers = await host.ada(query, t=thread, c=comment)
+    assert hers == {
+        "thread": {"title": "Diary"},
+        "comment": {"message": "three"},
+        "node": {"id": thread},
+        "threads": {"totalCount": 1},
+    }
+    for client in (host.bob, host.guest, host.moderator):
+        found = await client(query, t=thread, c=comment)
+        assert found == {
+            "thread": None,
+            "comment": None,
+            "node": None,
+            "threads": {"totalCount": 0},
+        }
+    assert (await host.bob.refused("addComment", threadId=thread, message="a"))["code"] == (
+        "NOT_FOUND"
+    )
+    await host.assert_exact()
+
+
+async def test_one_request_knows_the_author_that_it_has_made(database: Database) -> None:
+    """What was found out before the first change of a request is not kept for the next."""
+    host = Host(database, policy=Private())
+    answer = await host.ada(
+        """mutation { a: createThread(input: {title: "Diary"}) { thread { id comments(first: 1) {
+             totalCount } } } b: createThread(input: {title: "Notes"}) { thread { title
+             viewerCanRename author { name } } } }"""
+    )
+    assert answer["b"]["thread"] == {
+        "title": "Notes",
+        "viewerCanRename": True,
+        "author": {"name": "Ada"},
+    }

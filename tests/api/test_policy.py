@@ -1,0 +1,329 @@
+"""The policy: who may do what, refusals that change nothing, and what the types say of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.host import ADA, BOB, MODERATOR, Client, Host
+
+from tallied.database import Database
+from tallied.policy import Policy
+from tallied.targets import Target
+from tallied.viewer import Viewer
+
+
+async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    """There are articles of every number."""
+    return {id: f"Article {id}" for id in ids if id.isdigit()}
+
+
+ARTICLES = Target("article", titles)
+
+CHANGES = [
+    "createThread",
+    "renameThread",
+    "lockThread",
+    "unlockThread",
+    "deleteThread",
+    "threadFor",
+    "addComment",
+    "editComment",
+    "moveComment",
+    "deleteComment",
+    "deleteAuthor",
+]
+
+BEGIN = {"createThread", "threadFor", "addComment"}
+OWN = BEGIN | {"renameThread", "editComment", "deleteComment", "deleteAuthor"}
+
+# Who asks, what guests may do, and what they may do with what Ada has written.
+DEFAULT = [
+    (None, "read", set()),
+    (None, "write", BEGIN),
+    (None, "moderate", set(CHANGES)),
+    (ADA, "read", OWN),
+    (BOB, "read", BEGIN),
+    (BOB, "write", BEGIN),
+    (BOB, "moderate", BEGIN),
+    (MODERATOR, "read", set(CHANGES)),
+]
+
+
+class Stage:
+    """Threads, comments and an author that a change can be tried on, made by a host's own code."""
+
+    def __init__(self, database: Database) -> None:
+        self.builder = Host(database, settings={"guests": "moderate"})
+
+    async def given(self, change: str, client: Client) -> dict[str, Any]:
+        """The input of a change to what Ada has written just now."""
+        thread = await self.builder.ada.thread("Engines")
+        comment = await self.builder.ada.comment(thread, "one two")
+        author = (await self.builder.ada("{ viewer { author { id } } }"))["author"]["id"]
+        return {
+            "createThread": {"title": "Looms"},
+            "renameThread": {"threadId": thread, "title": "Mills"},
+            "lockThread": {"threadId": thread},
+            "unlockThread": {"threadId": thread},
+            "deleteThread": {"threadId": thread},
+            "threadFor": {"target": {"type": "article", "id": str(random.getrandbits(60))}},
+            "addComment": client.written(thread),
+            "editComment": {"commentId": comment, "message": "three"},
+            "moveComment": {
+                "commentId": comment,
+                "threadId": await self.builder.moderator.thread("Other"),
+            },
+            "deleteComment": {"commentId": comment},
+            "deleteAuthor": {"authorId": author},
+        }[change]
+
+
+async def errors_of(client: Client, change: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+    name = f"{change[0].upper()}{change[1:]}Input"
+    payload = await client(
+        f"mutation($i: {name}!) {{ {change}(input: $i) {{"
+        " userErrors { message field code } } }",
+        i=given,
+    )
+    found: list[dict[str, Any]] = payload["userErrors"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("viewer", "guests", "allowed"), DEFAULT, ids=lambda it: getattr(it, "name", None)
+)
+async def test_the_default_policy(
+    database: Database, viewer: Viewer | None, guests: str, allowed: set[str]
+) -> None:
+    host, stage = Host(database, settings={"guests": guests}, targets=[ARTICLES]), Stage(database)
+    client = host.client(viewer)
+    for change in CHANGES:
+        given = await stage.given(change, client)
+        before = await client.contents()
+        errors = await errors_of(client, change, given)
+        if change in allowed:
+            assert errors == [], change
+            continue
+        (error,) = errors
+        assert error["code"] == ("NOT_ALLOWED" if viewer else "SIGN_IN_REQUIRED"), change
+        assert error["field"] is None
+        assert error["message"].startswith("You may not " if viewer else "Guests may not ")
+        assert await client.contents() == before, change
+
+
+async def test_nobody_owns_what_a_guest_has_written(database: Database) -> None:
+    """A viewer who has written nothing yet has no author, and neither has a guest's comment."""
+    host = Host(database, settings={"guests": "write"})
+    thread = await host.guest.thread("Engines")
+    comment = await host.guest.comment(thread)
+    for client in (host.guest, host.ada):
+        for change, given in (
+            ("editComment", {"commentId": comment, "message": "three"}),
+            ("deleteComment", {"commentId": comment}),
+            ("renameThread", {"threadId": thread, "title": "Mills"}),
+        ):
+            assert (await client.refused(change, **given))["code"] in (
+                "NOT_ALLOWED",
+                "SIGN_IN_REQUIRED",
+            )
+
+
+async def test_a_guest_who_may_not_write_is_told_so_before_their_name_is_missed(
+    database: Database,
+) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    error = await host.guest.refused("addComment", threadId=thread, message="one")
+    assert error["code"] == "SIGN_IN_REQUIRED"
+    error = await host.guest.refused("createThread", title="Looms", comment={"message": "one"})
+    assert error["code"] == "SIGN_IN_REQUIRED"
+
+
+# What the types say, the mutations do
+
+
+class Whims(Policy):
+    """A policy that has no system, but always gives the same answer to the same question."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def _whim(self, *question: object) -> bool:
+        return random.Random(f"{self.seed} {question}").random() < 0.5
+
+    def may_start(self, viewer: Viewer | None) -> bool:
+        return self._whim("start", viewer)
+
+    def may_delete_author(self, viewer: Viewer | None, author_id: Any) -> bool:
+        return self._whim("author", viewer, str(author_id))
+
+
+def _whimsical(name: str) -> Any:
+    def method(self: Whims, viewer: Viewer | None, row: Any) -> bool:
+        facts = (str(row.id), row.created_at, str(row.author_id), *map(str, row[-2:]))
+        who = viewer and (viewer.subject, viewer.is_moderator, str(viewer.author_id))
+        return self._whim(name, who, facts)
+
+    return method
+
+
+for _name in (
+    "may_comment",
+    "may_rename",
+    "may_lock",
+    "may_delete_thread",
+    "may_edit",
+    "may_move",
+    "may_delete",
+):
+    setattr(Whims, _name, _whimsical(_name))
+
+CAN = {
+    "createThread": ("viewer", "canStartThread"),
+    "renameThread": ("threadId", "viewerCanRename"),
+    "lockThread": ("threadId", "viewerCanLock"),
+    "unlockThread": ("threadId", "viewerCanLock"),
+    "deleteThread": ("threadId", "viewerCanDelete"),
+    "addComment": ("threadId", "viewerCanComment"),
+    "editComment": ("commentId", "viewerCanEdit"),
+    "moveComment": ("commentId", "viewerCanMove"),
+    "deleteComment": ("commentId", "viewerCanDelete"),
+    "deleteAuthor": ("authorId", "viewerCanDelete"),
+}
+
+
+async def says(client: Client, change: str, given: dict[str, Any]) -> bool:
+    """What the types say of a change."""
+    name, field = CAN[change]
+    if name == "viewer":
+        answer = await client(f"{{ viewer {{ {field} }} }}")
+    else:
+        type_name = name.removesuffix("Id").capitalize()
+        answer = await client(
+            f"query($id: ID!) {{ node(id: $id) {{ ... on {type_name} {{ {field} }} }} }}",
+            id=given[name],
+        )
+    said: bool = answer[field]
+    return said
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("viewer", [None, ADA, BOB], ids=["guest", "Ada", "Bob"])
+async def test_what_the_types_say_the_mutations_do(
+    database: Database, viewer: Viewer | None, seed: int
+) -> None:
+    stage = Stage(database)
+    host = Host(database, settings={"guests": "write"}, policy=Whims(seed))
+    client = host.client(viewer)
+    said = []
+    for change in CAN if viewer else [each for each in CAN if each != "createThread"]:
+        for _ in range(2):
+            given = await stage.given(change, client)
+            can = await says(client, change, given)
+            errors = await errors_of(client, change, given)
+            if change == "moveComment" and can:  # the other thread has a say, too
+                errors = [each for each in errors if "comment in this thread" not in str(each)]
+            assert (errors == []) is can, (change, errors)
+            said.append(can)
+    assert set(said) == {True, False}
+
+
+async def test_a_locked_thread_cannot_be_commented_in_says_its_type(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    query = "query($id: ID!) { thread(id: $id) { viewerCanComment } }"
+    assert await host.ada(query, id=thread) == {"viewerCanComment": True}
+    await host.moderator.do("lockThread", "thread { lockedAt }", threadId=thread)
+    assert await host.moderator(query, id=thread) == {"viewerCanComment": False}
+    assert await host.ada(query, id=thread) == {"viewerCanComment": False}
+
+
+@pytest.mark.parametrize("size", [1, 20, 100])
+async def test_what_a_viewer_may_do_costs_at_most_one_statement_for_a_whole_list(
+    database: Database, statements: Any, size: int
+) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    for _ in range(size):
+        await host.ada.comment(thread, "one")
+    every = "viewerCanEdit viewerCanMove viewerCanDelete"
+    for client, more in ((host.guest, 0), (host.bob, 1), (host.ada, 1)):
+        counts = []
+        for asked in ("message", f"message {every}"):
+            with statements() as executed:
+                found = await client(
+                    f"""query($id: ID!) {{ thread(id: $id) {{ title
+                          comments(first: 100) {{ nodes {{ {asked} }} }} }} }}""",
+                    id=thread,
+                )
+            assert len(found["comments"]["nodes"]) == size
+            counts.append(len(executed))
+        assert counts[1] - counts[0] == more
+    can = [node["viewerCanEdit"] for node in found["comments"]["nodes"]]
+    assert can == [True] * size
+
+
+# What guests may do in the threads of a target
+
+
+async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_about(
+    database: Database,
+) -> None:
+    quiet = Target("quiet", titles, guests="read")
+    wild = Target("wild", titles, guests="moderate")
+    host = Host(database, settings={"guests": "write"}, targets=[quiet, wild, ARTICLES])
+    threads, comments = {}, {}
+    for kind in ("quiet", "wild", "article"):
+        made = await host.ada.do("threadFor", "thread { id }", target={"type": kind, "id": "1"})
+        threads[kind] = made["thread"]["id"]
+        comments[kind] = await host.ada.comment(threads[kind])
+    listed = await host.guest(
+        """{ threads(first: 5) { nodes { target { type } viewerCanComment viewerCanLock
+               comments(first: 5) { nodes { viewerCanEdit } } } } }"""
+    )
+    assert {
+        node["target"]["type"]: (
+            node["viewerCanComment"],
+            node["viewerCanLock"],
+            node["comments"]["nodes"][0]["viewerCanEdit"],
+        )
+        for node in listed["nodes"]
+    } == {
+        "quiet": (False, False, False),
+        "wild": (True, True, True),
+        "article": (True, False, False),
+    }
+    for kind, refused in (("quiet", True), ("wild", False), ("article", True)):
+        query = "query($id: ID!) { comment(id: $id) { viewerCanEdit } }"
+        assert await host.guest(query, id=comments[kind]) == {"viewerCanEdit": not refused}
+        edit = {"commentId": comments[kind], "message": "by a guest"}
+        if refused:
+            error = await host.guest.refused("editComment", **edit)
+            assert error["code"] == "SIGN_IN_REQUIRED"
+        else:
+            await host.guest.do("editComment", "comment { id }", **edit)
+    error = await host.guest.refused("addComment", **host.guest.written(threads["quiet"]))
+    assert error["code"] == "SIGN_IN_REQUIRED"
+    error = await host.guest.refused("threadFor", target={"type": "quiet", "id": "2"})
+    assert error["code"] == "SIGN_IN_REQUIRED"
+
+
+@pytest.mark.parametrize("size", [1, 20, 100])
+async def test_guests_of_several_kinds_cost_no_statement_a_row(
+    database: Database, statements: Any, size: int
+) -> None:
+    host = Host(database, targets=[Target("wild", titles, guests="moderate")])
+    target = {"type": "wild", "id": "1"}
+    made = await host.ada.do("threadFor", "thread { id }", target=target)
+    ids = [await host.ada.comment(made["thread"]["id"]) for _ in range(size)]
+    with statements() as executed:
+        found = await host.guest(
+            "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Comment { viewerCanEdit } } }",
+            ids=ids,
+        )
+    assert found == [{"viewerCanEdit": True}] * size
+    assert len(executed) == 2
