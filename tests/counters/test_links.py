@@ -318,3 +318,28 @@ def test_a_rebuild_of_the_thread_reaches_the_article(
         numbers = stored(connection)
     assert held["Thread.comment_count"] == 77
     assert sorted(each.comment_count for each in numbers.values()) == [2, 77]
+
+
+@pytest.mark.parametrize("number", [2, 20])
+def test_what_links_cost_does_not_depend_on_their_number(
+    host: Session, engine: Engine, number: int
+) -> None:
+    threads = [thread_of(2, 3) for _ in range(2 * number)]
+    articles = [Article(thread=thread) for thread in threads[:number]]
+    host.add_all([*threads, *articles])
+    host.commit()
+    with recorded(engine) as executed:
+        for article, thread in zip(articles, threads[number:], strict=True):
+            article.thread = thread
+        host.flush()
+    reads = [verb for verb in executed.verbs if verb.startswith("SELECT")]
+    on_postgresql = engine.dialect.name == "postgresql"  # several rows are locked in order there
+    assert len(reads) == (5 if on_postgresql else 4)
+    assert executed.verbs.count("UPDATE tallied_thread") == 1
+    assert executed.verbs.count("UPDATE article") == 3  # the first is the ORM's own
+    with recorded(engine) as executed:
+        host.add_all(comment(4, thread_id=thread.id) for thread in threads[number:])
+        host.flush()
+    assert executed.verbs.count("UPDATE article") == 1
+    assert executed.verbs.count("UPDATE teaser") == 1
+    assert_exact(host)
