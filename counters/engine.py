@@ -135,7 +135,7 @@ class Counters:
         :param key: the primary key; a tuple where it has several columns.
         :returns: None where there is no such row.
         """
-        return lock(self, session, class_, key)
+        return lock(self._keeper(session), session, class_, key)
 
     def paused(self, session: Session | AsyncSession) -> Paused:
         """A block in which the counters stand still, for a bulk load.

@@ -249,6 +249,13 @@ def test_an_extension_keeps_the_counters_of_both_once(
             returned = kept_by.returned(session, Thread, thread.id)
             assert returned is not None
             assert returned["word_count"] == 20
+        last = session.scalars(select(Comment).where(Comment.word_count == 7)).one()
+        locked = counters.lock(session, Comment, last.id)
+        assert locked is last
+        last.message = "w " * 9
+        with recorded(engine) as executed:
+            session.flush()
+        assert not any(verb.startswith("SELECT tallied_comment") for verb in executed.verbs)
         session.commit()
         assert list(extension.verify(session.connection())) == []
 
