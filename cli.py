@@ -1,24 +1,26 @@
-"""The command line: ``tallied serve | migrate | seed | verify | rebuild | token | print-schema``.
+"""The command line: ``tallied serve | migrate | check | seed | verify | rebuild | …``.
 
 A command reads its options, calls one function of the package, and says what came of
 it. Whatever the user can mend ends in one line on standard error and exit code 2;
-exit code 1 is kept for ``verify`` finding drift.
+exit code 1 is kept for what ``verify`` and ``check`` find.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import __version__, commands, reports, server, upkeep
+from . import __version__, checks, commands, reports, server, upkeep
+from .checks import Finding, Level
 from .database import Database
 from .errors import TalliedError
 from .issuing import issue_token
@@ -143,16 +145,26 @@ def serve(
 
     async def prepare(opened: Database) -> None:
         _say_migrated(await migrate(opened))
+        found.extend(await checks.check_database(opened))
+        _refuse(found)
         if demo and not await has_threads(opened):
             with _bar("Writing demo data") as progress:
                 await seed(opened, progress=progress)
 
     with server.listen(settings.host, settings.port) as listener:
+        found = checks.check_settings(settings)
+        _refuse(found)
         commands.run(settings, prepare)
         print(_GUESTS[settings.guests])
         address = server.address(settings)
         ready = f"Tallied is serving {address} (GraphiQL at /graphql). Press Ctrl-C to stop."
-        if not server.run(settings, listener, lambda: print(ready, flush=True)):
+
+        def announce() -> None:
+            for warning in checks.in_order(found):
+                print(warning, file=sys.stderr)
+            print(ready, flush=True)
+
+        if not server.run(settings, listener, announce):
             raise typer.Exit(3)
     print("Tallied has stopped.")
 
@@ -164,6 +176,31 @@ def migrate_command(database: DatabaseURL = None) -> None:
     Where they are, nothing happens; several processes may do it at once.
     """
     _say_migrated(commands.run(_settings(database=database), migrate))
+
+
+@app.command(epilog="Example: tallied check --deep --fail-level warning")
+def check(
+    database: DatabaseURL = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Recount every counter, too: this reads all comments.")
+    ] = False,
+    fail_level: Annotated[
+        Level, typer.Option(help="From what on the exit code is 1: error or warning.")
+    ] = "error",
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="For people, or for programs.")
+    ] = "text",
+) -> None:
+    """Say what is wrong with the settings, the database and what is stored.
+
+    Nothing is changed. Each finding has an id, which docs/checks.md describes. Exit code 0:
+    nothing as bad as the fail level. 1: something is.
+    """
+    settings, found = checks.read_settings(os.environ, database=database)
+    found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
+    print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
+    if any(finding.level in ("error", fail_level) for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command("seed", epilog="Example: tallied seed --threads 50 --comments 2000")
@@ -326,6 +363,15 @@ def print_schema(
 def _settings(**given: str | int | None) -> Settings:
     values = {name: value for name, value in given.items() if value is not None}
     return replace(Settings.from_environ(os.environ), **values)  # type: ignore[arg-type]
+
+
+def _refuse(found: list[Finding]) -> None:
+    """Go no further where an error has been found; warnings are told once the start succeeds."""
+    errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
+    for error in errors:
+        print(error, file=sys.stderr)
+    if errors:
+        raise typer.Exit(2)
 
 
 def _say_migrated(before: State) -> None:

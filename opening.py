@@ -27,10 +27,13 @@ _REMEDIES = {
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, must_exist: bool = False) -> AsyncIterator[Database]:
+async def opened(
+    settings: Settings, *, must_exist: bool = False, must_be_newest: bool | None = None
+) -> AsyncIterator[Database]:
     """The database of `settings`, which has answered, until the block ends.
 
     :param must_exist: refuse a database that is not there or not migrated.
+    :param must_be_newest: refuse one that is not migrated; by default, as `must_exist`.
     :raises ConfigurationError: for a database that cannot be reached or used, and for
         one that fails within the block.
     """
@@ -48,7 +51,7 @@ async def opened(settings: Settings, *, must_exist: bool = False) -> AsyncIterat
     )
     try:
         await _check_answer(database)
-        if must_exist:
+        if must_exist if must_be_newest is None else must_be_newest:
             await require_newest(database)
         yield database
     except BrokenPipeError:
@@ -85,7 +88,7 @@ def _check_file(url: URL, must_exist: bool) -> None:
             # Processes that switch a new file to WAL at once fail at once.
             busy = isinstance(error, DBAPIError) and asks_for_retry(error)
             if not busy or time.monotonic() > deadline:
-                raise _no_answer(error, url) from error
+                raise no_answer(error, url) from error
             time.sleep(0.05)
 
 
@@ -94,10 +97,11 @@ async def _check_answer(database: Database) -> None:
         async with database.read() as connection:
             await connection.execute(text("SELECT 1"))
     except Exception as error:  # Whatever a driver raises, this database cannot be used.
-        raise _no_answer(error, database.url) from error
+        raise no_answer(error, database.url) from error
 
 
-def _no_answer(error: Exception, url: URL) -> ConfigurationError:
+def no_answer(error: Exception, url: URL) -> ConfigurationError:
+    """What to raise for a database that cannot be used; names no password."""
     return ConfigurationError(
         f"The database at {_name(url)} does not answer ({_reason(error, url)});"
         f" {_REMEDIES[url.get_backend_name()]}."

@@ -24,8 +24,8 @@ class Target:
     """A kind of objects of the host, each of which may have one thread.
 
     The price: no foreign key. An object that is deleted leaves its thread behind, until the
-    host deletes it, or ``tallied check`` finds it. Where the host can have a column of its
-    own, ``article.thread_id`` with a foreign key is the better tie.
+    host deletes it, or the system checks find it (``docs/checks.md``). Where the host can have
+    a column of its own, ``article.thread_id`` with a foreign key is the better tie.
 
     :raises ConfigurationError: for a name that cannot be used.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -27,6 +27,8 @@ from .source import Source, counts_as
 from .verify import Drift, verify
 
 T = TypeVar("T")
+
+Installable: TypeAlias = type[Session] | sessionmaker[Any] | async_sessionmaker[Any]
 
 
 class Counters:
@@ -58,7 +60,7 @@ class Counters:
         """The session classes on which an extension does the work, of all counters."""
         self._replaces: tuple[Counters, ...] = ()
 
-    def install(self, target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any]) -> None:
+    def install(self, target: Installable) -> None:
         """Keep the counters current in the sessions of `target`, and in no others.
 
         :param target: a Session class of your own, a ``sessionmaker`` or an
@@ -108,6 +110,20 @@ class Counters:
     def classes(self) -> tuple[type[Session], ...]:
         """The session classes that the counters are installed on."""
         return self._classes
+
+    def keeper(self, target: Installable) -> Counters | None:
+        """The engine that keeps these counters in the sessions of `target`.
+
+        This one, or an extension of it; None where they are not installed, so that what those
+        sessions write is not counted.
+
+        :raises TypeError: for a `target` that cannot have them.
+        """
+        session_class = _sync_class(target)
+        for each, extension in self._replaced.items():
+            if issubclass(session_class, each):
+                return extension.keeper(session_class)
+        return self if issubclass(session_class, self._classes) else None
 
     def returned(
         self, session: Session | AsyncSession, parent: type[Any], key: Any
@@ -303,19 +319,24 @@ class Counters:
         listeners.listen_to_models(self)
 
 
-def _session_class(
-    target: type[Session] | sessionmaker[Any] | async_sessionmaker[Any],
-) -> type[Session]:
+def _session_class(target: Installable) -> type[Session]:
+    """The class to listen to; that of an ``async_sessionmaker`` alone is made for it."""
+    base = _sync_class(target)
+    if not isinstance(target, async_sessionmaker):
+        return base
+    session_class = type(base.__name__, (base,), {})
+    target.configure(sync_session_class=session_class)
+    return session_class
+
+
+def _sync_class(target: Installable) -> type[Session]:
+    found: Any = target
     if isinstance(target, async_sessionmaker):
-        base: Any = target.kw.get("sync_session_class") or target.class_.sync_session_class
-        base = base.class_ if isinstance(base, sessionmaker) else base
-        session_class: type[Session] = type(base.__name__, (base,), {})
-        target.configure(sync_session_class=session_class)
-        return session_class
-    if isinstance(target, sessionmaker):
-        return target.class_
-    if isinstance(target, type) and issubclass(target, Session):
-        return target
+        found = target.kw.get("sync_session_class") or target.class_.sync_session_class
+    if isinstance(found, sessionmaker):
+        found = found.class_
+    if isinstance(found, type) and issubclass(found, Session):
+        return found
     raise TypeError(
         f"install() takes a Session class, a sessionmaker or an async_sessionmaker, not {target!r}"
     )

@@ -59,7 +59,7 @@ async def state(database: Database) -> State:
     :raises ConfigurationError: when a newer Tallied has migrated the database.
     """
     async with database.read() as connection:
-        return await connection.run_sync(_state, database.schema)
+        return await connection.run_sync(state_of, database.schema)
 
 
 async def migrate(database: Database) -> State:
@@ -117,7 +117,7 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         lock(connection)
         if database.schema:
             _enter(connection, database.schema)
-        before = _state(connection, database.schema)
+        before = state_of(connection, database.schema)
         step(_config(connection, database.schema), before)
         return before
 
@@ -197,7 +197,11 @@ def _config(connection: Connection | None = None, schema: str | None = None) -> 
     return config
 
 
-def _state(connection: Connection, schema: str | None = None) -> State:
+def state_of(connection: Connection, schema: str | None = None) -> State:
+    """What :func:`state` is, by a connection.
+
+    :raises ConfigurationError: as :func:`state` does.
+    """
     script = ScriptDirectory.from_config(_config())
     newest = script.get_current_head()
     assert newest is not None

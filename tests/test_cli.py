@@ -14,7 +14,7 @@ from support.server import TALLIED
 
 import tallied
 
-NAMES = ("serve", "migrate", "seed", "verify", "rebuild", "token", "print-schema")
+NAMES = ("serve", "migrate", "check", "seed", "verify", "rebuild", "token", "print-schema")
 
 
 @pytest.fixture

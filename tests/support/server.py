@@ -43,7 +43,7 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._out = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
-        environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environ = {"TALLIED_ENVIRONMENT": "development", **os.environ, "PYTHONUNBUFFERED": "1"}
         if guests:
             environ["TALLIED_GUESTS"] = guests
         with self._out.open("w") as out:

@@ -1,0 +1,142 @@
+"""System checks: what is wrong with an installation, before its users find out.
+
+In the manner of Django's check framework: each finding has a stable id, a sentence and a
+hint; an error refuses a start, a warning does not. ``docs/checks.md`` lists them. A check
+changes nothing.
+
+:func:`run_checks` is what ``tallied check`` does, and :func:`check` what a host does with a
+database that it has open; at its start, only what is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy.exc import DBAPIError
+
+from ..counters.engine import Installable
+from ..database import Database
+from ..errors import Busy, ConfigurationError
+from ..opening import no_answer, opened
+from ..rules import Rules
+from ..schema.build import schema
+from ..schema.execution import Executor
+from ..settings import Settings
+from .configuration import check_settings as check_settings
+from .connections import check_connection, check_sessions
+from .environment import read_settings as read_settings
+from .finding import Finding as Finding
+from .finding import Level as Level
+from .finding import as_json as as_json
+from .finding import in_order as in_order
+from .finding import print_findings as print_findings
+from .stored import check_drift, check_targets, check_words
+from .tables import check_tables
+
+_REACH = "Nothing that depends on the database has been checked after that."
+
+
+async def run_checks(
+    settings: Settings, rules: Rules | None = None, *, deep: bool = False
+) -> list[Finding]:
+    """Everything, for the database that the settings name, which need not be there.
+
+    :param rules: the host's, with the targets that it has registered; without them, no
+        target is looked at.
+    :param deep: recount every counter, too.
+    """
+    try:
+        async with opened(settings, must_exist=True, must_be_newest=False) as database:
+            return await check(database, settings, rules, start=False, deep=deep)
+    except ConfigurationError as error:
+        found = [*check_settings(settings, rules), *_check_documents(settings)]
+        return in_order([*found, Finding("tallied.E001", str(error), _REACH)])
+
+
+async def check(
+    database: Database,
+    settings: Settings,
+    rules: Rules | None = None,
+    *,
+    session_class: Installable | None = None,
+    has_viewers: bool | None = None,
+    start: bool = True,
+    deep: bool = False,
+) -> list[Finding]:
+    """What is wrong with the settings and with an open database; errors come first.
+
+    :param rules: by default, those that follow from the settings.
+    :param session_class: what makes the sessions that write; by default, `database`.
+    :param has_viewers: whether anybody can sign in; by default, whether there is a secret.
+    :param start: leave out what reads rows.
+    :param deep: recount every counter, too.
+    """
+    found = check_settings(settings, rules, has_viewers=has_viewers)
+    if not start:
+        found += _check_documents(settings)
+    found += await check_database(
+        database, rules, session_class=session_class, start=start, deep=deep
+    )
+    return in_order(found)
+
+
+async def check_database(
+    database: Database,
+    rules: Rules | None = None,
+    *,
+    session_class: Installable | None = None,
+    start: bool = True,
+    deep: bool = False,
+) -> list[Finding]:
+    """The part of :func:`check` that asks the database."""
+    found: list[Finding] = []
+    try:
+        async for finding in _ask(database, rules, session_class or database.sessions, start, deep):
+            found.append(finding)
+    except Busy as error:
+        found.append(Finding("tallied.E001", str(error), _REACH))
+    except (DBAPIError, OSError) as error:
+        found.append(Finding("tallied.E001", str(no_answer(error, database.url)), _REACH))
+    return found
+
+
+async def _ask(
+    database: Database, rules: Rules | None, sessions: Installable, start: bool, deep: bool
+) -> AsyncIterator[Finding]:
+    engine, of_sessions = check_sessions(sessions)
+    for finding in of_sessions:
+        yield finding
+    async with database.read() as connection:
+        of_tables = await connection.run_sync(
+            lambda sync: list(check_tables(sync, engine, database.schema))
+        )
+        for finding in (
+            *await connection.run_sync(lambda sync: list(check_connection(sync))),
+            *of_tables,
+        ):
+            yield finding
+        if start or any(finding.level == "error" for finding in of_tables):
+            return  # What is stored cannot be read, or is not asked for.
+        for finding in await connection.run_sync(lambda sync: list(check_words(sync))):
+            yield finding
+    if rules is not None:
+        async for finding in check_targets(database, rules):
+            yield finding
+    if deep:
+        async with database.engine.connect() as connection:
+            # Not AUTOCOMMIT, since what it yields is streamed, by a cursor of the server.
+            await connection.execution_options(schema_translate_map={None: database.schema})
+            drift = await connection.run_sync(lambda sync: list(check_drift(sync, engine)))
+        for finding in drift:
+            yield finding
+
+
+def _check_documents(settings: Settings) -> list[Finding]:
+    """Whether the server could start with its list of documents."""
+    if not settings.persisted_documents:
+        return []
+    try:
+        Executor(schema, settings)
+    except ConfigurationError as error:
+        return [Finding("tallied.E005", str(error), "The server does not start with that list.")]
+    return []

@@ -1,0 +1,109 @@
+"""What a database says of its own tables: columns and indexes, in two statements.
+
+SQLAlchemy's inspector is not asked, since it tells neither whether PostgreSQL can use an
+index (``indisvalid``: a CREATE INDEX CONCURRENTLY that has failed leaves one behind) nor of
+an index on an expression of SQLite, and because the server's start waits for this.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, text
+
+
+@dataclass(frozen=True)
+class FoundIndex:
+    """An index, or what stands behind a primary key or a unique constraint."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    """In its order; None for an expression."""
+    is_unique: bool
+    is_tree: bool
+    """Whether it is ordered, so that its first columns can be looked up alone."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The columns and the usable indexes of some tables, those that are there."""
+
+    columns: Mapping[str, frozenset[str]]
+    indexes: Mapping[str, Sequence[FoundIndex]]
+
+
+def read_catalog(
+    connection: Connection, tables: Collection[str], schema: str | None = None
+) -> Catalog:
+    """What there is of `tables`.
+
+    :param schema: where they are; by default, where their bare names lead.
+    """
+    if connection.dialect.name == "postgresql":
+        columns, indexes = _PG_COLUMNS, _PG_INDEXES
+        values: dict[str, object] = {"schema": schema}
+    else:
+        # Each table of an attached database is told of by that database's own sqlite_master.
+        quoted = connection.dialect.identifier_preparer.quote(schema or "main")
+        columns, indexes = (
+            query.replace("sqlite_master", f"{quoted}.sqlite_master")
+            for query in (_SQLITE_COLUMNS, _SQLITE_INDEXES)
+        )
+        values = {"schema": schema or "main"}
+    found_columns: dict[str, set[str]] = defaultdict(set)
+    found_indexes: dict[tuple[str, str, bool, bool], list[str | None]] = defaultdict(list)
+    named: BindParameter[Any] = bindparam("tables", expanding=True)
+    values["tables"] = sorted(tables)
+    for table, column in connection.execute(text(columns).bindparams(named), values):
+        found_columns[table].add(column)
+    for table, name, unique, tree, column in connection.execute(
+        text(indexes).bindparams(named), values
+    ):
+        found_indexes[table, name, bool(unique), bool(tree)].append(column)
+    by_table: dict[str, list[FoundIndex]] = defaultdict(list)
+    for (table, name, unique, tree), names in found_indexes.items():
+        by_table[table].append(FoundIndex(name, tuple(names), unique, tree))
+    return Catalog({name: frozenset(found) for name, found in found_columns.items()}, by_table)
+
+
+# A partial index is left out on both: it does not find every row.
+_SQLITE_COLUMNS = """
+SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name, :schema) AS c
+WHERE m.type = 'table' AND m.name IN :tables
+"""
+
+_SQLITE_INDEXES = """
+SELECT m.name, l.name, l."unique", 1, i.name
+FROM sqlite_master AS m, pragma_index_list(m.name, :schema) AS l,
+    pragma_index_info(l.name, :schema) AS i
+WHERE m.type = 'table' AND m.name IN :tables AND NOT l.partial
+ORDER BY m.name, l.name, i.seqno
+"""
+
+_PG_PLACE = """
+    t.relname IN :tables AND t.relkind IN ('r', 'p') AND CASE WHEN CAST(:schema AS text) IS NULL
+    THEN pg_table_is_visible(t.oid) ELSE t.relnamespace = to_regnamespace(quote_ident(:schema)) END
+"""
+
+_PG_COLUMNS = f"""
+SELECT CAST(t.relname AS text), CAST(a.attname AS text)
+FROM pg_class AS t JOIN pg_attribute AS a ON a.attrelid = t.oid
+WHERE {_PG_PLACE} AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+# pg_attribute of the index has one row for each of its columns; what is only INCLUDEd of them
+# comes after indnkeyatts.
+_PG_INDEXES = f"""
+SELECT CAST(t.relname AS text), CAST(i.relname AS text), x.indisunique, m.amname = 'btree',
+    CAST(c.attname AS text)
+FROM pg_class AS t JOIN pg_index AS x ON x.indrelid = t.oid
+    JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_am AS m ON m.oid = i.relam
+    JOIN pg_attribute AS k ON k.attrelid = i.oid AND k.attnum BETWEEN 1 AND x.indnkeyatts
+    LEFT JOIN pg_attribute AS c ON c.attrelid = t.oid AND c.attnum = x.indkey[k.attnum - 1]
+        AND c.attnum <> 0
+WHERE {_PG_PLACE} AND x.indisvalid AND x.indpred IS NULL
+ORDER BY t.relname, i.relname, k.attnum
+"""

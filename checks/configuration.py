@@ -1,0 +1,104 @@
+"""The settings and the rules: what is dangerous, and what contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..rules import Rules
+from ..settings import Settings
+from .finding import Finding
+
+_DEVELOPMENT = "TALLIED_ENVIRONMENT=development"
+
+
+def check_settings(
+    settings: Settings, rules: Rules | None = None, *, has_viewers: bool | None = None
+) -> list[Finding]:
+    """What is wrong with the settings; no database is needed for that.
+
+    :param rules: by default, those that follow from the settings.
+    :param has_viewers: whether anybody can sign in; by default, whether there is a secret.
+    """
+    if rules is None:
+        rules = Rules(guests=settings.guests, message_length=settings.message_length)
+    if has_viewers is None:
+        has_viewers = bool(settings.secret)
+    found = list(_contradictions(settings, rules))
+    if settings.environment == "production":
+        found += _dangers(settings, rules)
+    if not has_viewers and not rules.guests_write:
+        found.append(
+            Finding(
+                "tallied.W003",
+                "Nobody can write: guests may only read, and nobody can sign in.",
+                "Set TALLIED_SECRET or give get_viewer; or set TALLIED_GUESTS=write, for guests.",
+            )
+        )
+    if settings.previous_secret:
+        found.append(
+            Finding(
+                "tallied.W004",
+                "TALLIED_PREVIOUS_SECRET is still set, and its tokens are accepted.",
+                "Take it out once the last token that it has signed has expired.",
+            )
+        )
+    return found
+
+
+def _dangers(settings: Settings, rules: Rules) -> Iterator[Finding]:
+    if settings.playground:
+        yield Finding(
+            "tallied.W001",
+            "The playground is on in production.",
+            f"Set TALLIED_PLAYGROUND=false; or {_DEVELOPMENT}, for trying things out.",
+        )
+    for name in (None, *sorted(rules.targets)):
+        target = None if name is None else rules.targets[name]
+        if target is not None and target.guests is None:
+            continue
+        guests = rules.guests_of(name)
+        where = "" if name is None else f" in the threads of {name!r}"
+        setting = "TALLIED_GUESTS" if name is None else f"guests of the target {name!r}"
+        if guests == "moderate":
+            yield Finding(
+                "tallied.E004",
+                f"In production, guests may change and delete everything{where}.",
+                f"Set {setting} to read or write; or {_DEVELOPMENT}, for trying things out.",
+            )
+        if guests == "write":
+            yield Finding(
+                "tallied.W002",
+                f"In production, guests may write{where}, under any name.",
+                f"Set {setting} to read, so that only who has signed in may write.",
+            )
+
+
+def _contradictions(settings: Settings, rules: Rules) -> Iterator[Finding]:
+    if settings.only_persisted and not settings.persisted_documents:
+        yield Finding(
+            "tallied.E003",
+            "TALLIED_ONLY_PERSISTED is true, and there is no list of documents: nothing can be"
+            " asked.",
+            "Set TALLIED_PERSISTED_DOCUMENTS to the file of the list.",
+        )
+    if settings.playground and (settings.only_persisted or not settings.introspection):
+        off = "TALLIED_INTROSPECTION is" if not settings.introspection else "other documents are"
+        yield Finding(
+            "tallied.W005",
+            f"The playground is on while {off} off, and it needs that.",
+            "Set TALLIED_PLAYGROUND=false.",
+        )
+    if settings.page_size > settings.operation_cost:
+        yield Finding(
+            "tallied.W006",
+            f"TALLIED_PAGE_SIZE is {settings.page_size}, and no operation may reach more than"
+            f" {settings.operation_cost} nodes (TALLIED_OPERATION_COST).",
+            "Lower the one, or raise the other.",
+        )
+    if rules.longest_message > settings.body_size:
+        yield Finding(
+            "tallied.W006",
+            f"A comment may have {rules.longest_message} characters, and no request more than"
+            f" {settings.body_size} bytes (TALLIED_BODY_SIZE).",
+            "Lower TALLIED_MESSAGE_LENGTH, or raise TALLIED_BODY_SIZE.",
+        )

@@ -1,0 +1,50 @@
+"""The connections: does the database do what the counters rely on, and do the sessions?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from ..counters import Counters
+from ..counters.engine import Installable
+from ..models.counters import counters
+from .finding import Finding
+
+OLDEST_SQLITE = (3, 35, 0)
+"""The first SQLite that has RETURNING (its release notes of 2021-03-12)."""
+
+
+def check_connection(connection: Connection) -> Iterator[Finding]:
+    """What SQLite may lack; PostgreSQL has it all."""
+    if connection.dialect.name != "sqlite":
+        return
+    version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one())
+    if tuple(map(int, version.split("."))) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        yield Finding(
+            "tallied.E017",
+            f"SQLite {version} has no RETURNING, by which counters are read back.",
+            f"Use a Python that has SQLite {oldest} or newer (sqlite3.sqlite_version).",
+        )
+    if not connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one():
+        yield Finding(
+            "tallied.E016",
+            "SQLite does not enforce foreign keys, so that comments outlive their threads.",
+            "Execute PRAGMA foreign_keys = ON on every new connection, outside of a transaction,"
+            ' by a listener for the engine\'s "connect" event.',
+        )
+
+
+def check_sessions(sessions: Installable) -> tuple[Counters, list[Finding]]:
+    """The counters that are in use in `sessions`, and what is wrong with that."""
+    engine = counters.keeper(sessions)
+    if engine is not None:
+        return engine, []
+    name = getattr(sessions, "__name__", type(sessions).__name__)
+    finding = Finding(
+        "tallied.E020",
+        f"The counters are not installed on {name}: what its sessions write is not counted.",
+        "Call tallied.models.counters.counters.install() with it, or with an extension of them.",
+    )
+    return counters, [finding]

@@ -1,0 +1,64 @@
+"""What a check has found: in the manner of Django's system checks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+Level: TypeAlias = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. All of them are listed in ``docs/checks.md``."""
+
+    id: str
+    """Stable: ``tallied.E…`` for an error, ``tallied.W…`` for a warning."""
+    sentence: str
+    """What is wrong."""
+    hint: str
+    """What to do about it."""
+
+    @property
+    def level(self) -> Level:
+        """An error is what breaks or falsifies something; a warning, what may be meant."""
+        return "error" if self.id.rpartition(".")[2].startswith("E") else "warning"
+
+    def __str__(self) -> str:
+        return f"{self.level}: ({self.id}) {self.sentence} HINT: {self.hint}"
+
+
+def in_order(findings: list[Finding]) -> list[Finding]:
+    """The errors, then the warnings, each by their ids."""
+    return sorted(findings, key=lambda finding: (finding.level, finding.id))
+
+
+def as_json(findings: list[Finding]) -> str:
+    """An array for programs: ``id``, ``level``, ``sentence`` and ``hint`` of each."""
+    rows = [{**asdict(finding), "level": finding.level} for finding in findings]
+    return orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Tell people what was found: in colours on a terminal, plainly elsewhere."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        style = "bold red" if finding.level == "error" else "bold yellow"
+        line = Text.assemble((f"{finding.level} {finding.id}", style), f"  {finding.sentence}")
+        console.print(line)
+        console.print(Text(f"    HINT: {finding.hint}", "dim"))
+    console.print(summary(findings), style="" if findings else "green")
+
+
+def summary(findings: list[Finding]) -> str:
+    """How much was found, in one sentence."""
+    if not findings:
+        return "All checks have passed."
+    levels = [finding.level for finding in findings]
+    numbers = {name: levels.count(name) for name in sorted(set(levels))}
+    told = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items()]
+    return f"The checks have found {' and '.join(told)}; docs/checks.md says more."

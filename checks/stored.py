@@ -1,0 +1,141 @@
+"""What is stored: threads without their objects, and numbers that are not right.
+
+All of it reads rows, so none of it belongs to a start. A page at a time is in memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..counters import Counters
+from ..database import Database
+from ..models import Comment, Thread
+from ..models.counters import amounts
+from ..rules import Rules
+from ..targets import Target
+from .finding import Finding
+
+BATCH = 500
+"""How many threads are looked at by one question to the host."""
+
+SHOWN = 3
+"""How many examples a finding names."""
+
+NEWEST = 100
+"""How many comments have their words counted again."""
+
+
+@dataclass
+class _Some:
+    """How many there are of something, and a few of them."""
+
+    number: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: object) -> None:
+        self.number += 1
+        if len(self.examples) < SHOWN:
+            self.examples.append(str(example))
+
+    def __str__(self) -> str:
+        return ", ".join(self.examples) + (", …" if self.number > SHOWN else "")
+
+
+async def check_targets(database: Database, rules: Rules) -> AsyncIterator[Finding]:
+    """Threads about objects of the host that are gone, or of kinds that nobody registered."""
+    for name in sorted(rules.targets):
+        try:
+            gone = await _gone(database, rules.targets[name])
+        except Exception as error:  # the host's own code
+            yield Finding(
+                "tallied.E021",
+                f"The titles of the target {name!r} cannot be read"
+                f" ({type(error).__name__}: {error}).",
+                "Mend its titles function; clients cannot begin such threads either.",
+            )
+            continue
+        if gone.number:
+            yield Finding(
+                "tallied.W020",
+                f"{_threads(gone.number)} about an object of the type {name!r} that is gone:"
+                f" {gone}.",
+                "Delete them; and let the host delete such a thread together with its object.",
+            )
+    unknown = (
+        select(Thread.target_type, func.count())
+        .where(Thread.target_type.is_not(None), Thread.target_type.not_in(list(rules.targets)))
+        .group_by(Thread.target_type)
+        .order_by(Thread.target_type)
+    )
+    async with database.read() as connection:
+        rows = (await connection.execute(unknown.limit(BATCH))).all()
+    for kind, number in rows:
+        yield Finding(
+            "tallied.W021",
+            f"{_threads(number)} about an object of the type {kind!r}, which is not registered.",
+            "Register a Target of that name again, or delete them.",
+        )
+
+
+def check_words(connection: Connection) -> Iterator[Finding]:
+    """Whether the words of the newest comments were counted as they are counted now."""
+    newest = select(Comment.id, Comment.message, Comment.word_count)
+    wrong = _Some()
+    for id, message, stored in connection.execute(newest.order_by(Comment.id.desc()).limit(NEWEST)):
+        if Comment.count_words(message) != stored:
+            wrong.add(id)
+    if wrong.number:
+        yield Finding(
+            "tallied.W022",
+            f"Of the newest {NEWEST} comments, {wrong.number} have a word_count that"
+            f" Comment.count_words does not count: {wrong}.",
+            "Set the same Comment.count_words wherever comments are written, and run"
+            " `tallied rebuild --amounts`.",
+        )
+
+
+def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
+    """Every counter and every amount, recounted."""
+    wrong: dict[str, _Some] = defaultdict(_Some)
+    for drift in engine.verify(connection, amounts=amounts):
+        key = ",".join(map(str, drift.key))
+        wrong[drift.counter].add(f"{key} (stored {drift.stored}, true {drift.true})")
+    of_amounts = {str(derived) for derived in amounts}
+    for name, found in sorted(wrong.items()):
+        rows = "1 row" if found.number == 1 else f"{found.number:,} rows"
+        option = " --amounts" if name in of_amounts else ""
+        yield Finding(
+            "tallied.E022",
+            f"{name} is wrong in {rows}: {found}.",
+            f"Run `tallied rebuild{option}`; `tallied verify` lists them all.",
+        )
+
+
+async def _gone(database: Database, target: Target) -> _Some:
+    """The threads of that kind whose object is gone, a batch at a time by the index."""
+    gone, last = _Some(), ("", UUID(int=0))
+    place = tuple_(Thread.target_id, Thread.id)
+    page = select(Thread.target_id, Thread.id).where(Thread.target_type == target.name)
+    page = page.order_by(Thread.target_id, Thread.id).limit(BATCH)
+    while True:
+        async with database.read() as connection, AsyncSession(connection) as session:
+            rows: Any = (await connection.execute(page.where(place > last))).all()
+            ids = [row.target_id for row in rows]
+            known = await target.titles(session, ids) if ids else {}
+        for row in rows:
+            if row.target_id not in known:
+                gone.add(row.id)
+        if len(rows) < BATCH:
+            return gone
+        last = tuple(rows[-1])
+
+
+def _threads(number: int) -> str:
+    return "1 thread is" if number == 1 else f"{number:,} threads are"

@@ -1,0 +1,294 @@
+"""Checks of a database: each finds what is really wrong with one, and nothing with a sound one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import ForeignKey, Table, event, text
+from sqlalchemy import text as sql_text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from support.statements import recorded
+
+from tallied.checks import check, check_database
+from tallied.counters import Sum
+from tallied.database import Database
+from tallied.migrations.run import VERSION_TABLE, migrate
+from tallied.models import Thread
+from tallied.models.counters import counters
+from tallied.settings import Settings
+
+SETTINGS = Settings(playground=False, environment="development", guests="write")
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[Database]:
+    """A fresh database without tables."""
+    database = Database(empty_url)
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture
+async def migrated(empty: Database) -> Database:
+    await migrate(empty)
+    return empty
+
+
+async def execute(database: Database, *statements: str) -> None:
+    async with database.engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def found(database: Database, **options: Any) -> dict[str, str]:
+    """The sentences by the ids; each id once."""
+    findings = await check(database, SETTINGS, **options)
+    assert len({finding.id for finding in findings}) == len(findings), findings
+    assert all(each.sentence.endswith(".") and each.hint.endswith(".") for each in findings)
+    return {finding.id: finding.sentence for finding in findings}
+
+
+async def test_a_migrated_database_is_not_remarked_on(migrated: Database) -> None:
+    assert await found(migrated) == {}
+    assert await found(migrated, start=False, deep=True) == {}
+
+
+async def test_a_start_costs_a_few_statements(migrated: Database) -> None:
+    await found(migrated)
+    with recorded(migrated.engine.sync_engine) as executed:
+        await found(migrated)
+    assert len(executed) <= 6, executed
+    assert not any("tallied_comment" in each and "FROM tallied" in each for each in executed)
+
+
+async def test_tables_that_a_host_has_made_itself_need_no_revision(database: Database) -> None:
+    assert await found(database) == {}
+
+
+async def test_a_database_that_is_not_set_up(empty: Database) -> None:
+    assert await found(empty) == {"tallied.E010": "The database has not been set up for Tallied."}
+
+
+async def test_a_database_that_is_behind(migrated: Database) -> None:
+    await execute(migrated, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_0001'")
+    told = await found(migrated, start=False)
+    assert list(told) == ["tallied.E011"]
+    assert "at revision tallied_0001, and this Tallied needs tallied_0" in told["tallied.E011"]
+
+
+async def test_a_database_of_a_newer_version(migrated: Database) -> None:
+    await execute(migrated, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_9999'")
+    told = await found(migrated)
+    assert list(told) == ["tallied.E012"]
+    assert "tallied_9999" in told["tallied.E012"]
+
+
+async def test_a_missing_table(migrated: Database) -> None:
+    await execute(migrated, "DROP TABLE tallied_comment")
+    assert await found(migrated, start=False, deep=True) == {
+        "tallied.E013": "The table tallied_comment is missing."
+    }
+
+
+async def test_a_missing_column(migrated: Database) -> None:
+    await execute(migrated, "ALTER TABLE tallied_comment DROP COLUMN word_count")
+    assert await found(migrated) == {
+        "tallied.E014": "The column tallied_comment.word_count is missing."
+    }
+
+
+async def test_what_keeps_rows_unique_is_missing(migrated: Database) -> None:
+    await execute(migrated, "DROP INDEX uq_tallied_thread_target_type_target_id")
+    told = await found(migrated)
+    assert list(told) == ["tallied.E015"]
+    assert "tallied_thread (target_type, target_id)" in told["tallied.E015"]
+    await execute(
+        migrated,
+        "CREATE UNIQUE INDEX a_part ON tallied_thread (target_type, target_id)"
+        " WHERE locked_at IS NULL",
+    )
+    assert list(await found(migrated)) == ["tallied.E015"], "a part is not the whole"
+    await execute(migrated, "CREATE UNIQUE INDEX mine ON tallied_thread (target_id, target_type)")
+    assert await found(migrated) == {}, "its name does not matter"
+
+
+async def test_the_index_of_a_counter_is_missing(migrated: Database) -> None:
+    await execute(migrated, "DROP INDEX ix_tallied_comment_author_id_thread_id_created_at_id")
+    told = await found(migrated)
+    assert list(told) == ["tallied.W011"]
+    assert "tallied_comment starts with author_id" in told["tallied.W011"]
+    assert "Author.comment_count" in told["tallied.W011"]
+    await execute(migrated, "CREATE INDEX mine ON tallied_comment (created_at, author_id)")
+    assert list(await found(migrated)) == ["tallied.W011"], "it must come first"
+    await execute(migrated, "CREATE INDEX other ON tallied_comment (author_id)")
+    assert list(await found(migrated)) == ["tallied.W012"], "counters do, a page of an author not"
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "ix_tallied_thread_last_activity_id",
+        "ix_tallied_thread_word_count_id",
+        "ix_tallied_comment_thread_id_created_at_id",
+    ],
+)
+async def test_another_index_is_missing(migrated: Database, index: str) -> None:
+    await execute(migrated, f"DROP INDEX {index}")
+    told = await found(migrated)
+    assert list(told) == ["tallied.W012"]
+    assert index in told["tallied.W012"]
+
+
+async def test_an_index_that_postgresql_could_not_finish(migrated: Database) -> None:
+    if migrated.is_sqlite:
+        pytest.skip("SQLite makes an index or does not")
+    await execute(
+        migrated,
+        "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'ix_tallied_thread_word_count_id'::regclass",
+    )
+    assert list(await found(migrated)) == ["tallied.W012"]
+
+
+async def test_an_index_of_titles_is_for_postgresql_alone(migrated: Database) -> None:
+    if migrated.is_sqlite:
+        pytest.skip("SQLite has none")
+    await execute(migrated, "DROP INDEX ix_tallied_thread_title_folded")
+    assert list(await found(migrated)) == ["tallied.W012"]
+    await execute(migrated, "DROP EXTENSION pg_trgm")
+    told = await found(migrated)
+    assert list(told) == ["tallied.W013"]
+    assert "pg_trgm" in told["tallied.W013"]
+
+
+async def test_tables_in_another_schema(empty_url: str) -> None:
+    if empty_url.startswith("sqlite"):
+        pytest.skip("SQLite has none")
+    database = Database(empty_url, schema="Forum")
+    try:
+        await execute(database, 'CREATE SCHEMA "Forum"')
+        assert list(await found(database)) == ["tallied.E010"]
+        await migrate(database)
+        assert await found(database, start=False, deep=True) == {}
+        await execute(database, 'DROP INDEX "Forum".ix_tallied_thread_word_count_id')
+        assert list(await found(database)) == ["tallied.W012"]
+    finally:
+        await database.dispose()
+
+
+class Uncounted(Session):
+    """A session class of a host that forgot the counters."""
+
+
+async def test_a_session_class_without_listeners(migrated: Database) -> None:
+    for sessions in (
+        Uncounted,
+        async_sessionmaker(migrated.engine),
+        async_sessionmaker(migrated.engine, class_=AsyncSession, sync_session_class=Uncounted),
+    ):
+        told = await found(migrated, session_class=sessions)
+        assert list(told) == ["tallied.E020"]
+    assert "Uncounted" in (await found(migrated, session_class=Uncounted))["tallied.E020"]
+
+
+async def test_session_classes_with_listeners(migrated: Database) -> None:
+    class Own(migrated.session_class):  # type: ignore[name-defined, misc]
+        pass
+
+    assert await found(migrated, session_class=Own) == {}
+    assert await found(migrated, session_class=migrated.sessions) == {}
+
+
+class HostBase(DeclarativeBase):
+    pass
+
+
+class Report(HostBase):
+    __tablename__ = "report"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    comments: Mapped[int] = mapped_column(server_default=sql_text("0"))
+    thread_id: Mapped[Any] = mapped_column(ForeignKey(Thread.id), index=True)
+    thread: Mapped[Thread] = relationship(Thread)
+
+
+class HostSession(Session):
+    """The session class of a host with a counter of its own."""
+
+
+extended = counters.extended(Sum(Report.comments, of=Thread.comment_count, via=Report.thread))
+extended.install(HostSession)
+
+
+async def test_the_counters_of_a_host_need_their_indexes_too(migrated: Database) -> None:
+    table = Report.__table__
+    assert isinstance(table, Table)
+    async with migrated.engine.begin() as connection:
+        await connection.run_sync(table.create)
+    assert counters.keeper(HostSession) is extended
+    assert await found(migrated, session_class=HostSession, start=False, deep=True) == {}
+    await execute(migrated, "DROP INDEX ix_report_thread_id")
+    told = await found(migrated, session_class=HostSession)
+    assert list(told) == ["tallied.W011"]
+    assert "report starts with thread_id" in told["tallied.W011"]
+    assert await found(migrated) == {}, "only where they are in use"
+
+
+async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> None:
+    if not migrated.is_sqlite:
+        pytest.skip("PostgreSQL always does")
+    engine = create_async_engine(migrated.url)
+    async with engine.connect():
+        pass  # so that the pool has a connection that was opened before Database took over
+    host = Database(engine)
+    try:
+        assert list(await found(host)) == ["tallied.E016"]
+    finally:
+        await engine.dispose()
+    assert await found(host) == {}, "the connections since then do"
+    await engine.dispose()
+
+
+async def test_an_sqlite_without_returning(migrated: Database) -> None:
+    if not migrated.is_sqlite:
+        pytest.skip("PostgreSQL has it")
+    await migrated.dispose()
+
+    @event.listens_for(migrated.engine.sync_engine, "connect")
+    def older(connection: Any, record: object) -> None:
+        # The database itself says so: its function is replaced.
+        connection.run_async(lambda c: c.create_function("sqlite_version", 0, lambda: "3.34.1"))
+
+    told = await found(migrated)
+    assert list(told) == ["tallied.E017"]
+    assert "SQLite 3.34.1" in told["tallied.E017"]
+
+
+async def test_a_postgresql_that_is_gone() -> None:
+    database = Database("postgresql://u:s3cret@localhost:1/d")
+    told = await check(database, Settings(playground=False))
+    assert [finding.id for finding in told] == ["tallied.E001", "tallied.W003"]
+    assert "does not answer" in told[0].sentence
+    assert "s3cret" not in str(told)
+    await database.dispose()
+
+
+async def test_a_failure_halfway_keeps_what_was_found(migrated: Database) -> None:
+    if migrated.is_sqlite:
+        pytest.skip("SQLite has no rights to take away")
+    await execute(
+        migrated,
+        "CREATE ROLE powerless LOGIN",
+        f"GRANT SELECT ON {VERSION_TABLE} TO powerless",
+        "DROP INDEX ix_tallied_thread_word_count_id",
+    )
+    powerless = Database(migrated.url.set(username="powerless").render_as_string(False))
+    try:
+        told = await check_database(powerless, start=False)
+        assert [finding.id for finding in told] == ["tallied.W012", "tallied.E001"]
+        assert "permission denied" in told[1].sentence
+    finally:
+        await powerless.dispose()
+        await execute(migrated, "DROP OWNED BY powerless", "DROP ROLE powerless")

@@ -1,0 +1,134 @@
+"""Checks that need no database: settings that are dangerous, that contradict, that do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tallied.checks import Finding, check_settings, read_settings
+from tallied.rules import Rules
+from tallied.settings import Guests, Settings
+from tallied.targets import Target, registered
+
+SECRET = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
+OTHER = "b7Wq2Xe9Zr4Tc1Yv6Un3Im8Oo5Pp0Lk7"
+SOUND = Settings(playground=False, secret=SECRET)
+"""In production; nothing is wrong with it."""
+
+
+async def no_titles(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    return {}
+
+
+def target(guests: Guests | None) -> Rules:
+    return Rules(targets=registered([Target("article", no_titles, guests=guests)]))
+
+
+def ids(found: list[Finding]) -> list[str]:
+    return [finding.id for finding in found]
+
+
+def one(found: list[Finding], id: str) -> Finding:
+    (finding,) = [each for each in found if each.id == id]
+    assert finding.sentence.endswith(".")
+    assert finding.hint.endswith(".")
+    return finding
+
+
+def test_sound_settings_are_not_remarked_on() -> None:
+    assert check_settings(SOUND) == []
+    assert check_settings(SOUND, target(None)) == []
+    assert check_settings(Settings(environment="development", guests="moderate")) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "id", "named"),
+    [
+        ({"playground": True}, "tallied.W001", "TALLIED_PLAYGROUND=false"),
+        ({"guests": "write"}, "tallied.W002", "TALLIED_GUESTS"),
+        ({"guests": "moderate"}, "tallied.E004", "TALLIED_GUESTS"),
+        ({"secret": ""}, "tallied.W003", "TALLIED_SECRET"),
+        ({"previous_secret": OTHER}, "tallied.W004", "Take it out"),
+        ({"only_persisted": True}, "tallied.E003", "TALLIED_PERSISTED_DOCUMENTS"),
+        ({"page_size": 1000, "operation_cost": 999}, "tallied.W006", "TALLIED_OPERATION_COST"),
+        ({"message_length": 2000, "body_size": 1999}, "tallied.W006", "TALLIED_BODY_SIZE"),
+    ],
+)
+def test_a_setting_is_remarked_on(settings: dict[str, Any], id: str, named: str) -> None:
+    sound = {"playground": False, "secret": SECRET}
+    found = check_settings(Settings(**{**sound, **settings}))
+    assert ids(found) == [id]
+    assert named in found[0].sentence + found[0].hint
+    assert SECRET not in str(found)
+    assert OTHER not in str(found)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"introspection": False}, {"only_persisted": True, "persisted_documents": "x"}]
+)
+def test_a_playground_that_cannot_work(settings: dict[str, Any]) -> None:
+    made = Settings(environment="development", secret=SECRET, **settings)
+    assert ids(check_settings(made)) == ["tallied.W005"]
+
+
+@pytest.mark.parametrize(
+    ("guests", "id"), [("write", "tallied.W002"), ("moderate", "tallied.E004")]
+)
+def test_what_guests_may_is_told_of_each_target(guests: Guests, id: str) -> None:
+    found = check_settings(SOUND, target(guests))
+    assert ids(found) == [id]
+    assert "'article'" in found[0].sentence
+
+
+def test_who_can_write_is_a_matter_of_the_host_too() -> None:
+    nobody = Settings(playground=False)
+    assert ids(check_settings(nobody)) == ["tallied.W003"]
+    assert check_settings(nobody, has_viewers=True) == []
+    assert ids(check_settings(SOUND, has_viewers=False)) == ["tallied.W003"]
+    assert "tallied.W003" not in ids(check_settings(nobody, target("write")))
+
+
+def test_all_that_is_wrong_with_the_environment_is_told_at_once() -> None:
+    settings, found = read_settings(
+        {
+            "TALLIED_PORT": "http",
+            "TALLIED_PAGE_SIZE": "7",
+            "TALLIED_GUESTS": "all",
+            "TALLIED_SECRET": "hunter2",
+            "TALLIED_PREVIOUS_SECRET": SECRET,
+            "TALLIED_GUEST": "write",
+            "TALLIED_COLOUR_OF_IT_ALL": "red",
+            "PATH": "/bin",
+        },
+        database="sqlite:///x.db",
+    )
+    assert (settings.page_size, settings.port, settings.secret) == (7, 8000, "")
+    assert settings.database == "sqlite:///x.db"
+    refused = [finding.sentence.split()[0] for finding in found if finding.id == "tallied.E002"]
+    assert refused == ["TALLIED_GUESTS", "TALLIED_PORT", "TALLIED_SECRET"]
+    assert "hunter2" not in str(found)
+    unknown = {f.sentence.split()[4].rstrip(","): f.hint for f in found if f.id == "tallied.W007"}
+    assert unknown["TALLIED_GUEST"] == "Is TALLIED_GUESTS meant?"
+    assert "docs/api.md" in unknown["TALLIED_COLOUR_OF_IT_ALL"]
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("environ", "refused", "previous"),
+    [
+        ({"TALLIED_SECRET": SECRET, "TALLIED_PREVIOUS_SECRET": OTHER}, 0, OTHER),
+        ({"TALLIED_SECRET": SECRET, "TALLIED_PREVIOUS_SECRET": "weak"}, 1, ""),
+        ({"TALLIED_PREVIOUS_SECRET": OTHER}, 1, ""),
+        ({"TALLIED_PREVIOUS_SECRET": " "}, 0, ""),
+    ],
+)
+def test_a_previous_secret_goes_with_the_one_that_there_is(
+    environ: dict[str, str], refused: int, previous: str
+) -> None:
+    settings, found = read_settings(environ)
+    assert ids(found) == ["tallied.E002"] * refused
+    assert settings.previous_secret == previous
+    assert settings.secret == environ.get("TALLIED_SECRET", "")

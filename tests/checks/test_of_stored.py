@@ -1,0 +1,149 @@
+"""Checks of what is stored: orphaned threads, words counted otherwise, counters that drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tallied.checks import Finding, check, stored
+from tallied.database import Database, UnitOfWork
+from tallied.models import Comment, Thread
+from tallied.rules import Rules
+from tallied.settings import Settings
+from tallied.targets import Target, registered
+
+SETTINGS = Settings(playground=False, environment="development", guests="write")
+
+
+def rules(*targets: Target) -> Rules:
+    return Rules(guests="write", targets=registered(targets))
+
+
+async def found(database: Database, rules: Rules | None = None, **options: Any) -> list[Finding]:
+    return await check(database, SETTINGS, rules, start=False, **options)
+
+
+async def begin(database: Database, kind: str, ids: Sequence[str]) -> None:
+    async def work(unit: UnitOfWork) -> None:
+        rows = [{"title": "T", "target_type": kind, "target_id": id} for id in ids]
+        await unit.session.execute(insert(Thread), rows)
+
+    await database.write(work)
+
+
+class Articles:
+    """A host's articles, some of which have been deleted."""
+
+    def __init__(self, *there: str) -> None:
+        self.there = there
+        self.asked: list[int] = []
+
+    async def titles(self, session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+        self.asked.append(len(ids))
+        assert await session.scalar(text("SELECT 1")) == 1, "the session is one to ask with"
+        return {id: f"Article {id}" for id in ids if id in self.there}
+
+
+async def test_threads_whose_object_is_there_are_not_remarked_on(database: Database) -> None:
+    await begin(database, "article", ["1", "2", "3"])
+    await begin(database, "page", ["1"])
+    article = Target("article", Articles("1", "2", "3").titles)
+    page = Target("page", Articles("1").titles)
+    assert await found(database, rules(article, page)) == []
+    assert await found(database) == [], "without rules, nobody knows what is registered"
+
+
+async def test_threads_whose_object_is_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "BATCH", 4)
+    await begin(database, "article", [str(number) for number in range(10)])
+    await begin(database, "page", ["5"])
+    articles, pages = Articles("1", "4", "8"), Articles("5")
+    (finding,) = await found(
+        database, rules(Target("article", articles.titles), Target("page", pages.titles))
+    )
+    assert finding.id == "tallied.W020"
+    assert finding.sentence.startswith("7 threads are about an object of the type 'article' that")
+    assert finding.sentence.count(",") == 3, "three of them, and no more"
+    assert articles.asked == [4, 4, 2], "a few at a time"
+
+    named = finding.sentence.split(": ")[1].split(", ")[0]
+    async with database.read() as connection:
+        rows = await connection.execute(text("SELECT id FROM tallied_thread"))
+        assert named.replace("-", "") in [str(id).replace("-", "") for (id,) in rows]
+
+
+async def test_threads_of_a_type_that_is_not_registered_any_more(database: Database) -> None:
+    await begin(database, "article", ["1", "2"])
+    await begin(database, "poll", ["1"])
+    article = Target("article", Articles("1", "2").titles)
+    (finding,) = await found(database, rules(article))
+    assert finding.id == "tallied.W021"
+    assert finding.sentence.startswith("1 thread is about an object of the type 'poll'")
+    both = await found(database, rules())
+    assert [each.id for each in both] == ["tallied.W021"] * 2
+
+
+async def test_titles_that_fail_do_not_end_the_checks(database: Database) -> None:
+    async def fail(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+        raise LookupError("no such column")
+
+    await begin(database, "article", ["1"])
+    await begin(database, "poll", ["1"])
+    first, second = await found(database, rules(Target("article", fail)))
+    assert (first.id, second.id) == ("tallied.E021", "tallied.W021")
+    assert "LookupError: no such column" in first.sentence
+
+
+async def comment(database: Database, *messages: str) -> None:
+    async def work(unit: UnitOfWork) -> None:
+        thread = Thread(title="T", comments=[Comment(message=text) for text in messages])
+        unit.session.add(thread)
+
+    await database.write(work)
+
+
+async def test_words_that_were_counted_otherwise(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await comment(database, "one two", "three", "four five six")
+    assert await found(database, deep=True) == []
+    monkeypatch.setattr(Comment, "count_words", staticmethod(len))
+    (finding,) = await found(database)
+    assert finding.id == "tallied.W022"
+    assert "3 have a word_count" in finding.sentence
+    assert "--amounts" in finding.hint
+
+
+async def test_drift_is_found_only_by_looking_deep(database: Database) -> None:
+    await comment(database, "one two", "three")
+    await comment(database, "four")
+
+    async with database.engine.begin() as connection:
+        await connection.execute(update(Thread).values(word_count=Thread.word_count + 40))
+        await connection.execute(
+            update(Thread).where(Thread.comment_count == 2).values(comment_count=7)
+        )
+    assert await found(database) == []
+    counts, words = await found(database, deep=True)
+    assert (counts.id, words.id) == ("tallied.E022", "tallied.E022")
+    assert counts.sentence.startswith("Thread.comment_count is wrong in 1 row: ")
+    assert "(stored 7, true 2)" in counts.sentence
+    assert words.sentence.startswith("Thread.word_count is wrong in 2 rows: ")
+    assert "tallied rebuild" in words.hint
+
+
+async def test_an_amount_that_drifts_names_the_option_that_repairs_it(database: Database) -> None:
+    await comment(database, "one two")
+    async with database.engine.begin() as connection:
+        await connection.execute(update(Comment).values(word_count=5))
+    found_ids = {
+        finding.sentence.split()[0]: finding for finding in await found(database, deep=True)
+    }
+    assert "`tallied rebuild --amounts`" in found_ids["Comment.word_count"].hint
+    assert "`tallied rebuild`" in found_ids["Thread.word_count"].hint
