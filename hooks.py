@@ -118,12 +118,12 @@ async def before(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None
 def after(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
     """Have what comes after the change run once it is committed."""
     name = f"after_{event.operation}"
-    unit.after_commit += [partial(_run, getattr(hook, name), event) for hook in hooks]
+    unit.after_commit += [partial(_run, hook, name, event) for hook in hooks]
 
 
-async def _run(method: Any, event: Event) -> None:
+async def _run(hook: Hooks, name: str, event: Event) -> None:
     try:
-        await method(event)
+        await getattr(hook, name)(event)
     except Exception:
         # The change is in: a request that failed now would be sent again.
-        logger.exception("the hook %s has failed", method.__qualname__)
+        logger.exception("the hook %s.%s has failed", type(hook).__qualname__, name)

@@ -1,0 +1,283 @@
+"""Hooks: a host's own code before every change, which may forbid it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.diary import OPERATIONS, Diary, Note, notes
+from support.host import ADA, Host, key, number
+
+from tallied.database import Database
+from tallied.errors import Rejected, Vetoed
+from tallied.hooks import Event, Hooks
+from tallied.models import Author, Comment
+from tallied.policy import Policy
+
+
+def test_there_is_a_hook_before_and_after_each_operation() -> None:
+    assert len(OPERATIONS) == 10
+    for name in OPERATIONS:
+        assert callable(getattr(Hooks, f"after_{name}"))
+
+
+async def test_every_change_runs_its_hooks_once_and_in_order(database: Database) -> None:
+    log: list[str] = []
+    host = Host(database, hooks=[Diary(log, "1 "), Diary(log, "2 ")])
+    ada, moderator = host.ada, host.moderator
+
+    def ran(operation: str) -> None:
+        steps = [f"{n} {when}_{operation}" for when in ("before", "after") for n in (1, 2)]
+        assert log == steps
+        log.clear()
+
+    thread = await ada.thread("Engines")
+    ran("create_thread")
+    comment = await ada.comment(thread)
+    ran("add_comment")
+    await ada.do("renameThread", "thread { id }", threadId=thread, title="Looms")
+    ran("rename_thread")
+    await ada.do("editComment", "comment { id }", commentId=comment, message="one")
+    ran("edit_comment")
+    other = await ada.thread("Mills")
+    log.clear()
+    await moderator.do("moveComment", "comment { id }", commentId=comment, threadId=other)
+    ran("move_comment")
+    await moderator.do("lockThread", "thread { id }", threadId=thread)
+    ran("lock_thread")
+    await moderator.do("unlockThread", "thread { id }", threadId=thread)
+    ran("unlock_thread")
+    await ada.do("deleteComment", "comment { id }", commentId=comment)
+    ran("delete_comment")
+    await moderator.do("deleteThread", "deletedThreadId", threadId=thread)
+    ran("delete_thread")
+    author = (await ada("{ viewer { author { id } } }"))["author"]["id"]
+    await ada.do("deleteAuthor", "deletedAuthorId", authorId=author)
+    ran("delete_author")
+
+
+async def test_what_hooks_are_told(database: Database) -> None:
+    log: list[str] = []
+    diary = Diary(log)
+    host = Host(database, hooks=[diary])
+    one, two = await host.ada.thread("Engines"), await host.ada.thread("Looms")
+    comment = await host.ada.comment(one, "one two three")
+    await host.ada.do("editComment", "comment { id }", commentId=comment, message="four five")
+    await host.moderator.do("moveComment", "comment { id }", commentId=comment, threadId=two)
+    await host.ada.do("deleteComment", "comment { id }", commentId=comment)
+    told = dict(diary.events)
+    event = told["before_create_thread"]
+    assert (event.operation, event.viewer and event.viewer.subject) == ("create_thread", "user-1")
+    assert event.thread is not None
+    assert (event.thread["id"], event.thread["title"]) == (key(two), "Looms")
+    assert event.thread["author_id"] == event.viewer.author_id  # type: ignore[union-attr]
+    assert told["after_create_thread"].thread["comment_count"] == 0  # type: ignore[index]
+
+    event = told["before_add_comment"]
+    assert event.thread is not None
+    assert event.comment is not None
+    assert (event.thread["id"], event.comment["message"]) == (key(one), "one two three")
+    assert (event.comment["id"], event.comment["word_count"]) == (key(comment), 3)
+    event = told["after_add_comment"]
+    assert event.thread is not None
+    assert event.comment is not None
+    assert (event.thread["comment_count"], event.thread["word_count"]) == (1, 3)
+
+    event = told["before_edit_comment"]
+    assert event.comment is not None
+    assert event.comment["message"] == "four five"
+    event = told["after_edit_comment"]
+    assert event.comment is not None
+    assert event.comment["word_count"] == 2
+    assert event.thread is not None
+    assert event.thread["word_count"] == 2
+
+    event = told["after_move_comment"]
+    assert event.thread is not None
+    assert event.previous_thread is not None
+    assert (event.thread["id"], event.previous_thread["id"]) == (key(two), key(one))
+    assert (event.thread["word_count"], event.previous_thread["word_count"]) == (2, 0)
+
+    event = told["before_delete_comment"]
+    assert event.comment is not None
+    assert event.comment["message"] == "four five"
+    with pytest.raises(TypeError):
+        event.comment["message"] = "six"  # type: ignore[index]
+
+
+async def test_a_hook_knows_the_author_of_who_writes_for_the_first_time(
+    database: Database,
+) -> None:
+    diary = Diary([])
+    host = Host(database, hooks=[diary])
+    thread = await host.moderator.thread("Engines")
+    await host.ada.comment(thread)
+    for point, event in diary.events[2:]:
+        assert event.viewer is not None, point
+        assert event.comment is not None, point
+        assert event.viewer.subject == ADA.subject
+        assert event.viewer.author_id == event.comment["author_id"] is not None
+
+
+# Vetoes
+
+
+async def test_a_veto_is_told_and_changes_nothing(database: Database) -> None:
+    log: list[str] = []
+    veto = Vetoed("message is in capitals; write it in lower case.", field="message")
+    hooks = [Note(), Diary(log, "1 ", before_add_comment=veto), Diary(log, "2 ")]
+    host = Host(database, hooks=hooks)
+    thread = await host.moderator.thread("Engines")
+    log.clear()
+    error = await host.ada.refused("addComment", threadId=thread, message="ONE")
+    assert error == {
+        "message": "message is in capitals; write it in lower case.",
+        "field": "message",
+        "code": "VETOED",
+    }
+    assert log == ["1 before_add_comment"]
+    assert await notes(database) == 0
+    assert set(await host.authors()) == {"user-9"}
+
+
+async def test_every_operation_can_be_vetoed(database: Database) -> None:
+    stage = Host(database)
+    log: list[str] = []
+    faults = {f"before_{name}": Vetoed(f"No {name}.") for name in OPERATIONS}
+    host = Host(database, hooks=[Diary(log, "", **faults)])
+    thread, other = await stage.ada.thread("Engines"), await stage.ada.thread("Looms")
+    comment = await stage.ada.comment(thread)
+    author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
+    for change, given in (
+        ("createThread", {"title": "A", "comment": {"message": "one"}}),
+        ("renameThread", {"threadId": thread, "title": "A"}),
+        ("lockThread", {"threadId": thread}),
+        ("unlockThread", {"threadId": thread}),
+        ("deleteThread", {"threadId": thread}),
+        ("addComment", {"threadId": thread, "message": "A"}),
+        ("editComment", {"commentId": comment, "message": "A"}),
+        ("moveComment", {"commentId": comment, "threadId": other}),
+        ("deleteComment", {"commentId": comment}),
+        ("deleteAuthor", {"authorId": author}),
+    ):
+        error = await host.moderator.refused(change, **given)
+        assert error["code"] == "VETOED"
+        assert error["message"].startswith("No ")
+        assert error["field"] is None
+    assert sorted(log) == sorted(f"before_{name}" for name in OPERATIONS)
+
+
+async def test_any_rejection_of_a_hosts_own_is_told_as_a_veto(database: Database) -> None:
+    class TooMany(Rejected):
+        code = "TOO_MANY"
+
+    host = Host(database, hooks=[Diary([], before_add_comment=TooMany("Come back tomorrow."))])
+    thread = await host.ada.thread("Engines")
+    error = await host.ada.refused("addComment", threadId=thread, message="one")
+    assert error == {"message": "Come back tomorrow.", "field": None, "code": "VETOED"}
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("a secret"), ValueError(), KeyError("secret")], ids=repr
+)
+async def test_a_hook_that_fails_before_is_masked_and_undoes_everything(
+    database: Database, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host(database, hooks=[Note(), Diary([], before_add_comment=fault)])
+    thread = await host.moderator.thread("Engines")
+    before = await host.ada.contents()
+    error = await host.ada.error(
+        "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
+        i=host.ada.written(thread),
+    )
+    assert error["code"] == "INTERNAL_SERVER_ERROR"
+    assert "secret" not in str(error)
+    assert await host.ada.contents() == before
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_a_hooks_own_broken_rows_are_not_taken_for_the_clients_mistake(
+    database: Database,
+) -> None:
+    """A foreign key of its own that has no row says nothing of the thread of the comment."""
+
+    class Careless(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            session.add(Comment(thread_id=event.viewer.author_id, message="lost"))  # type: ignore
+
+        before_move_comment = before_edit_comment = before_add_comment
+
+    stage, host = Host(database), Host(database, hooks=[Careless()])
+    thread = await stage.ada.thread("Engines")
+    comment, other = await stage.ada.comment(thread), await stage.ada.thread("Looms")
+    before = await host.ada.contents()
+    for change, given in (
+        ("addComment", {"threadId": thread, "message": "A"}),
+        ("editComment", {"commentId": comment, "message": "A"}),
+        ("moveComment", {"commentId": comment, "threadId": other}),
+    ):
+        await stage.moderator.thread("So that they are an author")
+        before = await host.ada.contents()
+        name = f"{change[0].upper()}{change[1:]}Input"
+        error = await host.moderator.error(
+            f"mutation($i: {name}!) {{ {change}(input: $i) {{ userErrors {{ code }} }} }}", i=given
+        )
+        assert error["code"] == "INTERNAL_SERVER_ERROR", change
+        assert await host.ada.contents() == before
+
+
+async def test_no_veto_reaches_who_may_not_read_or_do_it(database: Database) -> None:
+    class Discreet(Policy):
+        def may_read(self, viewer: Any, thread: Any) -> Any:
+            return bool(viewer and viewer.is_moderator) or thread.title.not_like("Secret%")
+
+    stage = Host(database)
+    log: list[str] = []
+    faults = {f"before_{name}": Vetoed("The plans are secret.") for name in OPERATIONS}
+    host = Host(
+        database, hooks=[Diary(log, "", **faults)], policy=Discreet(), settings={"guests": "write"}
+    )
+    thread = await stage.moderator.thread("Secret plans")
+    comment = await stage.moderator.comment(thread)
+    shown = await stage.ada.thread("Engines")
+    own = await stage.ada.comment(shown)
+    author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
+    for change, given in (
+        ("addComment", {"threadId": thread, "message": "A"}),
+        ("editComment", {"commentId": comment, "message": "A"}),
+        ("deleteComment", {"commentId": comment}),
+        ("renameThread", {"threadId": thread, "title": "A"}),
+        ("lockThread", {"threadId": thread}),
+        ("deleteThread", {"threadId": thread}),
+    ):
+        assert (await host.bob.refused(change, **given))["code"] == "NOT_FOUND"
+    for change, given in (
+        ("editComment", {"commentId": own, "message": "A"}),
+        ("moveComment", {"commentId": own, "threadId": thread}),
+        ("deleteThread", {"threadId": shown}),
+        ("deleteAuthor", {"authorId": author}),
+    ):
+        assert (await host.bob.refused(change, **given))["code"] == "NOT_ALLOWED"
+    moved = await host.moderator.refused("moveComment", commentId=own, threadId=thread)
+    assert moved["code"] == "VETOED"  # who may do it, is told
+    assert log == ["before_move_comment"]
+
+
+async def test_a_veto_of_a_host_that_checks_messages(database: Database) -> None:
+    def check(message: str) -> None:
+        if "spam" in message:
+            raise Vetoed("message advertises; write something else.", field="message")
+
+    host = Host(database, check_message=check)
+    thread = await host.ada.thread("Engines")
+    comment = await host.ada.comment(thread, "one")
+    for change, given in (
+        ("addComment", {"threadId": thread, "message": "spam"}),
+        ("editComment", {"commentId": comment, "message": "spam"}),
+        ("createThread", {"title": "A", "comment": {"message": "spam"}}),
+    ):
+        error = await host.ada.refused(change, **given)
+        assert error["code"] == "VETOED"
+        assert error["message"] == "message advertises; write something else."
+    assert await number(database, Author) == 1

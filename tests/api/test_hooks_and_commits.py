@@ -1,0 +1,198 @@
+"""Hooks where a unit is run again, where it commits, and where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.diary import Diary, Note, notes
+from support.host import Host, number
+
+from tallied.database import Database
+from tallied.hooks import Event, Hooks
+from tallied.models import Comment, Thread
+from tallied.targets import Target
+
+
+async def test_a_unit_that_is_run_again_runs_its_hooks_again_and_what_follows_once(
+    database: Database,
+) -> None:
+    log: list[str] = []
+
+    class Deadlocked(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            session.add(Thread(title="A note"))
+            if log.count("before_add_comment") < 3:
+                await fail_for_a_retry(database, session)
+
+    host = Host(database, hooks=[Diary(log), Deadlocked()])
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    await host.ada.comment(thread)
+    assert log == ["before_add_comment"] * 3 + ["after_add_comment"]
+    assert await notes(database) == 1
+    await host.assert_exact()
+
+
+async def fail_for_a_retry(database: Database, session: AsyncSession) -> None:
+    """Have the database itself ask for a retry."""
+    if not database.is_sqlite:
+        statement = "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$"
+        await session.execute(text(statement))
+        return
+    # Another connection cannot begin to write while this unit does, and says SQLITE_BUSY.
+    async with database.engine.connect() as other:
+        await other.execute(text("PRAGMA busy_timeout = 0"))
+        try:
+            await other.execute(text("BEGIN IMMEDIATE"))
+        finally:
+            await other.execute(text("PRAGMA busy_timeout = 5000"))
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_a_unit_that_loses_a_race_runs_its_hooks_again(empty_url: str, database: Any) -> None:
+    strict = Database(empty_url, isolation_level="REPEATABLE READ")
+    log: list[str] = []
+    both = asyncio.Barrier(2)
+
+    class Together(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            if log.count("before_add_comment") <= 2:
+                await both.wait()
+
+    host = Host(strict, hooks=[Diary(log), Together()])
+    thread = await host.ada.thread("Engines")
+    await host.bob.thread("Looms")
+    log.clear()
+    await asyncio.gather(host.ada.comment(thread), host.bob.comment(thread))
+    assert log.count("before_add_comment") == 3
+    assert log.count("after_add_comment") == 2
+    await host.assert_exact()
+    await strict.dispose()
+
+
+async def test_what_follows_sees_the_commit(database: Database) -> None:
+    seen: list[int] = []
+
+    class Counting(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            seen.append(await number(database, Comment))
+
+        async def after_add_comment(self, event: Event) -> None:
+            seen.append(await number(database, Comment))
+
+    host = Host(database, hooks=[Counting()])
+    await host.ada.comment(await host.ada.thread("Engines"))
+    assert seen == [0, 1]
+
+
+async def test_a_hook_that_fails_after_is_logged_and_stops_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    fault = RuntimeError("the mail server is away")
+    host = Host(database, hooks=[Diary(log, "1 ", after_add_comment=fault), Diary(log, "2 ")])
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    with caplog.at_level(logging.ERROR, "tallied.hooks"):
+        await host.ada.comment(thread)
+    assert log[2:] == ["1 after_add_comment", "2 after_add_comment"]
+    (record,) = caplog.records
+    assert record.getMessage() == "the hook Diary.after_add_comment has failed"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is fault
+    assert await number(database, Comment) == 1
+
+
+async def test_nothing_follows_what_is_rejected_after_the_hooks_before(
+    database: Database,
+) -> None:
+    log: list[str] = []
+    host = Host(database, hooks=[Diary(log), Note()], settings={"message_length": 20})
+    wordy = Target("wordy", lambda *_: None, message_length=100)  # type: ignore[arg-type,return-value]
+    longer = Host(
+        database, hooks=[Diary(log), Note()], targets=[wordy], settings={"message_length": 20}
+    )
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    # The target lets it be longer elsewhere, so it is found out when the thread is known.
+    error = await longer.ada.refused("addComment", threadId=thread, message="a" * 50)
+    assert (error["code"], error["field"]) == ("TOO_LONG", "message")
+    assert "after_add_comment" not in log
+    assert await notes(database) == 0
+
+
+async def test_several_changes_of_one_request_are_followed_each_by_its_own(
+    database: Database,
+) -> None:
+    log: list[str] = []
+    host = Host(database, hooks=[Diary(log)])
+    await host.ada(
+        """mutation { a: createThread(input: {title: "A"}) { thread { id } }
+                      b: createThread(input: {title: "B"}) { thread { id } } }"""
+    )
+    assert log == ["before_create_thread", "after_create_thread"] * 2
+
+
+class Slow(Hooks):
+    """Takes until it is let go, after the commit."""
+
+    def __init__(self) -> None:
+        self.began, self.go, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def after_add_comment(self, event: Event) -> None:
+        self.began.set()
+        await self.go.wait()
+        self.ended.set()
+
+
+@pytest.fixture
+def slow(database: Database) -> tuple[Slow, list[str], Host]:
+    log: list[str] = []
+    slow = Slow()
+    return slow, log, Host(database, hooks=[slow, Diary(log)], settings={"execution_time": 1})
+
+
+async def test_hooks_run_to_their_end_though_the_client_is_gone(
+    database: Database, slow: tuple[Slow, list[str], Host]
+) -> None:
+    hook, log, host = slow
+    request = asyncio.create_task(host.ada.comment(await host.ada.thread("Engines")))
+    await hook.began.wait()
+    log.clear()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert await number(database, Comment) == 1
+    assert not hook.ended.is_set()
+    hook.go.set()
+    await database.dispose()  # which waits for what follows
+    assert hook.ended.is_set()
+    assert log == ["after_add_comment"]
+
+
+async def test_a_request_does_not_wait_for_hooks_for_ever_and_says_that_the_change_is_in(
+    database: Database, slow: tuple[Slow, list[str], Host]
+) -> None:
+    hook, log, host = slow
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    response = await host.ada.http.post(
+        "/graphql",
+        json={
+            "query": """mutation($i: AddCommentInput!) {
+                          addComment(input: $i) { comment { id } } }""",
+            "variables": {"i": host.ada.written(thread)},
+        },
+    )
+    assert response.status_code == 500
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "TIMEOUT"
+    assert "changes made before: 1" in error["message"]
+    hook.go.set()
+    await database.dispose()
+    assert log == ["before_add_comment", "after_add_comment"]
