@@ -30,26 +30,29 @@ class Checkout:
             shutil.copy(install.ROOT / name, self.root)
 
     def add_python(self, name: str, version: str, answers: str = SUITABLE) -> None:
-        """Add a Python that tells `version`, and makes a .venv whose tallied tells its arguments.
+        """Add a Python that tells `version`, and makes a .venv whose tallied tells its arguments,
+        and after ``--environ`` what its environment says.
 
         :param answers: what it does when asked whether it is suitable.
         """
         venv = self.root / ".venv" / "bin"
+        settings = "${TALLIED_ENVIRONMENT-unset} ${TALLIED_GUESTS-unset}"
+        settings = f'case "$*" in *--environ) echo "{settings}";; esac'
         program = f"""#!/bin/sh
             [ "$1" = -I ] && case "$*" in *print*) echo {version}; exit;; *) {answers};; esac
             mkdir -p '{venv}'
-            printf '#!/bin/sh\\necho {name}; printf "%%s|" "$@"\\n' > '{venv}/tallied'
+            printf '#!/bin/sh\\necho {name}; printf "%%s|" "$@"\\n{settings}\\n' > '{venv}/tallied'
             chmod +x '{venv}/tallied'
         """
         (self.path / name).write_text(program)
         (self.path / name).chmod(0o755)
 
-    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a script from another folder."""
         return subprocess.run(
             [self.root / "scripts" / script, *arguments],
             cwd=self.path,
-            env={"PATH": str(self.path)},
+            env={"PATH": str(self.path), **environ},
             capture_output=True,
             text=True,
             check=False,
@@ -74,6 +77,22 @@ def test_arguments_reach_the_command_as_they_are(checkout: Checkout) -> None:
     result = checkout.run("serve", "--host", "a b", "*", "--demo")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "python3\nserve|--host|a b|*|--demo|"
+
+
+@pytest.mark.parametrize(
+    ("script", "environ", "told"),
+    [
+        ("serve", {}, "development moderate"),
+        ("serve", {"TALLIED_GUESTS": "read"}, "development read"),
+        ("serve", {"TALLIED_ENVIRONMENT": "production"}, "production unset"),
+        ("tallied", {}, "unset unset"),
+    ],
+)
+def test_only_serve_is_for_trying_things_out_unless_told_otherwise(
+    checkout: Checkout, script: str, environ: dict[str, str], told: str
+) -> None:
+    checkout.add_python("python3", "3.12")
+    assert checkout.run(script, "--environ", **environ).stdout.endswith(f"|{told}\n")
 
 
 def test_the_newest_suitable_python_is_taken(checkout: Checkout) -> None:
