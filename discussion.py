@@ -29,6 +29,8 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from .checks import Finding, check
+from .counters.engine import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .errors import ConfigurationError
 from .hooks import Hooks
@@ -111,6 +113,7 @@ class Discussion:
         self.path = _checked_path(path)
         self.schema = schema
         self.get_viewer = get_viewer or self._by_token
+        self._has_viewers = get_viewer is not None or bool(self.settings.secret)
         self.endpoint = GraphQLEndpoint(
             self.database,
             self.settings,
@@ -181,6 +184,29 @@ class Discussion:
         finally:
             if self._closes:
                 await self.database.dispose()
+
+    async def check(
+        self,
+        *,
+        session_class: Installable | None = None,
+        start: bool = False,
+        deep: bool = False,
+    ) -> list[Finding]:
+        """What is wrong with the settings, the database and what is stored (``docs/checks.md``).
+
+        :param session_class: another one that writes Tallied's rows, to look at too.
+        :param start: leave out what reads rows.
+        :param deep: recount every counter, too.
+        """
+        return await check(
+            self.database,
+            self.settings,
+            self.rules,
+            session_class=session_class,
+            has_viewers=self._has_viewers,
+            start=start,
+            deep=deep,
+        )
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run the host's writes and Tallied's as one unit of work.

@@ -33,7 +33,7 @@ from .finding import print_findings as print_findings
 from .stored import check_drift, check_targets, check_words
 from .tables import check_tables
 
-_REACH = "Nothing that depends on the database has been checked after that."
+_REACH = "Mend that, and check again: nothing more of the database has been looked at."
 
 
 async def run_checks(

@@ -89,7 +89,17 @@ def check_words(connection: Connection) -> Iterator[Finding]:
     newest = select(Comment.id, Comment.message, Comment.word_count)
     wrong = _Some()
     for id, message, stored in connection.execute(newest.order_by(Comment.id.desc()).limit(NEWEST)):
-        if Comment.count_words(message) != stored:
+        try:
+            counted = Comment.count_words(message)
+        except Exception as error:  # the host's own code
+            yield Finding(
+                "tallied.E023",
+                f"Comment.count_words fails on the message of {id}"
+                f" ({type(error).__name__}: {error}).",
+                "Mend that function: it must return a whole number for any text.",
+            )
+            return
+        if counted != stored:
             wrong.add(id)
     if wrong.number:
         yield Finding(

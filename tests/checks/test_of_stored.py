@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from tallied.checks import Finding, check, stored
 from tallied.database import Database, UnitOfWork
+from tallied.discussion import Discussion
 from tallied.models import Comment, Thread
 from tallied.rules import Rules
 from tallied.settings import Settings
@@ -120,6 +122,20 @@ async def test_words_that_were_counted_otherwise(
     assert "--amounts" in finding.hint
 
 
+async def test_a_function_of_words_that_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await comment(database, "one two")
+
+    def fail(message: str) -> int:
+        raise ValueError("no words")
+
+    monkeypatch.setattr(Comment, "count_words", staticmethod(fail))
+    (finding,) = await found(database)
+    assert finding.id == "tallied.E023"
+    assert "ValueError: no words" in finding.sentence
+
+
 async def test_drift_is_found_only_by_looking_deep(database: Database) -> None:
     await comment(database, "one two", "three")
     await comment(database, "four")
@@ -147,3 +163,19 @@ async def test_an_amount_that_drifts_names_the_option_that_repairs_it(database: 
     }
     assert "`tallied rebuild --amounts`" in found_ids["Comment.word_count"].hint
     assert "`tallied rebuild`" in found_ids["Thread.word_count"].hint
+
+
+async def test_a_discussion_checks_with_what_its_host_decides(database: Database) -> None:
+    await begin(database, "article", ["1", "2"])
+    settings = Settings(playground=False)
+    article = Target("article", Articles("1").titles)
+
+    def ids(findings: list[Finding]) -> list[str]:
+        return [finding.id for finding in findings]
+
+    guests = Discussion(database, settings=settings, targets=[article])
+    assert ids(await guests.check()) == ["tallied.W003", "tallied.W020"]
+    assert ids(await guests.check(start=True)) == ["tallied.W003"]
+    signed_in = Discussion(database, settings=settings, get_viewer=lambda _: None)
+    assert ids(await signed_in.check()) == ["tallied.W021"]
+    assert ids(await signed_in.check(start=True, session_class=Session)) == ["tallied.E020"]
