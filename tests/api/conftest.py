@@ -16,3 +16,18 @@ async def api(database: Database) -> AsyncIterator[Api]:
     api = Api(database)
     yield api
     await api.http.aclose()
+
+
+@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+async def strict(
+    database: Database, empty_url: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Database]:
+    """The database at each of the isolation levels that it has."""
+    if database.is_sqlite:
+        if request.param != "SERIALIZABLE":
+            pytest.skip("SQLite is always serializable")
+        yield database
+        return
+    strict = Database(empty_url, isolation_level=request.param)
+    yield strict
+    await strict.dispose()

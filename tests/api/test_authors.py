@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -241,21 +240,6 @@ async def test_what_deleting_an_author_costs_does_not_grow(
 
 
 # Races
-
-
-@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
-async def strict(
-    database: Database, empty_url: str, request: pytest.FixtureRequest
-) -> AsyncIterator[Database]:
-    """The database at each of the isolation levels that it has."""
-    if database.is_sqlite:
-        if request.param != "SERIALIZABLE":
-            pytest.skip("SQLite is always serializable")
-        yield database
-        return
-    strict = Database(empty_url, isolation_level=request.param)
-    yield strict
-    await strict.dispose()
 
 
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])

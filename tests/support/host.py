@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
@@ -187,3 +188,12 @@ async def number(database: Database, model: Any, *where: Any) -> int:
 def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
     """The codes of errors or user errors."""
     return [error.get("code") or error["extensions"]["code"] for error in errors]
+
+
+def about(type_: str, id: object) -> dict[str, Any]:
+    return {"target": {"type": type_, "id": str(id)}}
+
+
+async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    """There is an object of every id."""
+    return {id: f"Object {id}" for id in ids}

@@ -1,0 +1,110 @@
+"""Threads of a host's objects that several begin at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.host import Gate, Host, about, blocked, number, titles
+from support.sessions import Counted, sync_engine
+
+from tallied.database import Database
+from tallied.hooks import Event, Hooks
+from tallied.models import Thread
+from tallied.targets import Target
+
+
+@pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
+async def test_two_who_begin_the_same_thread_at_once_begin_one(
+    strict: Database, veto: bool
+) -> None:
+    """The first holds its thread uncommitted: its own hook has begun it, in the same unit."""
+    gate = Gate("create_thread")
+    gate.veto = veto
+    one, two = (
+        Host(strict, targets=[Target("a", titles)]),
+        Host(strict, targets=[Target("a", titles)]),
+    )
+    standing = Host(strict, targets=[Target("a", titles)], hooks=[gate])
+    await asyncio.gather(one.ada.thread("x"), two.bob.thread("y"))
+    asked = """mutation($i: ThreadForInput!) { threadFor(input: $i) {
+                 thread { id } userErrors { code } } }"""
+    first = asyncio.create_task(standing.ada(asked, i=about("a", 1)))
+    await gate.arrived.wait()
+    second = asyncio.create_task(two.bob(asked, i=about("a", 1)))
+    if strict.is_sqlite:
+        await blocked(strict, second)
+    else:
+        await second  # It is faster: the first has not inserted yet, and finds it.
+    gate.open.set()
+    answers = [await first, await second]
+    if veto:
+        assert answers[0] == {"thread": None, "userErrors": [{"code": "VETOED"}]}
+        assert answers[1]["thread"] is not None
+    else:
+        assert answers[0] == answers[1]
+        assert answers[0]["thread"] is not None
+    assert await number(strict, Thread, Thread.target_type == "a") == 1
+    await one.assert_exact()
+
+
+async def test_many_who_begin_the_same_threads_at_once_begin_one_each(strict: Database) -> None:
+    host = Host(strict, targets=[Target("a", titles)])
+    clients = [host.ada, host.bob, host.moderator]
+    done = await asyncio.gather(
+        *(
+            client.do("threadFor", "thread { target { id } id }", **about("a", n))
+            for n in range(4)
+            for client in clients
+        )
+    )
+    threads = {(each["thread"]["target"]["id"], each["thread"]["id"]) for each in done}
+    assert len(threads) == 4
+    assert await number(strict, Thread) == 4
+
+
+async def test_who_is_too_late_leaves_nothing_that_hooks_have_written(database: Database) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    class Note(Hooks):
+        async def before_create_thread(self, event: Event, session: AsyncSession) -> None:
+            session.add(Thread(title="A note"))
+            if event.viewer is not None and event.viewer.subject == "user-1":
+                arrived.set()
+                await go.wait()
+
+    if database.is_sqlite:
+        pytest.skip("units of SQLite run one by one: nobody is too late")
+    host = Host(database, targets=[Target("a", titles)], hooks=[Note()])
+    late = asyncio.create_task(host.ada.do("threadFor", "thread { id }", **about("a", 1)))
+    await arrived.wait()
+    made = await host.bob.do("threadFor", "thread { id }", **about("a", 1))
+    go.set()
+    assert await late == made
+    assert await number(database, Thread, Thread.title == "A note") == 1
+    assert set(await host.authors()) == {"user-2"}
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_who_is_behind_a_thread_that_is_begun_waits_for_it(
+    strict: Database, empty_url: str, commits: bool
+) -> None:
+    """Someone else has inserted the thread, and has not committed."""
+    host = Host(strict, targets=[Target("a", titles)])
+    engine = sync_engine(empty_url)
+    with Counted(engine) as other:
+        theirs = Thread(title="Theirs", target_type="a", target_id="1")
+        other.add(theirs)
+        other.flush()
+        request = asyncio.create_task(host.ada.do("threadFor", "thread { title }", **about("a", 1)))
+        await blocked(strict, request)
+        if commits:
+            other.commit()
+        else:
+            other.rollback()
+        made = await request
+    engine.dispose()
+    assert made["thread"]["title"] == ("Theirs" if commits else "Object 1")
+    assert await number(strict, Thread) == 1
+    assert len(await host.authors()) == (0 if commits else 1)
