@@ -129,7 +129,7 @@ def serve(
         Guests | None,
         typer.Option(
             help="What those may do who have not signed in: read; write threads and comments, "
-            "too; or moderate, which is everything. [default: read]"
+            "too; or moderate, which is everything, and not for production. [default: read]"
         ),
     ] = None,
     demo: Annotated[
