@@ -1,4 +1,4 @@
-"""What a database says of its own tables: columns and indexes, in two statements.
+"""What a database says of its own tables: columns, indexes and foreign keys, in three statements.
 
 SQLAlchemy's inspector is not asked, since it tells neither whether PostgreSQL can use an
 index (``indisvalid``: a CREATE INDEX CONCURRENTLY that has failed leaves one behind) nor of
@@ -29,10 +29,12 @@ class FoundIndex:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The columns and the usable indexes of some tables, those that are there."""
+    """The columns, usable indexes and foreign keys of some tables, those that are there."""
 
     columns: Mapping[str, frozenset[str]]
     indexes: Mapping[str, Sequence[FoundIndex]]
+    keys: frozenset[tuple[str, str, str, str]]
+    """The foreign keys: a table, its column, the table referred to, and what a deletion does."""
 
 
 def read_catalog(
@@ -43,14 +45,14 @@ def read_catalog(
     :param schema: where they are; by default, where their bare names lead.
     """
     if connection.dialect.name == "postgresql":
-        columns, indexes = _PG_COLUMNS, _PG_INDEXES
+        columns, indexes, keys = _PG_COLUMNS, _PG_INDEXES, _PG_KEYS
         values: dict[str, object] = {"schema": schema}
     else:
         # Each table of an attached database is told of by that database's own sqlite_master.
         quoted = connection.dialect.identifier_preparer.quote(schema or "main")
-        columns, indexes = (
+        columns, indexes, keys = (
             query.replace("sqlite_master", f"{quoted}.sqlite_master")
-            for query in (_SQLITE_COLUMNS, _SQLITE_INDEXES)
+            for query in (_SQLITE_COLUMNS, _SQLITE_INDEXES, _SQLITE_KEYS)
         )
         values = {"schema": schema or "main"}
     found_columns: dict[str, set[str]] = defaultdict(set)
@@ -66,7 +68,12 @@ def read_catalog(
     by_table: dict[str, list[FoundIndex]] = defaultdict(list)
     for (table, name, unique, tree), names in found_indexes.items():
         by_table[table].append(FoundIndex(name, tuple(names), unique, tree))
-    return Catalog({name: frozenset(found) for name, found in found_columns.items()}, by_table)
+    found_keys = connection.execute(text(keys).bindparams(named), values)
+    return Catalog(
+        {name: frozenset(found) for name, found in found_columns.items()},
+        by_table,
+        frozenset((table, column, to, deletion) for table, column, to, deletion in found_keys),
+    )
 
 
 # A partial index is left out on both: it does not find every row.
@@ -81,6 +88,12 @@ FROM sqlite_master AS m, pragma_index_list(m.name, :schema) AS l,
     pragma_index_info(l.name, :schema) AS i
 WHERE m.type = 'table' AND m.name IN :tables AND NOT l.partial
 ORDER BY m.name, l.name, i.seqno
+"""
+
+_SQLITE_KEYS = """
+SELECT m.name, k."from", k."table", k.on_delete
+FROM sqlite_master AS m, pragma_foreign_key_list(m.name, :schema) AS k
+WHERE m.type = 'table' AND m.name IN :tables
 """
 
 _PG_PLACE = """
@@ -106,4 +119,15 @@ FROM pg_class AS t JOIN pg_index AS x ON x.indrelid = t.oid
         AND c.attnum <> 0
 WHERE {_PG_PLACE} AND x.indisvalid AND x.indpred IS NULL
 ORDER BY t.relname, i.relname, k.attnum
+"""
+
+# One that is NOT VALID yet holds for every row that is written from now on.
+_PG_KEYS = f"""
+SELECT CAST(t.relname AS text), CAST(a.attname AS text), CAST(r.relname AS text),
+    CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'r' THEN 'RESTRICT'
+    WHEN 'd' THEN 'SET DEFAULT' ELSE 'NO ACTION' END
+FROM pg_class AS t JOIN pg_constraint AS k ON k.conrelid = t.oid AND k.contype = 'f'
+    JOIN pg_class AS r ON r.oid = k.confrelid
+    JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = ANY(k.conkey)
+WHERE {_PG_PLACE}
 """

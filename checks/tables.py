@@ -31,6 +31,7 @@ def check_tables(
         yield revision
         return
     yield from _check_columns(catalog)
+    yield from _check_keys(catalog)
     yield from check_unique(catalog)
     yield from check_indexes(connection, engine, catalog)
 
@@ -65,3 +66,19 @@ def _check_columns(catalog: Catalog) -> Iterator[Finding]:
             if column.name not in catalog.columns[name]:
                 what = f"The column {name}.{column.name} is missing."
                 yield Finding("tallied.E014", what, _RESTORE)
+
+
+def _check_keys(catalog: Catalog) -> Iterator[Finding]:
+    for name, table in Base.metadata.tables.items():
+        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+            column, to = key.parent.name, key.column.table.name
+            deletion = key.ondelete or "NO ACTION"
+            if column not in catalog.columns.get(name, ()):
+                continue  # which has been told
+            if (name, column, to, deletion) not in catalog.keys:
+                yield Finding(
+                    "tallied.E018",
+                    f"{name}.{column} has no foreign key to {to} with ON DELETE {deletion}, by"
+                    " which a deletion is counted.",
+                    "Remove the rows that refer to nothing, if there are any, and add the key.",
+                )

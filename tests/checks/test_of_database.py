@@ -43,6 +43,11 @@ async def execute(database: Database, *statements: str) -> None:
             await connection.execute(text(statement))
 
 
+async def read(database: Database, statement: str) -> list[str]:
+    async with database.read() as connection:
+        return list(await connection.scalars(text(statement)))
+
+
 async def found(database: Database, **options: Any) -> dict[str, str]:
     """The sentences by the ids; each id once."""
     findings = await check(database, SETTINGS, **options)
@@ -60,7 +65,7 @@ async def test_a_start_costs_a_few_statements(migrated: Database) -> None:
     await found(migrated)
     with recorded(migrated.engine.sync_engine) as executed:
         await found(migrated)
-    assert len(executed) <= 6, executed
+    assert len(executed) <= 7, executed
     assert not any("tallied_comment" in each and "FROM tallied" in each for each in executed)
 
 
@@ -98,6 +103,27 @@ async def test_a_missing_column(migrated: Database) -> None:
     assert await found(migrated) == {
         "tallied.E014": "The column tallied_comment.word_count is missing."
     }
+
+
+async def test_a_missing_foreign_key(migrated: Database) -> None:
+    if migrated.is_sqlite:  # which can only make a table anew
+        (made,) = await read(
+            migrated, "SELECT sql FROM sqlite_master WHERE name = 'tallied_comment'"
+        )
+        other = made.replace("ON DELETE CASCADE", "")
+        assert other != made
+        indexes = await read(
+            migrated, "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        )
+        own = [sql for sql in indexes if "ON tallied_comment" in sql]
+        await execute(migrated, "DROP TABLE tallied_comment", other, *own)
+    else:
+        key = "fk_tallied_comment_thread_id_tallied_thread"
+        await execute(migrated, f"ALTER TABLE tallied_comment DROP CONSTRAINT {key}")
+    told = await found(migrated)
+    assert list(told) == ["tallied.E018"]
+    assert "tallied_comment.thread_id has no foreign key to tallied_thread" in told["tallied.E018"]
+    assert "ON DELETE CASCADE" in told["tallied.E018"]
 
 
 async def test_what_keeps_rows_unique_is_missing(migrated: Database) -> None:
