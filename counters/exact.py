@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -79,13 +78,15 @@ def _comes_back(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> bool
         return False
 
 
-@lru_cache(maxsize=256)
 def _way_and_back(type_: TypeDecorator[Any], dialect: Dialect) -> tuple[Any, Any] | None:
     """What a value goes through to the driver, and back; None where the database rounds it."""
     inner = type_.impl_instance
     if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
         return None
-    return type_.bind_processor(dialect), type_.result_processor(dialect, None)
+    # As SQLAlchemy keeps them, with the dialect and no longer: nothing of an engine that its
+    # application has dropped stays behind.
+    bind = type_._cached_bind_processor(dialect)
+    return bind, type_._cached_result_processor(dialect, None)
 
 
 def _is_exact_time(type_: Any, value: Any, dialect: Dialect) -> bool:
