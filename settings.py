@@ -115,6 +115,9 @@ class Settings:
     operation_cost: int = 20_000
     """The most nodes that an operation may reach, 100 to 10000000."""
 
+    answer_size: int = 10_485_760
+    """The most bytes that an answer may have, 64 KiB to 1 GiB."""
+
     transaction_attempts: int = 10
     """How often a unit of work is tried when the database asks for a retry, 1 to 100."""
 
@@ -205,6 +208,7 @@ _RANGES = {
     "document_operations": (1, 10_000),
     "introspection_depth": (5, 100),
     "operation_cost": (100, 10_000_000),
+    "answer_size": (65_536, 2**30),
     "transaction_attempts": (1, 100),
     "message_length": (MESSAGE_LENGTHS[0], MESSAGE_LENGTHS[-1]),
 }

@@ -9,6 +9,7 @@ to live.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 from starlette.datastructures import Headers
@@ -17,10 +18,13 @@ from starlette.responses import Response
 VARY = "Accept, Authorization, Cookie"
 """What the answer to a GET depends on beside its address."""
 
+LARGE = 1_048_576
+"""Bytes of an answer from which on its tag is made in a thread."""
+
 CREDENTIALS = ("authorization", "cookie")
 
 
-def allow(
+async def allow(
     response: Response, request: Headers, seconds: int, *, personal: bool = False
 ) -> Response:
     """An answer that may be kept; or that the client's own copy is still right.
@@ -35,8 +39,11 @@ def allow(
     else:
         policy = f"public, max-age={seconds}" if seconds else "public, no-cache"
     response.headers["Cache-Control"] = policy
-    response.headers["ETag"] = _tag(response)
-    if not _is_known(response.headers["ETag"], ",".join(request.getlist("if-none-match"))):
+    # Beside the event loop, which a large answer would hold for as much as 10 ms.
+    large = len(response.body) > LARGE
+    tag = await asyncio.to_thread(_tag, response) if large else _tag(response)
+    response.headers["ETag"] = tag
+    if not _is_known(tag, ",".join(request.getlist("if-none-match"))):
         return response
     kept = {name: response.headers[name] for name in ("Cache-Control", "ETag")}
     return Response(None, 304, kept)

@@ -25,6 +25,7 @@ from ..settings import Settings
 from ..units import UnitOfWork
 from ..viewer import Viewer
 from .loading import Loader
+from .size import AnswerSize
 
 T = TypeVar("T")
 
@@ -33,6 +34,10 @@ Fields: TypeAlias = dict[str, list[FieldNode]]
 
 BATCH_SIZE = 1000
 """The most keys that one statement looks up; databases bound a statement's parameters."""
+
+TEXTS = 2500
+"""The most messages that one statement reads: each may have 10,000 characters, and all of them
+are in memory before the first is counted."""
 
 
 @dataclass
@@ -48,11 +53,15 @@ class Context:
     selections: dict[Hashable, Fields] = field(default_factory=dict)
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
+    size: AnswerSize = field(init=False)
     changes: int = 0
     """How many units of work have been committed."""
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, Loader[UUID, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.size = AnswerSize(self.settings.answer_size)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on a connection of its own."""
@@ -155,16 +164,25 @@ class Context:
         """A page of a thread's comments, in one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[Page]:
+            self.size.check()
             found = await self.read(
                 lambda reader: read_comment_pages(reader, set(ids), window, asked)
             )
+            if has_texts:
+                texts = (row["message"] for page in found.values() for row in page.rows)
+                self.size.read(sum(map(len, texts)))
             return [found.get(id) or Page() for id in ids]
 
-        return await self._loader(("comments", window, asked), load).load(thread_id)
+        has_texts = "message" in asked.columns
+        keys = max(1, min(BATCH_SIZE, TEXTS // (window.size + 1))) if has_texts else BATCH_SIZE
+        return await self._loader(("comments", window, asked), load, keys).load(thread_id)
 
     def _loader(
-        self, key: Hashable, load: Callable[[list[UUID]], Awaitable[list[T]]]
+        self,
+        key: Hashable,
+        load: Callable[[list[UUID]], Awaitable[list[T]]],
+        keys: int = BATCH_SIZE,
     ) -> Loader[UUID, T]:
         if key not in self._loaders:
-            self._loaders[key] = Loader(load, max_batch_size=BATCH_SIZE)
+            self._loaders[key] = Loader(load, max_batch_size=keys)
         return self._loaders[key]

@@ -26,7 +26,7 @@ from .cost import Cost, Costs
 from .documents import Document, Documents
 from .pacing import PacedExecutor
 from .persisted import PersistedDocuments, sha256
-from .reporting import BAD_REQUEST, INTERNAL, METHOD_NOT_ALLOWED, mistake, note, report
+from .reporting import BAD_REQUEST, INTERNAL, METHOD_NOT_ALLOWED, mistake, note, report, report_all
 
 PARTIAL_SUCCESS = 294
 """Executed, with errors: "294 Partial Success" of the GraphQL over HTTP draft."""
@@ -112,7 +112,10 @@ class Executor:
     async def execute(
         self, request: Request, context: Context, *, only_queries: bool = False
     ) -> Answer:
-        """Execute a request; whatever is wrong with it is told in the answer."""
+        """Execute a request; whatever is wrong with it is told in the answer.
+
+        :raises AnswerTooLarge: when the answer has come to too much.
+        """
         text = self._text(request)
         if isinstance(text, Answer):
             return text
@@ -179,7 +182,10 @@ class Executor:
         )
         extensions = {"cost": {"nodes": nodes, "limit": self._settings.operation_cost}}
         of_mutation = operation.operation is OperationType.MUTATION
-        return _answer(await result if isawaitable(result) else result, extensions, of_mutation)
+        if isawaitable(result):
+            result = await result
+        context.size.check()
+        return await _answer(result, extensions, of_mutation)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
         """The cost of an operation, measured once a document."""
@@ -190,9 +196,9 @@ class Executor:
         return document.costs[name]
 
 
-def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool) -> Answer:
+async def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool) -> Answer:
     errors = result.errors or []
-    told = {"errors": [report(each, of_mutation=of_mutation) for each in errors]} if errors else {}
+    told = {"errors": await report_all(errors, of_mutation=of_mutation)} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
         codes = {error["extensions"]["code"] for error in told["errors"]}

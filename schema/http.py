@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from inspect import isawaitable
 from typing import TypeAlias
 
@@ -30,14 +31,15 @@ from ..resolvers.turns import new_pace
 from ..rules import Rules
 from ..settings import Settings
 from ..viewer import Viewer
-from . import caching
+from . import caching, limits
 from .build import schema
 from .context import Context
 from .execution import Answer, Executor, Request, refusal
 from .negotiation import GRAPHQL, HTML, JSON, choose
 from .page import Playground
-from .reporting import METHOD_NOT_ALLOWED, mask, mistake
+from .reporting import METHOD_NOT_ALLOWED, mask, mistake, report
 from .requests import Refused, from_body, from_query
+from .size import AnswerTooLarge
 
 GetViewer: TypeAlias = Callable[[HTTPConnection], Viewer | Awaitable[Viewer | None] | None]
 """Who makes a request, over HTTP and WebSocket alike; None for a guest. It raises
@@ -113,12 +115,12 @@ class GraphQLEndpoint:
             else:
                 response = await self._respond(request, media_type)
         except Refused as refused:
-            told = {"errors": [mistake(refused.code, refused.message)]}
+            told = orjson.dumps({"errors": [mistake(refused.code, refused.message)]})
             response = _response(media_type, refused.status, told, refused.headers)
         except ClientDisconnect:
             return
         except Exception as error:
-            told = {"errors": [mask(error, "outside of any field")]}
+            told = orjson.dumps({"errors": [mask(error, "outside of any field")]})
             response = _response(media_type, 500, told)
         response.headers["Vary"] = caching.VARY if is_get else "Accept"
         await response(scope, receive, send)
@@ -132,15 +134,15 @@ class GraphQLEndpoint:
         try:
             viewer = await self._viewer(request)
             context = self.context(viewer, request)
-            answer = await self._answer(asked, context, only_queries=not by_post)
+            answer, content = await self._answer(asked, context, only_queries=not by_post)
         finally:
             self._running -= 1
         headers = {"Allow": "POST"} if answer.status == 405 else {}
         as_told = media_type == GRAPHQL or answer.status in TOLD_TO_ALL
-        response = _response(media_type, answer.status if as_told else 200, answer.body, headers)
+        response = _response(media_type, answer.status if as_told else 200, content, headers)
         if not by_post and answer.is_whole:
             # Whoever is known is so by something that this request has brought.
-            response = caching.allow(
+            response = await caching.allow(
                 response, request.headers, self._settings.cache_time, personal=viewer is not None
             )
         return response
@@ -165,22 +167,51 @@ class GraphQLEndpoint:
                 {"Retry-After": RETRY_AFTER},
             )
 
-    async def _answer(self, asked: Request, context: Context, *, only_queries: bool) -> Answer:
+    async def _answer(
+        self, asked: Request, context: Context, *, only_queries: bool
+    ) -> tuple[Answer, bytes]:
+        """The answer to a request, and its JSON."""
         new_pace()
-        seconds = self._settings.execution_time
+        size, seconds = context.size, self._settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:
-                return await self.executor.execute(asked, context, only_queries=only_queries)
-        except TimeoutError:
-            if not time.expired():
+                size.when_exceeded = partial(_stop, time)
+                answer = await self.executor.execute(asked, context, only_queries=only_queries)
+                return answer, await size.dump(answer.body)
+        except (TimeoutError, AnswerTooLarge):
+            if size.is_exceeded:
+                answer = _too_large(size.maximum, context.changes)
+            elif time.expired():
+                answer = _too_long(seconds, context.changes)
+            else:
                 raise
-            says = f"The request took longer than {seconds} seconds, and was stopped; "
-            if context.changes:  # Not a 503: after that, a client would send it again.
-                says += f"changes made before: {context.changes}. Do not send those again."
-                return refusal(500, "TIMEOUT", says)
-            return refusal(503, "TIMEOUT", f"{says}ask for less.")
+            return answer, orjson.dumps(answer.body)
         finally:
+            size.when_exceeded = None
             await context.stop()
+
+
+def _stop(time: asyncio.Timeout) -> None:
+    """Stop what is executed, as when its time is over."""
+    if not time.expired():
+        time.reschedule(asyncio.get_running_loop().time())
+
+
+def _too_long(seconds: int, changes: int) -> Answer:
+    says = f"The request took longer than {seconds} seconds, and was stopped; "
+    if changes:  # Not a 503: after that, a client would send it again.
+        return refusal(500, "TIMEOUT", says + _DO_NOT_REPEAT.format(changes))
+    return refusal(503, "TIMEOUT", f"{says}ask for less.")
+
+
+def _too_large(maximum: int, changes: int) -> Answer:
+    says = f"The answer would have more than {maximum} bytes; "
+    says += _DO_NOT_REPEAT.format(changes) if changes else "ask for smaller pages or fewer fields."
+    fault = limits.exceeded("answer_size", maximum, says)
+    return Answer({"errors": [report(fault)]}, 500 if changes else 422)
+
+
+_DO_NOT_REPEAT = "changes made before: {}. Do not send those again."
 
 
 def _media_type(request: HTTPRequest, has_page: bool) -> str:
@@ -201,11 +232,11 @@ def _media_type(request: HTTPRequest, has_page: bool) -> str:
 
 
 def _response(
-    media_type: str, status: int, body: object, headers: Mapping[str, str] | None = None
+    media_type: str, status: int, content: bytes, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A response that nobody may keep."""
     response = Response(
-        orjson.dumps(body),
+        content,
         status,
         headers,
         f"{GRAPHQL}; charset=utf-8" if media_type == GRAPHQL else JSON,

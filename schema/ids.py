@@ -30,8 +30,12 @@ def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
     # Encoding it again catches every spelling that is nearly right.
     if type_name not in type_names or encode_id(type_name, key) != id:
         raise BadUserInput(
-            f"{field} is not the id of a {' or a '.join(type_names).lower()}; "
+            f"{field} is not the id of {' or '.join(map(_one, type_names))}; "
             f"pass an id that this API has handed out.",
             field=field,
         )
     return type_name, key
+
+
+def _one(type_name: str) -> str:
+    return f"{'an' if type_name[0] in 'AEIOU' else 'a'} {type_name.lower()}"

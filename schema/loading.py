@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from ..resolvers.turns import RELEASED, current_pace
@@ -53,23 +53,37 @@ class Loader(Generic[K, T]):
     def _begin(self) -> None:
         self._loading.update(self._asked)
         keys, self._asked = iter(self._asked), {}
-        while batch := list(islice(keys, self._max_batch_size)):
-            task = asyncio.ensure_future(self._fetch(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        batches = list(iter(lambda: list(islice(keys, self._max_batch_size)), []))
+        task = asyncio.ensure_future(self._fetch(batches))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _fetch(self, keys: list[K]) -> None:
+    async def _fetch(self, batches: list[list[K]]) -> None:
+        """Load one batch after the other, for one operation has no need of many connections."""
+        waiting: list[tuple[asyncio.Future[T], T]] = []
+        try:
+            while batches:
+                waiting += await self._fetch_batch(batches.pop(0))
+        except BaseException as error:
+            for key in chain.from_iterable(batches):
+                self._fail(key, error)
+            raise
+        await self._hand_out(waiting)
+
+    async def _fetch_batch(self, keys: list[K]) -> list[tuple[asyncio.Future[T], T]]:
+        """What waits for these keys, with what belongs to them."""
         try:
             loaded = dict(zip(keys, await self._load(keys), strict=True))
         except BaseException as error:
             for key in keys:
-                for future in self._loading.pop(key):
-                    _fail(future, error)
+                self._fail(key, error)
             if not isinstance(error, Exception):
                 raise
-            return
+            return []
         self._loaded.update(loaded)
-        waiting = [(future, loaded[key]) for key in keys for future in self._loading.pop(key)]
+        return [(future, loaded[key]) for key in keys for future in self._loading.pop(key)]
+
+    async def _hand_out(self, waiting: list[tuple[asyncio.Future[T], T]]) -> None:
         # Whoever has waited goes on in turns, and may ask for more together with the others.
         self._pace.expect(self)
         try:
@@ -82,11 +96,11 @@ class Loader(Generic[K, T]):
         finally:
             self._pace.expected(self)
 
-
-def _fail(future: asyncio.Future[T], error: BaseException) -> None:
-    if future.done():
-        return
-    if isinstance(error, Exception):
-        future.set_exception(error)
-    else:
-        future.cancel()
+    def _fail(self, key: K, error: BaseException) -> None:
+        for future in self._loading.pop(key):
+            if future.done():
+                continue
+            if isinstance(error, Exception):
+                future.set_exception(error)
+            else:
+                future.cancel()

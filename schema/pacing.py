@@ -12,11 +12,12 @@ import inspect
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
-from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
+from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo
 from graphql.pyutils import Path, Undefined
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from ..resolvers.turns import Pace, current_pace
+from .size import AnswerSize
 
 
 class PacedExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -25,6 +26,17 @@ class PacedExecutor(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._pace = current_pace()
+        self._size: AnswerSize = self.context_value.size
+
+    # A static method there, which its callers find on the executor.
+    def complete_leaf_value(  # type: ignore[override]
+        self, return_type: GraphQLLeafType, result: Any
+    ) -> Any:
+        """Complete a scalar or an enum's value, and count what it adds to the answer."""
+        value = super().complete_leaf_value(return_type, result)
+        if isinstance(value, str):
+            self._size.write(value)
+        return value
 
     def complete_iterable_value(
         self,

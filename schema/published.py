@@ -44,11 +44,12 @@ class PublishedFile:
         self._media_type = FILES[name]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._respond(Request(scope))(scope, receive, send)
+        response = await self._respond(Request(scope))
+        await response(scope, receive, send)
 
-    def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
         headers = {"X-Content-Type-Options": "nosniff"}
         response = Response(self._body, 200, headers, self._media_type)
-        return caching.allow(response, request.headers, 0)
+        return await caching.allow(response, request.headers, 0)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphql import FieldNode, GraphQLError
 
 from ..errors import BadUserInput, Busy, UserError
+from ..resolvers.turns import take_turn
 
 logger = logging.getLogger("tallied.api")
 
@@ -29,6 +30,8 @@ INTERNAL = "INTERNAL_SERVER_ERROR"
 LOGGED = 500
 """How many characters of a client's mistake the log takes."""
 
+MOST_LOGGED = 10
+"""How many mistakes of one request the log takes."""
 
 CHANGED = "The change was made, but this could not be read after it; {}."
 """What a client is told of a part of a mutation's payload."""
@@ -41,6 +44,25 @@ def report(
     told = describe(error, code, of_mutation=of_mutation)
     if told["extensions"]["code"] != INTERNAL:
         note(told)
+    return told
+
+
+async def report_all(errors: Sequence[GraphQLError], *, of_mutation: bool) -> list[dict[str, Any]]:
+    """:func:`report` the errors of fields, which may be as many as the answer has fields.
+
+    The log takes the first of a client's mistakes, and how many more there were.
+    """
+    told: list[dict[str, Any]] = []
+    mistakes = 0
+    for error in errors:
+        told.append(describe(error, of_mutation=of_mutation))
+        if told[-1]["extensions"]["code"] != INTERNAL:
+            mistakes += 1
+            if mistakes <= MOST_LOGGED:
+                note(told[-1])
+        await take_turn()
+    if mistakes > MOST_LOGGED:
+        logger.info("and %d more mistakes in the same request", mistakes - MOST_LOGGED)
     return told
 
 
