@@ -66,11 +66,12 @@ async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUI
 async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:
     dialect = session.get_bind().dialect.name
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    row = {"id": new_id(), "subject": viewer.subject, "name": viewer.name, "created_at": now()}
+    id = new_id()
+    row = {"id": id, "subject": viewer.subject, "name": viewer.name, "created_at": now()}
     statement = insert(Author.__table__).values(row).on_conflict_do_nothing()
     made = await session.execute(statement.returning(Author.__table__.c.id))
-    id: UUID | None = made.scalar_one_or_none()
-    return id
+    # A plain UUID, as above.
+    return id if made.scalar_one_or_none() else None
 
 
 async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:

@@ -1,0 +1,278 @@
+"""Who asks, over HTTP: tokens, a host's own get_viewer, and what caches may keep."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from starlette.requests import HTTPConnection
+from support.host import ADA, HEADER, Client, Host, get_viewer
+
+from tallied.database import Database
+from tallied.errors import Unauthenticated
+from tallied.tokens import mint
+from tallied.viewer import Viewer
+
+SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
+OTHER = "Zy7wKd2NqV9rTb4MxG6sHf1JcP8uLe3a"
+HOUR = timedelta(hours=1)
+WHO = "{ viewer { name isModerator } }"
+START = """mutation { createThread(input: {title: "Engines", comment: {message: "one"}}) {
+             thread { author { name } } userErrors { code } } }"""
+
+
+class Bearer:
+    """Asks a server on its own, with whatever header."""
+
+    def __init__(self, database: Database, **settings: Any) -> None:
+        self.host = Host(database, get_viewer=None, settings={"secret": SECRET, **settings})
+
+    async def __call__(
+        self, query: str, *headers: tuple[str, str], accept: str = "application/json"
+    ) -> httpx.Response:
+        client = self.host.guest.http
+        raw = [(name, value.encode("latin-1")) for name, value in headers]
+        return await client.post(
+            "/graphql", json={"query": query}, headers=[("accept", accept.encode()), *raw]
+        )
+
+
+@pytest.fixture
+def bearer(database: Database) -> Bearer:
+    return Bearer(database)
+
+
+def authorization(token: str) -> tuple[str, str]:
+    return ("authorization", f"Bearer {token}")
+
+
+async def test_a_token_says_who_asks(bearer: Bearer) -> None:
+    for viewer in (ADA, Viewer("7", "Zoë 字", is_moderator=True), Viewer("8")):
+        answer = await bearer(WHO, authorization(mint(SECRET, viewer, HOUR)))
+        expect = {"name": viewer.name, "isModerator": viewer.is_moderator}
+        assert answer.json()["data"] == {"viewer": expect}
+    answer = await bearer(START, authorization(mint(SECRET, ADA, HOUR)))
+    made = answer.json()["data"]["createThread"]
+    assert made == {"thread": {"author": {"name": "Ada"}}, "userErrors": []}
+    assert await bearer.host.authors() == {"user-1": ("Ada", 1, 1)}
+
+
+async def test_without_a_token_everyone_is_a_guest(bearer: Bearer) -> None:
+    assert (await bearer(WHO)).json()["data"] == {"viewer": None}
+    made = (await bearer(START)).json()["data"]["createThread"]
+    assert made == {"thread": None, "userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def bad_tokens() -> dict[str, str]:
+    now = int(time.time())
+    claims = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "exp": now + 600}
+    good = jwt.encode(claims, SECRET, "HS256")
+    head, body, signature = good.split(".")
+    moderator = part({**claims, "is_moderator": True})
+    return {
+        "expired": jwt.encode({**claims, "exp": now - 60}, SECRET, "HS256"),
+        "never expires": jwt.encode({k: v for k, v in claims.items() if k != "exp"}, SECRET),
+        "forged": jwt.encode(claims, OTHER, "HS256"),
+        "changed": f"{head}.{moderator}.{signature}",
+        "unsigned": jwt.encode(claims, None, "none"),
+        "unsigned by hand": f"{part({'alg': 'None'})}.{body}.",
+        "signature cut off": f"{head}.{body}.",
+        "HS384": jwt.encode(claims, SECRET * 2, "HS384"),
+        "HS512": jwt.encode(claims, SECRET * 2, "HS512"),
+        "for someone else": jwt.encode({**claims, "aud": "other"}, SECRET, "HS256"),
+        "from someone else": jwt.encode({**claims, "iss": "other"}, SECRET, "HS256"),
+        "of nobody": jwt.encode({**claims, "sub": " "}, SECRET, "HS256"),
+        "not a token": "x",
+        "too long": "x" * 9000,
+    }
+
+
+@pytest.mark.parametrize("name", bad_tokens())
+async def test_a_token_that_proves_nothing_is_refused_and_changes_nothing(
+    bearer: Bearer, name: str
+) -> None:
+    token = bad_tokens()[name]
+    before = await bearer.host.guest.contents()
+    for accept in ("application/json", "application/graphql-response+json"):
+        answer = await bearer(START, authorization(token), accept=accept)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-type"].startswith(accept)
+        body = answer.json()
+        assert body.keys() == {"errors"}
+        (error,) = body["errors"]
+        assert error["extensions"] == {"code": "UNAUTHENTICATED"}
+        assert SECRET not in answer.text
+        assert token not in answer.text or name == "not a token"
+    assert await bearer.host.guest.contents() == before
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Token abc", "Bearer a b", "\xff"]
+)
+async def test_a_header_that_is_no_token_is_refused(bearer: Bearer, header: str) -> None:
+    answer = await bearer(WHO, ("authorization", header))
+    assert answer.status_code == 401
+    assert answer.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+async def test_a_header_that_is_given_twice_is_refused(bearer: Bearer) -> None:
+    good = authorization(mint(SECRET, ADA, HOUR))
+    answer = await bearer(WHO, good, authorization("x"))
+    assert answer.status_code == 401
+
+
+async def test_a_server_without_a_secret_accepts_no_token(database: Database) -> None:
+    bearer = Bearer(database, secret="")
+    answer = await bearer(WHO, authorization(mint(SECRET, ADA, HOUR)))
+    assert answer.status_code == 401
+    assert "accepts no tokens" in answer.json()["errors"][0]["message"]
+
+
+async def test_tokens_of_the_secret_before_are_accepted(database: Database) -> None:
+    bearer = Bearer(database, previous_secret=OTHER)
+    for secret in (SECRET, OTHER):
+        answer = await bearer(WHO, authorization(mint(secret, ADA, HOUR)))
+        assert answer.json()["data"]["viewer"]["name"] == "Ada"
+
+
+async def test_queries_by_get_are_refused_just_so(bearer: Bearer) -> None:
+    http = bearer.host.guest.http
+    answer = await http.get(
+        "/graphql", params={"query": WHO}, headers=[authorization(bad_tokens()["expired"])]
+    )
+    assert answer.status_code == 401
+    assert answer.headers["cache-control"] == "no-store"
+    assert "Authorization" in answer.headers["vary"]
+
+
+# A host's own
+
+
+async def asked(database: Database, found: Any) -> httpx.Response:
+    """The answer where get_viewer is `found`."""
+    host = Host(database, get_viewer=found)
+    answer = await host.guest.http.post("/graphql", json={"query": START})
+    if answer.status_code != 200:
+        assert await host.authors() == {}
+    return answer
+
+
+async def test_a_hosts_function_may_wait(database: Database) -> None:
+    async def waits(_: HTTPConnection) -> Viewer | None:
+        await asyncio.sleep(0)
+        return ADA
+
+    for found in (waits, lambda _: ADA):
+        answer = await asked(database, found)
+        assert answer.json()["data"]["createThread"]["thread"]["author"] == {"name": "Ada"}
+    answer = await asked(database, lambda _: None)
+    assert answer.json()["data"]["createThread"]["userErrors"] == [{"code": "SIGN_IN_REQUIRED"}]
+
+
+async def test_a_hosts_function_may_refuse(database: Database) -> None:
+    def refuses(_: HTTPConnection) -> None:
+        raise Unauthenticated("The session has ended; sign in again.")
+
+    async def refuses_later(_: HTTPConnection) -> None:
+        refuses(_)
+
+    for found in (refuses, refuses_later):
+        answer = await asked(database, found)
+        assert answer.status_code == 401
+        assert "www-authenticate" in answer.headers
+        (error,) = answer.json()["errors"]
+        assert error == {
+            "message": "The session has ended; sign in again.",
+            "extensions": {"code": "UNAUTHENTICATED"},
+        }
+
+
+def _fails(_: HTTPConnection) -> None:
+    raise RuntimeError("the password of the directory is hunter2")
+
+
+async def _fails_later(_: HTTPConnection) -> None:
+    _fails(_)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        _fails,
+        _fails_later,
+        lambda _: "user-1",
+        lambda _: 1,
+        lambda _: False,
+        lambda _: {"subject": "user-1"},
+        lambda _: object(),
+        lambda _: Viewer(subject=42),  # type: ignore[arg-type]
+        lambda _: Viewer("a\0b"),
+    ],
+)
+async def test_a_hosts_function_that_fails_or_makes_no_sense_is_masked(
+    database: Database, found: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await asked(database, found)
+    assert answer.status_code == 500
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert "hunter2" not in answer.text
+    assert any(error["extensions"]["id"] in record.getMessage() for record in caplog.records)
+
+
+async def test_the_host_is_asked_once_a_request_and_given_its_headers(database: Database) -> None:
+    seen: list[str | None] = []
+
+    def watch(connection: HTTPConnection) -> Viewer | None:
+        seen.append(connection.headers.get(HEADER))
+        return get_viewer(connection)
+
+    host = Host(database, get_viewer=watch)
+    await host.ada(f"{{ a: {WHO[1:-1]} b: {WHO[1:-1]} }}")
+    assert seen == ['["user-1", "Ada", false]']
+
+
+# Caches
+
+
+async def test_what_is_for_a_viewer_is_never_for_everyone(database: Database) -> None:
+    """The header is the host's own: no cache knows that it says who asks."""
+    host = Host(database, settings={"cache_time": 60})
+    thread = await host.ada.thread("Engines")
+
+    async def get(client: Client, **headers: str) -> httpx.Response:
+        query = f'{{ thread(id: "{thread}") {{ title viewerCanRename }} }}'
+        return await client.http.get("/graphql", params={"query": query}, headers=headers)
+
+    for_ada, for_guests = await get(host.ada), await get(host.guest)
+    assert for_ada.json()["data"]["thread"]["viewerCanRename"] is True
+    assert for_guests.json()["data"]["thread"]["viewerCanRename"] is False
+    assert for_ada.headers["cache-control"] == "private, no-cache"
+    assert for_guests.headers["cache-control"] == "public, max-age=60"
+    assert for_ada.headers["etag"] != for_guests.headers["etag"]
+    again = await get(host.ada, **{"if-none-match": for_ada.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "private, no-cache")
+    # What a guest was given is not right for Ada.
+    other = await get(host.ada, **{"if-none-match": for_guests.headers["etag"]})
+    assert other.status_code == 200
+
+
+async def test_a_viewer_by_cookie_is_private_too(database: Database) -> None:
+    host = Host(database, get_viewer=lambda connection: ADA if connection.cookies else None)
+    http = host.guest.http
+    answer = await http.get("/graphql", params={"query": WHO}, headers={"cookie": "session=1"})
+    assert answer.json()["data"]["viewer"] == {"name": "Ada", "isModerator": False}
+    assert answer.headers["cache-control"] == "private, no-cache"
