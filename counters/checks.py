@@ -6,7 +6,7 @@ checks. All of them look at the mappers alone; none needs a database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -311,11 +311,18 @@ def _inner(counter: Counter, seen: dict[Any, Counter]) -> Counter | None:
     return seen.get(column_of(counter.source, counter.of.key))
 
 
-def check_tables(sources: Collection[Mapper[Any]]) -> None:
+def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> None:
     """Raise for another way to write the rows of `sources`, which no event would tell of.
 
-    :raises CounterDeclarationError: for a ``secondary``, or a second class on one table.
+    :raises CounterDeclarationError: for a ``secondary``, a ``post_update``, or a second class on
+        one table.
     """
+    tracked = {
+        column_of(mapper, name)
+        for mapper, counters in sources.items()
+        for counter in counters
+        for name in counter.tracked
+    }
     tables = {table for source in sources for table in source.tables}
     for mapper in all_mappers():
         related = any(mapper.isa(source) or source.isa(mapper) for source in sources)
@@ -334,6 +341,20 @@ def check_tables(sources: Collection[Mapper[Any]]) -> None:
                     f"and no event tells of them.",
                     "Make the relationship viewonly, and write association objects.",
                 )
+            if relationship.post_update and tracked & _written_by(relationship):
+                raise CounterDeclarationError(
+                    "counters.E002",
+                    f"{relationship} has post_update and writes a column that is counted by, in an "
+                    f"UPDATE that fires no event.",
+                    "Take post_update off the relationship, or make it viewonly.",
+                )
+
+
+def _written_by(relationship: RelationshipProperty[Any]) -> set[Any]:
+    """The columns that a relationship copies a key to."""
+    if relationship.viewonly:
+        return set()
+    return {foreign for _, foreign in relationship.synchronize_pairs}
 
 
 def related(engine: Counters) -> set[Counters]:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BINARY,
     CHAR,
     Boolean,
     Date,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     Integer,
+    LargeBinary,
     Numeric,
     String,
     Time,
@@ -35,6 +37,8 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (Uuid, UUID),
     (String, str),
     (Date, date),
+    (LargeBinary, bytes),
+    (BINARY, bytes),
 ]
 
 
@@ -42,8 +46,9 @@ def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     """Whether a column of `type_` holds `value` just as memory does."""
     if value is None:
         return True
+    declared, type_ = type_, type_.dialect_impl(dialect)  # which may be a variant
     if isinstance(type_, TypeDecorator):
-        return _comes_back(type_, value, dialect)
+        return _comes_back(declared, type_, value, dialect)  # type: ignore[arg-type]
     if isinstance(type_, INEXACT):
         return False
     if isinstance(type_, Numeric):
@@ -60,33 +65,34 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 
     None where it depends on the value, or on the database.
     """
-    if isinstance(type_, DEPENDING):
+    if isinstance(type_, DEPENDING) or type_._variant_mapping:
         return None
     return next((kind for each, kind in _KINDS if isinstance(type_, each)), None)
 
 
-def _comes_back(type_: TypeDecorator[Any], value: Any, dialect: Dialect) -> bool:
-    """Whether a type that changes values on their way gives this one back."""
-    way = _way_and_back(type_, dialect)
-    if way is None:
+def _comes_back(
+    type_: TypeDecorator[Any], impl: TypeDecorator[Any], value: Any, dialect: Dialect
+) -> bool:
+    """Whether a type that changes values on their way gives this one back.
+
+    :param impl: what `type_` is on the `dialect`.
+    """
+    inner = impl.impl_instance
+    if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
         return False
-    bind, result = way
+    # As SQLAlchemy keeps them, with the dialect and no longer: nothing of an engine that its
+    # application has dropped stays behind.
+    bind = type_._cached_bind_processor(dialect)
+    result = type_._cached_result_processor(dialect, None)
     try:
+        converts = impl._has_bind_processor
+        converted = impl.process_bind_param(value, dialect) if converts else value
+        if not is_exact(inner, converted, dialect):
+            return False  # the database makes something of its own of it
         stored = bind(value) if bind is not None else value
         return bool((result(stored) if result is not None else stored) == value)
     except (TypeError, ValueError, AttributeError):
         return False
-
-
-def _way_and_back(type_: TypeDecorator[Any], dialect: Dialect) -> tuple[Any, Any] | None:
-    """What a value goes through to the driver, and back; None where the database rounds it."""
-    inner = type_.impl_instance
-    if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
-        return None
-    # As SQLAlchemy keeps them, with the dialect and no longer: nothing of an engine that its
-    # application has dropped stays behind.
-    bind = type_._cached_bind_processor(dialect)
-    return bind, type_._cached_result_processor(dialect, None)
 
 
 def _is_exact_time(type_: Any, value: Any, dialect: Dialect) -> bool:

@@ -66,6 +66,8 @@ def lock(engine: Counters, session: Session, class_: type[T], key: Any) -> T | N
     source = engine.source_of(state)
     if source is None or source.points or not state.dict.keys() >= set(source.names):
         return found
+    if isinstance(session.get_bind(source.mapper), Connection):
+        return found  # which other sessions may write on too
     connection = session.connection(bind_arguments={"mapper": source.mapper})
     if _holds_locks(connection):
         image = {name: state.dict[name] for name in source.names}

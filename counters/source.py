@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, FetchedValue
 from sqlalchemy.orm import InstanceState, Mapper
 
 from .count import by_relationship
@@ -37,6 +37,10 @@ class Source:
         self._null_if_unset = frozenset(
             name for name in self.names if _is_null_if_unset(mapper.column_attrs[name].columns[0])
         )
+        self._by_trigger = _by_trigger(self.names, mapper, lambda each: each.server_default)
+        self._by_trigger_on_update = _by_trigger(
+            self.names, mapper, lambda each: each.server_onupdate
+        )
         types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
         self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
 
@@ -59,6 +63,8 @@ class Source:
         None where memory does not know it to the last digit: the database computed it,
         or may have rounded it.
         """
+        if self._by_trigger_on_update and not self._by_trigger_on_update.isdisjoint(names):
+            return None
         return self._known(state.dict, names, dialect, frozenset())
 
     def known_new(
@@ -69,6 +75,8 @@ class Source:
         SQLAlchemy inserts NULL where nothing was set and the column has no default. What was
         set to an SQL expression has been expired by now.
         """
+        if self._by_trigger:
+            return None
         unset = self._null_if_unset
         if unset and state.expired_attributes:
             unset -= state.expired_attributes
@@ -115,6 +123,17 @@ def _changes_by_itself(column: Any) -> bool:
 def _is_null_if_unset(column: Any) -> bool:
     has_default = column.default is not None or column.server_default is not None
     return not (column.primary_key or has_default or column.type.should_evaluate_none)
+
+
+def _by_trigger(
+    names: Iterable[str], mapper: Mapper[Any], default: Callable[[Any], Any]
+) -> frozenset[str]:
+    """Those whose value a trigger sets, as a bare ``FetchedValue`` says.
+
+    What RETURNING tells of them may not be the last word: on SQLite it comes before the trigger.
+    """
+    columns = ((name, mapper.column_attrs[name].columns[0]) for name in names)
+    return frozenset(name for name, column in columns if type(default(column)) is FetchedValue)
 
 
 def identity(state: InstanceState[Any]) -> Key:

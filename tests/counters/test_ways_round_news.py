@@ -1,0 +1,319 @@
+"""Ways round what the engine spares itself: what it takes for known, and for locked."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Engine,
+    FetchedValue,
+    ForeignKey,
+    Integer,
+    String,
+    TypeDecorator,
+    func,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Session, mapped_column, relationship, undefer
+from support.pairs import assert_verified, install, pair
+
+from tallied.counters import Count, Latest, Sum
+from tallied.errors import CounterDeclarationError
+
+
+def optional() -> Any:
+    return mapped_column(ForeignKey("parent.id"), index=True, nullable=True)
+
+
+def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
+    """A sum of ``Source.w``: the classes, the counters and the session class."""
+    Parent, Source = pair(None, {"w": mapped_column(Integer, nullable=True)} | source)
+    return Parent, Source, *install(engine, Sum(Parent.n, of=Source.w, via=Source.parent))
+
+
+# Relationships that write the foreign key behind the events' back
+
+POST_UPDATE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "collection": ({"sources": ("Source", "parent")}, {}),
+    "second": ({}, {"other": ("Parent", "parent")}),
+}
+
+
+@pytest.mark.parametrize("name", POST_UPDATE)
+def test_another_relationship_that_writes_the_key_by_post_update_is_refused(name: str) -> None:
+    its = [
+        {
+            key: relationship(target, post_update=True, overlaps=overlaps)
+            for key, (target, overlaps) in each.items()
+        }
+        for each in POST_UPDATE[name]
+    ]
+    Parent, Source = pair(its[0], its[1] | {"parent_id": optional()})
+    with pytest.raises(CounterDeclarationError, match=r"E002.* post_update"):
+        install(None, Count(Parent.n, via=Source.parent))  # type: ignore[arg-type]
+
+
+def test_post_update_of_a_key_that_is_not_counted_by_is_allowed(engine: Engine) -> None:
+    favourite: dict[str, Any] = {
+        "favourite_id": mapped_column(ForeignKey("source.id", use_alter=True, name="fav")),
+        "favourite": relationship(
+            "Source", post_update=True, foreign_keys="Parent.favourite_id", overlaps="parent"
+        ),
+    }
+    single: Any = relationship("Parent", foreign_keys="Source.parent_id")
+    Parent, Source = pair(favourite, {"parent": single})
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    with Own(engine) as session:
+        source = Source(parent=Parent())
+        source.parent.favourite = source
+        session.add(source)
+        assert_verified(session, counters)
+        assert source.parent.n == 1
+
+
+# What a new row holds that nobody has set
+
+
+@pytest.mark.parametrize("eager", [True, False, "auto"])
+def test_what_is_not_set_in_a_new_row_is_what_the_database_holds(
+    engine: Engine, eager: Any
+) -> None:
+    Parent, Source, counters, Own = sum_of(
+        engine,
+        {
+            "parent_id": optional(),
+            "w": mapped_column(Integer, nullable=True, server_default=text("5")),
+            "__mapper_args__": {"eager_defaults": eager},
+        },
+    )
+    with Own(engine) as session:
+        parent = Parent()
+        session.add(parent)
+        session.flush()
+        latest = select(func.max(Parent.id)).scalar_subquery()
+        session.add_all(
+            [
+                Source(parent_id=latest, w=3),
+                Source(parent=parent, w=select(func.abs(-8)).scalar_subquery()),
+                Source(parent=parent, w=null()),
+                Source(parent=parent, w=None),
+                Source(parent_id=parent.id),
+                Source(w=7),
+            ]
+        )
+        assert_verified(session, counters)
+        assert parent.n == 3 + 8 + 5 + 5
+
+
+TRIGGERS = {
+    "sqlite": [
+        "create trigger i after insert on source "
+        "begin update source set w = 7 where id = new.id; end",
+        "create trigger u after update of note on source "
+        "begin update source set w = w + 1 where id = new.id; end",
+    ],
+    "postgresql": [
+        "create function f() returns trigger language plpgsql as "
+        "$$ begin if TG_OP = 'INSERT' then new.w := 7; else new.w := old.w + 1; end if; "
+        "return new; end $$",
+        "create trigger i before insert or update of note on source "
+        "for each row execute function f()",
+    ],
+}
+
+
+@pytest.mark.parametrize("eager", [True, False, "auto"])
+def test_what_a_trigger_sets_is_counted_where_the_column_says_so(
+    engine: Engine, backend: str, eager: Any
+) -> None:
+    by_trigger: Any = mapped_column(
+        Integer, FetchedValue(), FetchedValue(for_update=True), nullable=True
+    )
+    Parent, Source, counters, Own = sum_of(
+        engine,
+        {
+            "w": by_trigger,
+            "note": mapped_column(String),
+            "__mapper_args__": {"eager_defaults": eager},
+        },
+    )
+    with engine.begin() as connection:
+        for trigger in TRIGGERS[backend]:
+            connection.execute(text(trigger))
+    with Own(engine) as session:
+        source = Source(parent=Parent(), note="a")
+        session.add(source)
+        assert_verified(session, counters)
+        assert source.parent.n == 7
+        source.note = "b"
+        assert_verified(session, counters)
+        assert source.parent.n == 8
+        session.execute(update(Source).values(note="c"))
+        assert_verified(session, counters)
+        assert source.parent.n == 9
+
+
+# What was locked and is no longer known
+
+
+@pytest.mark.parametrize("how", ["stale", "pending"])
+def test_a_deferred_amount_is_known_under_a_lock_only_as_it_was_read(
+    engine: Engine, how: str
+) -> None:
+    _, Source, counters, Own = sum_of(engine, {"w": mapped_column(Integer, deferred=True)})
+    Parent = counters.declared[0].parent.class_
+    with Own(engine, expire_on_commit=False, autoflush=False) as session:
+        session.add(Source(id=1, parent=Parent(), w=3))
+        session.commit()
+        session.expunge_all()
+        source = session.get(Source, 1, options=[undefer(Source.w)])
+        session.commit()
+        with Own(engine) as other:
+            other.get_one(Source, 1).w = 10
+            other.commit()
+        if how == "pending":
+            source.w = 20
+        assert counters.lock(session, Source, 1) is source
+        source.w = 4
+        assert_verified(session, counters)
+
+
+def test_a_lock_does_not_outlast_what_another_session_does_on_the_same_connection(
+    engine: Engine,
+) -> None:
+    Parent, Source, counters, Own = sum_of(engine, {})
+    with engine.begin() as connection, Own(connection) as one, Own(connection) as other:
+        one.add(Source(id=1, parent=Parent(), w=3))
+        one.flush()
+        source = counters.lock(one, Source, 1)
+        other.get_one(Source, 1).w = 10
+        other.flush()
+        source.w = 20
+        assert_verified(one, counters)
+
+
+def test_a_lock_is_forgotten_with_its_savepoint_and_with_any_statement(engine: Engine) -> None:
+    Parent, Source, counters, Own = sum_of(engine, {})
+    with Own(engine) as session:
+        source = Source(parent=Parent(), w=3)
+        session.add(source)
+        session.commit()
+        with session.begin_nested():
+            counters.lock(session, Source, source.id)
+        source.w = 8
+        assert_verified(session, counters)
+        counters.lock(session, Source, source.id)
+        savepoint = session.begin_nested()
+        source.w = 9
+        session.flush()
+        savepoint.rollback()
+        source.w = 10
+        assert_verified(session, counters)
+        counters.lock(session, Source, source.id)
+        session.execute(text("update source set w = 77"))
+        session.execute(text("update parent set n = 77"))
+        source.w = 11
+        assert_verified(session, counters)
+
+
+# Values that the database makes something of its own of
+
+
+class Plain(TypeDecorator[Any]):
+    """Changes nothing, and so checks nothing."""
+
+    impl = String
+    cache_ok = True
+
+
+class PlainInteger(Plain):
+    impl = Integer
+    cache_ok = True
+
+
+class PlainDate(Plain):
+    impl = Date
+    cache_ok = True
+
+
+class PlainDateTime(Plain):
+    impl = DateTime
+    cache_ok = True
+
+
+def parent_with(session: Session, Parent: Any) -> Any:
+    """A stored parent, so that what is added to it is no guess of an INSERT."""
+    parent = Parent()
+    session.add(parent)
+    session.flush()
+    return parent
+
+
+@pytest.mark.parametrize("value", [1.5, 2, True], ids=str)
+def test_a_number_of_a_decorated_type_is_summed_as_it_is_stored(engine: Engine, value: Any) -> None:
+    Parent, Source, counters, Own = sum_of(engine, {"w": mapped_column(PlainInteger)})
+    with Own(engine) as session:
+        parent = parent_with(session, Parent)
+        session.add_all([Source(parent=parent, w=value), Source(parent=parent, w=value)])
+        assert_verified(session, counters)
+
+
+def test_a_text_of_a_decorated_type_is_compared_as_it_is_stored(engine: Engine) -> None:
+    Parent, Source = pair(None, {"kind": mapped_column(Plain)})
+    five = Count(Parent.n, via=Source.parent, where=Source.kind == "5")
+    counters, Own = install(engine, five)
+    with Own(engine) as session:
+        parent = parent_with(session, Parent)
+        value: Any = 5 if engine.dialect.name == "sqlite" else "5"
+        session.add_all([Source(parent=parent, kind=value), Source(parent=parent, kind=value)])
+        assert_verified(session, counters)
+        assert parent.n == 2
+
+
+@pytest.mark.parametrize(
+    ("type_", "early", "late"),
+    [
+        (PlainDate, date(2020, 1, 1), datetime(2021, 1, 1, 4)),
+        (PlainDateTime, datetime(2020, 1, 1), datetime(2021, 1, 1, 4, tzinfo=UTC)),
+    ],
+)
+def test_a_time_of_a_decorated_type_is_compared_as_it_is_stored(
+    engine: Engine, type_: Any, early: Any, late: Any
+) -> None:
+    Parent, Source = pair(
+        {"last": mapped_column(type_, nullable=True)}, {"at": mapped_column(type_)}
+    )
+    counters, Own = install(engine, Latest(Parent.last, of=Source.at, via=Source.parent))
+    with Own(engine) as session:
+        parent = parent_with(session, Parent)
+        session.add(Source(parent=parent, at=early))
+        session.flush()
+        source = Source(parent=parent, at=late)
+        session.add(source)
+        assert_verified(session, counters)
+        session.delete(source)
+        session.add(Source(parent=parent, at=late))
+        assert_verified(session, counters)
+        assert parent.last > early
+
+
+def test_a_type_with_a_variant_is_read_as_the_variant_stores_it(engine: Engine) -> None:
+    type_ = DateTime().with_variant(TIMESTAMP(precision=0), "postgresql")
+    Parent, Source = pair(
+        {"last": mapped_column(type_, nullable=True)}, {"at": mapped_column(type_)}
+    )
+    counters, Own = install(engine, Latest(Parent.last, of=Source.at, via=Source.parent))
+    with Own(engine) as session:
+        parent = parent_with(session, Parent)
+        session.add(Source(parent=parent, at=datetime(2020, 1, 1, 1, 1, 1, 700_000)))
+        assert_verified(session, counters)
+        rounded = engine.dialect.name == "postgresql"
+        assert parent.last.microsecond == (0 if rounded else 700_000)
