@@ -220,7 +220,7 @@ class Mutation:
 def _texts(
     info: Info, input: AddCommentInput | FirstCommentInput | None, path: str = "comment."
 ) -> list[Callable[[], str]]:
-    """The checks of a new comment's message, and of a guest's name."""
+    """The checks of a new comment's message, and of a guest's name where guests may write."""
     comment = given(input)
     if comment is None:
         return []

@@ -1,0 +1,1 @@
+"""A small magazine, with Tallied's discussions below its articles: see README.md."""

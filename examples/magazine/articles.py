@@ -1,0 +1,157 @@
+"""What happens to articles: each a part of a unit of work, with what happens to its discussion.
+
+``unit`` and ``access`` are Tallied's: ``discussion.write(...)`` and ``discussion.access(...)``,
+or what ``context.write(...)`` hands out in GraphQL. A rollback takes everything back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tallied.discussion import Discussion
+from tallied.errors import NotAllowed, NotFound, SignInRequired
+from tallied.resolvers import writing
+from tallied.resolvers.validation import clean_message, clean_title
+from tallied.rules import Access
+from tallied.units import UnitOfWork
+from tallied.viewer import Viewer
+
+from .models import Article, User
+from .policy import Reader
+
+BODY_LENGTH = 100_000
+
+
+async def write_draft(unit: UnitOfWork, access: Access, headline: str, body: str) -> int:
+    """Keep a draft of the viewer's; the article's key.
+
+    :raises InvalidText: for a headline or a body that is empty, or too long.
+    """
+    reader = _signed_in(access)
+    article = Article(
+        headline=clean_title(headline, "headline"),
+        body=clean_message(body, "body", BODY_LENGTH),
+        author_id=reader.user_id,
+    )
+    unit.session.add(article)
+    await unit.session.flush()
+    return article.id
+
+
+async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body: str) -> None:
+    """Give an article another headline and body; its discussion is renamed with it."""
+    headline = clean_title(headline, "headline")
+    article = await _own(unit, access, id)
+    article.body = clean_message(body, "body", BODY_LENGTH)
+    if article.thread_id is not None and article.headline != headline:
+        ours = await _publishing(unit, access, article)
+        await writing.rename_thread(unit, ours, article.thread_id, headline)
+    article.headline = headline
+
+
+async def publish(unit: UnitOfWork, access: Access, id: int) -> None:
+    """Show an article to everybody, and open its discussion if that was never open."""
+    article = await _own(unit, access, id)
+    article.published_on = article.published_on or datetime.now(UTC).date()
+    await _open_discussion(unit, access, article)
+
+
+async def withdraw(unit: UnitOfWork, access: Access, id: int) -> None:
+    """Make a draft of an article again; its discussion is hidden with it, and kept."""
+    article = await _own(unit, access, id)
+    article.published_on = None
+
+
+async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
+    """Delete an article, with its discussion."""
+    article = await _own(unit, access, id)
+    ours, thread_id = await _publishing(unit, access, article), article.thread_id
+    await unit.session.delete(article)
+    await unit.session.flush()
+    if thread_id is not None:
+        await writing.delete_thread(unit, ours, thread_id)
+
+
+async def thread_of(unit: UnitOfWork, id: int) -> UUID:
+    """The key of an article's discussion, which a policy has yet to be asked about.
+
+    :raises NotFound: for an article that is not there, or that has no discussion.
+    """
+    found: UUID | None = await unit.session.scalar(
+        select(Article.thread_id).where(Article.id == id)
+    )
+    if found is None:
+        raise _not_found()
+    return found
+
+
+async def open_discussions(discussion: Discussion) -> int:
+    """Open the discussions of the articles that were published before there were any.
+
+    One unit of work each: nobody waits for all of them, and it may be stopped and run again.
+
+    :returns: how many there were.
+    """
+    access, opened = discussion.access(), 0
+
+    async def work(unit: UnitOfWork) -> bool:
+        without = (Article.published_on.is_not(None), Article.thread_id.is_(None))
+        query = select(Article).where(*without).order_by(Article.id).limit(1)
+        article = await unit.session.scalar(query.with_for_update())
+        if article is not None:
+            await _open_discussion(unit, access, article)
+        return article is not None
+
+    while await discussion.write(work):
+        opened += 1
+    return opened
+
+
+async def _open_discussion(unit: UnitOfWork, access: Access, article: Article) -> None:
+    if article.thread_id is None:
+        ours = await _publishing(unit, access, article)
+        begun = await writing.create_thread(unit, ours, article.headline)
+        article.thread_id = begun.thread["id"]
+
+
+async def _publishing(unit: UnitOfWork, access: Access, article: Article) -> Access:
+    """What the magazine may do in the name of the article's author."""
+    author: Any = await unit.session.get_one(User, article.author_id)
+    viewer = Reader(author.subject, author.name, user_id=author.id, publishes=True)
+    return Access(access.rules, viewer)
+
+
+async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:
+    """The article, under its lock, which the viewer has written or edits.
+
+    :raises NotFound: for an article that is not there, or that the viewer may not read.
+    :raises SignInRequired, NotAllowed: for someone else.
+    """
+    article = await unit.session.get(Article, id, with_for_update=True)
+    reader = access.viewer
+    own = article and isinstance(reader, Reader) and article.author_id == reader.user_id
+    if article is None or not (own or may_edit(reader) or article.published_on):
+        raise _not_found()
+    _signed_in(access)
+    if not (own or may_edit(reader)):
+        raise NotAllowed("You may not change what others have written.")
+    return article
+
+
+def may_edit(reader: Viewer | None) -> bool:
+    """Whether they may read and change everything."""
+    return isinstance(reader, Reader) and reader.is_moderator
+
+
+def _signed_in(access: Access) -> Reader:
+    if not isinstance(access.viewer, Reader):
+        raise SignInRequired("Guests may not write articles; sign in first.")
+    return access.viewer
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no such article; it may have been deleted.", field="id")

@@ -1,0 +1,65 @@
+"""The magazine's engine and sessions, and its Discussion, which uses both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from starlette.requests import HTTPConnection
+
+from tallied.discussion import Discussion
+from tallied.settings import Settings
+
+from . import hooks
+from .accounts import reader_of
+from .counting import MagazineSession
+from .policy import MagazinePolicy, Reader
+from .schema import schema
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """The magazine's own engine."""
+    engine = create_async_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _use_wal)
+    return engine
+
+
+def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """What the magazine reads by; what it writes, it writes by ``discussion.write``."""
+    return async_sessionmaker(engine, sync_session_class=MagazineSession, expire_on_commit=False)
+
+
+def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discussion:
+    """The discussions below the articles.
+
+    :param tell: how the author of an article is told of a comment.
+    """
+    sessions = make_sessions(engine)
+
+    async def get_viewer(connection: HTTPConnection) -> Reader | None:
+        return await reader_of(sessions, connection)
+
+    return Discussion(
+        engine,
+        session_class=MagazineSession,
+        get_viewer=get_viewer,
+        policy=MagazinePolicy(),
+        hooks=[hooks.NoDoubles(), hooks.TellAuthors(sessions, tell)],
+        deleted_author=lambda: "someone who has left",
+        schema=schema,
+        settings=Settings(environment="development"),
+    )
+
+
+def _use_wal(connection: Any, _: object) -> None:
+    """So that nobody who reads waits for someone who writes."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.close()

@@ -1,0 +1,80 @@
+"""What the magazine does around a comment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from tallied.errors import Vetoed
+from tallied.hooks import Event, Hooks
+from tallied.models import Comment
+
+from .models import Article, User, subject_of
+
+logger = logging.getLogger("magazine")
+
+TWICE = timedelta(minutes=1)
+"""Within which the same words in the same place are a mistake."""
+
+
+class News(NamedTuple):
+    """What an article's author is told."""
+
+    name: str
+    headline: str
+    message: str
+
+
+Tell: TypeAlias = Callable[[News], Awaitable[None]]
+
+
+async def log(news: News) -> None:
+    """Tell by the log; a mail would be sent here."""
+    logger.info("to %s: a new comment on %r", news.name, news.headline)
+
+
+class NoDoubles(Hooks):
+    """The same comment is not taken twice: someone has pressed the button again."""
+
+    async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+        if event.comment is None:
+            return
+        query = (
+            select(Comment.message)
+            .where(
+                Comment.thread_id == event.comment["thread_id"],
+                Comment.author_id == event.comment["author_id"],
+                Comment.created_at > datetime.now(UTC) - TWICE,
+            )
+            .order_by(Comment.created_at.desc())
+            .limit(1)
+        )
+        if await session.scalar(query) == event.comment["message"]:
+            raise Vetoed("message is what you have just said; say something else.", field="message")
+
+
+class TellAuthors(Hooks):
+    """The author of an article is told of what others say about it, once it is said."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], tell: Tell = log) -> None:
+        self.sessions = sessions
+        self.tell = tell
+
+    async def after_add_comment(self, event: Event) -> None:
+        if event.thread is None or event.comment is None:
+            return
+        query = (
+            select(User.id, User.name, Article.headline)
+            .join(Article.author)
+            .where(Article.thread_id == event.thread["id"])
+        )
+        async with self.sessions() as session:
+            found = (await session.execute(query)).one_or_none()
+        own = found and event.viewer and event.viewer.subject == subject_of(found.id)
+        if found and not own:
+            await self.tell(News(found.name, found.headline, event.comment["message"]))

@@ -1,0 +1,80 @@
+"""Who may do what in the discussions, and what is known of a reader to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from tallied.models import Thread
+from tallied.policy import CommentFacts, Policy, ThreadFacts
+from tallied.viewer import Viewer
+
+from .models import Article
+
+
+@dataclass(frozen=True)
+class Reader(Viewer):
+    """A user of the magazine, as Tallied sees them."""
+
+    user_id: int = 0
+    threads: frozenset[UUID] = frozenset()
+    """The discussions of the articles that they have written, read once a request: a policy's
+    methods answer for each of a hundred comments, and may not ask the database."""
+    publishes: bool = False
+    """Whether it is the magazine's own code that acts for them, as :mod:`.articles` does; no
+    request comes from such a reader."""
+
+
+class MagazinePolicy(Policy):
+    """Everyone signed in comments; an article's author moderates what is said below it.
+
+    Threads are opened, renamed and deleted with their articles, and in no other way.
+    """
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        """What is below a draft is for the article's author and the editors."""
+        if viewer is not None and (viewer.is_moderator or _publishes(viewer)):
+            return True
+        drafts = select(Article.id).where(
+            Article.thread_id == thread.id, Article.published_on.is_(None)
+        )
+        if isinstance(viewer, Reader):
+            drafts = drafts.where(Article.author_id != viewer.user_id)
+        return ~drafts.correlate(thread).exists()
+
+    def may_start(self, viewer: Viewer | None) -> bool:
+        return _publishes(viewer)
+
+    def may_rename(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+        return _publishes(viewer)
+
+    def may_delete_thread(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+        return _publishes(viewer)
+
+    def may_lock(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+        return moderates(viewer, thread.id)
+
+    def may_edit(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+        """Nobody puts words into another's mouth, editors included."""
+        return _wrote(viewer, comment)
+
+    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+        return _wrote(viewer, comment) or moderates(viewer, comment.thread_id)
+
+
+def moderates(viewer: Viewer | None, thread_id: Any) -> bool:
+    """Whether the viewer is an editor, or the author of the article that is discussed there."""
+    if viewer is None:
+        return False
+    return viewer.is_moderator or (isinstance(viewer, Reader) and thread_id in viewer.threads)
+
+
+def _publishes(viewer: Viewer | None) -> bool:
+    return isinstance(viewer, Reader) and viewer.publishes
+
+
+def _wrote(viewer: Viewer | None, comment: CommentFacts) -> bool:
+    return viewer is not None and None is not comment.author_id == viewer.author_id

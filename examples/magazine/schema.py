@@ -1,0 +1,99 @@
+"""The magazine's GraphQL schema, with Tallied's merged in: one document asks for both."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import strawberry
+
+from tallied.errors import BadUserInput, NotFound
+from tallied.rules import Access
+from tallied.schema.build import merged
+from tallied.schema.fields import field
+from tallied.schema.selection import Info
+from tallied.schema.types import Thread
+from tallied.units import UnitOfWork
+
+from . import articles, reading
+
+MOST = 100
+LARGEST_ID = 2**31 - 1
+
+
+@strawberry.type(description="An article of the magazine.")
+class Article:
+    id: strawberry.ID
+    headline: str
+    body: str
+    author: str = strawberry.field(description="The name of who has written it.")
+    published_on: date | None = strawberry.field(description="Null for a draft.")
+    comment_count: int = strawberry.field(description="How many comments it has.")
+    row: strawberry.Private[Any]
+
+    @field("Its discussion; null where none was opened yet.")
+    async def thread(self, info: Info) -> Thread | None:
+        if self.row.thread_id is None:
+            return None
+        # Tallied reads the columns that are asked for, for all articles in one statement.
+        found = await info.context.thread(self.row.thread_id, info.thread_columns())
+        return None if found is None else Thread.of(found)
+
+    @classmethod
+    def of(cls, row: Any) -> Article:
+        """An article as it was read."""
+        return cls(
+            id=strawberry.ID(str(row.id)),
+            headline=row.headline,
+            body=row.body,
+            author=row.author,
+            published_on=row.published_on,
+            comment_count=row.comment_count,
+            row=row,
+        )
+
+
+@strawberry.type
+class Query:
+    @field("The latest articles, and first of all the viewer's drafts.")
+    async def articles(self, info: Info, first: int = 20) -> list[Article]:
+        if not 0 <= first <= MOST:
+            raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
+        viewer = info.context.viewer
+        rows = await info.context.read(lambda it: reading.articles(it, viewer, first))
+        return [Article.of(row) for row in rows]
+
+    @field("An article; null where there is none.")
+    async def article(self, info: Info, id: strawberry.ID) -> Article | None:
+        return await _article(info, _key(id))
+
+
+@strawberry.type
+class Mutation:
+    @field("Show an article to everybody, and open its discussion.")
+    async def publish_article(self, info: Info, id: strawberry.ID) -> Article:
+        key = _key(id)
+
+        async def work(unit: UnitOfWork, access: Access) -> None:
+            await articles.publish(unit, access, key)
+
+        await info.context.write(work)
+        found = await _article(info, key)
+        if found is None:
+            raise NotFound("The article was deleted by someone else.", field="id")
+        return found
+
+
+async def _article(info: Info, key: int) -> Article | None:
+    viewer = info.context.viewer
+    row = await info.context.read(lambda it: reading.article(it, viewer, key))
+    return None if row is None else Article.of(row)
+
+
+def _key(id: str) -> int:
+    if not (id.isascii() and id.isdigit() and len(id) < 11 and int(id) <= LARGEST_ID):
+        raise BadUserInput("id must be the id of an article, such as 7.", field="id")
+    return int(id)
+
+
+schema = merged(Query, Mutation)

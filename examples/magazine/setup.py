@@ -1,0 +1,54 @@
+"""From any database to one that the magazine can be served from."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from tallied.discussion import Discussion
+from tallied.migrations.run import migrate as migrate_tallied
+from tallied.units import UnitOfWork
+
+from .articles import open_discussions
+
+
+async def set_up(discussion: Discussion) -> None:
+    """Migrate what is Tallied's, then the magazine's own; open the discussions that are missing."""
+    await migrate_tallied(discussion.database)
+    await migrate(discussion)
+    await open_discussions(discussion)
+
+
+async def migrate(discussion: Discussion, revision: str = "head") -> None:
+    """Bring the magazine's own tables to a later revision, or to none but that."""
+    await _run(discussion, partial(_upgrade, revision))
+
+
+async def downgrade(discussion: Discussion, revision: str) -> None:
+    """Bring the magazine's own tables back to a revision."""
+    await _run(discussion, partial(_downgrade, revision))
+
+
+async def _run(discussion: Discussion, step: partial[None]) -> None:
+    # One unit of work: all of it or nothing, on SQLite too.
+    async def work(unit: UnitOfWork) -> None:
+        await (await unit.session.connection()).run_sync(step)
+
+    await discussion.write(work)
+
+
+def config(connection: Connection) -> Config:
+    """Alembic's configuration, to be used on that connection."""
+    return Config(Path(__file__).with_name("alembic.ini"), attributes={"connection": connection})
+
+
+def _upgrade(revision: str, connection: Connection) -> None:
+    command.upgrade(config(connection), revision)
+
+
+def _downgrade(revision: str, connection: Connection) -> None:
+    command.downgrade(config(connection), revision)

@@ -1,0 +1,299 @@
+"""The example host: its pages, its login, its GraphQL schema, and who may see and do what."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from support.press import PASSWORD, Press, comment_ids
+
+from magazine import articles
+
+ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+           comment { authorName messageHtml viewerCanDelete } thread { commentCount }
+           userErrors { code message } } }"""
+ARTICLE = """query($id: ID!) { article(id: $id) { headline author commentCount
+               thread { title commentCount viewerCanComment viewerCanLock
+                 comments(first: 9) { nodes { message authorName viewerCanDelete } } } } }"""
+
+
+@pytest.fixture
+async def press(empty_url: str) -> AsyncIterator[Press]:
+    async with Press(empty_url) as press:
+        yield press
+
+
+async def test_a_page_shows_what_was_said_by_the_form_and_by_graphql(press: Press) -> None:
+    id = await press.article()
+    ben = await press.browser("ben")
+    done = await ben.comment(id, "Is it *salt*?\r\n<script>alert(1)</script>")
+    assert done.status_code == 303
+    thread = await press.thread_id(id)
+    answer = await ben.ask(ADD, i={"threadId": thread, "message": "Or is it **sugar**?"})
+    assert answer["data"]["addComment"]["userErrors"] == []
+    assert answer["data"]["addComment"]["comment"]["authorName"] == "ben"
+    assert answer["data"]["addComment"]["thread"] == {"commentCount": 2}
+
+    page = await press.guest().see(f"/articles/{id}")
+    assert page.css_first("#discussion h2").text() == "2 comments"
+    newer, older = page.css(".comments li")
+    assert older.attributes["id"] == done.headers["location"].partition("#")[2]
+    assert older.css_first(".message em").text() == "salt"
+    assert newer.css_first(".message strong").text() == "sugar"
+    assert older.css_first(".by strong").text() == "ben"
+    assert page.css("script") == []
+    assert "alert(1)" in older.text()
+    front = await press.guest().see("/")
+    assert front.css_first(".articles a[href$=discussion]").text() == "2 comments"
+
+
+async def test_one_document_asks_for_both(press: Press) -> None:
+    ids = [await press.article(headline) for headline in ("Salt", "Sand", "Silt")]
+    ben = await press.browser("ben")
+    for id in (ids[0], ids[0], ids[2]):
+        await ben.comment(id, f"On {id}, {len(await ben.messages(id))}.")
+    query = """{ viewer { name } articles(first: 9) { id headline commentCount
+        thread { title comments(last: 1) { totalCount nodes { message author { name } } } } } }"""
+    answer = await ben.ask(query)
+    assert answer["data"]["viewer"] == {"name": "ben"}
+    listed = answer["data"]["articles"]
+    assert [each["headline"] for each in listed] == ["Silt", "Sand", "Salt"]
+    assert [each["commentCount"] for each in listed] == [1, 0, 2]
+    for each in listed:
+        assert each["thread"]["title"] == each["headline"]
+        assert each["thread"]["comments"]["totalCount"] == each["commentCount"]
+    latest = listed[2]["thread"]["comments"]["nodes"]
+    assert latest == [{"message": f"On {ids[0]}, 1.", "author": {"name": "ben"}}]
+
+
+async def test_an_id_that_is_none_is_the_clients_mistake(press: Press) -> None:
+    guest = press.guest()
+    for id in ("x", "0x1", "-1", "99999999999999999999", "2147483648"):
+        answer = await guest.ask(ARTICLE, id=id)
+        assert answer["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "id"}
+        page = await guest.see(f"/articles/{id}", 404)
+        assert page.css_first(".problem").text() == "There is no such page."
+    answer = await guest.ask("{ articles(first: 101) { id } }")
+    assert answer["errors"][0]["message"] == "first must be from 0 to 100."
+    assert "There is no such article" in (await guest.see("/articles/7", 404)).body.text()
+
+
+async def test_what_cannot_be_said_comes_back_with_a_sentence(press: Press) -> None:
+    id = await press.article()
+    ben = await press.browser("ben")
+    refused = await ben.comment(id, " \n")
+    assert refused.status_code == 422
+    assert "message is empty; write 1 to 10000 characters." in refused.text
+    await ben.comment(id, "Once.")
+    twice = await ben.comment(id, "Once.")
+    assert twice.status_code == 422
+    assert "message is what you have just said" in twice.text
+    assert ">Once.</textarea>" in twice.text
+    assert await ben.messages(id) == ["Once."]
+
+
+async def test_a_form_of_another_page_is_refused(press: Press) -> None:
+    id = await press.article()
+    ben, ada = await press.browser("ben"), await press.browser("ada")
+    page = await ada.see(f"/articles/{id}")
+    theirs = page.css_first("form.comment input[name=csrf]").attributes["value"]
+    path = f"/articles/{id}/comments"
+    for data in ({}, {"csrf": ""}, {"csrf": theirs}, {"csrf": "é"}):
+        answer = await ben.http.post(path, data={"message": "Forged."} | data)
+        assert answer.status_code == 403
+    files = {"message": ("a.txt", b"Forged.")}
+    assert (await ben.http.post(path, files=files)).status_code in (400, 403)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    too_long = await ben.http.post(path, content=b"a" * 500_001, headers=form)
+    assert too_long.status_code == 413
+    foreign = await ben.http.post("/graphql", content='{"query": "{ __typename }"}', headers=form)
+    assert foreign.json()["errors"][0]["extensions"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
+    assert (await press.numbers())[id] == (0, 0)
+
+
+async def test_who_has_signed_out_is_out_everywhere(press: Press) -> None:
+    ben = await press.browser("ben")
+    copied = press.guest()
+    copied.http.cookies = httpx.Cookies(ben.http.cookies)
+    assert (await copied.see("/")).css_first("form[action='/logout']") is not None
+    done = await ben.submit("/", "/logout")
+    assert done.status_code == 303
+    for browser in (ben, copied):
+        assert (await browser.see("/")).css_first("form[action='/logout']") is None
+        assert (await browser.ask("{ viewer { name } }"))["data"] == {"viewer": None}
+
+
+async def test_a_wrong_name_or_password_lets_nobody_in(press: Press) -> None:
+    guest = press.guest()
+    for name, password in (("ben", "wrong"), ("nobody", PASSWORD), ("", "")):
+        answer = await guest.submit("/login", "/login", name=name, password=password)
+        assert answer.status_code == 422
+        assert "nobody with this name and this password" in answer.text
+        assert (await guest.ask("{ viewer { name } }"))["data"] == {"viewer": None}
+
+
+async def test_signing_in_leads_to_the_magazine_alone(press: Press) -> None:
+    guest = press.guest()
+    for to, leads in (
+        ("/articles/7", "/articles/7"),
+        ("//evil.test", "/"),
+        ("https://evil.test", "/"),
+        ("/\\evil.test", "/"),
+        ("/a\r\nSet-Cookie: b", "/"),
+        ("", "/"),
+    ):
+        answer = await guest.submit("/login", "/login", name="ben", password=PASSWORD, to=to)
+        assert (answer.status_code, answer.headers["location"]) == (303, leads)
+
+
+async def test_guests_are_asked_to_sign_in(press: Press) -> None:
+    id = await press.article()
+    guest = press.guest()
+    page = await guest.see(f"/articles/{id}")
+    assert page.css_first("form") is None
+    token = (await guest.see("/login")).css_first("input[name=csrf]").attributes["value"]
+    for path in (f"/articles/{id}/comments", "/write", f"/articles/{id}/delete"):
+        data = {"csrf": token, "message": "Me!", "headline": "Me!", "body": "Me!"}
+        answer = await guest.http.post(path, data=data)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login")
+    refused = await guest.ask(ADD, i={"threadId": await press.thread_id(id), "message": "Me!"})
+    assert refused["data"]["addComment"]["userErrors"][0]["code"] == "SIGN_IN_REQUIRED"
+    assert await press.numbers() == {id: (0, 0)}
+
+
+async def test_a_draft_is_for_its_author_and_the_editors(press: Press) -> None:
+    id = await press.article()
+    ben, ada = await press.browser("ben"), await press.browser("ada")
+    await press.add("eve", is_editor=True)
+    eve = await press.browser("eve")
+    await ben.comment(id, "Before it was withdrawn.")
+    thread = await press.thread_id(id)
+    assert (await ada.submit(f"/articles/{id}", f"/articles/{id}/withdraw")).status_code == 303
+    lists = "query($id: ID!) { thread(id: $id) { title } threads(first: 9) { totalCount } }"
+    for browser in (ben, press.guest()):
+        await browser.see(f"/articles/{id}", 404)
+        assert "Salt" not in (await browser.see("/")).body.text()
+        assert (await browser.ask(ARTICLE, id=str(id)))["data"] == {"article": None}
+        hidden = (await browser.ask(lists, id=thread))["data"]
+        assert hidden == {"thread": None, "threads": {"totalCount": 0}}
+    told = await ben.ask(ADD, i={"threadId": thread, "message": "After."})
+    assert told["data"]["addComment"]["userErrors"][0]["code"] == "NOT_FOUND"
+    for browser in (ada, eve):
+        assert await browser.messages(id) == ["Before it was withdrawn."]
+        seen = (await browser.ask(lists, id=thread))["data"]
+        assert seen == {"thread": {"title": "Salt"}, "threads": {"totalCount": 1}}
+    await ada.submit(f"/articles/{id}", f"/articles/{id}/publish")
+    assert await ben.messages(id) == ["Before it was withdrawn."]
+
+
+async def test_an_articles_author_moderates_what_is_said_below_it(press: Press) -> None:
+    id = await press.article()
+    ben, ada = await press.browser("ben"), await press.browser("ada")
+    await ben.comment(id, "Rude.")
+    await ada.comment(id, "Please.")
+    seen = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
+    assert [each["viewerCanDelete"] for each in seen["comments"]["nodes"]] == [True, True]
+    assert seen["viewerCanLock"] is True
+    seen = (await ben.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
+    assert [each["viewerCanDelete"] for each in seen["comments"]["nodes"]] == [True, False]
+    assert seen["viewerCanLock"] is False
+
+    page = await ada.see(f"/articles/{id}")
+    please, rude = comment_ids(page)
+    assert len((await ben.see(f"/articles/{id}")).css("form[action^='/comments/']")) == 1
+    token = (await ben.see("/")).css_first("input[name=csrf]").attributes["value"]
+    refused = await ben.http.post(f"/comments/{please}/delete", data={"csrf": token})
+    assert refused.status_code == 403
+    assert "You may not delete this comment." in refused.text
+    done = await ada.submit(f"/articles/{id}", f"/comments/{rude}/delete")
+    assert done.headers["location"] == f"/articles/{id}#discussion"
+    assert await ben.messages(id) == ["Please."]
+
+    await ada.submit(f"/articles/{id}", f"/articles/{id}/lock", locked="yes")
+    assert (await ben.see(f"/articles/{id}")).css_first("form.comment") is None
+    late = await ben.ask(ADD, i={"threadId": await press.thread_id(id), "message": "Late."})
+    assert late["data"]["addComment"]["userErrors"][0]["code"] == "LOCKED"
+    await ada.submit(f"/articles/{id}", f"/articles/{id}/lock", locked="no")
+    assert (await ben.comment(id, "In time.")).status_code == 303
+
+
+async def test_threads_come_and_go_with_articles_alone(press: Press) -> None:
+    id = await press.article()
+    ada = await press.browser("ada")
+    thread = await press.thread_id(id)
+    for name, values in (
+        ("createThread", '{title: "Mine"}'),
+        ("renameThread", '{threadId: $id, title: "Mine"}'),
+        ("deleteThread", "{threadId: $id}"),
+    ):
+        used = "" if name == "createThread" else "($id: ID!)"
+        query = f"mutation{used} {{ {name}(input: {values}) {{ userErrors {{ code }} }} }}"
+        refused = await ada.ask(query, id=thread)
+        assert refused["data"][name]["userErrors"] == [{"code": "NOT_ALLOWED"}]
+    await ada.submit(f"/articles/{id}/revise", f"/articles/{id}/revise", headline="Brine", body="B")
+    seen = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]
+    assert (seen["headline"], seen["thread"]["title"]) == ("Brine", "Brine")
+    await ada.submit(f"/articles/{id}", f"/articles/{id}/delete")
+    gone = await ada.ask("query($id: ID!) { thread(id: $id) { title } }", id=thread)
+    assert gone["data"] == {"thread": None}
+
+
+async def test_nobody_changes_what_others_have_written(press: Press) -> None:
+    id = await press.article()
+    ben = await press.browser("ben")
+    await ben.see(f"/articles/{id}/revise", 404)
+    publish = "mutation($id: ID!) { publishArticle(id: $id) { headline } }"
+    refused = await ben.ask(publish, id=str(id))
+    assert refused["errors"][0]["extensions"]["code"] == "NOT_ALLOWED"
+    draft = await press.article("Secret", draft=True)
+    for missing in (draft, draft + 1):  # which are the same to him
+        refused = await ben.ask(publish, id=str(missing))
+        assert refused["errors"][0]["extensions"] == {"code": "NOT_FOUND", "field": "id"}
+    ada = await press.browser("ada")
+    done = await ada.ask(publish, id=str(draft))
+    assert done["data"] == {"publishArticle": {"headline": "Secret"}}
+    await ben.see(f"/articles/{draft}")
+
+
+async def test_an_author_is_told_of_what_others_say(press: Press) -> None:
+    id = await press.article()
+    for name, message in (("ben", "Hello."), ("ada", "Hello yourself.")):
+        await (await press.browser(name)).comment(id, message)
+    assert press.told == [("ada", "Salt", "Hello.")]
+
+
+async def test_older_comments_are_a_page_further(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("magazine.reading.COMMENTS", 2)
+    id = await press.article()
+    ben = await press.browser("ben")
+    for number in range(5):
+        await ben.comment(id, f"Number {number}.")
+    shown: list[Any] = []
+    path = f"/articles/{id}"
+    while path:
+        page = await ben.see(path)
+        shown.append([each.text(strip=True)[7] for each in page.css(".message")])
+        link = page.css_first("a[href*=before]")
+        path = link.attributes["href"] if link else ""
+    assert shown == [["4", "3"], ["2", "1"], ["0"]]
+
+
+async def test_an_article_is_written_revised_and_published(press: Press) -> None:
+    ada = await press.browser("ada")
+    refused = await ada.submit("/write", "/write", headline="Sand", body=" ")
+    assert refused.status_code == 422
+    assert "body is empty" in refused.text
+    assert 'value="Sand"' in refused.text
+    made = await ada.submit("/write", "/write", headline="<b>Sand</b>", body="One.\n\nTwo.")
+    path = made.headers["location"]
+    page = await ada.see(path)
+    assert page.css_first("h1").text() == "<b>Sand</b>"
+    assert page.css_first("#discussion") is None
+    await ada.submit(path, f"{path}/publish")
+    assert (await press.guest().see(path)).css_first("#discussion h2").text() == "0 comments"
+    assert await articles.open_discussions(press.discussion) == 0
