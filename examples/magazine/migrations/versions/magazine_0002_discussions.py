@@ -19,7 +19,7 @@ KEY = "fk_article_thread_id_tallied_thread"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("article") as batch:
+    with op.batch_alter_table("article", reflect_kwargs={"resolve_fks": False}) as batch:
         batch.add_column(sa.Column("thread_id", sa.Uuid(), nullable=True))
         batch.add_column(
             sa.Column("comment_count", sa.Integer(), server_default=sa.text("0"), nullable=False)
@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Comments stay, in Tallied's tables, but nothing says any more which article they are on."""
-    with op.batch_alter_table("article") as batch:
+    with op.batch_alter_table("article", reflect_kwargs={"resolve_fks": False}) as batch:
         batch.drop_index("ix_article_thread_id")
         batch.drop_constraint(KEY, type_="foreignkey")
         batch.drop_column("comment_count")

@@ -1,0 +1,164 @@
+"""The example host's own counter, ``article.comment_count``, in its own units of work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, select, update
+from support.press import Press
+
+from magazine import articles
+from magazine.discussing import make_discussion, make_engine
+from magazine.models import Article
+from tallied.models import Author, Comment, Thread
+from tallied.resolvers import authors, writing
+from tallied.units import UnitOfWork
+
+
+@pytest.fixture
+async def press(empty_url: str) -> AsyncIterator[Press]:
+    async with Press(empty_url) as press:
+        await press.add("eve", is_editor=True)
+        yield press
+
+
+async def add(unit: UnitOfWork, access: Any, id: int, message: str = "One.") -> UUID:
+    new = writing.NewComment(message)
+    done = await writing.add_comment(unit, access, await articles.thread_of(unit, id), new)
+    assert done.comment is not None
+    key: UUID = done.comment["id"]
+    return key
+
+
+async def shown(unit: UnitOfWork, id: int) -> int | None:
+    """What a session of the host shows, before anything is committed."""
+    return await unit.session.scalar(select(Article.comment_count).where(Article.id == id))
+
+
+async def filled(press: Press) -> tuple[int, int, list[UUID]]:
+    """An article with three comments, one with two; the keys of the three."""
+    one, two = await press.article("Salt"), await press.article("Sand")
+    keys = [await press.do(add, "ben", one, f"Number {number}.") for number in range(3)]
+    for number in range(2):
+        await press.do(add, "ben", two, f"Number {number}.")
+    assert await press.numbers() == {one: (3, 3), two: (2, 2)}
+    return one, two, keys
+
+
+async def test_an_article_shows_its_comments_whatever_happens_to_them(press: Press) -> None:
+    one, two, keys = await filled(press)
+    there = await press.thread_of(two)
+    await press.do(writing.move_comment, "eve", keys[0], there)
+    assert await press.numbers() == {one: (2, 2), two: (3, 3)}
+    await press.do(writing.delete_comment, "ben", keys[1])
+    assert await press.numbers() == {one: (1, 1), two: (3, 3)}
+    await press.do(writing.edit_comment, "ben", keys[2], "Another message.")
+    assert await press.numbers() == {one: (1, 1), two: (3, 3)}
+
+    async def statement(unit: UnitOfWork) -> None:
+        moved = update(Comment).where(Comment.thread_id == there, Comment.id != keys[0])
+        await unit.session.execute(moved.values(thread_id=await articles.thread_of(unit, one)))
+        assert [await shown(unit, id) for id in (one, two)] == [3, 1]
+        await unit.session.execute(delete(Comment).where(Comment.id == keys[0]))
+
+    await press.discussion.write(statement)
+    assert await press.numbers() == {one: (3, 3), two: (0, 0)}
+
+
+async def test_deleting_people_and_articles_leaves_the_numbers_right(press: Press) -> None:
+    one, two, _ = await filled(press)
+    await press.do(add, "eve", two, "Mine.")
+
+    async def leave(unit: UnitOfWork, access: Any) -> None:
+        author = await authors.find_author(unit.session, access.viewer.subject)
+        assert author is not None
+        await authors.delete_author(unit, access, author)
+
+    async with press.discussion.database.read() as connection:
+        before = list((await connection.execute(select(Author.name))).scalars())
+    assert sorted(before) == ["ada", "ben", "eve"]
+    await press.do(articles.delete, "ada", one)
+    assert await press.numbers() == {two: (3, 3)}
+    async with press.discussion.database.read() as connection:
+        assert len((await connection.execute(select(Thread.id))).all()) == 1
+    await press.do(leave, "eve")
+    page = await press.guest().see(f"/articles/{two}")
+    assert page.css_first("#discussion h2").text() == "3 comments"
+    assert page.css_first(".comments strong").text() == "someone who has left"
+
+
+async def test_a_rollback_of_the_host_takes_the_comment_along(press: Press) -> None:
+    one, _, keys = await filled(press)
+    draft = await press.article("Silt", draft=True)
+    before = await press.numbers()
+
+    async def work(unit: UnitOfWork) -> None:
+        ada, ben = press.access("ada"), press.access("ben")
+        await articles.publish(unit, ada, draft)
+        await add(unit, ben, draft)
+        await add(unit, ben, one)
+        await writing.delete_comment(unit, ben, keys[0])
+        await writing.move_comment(
+            unit, press.access("eve"), keys[1], await articles.thread_of(unit, draft)
+        )
+        assert [await shown(unit, id) for id in (one, draft)] == [2, 2]
+        raise RuntimeError("the host changes its mind")
+
+    told = len(press.told)
+    with pytest.raises(RuntimeError, match="changes its mind"):
+        await press.discussion.write(work)
+    assert await press.numbers() == before
+    assert before[draft] == (0, 0)
+    assert len(press.told) == told
+    await press.guest().see(f"/articles/{draft}", 404)
+    async with press.discussion.database.read() as connection:
+        titles = list((await connection.execute(select(Thread.title))).scalars())
+    assert sorted(titles) == ["Salt", "Sand"]
+
+
+async def test_publishing_and_the_first_comment_are_one_unit(press: Press) -> None:
+    draft = await press.article("Silt", draft=True)
+
+    async def work(unit: UnitOfWork) -> int | None:
+        await articles.publish(unit, press.access("ada"), draft)
+        await add(unit, press.access("ada"), draft, "I begin.")
+        article = await unit.session.get_one(Article, draft)
+        return article.comment_count
+
+    assert await press.discussion.write(work) == 1
+    assert await press.numbers() == {draft: (1, 1)}
+    assert await (await press.browser("ben")).messages(draft) == ["I begin."]
+
+
+async def test_two_writers_at_once_lose_nothing(press: Press) -> None:
+    """Two processes, as far as the database can tell: each has an engine of its own."""
+    one, two, keys = await filled(press)
+    engine = make_engine(press.url)
+    other = make_discussion(engine)
+
+    async def write(discussion: Any, name: str, here: int, there: int) -> None:
+        access = press.access(name)
+        for number in range(8):
+            await discussion.write(
+                lambda unit, number=number: add(unit, access, here, f"{number}, too.")
+            )
+            key = await discussion.write(
+                lambda unit, number=number: add(unit, access, there, f"{number}.")
+            )
+            if number % 2:
+                await discussion.write(
+                    lambda unit, key=key: writing.delete_comment(unit, access, key)
+                )
+
+    await asyncio.gather(
+        write(press.discussion, "ben", one, two),
+        write(other, "eve", two, one),
+        press.do(writing.delete_comment, "ben", keys[0]),
+        other.write(lambda unit: writing.delete_comment(unit, press.access("ben"), keys[1])),
+    )
+    await engine.dispose()
+    assert await press.numbers() == {one: (13, 13), two: (14, 14)}
