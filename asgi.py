@@ -49,14 +49,18 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         routes.append(Route("/", _home))
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # The modules and the schema stay for good: spare every collection the walk.
         gc.collect()
         gc.freeze()
         if database is None:  # and so the process is ours, as good as certainly.
             gc.set_threshold(*GC_THRESHOLDS)
-        async with discussion.lifespan(app):
+        # ``tallied serve`` has checked it all, once for its processes.
+        try:
             yield
+        finally:
+            if database is None:
+                await discussion.database.dispose()
 
     return Starlette(routes=routes, lifespan=lifespan)
 

@@ -17,6 +17,7 @@ There is no other state: two discussions in one process do not know of each othe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -49,6 +50,8 @@ from .targets import Target, registered
 from .tokens import authenticate
 from .units import UnitOfWork
 from .viewer import Viewer
+
+logger = logging.getLogger("tallied")
 
 T = TypeVar("T")
 
@@ -168,7 +171,8 @@ class Discussion:
 
         @asynccontextmanager
         async def both(it: Any) -> AsyncIterator[Any]:
-            async with self.lifespan(it), theirs(it) as state:
+            async with self._closing(), theirs(it) as state:
+                await self._check_start()  # What a host migrates as it starts is there by now.
                 yield state
 
         app.router.lifespan_context = both
@@ -177,13 +181,31 @@ class Discussion:
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """What a host's own lifespan has around it: the database is closed at its end.
 
-        A host's engine stays open, and so does a Database that was passed.
+        A host's engine stays open, and so does a Database that was passed. At its start the
+        quick checks of ``docs/checks.md`` run; warnings are logged.
+
+        :raises ConfigurationError: for what would fail later.
         """
+        async with self._closing():
+            await self._check_start()
+            yield
+
+    @asynccontextmanager
+    async def _closing(self) -> AsyncIterator[None]:
         try:
             yield
         finally:
             if self._closes:
                 await self.database.dispose()
+
+    async def _check_start(self) -> None:
+        findings = await self.check(start=True)
+        for finding in findings:
+            if finding.level != "error":
+                logger.warning("%s", finding)
+        errors = [str(finding) for finding in findings if finding.level == "error"]
+        if errors:
+            raise ConfigurationError("\n".join(errors))
 
     async def check(
         self,

@@ -114,8 +114,7 @@ async def test_installed_its_lifespan_is_around_the_hosts_own(empty_url: str) ->
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, str]]:
-        async with discussion.database.read() as connection:
-            await connection.execute(text("SELECT 1"))
+        await make(discussion.database)
         told.append("host starts")
         yield {"kept": "by the host"}
         async with discussion.database.read() as connection:
@@ -129,6 +128,15 @@ async def test_installed_its_lifespan_is_around_the_hosts_own(empty_url: str) ->
         assert told == ["host starts"]
         assert {route.path for route in app.routes} == {"/talk"}  # type: ignore[attr-defined]
     assert told == ["host starts", "host ends"]
+    assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_start_is_refused_where_the_tables_are_missing(empty_url: str) -> None:
+    discussion = Discussion(empty_url)
+    app = Starlette(routes=discussion.routes(), lifespan=discussion.lifespan)
+    with pytest.raises(ConfigurationError, match=r"tallied\.E010.*HINT"):
+        async with app.router.lifespan_context(app):
+            raise AssertionError
     assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
