@@ -24,7 +24,7 @@ class Abandoned(Exception):
 class Board:
     """The threads and authors that there are, and what may be done with them."""
 
-    def __init__(self, threads: int, authors: int = 20) -> None:
+    def __init__(self, threads: int, authors: int = 200) -> None:
         self.size = threads, authors
         self.threads: list[UUID] = []
         self.authors: list[UUID] = []
