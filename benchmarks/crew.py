@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection as Pipe
 from time import perf_counter
 from typing import TypeAlias
@@ -79,14 +79,12 @@ def _write(url: str, pipe: Pipe) -> None:
     hosts = {str(each): each.host(engine) for each in CONTESTANTS}
     gc.freeze()
     pipe.send("ready")
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the end of the crew, or of the process that leads it
+        while True:
             name, threads = pipe.recv()
-        except EOFError:
-            break
-        pipe.send("ready")
-        pipe.recv()
-        pipe.send(_insert(hosts[name], threads))
+            pipe.send("ready")
+            pipe.recv()
+            pipe.send(_insert(hosts[name], threads))
     engine.dispose()
 
 

@@ -42,7 +42,7 @@ class Scale:
     comments: int = 100
     """How many comments each of them has at the start."""
     rounds: int = 200
-    batches: int = 20
+    batches: int = 40
     """How many rounds of the batch, which takes longer."""
     budget: float = 20.0
     """The seconds that one contestant may take for one operation."""
