@@ -148,8 +148,15 @@ class GraphQLEndpoint:
         return response
 
     async def _viewer(self, request: HTTPRequest) -> Viewer | None:
+        seconds = self._settings.execution_time
         try:
-            return await viewer_of(self._get_viewer, request)
+            async with asyncio.timeout(seconds) as time:
+                return await viewer_of(self._get_viewer, request)
+        except TimeoutError as error:
+            if not time.expired():
+                raise
+            says = f"It took longer than {seconds} seconds to find out who asks; try again later."
+            raise Refused(503, "TIMEOUT", says) from error
         except Unauthenticated as error:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise Refused(401, error.code, error.message, challenge) from error

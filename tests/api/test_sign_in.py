@@ -233,6 +233,26 @@ async def test_a_hosts_function_that_fails_or_makes_no_sense_is_masked(
     assert any(error["extensions"]["id"] in record.getMessage() for record in caplog.records)
 
 
+async def test_a_hosts_function_does_not_take_for_ever(database: Database) -> None:
+    async def hangs(_: HTTPConnection) -> None:
+        await asyncio.Event().wait()
+
+    host = Host(database, get_viewer=hangs, settings={"execution_time": 1})
+    answer = await host.guest.http.post("/graphql", json={"query": WHO})
+    assert answer.status_code == 503
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "TIMEOUT"}
+    assert "who asks" in error["message"]
+
+
+async def test_a_timeout_of_the_hosts_own_is_a_fault(database: Database) -> None:
+    def times_out(_: HTTPConnection) -> None:
+        raise TimeoutError
+
+    answer = await asked(database, times_out)
+    assert answer.status_code == 500
+
+
 async def test_the_host_is_asked_once_a_request_and_given_its_headers(database: Database) -> None:
     seen: list[str | None] = []
 
