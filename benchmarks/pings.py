@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 
@@ -72,7 +74,32 @@ ATTACKS: dict[str, str] = {
     "allowed: 100 x 28 aliases x 6": "{ threads(first: 100) { nodes { "
     + many("a#: comments(first: 6) { edges { cursor node { COMMENT } } }", 28)
     + " } } }",
+    "allowed: 100 x 100 messageHtml": (
+        "{ threads(first: 100) { nodes { comments(first: 100) { nodes { messageHtml } } } } }"
+    ),
+    "allowed: 100 long messageHtml": (
+        '{ threads(first: 1, filterBy: {titleContains: "long"}) { nodes {'
+        " comments(first: 100) { nodes { messageHtml } } } } }"
+    ),
+    "allowed: 1000 long messages": (
+        '{ threads(first: 1, filterBy: {titleContains: "long"}) { nodes { '
+        + many("a#: comments(first: 100) { nodes { message } }", 10)
+        + " } } }"
+    ),
+    "refused late: 2800 long messages": (
+        '{ threads(first: 1, filterBy: {titleContains: "long"}) { nodes { '
+        + many("a#: comments(first: 100) { nodes { thread { id } message } }", 28)
+        + " } } }"
+    ),
 }
+
+LONG = '*some* **_words_** [and](https://example.org) `\\"quotes"` & < ' * 150
+"""A message of as many characters as one may have, or somewhat less, that takes long to render."""
+
+
+def connected(port: int) -> closing[http.client.HTTPConnection]:
+    """A connection to the server, to be closed."""
+    return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
 
 
 def ask(connection: http.client.HTTPConnection, body: str) -> bytes:
@@ -80,36 +107,41 @@ def ask(connection: http.client.HTTPConnection, body: str) -> bytes:
     return connection.getresponse().read()
 
 
-def attack(port: int, document: str, stop: multiprocessing.Event) -> None:  # type: ignore[valid-type]
-    """Send a document again and again, each time one that the server has not seen."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    text = document.replace("COMMENT", COMMENT).replace("ROW", ROW)
+def body_of(name: str, number: int) -> str:
+    """The body of one attack's request, which the server has not seen before."""
+    text = ATTACKS[name].replace("COMMENT", COMMENT).replace("ROW", ROW)
+    return json.dumps({"query": f"{text} # {time.time()} {number}"})
+
+
+def attack(port: int, name: str, stop: multiprocessing.Event) -> None:  # type: ignore[valid-type]
+    """Send a document again and again."""
     number = 0
-    while not stop.is_set():  # type: ignore[attr-defined]
-        number += 1
-        ask(connection, json.dumps({"query": f"{text} # {time.time()} {number}"}))
+    with connected(port) as connection:
+        while not stop.is_set():  # type: ignore[attr-defined]
+            number += 1
+            ask(connection, body_of(name, number))
 
 
-def measure(port: int, document: str, attackers: int, seconds: float) -> list[float]:
+def measure(port: int, name: str, attackers: int, seconds: float) -> list[float]:
     """The seconds that each ping took during an attack."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     processes = [
-        context.Process(target=attack, args=(port, document, stop), daemon=True)
-        for _ in range(attackers if document else 0)
+        context.Process(target=attack, args=(port, name, stop), daemon=True)
+        for _ in range(attackers if ATTACKS[name] else 0)
     ]
     for process in processes:
         process.start()
-    time.sleep(2 if processes else 0)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    ask(connection, PING)
+    time.sleep(min(2, seconds) if processes else 0)
     waits = []
-    deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline:
-        begun = time.perf_counter()
+    with connected(port) as connection:
         ask(connection, PING)
-        waits.append(time.perf_counter() - begun)
-        time.sleep(0.002)
+        deadline = time.perf_counter() + seconds
+        while time.perf_counter() < deadline:
+            begun = time.perf_counter()
+            ask(connection, PING)
+            waits.append(time.perf_counter() - begun)
+            time.sleep(0.002)
     stop.set()
     for process in processes:
         process.join()
@@ -128,6 +160,16 @@ async def fill(url: str) -> None:
                 comments=[Comment(author_name="Ada", message="words " * 12) for _ in range(SIZE)],
             )
             for number in range(SIZE)
+        )
+        early = datetime(2020, 1, 1, tzinfo=UTC)
+        unit.session.add(
+            Thread(
+                title="Long messages",
+                created_at=early,
+                comments=[
+                    Comment(author_name="Ada", message=LONG, created_at=early) for _ in range(SIZE)
+                ],
+            )
         )
 
     await database.write(work)
@@ -155,6 +197,22 @@ def serve(url: str, folder: str, work: Callable[[int], None]) -> None:
         server.wait()
 
 
+def on_a_server(work: Callable[[int], None], url: str | None = None) -> None:
+    """Call `work` with the port of a server on a filled database, by default a new SQLite file."""
+    with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
+        url = url or f"sqlite+aiosqlite:///{Path(folder) / 'pings.db'}"
+        asyncio.run(fill(url))
+        serve(url, folder, work)
+
+
+def show(name: str, seconds: list[float]) -> None:
+    """Print a line of the table."""
+    waits = [1000 * each for each in seconds]
+    parts = quantiles(waits, n=100)
+    told = f"{parts[49]:8.1f} {parts[98]:8.1f} {max(waits):8.1f}"
+    print(f"{name:44} {len(waits):6} {told}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two seconds for each attack")
@@ -165,18 +223,10 @@ def main() -> None:
 
     def run(port: int) -> None:
         print(f"{'attack':44} {'pings':>6} {'median':>8} {'99 %':>8} {'slowest':>8}")
-        for name, document in ATTACKS.items():
-            waits = [1000 * each for each in measure(port, document, options.attackers, seconds)]
-            parts = quantiles(waits, n=100)
-            print(
-                f"{name:44} {len(waits):6} {parts[49]:8.1f} {parts[98]:8.1f} {max(waits):8.1f}",
-                flush=True,
-            )
+        for name in ATTACKS:
+            show(name, measure(port, name, options.attackers, seconds))
 
-    with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
-        url = options.url or f"sqlite+aiosqlite:///{Path(folder) / 'pings.db'}"
-        asyncio.run(fill(url))
-        serve(url, folder, run)
+    on_a_server(run, options.url)
 
 
 if __name__ == "__main__":

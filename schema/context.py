@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -35,6 +36,8 @@ Fields: TypeAlias = dict[str, list[FieldNode]]
 BATCH_SIZE = 1000
 """The most keys that one statement looks up; databases bound a statement's parameters."""
 
+_BESIDE = ThreadPoolExecutor(1, "tallied-beside")
+
 TEXTS = 2500
 """The most messages that one statement reads: each may have 10,000 characters, and all of them
 are in memory before the first is counted."""
@@ -56,6 +59,7 @@ class Context:
     size: AnswerSize = field(init=False)
     changes: int = 0
     """How many units of work have been committed."""
+    _beside: asyncio.Lock = field(default_factory=asyncio.Lock)
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, Loader[UUID, Any]] = field(default_factory=dict)
@@ -118,6 +122,15 @@ class Context:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def beside(self, work: Callable[[str], str], text: str) -> str:
+        """Work that takes long, in the process's thread for that; an operation's, one by one.
+
+        In one thread, since each more that computes makes the event loop wait for Python's
+        lock as much longer. It goes on with whichever operation has asked for it next.
+        """
+        async with self._beside:
+            return await asyncio.get_running_loop().run_in_executor(_BESIDE, work, text)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any, Self, cast
 from uuid import UUID
@@ -203,7 +202,7 @@ class Comment(Node):
         render, message = info.context.rules.render, self.value("message")
         if len(message) > SHORT:
             # Rendering may take some tenths of a second, in which others have to be answered.
-            return await asyncio.to_thread(render, message)
+            return await info.context.beside(render, message)
         await take_turn()
         return render(message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import counters, writers, writes
+from tallied.benchmarks import counters, pings, writers, writes
 from tallied.benchmarks.contestants import CONTESTANTS
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.forms import FORMS, WAYS
+from tallied.schema.build import schema
+from tallied.schema.execution import Executor
+from tallied.settings import Settings
 
 EXACT = ("Tallied", "delta trigger", "raw driver")
 
@@ -82,6 +86,37 @@ def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], bac
             assert all(result.exact.values()), name
     writers.show(backend, {each: results[str(each)] for each in CONTESTANTS}, scale)
     assert " a second" in capsys.readouterr().out
+
+
+def test_what_attacks_is_what_it_is_named_for() -> None:
+    """What takes long at the server is executed in no test; it is allowed, and costly."""
+    executor = Executor(schema, Settings())
+    for name in pings.ATTACKS:
+        text = json.loads(pings.body_of(name, 1))["query"]
+        fault = executor._fault(text) if name != "nothing" else None
+        assert (fault is None) == name.startswith(("allowed", "refused late", "nothing")), name
+        if name.startswith("allowed: 100 x"):
+            document = executor.documents.read(text)
+            (operation,) = document.operations
+            assert executor._cost(document, operation).nodes({}, 100) > 10_000, name
+
+
+def test_pings(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(port: int) -> None:
+        with pings.connected(port) as connection:
+            late = json.loads(pings.ask(connection, pings.body_of(LATE, 1)))
+        assert late["errors"][0]["extensions"]["limit"] == "answer_size"
+        pings.show("nothing", pings.measure(port, "nothing", attackers=0, seconds=0.2))
+        attack = "allowed: 100 threads"
+        pings.show(attack, pings.measure(port, attack, attackers=2, seconds=0.5))
+
+    pings.on_a_server(run)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["nothing", "allowed: 100 threads"]
+    assert all(int(line.split()[-4]) > 1 for line in lines)
+
+
+LATE = "refused late: 2800 long messages"
 
 
 def test_races() -> None:

@@ -1,0 +1,97 @@
+"""Long messages are rendered beside the event loop, fairly, and not for longer than a request."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+from support.api import Api
+
+from tallied.database import Database, UnitOfWork
+from tallied.models import Comment, Thread
+from tallied.rules import Rules
+from tallied.schema import context
+from tallied.schema.types import SHORT
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
+
+HTML = """query($title: String!) { threads(first: 1, filterBy: {titleContains: $title}) {
+  nodes { comments(first: 99) { nodes { messageHtml } } } } }"""
+
+
+async def fill(database: Database, **messages: list[str]) -> None:
+    """Make threads with comments of these messages."""
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.session.add_all(
+            Thread(title=title, comments=[Comment(author_name="Ada", message=m) for m in given])
+            for title, given in messages.items()
+        )
+
+    await database.write(work)
+
+
+def html_of(page: Any) -> list[str]:
+    return [each["messageHtml"] for each in page["nodes"][0]["comments"]["nodes"]]
+
+
+async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
+    database: Database,
+) -> None:
+    threads: dict[str, str] = {}
+
+    def render(message: str) -> str:
+        threads[message] = threading.current_thread().name
+        return message[:3]
+
+    long, short = [f"{n:03}{'x' * SHORT}" for n in range(9)], [f"{n:03}" for n in range(100, 105)]
+    await fill(database, Mixed=[*long, *short])
+    found = html_of(await Api(database, rules=Rules(render=render))(HTML, title="Mixed"))
+    assert found == [message[:3] for message in (*long, *short)]
+    assert {threads[message] for message in short} == {threading.current_thread().name}
+    (name,) = {threads[message] for message in long}
+    assert name.startswith("tallied-beside")
+
+
+async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: Database) -> None:
+    await fill(database, Much=["much " * SHORT] * 30, Little=["little " * SHORT] * 3)
+    may_go_on, rendered = threading.Event(), []
+
+    def render(message: str) -> str:
+        rendered.append(message[:4])
+        assert may_go_on.wait(60)
+        return ""
+
+    api = Api(database, rules=Rules(render=render))
+    asked = [asyncio.create_task(api(HTML, title="Much"))]
+    while not rendered:
+        await asyncio.sleep(0.01)
+    asked.append(asyncio.create_task(api(HTML, title="Little")))
+    while not context._BESIDE._work_queue.qsize():
+        await asyncio.sleep(0.01)
+    may_go_on.set()
+    await asyncio.gather(*asked)
+    assert rendered[:6] == ["much", "litt"] * 3
+    assert len(rendered) == 33
+
+
+async def test_rendering_ends_with_the_request(database: Database) -> None:
+    await fill(database, Much=["much " * SHORT] * 99)
+    rendered = []
+
+    def render(message: str) -> str:
+        rendered.append(message)
+        time.sleep(0.05)
+        return ""
+
+    api = Api(database, rules=Rules(render=render), execution_time=1)
+    answer = await api.http.post("/graphql", json={"query": HTML, "variables": {"title": "Much"}})
+    assert answer.status_code == 503
+    assert answer.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"
+    assert 1 <= len(rendered) < 30
+    before = len(rendered)
+    await asyncio.sleep(0.2)
+    assert len(rendered) <= before + 1
