@@ -4,7 +4,8 @@ The cost is the number of nodes (threads, comments) that the operation may reach
 connection reaches as many as its ``first`` or ``last`` allows, and what is asked of each of
 them reaches as many times more. This is GitHub's node limit (docs.github.com, "Rate
 limits and query limits for the GraphQL API"). ``@skip`` and ``@include`` do not lower
-it; a connection that is asked for nothing but its ``totalCount`` counts as one node.
+it; a connection that is asked for nothing but its ``totalCount`` counts as one node. A
+host's plain list is measured likewise where it has an argument ``first`` or ``last``.
 
 An introspection reaches no node. It is measured by the fields that its answer may
 have, and may have as many as the standard introspection query.
@@ -39,6 +40,8 @@ from graphql import (
     VariableNode,
     get_introspection_query,
     get_named_type,
+    get_nullable_type,
+    is_list_type,
     parse,
 )
 from graphql.utilities import type_from_ast
@@ -220,16 +223,17 @@ class _Measure:
         :param listed: whether its nodes are those of a connection, which counts them.
         """
         type_ = self._type(parent, nodes[0])
-        paged = _is_connection(type_)
-        within = paged or (listed and not self._is_node(type_))
+        paged, sizes = _is_connection(type_), self._list_sizes(parent, nodes[0])
+        within = paged or (listed and sizes is None and not self._is_node(type_))
         below, asked = [], False
         for inner, found in self._below(type_, nodes):
             name = found[0].name.value
             asked = asked or name not in ("totalCount", "__typename")
             below += self._reach(inner, found, within)
-        sizes = None
         if paged:
             sizes, asked = _arguments(nodes[0], "first", "last") if asked else None, True
+        elif sizes is not None:
+            asked = True
         elif self._is_node(type_) and not listed:
             sizes, asked = _arguments(nodes[0], "ids") or None, True
         else:
@@ -240,6 +244,22 @@ class _Measure:
         if isinstance(type_, GraphQLObjectType):
             return any(map(self._is_node, type_.interfaces))
         return type_.name in ("Node", self.node)
+
+    def _list_sizes(
+        self, parent: GraphQLNamedType, node: FieldNode
+    ) -> tuple[ValueNode, ...] | None:
+        """What says how long a host's plain list is; None where nothing does."""
+        assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
+        field = self.schema.get_field(parent, node.name.value)
+        if field is None or not is_list_type(get_nullable_type(field.type)):
+            return None
+        known = [field.args[name] for name in ("first", "last") if name in field.args]
+        if not known:
+            return None
+        defaults = (each.default_value for each in known if type(each.default_value) is int)
+        return _arguments(node, "first", "last") or tuple(
+            IntValueNode(value=str(value)) for value in defaults
+        )
 
     def _introspection(
         self, parent: GraphQLNamedType, nodes: list[FieldNode], of_all: bool = False

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from support.press import PASSWORD, Press, comment_ids
 
-from magazine import articles
+from magazine import opening
 
 ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
            comment { authorName messageHtml viewerCanDelete } thread { commentCount }
@@ -58,6 +59,8 @@ async def test_one_document_asks_for_both(press: Press) -> None:
         thread { title comments(last: 1) { totalCount nodes { message author { name } } } } } }"""
     answer = await ben.ask(query)
     assert answer["data"]["viewer"] == {"name": "ben"}
+    # 9 articles, each with its thread, that with one comment, and that with its author.
+    assert answer["extensions"]["cost"]["nodes"] == 9 * (1 + 1 + 1 + 1)
     listed = answer["data"]["articles"]
     assert [each["headline"] for each in listed] == ["Silt", "Sand", "Salt"]
     assert [each["commentCount"] for each in listed] == [1, 0, 2]
@@ -296,4 +299,15 @@ async def test_an_article_is_written_revised_and_published(press: Press) -> None
     assert page.css_first("#discussion") is None
     await ada.submit(path, f"{path}/publish")
     assert (await press.guest().see(path)).css_first("#discussion h2").text() == "0 comments"
-    assert await articles.open_discussions(press.discussion) == 0
+    assert await opening.open_discussions(press.discussion) == 0
+
+
+async def test_what_goes_wrong_is_told_by_a_page_without_its_cause(press: Press) -> None:
+    transport = httpx.ASGITransport(press.app, raise_app_exceptions=False)
+    async with press.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE article RENAME TO lost"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/")
+    assert answer.status_code == 500
+    assert "Something went wrong here; it has been logged." in answer.text
+    assert "article" not in answer.text

@@ -7,12 +7,10 @@ or what ``context.write(...)`` hands out in GraphQL. A rollback takes everything
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
-from tallied.discussion import Discussion
 from tallied.errors import NotAllowed, NotFound, SignInRequired
 from tallied.resolvers import writing
 from tallied.resolvers.validation import clean_message, clean_title
@@ -20,7 +18,8 @@ from tallied.rules import Access
 from tallied.units import UnitOfWork
 from tallied.viewer import Viewer
 
-from .models import Article, User
+from .models import Article
+from .opening import open_discussion, publishing
 from .policy import Reader
 
 BODY_LENGTH = 100_000
@@ -48,7 +47,7 @@ async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body:
     article = await _own(unit, access, id)
     article.body = clean_message(body, "body", BODY_LENGTH)
     if article.thread_id is not None and article.headline != headline:
-        ours = await _publishing(unit, access, article)
+        ours = await publishing(unit, access, article)
         await writing.rename_thread(unit, ours, article.thread_id, headline)
     article.headline = headline
 
@@ -57,7 +56,7 @@ async def publish(unit: UnitOfWork, access: Access, id: int) -> None:
     """Show an article to everybody, and open its discussion if that was never open."""
     article = await _own(unit, access, id)
     article.published_on = article.published_on or datetime.now(UTC).date()
-    await _open_discussion(unit, access, article)
+    await open_discussion(unit, access, article)
 
 
 async def withdraw(unit: UnitOfWork, access: Access, id: int) -> None:
@@ -69,7 +68,7 @@ async def withdraw(unit: UnitOfWork, access: Access, id: int) -> None:
 async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
     """Delete an article, with its discussion."""
     article = await _own(unit, access, id)
-    ours, thread_id = await _publishing(unit, access, article), article.thread_id
+    ours, thread_id = await publishing(unit, access, article), article.thread_id
     await unit.session.delete(article)
     await unit.session.flush()
     if thread_id is not None:
@@ -87,42 +86,6 @@ async def thread_of(unit: UnitOfWork, id: int) -> UUID:
     if found is None:
         raise _not_found()
     return found
-
-
-async def open_discussions(discussion: Discussion) -> int:
-    """Open the discussions of the articles that were published before there were any.
-
-    One unit of work each: nobody waits for all of them, and it may be stopped and run again.
-
-    :returns: how many there were.
-    """
-    access, opened = discussion.access(), 0
-
-    async def work(unit: UnitOfWork) -> bool:
-        without = (Article.published_on.is_not(None), Article.thread_id.is_(None))
-        query = select(Article).where(*without).order_by(Article.id).limit(1)
-        article = await unit.session.scalar(query.with_for_update())
-        if article is not None:
-            await _open_discussion(unit, access, article)
-        return article is not None
-
-    while await discussion.write(work):
-        opened += 1
-    return opened
-
-
-async def _open_discussion(unit: UnitOfWork, access: Access, article: Article) -> None:
-    if article.thread_id is None:
-        ours = await _publishing(unit, access, article)
-        begun = await writing.create_thread(unit, ours, article.headline)
-        article.thread_id = begun.thread["id"]
-
-
-async def _publishing(unit: UnitOfWork, access: Access, article: Article) -> Access:
-    """What the magazine may do in the name of the article's author."""
-    author: Any = await unit.session.get_one(User, article.author_id)
-    viewer = Reader(author.subject, author.name, user_id=author.id, publishes=True)
-    return Access(access.rules, viewer)
 
 
 async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:

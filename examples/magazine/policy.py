@@ -24,7 +24,7 @@ class Reader(Viewer):
     """The discussions of the articles that they have written, read once a request: a policy's
     methods answer for each of a hundred comments, and may not ask the database."""
     publishes: bool = False
-    """Whether it is the magazine's own code that acts for them, as :mod:`.articles` does; no
+    """Whether it is the magazine's own code that acts for them, as :mod:`.opening` does; no
     request comes from such a reader."""
 
 

@@ -10,7 +10,6 @@ import strawberry
 from tallied.errors import BadUserInput, NotFound
 from tallied.rules import Access
 from tallied.schema.build import merged
-from tallied.schema.fields import field
 from tallied.schema.selection import Info
 from tallied.schema.types import Thread
 from tallied.units import UnitOfWork
@@ -31,7 +30,7 @@ class Article:
     comment_count: int = strawberry.field(description="How many comments it has.")
     row: strawberry.Private[Any]
 
-    @field("Its discussion; null where none was opened yet.")
+    @strawberry.field(description="Its discussion; null where none was opened yet.")
     async def thread(self, info: Info) -> Thread | None:
         if self.row.thread_id is None:
             return None
@@ -55,7 +54,7 @@ class Article:
 
 @strawberry.type
 class Query:
-    @field("The latest articles, and first of all the viewer's drafts.")
+    @strawberry.field(description="The latest articles, and first of all the viewer's drafts.")
     async def articles(self, info: Info, first: int = 20) -> list[Article]:
         if not 0 <= first <= MOST:
             raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
@@ -63,14 +62,14 @@ class Query:
         rows = await info.context.read(lambda it: reading.articles(it, viewer, first))
         return [Article.of(row) for row in rows]
 
-    @field("An article; null where there is none.")
+    @strawberry.field(description="An article; null where there is none.")
     async def article(self, info: Info, id: strawberry.ID) -> Article | None:
         return await _article(info, _key(id))
 
 
 @strawberry.type
 class Mutation:
-    @field("Show an article to everybody, and open its discussion.")
+    @strawberry.field(description="Show an article to everybody, and open its discussion.")
     async def publish_article(self, info: Info, id: strawberry.ID) -> Article:
         key = _key(id)
 

@@ -13,7 +13,7 @@ from tallied.discussion import Discussion
 from tallied.migrations.run import migrate as migrate_tallied
 from tallied.units import UnitOfWork
 
-from .articles import open_discussions
+from .opening import open_discussions
 
 
 async def set_up(discussion: Discussion) -> None:

@@ -34,6 +34,10 @@ class Query:
         return Thread(colour=f"red, for {info.context.request.headers['host']}")
 
     @strawberry.field
+    def skeins(self, first: int | None = 5, colours: list[str] | None = None) -> list[Thread]:
+        return [Thread(colour=colour) for colour in (colours or ["red"])[:first]]
+
+    @strawberry.field
     def viewer(self) -> str:
         return "the host's own"
 
@@ -108,6 +112,24 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
     # What it may reach is measured as it is without the prefix: the node, 9, and 9 times 9
     # with their authors.
     assert read["extensions"]["cost"]["nodes"] == 1 + 9 + 9 * 9 * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes"),
+    [
+        ("skeins { colour }", 5),
+        ("skeins(first: 3) { colour }", 3),
+        ("skeins(first: $n) { colour }", 7),
+        ("skeins(first: null) { colour }", 100),
+        ("a: skeins { colour } b: skeins(first: 2) { colour }", 7),
+    ],
+)
+async def test_a_hosts_list_costs_as_many_as_are_asked_for(
+    host: Host, asked: str, nodes: int
+) -> None:
+    used = "query($n: Int!)" if "$n" in asked else "query"
+    answer = await host(f"{used} {{ {asked} }}", n=7)
+    assert answer["extensions"]["cost"]["nodes"] == nodes
 
 
 async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
