@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "magazine_0002"
 down_revision = "magazine_0001"
@@ -19,6 +20,9 @@ KEY = "fk_article_thread_id_tallied_thread"
 
 
 def upgrade() -> None:
+    # SQLite would not say so before the first article is written.
+    if not sa.inspect(op.get_bind()).has_table("tallied_thread"):
+        raise CommandError("There are no tables of Tallied's yet; run `tallied migrate` first.")
     with op.batch_alter_table("article", reflect_kwargs={"resolve_fks": False}) as batch:
         batch.add_column(sa.Column("thread_id", sa.Uuid(), nullable=True))
         batch.add_column(
