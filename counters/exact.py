@@ -57,7 +57,9 @@ def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
         return _is_exact_time(type_, value, dialect)
     if isinstance(type_, EnumType):
         return isinstance(value, type_.enum_class or str)
-    return type(value) is plain_kind(type_)
+    # asyncpg's UUID is one of its own, which says no more and no less.
+    kind = plain_kind(type_)
+    return type(value) is kind or (kind is UUID and isinstance(value, UUID))
 
 
 def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:

@@ -244,3 +244,21 @@ def test_the_cost_does_not_grow_with_the_thread(session: Session, engine: Engine
 
 def test_another_table_of_the_base_is_not_the_engines_business() -> None:
     assert set(Base.metadata.tables) == {"tallied_author", "tallied_thread", "tallied_comment"}
+
+
+def test_a_key_of_a_drivers_own_kind_is_not_read_again(
+    session: Session, engine: Engine, threads: list[Thread]
+) -> None:
+    """asyncpg hands out UUIDs of a class of its own."""
+
+    class DriversUUID(UUID):
+        pass
+
+    costs = []
+    for key in (threads[0].id, DriversUUID(str(threads[0].id))):
+        with recorded(engine) as executed:
+            session.add(comment("three four five", thread_id=key))
+            session.flush()
+        costs.append(executed)
+    assert [len(each) for each in costs] == [2, 2]
+    assert (threads[0].comment_count, threads[0].word_count) == (5, 7 + 6)
