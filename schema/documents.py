@@ -17,10 +17,13 @@ from typing import Any
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLInputType,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    ValueNode,
     ValuesOfCorrectTypeRule,
+    VisitorAction,
     parse,
     specified_rules,
     validate,
@@ -45,8 +48,17 @@ a thread, so that nobody else waits for it."""
 class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
     """The specified rule, whose errors name the argument, and are errors of the input."""
 
+    def is_valid_value_node(
+        self, node: ValueNode, input_type: GraphQLInputType | None
+    ) -> VisitorAction:
+        """Called with each literal; which one it is, a scalar's own errors do not say."""
+        self._literal = node
+        return super().is_valid_value_node(node, input_type)
+
     def report_error(self, error: GraphQLError) -> None:
         """Called with each literal that has the wrong type."""
+        if not error.nodes:
+            error = GraphQLError(error.message, self._literal, original_error=error.original_error)
         argument, parent = self.context.get_argument(), self.context.get_field_def()
         names = [
             name for name, known in (parent.args if parent else {}).items() if known is argument

@@ -205,6 +205,19 @@ async def test_a_size_that_is_no_whole_number_is_refused(bad: Bad) -> None:
         assert message.startswith("Argument 'first' has invalid value: Int cannot represent")
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_literal_that_cannot_be_read_has_its_place(api: Api) -> None:
+    """Those of our own scalars, too, whose errors know no place."""
+    before = "{ threads(first: 1, filterBy: "
+    for condition in ('activeSince: "x"', "minCommentCount: true", "titleContains: 1"):
+        answer = await api.post(before + "{" + condition + "}) { totalCount } }")
+        (error,) = answer["errors"]
+        assert error["message"].startswith("Argument 'filterBy' has invalid value: ")
+        (place,) = error["locations"]
+        assert place["line"] == 1
+        assert place["column"] > len(before)
+
+
 async def test_the_largest_and_the_smallest_page_are_given(bad: Bad) -> None:
     for paging in ({"first": 1}, {"first": 100}, {"last": 1}, {"last": 100}):
         assert len((await bad.api(THREADS, **paging))["edges"]) == 1
