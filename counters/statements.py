@@ -58,7 +58,11 @@ def execute(engine: Counters, state: ORMExecuteState) -> Any:
     if mapper is None:
         return None
     check_assigned_counters(engine, state, mapper)
-    return Statement(engine, state, mapper).execute()
+    # Now, since between reading the rows and changing them it would change what was read.
+    if state.execution_options.get("autoflush", True):
+        state.session._autoflush()
+    with state.session.no_autoflush:
+        return Statement(engine, state, mapper).execute()
 
 
 class Inserted:

@@ -22,13 +22,15 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    cast,
     column,
     select,
     text,
     update,
 )
+from sqlalchemy import Enum as EnumType
 from sqlalchemy.orm import Mapper
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .declare import Additive, Change, Counter, Extreme, Key
 from .rows import chunks, given, in_given_keys
@@ -188,7 +190,9 @@ def _update_many(
     types = [each.type for each in key]
     types += [stored_column(parents, mapper, counter.key).type for counter in affected]
     listed = _list(types, size)
-    told = list(listed.c)
+    told: list[ColumnElement[Any]] = list(listed.c)
+    if lock:
+        told = [_typed(each) for each in told]
     statement = update(parents).where(*(a == b for a, b in zip(key, told, strict=False)))
     if lock:
         locked = _lock_in_order(mapper)
@@ -210,6 +214,12 @@ def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
     typed = [bindparam(name, type_=t) for row in names for name, t in zip(row, types, strict=True)]
     columns = [column(f"column{n}", type_) for n, type_ in enumerate(types, 1)]
     return text(f"VALUES {rows}").bindparams(*typed).columns(*columns).cte("tallied_delta")
+
+
+def _typed(told: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column of the list as what it is: PostgreSQL takes a parameter without a type for text."""
+    type_ = told.type.impl_instance if isinstance(told.type, TypeDecorator) else told.type
+    return cast(told, told.type) if isinstance(type_, EnumType) else told
 
 
 def _parameters(width: int, size: int) -> list[list[str]]:

@@ -10,11 +10,13 @@ from sqlalchemy import (
     Date,
     DateTime,
     Engine,
+    Enum,
     FetchedValue,
     ForeignKey,
     Integer,
     String,
     TypeDecorator,
+    delete,
     func,
     null,
     select,
@@ -317,3 +319,54 @@ def test_a_type_with_a_variant_is_read_as_the_variant_stores_it(engine: Engine) 
         assert_verified(session, counters)
         rounded = engine.dialect.name == "postgresql"
         assert parent.last.microsecond == (0 if rounded else 700_000)
+
+
+# What is pending when a statement comes
+
+
+@pytest.mark.parametrize("change", ["edit", "move", "delete", "add"])
+@pytest.mark.parametrize("form", ["orm", "table", "keys", "delete", "no autoflush"])
+def test_what_an_autoflush_brings_is_counted_once(engine: Engine, change: str, form: str) -> None:
+    Parent, Source, counters, Own = sum_of(engine, {"note": mapped_column(String, default="")})
+    with Own(engine) as session:
+        one, two = Parent(), Parent()
+        session.add_all([one, two])
+        session.add_all([Source(id=key, parent=one, w=key + 1) for key in (1, 2, 3)])
+        session.commit()
+        source, other = session.get_one(Source, 1), two.id
+        if change == "edit":
+            source.w = 20
+        elif change == "move":
+            source.parent = two
+        elif change == "delete":
+            session.delete(source)
+        else:
+            session.add(Source(id=4, parent=one, w=5))
+        options = {"synchronize_session": False}
+        if form == "delete":
+            session.execute(delete(Source).where(Source.id != 2), execution_options=options)
+        elif form == "keys":
+            session.execute(update(Source), [{"id": 2, "w": 30}, {"id": 3, "parent_id": other}])
+        else:
+            table = Source.__table__ if form == "table" else Source
+            if form == "no autoflush":
+                options["autoflush"] = False
+            session.execute(update(table).values(parent_id=other), execution_options=options)
+        session.flush()
+        session.expire_all()
+        assert_verified(session, counters)
+
+
+def test_several_parents_whose_key_is_an_enum_are_written_at_once(engine: Engine) -> None:
+    colours = Enum("red", "green", "blue", name="colour")
+    Parent, Source = pair(
+        {"id": mapped_column(colours, primary_key=True)},
+        {"parent_id": mapped_column(colours, ForeignKey("parent.id"), index=True)},
+    )
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    with Own(engine) as session:
+        session.add_all([Parent(id=each) for each in colours.enums])
+        session.flush()
+        session.add_all([Source(parent_id=each) for each in ("red", "blue", "blue")])
+        assert_verified(session, counters)
+        assert session.get_one(Parent, "blue").n == 2
