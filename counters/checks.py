@@ -29,12 +29,11 @@ from sqlalchemy.types import TypeDecorator
 
 from ..errors import CounterDeclarationError
 from .declare import Additive, Count, Counter, Extreme
-from .guard import ENGINES
 from .keys import own_key
 from .resolve import all_mappers
 
 if TYPE_CHECKING:
-    from .engine import Counters
+    pass
 
 Finding = tuple[str, str, str]
 
@@ -355,39 +354,3 @@ def _written_by(relationship: RelationshipProperty[Any]) -> set[Any]:
     if relationship.viewonly:
         return set()
     return {foreign for _, foreign in relationship.synchronize_pairs}
-
-
-def related(engine: Counters) -> set[Counters]:
-    """The other engines that were given some of the same counters."""
-    found = (c.target.property.info.get(ENGINES, ()) for c in engine.declared)
-    return {other for each in found for other in each} - {engine}
-
-
-def check_installed(engine: Counters, session_class: type[Any]) -> None:
-    """Raise if a counter is kept on sessions of `session_class` by another engine already.
-
-    :raises CounterDeclarationError: naming the counter.
-    """
-    for counter in engine.declared:
-        for other in counter.target.property.info.get(ENGINES, ()):
-            clash = any(
-                issubclass(session_class, each) or issubclass(each, session_class)
-                for each in other.classes
-            )
-            if (
-                other is not engine
-                and clash
-                and not (other.extends(engine) or engine.extends(other))
-            ):
-                raise CounterDeclarationError(
-                    "counters.E013",
-                    f"{counter} is kept on {session_class.__name__} by another Counters already.",
-                    "Declare each counter once for a session class; to add some to those of "
-                    "another, install what its extended() returns.",
-                )
-    if any(issubclass(each, session_class) for each in engine.classes):
-        raise CounterDeclarationError(
-            "counters.E020",
-            f"The counters are installed on a subclass of {session_class.__name__} already.",
-            "Install them on the more general class alone.",
-        )

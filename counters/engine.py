@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, se
 from ..errors import UncountedStatementError
 from . import listeners
 from .cascade import Cascades
-from .checks import check, check_installed, check_tables, related
+from .checks import check, check_tables
 from .declare import Counter
 from .derived import Derived
 from .guard import refuse_legacy_bulk
@@ -23,6 +23,7 @@ from .paused import Paused
 from .rebuild import Progress, rebuild
 from .resolve import Chains, find_chains, find_tables, in_order, without_links
 from .selection import Named
+from .several import check_apart, check_installed, related
 from .source import Source, counts_as
 from .verify import Drift, verify
 
@@ -74,6 +75,7 @@ class Counters:
         if issubclass(session_class, (*self._classes, *self._replaced)):
             return
         check_installed(self, session_class)
+        check_apart(self)
         for other in related(self):
             if other.extends(self):
                 self._replaced |= dict.fromkeys(other.classes, other)

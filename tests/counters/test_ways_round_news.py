@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session, mapped_column, relationship, undefer
-from support.pairs import assert_verified, install, pair
+from support.pairs import assert_verified, counter, install, key, pair
 
-from tallied.counters import Count, Latest, Sum
+from tallied.counters import Count, Counters, Latest, Sum
 from tallied.errors import CounterDeclarationError
 
 
@@ -370,3 +370,29 @@ def test_several_parents_whose_key_is_an_enum_are_written_at_once(engine: Engine
         session.add_all([Source(parent_id=each) for each in ("red", "blue", "blue")])
         assert_verified(session, counters)
         assert session.get_one(Parent, "blue").n == 2
+
+
+# Two engines
+
+
+@pytest.mark.parametrize("inner_first", [True, False])
+@pytest.mark.parametrize("by", ["of", "where"])
+def test_a_chain_that_is_split_between_two_engines_is_refused(inner_first: bool, by: str) -> None:
+    up: dict[str, Any] = {
+        "up_id": mapped_column(ForeignKey("top.id"), index=True),
+        "up": relationship("Top"),
+    }
+    Parent, Source = pair(up)
+    columns = {"__tablename__": "top", "id": key(), "n": counter()}
+    Top = type("Top", (Parent.__base__,), columns)
+    inner = Counters(Count(Parent.n, via=Source.parent))
+    if by == "of":
+        outer = Sum(Top.n, of=Parent.n, via=Parent.up)  # type: ignore[attr-defined]
+    else:
+        outer = Count(Top.n, via=Parent.up, where=Parent.n > 2)  # type: ignore[attr-defined]
+    first, second = (inner, Counters(outer)) if inner_first else (Counters(outer), inner)
+    first.install(type("One", (Session,), {}))
+    with pytest.raises(CounterDeclarationError, match=r"E025.*Top\.n is computed from Parent\.n"):
+        second.install(type("Two", (Session,), {}))
+    if inner_first and by == "of":
+        inner.extended(outer).install(type("Three", (Session,), {}))

@@ -1,0 +1,94 @@
+"""Several engines in one process: what they may share, and what would go past one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column
+
+from ..errors import CounterDeclarationError
+from .checks import column_of
+from .declare import Counter
+from .guard import ENGINES
+
+if TYPE_CHECKING:
+    from .engine import Counters
+
+INSTALLED = "tallied.counters.installed"
+"""Where a column keeps the installed engines that keep or read it, in its ``info``."""
+
+
+def related(engine: Counters) -> set[Counters]:
+    """The other engines that were given some of the same counters."""
+    found = (c.target.property.info.get(ENGINES, ()) for c in engine.declared)
+    return {other for each in found for other in each} - {engine}
+
+
+def check_installed(engine: Counters, session_class: type[Any]) -> None:
+    """Raise if a counter is kept on sessions of `session_class` by another engine already.
+
+    :raises CounterDeclarationError: naming the counter.
+    """
+    for counter in engine.declared:
+        for other in counter.target.property.info.get(ENGINES, ()):
+            clash = any(
+                issubclass(session_class, each) or issubclass(each, session_class)
+                for each in other.classes
+            )
+            if (
+                other is not engine
+                and clash
+                and not (other.extends(engine) or engine.extends(other))
+            ):
+                raise CounterDeclarationError(
+                    "counters.E013",
+                    f"{counter} is kept on {session_class.__name__} by another Counters already.",
+                    "Declare each counter once for a session class; to add some to those of "
+                    "another, install what its extended() returns.",
+                )
+    if any(issubclass(each, session_class) for each in engine.classes):
+        raise CounterDeclarationError(
+            "counters.E020",
+            f"The counters are installed on a subclass of {session_class.__name__} already.",
+            "Install them on the more general class alone.",
+        )
+
+
+def check_apart(engine: Counters) -> None:
+    """Raise if a counter of one engine is computed from a counter that only another keeps.
+
+    An engine writes counters by statements that no other engine sees.
+
+    :raises CounterDeclarationError: naming the two counters.
+    """
+    others: dict[Counters, None] = {}
+    for column in (*_kept(engine), *_read(engine)):
+        others |= dict.fromkeys(column.info.get(INSTALLED, ()))
+    for other in others.keys() - {engine}:
+        for reader, keeper in ((engine, other), (other, engine)):
+            kept, own = _kept(keeper), _kept(reader)
+            for column, counter in _read(reader).items():
+                if column in kept and column not in own:
+                    raise CounterDeclarationError(
+                        "counters.E025",
+                        f"{counter} is computed from {kept[column]}, which another Counters keeps.",
+                        "Install what the extended() of the other returns, with both.",
+                    )
+    for column in {*_kept(engine), *_read(engine)}:
+        column.info.setdefault(INSTALLED, {})[engine] = None
+
+
+def _kept(engine: Counters) -> dict[Column[Any], Counter]:
+    return {column_of(c.parent, c.key): c for c in engine.declared}
+
+
+def _read(engine: Counters) -> dict[Column[Any], Counter]:
+    return {column_of(c.source, name): c for c in engine.declared for name in _names_read(c)}
+
+
+def _names_read(counter: Counter) -> Iterator[str]:
+    if counter.of is not None:
+        yield counter.of.key
+    if counter.predicate is not None:
+        yield from counter.predicate.names
