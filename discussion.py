@@ -253,6 +253,10 @@ class Discussion:
             )
         return UnitOfWork(session)
 
+    def render(self, message: str) -> str:
+        """A message as HTML that is safe to be put into a page as it is."""
+        return self.rules.render(message)
+
     def access(self, viewer: Viewer | None = None) -> Access:
         """What a viewer may do; a guest by default."""
         return Access(self.rules, viewer)

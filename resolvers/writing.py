@@ -30,7 +30,7 @@ from .locking import (
     target_type_of,
 )
 from .paging import Record
-from .validation import check_length
+from .validation import check_length, clean_message, clean_title
 
 
 class Change(NamedTuple):
@@ -54,15 +54,16 @@ async def create_thread(
 ) -> Change:
     """Begin a thread, with its first comment where one is given.
 
+    :raises InvalidText: for a title or a message that breaks a rule.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access, author_id = await writing_as(unit.session, access)
     access.require(access.may_start(), "begin a thread")
     access = access.known_as(author_id)
-    thread = Thread(title=title, author_id=author_id)
+    thread = Thread(title=clean_title(title), author_id=author_id)
     if comment is not None:
         longest = access.rules.message_length_of(None)
-        check_length(comment.message, "comment.message", longest)
+        clean_message(comment.message, "comment.message", longest)
         access.rules.check_message(comment.message)
         thread.comments.append(_comment(comment, author_id=author_id))
     first = known(thread.comments[0]) if comment else None
@@ -76,10 +77,12 @@ async def create_thread(
 async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) -> Change:
     """Give a thread another title.
 
+    :raises InvalidText: for a title that breaks a rule.
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access = await acting(unit.session, access)
+    title = clean_title(title)
     with gone(row="threadId"):
         thread = await locked_thread(unit.session, access, id, "may_rename", "rename this thread")
         await _before(unit, access, "rename_thread", thread={**known(thread), "title": title})
@@ -131,6 +134,7 @@ async def add_comment(
 ) -> Change:
     """Add a comment to a thread.
 
+    :raises InvalidText: for a message that breaks a rule.
     :raises NotFound: when there is no such thread.
     :raises Locked: when it takes no comments.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
@@ -142,6 +146,7 @@ async def add_comment(
     if access.rules.hooks:
         # Before anybody's hook tells why not, to someone who may not even read it.
         await takes_comments(session, access, thread_id)
+    clean_message(comment.message, longest=access.rules.longest_message)
     access.rules.check_message(comment.message)
     added = _comment(comment, thread_id=thread_id, author_id=author_id)
     await _before(unit, known_access, "add_comment", {"id": thread_id}, known(added))
@@ -157,13 +162,14 @@ async def add_comment(
 async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> Change:
     """Give a comment another message.
 
+    :raises InvalidText: for a message that breaks a rule.
     :raises NotFound: when there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access = await acting(unit.session, access)
     with gone(row="commentId"):
         comment = await locked_comment(unit.session, access, id, "may_edit", "edit this comment")
-        await _check_length(unit, access, comment.thread_id, message)
+        await _check_text(unit, access, comment.thread_id, message)
         access.rules.check_message(message)
         to_be = {**known(comment), "message": message}
         await _before(unit, access, "edit_comment", _in(comment), comment=to_be)
@@ -218,12 +224,12 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
         return _done(unit, access, "delete_comment", change)
 
 
-async def _check_length(unit: UnitOfWork, access: Access, thread_id: UUID, message: str) -> None:
+async def _check_text(unit: UnitOfWork, access: Access, thread_id: UUID, message: str) -> None:
     rules = access.rules
     target_type = None
     if any(target.message_length for target in rules.targets.values()):
         target_type = await target_type_of(unit.session, thread_id)
-    check_length(message, "message", rules.message_length_of(target_type))
+    clean_message(message, longest=rules.message_length_of(target_type))
 
 
 def _in(comment: Comment) -> Record:
