@@ -52,8 +52,8 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
     :param announce: called once, when every worker process accepts requests.
     :raises ConfigurationError: for a list of documents that cannot be used.
     """
-    os.environ.update(_environ(settings))
     Executor(schema, settings)  # or each worker process would find fault with its documents
+    os.environ.update(_environ(settings))
     config = Config(
         settings,
         APP,
