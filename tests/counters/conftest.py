@@ -9,14 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from support.sessions import Counted, sync_engine
 
-from tallied.models import Base
-
 
 @pytest.fixture
-def engine(empty_url: str) -> Iterator[Engine]:
+def engine(with_tables: None, empty_url: str) -> Iterator[Engine]:
     """A fresh database with Tallied's tables, by a blocking driver."""
     engine = sync_engine(empty_url)
-    Base.metadata.create_all(engine)
     yield engine
     engine.dispose()
 

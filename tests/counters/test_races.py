@@ -354,7 +354,8 @@ def test_without_the_foreign_key_a_comment_outlives_its_thread(
     server: Engine, actors: tuple[Actor, Actor]
 ) -> None:
     """It is what keeps a comment from being added to a thread that is being deleted."""
-    key = next(iter(Comment.__table__.foreign_key_constraints))
+    (foreign_key,) = Comment.__table__.c.thread_id.foreign_keys
+    key = foreign_key.constraint
     with server.begin() as connection:
         connection.execute(DropConstraint(key))
     try:
