@@ -231,6 +231,7 @@ class Database:
         """
         if self._following:
             await asyncio.wait(self._following, timeout=self.patience)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         if self.is_ours:
             await self.engine.dispose()
 

@@ -23,6 +23,14 @@ BACKENDS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
 
 
+FIRST = ("test_http_load.py", "test_clients.py", "test_cli_serve.py", "test_benchmarks.py")
+"""The files that take longest: begun last, they would leave one process to run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server of this test run; its URL names no driver."""

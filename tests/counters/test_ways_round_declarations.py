@@ -49,14 +49,18 @@ class Colour(Enum):
 
 def mapped_twice() -> list[Counter]:
     Parent, Source = pair()
-    type("Light", (Parent.__bases__[0],), {"__table__": Source.__table__})
+    # Nothing refers to it otherwise, and what is collected is not mapped.
+    Parent.light = type("Light", (Parent.__bases__[0],), {"__table__": Source.__table__})
     return [Count(Parent.n, via=Source.parent)]
 
 
 def written_as_secondary() -> list[Counter]:
     Parent, Source = pair(source={"tag_id": mapped_column(ForeignKey("tag.id"))})
     tags = relationship(Parent, secondary=Source.__table__, overlaps="parent")
-    type("Tag", (Parent.__bases__[0],), {"__tablename__": "tag", "id": key(), "parents": tags})
+    # As above.
+    Parent.written_by = type(
+        "Tag", (Parent.__bases__[0],), {"__tablename__": "tag", "id": key(), "parents": tags}
+    )
     return [Count(Parent.n, via=Source.parent)]
 
 
