@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..hooks import Event, after, before
@@ -15,6 +14,7 @@ from ..models.base import new_id, now
 from ..rules import Access
 from ..units import UnitOfWork
 from ..viewer import Viewer
+from .inserting import insert_if_new
 from .locking import known, not_found
 from .paging import Record
 
@@ -64,14 +64,9 @@ async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUI
 
 
 async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:
-    dialect = session.get_bind().dialect.name
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     id = new_id()
     row = {"id": id, "subject": viewer.subject, "name": viewer.name, "created_at": now()}
-    statement = insert(Author.__table__).values(row).on_conflict_do_nothing()
-    made = await session.execute(statement.returning(Author.__table__.c.id))
-    # A plain UUID, as above.
-    return id if made.scalar_one_or_none() else None
+    return id if await insert_if_new(session, Author, row) else None
 
 
 async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import exists, inspect, select
+from sqlalchemy import ColumnElement, exists, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
@@ -22,7 +22,9 @@ from .paging import Record
 _Model = TypeVar("_Model", bound=Base)
 
 THREAD_COLUMNS = tuple(
-    column for column in inspect(Thread).column_attrs if column.key != "title_folded"
+    column.class_attribute
+    for column in inspect(Thread).column_attrs
+    if column.key != "title_folded"
 )
 
 
@@ -75,20 +77,22 @@ async def takes_comments(session: AsyncSession, access: Access, id: UUID) -> Rec
     :raises Locked: when it is locked.
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
-    columns = [each.class_attribute for each in THREAD_COLUMNS]
-    query = select(*columns).where(Thread.id == id)
     condition = access.readable()
-    if condition is not None:
-        query = query.where(condition)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
+    readable = () if condition is None else (condition,)
+    found = await read_thread(session, Thread.id == id, *readable)
+    if found is None:
         raise not_found("threadId")
-    found = row._asdict()
     facts = ThreadFacts(*(found[name] for name in ThreadFacts._fields))
     access.require(access.may("may_comment", facts), "comment in this thread")
     if facts.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
     return found
+
+
+async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
+    """The row of the one thread that meets the conditions; None where there is none."""
+    row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
+    return None if row is None else row._asdict()
 
 
 def known(obj: Base) -> Record:
