@@ -5,9 +5,11 @@ What it may have rounded or changed is read back before it is counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -46,20 +48,37 @@ def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     """Whether a column of `type_` holds `value` just as memory does."""
     if value is None:
         return True
-    declared, type_ = type_, type_.dialect_impl(dialect)  # which may be a variant
-    if isinstance(type_, TypeDecorator):
-        return _comes_back(declared, type_, value, dialect)  # type: ignore[arg-type]
-    if isinstance(type_, INEXACT):
-        return False
-    if isinstance(type_, Numeric):
-        return _fits(value, type_.scale)
-    if isinstance(type_, TIMES):
-        return _is_exact_time(type_, value, dialect)
-    if isinstance(type_, EnumType):
-        return isinstance(value, type_.enum_class or str)
+    # As SQLAlchemy keeps its own, with the dialect and no longer: nothing of an engine that its
+    # application has dropped stays behind.
+    judge = type_._cached_custom_processor(dialect, "tallied", _judge_of)
+    return judge(value, type_, dialect)
+
+
+Judge: TypeAlias = Callable[[Any, TypeEngine[Any], Dialect], bool]
+"""Whether a value is held as it is, given the type as declared. It must not hold on to that."""
+
+
+def _judge_of(impl: TypeEngine[Any]) -> Judge:
+    """Who judges values of a type that is `impl` on a dialect; which may be a variant."""
+    if isinstance(impl, TypeDecorator):
+        inner = impl.impl_instance
+        if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
+            return lambda *_: False
+        own = (type(impl).bind_processor, type(impl).result_processor)
+        if own == (TypeDecorator.bind_processor, TypeDecorator.result_processor):
+            return partial(_comes_back, impl, inner)
+        return partial(_comes_back_processed, impl, inner)
+    if isinstance(impl, INEXACT):
+        return lambda *_: False
+    if isinstance(impl, Numeric):
+        return lambda value, *_: _fits(value, impl.scale)
+    if isinstance(impl, TIMES):
+        return lambda value, _, dialect: _is_exact_time(impl, value, dialect)
+    if isinstance(impl, EnumType):
+        return lambda value, *_: isinstance(value, impl.enum_class or str)
     # asyncpg's UUID is one of its own, which says no more and no less.
-    kind = plain_kind(type_)
-    return type(value) is kind or (kind is UUID and isinstance(value, UUID))
+    kind = plain_kind(impl)
+    return lambda value, *_: type(value) is kind or (kind is UUID and isinstance(value, UUID))
 
 
 def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
@@ -73,24 +92,41 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 
 
 def _comes_back(
-    type_: TypeDecorator[Any], impl: TypeDecorator[Any], value: Any, dialect: Dialect
+    impl: TypeDecorator[Any],
+    inner: TypeEngine[Any],
+    value: Any,
+    declared: TypeEngine[Any],
+    dialect: Dialect,
 ) -> bool:
     """Whether a type that changes values on their way gives this one back.
 
-    :param impl: what `type_` is on the `dialect`.
+    :param impl: what the type is on the `dialect`.
+    :param inner: what the database is given.
     """
-    inner = impl.impl_instance
-    if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
-        return False
-    # As SQLAlchemy keeps them, with the dialect and no longer: nothing of an engine that its
-    # application has dropped stays behind.
-    bind = type_._cached_bind_processor(dialect)
-    result = type_._cached_result_processor(dialect, None)
     try:
-        converts = impl._has_bind_processor
-        converted = impl.process_bind_param(value, dialect) if converts else value
-        if not is_exact(inner, converted, dialect):
+        stored = impl.process_bind_param(value, dialect) if impl._has_bind_processor else value
+        if not is_exact(inner, stored, dialect):
             return False  # the database makes something of its own of it
+        has_result = impl._has_result_processor
+        return bool((impl.process_result_value(stored, dialect) if has_result else stored) == value)
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _comes_back_processed(
+    impl: TypeDecorator[Any],
+    inner: TypeEngine[Any],
+    value: Any,
+    declared: TypeEngine[Any],
+    dialect: Dialect,
+) -> bool:
+    """As :func:`_comes_back`, of a type that makes its processors itself."""
+    bind = declared._cached_bind_processor(dialect)
+    result = declared._cached_result_processor(dialect, None)
+    try:
+        converted = impl.process_bind_param(value, dialect) if impl._has_bind_processor else value
+        if not is_exact(inner, converted, dialect):
+            return False
         stored = bind(value) if bind is not None else value
         return bool((result(stored) if result is not None else stored) == value)
     except (TypeError, ValueError, AttributeError):

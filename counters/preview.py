@@ -43,14 +43,20 @@ def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -
 
 
 def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
-    relationships = frozenset(counter.relationship.key for counter in counters)
+    relationships = tuple({counter.relationship.key for counter in counters})
     groups = by_relationship(counters)
     by_object = name in relationships
 
-    def on_set(state: InstanceState[Any], value: Any, old: Any, initiator: Any, **_: Any) -> Any:
-        unseen = state.session_id is None and not by_object
-        if unseen and relationships.isdisjoint(state.dict):
-            return value  # still being made: it names its parent by key, and nobody can look
+    def on_set(
+        state: InstanceState[Any], value: Any, old: Any, initiator: Any, key: Any = None
+    ) -> Any:
+        if state.session_id is None and not by_object:
+            held = state.dict
+            for relationship in relationships:
+                if relationship in held:
+                    break
+            else:
+                return value  # still being made: it names its parent by key, and nobody can look
         for group in groups:
             show(engine, group, state, {name: value})
         return value
