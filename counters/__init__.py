@@ -73,8 +73,8 @@ a deletion one locking SELECT more; a flush of anything else nothing.
 
 How it is made, in reading order: :mod:`.declare` (what can be counted), :mod:`.preview`
 (memory), :mod:`.flush` with :mod:`.settle` and :mod:`.write` (the database),
-:mod:`.ledger` (what a session remembers, and takes back), :mod:`.cascade` and
-:mod:`.statements` (what fires no event), :mod:`.links` (counters that copy what their own
+:mod:`.ledger` (what a session remembers, and takes back), :mod:`.cascade`, :mod:`.ahead`
+and :mod:`.statements` (what fires no event), :mod:`.links` (counters that copy what their own
 row points to), :mod:`.verify` and :mod:`.rebuild`. What is
 promised, and what is not: ``docs/counters.md``.
 """

@@ -5,9 +5,9 @@ them; yet their authors have one comment less. So before the DELETE the rows tha
 will reach are locked and read, level by level along the foreign keys, and after it they
 are read again: what they have turned to is counted, whatever the database did to them.
 
-The parents are locked first, in a statement of their own. An insert of a comment takes
-a share of its thread's key, so after that lock no new row can come to be reached
-unseen.
+The parents are locked before that, in a statement of their own. An insert of a comment
+takes a share of its thread's key, so after that lock no new row can come to be reached
+unseen. (What is there already was locked ahead of the parents: :mod:`.ahead`.)
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Cascades:
         """
         connection = settlement.connection(mapper)
         own = list(mapper.local_table.primary_key)
-        for some in chunks(keys, len(own)):
+        held = settlement.ledger.held
+        unlocked = [key for key in keys if not held.is_to_go(mapper, key, connection)]
+        for some in chunks(unlocked, len(own)):
             lock = select(*own).where(in_keys(own, some)).order_by(*own).with_for_update()
             connection.execute(lock).all()
         seen = set(gone)

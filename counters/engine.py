@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, se
 
 from ..errors import UncountedStatementError
 from . import listeners
+from .ahead import Ahead
 from .cascade import Cascades
 from .checks import check, check_tables
 from .declare import Counter
@@ -47,6 +48,7 @@ class Counters:
         self.tables: Mapping[Table, Mapper[Any] | None] = {}
         """The tables that something is counted by or in, or that a cascade starts from."""
         self.cascades = Cascades(())
+        self.ahead = Ahead(())
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._chained: Chains = {}
         self.links: Links = {}
@@ -142,7 +144,9 @@ class Counters:
         mapper = self.parent_of(parent)
         return ledger.returned.get((mapper, key if isinstance(key, tuple) else (key,)))
 
-    def lock(self, session: Session, class_: type[T], key: Any) -> T | None:
+    def lock(
+        self, session: Session, class_: type[T], key: Any, *, deleting: bool = False
+    ) -> T | None:
         """An object under its row's lock: ``session.get(…, with_for_update=True)``, and quicker.
 
         The next flush takes what was read here for what the row holds, so changing or
@@ -151,9 +155,12 @@ class Counters:
         AsyncSession: ``await session.run_sync(counters.lock, Comment, id)``.
 
         :param key: the primary key; a tuple where it has several columns.
+        :param deleting: whether the object is to be deleted. What counts for it and goes with
+            it, such as the comments of a thread, is locked before it then: in the order in
+            which who changes a comment locks the two, so that they do not deadlock.
         :returns: None where there is no such row.
         """
-        return lock(self._keeper(session), session, class_, key)
+        return lock(self._keeper(session), session, class_, key, deleting=deleting)
 
     def paused(self, session: Session | AsyncSession) -> Paused:
         """A block in which the counters stand still, for a bulk load.
@@ -317,6 +324,7 @@ class Counters:
         self._chained = without_links(chains)
         self.parents = in_order(self._of_parent, chains, self.links)
         self.cascades = Cascades(self.sources.values())
+        self.ahead = Ahead(self.sources.values())
         self.tables = find_tables(self.sources, self.parents, self.cascades)
         listeners.listen_to_models(self)
 

@@ -32,6 +32,7 @@ from ..errors import UncountedStatementError
 from .count import count_new_row
 from .declare import Additive, Change, Counter, Extreme, Image, Key
 from .follow import lock_pointed
+from .held import lock_ahead
 from .rows import read
 from .settle import Settlement
 from .source import Source, identity, key_of
@@ -68,6 +69,8 @@ class Flush(Settlement):
 
     def lock_known(self) -> None:
         """Lock what is known before the flush to be edited, moved or deleted."""
+        if self.session.deleted:
+            lock_ahead(self.engine, self.ledger, self.session)
         edited = [
             (source, state)
             for obj in self._dirty()

@@ -13,10 +13,11 @@ Where that is not certain, the flush reads the row as it does any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session, class_mapper
 from sqlalchemy.orm.attributes import instance_state
 
 from .declare import Image, Key
@@ -24,6 +25,7 @@ from .source import Source, identity
 
 if TYPE_CHECKING:
     from .engine import Counters
+    from .ledger import Ledger
 
 T = TypeVar("T")
 
@@ -33,22 +35,42 @@ class Held:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Source, Key], tuple[Image, Any, Any]] = {}
+        self._to_go: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
 
     def keep(self, source: Source, key: Key, image: Image, connection: Connection) -> None:
         """The row has just been locked on `connection`, and held `image`."""
-        within = connection.get_transaction(), connection.get_nested_transaction()
-        self._rows[source, key] = (image, *within)
+        self._rows[source, key] = (image, *_within(connection))
 
     def get(self, source: Source, key: Key, connection: Connection) -> Image | None:
         """What the row holds, if it has been locked ever since it was read."""
-        image, transaction, savepoint = self._rows.get((source, key), (None, None, None))
-        if image is None or transaction is not connection.get_transaction():
-            return None
-        return image if is_open(transaction) and (savepoint is None or is_open(savepoint)) else None
+        image, *within = self._rows.get((source, key), (None,))
+        return image if within and _lasts(within, connection) else None
+
+    def keep_to_go(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
+        """The row has just been locked to be deleted, and before it what counts for it."""
+        self._to_go[mapper, key] = _within(connection)
+
+    def is_to_go(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
+        """Whether the row has been locked to be deleted, and still is."""
+        within = self._to_go.get((mapper, key))
+        return within is not None and _lasts(within, connection)
 
     def forget(self) -> None:
         """The session has written, or has ended its transaction."""
         self._rows.clear()
+        self._to_go.clear()
+
+
+def _within(connection: Connection) -> tuple[Any, Any]:
+    return connection.get_transaction(), connection.get_nested_transaction()
+
+
+def _lasts(within: Sequence[Any], connection: Connection) -> bool:
+    """Whether locks that were taken in a transaction and savepoint are held."""
+    transaction, savepoint = within
+    if transaction is not connection.get_transaction() or not is_open(transaction):
+        return False
+    return savepoint is None or is_open(savepoint)
 
 
 def is_open(transaction: Any) -> bool:
@@ -56,23 +78,47 @@ def is_open(transaction: Any) -> bool:
     return bool(transaction.is_active)
 
 
-def lock(engine: Counters, session: Session, class_: type[T], key: Any) -> T | None:
+def lock_ahead(engine: Counters, ledger: Ledger, session: Session) -> None:
+    """Lock what counts for the objects that the session is to delete, ahead of these."""
+    deleted: dict[Mapper[Any], list[Key]] = {}
+    for obj in session.deleted:
+        state = instance_state(obj)
+        if engine.ahead.begins_at(state.mapper):
+            deleted.setdefault(state.mapper, []).append(identity(state))
+    for mapper in sorted(deleted, key=lambda each: str(each.local_table)):
+        connection = _connection(session, mapper)
+        is_to_go = ledger.held.is_to_go
+        keys = [key for key in deleted[mapper] if not is_to_go(mapper, key, connection)]
+        engine.ahead.lock(connection, mapper, keys)
+
+
+def lock(
+    engine: Counters, session: Session, class_: type[T], key: Any, *, deleting: bool
+) -> T | None:
     """See :meth:`.Counters.lock`."""
-    found = session.get(class_, key, with_for_update=True, populate_existing=True)
+    mapper: Mapper[T] = class_mapper(class_)
+    ident = key if isinstance(key, tuple) else (key,)
     ledger = engine.ledger(session)
-    if found is None or ledger is None:
-        return found
+    if deleting and ledger is not None:
+        engine.ahead.lock(_connection(session, mapper), mapper, [ident])
+    found = session.get(class_, key, with_for_update=True, populate_existing=True)
+    if found is None or ledger is None or isinstance(session.get_bind(mapper), Connection):
+        return found  # on a Connection, other sessions may write too
     state = instance_state(found)
+    connection = _connection(session, state.mapper)
+    if deleting:
+        ledger.held.keep_to_go(state.mapper, ident, connection)
     source = engine.source_of(state)
     if source is None or source.points or not state.dict.keys() >= set(source.names):
         return found
-    if isinstance(session.get_bind(source.mapper), Connection):
-        return found  # which other sessions may write on too
-    connection = session.connection(bind_arguments={"mapper": source.mapper})
     if _holds_locks(connection):
         image = {name: state.dict[name] for name in source.names}
         ledger.held.keep(source, identity(state), image, connection)
     return found
+
+
+def _connection(session: Session, mapper: Mapper[Any]) -> Connection:
+    return session.connection(bind_arguments={"mapper": mapper})
 
 
 def _holds_locks(connection: Connection) -> bool:

@@ -102,8 +102,10 @@ class Statement:
         if self.verb == "UPDATE":
             if not self._touches(written(self.state)):
                 return None
-        elif not self.sources and not self.engine.cascades.reaches_from(self.mapper.tables):
-            return None
+        else:
+            self._lock_ahead()
+            if not self.sources and not self.engine.cascades.reaches_from(self.mapper.tables):
+                return None
         return self._change()
 
     def _touches(self, names: set[str]) -> bool:
@@ -187,6 +189,16 @@ class Statement:
                 self.settlement.read_later(source, each, image)
             start = stop
         return list(found)
+
+    def _lock_ahead(self) -> None:
+        """Lock what counts for the rows that a DELETE is about, ahead of these."""
+        ahead = self.engine.ahead
+        if ahead.begins_at(self.mapper):
+            query = select(*primary_key(self.mapper))
+            if self.statement.whereclause is not None:
+                query = query.where(self.statement.whereclause)
+            connection = self.settlement.connection(self.mapper)
+            ahead.lock(connection, self.mapper, query, self.state.parameters)
 
     def _lock_given(self) -> list[Key]:
         """As :meth:`_lock_found`, for rows that a list of parameters names by their keys."""

@@ -15,7 +15,7 @@ from ..rules import Access
 from ..units import UnitOfWork
 from ..viewer import Viewer
 from .inserting import insert_if_new
-from .locking import known, not_found
+from .locking import author_to_delete, known
 from .paging import Record
 
 
@@ -76,10 +76,7 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access = await acting(unit.session, access)
-    author = await unit.session.get(Author, id, with_for_update=True)
-    if author is None:
-        raise not_found("authorId")
-    access.require(access.may_delete_author(id), "delete this author")
+    author = await author_to_delete(unit.session, access, id)
     last = known(author)
     event = Event("delete_author", access.viewer, author=last)
     await before(access.rules.hooks, event, unit)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..errors import Locked, NotFound
-from ..models import Base, Comment, Thread
+from ..models import Author, Base, Comment, Thread
 from ..models.counters import counters
 from ..policy import CommentAction, CommentFacts, ThreadAction, ThreadFacts
 from ..rules import Access
@@ -38,11 +38,45 @@ async def locked_thread(
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
     thread = await _locked(session, Thread, id, "threadId")
+    await _check(session, access, thread, action, what)
+    return thread
+
+
+async def thread_to_delete(session: AsyncSession, access: Access, id: UUID) -> Thread:
+    """The thread, under its lock and that of its comments, which the viewer may delete.
+
+    :raises NotFound: for a thread that is not there, or that the viewer may not read.
+    :raises SignInRequired, NotAllowed: where the viewer may not.
+    """
+    found = await session.get(Thread, id)
+    if found is None:
+        raise not_found("threadId")
+    # Asked before as well: who may not delete it locks none of its comments.
+    await _check(session, access, found, "may_delete_thread", "delete this thread")
+    thread = await _locked(session, Thread, id, "threadId", deleting=True)
+    await _check(session, access, thread, "may_delete_thread", "delete this thread")
+    return thread
+
+
+async def author_to_delete(session: AsyncSession, access: Access, id: UUID) -> Author:
+    """The author, under their row's lock and that of their comments, whom the viewer may delete.
+
+    :raises NotFound: for an author that is not there.
+    :raises SignInRequired, NotAllowed: where the viewer may not.
+    """
+    if await session.get(Author, id) is None:
+        raise not_found("authorId")
+    access.require(access.may_delete_author(id), "delete this author")
+    return await _locked(session, Author, id, "authorId", deleting=True)
+
+
+async def _check(
+    session: AsyncSession, access: Access, thread: Thread, action: ThreadAction, what: str
+) -> None:
     if not await is_readable(session, access, thread.id):
         raise not_found("threadId")
     facts = ThreadFacts(*(getattr(thread, name) for name in ThreadFacts._fields))
     access.require(access.may(action, facts), what)
-    return thread
 
 
 async def locked_comment(
@@ -132,8 +166,10 @@ def not_found(field: str) -> NotFound:
     return NotFound(f"There is no {what} with this {field}; it may have been deleted.", field=field)
 
 
-async def _locked(session: AsyncSession, model: type[_Model], id: UUID, field: str) -> _Model:
-    found = await session.run_sync(counters.lock, model, id)
+async def _locked(
+    session: AsyncSession, model: type[_Model], id: UUID, field: str, *, deleting: bool = False
+) -> _Model:
+    found = await session.run_sync(counters.lock, model, id, deleting=deleting)
     if found is None:
         raise not_found(field)
     return found

@@ -28,6 +28,7 @@ from .locking import (
     locked_thread,
     takes_comments,
     target_type_of,
+    thread_to_delete,
 )
 from .paging import Record
 from .validation import check_length, clean_message, clean_title
@@ -119,9 +120,7 @@ async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     """
     access = await acting(unit.session, access)
     with gone(row="threadId"):
-        thread = await locked_thread(
-            unit.session, access, id, "may_delete_thread", "delete this thread"
-        )
+        thread = await thread_to_delete(unit.session, access, id)
         last = known(thread)
         await _before(unit, access, "delete_thread", thread=last)
         await unit.session.delete(thread)

@@ -223,8 +223,10 @@ async def test_deleting_an_author(host: Host, spent: Budget, size: int) -> None:
         id = (await connection.execute(select(Author.id))).scalar_one()
     author = encode_id("Author", id)
     verbs = await spent.do(host.moderator, "deleteAuthor", "deletedAuthorId", authorId=author)
+    if not host.database.is_sqlite:
+        assert verbs.pop(2) == f"SELECT {COMMENT}"  # locked ahead of what they count for
     assert verbs == [
-        *[f"SELECT {AUTHOR}"] * 3,  # the moderator, the lock, and what is counted of it
+        *[f"SELECT {AUTHOR}"] * 3,  # the moderator, who is to go, and under lock
         *[f"SELECT {COMMENT}"] * 2,  # which comments lose it, under their locks
         f"DELETE {AUTHOR}",
         f"SELECT {COMMENT}",  # and that they have
