@@ -261,6 +261,16 @@ class Discussion:
         """What a viewer may do; a guest by default."""
         return Access(self.rules, viewer)
 
+    def access_as_host(self, viewer: Viewer | None = None) -> Access:
+        """Everything, for the host's own scripts, imports and background jobs.
+
+        Neither the policy nor the settings for guests are asked. Hooks run, and what holds for
+        every text and for locked threads holds here, too.
+
+        :param viewer: in whose name the host writes; by default, in nobody's.
+        """
+        return self.access().as_host(viewer)
+
     async def context(self, request: HTTPConnection) -> Context:
         """What one GraphQL operation needs as its context, where the host executes it itself.
 

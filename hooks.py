@@ -70,6 +70,8 @@ class Event:
     """The thread that a comment is moved from."""
     author: Mapping[str, Any] | None = None
     """The author that is deleted, as it last was."""
+    by_host: bool = False
+    """Whether the host itself makes the change, as an import does, in the viewer's name."""
 
     def __post_init__(self) -> None:
         for name in ("thread", "comment", "previous_thread", "author"):

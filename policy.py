@@ -42,6 +42,12 @@ class CommentFacts(NamedTuple):
     author_id: UUID | None
     created_at: datetime
     edited_at: datetime | None
+    thread: ThreadFacts
+    """The thread that it is in: ``comment.thread.author_id`` is who has begun that."""
+
+
+COMMENT_COLUMNS = CommentFacts._fields[:-1]
+"""The columns of the comment itself that a policy goes by."""
 
 
 class Policy:

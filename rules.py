@@ -89,6 +89,13 @@ class Access:
 
     rules: Rules
     viewer: Viewer | None = None
+    is_host: bool = False
+    """Whether it is the host itself that acts, who is asked for no permission; what it writes, it
+    writes in the viewer's name, if there is one."""
+
+    def as_host(self, viewer: Viewer | None = None) -> Access:
+        """The host's own, by the same rules; see :meth:`.Discussion.access_as_host`."""
+        return Access(self.rules, viewer, is_host=True)
 
     def known_as(self, author_id: UUID | None) -> Access:
         """The same for a viewer whose author is known."""
@@ -98,6 +105,8 @@ class Access:
 
     def readable(self) -> ColumnElement[bool] | None:
         """The condition that threads must meet for the viewer; None for no condition."""
+        if self.is_host:
+            return None
         allowed = self.rules.policy.may_read(self.viewer, Thread)
         if isinstance(allowed, bool):
             return None if allowed else false()
@@ -106,38 +115,53 @@ class Access:
     @property
     def reads_by_author(self) -> bool:
         """Whether :meth:`readable` may differ once the viewer's author is known."""
-        return self.viewer is not None and type(self.rules.policy).may_read is not Policy.may_read
+        if self.is_host or self.viewer is None:
+            return False
+        return type(self.rules.policy).may_read is not Policy.may_read
+
+    @property
+    def always(self) -> bool | None:
+        """What :meth:`may` says of every row; None where it depends on the row."""
+        varies = not self.is_host and self.rules.guests_vary
+        return None if varies else self._settled(None)
+
+    @property
+    def may_everything(self) -> bool:
+        """Whether no row has to be looked at to tell what may be done with it."""
+        return self.always is True and self.readable() is None
+
+    @property
+    def comments_anywhere(self) -> bool:
+        """Whether no thread has to be looked at to tell whether comments may be added to it."""
+        if self.is_host:
+            return True
+        asks = type(self.rules.policy).may_comment is not Policy.may_comment
+        varies = self.viewer is None and self.rules.guests_vary
+        return not asks and not varies and self.readable() is None
 
     def may_start(self, target_type: str | None = None) -> bool:
         """Whether the viewer may begin a thread, about an object of that kind if one is given."""
-        guests = self._guest(target_type)
-        return self.rules.policy.may_start(self.viewer) if guests is None else guests
+        settled = self._settled(target_type)
+        return self.rules.policy.may_start(self.viewer) if settled is None else settled
 
     @property
-    def asks_for_target_type(self) -> bool:
-        """Whether :meth:`may` has to be told of the thread that a comment is in."""
-        return self.viewer is None and self.rules.guests_vary
+    def may_write(self) -> bool:
+        """Whether there may be a thread in which the viewer writes."""
+        return self.is_host or self.viewer is not None or self.rules.guests_write
 
-    def may(
-        self,
-        action: ThreadAction | CommentAction,
-        row: ThreadFacts | CommentFacts,
-        target_type: str | None = None,
-    ) -> bool:
-        """Whether the viewer may do that with the row.
-
-        :param target_type: what the thread of a comment is about.
-        """
-        guests = self._guest(row.target_type if isinstance(row, ThreadFacts) else target_type)
-        if guests is not None:
-            return guests
+    def may(self, action: ThreadAction | CommentAction, row: ThreadFacts | CommentFacts) -> bool:
+        """Whether the viewer may do that with the row."""
+        thread = row if isinstance(row, ThreadFacts) else row.thread
+        settled = self._settled(thread.target_type)
+        if settled is not None:
+            return settled
         return bool(getattr(self.rules.policy, action)(self.viewer, row))
 
     def may_delete_author(self, author_id: UUID) -> bool:
         """Whether the viewer may delete the author."""
-        guests = self._guest(None)
-        if guests is not None:
-            return guests
+        settled = self._settled(None)
+        if settled is not None:
+            return settled
         return self.rules.policy.may_delete_author(self.viewer, author_id)
 
     def require(self, allowed: bool, what: str) -> None:
@@ -153,8 +177,10 @@ class Access:
             raise SignInRequired(f"Guests may not {what}; sign in first.")
         raise NotAllowed(f"You may not {what}.")
 
-    def _guest(self, target_type: str | None) -> bool | None:
-        """What the settings decide for a guest; None where the policy is to be asked."""
+    def _settled(self, target_type: str | None) -> bool | None:
+        """What holds for the host, and for a guest by the settings; else the policy is asked."""
+        if self.is_host:
+            return True
         if self.viewer is not None:
             return None
         guests = self.rules.guests_of(target_type)

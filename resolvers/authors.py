@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from ..hooks import Event, after, before
 from ..models import Author
 from ..models.base import new_id, now
+from ..models.counters import counters
 from ..rules import Access
 from ..units import UnitOfWork
 from ..viewer import Viewer
 from .inserting import insert_if_new
-from .locking import author_to_delete, known
 from .paging import Record
+from .rows import known, not_found
 
 
 async def find_author(connection: AsyncConnection | AsyncSession, subject: str) -> UUID | None:
@@ -26,11 +27,11 @@ async def find_author(connection: AsyncConnection | AsyncSession, subject: str) 
     return id
 
 
-async def acting(session: AsyncSession, access: Access) -> Access:
-    """The access of someone who changes what is there, which a policy can compare."""
+async def acting(connection: AsyncConnection | AsyncSession, access: Access) -> Access:
+    """The access of someone whose author is looked up, which a policy can compare."""
     if access.viewer is None or access.viewer.author_id is not None:
         return access
-    return access.known_as(await find_author(session, access.viewer.subject))
+    return access.known_as(await find_author(connection, access.viewer.subject))
 
 
 async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUID | None]:
@@ -76,9 +77,16 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access = await acting(unit.session, access)
-    author = await author_to_delete(unit.session, access, id)
+    if not access.may_delete_author(id):
+        # Without the lock, which would tell by a wait that they are writing.
+        if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
+            raise not_found("authorId")
+        access.require(False, "delete this author")
+    author = await unit.session.run_sync(counters.lock, Author, id, deleting=True)
+    if author is None:
+        raise not_found("authorId")
     last = known(author)
-    event = Event("delete_author", access.viewer, author=last)
+    event = Event("delete_author", access.viewer, author=last, by_host=access.is_host)
     await before(access.rules.hooks, event, unit)
     await unit.session.delete(author)
     await unit.session.flush()

@@ -10,7 +10,9 @@ from ..targets import ID_LENGTH, Target
 from ..units import UnitOfWork
 from .authors import acting, writing_as
 from .inserting import insert_if_new
-from .locking import is_readable, known, read_thread
+from .locking import is_readable
+from .paging import Record
+from .rows import known, read_thread
 from .validation import TITLE_LENGTH, unstorable
 from .writing import Change
 
@@ -52,7 +54,10 @@ async def _begin(
     asked, access = access, access.known_as(author_id)
     thread = Thread(title=title, author_id=author_id, target_type=target.name, target_id=target_id)
     values = known(thread)
-    await before(access.rules.hooks, Event("create_thread", access.viewer, values), unit)
+    if not await _would_be_readable(unit, access, values):
+        raise _no_object(target)
+    event = Event("create_thread", access.viewer, values, by_host=access.is_host)
+    await before(access.rules.hooks, event, unit)
     if not await insert_if_new(unit.session, Thread, values):
         await savepoint.rollback()
         return await thread_for(unit, asked, target.name, target_id)
@@ -62,8 +67,24 @@ async def _begin(
     begun = await read_thread(unit.session, Thread.id == thread.id)
     assert begun is not None
     change = Change(begun)
-    after(access.rules.hooks, Event("create_thread", access.viewer, change.thread), unit)
+    event = Event("create_thread", access.viewer, change.thread, by_host=access.is_host)
+    after(access.rules.hooks, event, unit)
     return change
+
+
+async def _would_be_readable(unit: UnitOfWork, access: Access, values: Record) -> bool:
+    """Whether the viewer may read the thread that they begin, before a hook hears of it.
+
+    What may be read is a condition in SQL, so the row is there to be asked about, and gone
+    again. Where another unit has made one meanwhile, that is found by the insert that counts.
+    """
+    if not access.rules.hooks or access.readable() is None:
+        return True
+    savepoint = await unit.session.begin_nested()
+    is_new = await insert_if_new(unit.session, Thread, values)
+    readable = not is_new or await is_readable(unit.session, access, values["id"])
+    await savepoint.rollback()
+    return readable
 
 
 def _no_object(target: Target) -> NotFound:

@@ -14,23 +14,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..errors import InvalidText
 from ..hooks import Event, Operation, after, before
 from ..models import Comment, Thread
 from ..models.base import now
+from ..policy import CommentFacts
 from ..rules import Access
 from ..units import UnitOfWork
-from .authors import acting, writing_as
-from .locking import (
-    counted,
-    gone,
-    known,
-    locked_comment,
-    locked_thread,
-    takes_comments,
-    target_type_of,
-    thread_to_delete,
-)
+from .authors import writing_as
+from .locking import locked_comment, locked_thread, takes_comments, target_type_of
 from .paging import Record
+from .rows import counted, gone, known
 from .validation import check_length, clean_message, clean_title
 
 
@@ -82,10 +78,11 @@ async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) 
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    access = await acting(unit.session, access)
     title = clean_title(title)
     with gone(row="threadId"):
-        thread = await locked_thread(unit.session, access, id, "may_rename", "rename this thread")
+        access, thread = await locked_thread(
+            unit.session, access, id, "may_rename", "rename this thread"
+        )
         await _before(unit, access, "rename_thread", thread={**known(thread), "title": title})
         if thread.title != title:
             thread.title, thread.updated_at = title, now()
@@ -99,10 +96,9 @@ async def lock_thread(unit: UnitOfWork, access: Access, id: UUID, locked: bool =
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    access = await acting(unit.session, access)
     operation: Operation = "lock_thread" if locked else "unlock_thread"
     with gone(row="threadId"):
-        thread = await locked_thread(
+        access, thread = await locked_thread(
             unit.session, access, id, "may_lock", operation.replace("_", " this ")
         )
         await _before(unit, access, operation, thread=known(thread))
@@ -118,9 +114,10 @@ async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    access = await acting(unit.session, access)
     with gone(row="threadId"):
-        thread = await thread_to_delete(unit.session, access, id)
+        access, thread = await locked_thread(
+            unit.session, access, id, "may_delete_thread", "delete this thread"
+        )
         last = known(thread)
         await _before(unit, access, "delete_thread", thread=last)
         await unit.session.delete(thread)
@@ -139,11 +136,11 @@ async def add_comment(
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     session = unit.session
-    access.require(access.viewer is not None or access.rules.guests_write, "write comments")
+    access.require(access.may_write, "write comments")
     access, author_id = await writing_as(session, access)
     known_access = access.known_as(author_id)
-    if access.rules.hooks:
-        # Before anybody's hook tells why not, to someone who may not even read it.
+    if access.rules.hooks or not access.comments_anywhere:
+        # Before a hook tells why not, or a lock tells by waiting that somebody writes there.
         await takes_comments(session, access, thread_id)
     clean_message(comment.message, longest=access.rules.longest_message)
     access.rules.check_message(comment.message)
@@ -165,10 +162,11 @@ async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str)
     :raises NotFound: when there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    access = await acting(unit.session, access)
     with gone(row="commentId"):
-        comment = await locked_comment(unit.session, access, id, "may_edit", "edit this comment")
-        await _check_text(unit, access, comment.thread_id, message)
+        access, comment, facts = await locked_comment(
+            unit.session, access, id, "may_edit", "edit this comment"
+        )
+        await _check_length(unit, access, comment, facts, message)
         access.rules.check_message(message)
         to_be = {**known(comment), "message": message}
         await _before(unit, access, "edit_comment", _in(comment), comment=to_be)
@@ -187,11 +185,11 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     session = unit.session
-    access = await acting(session, access)
-    comment = await locked_comment(session, access, id, "may_move", "move this comment")
+    access, comment, _ = await locked_comment(session, access, id, "may_move", "move this comment")
     previous = _in(comment)
-    if access.rules.hooks and thread_id != comment.thread_id:
-        await takes_comments(session, access, thread_id)
+    looks_first = access.rules.hooks or not access.comments_anywhere
+    if looks_first and thread_id != comment.thread_id:
+        await _takes(session, access, thread_id, comment)
     to_be = {**known(comment), "thread_id": thread_id}
     await _before(unit, access, "move_comment", {"id": thread_id}, to_be, previous)
     with gone(row="commentId", parent="threadId"):
@@ -199,7 +197,7 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
         await session.flush()
     thread = counted(session, thread_id)
     if thread_id != previous["id"]:
-        thread = await takes_comments(session, access, thread_id)
+        thread = await _takes(session, access, thread_id, comment)
     change = Change(thread, known(comment), counted(session, previous["id"]))
     return _done(unit, access, "move_comment", change)
 
@@ -210,9 +208,8 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     :raises NotFound: when there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    access = await acting(unit.session, access)
     with gone(row="commentId"):
-        comment = await locked_comment(
+        access, comment, _ = await locked_comment(
             unit.session, access, id, "may_delete", "delete this comment"
         )
         last = known(comment)
@@ -223,12 +220,28 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
         return _done(unit, access, "delete_comment", change)
 
 
-async def _check_text(unit: UnitOfWork, access: Access, thread_id: UUID, message: str) -> None:
+async def _check_length(
+    unit: UnitOfWork, access: Access, comment: Comment, facts: CommentFacts | None, message: str
+) -> None:
     rules = access.rules
-    target_type = None
-    if any(target.message_length for target in rules.targets.values()):
-        target_type = await target_type_of(unit.session, thread_id)
+    target_type = None if facts is None else facts.thread.target_type
+    if facts is None and any(target.message_length for target in rules.targets.values()):
+        target_type = await target_type_of(unit.session, comment.thread_id)
     clean_message(message, longest=rules.message_length_of(target_type))
+
+
+async def _takes(session: AsyncSession, access: Access, thread_id: UUID, moved: Comment) -> Record:
+    """A thread that a comment may be moved to, which is no longer than comments are there."""
+    thread = await takes_comments(session, access, thread_id)
+    size, longest = len(moved.message), access.rules.message_length_of(thread["target_type"])
+    if size > longest:
+        raise InvalidText(
+            f"The comment has {size} characters, and that thread takes at most {longest}; shorten"
+            " it first.",
+            field="threadId",
+            code="TOO_LONG",
+        )
+    return thread
 
 
 def _in(comment: Comment) -> Record:
@@ -248,11 +261,13 @@ async def _before(
     comment: Record | None = None,
     previous_thread: Record | None = None,
 ) -> None:
-    event = Event(operation, access.viewer, thread, comment, previous_thread)
+    event = Event(
+        operation, access.viewer, thread, comment, previous_thread, by_host=access.is_host
+    )
     await before(access.rules.hooks, event, unit)
 
 
 def _done(unit: UnitOfWork, access: Access, operation: Operation, change: Change) -> Change:
-    event = Event(operation, access.viewer, change.thread, change.comment, change.previous_thread)
+    event = Event(operation, access.viewer, *change, by_host=access.is_host)
     after(access.rules.hooks, event, unit)
     return change

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -20,7 +19,8 @@ from ..models import Author, Comment, Thread
 from ..resolvers.authors import find_author
 from ..resolvers.filters import Filter
 from ..resolvers.paging import Asked, Page, Record, Window
-from ..resolvers.reading import count_comments, read_comment_pages, read_many
+from ..resolvers.rendering import beside
+from ..resolvers.selecting import count_comments, read_comment_pages, read_many
 from ..rules import Access, Rules
 from ..settings import Settings
 from ..units import UnitOfWork
@@ -35,8 +35,6 @@ Fields: TypeAlias = dict[str, list[FieldNode]]
 
 BATCH_SIZE = 1000
 """The most keys that one statement looks up; databases bound a statement's parameters."""
-
-_BESIDE = ThreadPoolExecutor(1, "tallied-beside")
 
 TEXTS = 2500
 """The most messages that one statement reads: each may have 10,000 characters, and all of them
@@ -124,13 +122,9 @@ class Context:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def beside(self, work: Callable[[str], str], text: str) -> str:
-        """Work that takes long, in the process's thread for that; an operation's, one by one.
-
-        In one thread, since each more that computes makes the event loop wait for Python's
-        lock as much longer. It goes on with whichever operation has asked for it next.
-        """
+        """Work that takes long, beside the event loop; an operation's, one by one."""
         async with self._beside:
-            return await asyncio.get_running_loop().run_in_executor(_BESIDE, work, text)
+            return await beside(work, text)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

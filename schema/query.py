@@ -14,7 +14,7 @@ from ..errors import BadUserInput
 from ..resolvers.orders import THREADS
 from ..resolvers.pages import read_page
 from ..resolvers.paging import Page, Record, window
-from ..resolvers.reading import count_threads, read_for, read_one
+from ..resolvers.selecting import count_threads, read_for, read_one
 from ..resolvers.validation import unstorable
 from .arguments import (
     DEFAULT_THREAD_ORDER,

@@ -14,7 +14,8 @@ from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
 
-from ..policy import CommentFacts, ThreadFacts
+from ..policy import COMMENT_COLUMNS as COMMENT_FACTS
+from ..policy import ThreadFacts
 from ..resolvers.paging import Asked
 from .context import Context, Fields
 
@@ -47,10 +48,13 @@ COMMENT_COLUMNS = {
     "createdAt": ("created_at",),
     "editedAt": ("edited_at",),
     "thread": ("thread_id",),
-    "viewerCanEdit": CommentFacts._fields,
-    "viewerCanMove": CommentFacts._fields,
-    "viewerCanDelete": CommentFacts._fields,
+    "viewerCanEdit": COMMENT_FACTS,
+    "viewerCanMove": COMMENT_FACTS,
+    "viewerCanDelete": COMMENT_FACTS,
 }
+COMMENT_ACTIONS = frozenset(name for name in COMMENT_COLUMNS if name.startswith("viewerCan"))
+"""What is told by the facts of the thread, too."""
+
 AUTHOR_COLUMNS = {
     "id": ("id",),
     "name": ("name",),
@@ -114,9 +118,16 @@ class Info(strawberry.Info[Context, None]):
         """The columns of a thread that are needed for what is asked of it."""
         comments = self.fields("Thread", nodes).get("comments", ())
         columns = self._columns("Thread", nodes)
-        if "totalCount" in self.fields("CommentConnection", comments):
-            return columns | {"comment_count"}
+        connection = self.fields("CommentConnection", comments)
+        if "totalCount" in connection:
+            columns |= {"comment_count"}
+        if COMMENT_ACTIONS & self.fields("Comment", self._nodes("Comment", connection)).keys():
+            columns |= frozenset(ThreadFacts._fields)
         return columns
+
+    def _nodes(self, type_name: str, connection: Fields) -> list[FieldNode]:
+        edges = self.fields(f"{type_name}Edge", connection.get("edges", ()))
+        return [*connection.get("nodes", ()), *edges.get("node", ())]
 
     def comment_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
         """The columns of a comment that are needed for what is asked of it."""
@@ -138,7 +149,7 @@ class Info(strawberry.Info[Context, None]):
         info = self.fields("PageInfo", fields.get("pageInfo", ()))
         if not (fields.keys() & {"edges", "nodes", "pageInfo"}):
             return None
-        nodes = [*fields.get("nodes", ()), *edges.get("node", ())]
+        nodes = self._nodes(type_name, fields)
         columns = self.thread_columns if type_name == "Thread" else self.comment_columns
         return Asked(
             columns(nodes),

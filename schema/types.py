@@ -11,9 +11,10 @@ from graphql import GraphQLResolveInfo
 from strawberry import UNSET
 
 from ..errors import NotFound
-from ..policy import CommentAction, CommentFacts, ThreadAction, ThreadFacts
+from ..policy import COMMENT_COLUMNS, CommentAction, CommentFacts, ThreadAction, ThreadFacts
 from ..resolvers.orders import COMMENTS
 from ..resolvers.paging import Asked, Page, Record, Window, window
+from ..resolvers.rendering import SHORT
 from ..resolvers.turns import take_turn
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
@@ -33,10 +34,7 @@ from .ids import encode_id
 from .selection import Info, prefixed
 
 AUTHOR_NAME = frozenset({"name"})
-TARGET_TYPE = frozenset({"target_type"})
-
-SHORT = 500
-"""The most characters of a message that is rendered at once; that takes a millisecond or two."""
+THREAD_FACTS = frozenset(ThreadFacts._fields)
 
 
 @strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
@@ -239,17 +237,21 @@ class Comment(Node):
         return await self._may(info, "may_delete")
 
     async def _may(self, info: Info, action: CommentAction) -> bool:
-        facts = CommentFacts(*map(self.value, CommentFacts._fields))
-        access, target_type = await info.context.access(), None
-        if access.asks_for_target_type:
-            target_type = await self._target_type(info, facts.thread_id)
-        return access.may(action, facts, target_type)
+        access = await info.context.access()
+        if access.always is not None:
+            return access.always
+        thread = await self._thread_facts(info)
+        if thread is None:
+            return False  # It was deleted while this was read.
+        return access.may(action, CommentFacts._make([*map(self.value, COMMENT_COLUMNS), thread]))
 
-    async def _target_type(self, info: Info, thread_id: UUID) -> str | None:
+    async def _thread_facts(self, info: Info) -> ThreadFacts | None:
         thread: Record | None = self.parent
-        if "target_type" not in self.parent:
-            thread = await info.context.thread(thread_id, TARGET_TYPE)
-        return thread["target_type"] if thread else None
+        if not self.parent.keys() >= THREAD_FACTS:
+            thread = await info.context.thread(self.value("thread_id"), THREAD_FACTS)
+        if thread is None:
+            return None
+        return ThreadFacts(*map(Thread.of(thread).value, ThreadFacts._fields))
 
     @field("The thread that it is in.")
     async def thread(self, info: Info) -> Thread:

@@ -271,7 +271,7 @@ async def test_an_author_is_told_of_what_others_say(press: Press) -> None:
 async def test_older_comments_are_a_page_further(
     press: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magazine.reading.COMMENTS", 2)
+    monkeypatch.setattr("magazine.pages.COMMENTS", 2)
     id = await press.article()
     ben = await press.browser("ben")
     for number in range(5):
@@ -281,9 +281,12 @@ async def test_older_comments_are_a_page_further(
     while path:
         page = await ben.see(path)
         shown.append([each.text(strip=True)[7] for each in page.css(".message")])
-        link = page.css_first("a[href*=before]")
+        link = page.css_first("a[href*=after]")
         path = link.attributes["href"] if link else ""
     assert shown == [["4", "3"], ["2", "1"], ["0"]]
+    refused = await ben.http.get(f"/articles/{id}?after=nowhere")
+    assert refused.status_code == 422
+    assert "after is not a cursor of this order" in refused.text
 
 
 async def test_an_article_is_written_revised_and_published(press: Press) -> None:

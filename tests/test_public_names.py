@@ -22,8 +22,8 @@ PUBLIC = {
     "tallied.counters": "Count Sum Min Max First Latest Drift",
     "tallied.counters.Counters": "install extended paused returned verify rebuild",
     "tallied.database.Database": "read write dispose",
-    "tallied.discussion.Discussion": """access check context install lifespan render routes
-        unit write""",
+    "tallied.discussion.Discussion": """access access_as_host check context install lifespan
+        render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
         InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
@@ -35,11 +35,14 @@ PUBLIC = {
     "tallied.policy": "Policy ThreadFacts CommentFacts",
     "tallied.rendering": "render_message",
     "tallied.resolvers.authors": "delete_author find_author",
+    "tallied.resolvers.filters": "ThreadFilter CommentFilter",
+    "tallied.resolvers.reading": """read_thread read_thread_for read_threads read_comments
+        read_comment ShownThread ShownComment ShownPage CommentPage""",
     "tallied.resolvers.targeting": "thread_for",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.writing": """NewComment Change create_thread rename_thread lock_thread
         delete_thread add_comment edit_comment move_comment delete_comment""",
-    "tallied.rules.Access": "may may_start may_delete_author readable",
+    "tallied.rules.Access": "as_host may may_start may_delete_author readable",
     "tallied.schema.build": "merged schema",
     "tallied.schema.context.Context": "read write stop thread author",
     "tallied.schema.selection.Info": "thread_columns comment_columns author_columns",

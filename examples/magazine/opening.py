@@ -8,9 +8,9 @@ from tallied.discussion import Discussion
 from tallied.resolvers import writing
 from tallied.rules import Access
 from tallied.units import UnitOfWork
+from tallied.viewer import Viewer
 
 from .models import Article, User
-from .policy import Reader
 
 
 async def open_discussions(discussion: Discussion) -> int:
@@ -44,7 +44,6 @@ async def open_discussion(unit: UnitOfWork, access: Access, article: Article) ->
 
 
 async def publishing(unit: UnitOfWork, access: Access, article: Article) -> Access:
-    """What the magazine may do in the name of the article's author."""
+    """What the magazine may do, in the name of the article's author."""
     author = await unit.session.get_one(User, article.author_id)
-    viewer = Reader(author.subject, author.name, user_id=author.id, publishes=True)
-    return Access(access.rules, viewer)
+    return access.as_host(Viewer(author.subject, author.name))

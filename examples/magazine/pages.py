@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tallied.errors import NotFound, Rejected
-from tallied.policy import CommentFacts
 from tallied.resolvers import writing
-from tallied.resolvers.authors import find_author
+from tallied.resolvers.reading import read_comments
 from tallied.resolvers.validation import clean_message
-from tallied.rules import Access
 from tallied.units import UnitOfWork
 
 from . import articles, forms, reading
-from .policy import Reader, moderates
+from .policy import Reader
 from .site import ArticleID, OurSite, Site, Us, go, page, to_sign_in
 
 LATEST = 50
+"""How many articles the front page shows."""
+
+COMMENTS = 50
+"""How many comments a page shows."""
+
 router = APIRouter()
 
 
@@ -42,9 +43,9 @@ async def article(
     site: OurSite,
     us: Us,
     id: ArticleID,
-    before: Annotated[UUID | None, Query()] = None,
+    after: Annotated[str | None, Query()] = None,
 ) -> Response:
-    return await _article(request, site, us, id, before)
+    return await _article(request, site, us, id, after)
 
 
 @router.post("/articles/{id}/comments")
@@ -98,39 +99,23 @@ async def _article(
     site: Site,
     us: Reader | None,
     id: int,
-    before: UUID | None = None,
+    after: str | None = None,
     status: int = 200,
     form: Mapping[str, str] | None = None,
 ) -> Response:
-    said = reading.Said([], None)
+    access, said = site.discussion.access(us), None
     async with site.discussion.database.read() as connection:
         found = await reading.article(connection, us, id)
         if found is None:
             raise HTTPException(404, "There is no such article; it may have been withdrawn.")
-        author_id = await find_author(connection, us.subject) if us else None
         if found.thread_id is not None:
-            said = await reading.comments(connection, found.thread_id, before)
-    access = site.discussion.access(us and replace(us, author_id=author_id))
+            said = await read_comments(
+                connection, access, found.thread_id, first=COMMENTS, after=after, descending=True
+            )
     values = {
         "article": found,
-        "comments": [_shown(site, access, row) for row in said.comments],
-        "older": said.older,
+        "said": said,
         "own": us is not None and (us.is_moderator or us.user_id == found.author_id),
-        "moderates": found.thread_id is not None and moderates(us, found.thread_id),
         "form": form or {},
     }
     return page(request, "article.html", us, status, **values)
-
-
-def _shown(site: Site, access: Access, row: Any) -> dict[str, Any]:
-    """A comment as the template shows it."""
-    rules = site.discussion.rules
-    facts = CommentFacts(*(getattr(row, name) for name in CommentFacts._fields))
-    return {
-        "id": row.id,
-        "author": row.author or row.author_name or rules.deleted_author(),
-        "created_at": row.created_at,
-        "edited_at": row.edited_at,
-        "html": Markup(rules.render(row.message)),  # which is safe as it is
-        "may_delete": access.may("may_delete", facts),
-    }

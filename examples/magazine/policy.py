@@ -23,20 +23,18 @@ class Reader(Viewer):
     threads: frozenset[UUID] = frozenset()
     """The discussions of the articles that they have written, read once a request: a policy's
     methods answer for each of a hundred comments, and may not ask the database."""
-    publishes: bool = False
-    """Whether it is the magazine's own code that acts for them, as :mod:`.opening` does; no
-    request comes from such a reader."""
 
 
 class MagazinePolicy(Policy):
     """Everyone signed in comments; an article's author moderates what is said below it.
 
-    Threads are opened, renamed and deleted with their articles, and in no other way.
+    Threads are opened, renamed and deleted with their articles, by the magazine itself, and in no
+    other way.
     """
 
     def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
         """What is below a draft is for the article's author and the editors."""
-        if viewer is not None and (viewer.is_moderator or _publishes(viewer)):
+        if viewer is not None and viewer.is_moderator:
             return True
         drafts = select(Article.id).where(
             Article.thread_id == thread.id, Article.published_on.is_(None)
@@ -46,13 +44,13 @@ class MagazinePolicy(Policy):
         return ~drafts.correlate(thread).exists()
 
     def may_start(self, viewer: Viewer | None) -> bool:
-        return _publishes(viewer)
+        return False
 
     def may_rename(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
-        return _publishes(viewer)
+        return False
 
     def may_delete_thread(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
-        return _publishes(viewer)
+        return False
 
     def may_lock(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
         return moderates(viewer, thread.id)
@@ -70,10 +68,6 @@ def moderates(viewer: Viewer | None, thread_id: Any) -> bool:
     if viewer is None:
         return False
     return viewer.is_moderator or (isinstance(viewer, Reader) and thread_id in viewer.threads)
-
-
-def _publishes(viewer: Viewer | None) -> bool:
-    return isinstance(viewer, Reader) and viewer.publishes
 
 
 def _wrote(viewer: Viewer | None, comment: CommentFacts) -> bool:

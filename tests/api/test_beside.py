@@ -12,9 +12,9 @@ from support.api import Api
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
+from tallied.resolvers import rendering
+from tallied.resolvers.rendering import SHORT
 from tallied.rules import Rules
-from tallied.schema import context
-from tallied.schema.types import SHORT
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -70,7 +70,7 @@ async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: 
     while not rendered:
         await asyncio.sleep(0.01)
     asked.append(asyncio.create_task(api(HTML, title="Little")))
-    while not context._BESIDE._work_queue.qsize():
+    while not rendering._BESIDE._work_queue.qsize():
         await asyncio.sleep(0.01)
     may_go_on.set()
     await asyncio.gather(*asked)

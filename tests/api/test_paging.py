@@ -20,7 +20,7 @@ from tallied.resolvers.cursors import Order, Position
 from tallied.resolvers.orders import COMMENTS, THREADS
 from tallied.resolvers.pages import read_page
 from tallied.resolvers.paging import Asked, Page, Window, window
-from tallied.resolvers.reading import read_comment_pages
+from tallied.resolvers.selecting import read_comment_pages
 
 EVERYTHING = Asked(frozenset(), cursors=True, has_previous=True, has_next=True)
 START = datetime(2026, 1, 1, tzinfo=UTC)

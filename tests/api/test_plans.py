@@ -20,7 +20,7 @@ from tallied.models import Comment, Thread
 from tallied.models.base import new_id
 from tallied.resolvers.orders import COMMENTS, THREADS
 from tallied.resolvers.paging import Asked, window
-from tallied.resolvers.reading import read_comment_pages
+from tallied.resolvers.selecting import read_comment_pages
 
 THREAD_COUNT, COMMENT_COUNT = 2_000, 12_000
 

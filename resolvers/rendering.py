@@ -1,0 +1,31 @@
+"""Messages as HTML: the short ones at once, and the long ones beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from .turns import take_turn
+
+SHORT = 500
+"""The most characters of a message that is rendered at once; that takes a millisecond or two."""
+
+_BESIDE = ThreadPoolExecutor(1, "tallied-beside")
+
+
+async def beside(render: Callable[[str], str], message: str) -> str:
+    """Render in the process's thread for that.
+
+    In one thread, since each more that computes makes the event loop wait for Python's
+    lock as much longer. It goes on with whichever has asked for it next.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_BESIDE, render, message)
+
+
+async def rendered(render: Callable[[str], str], message: str) -> str:
+    """The message's HTML, rendered so that others are answered meanwhile."""
+    if len(message) > SHORT:
+        return await beside(render, message)
+    await take_turn()
+    return render(message)

@@ -1,0 +1,153 @@
+"""The host itself acts: its scripts, imports and jobs need no permission, and stay exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.diary import Diary
+from support.host import ADA, Host, codes, key
+
+from tallied.database import Database
+from tallied.errors import InvalidText, Locked, SignInRequired, Vetoed
+from tallied.policy import Policy
+from tallied.resolvers import writing
+from tallied.resolvers.authors import delete_author
+from tallied.resolvers.targeting import thread_for
+from tallied.resolvers.writing import NewComment
+from tallied.rules import Access
+from tallied.targets import Target
+from tallied.units import UnitOfWork
+from tallied.viewer import Viewer
+
+
+class Nobody(Policy):
+    """Nobody may do anything, nor read what is there."""
+
+    def may_read(self, viewer: Viewer | None, thread: Any) -> bool:
+        return False
+
+    def no(self, *_: object) -> bool:
+        return False
+
+    may_start = may_comment = may_rename = may_lock = may_delete_thread = no  # type: ignore[assignment]
+    may_edit = may_move = may_delete = may_delete_author = no  # type: ignore[assignment]
+
+
+async def titles(_: Any, ids: Any) -> dict[str, str]:
+    return {id: f"Photo {id}" for id in ids}
+
+
+async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
+    """Every change there is, each to what the one before has left."""
+    begun = await writing.create_thread(unit, access, "Imported", NewComment("one", "Old Bob"))
+    about = await thread_for(unit, access, "photo", "7")
+    ids = begun.thread["id"], about.thread["id"]
+    added = await writing.add_comment(unit, access, ids[0], NewComment("one two", "Old Bob"))
+    assert added.comment is not None
+    comment = added.comment["id"]
+    return [
+        begun,
+        about,
+        added,
+        await writing.rename_thread(unit, access, ids[0], "Renamed"),
+        await writing.edit_comment(unit, access, comment, "one two three"),
+        await writing.move_comment(unit, access, comment, ids[1]),
+        await writing.lock_thread(unit, access, ids[1]),
+        await writing.delete_comment(unit, access, comment),
+        await writing.delete_thread(unit, access, ids[1]),
+    ]
+
+
+@pytest.mark.parametrize("viewer", [None, ADA], ids=["nobody", "ada"])
+async def test_the_host_may_do_everything_in_anyones_name(
+    database: Database, viewer: Viewer | None
+) -> None:
+    log: list[str] = []
+    diary = Diary(log)
+    host = Host(
+        database, policy=Nobody(), hooks=[diary], targets=[Target("photo", titles, guests="read")]
+    )
+    access = host.discussion.access_as_host(viewer)
+    begun, about, *_, last = await host.discussion.write(lambda unit: everything(unit, access))
+    assert about.thread["title"] == "Photo 7"
+    assert last.thread["id"] == about.thread["id"]
+    stage = Host(database)
+    listed = await stage.guest(
+        "{ threads(first: 5) { nodes { title commentCount author { name commentCount }"
+        " comments(first: 5) { nodes { authorName wordCount } } } } }"
+    )
+    (thread,) = listed["nodes"]
+    assert (thread["title"], thread["commentCount"]) == ("Renamed", 1)
+    author = {"name": "Ada", "commentCount": 1} if viewer else None
+    assert thread["author"] == author
+    await stage.assert_exact()
+    # Hooks are told that it is the host, in whose name, and after the commit with what came of it.
+    assert [point for point in log if point.startswith("before_")] == [
+        f"before_{name}"
+        for name in [
+            "create_thread",
+            "create_thread",
+            "add_comment",
+            "rename_thread",
+            "edit_comment",
+            "move_comment",
+            "lock_thread",
+            "delete_comment",
+            "delete_thread",
+        ]
+    ]
+    assert len(log) == 18
+    assert all(event.by_host for _, event in diary.events)
+    subjects = {event.viewer.subject if event.viewer else None for _, event in diary.events}
+    assert subjects == {viewer.subject if viewer else None}
+    assert begun.thread["comment_count"] == 1
+
+
+async def test_the_host_deletes_an_author(database: Database) -> None:
+    stage = Host(database)
+    thread = await stage.ada.thread("Engines", "one two")
+    author = key((await stage.ada("{ viewer { author { id } } }"))["author"]["id"])
+    host = Host(database, policy=Nobody())
+    access = host.discussion.access_as_host()
+    await host.discussion.write(lambda unit: delete_author(unit, access, author))
+    found = await stage.guest(
+        "query($id: ID!) { thread(id: $id) { wordCount author { id } } }", id=thread
+    )
+    assert found == {"wordCount": 2, "author": None}
+    await stage.assert_exact()
+
+
+async def test_what_holds_for_every_text_and_lock_holds_for_the_host(database: Database) -> None:
+    host = Host(database, targets=[Target("photo", titles, message_length=7)])
+    access = host.discussion.access_as_host()
+
+    async def refused(error: type[Exception], work: Any) -> None:
+        with pytest.raises(error):
+            await host.discussion.write(work)
+
+    begun = await host.discussion.write(lambda unit: thread_for(unit, access, "photo", "7"))
+    id = begun.thread["id"]
+    await refused(
+        InvalidText, lambda unit: writing.add_comment(unit, access, id, NewComment("x" * 8))
+    )
+    await refused(InvalidText, lambda unit: writing.create_thread(unit, access, " "))
+    await host.discussion.write(lambda unit: writing.lock_thread(unit, access, id))
+    await refused(Locked, lambda unit: writing.add_comment(unit, access, id, NewComment("x")))
+    spoken = Host(database, hooks=[Diary([], before_add_comment=Vetoed("No."))])
+    ours = spoken.discussion.access_as_host()
+    other = key(await host.ada.thread("Engines"))
+    await refused(Vetoed, lambda unit: writing.add_comment(unit, ours, other, NewComment("x")))
+    # Who is not the host, is asked as ever.
+    guest = host.discussion.access()
+    await refused(SignInRequired, lambda unit: writing.rename_thread(unit, guest, other, "x"))
+
+
+async def test_nothing_that_a_client_sends_makes_it_the_host(database: Database) -> None:
+    diary = Diary([])
+    host = Host(database, hooks=[diary])
+    thread = await host.moderator.thread("Engines", "one")
+    assert len(diary.events) > 1
+    assert not any(event.by_host for _, event in diary.events)
+    error = await host.bob.refused("deleteThread", threadId=thread)
+    assert codes([error]) == ["NOT_ALLOWED"]

@@ -1,0 +1,147 @@
+"""Who may not, is told so first: before a hook hears of it, and before a lock is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.diary import Diary
+from support.host import Host, blocked, key, number
+
+from tallied.database import Database
+from tallied.models import Author, Comment, Thread
+from tallied.policy import Policy, ThreadFacts
+from tallied.targets import Target
+from tallied.viewer import Viewer
+
+EDIT = """mutation($c: ID!) { editComment(input: {commentId: $c, message: "two"}) {
+            comment { message } userErrors { code } } }"""
+
+
+class Discreet(Policy):
+    """What is called secret, is for moderators; what is called quiet, is for them to speak in."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        if viewer is not None and viewer.is_moderator:
+            return True
+        return thread.title.not_like("Secret%")
+
+    def may_comment(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+        return viewer is not None and (viewer.is_moderator or thread.target_type != "quiet")
+
+
+async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    return {id: f"{'Secret' if id == '1' else 'Open'} {id}" for id in ids}
+
+
+@asynccontextmanager
+async def locked(database: Database, *keys: tuple[type[Any], Any]) -> AsyncIterator[None]:
+    """Another holds these rows."""
+    async with database.engine.connect() as connection:
+        for model, id in keys:
+            await connection.execute(select(model.id).where(model.id == id).with_for_update())
+        yield
+        await connection.rollback()
+
+
+async def test_who_may_not_is_refused_without_waiting_for_a_lock(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one lock, which is about no row")
+    quiet = Target("quiet", titles)
+    host = Host(database, policy=Discreet(), targets=[quiet], settings={"guests": "write"})
+    thread = await host.moderator.thread("Secret plans", "one two")
+    comment = await host.moderator.comment(thread, "three")
+    shown = await host.moderator.thread("Open plans")
+    theirs = await host.moderator.comment(shown, "four five")
+    about = {"target": {"type": "quiet", "id": "2"}}
+    hushed = (await host.moderator.do("threadFor", "thread { id }", **about))["thread"]["id"]
+    author = (await host.moderator("{ viewer { author { id } } }"))["author"]["id"]
+    own = await host.ada.comment(shown)
+    held = [(Thread, key(id)) for id in (thread, shown, hushed)]
+    held += [(Comment, key(id)) for id in (comment, theirs)] + [(Author, key(author))]
+    async with locked(database, *held), asyncio.timeout(4):  # less than a lock is waited for
+        for change, given, code in (
+            ("renameThread", {"threadId": thread, "title": "A"}, "NOT_FOUND"),
+            ("lockThread", {"threadId": thread}, "NOT_FOUND"),
+            ("deleteThread", {"threadId": thread}, "NOT_FOUND"),
+            ("addComment", {"threadId": thread, "message": "A"}, "NOT_FOUND"),
+            ("editComment", {"commentId": comment, "message": "A"}, "NOT_FOUND"),
+            ("deleteComment", {"commentId": comment}, "NOT_FOUND"),
+            ("moveComment", {"commentId": comment, "threadId": shown}, "NOT_FOUND"),
+            ("renameThread", {"threadId": shown, "title": "A"}, "NOT_ALLOWED"),
+            ("deleteThread", {"threadId": shown}, "NOT_ALLOWED"),
+            ("addComment", {"threadId": hushed, "message": "A"}, "NOT_ALLOWED"),
+            ("editComment", {"commentId": theirs, "message": "A"}, "NOT_ALLOWED"),
+            ("deleteComment", {"commentId": theirs}, "NOT_ALLOWED"),
+            ("moveComment", {"commentId": own, "threadId": shown}, "NOT_ALLOWED"),
+            ("deleteAuthor", {"authorId": author}, "NOT_ALLOWED"),
+        ):
+            assert (await host.ada.refused(change, **given))["code"] == code, change
+        # Who may, waits.
+        waiting = asyncio.create_task(
+            host.moderator.do("deleteComment", "deletedCommentId", commentId=comment)
+        )
+        await blocked(database, waiting)
+    await waiting
+    await host.assert_exact()
+
+
+async def test_what_changed_while_the_lock_was_waited_for_is_looked_at_again(
+    database: Database,
+) -> None:
+    """Ada may edit when she asks; by the time that it is her turn, her comment is out of reach."""
+    if database.is_sqlite:
+        pytest.skip("units of SQLite run one by one: nothing can come between")
+    host = Host(database, policy=Discreet())
+    shown = await host.ada.thread("Open plans")
+    thread = await host.moderator.thread("Secret plans")
+    comment = await host.ada.comment(shown, "one")
+    async with database.engine.connect() as connection:
+        row = Comment.__table__.update().where(Comment.id == key(comment))
+        await connection.execute(row.values(thread_id=key(thread)))
+        editing = asyncio.create_task(host.ada(EDIT, c=comment))
+        await blocked(database, editing)
+        await connection.commit()
+    assert (await editing)["userErrors"] == [{"code": "NOT_FOUND"}]
+
+
+async def test_no_hook_hears_of_a_thread_that_its_maker_may_not_read(database: Database) -> None:
+    log: list[str] = []
+    host = Host(
+        database, policy=Discreet(), hooks=[Diary(log)], targets=[Target("article", titles)]
+    )
+    refused = await host.ada.refused("threadFor", target={"type": "article", "id": "1"})
+    assert (refused["code"], refused["field"]) == ("NOT_FOUND", "target.id")
+    assert log == []
+    assert await number(database, Author) == 0
+    for client, id in ((host.ada, "2"), (host.moderator, "1"), (host.ada, "2")):
+        about = {"type": "article", "id": id}
+        await client.do("threadFor", "thread { id title }", target=about)
+    assert log == ["before_create_thread", "after_create_thread"] * 2
+    assert await number(database, Thread) == 2
+
+
+@pytest.mark.parametrize("hooks", [(), (Diary([]),)], ids=["no hooks", "hooks"])
+async def test_no_comment_is_moved_to_where_it_is_too_long(
+    database: Database, hooks: tuple[Diary, ...]
+) -> None:
+    host = Host(database, hooks=hooks, targets=[Target("photo", titles, message_length=9)])
+    about = {"type": "photo", "id": "7"}
+    short = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]
+    thread = await host.ada.thread("Engines")
+    long, fits = [await host.ada.comment(thread, text) for text in ("ten of it.", "nine here")]
+    error = await host.moderator.refused("moveComment", commentId=long, threadId=short)
+    assert error == {
+        "message": "The comment has 10 characters, and that thread takes at most 9; shorten it"
+        " first.",
+        "field": "threadId",
+        "code": "TOO_LONG",
+    }
+    await host.moderator.do("moveComment", "comment { id }", commentId=fits, threadId=short)
+    await host.moderator.do("moveComment", "comment { id }", commentId=long, threadId=thread)
+    await host.assert_exact()

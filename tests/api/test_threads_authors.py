@@ -1,0 +1,110 @@
+"""What a policy knows of the thread that a comment is in, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.host import Host
+
+from tallied.database import Database
+from tallied.policy import CommentFacts, Policy
+from tallied.viewer import Viewer
+
+MAY = "viewerCanDelete"
+LISTS = {
+    "threads": f"""{{ threads(first: 100) {{ nodes {{ title
+        comments(first: 100) {{ nodes {{ {MAY} }} }} }} }} }}""",
+    "edges": f"""{{ threads(first: 100) {{ edges {{ node {{
+        comments(last: 100) {{ edges {{ node {{ {MAY} }} }} }} }} }} }} }}""",
+    "thread": f"""query($id: ID!) {{ thread(id: $id) {{
+        comments(first: 100) {{ nodes {{ {MAY} }} }} }} }}""",
+    "nodes": f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Comment {{ {MAY} }} }} }}",
+    "comment": f"query($c: ID!) {{ comment(id: $c) {{ {MAY} }} }}",
+}
+
+
+class Hosted(Policy):
+    """Who has begun a thread, may delete what is said in it, until it is locked."""
+
+    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+        theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
+        return (theirs and comment.thread.locked_at is None) or super().may_delete(viewer, comment)
+
+
+def every(value: Any, name: str) -> list[Any]:
+    """What is called so, wherever it is."""
+    if isinstance(value, list):
+        return [found for each in value for found in every(each, name)]
+    if not isinstance(value, dict):
+        return []
+    return [value[name]] if name in value else every(list(value.values()), name)
+
+
+@pytest.mark.parametrize("size", [3, 12])
+async def test_a_threads_author_may_delete_what_is_said_in_it(
+    database: Database, statements: Callable[[], Any], size: int
+) -> None:
+    host = Host(database, policy=Hosted())
+    hers = await host.ada.thread("Engines")
+    his = await host.bob.thread("Looms")
+    ids = [await host.bob.comment(thread) for thread in (hers, his) for _ in range(size)]
+    given = {"id": hers, "ids": ids, "c": ids[0]}
+    costs = {}
+    for client, may in ((host.ada, {hers}), (host.bob, {hers, his}), (host.guest, set())):
+        for name, query in LISTS.items():
+            asked = {key: value for key, value in given.items() if f"${key}:" in query}
+            with statements() as executed:
+                found = every(await client(query, **asked), MAY)
+            costs[name] = len(list(executed))
+            expected = [hers] * size + [his] * size
+            if name == "thread":
+                expected = [hers] * size
+            elif name == "comment":
+                expected = [hers]
+            elif name != "nodes":  # the newest thread comes first
+                expected.reverse()
+            assert found == [thread in may for thread in expected], name
+        # Of a viewer, the author, too; and the threads, where none is listed. Of guests, nothing
+        # depends on a thread.
+        listed, alone = (2, 1) if client is host.guest else (3, 3)
+        assert costs == {
+            "threads": listed,
+            "edges": listed,
+            "thread": listed,
+            "nodes": alone,
+            "comment": alone,
+        }
+    # And the mutation does what was said.
+    assert (await host.ada.refused("deleteComment", commentId=ids[size]))["code"] == "NOT_ALLOWED"
+    await host.ada.do("deleteComment", "thread { commentCount }", commentId=ids[0])
+    await host.moderator.do("lockThread", "thread { id }", threadId=hers)
+    assert (await host.ada.refused("deleteComment", commentId=ids[1]))["code"] == "NOT_ALLOWED"
+    await host.assert_exact()
+
+
+async def test_what_a_mutation_gives_back_says_what_may_be_done_with_it(database: Database) -> None:
+    host = Host(database, policy=Hosted())
+    hers, his = await host.ada.thread("Engines"), await host.bob.thread("Looms")
+    for client, thread, may in ((host.ada, hers, True), (host.ada, his, True)):
+        added = await client.do(
+            "addComment",
+            f"comment {{ id {MAY} }} thread {{ comments(last: 1) {{ nodes {{ {MAY} }} }} }}",
+            **client.written(thread),
+        )
+        assert every(added, MAY) == [may, may]
+        comment = added["comment"]["id"]
+        edited = await client.do(
+            "editComment", f"comment {{ {MAY} }}", commentId=comment, message="two words"
+        )
+        assert every(edited, MAY) == [may]
+    moved = await host.moderator.do(
+        "moveComment", "comment { viewerCanMove }", commentId=comment, threadId=hers
+    )
+    assert moved["comment"] == {"viewerCanMove": True}
+    query = f"query($c: ID!) {{ comment(id: $c) {{ {MAY} }} }}"
+    assert await host.bob(query, c=comment) == {MAY: False}
+    gone = await host.ada.do("deleteComment", f"comment {{ {MAY} }}", commentId=comment)
+    assert gone["comment"] == {MAY: True}
+    await host.assert_exact()
