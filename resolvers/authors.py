@@ -77,11 +77,10 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     access = await acting(unit.session, access)
-    if not access.may_delete_author(id):
-        # Without the lock, which would tell by a wait that they are writing.
-        if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
-            raise not_found("authorId")
-        access.require(False, "delete this author")
+    if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
+        raise not_found("authorId")
+    # Before the lock, which would tell by a wait that they are writing.
+    access.require(access.may_delete_author(id), "delete this author")
     author = await unit.session.run_sync(counters.lock, Author, id, deleting=True)
     if author is None:
         raise not_found("authorId")
