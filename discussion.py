@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from .checks import Finding, check
@@ -42,9 +42,10 @@ from .rendering import render_message
 from .rules import Access, Rules, accept, nobody
 from .schema.build import schema as default_schema
 from .schema.context import Context
-from .schema.http import GetViewer, GraphQLEndpoint, viewer_of
+from .schema.http import GraphQLEndpoint
 from .schema.page import FOLDER, Playground
 from .schema.published import FILES, PublishedFile
+from .schema.serving import GetViewer, viewer_of
 from .settings import Settings
 from .targets import Target, registered
 from .tokens import authenticate
@@ -145,12 +146,15 @@ class Discussion:
         return authenticate(self.settings, connection.headers)
 
     def routes(self) -> list[BaseRoute]:
-        """The endpoint, and beside it the schema's files and the playground's assets.
+        """The endpoint, over HTTP and WebSocket, and beside it what belongs to it as files.
 
         They go into ``Mount("/somewhere", routes=...)``, or into a host's own list.
         """
         folder = self.path.rpartition("/")[0]
-        routes: list[BaseRoute] = [Route(self.path, self.endpoint)]
+        routes: list[BaseRoute] = [
+            Route(self.path, self.endpoint),
+            WebSocketRoute(self.path, self.endpoint),
+        ]
         if self.settings.introspection:
             routes += [
                 Route(f"{folder}/{name}", PublishedFile(name, self.schema)) for name in FILES

@@ -1,9 +1,12 @@
-"""HTTP as uvicorn reads it, with bounds on how much and how slowly a client sends.
+"""HTTP and WebSocket as uvicorn reads them, with bounds on how much and how slowly clients send.
 
 uvicorn 0.54 with httptools bounds neither the size of a request's headers nor the time
 that a client takes to send it, so that a few idle sockets, or one that trickles, hold on
 to the server (a "slowloris"). Here a client that is past a limit loses its connection.
 Its body's size is bounded by the application, which knows what it is for.
+
+Over WebSocket, a message is no larger than a body, and nothing is compressed, which would
+hold the event loop for a large answer.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
 from .settings import Settings
 
@@ -26,8 +31,43 @@ class Config(uvicorn.Config):
     """uvicorn's configuration, with the settings that the protocol needs."""
 
     def __init__(self, settings: Settings, app: str, **options: Any) -> None:
-        super().__init__(app, http=BoundedProtocol, **options)
+        super().__init__(
+            app,
+            http=BoundedProtocol,
+            ws=BoundedWebSocket,
+            ws_max_size=settings.body_size,
+            ws_per_message_deflate=False,
+            **options,
+        )
         self.settings = settings
+
+
+class Reader:
+    """Drops the connection of a client that reads nothing of its answer for a time."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, transport: asyncio.Transport, before: int | None = None) -> None:
+        """Begin, or go on, as long as there is something to read.
+
+        :param before: how many bytes it had still to be sent then.
+        """
+        left = transport.get_write_buffer_size()
+        if before is not None and left >= before:
+            transport.abort()
+        elif left and (before is not None or self._timer is None):
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._seconds, self.watch, transport, left)
+        else:
+            self._timer = None
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -37,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, *arguments, **options)
         self._settings = config.settings
         self._timer: asyncio.TimerHandle | None = None
-        self._reader: asyncio.TimerHandle | None = None
+        self._reader = Reader(config.settings.body_time)
         self._current: RequestResponseCycle | None = None
         self._in_headers = True
         self._advanced = False
@@ -52,8 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        if self._reader is not None:
-            self._reader.cancel()
+        self._reader.stop()
         if self._current is not None:
             # uvicorn tells only the latest request, which pipelined ones come before.
             self._current.disconnected = True
@@ -113,7 +152,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
+        if self.cycle is not None and not self.cycle.response_complete:
+            # What was asked before would be answered in the midst of the WebSocket.
+            self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
         if not self._refused:
+            self._reader.stop()
             super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -121,25 +164,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        self._reader.watch(self.transport)
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._watch_reader()
-
-    def _watch_reader(self, before: int | None = None) -> None:
-        """Drop the connection of a client that reads nothing of its answer for a time.
-
-        :param before: how many bytes it had still to be sent then.
-        """
-        left = self.transport.get_write_buffer_size()
-        if before is not None and left >= before:
-            self.transport.abort()
-        elif left and (before is not None or self._reader is None):
-            later = self._settings.body_time
-            self._reader = self.loop.call_later(later, self._watch_reader, left)
-        else:
-            self._reader = None
+        self._reader.watch(self.transport)
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.header_size
@@ -177,12 +206,83 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._refused = True
         if self.cycle is None or self.cycle.response_complete:
-            body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
-            head = (
-                b"content-type: application/json\r\n"
-                b"cache-control: no-store\r\n"
-                b"connection: close\r\n"
-                b"content-length: %d\r\n\r\n" % len(body)
-            )
-            self.transport.write(STATUS_LINE[status] + head + body)
+            self.transport.write(_refusal(status, code, message))
         self.transport.close()
+
+
+def _refusal(status: int, code: str, message: str) -> bytes:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    head = (
+        b"content-type: application/json\r\n"
+        b"cache-control: no-store\r\n"
+        b"connection: close\r\n"
+        b"content-length: %d\r\n\r\n" % len(body)
+    )
+    return STATUS_LINE[status] + head + body
+
+
+FRAGMENTS = 4096
+"""The most frames of one message: an empty one counts for nothing in its size."""
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """One WebSocket."""
+
+    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self._reader = Reader(config.settings.body_time)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reader.stop()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reader.watch(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # uvicorn 0.54 leaves the connection open then, and fails on it as it shuts down.
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            says = "Open a WebSocket by a GET with at most 128 headers of at most 8192 bytes each."
+            self.transport.write(_refusal(400, "BAD_REQUEST", says))
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response and self.close_sent:
+            self.handshake_complete = True  # or it is logged as an error (uvicorn #3138)
+
+    def keepalive_timeout(self) -> None:
+        if self.transport.get_write_buffer_size() and self.ping_timeout:
+            # The ping is behind an answer that is still being read, which is watched.
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= FRAGMENTS and not self.close_sent:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"A message has at most {FRAGMENTS} frames.")
+        else:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        is_text = self.curr_msg_data_type == "text" and not self.close_sent
+        if is_text and not _is_utf8(b"".join(self.frames)):
+            self._fail(CloseCode.INVALID_DATA, "A message must be text in UTF-8.")
+        else:
+            super().send_receive_event_to_app()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

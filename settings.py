@@ -64,6 +64,16 @@ class Settings:
     concurrent_requests: int = 100
     """How many GraphQL requests a server process executes at once, 1 to 10000."""
 
+    concurrent_sockets: int = 500
+    """How many WebSockets a server process holds open at once, 1 to 100000."""
+
+    socket_operations: int = 50
+    """The most operations that one WebSocket may have under way at once, 1 to 1000."""
+
+    origins: str = ""
+    """The origins whose pages may open a WebSocket, beside the server's own, such as
+    ``https://forum.example``; parted by commas."""
+
     execution_time: int = 10
     """The seconds that one GraphQL request may be executed for, 1 to 3600."""
 
@@ -147,6 +157,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_secrets(self.secret, self.previous_secret)
+        _check_origins(self.origins)
         if self.database_schema and not re.fullmatch(
             "[A-Za-z_][A-Za-z0-9_]{0,62}", self.database_schema
         ):
@@ -194,6 +205,8 @@ _RANGES = {
     "header_time": (1, 3600),
     "body_time": (1, 3600),
     "concurrent_requests": (1, 10_000),
+    "concurrent_sockets": (1, 100_000),
+    "socket_operations": (1, 1000),
     "execution_time": (1, 3600),
     "cache_time": (0, 31_536_000),
     "document_size": (1000, 10_000_000),
@@ -221,6 +234,28 @@ _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
 def _variable(name: str) -> str:
     return f"TALLIED_{name.upper()}"
+
+
+def _check_origins(origins: str) -> None:
+    """Refuse what no browser names as the origin of a page (RFC 6454, section 7)."""
+    for origin in listed(origins):
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigurationError(
+                f"{_variable('origins')} must be origins like https://forum.example, in lower case"
+                f" and parted by commas, without a path or the scheme's own port; not {origin!r}."
+            )
+
+
+_ORIGIN = re.compile(
+    r"(?!http://.*:80$)(?!https://.*:443$)"
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
+"""As browsers send it: in lower case, and without the port that the scheme has anyway."""
+
+
+def listed(text: str) -> list[str]:
+    """The items of a setting that is a list, parted by commas."""
+    return [item for item in map(str.strip, text.split(",")) if item]
 
 
 def _check_secrets(secret: str, previous: str) -> None:

@@ -75,6 +75,7 @@ class Prefixed(NameConverter):
 def merged(
     query: type | None = None,
     mutation: type | None = None,
+    subscription: type | None = None,
     *,
     types: Iterable[type] = (),
     prefix: str = "",
@@ -87,6 +88,8 @@ def merged(
 
     :param query: the host's root fields to read, a :func:`strawberry.type`.
     :param mutation: the host's root fields to change something.
+    :param subscription: the host's root fields to subscribe to, which are served over WebSocket;
+        Tallied has none.
     :param types: types of the host that no field names.
     :param prefix: what the names of Tallied's types begin with, such as ``Forum``; it is needed
         where the host has types called Thread, Comment, Author, Node and so on.
@@ -98,6 +101,7 @@ def merged(
     made = strawberry.Schema(
         query=_both("Query", query, Query),
         mutation=_both("Mutation", mutation, Mutation),
+        subscription=subscription,
         types=[Thread, Comment, Author, *types],
         config=StrawberryConfig(
             info_class=Info,

@@ -7,14 +7,20 @@ errors from others nowhere, and costs 50 µs more than the 24 of a trivial query
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple, TypeGuard, cast
 
-from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, OperationType
-from graphql.execution import execute
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+)
+from graphql.execution import create_source_event_stream, execute
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
@@ -56,6 +62,22 @@ class Answer(NamedTuple):
     def is_whole(self) -> bool:
         """Whether it is an answer without any error."""
         return "errors" not in self.body
+
+
+class Operation(NamedTuple):
+    """An operation that may be executed: its document is valid, and it is within the limits."""
+
+    document: DocumentNode
+    name: str | None
+    kind: OperationType
+    variables: dict[str, Any] | None
+    nodes: int
+
+
+BY_GET: Collection[OperationType] = (OperationType.QUERY,)
+BY_POST: Collection[OperationType] = (OperationType.QUERY, OperationType.MUTATION)
+BY_SOCKET: Collection[OperationType] = tuple(OperationType)
+"""What may be asked for in which way."""
 
 
 class Executor:
@@ -109,12 +131,12 @@ class Executor:
                 return error.message
         return None
 
-    async def execute(
-        self, request: Request, context: Context, *, only_queries: bool = False
-    ) -> Answer:
-        """Execute a request; whatever is wrong with it is told in the answer.
+    async def prepare(
+        self, request: Request, kinds: Collection[OperationType] = BY_POST
+    ) -> Operation | Answer:
+        """The operation that a request asks for; or the answer, if it is not to be executed.
 
-        :raises AnswerTooLarge: when the answer has come to too much.
+        :param kinds: what may be asked for in the way that the request came.
         """
         text = self._text(request)
         if isinstance(text, Answer):
@@ -133,10 +155,16 @@ class Executor:
                 else "The document has not exactly one operation; pass operationName to choose one."
             )
             return refusal(422, BAD_REQUEST, message)
-        if only_queries and operation.operation is not OperationType.QUERY:
-            message = "Only queries can be sent by GET; send this by POST."
-            return refusal(405, METHOD_NOT_ALLOWED, message)
-        return await self._execute(document, operation, request, context)
+        if operation.operation not in kinds:
+            return _elsewhere(operation.operation)
+        cost = self._cost(document, operation)
+        nodes = cost.nodes(request.variables, self._settings.page_size)
+        fault = self._costs.check(cost, nodes, self._settings)
+        if fault is not None:
+            return Answer({"errors": [report(fault)]}, 422)
+        return Operation(
+            document.node, request.operation_name, operation.operation, request.variables, nodes
+        )
 
     def _text(self, request: Request) -> str | Answer:
         """The text of the document to execute, whichever way it is given."""
@@ -156,36 +184,54 @@ class Executor:
             )
         return text
 
-    async def _execute(
-        self,
-        document: Document,
-        operation: OperationDefinitionNode,
-        request: Request,
-        context: Context,
-    ) -> Answer:
-        assert document.node is not None
-        cost = self._cost(document, operation)
-        nodes = cost.nodes(request.variables, self._settings.page_size)
-        fault = self._costs.check(cost, nodes, self._settings)
-        if fault is not None:
-            return Answer({"errors": [report(fault)]}, 422)
+    async def execute(self, operation: Operation, context: Context, event: Any = None) -> Answer:
+        """Execute an operation; whatever goes wrong is told in the answer.
+
+        :param event: of a subscription, what it has come to.
+        :raises AnswerTooLarge: when the answer has come to too much.
+        """
         result = execute(
             self._schema,
-            document.node,
+            operation.document,
+            event,
             context_value=context,
-            variable_values=request.variables,
-            operation_name=request.operation_name,
+            variable_values=operation.variables,
+            operation_name=operation.name,
             is_awaitable=_is_awaitable,
             executor_class=PacedExecutor,
             operation_extensions=None,
             hide_suggestions=self._hide_suggestions,
         )
-        extensions = {"cost": {"nodes": nodes, "limit": self._settings.operation_cost}}
-        of_mutation = operation.operation is OperationType.MUTATION
+        limit = self._settings.operation_cost
+        extensions = {"cost": {"nodes": operation.nodes, "limit": limit}}
+        of_mutation = operation.kind is OperationType.MUTATION
         if isawaitable(result):
             result = await result
         context.size.check()
         return await _answer(result, extensions, of_mutation)
+
+    async def subscribe(
+        self, operation: Operation, context: Context
+    ) -> AsyncIterator[Any] | Answer:
+        """The events of a subscription, each to be executed; or why there are none."""
+        built = PacedExecutor.build(
+            self._schema,
+            operation.document,
+            context_value=context,
+            raw_variable_values=operation.variables,
+            operation_name=operation.name,
+            is_awaitable=_is_awaitable,
+            operation_extensions=None,
+            hide_suggestions=self._hide_suggestions,
+        )
+        if isinstance(built, list):
+            return await _answer(ExecutionResult(None, built), {}, False)
+        events = create_source_event_stream(built)
+        if isawaitable(events):
+            events = await events
+        if isinstance(events, ExecutionResult):
+            return await _answer(events, {}, False)
+        return aiter(events)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
         """The cost of an operation, measured once a document."""
@@ -205,6 +251,14 @@ async def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutati
         return Answer(told, 500 if INTERNAL in codes else 422)
     status = PARTIAL_SUCCESS if errors else 200
     return Answer({**told, "data": result.data, "extensions": extensions}, status)
+
+
+def _elsewhere(kind: OperationType) -> Answer:
+    """The answer to what has to be sent in another way."""
+    if kind is OperationType.SUBSCRIPTION:
+        says = "Subscriptions are sent over WebSocket, in the sub-protocol graphql-transport-ws."
+        return refusal(422, BAD_REQUEST, says)
+    return refusal(405, METHOD_NOT_ALLOWED, "Only queries can be sent by GET; send this by POST.")
 
 
 def refusal(status: int, code: str, message: str) -> Answer:

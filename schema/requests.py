@@ -68,7 +68,7 @@ async def from_body(request: HTTPRequest, settings: Settings) -> Request:
             f"The request's body must be sent within {settings.body_time} seconds.",
             CLOSE,
         ) from error
-    return _request(_loads(body, "The request's body"))
+    return request_of(_loads(body, "The request's body"))
 
 
 def from_query(request: HTTPRequest) -> Request:
@@ -85,7 +85,7 @@ def from_query(request: HTTPRequest) -> Request:
         if name in given:
             given[name] = _loads(given[name], f"The parameter {name}") if given[name] else None
     # An optional parameter that is empty is as good as none.
-    return _request(
+    return request_of(
         {name: value for name, value in given.items() if value != "" or name == "query"}
     )
 
@@ -113,7 +113,11 @@ def _loads(text: bytes | str, what: str) -> Any:
         raise Refused(400, BAD_REQUEST, f"{what} is not valid JSON in UTF-8.") from error
 
 
-def _request(given: Any) -> Request:
+def request_of(given: Any) -> Request:
+    """The request that a client's JSON is.
+
+    :raises Refused: for what is no GraphQL-over-HTTP request.
+    """
     if not isinstance(given, dict):
         raise Refused(
             400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'

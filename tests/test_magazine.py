@@ -9,6 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 from support.press import PASSWORD, Press, comment_ids
+from support.sockets import PROTOCOL, Serving, opened
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from magazine import opening
 
@@ -126,6 +129,27 @@ async def test_who_has_signed_out_is_out_everywhere(press: Press) -> None:
     for browser in (ben, copied):
         assert (await browser.see("/")).css_first("form[action='/logout']") is None
         assert (await browser.ask("{ viewer { name } }"))["data"] == {"viewer": None}
+
+
+async def test_a_socket_knows_who_has_signed_in_and_who_has_signed_out(press: Press) -> None:
+    id = await press.article()
+    thread = await press.thread_id(id)
+    ben = await press.browser("ben")
+    cookie = "; ".join(f"{each.name}={each.value}" for each in ben.http.cookies.jar)
+    async with Serving(press.app, press.discussion.settings) as server:
+        url = f"ws://{server.host}/graphql"
+        headers = {"cookie": cookie, "origin": f"http://{server.host}"}
+        async with opened(url, additional_headers=headers) as socket:
+            added = await socket(ADD, i={"threadId": thread, "message": "Is it salt?"})
+            assert added["userErrors"] == []
+            assert added["comment"]["authorName"] == "ben"
+            assert (await socket(ARTICLE, id=id))["commentCount"] == 1
+            await ben.submit("/", "/logout")
+            assert await socket("{ viewer { name } }") is None
+        headers["origin"] = "http://evil.example"
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(url, subprotocols=[PROTOCOL], additional_headers=headers, proxy=None)
+    assert (await press.numbers())[id] == (1, 1)
 
 
 async def test_a_wrong_name_or_password_lets_nobody_in(press: Press) -> None:

@@ -441,7 +441,7 @@ async def test_properties_that_are_not_known_are_ignored(api: Api) -> None:
 
 async def test_the_document_of_many_requests_is_read_once(database: Database) -> None:
     app = create_app(Settings(guests="moderate"), database)
-    (endpoint,) = [route.app for route in app.routes if getattr(route, "path", "") == "/graphql"]
+    (endpoint,) = {route.app for route in app.routes if getattr(route, "path", "") == "/graphql"}
     query = "query($n: Int!) { threads(first: $n) { totalCount } }"
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://tallied.test") as http:

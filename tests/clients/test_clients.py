@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeAlias
 
+import jwt
 import pytest
 from support.server import Server
+
+from tallied.tokens import mint
+from tallied.viewer import Viewer
 
 from .conftest import Programs
 
@@ -55,6 +61,34 @@ def test_relays_documents_are_all_that_runs(
     url = f"{serve().url}/graphql"
     passed = programs.test("relay/allowlist.js", TALLIED_URL=url, TALLIED_TITLE=title)
     assert len(passed) == 3
+
+
+def test_graphql_ws_works(
+    programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
+    monkeypatch.setenv("TALLIED_SECRET", secret)
+    server = serve()
+    claims = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "name": "Ada"}
+    # The server allows clocks to be 10 seconds apart.
+    seconds = 5
+    short = jwt.encode({**claims, "exp": time.time() - 10 + seconds}, secret, "HS256")
+    passed = programs.test(
+        "socket/contract.js",
+        TALLIED_URL=f"{server.url}/graphql",
+        TALLIED_TOKEN=mint(secret, Viewer("user-1", "Ada"), timedelta(hours=1)),
+        TALLIED_SHORT_TOKEN=short,
+        TALLIED_SHORT_TIME=str(seconds * 1000),
+    )
+    assert passed.keys() == {
+        "query with variables",
+        "mutation",
+        "top-level errors",
+        "a token that is refused",
+        "a token that expires is replaced, and nobody notices",
+    }
+    assert all(passed.values())
+    assert "Traceback" not in server.printed
 
 
 def test_relays_compiler_lists_every_document(programs: Programs) -> None:

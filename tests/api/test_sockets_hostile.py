@@ -1,0 +1,429 @@
+"""Clients that break the protocol, ask for too much, do not read, or are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as sockets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import strawberry
+from support.host import Gate, number
+from support.server import Server
+from support.sockets import Site, Socket, opened, site
+
+from tallied.database import Database
+from tallied.models import Thread
+from tallied.schema.build import merged
+
+from .test_limits_http import running, slow_down
+
+START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
+COUNT = "{ threads(first: 1) { totalCount } }"
+ACK_FIRST = "Send connection_init first, and await connection_ack."
+
+
+@pytest.fixture
+def backend() -> str:
+    """The protocol is the same on every database; a test of statements names both."""
+    return "sqlite"
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+def subscribe(id: Any = "1", **message: Any) -> str:
+    return json.dumps(
+        {"type": "subscribe", "id": id, "payload": {"query": "{ __typename }"}, **message}
+    )
+
+
+BAD = [
+    ("", 4400, "The message is not valid JSON."),
+    ("{", 4400, "The message is not valid JSON."),
+    ('{"type": "ping", "payload": {"n": NaN}}', 4400, "The message is not valid JSON."),
+    ("[" * 100_000, 4400, "The message is not valid JSON."),
+    ("null", 4400, 'A message must be a JSON object with a "type".'),
+    ('["ping"]', 4400, 'A message must be a JSON object with a "type".'),
+    ('{"type": 3}', 4400, 'A message must be a JSON object with a "type".'),
+    ('{"type": "start", "id": "1"}', 4400, "Unknown message type: start"),
+    (json.dumps({"type": "é" * 500}), 4400, "Unknown message type: " + "é" * 50),
+    ('{"type": "ping", "payload": 3}', 4400, "payload must be an object."),
+    (subscribe(id=3), 4400, "id must be a string of 1 to 255 characters."),
+    (subscribe(id=""), 4400, "id must be a string of 1 to 255 characters."),
+    (subscribe(id=["1"]), 4400, "id must be a string of 1 to 255 characters."),
+    (subscribe(id="x" * 256), 4400, "id must be a string of 1 to 255 characters."),
+    (subscribe(payload=None), 4400, "payload must be an object: the GraphQL request."),
+    (subscribe(payload="{ a }"), 4400, "payload must be an object: the GraphQL request."),
+    ('{"type": "complete"}', 4400, "id must be a string of 1 to 255 characters."),
+    ('{"type": "connection_init"}', 4429, "Too many initialisation requests"),
+    (b"\x00", 4400, "Send messages as text."),
+]
+
+
+@pytest.mark.parametrize(("message", "code", "reason"), BAD)
+async def test_what_is_not_of_the_protocol_closes_the_connection_and_no_other(
+    database: Database, message: str | bytes, code: int, reason: str
+) -> None:
+    async with site(database) as there, there.socket() as other, there.socket() as socket:
+        await socket.connection.send(message)
+        assert await socket.closed() == (code, reason)
+        assert await other("{ __typename }") == "Query"
+
+
+async def test_messages_that_need_no_answer_get_none(database: Database) -> None:
+    async with site(database) as there, there.socket() as socket:
+        await socket.send("complete", id="nobody's")
+        await socket.send("pong", payload={"n": 1})
+        await socket.send("ping")
+        assert await socket.receive() == {"type": "pong"}
+
+
+async def test_nothing_is_asked_before_the_connection_is_opened(database: Database) -> None:
+    async with site(database) as there:
+        async with there.socket(init=False) as socket:
+            await socket.connection.send(subscribe())
+            assert await socket.closed() == (4401, ACK_FIRST)
+        async with there.socket(init=False) as socket:
+            await socket.send("connection_init", payload="me")
+            assert await socket.closed() == (4400, "payload must be an object.")
+        async with there.socket(init=False) as socket:
+            await socket.send("connection_init", payload=None)
+            assert await socket.receive() == {"type": "connection_ack"}
+
+
+async def test_who_says_nothing_is_not_waited_for(database: Database) -> None:
+    async with (
+        site(database, settings={"header_time": 1}) as there,
+        there.socket(init=False) as silent,
+        there.socket() as socket,
+    ):
+        assert await silent.closed() == (4408, "Connection initialisation timeout")
+        assert await socket("{ __typename }") == "Query"
+
+
+async def test_an_id_stands_for_one_operation(database: Database) -> None:
+    gate = Gate("create_thread")
+    async with site(database, hooks=[gate]) as there, there.socket() as socket:
+        await socket.subscribe(START, id="one" * 80)
+        await gate.arrived.wait()
+        await socket.connection.send(subscribe(id="one" * 80))
+        code, reason = await socket.closed()
+        assert code == 4409
+        assert reason.startswith("Subscriber for oneone")
+    assert await number(database, Thread) == 0  # The first was not committed.
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+async def test_a_message_is_no_larger_than_a_body(database: Database, frames: int) -> None:
+    def message(size: int) -> list[str]:
+        text = subscribe() + " " * (size - len(subscribe()))
+        step = -(-size // frames)
+        return [text[start : start + step] for start in range(0, size, step)]
+
+    async with site(database, settings={"body_size": 3000}) as there:
+        async with there.socket() as socket:
+            await socket.connection.send(message(3000))
+            assert (await socket.receive())["payload"]["data"] == {"__typename": "Query"}
+        async with there.socket() as socket:
+            await socket.connection.send(message(3001))
+            assert (await socket.closed())[0] == 1009
+
+
+async def test_the_size_holds_under_any_server(database: Database) -> None:
+    """A host's server may let larger messages through."""
+    async with site(database, settings={"body_size": 3000}) as there:
+        there.server.config.ws_max_size = 2**24
+        async with there.socket() as socket:
+            await socket.connection.send(subscribe() + "\N{SNOWMAN}" * 1000)
+            assert await socket.closed() == (1009, "A message must have at most 3000 bytes.")
+
+
+async def test_a_message_of_many_frames_or_none_that_is_text_is_refused(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site(database) as there:
+        async with there.socket() as socket:
+            await socket.connection.send("" for _ in range(5000))
+            assert await socket.closed() == (1009, "A message has at most 4096 frames.")
+        async with there.socket() as socket:
+            await socket.connection.send(b"\xff\xfe", text=True)
+            assert await socket.closed() == (1007, "A message must be text in UTF-8.")
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_operations_past_the_number_are_refused_and_the_others_are_not(
+    database: Database,
+) -> None:
+    gate = Gate("create_thread")
+    options: dict[str, Any] = {"hooks": [gate], "settings": {"socket_operations": 3}}
+    async with site(database, **options) as there, there.socket() as socket:
+        ids = [await socket.subscribe(START) for _ in range(3)]
+        await gate.arrived.wait()
+        told = await socket.answer({"query": "{ __typename }"})
+        (error,) = told["errors"]
+        assert error["extensions"] == {
+            "code": "LIMIT_EXCEEDED",
+            "limit": "socket_operations",
+            "maximum": 3,
+        }
+        gate.open.set()
+        answered = [await socket.receive() for _ in range(6)]
+        assert {message["id"] for message in answered} == set(ids)
+        assert await socket("{ __typename }") == "Query"
+    assert await number(database, Thread) == 3
+
+
+async def test_completing_operations_does_not_make_room_before_they_have_ended(
+    database: Database,
+) -> None:
+    class Slow(Gate):
+        """Takes its time, also when it is cancelled."""
+
+        async def _stand(self, event: Any, session: Any) -> None:
+            self.came += 1
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                await self.open.wait()
+
+    gate = Slow("create_thread")
+    options: dict[str, Any] = {"hooks": [gate], "settings": {"socket_operations": 3}}
+    async with site(database, **options) as there, there.socket() as socket:
+        for _ in range(3):
+            id = await socket.subscribe(START)
+            await socket.send("complete", id=id)
+        assert "errors" in await socket.answer({"query": "{ __typename }"})
+        gate.open.set()
+        async with asyncio.timeout(20):
+            while "errors" in await socket.answer({"query": "{ __typename }"}):
+                await asyncio.sleep(0.01)
+
+
+async def test_sockets_past_the_number_are_told_to_come_again(database: Database) -> None:
+    async with site(database, settings={"concurrent_sockets": 2}) as there:
+        async with there.socket(), there.socket(init=False):
+            refusal = await there.refusal()
+            assert refusal.status_code == 503
+            assert refusal.headers["retry-after"] == "1"
+            assert refusal.json()["errors"][0]["extensions"] == {"code": "OVERLOADED"}
+            answer = await there.post({"query": "{ __typename }"})
+            assert answer["data"] == {"__typename": "Query"}
+        async with asyncio.timeout(20):
+            while (await there.refusal()).status_code == 503:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("protocols", [None, "graphql-ws", "chat, graphql-ws"])
+async def test_another_sub_protocol_opens_nothing(
+    database: Database, protocols: str | None
+) -> None:
+    async with site(database) as there:
+        refusal = await there.refusal(**{"sec-websocket-protocol": protocols})
+        assert refusal.status_code == 400
+        (error,) = refusal.json()["errors"]
+        assert error["extensions"] == {"code": "BAD_REQUEST"}
+        assert "graphql-transport-ws" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"x-long": "x" * 9000}, {f"x-{number}": "x" for number in range(130)}],
+    ids=["a long one", "many"],
+)
+async def test_a_handshake_that_cannot_be_read_is_answered(
+    database: Database, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site(database) as there:
+        refusal = await there.refusal(**headers)
+        assert refusal.status_code == 400
+        assert refusal.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+        assert (await there.refusal(origin="https://evil.example")).status_code == 403
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_websocket_has_a_connection_of_its_own(database: Database) -> None:
+    """An answer that is still to come would be written into it."""
+    gate = Gate("create_thread")
+    async with site(database, hooks=[gate]) as there:
+        body = json.dumps({"query": START}).encode()
+        first = (
+            f"POST /graphql HTTP/1.1\r\nHost: {there.host}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        upgrade = (
+            f"GET /graphql HTTP/1.1\r\nHost: {there.host}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        ).encode()
+        host, port = there.host.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(first + body)
+        await gate.arrived.wait()
+        writer.write(upgrade)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
+        gate.open.set()
+
+
+@strawberry.type
+class Query:
+    answered = 0
+
+    @strawberry.field
+    def text(self, size: int) -> str:
+        Query.answered += 1
+        return "x" * size
+
+
+@asynccontextmanager
+async def reading_little(there: Site) -> AsyncIterator[Socket]:
+    """A client that reads no further than to the message that it is asked for."""
+    small = sockets.socket()
+    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    host, port = there.host.split(":")
+    small.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
+    options = {"max_queue": 1, "max_size": None, "ping_interval": None}
+    async with opened(there.url, sock=small, **options) as socket:
+        yield socket
+        socket.connection.transport.abort()
+
+
+async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> None:
+    settings = {"body_time": 1, "concurrent_sockets": 1}
+    async with site(database, schema=merged(Query), settings=settings) as there:
+        Query.answered = 0
+        async with reading_little(there) as socket:
+            for _ in range(40):
+                await socket.subscribe("{ text(size: 9000000) }")
+            await eventually(lambda: Query.answered > 0)
+            # The server closes, after a second in which nothing was read.
+            async with asyncio.timeout(20):
+                while (await there.refusal()).status_code == 503:
+                    await asyncio.sleep(0.05)
+            assert Query.answered <= 10
+        async with there.socket() as socket:
+            assert await socket("{ __typename }") == "Query"
+
+
+async def test_a_slow_reader_is_waited_for(database: Database) -> None:
+    async with (
+        site(database, schema=merged(Query), settings={"body_time": 1}) as there,
+        reading_little(there) as socket,
+    ):
+        began = time.monotonic()
+        for number in range(4):
+            await socket.subscribe("{ text(size: 3000000) }", id=f"{number}")
+        seen = set()
+        while len(seen) < 4:
+            await asyncio.sleep(0.4)
+            message = await socket.receive()
+            if message["type"] == "next":
+                assert len(message["payload"]["data"]["text"]) == 3_000_000
+                seen.add(message["id"])
+        assert time.monotonic() - began > 2  # The server has looked twice.
+
+
+async def stopped(socket: Socket, id: str, how: str) -> None:
+    if how == "complete":
+        await socket.send("complete", id=id)
+    elif how == "close":
+        await socket.connection.close()
+    else:
+        socket.connection.transport.abort()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("how", ["complete", "close", "abort"])
+async def test_a_client_that_is_gone_takes_its_statement_along(
+    database: Database, how: str, request: pytest.FixtureRequest
+) -> None:
+    settings = {"execution_time": 60}
+    async with site(database, settings=settings) as there, there.socket() as socket:
+        await socket(START)
+        await slow_down(database)
+        id = await socket.subscribe(COUNT)
+        pool: Any = database.engine.pool
+        await eventually(lambda: pool.checkedout() == 1)
+        if not database.is_sqlite:
+            await eventually(lambda: running(request) == 1)
+        await stopped(socket, id, how)
+        if not database.is_sqlite:
+            await eventually(lambda: running(request) == 0)
+        await eventually(lambda: pool.checkedout() == 0)
+        # Its connection is free, and whole.
+        told = await there.post({"query": '{ comment(id: "x") { id } }'})
+        assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        if how == "complete":
+            assert await socket("{ __typename }") == "Query"
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("how", ["complete", "close", "abort"])
+async def test_a_mutation_whose_client_is_gone_is_rolled_back(database: Database, how: str) -> None:
+    gate = Gate("create_thread")
+    async with site(database, hooks=[gate]) as there, there.socket() as socket:
+        id = await socket.subscribe(START)
+        await gate.arrived.wait()
+        await stopped(socket, id, how)
+        pool: Any = database.engine.pool
+        await eventually(lambda: pool.checkedout() == 0)
+        assert await number(database, Thread) == 0
+        async with there.socket() as other:  # The lock is free: another can write.
+            assert await other(START) == {"userErrors": []}
+    assert await number(database, Thread) == 1
+
+
+class After(Gate):
+    """Waits in ``after_create_thread``: when the change is in."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing")
+        self.ended = asyncio.Event()
+
+    async def after_create_thread(self, event: Any) -> None:
+        self.arrived.set()
+        await self.open.wait()
+        self.ended.set()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+async def test_a_mutation_that_is_committed_is_followed_to_its_end(database: Database) -> None:
+    hook = After()
+    async with site(database, hooks=[hook]) as there, there.socket() as socket:
+        await socket.subscribe(START)
+        await hook.arrived.wait()
+        await stopped(socket, "", "abort")
+        await asyncio.sleep(0.1)
+        hook.open.set()
+        await asyncio.wait_for(hook.ended.wait(), 20)
+    assert await number(database, Thread) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_server_that_is_told_to_stop_closes_its_sockets(
+    tmp_path: Path, workers: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'forum.db'}"
+    with Server(tmp_path, url, "--workers", workers) as server:
+        address = f"ws://127.0.0.1:{server.port}/graphql"
+        async with opened(address) as first, opened(address) as second:
+            assert await first(START) == {"userErrors": []}
+            assert await second(COUNT) == {"totalCount": 1}
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+            assert (await first.closed())[0] == (await second.closed())[0] == 1012
+            assert await stopping == 0
+        assert "Cancel" not in server.printed  # as uvicorn says where it has to wait too long
+        assert "Traceback" not in server.printed
+        assert server.printed.endswith("Tallied has stopped.\n")

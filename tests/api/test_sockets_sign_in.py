@@ -1,0 +1,306 @@
+"""Who asks over WebSocket: whoever get_viewer says, by the same things as over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from starlette.requests import HTTPConnection
+from support.host import Gate, number
+from support.sockets import site
+
+from tallied.database import Database
+from tallied.errors import ConfigurationError, Unauthenticated
+from tallied.models import Thread
+from tallied.settings import Settings
+from tallied.tokens import mint
+from tallied.viewer import Viewer
+
+SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
+OTHER = "Zy7wKd2NqV9rTb4MxG6sHf1JcP8uLe3a"
+HOUR = timedelta(hours=1)
+ADA = Viewer("user-1", "Ada")
+WHO = "{ viewer { name } }"
+START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
+ORIGIN = "https://forum.example"
+
+
+@pytest.fixture
+def backend() -> str:
+    """Who asks is found out before the database is, but for where a test names both."""
+    return "sqlite"
+
+
+def bearer(secret: str = SECRET, lasts: timedelta = HOUR) -> str:
+    return f"Bearer {mint(secret, ADA, lasts)}"
+
+
+def expiring(seconds: float) -> str:
+    """A token that is accepted for so long yet; the server allows clocks to be 10 seconds apart."""
+    claims: dict[str, Any] = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "name": "Ada"}
+    claims["exp"] = time.time() - 10 + seconds
+    return f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
+
+
+def signed(database: Database, **options: Any) -> Any:
+    """A server on its own, with signed tokens."""
+    return site(database, settings={"secret": SECRET, "guests": "read"}, **options)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+async def test_an_authorization_in_the_payload_is_as_good_as_the_header(
+    database: Database, name: str
+) -> None:
+    async with signed(database) as there:
+        async with there.socket({name: bearer(), "theme": {"dark": True}}) as socket:
+            assert await socket(WHO) == {"name": "Ada"}
+            assert await socket(START) == {"userErrors": []}
+        async with there.socket(additional_headers={name: bearer()}) as socket:
+            assert await socket(WHO) == {"name": "Ada"}
+        token = bearer()
+        async with there.socket({name: token}, additional_headers={name: token}) as socket:
+            assert await socket(WHO) == {"name": "Ada"}
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"authToken": "Bearer x"}, {"headers": {}}])
+async def test_without_one_everyone_is_a_guest(database: Database, payload: Any) -> None:
+    async with signed(database) as there, there.socket(payload) as socket:
+        assert await socket(WHO) is None
+        assert await socket(START) == {"userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "says"),
+    [
+        ({"authorization": bearer(OTHER)}, 4403, "The token is not one that this server accepts;"),
+        ({"authorization": expiring(-60)}, 4403, "The token has expired; get a new one."),
+        ({"authorization": "Bearer x.y"}, 4403, "The token cannot be read; send it as it was"),
+        ({"authorization": "Basic eDp5"}, 4403, "The Authorization header cannot be read;"),
+        ({"authorization": bearer(), "Authorization": bearer(OTHER)}, 4403, "The Authorization h"),
+        ({"authorization": ["Bearer x"]}, 4400, "authorization in the payload must be a string"),
+        ({"Authorization": "Bearer x\r\nx-user: 1"}, 4400, "Authorization in the payload must be"),
+        ({"authorization": "Bearer é"}, 4400, "authorization in the payload must be a string"),
+    ],
+)
+async def test_what_proves_nothing_opens_nothing(
+    database: Database, payload: Any, code: int, says: str
+) -> None:
+    async with signed(database) as there, there.socket(init=False) as socket:
+        await socket.send("connection_init", payload=payload)
+        told, reason = await socket.closed()
+        assert (told, reason[: len(says)]) == (code, says)
+        assert reason.endswith((".", "`"))
+
+
+async def test_an_authorization_of_the_handshake_is_never_replaced(database: Database) -> None:
+    """It may be a proxy's, which over HTTP sets it whatever the client sends."""
+    async with (
+        signed(database) as there,
+        there.socket(init=False, additional_headers={"authorization": "Basic eDp5"}) as socket,
+    ):
+        await socket.send("connection_init", payload={"authorization": bearer()})
+        code, reason = await socket.closed()
+        assert code == 4403
+        assert "send it once" in reason
+
+
+async def test_get_viewer_is_given_the_same_over_both(database: Database) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def get_viewer(connection: HTTPConnection) -> Viewer:
+        seen.append(
+            {
+                "headers": {
+                    name: connection.headers.get(name)
+                    for name in ("authorization", "x-api-key", "host", "cookie", "x-forged")
+                },
+                "cookies": connection.cookies,
+                "query": dict(connection.query_params),
+                "path": connection.url.path,
+                "host": connection.url.netloc,
+                "client": connection.client.host if connection.client else None,
+            }
+        )
+        return ADA
+
+    headers = {"x-api-key": "k", "cookie": "user=ada; theme=dark"}
+    async with site(database, get_viewer=get_viewer) as there:
+        await there.http.post(
+            "/graphql",
+            params={"room": "7"},
+            json={"query": WHO},
+            headers={**headers, "authorization": "Bearer t"},
+        )
+        there.url += "?room=7"
+        payload = {"Authorization": "Bearer t", "x-forged": "1", "cookie": "user=max", "host": "x"}
+        async with there.socket(payload, additional_headers=headers) as socket:
+            assert len(seen) == 2  # once, as the connection is opened,
+            assert await socket(WHO) == {"name": "Ada"}
+            assert len(seen) == 3  # and once an operation, as over HTTP.
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0]["headers"]["authorization"] == "Bearer t"
+    assert seen[0]["cookies"] == {"user": "ada", "theme": "dark"}
+
+
+async def test_a_token_that_expires_refuses_what_comes_after(database: Database) -> None:
+    async with (
+        signed(database) as there,
+        there.socket({"authorization": expiring(1.5)}) as socket,
+    ):
+        assert await socket(WHO) == {"name": "Ada"}
+        await asyncio.sleep(2)
+        await socket.subscribe(START)
+        assert await socket.closed() == (4403, "The token has expired; get a new one.")
+    assert await number(database, Thread) == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+async def test_a_mutation_that_has_begun_is_answered_before_an_expired_socket_is_closed(
+    database: Database,
+) -> None:
+    """A client comes back with a new token, and sends again whatever has no answer."""
+    gate, known = Gate("create_thread"), [True]
+
+    def get_viewer(_: HTTPConnection) -> Viewer:
+        if not known[0]:
+            raise Unauthenticated("The session is over; sign in again.")
+        return ADA
+
+    options: dict[str, Any] = {"hooks": [gate], "get_viewer": get_viewer}
+    async with site(database, **options) as there, there.socket() as socket:
+        id = await socket.subscribe(START)
+        await gate.arrived.wait()
+        known[0] = False
+        for _ in range(3):
+            await socket.subscribe(START)
+        await asyncio.sleep(0.2)
+        gate.open.set()
+        answer = await socket.receive()
+        assert (answer["id"], answer["type"]) == (id, "next")
+        assert answer["payload"]["data"]["createThread"] == {"userErrors": []}
+        assert await socket.receive() == {"type": "complete", "id": id}
+        assert await socket.closed() == (4403, "The session is over; sign in again.")
+    assert await number(database, Thread) == 1
+
+
+async def test_what_a_host_notes_of_a_request_is_over_with_the_operation(
+    database: Database,
+) -> None:
+    """As over HTTP, or whoever has once been found would be known for ever."""
+    names = ["Ada", "Bob", "Cleo"]
+
+    def get_viewer(connection: HTTPConnection) -> Viewer:
+        if not hasattr(connection.state, "viewer"):
+            connection.state.viewer = Viewer("user-1", names.pop(0))
+        viewer: Viewer = connection.state.viewer
+        return viewer
+
+    async with site(database, get_viewer=get_viewer) as there, there.socket() as socket:
+        assert await socket(WHO) == {"name": "Bob"}
+        assert await socket(WHO) == {"name": "Cleo"}
+
+
+async def test_a_get_viewer_that_fails_or_takes_too_long_is_told_as_such(
+    database: Database,
+) -> None:
+    async def slow(_: HTTPConnection) -> None:
+        await asyncio.sleep(3600)
+
+    def broken(_: HTTPConnection) -> Any:
+        raise ConfigurationError("s3cret")
+
+    for get_viewer, code, says in (
+        (slow, 1013, "It took longer than 1 seconds to find out who asks; try again later."),
+        (broken, 4500, "Something went wrong on the server; it has been logged, with the id "),
+    ):
+        options: dict[str, Any] = {"get_viewer": get_viewer, "settings": {"execution_time": 1}}
+        async with site(database, **options) as there, there.socket(init=False) as socket:
+            await socket.send("connection_init")
+            told, reason = await socket.closed()
+            assert (told, reason[: len(says)]) == (code, says)
+
+
+OPEN = [
+    {},
+    {"origin": "http://{host}"},
+    {"origin": "https://{host}"},  # a proxy that ends TLS
+    {"origin": "https://forum.example"},
+    {"origin": "https://app.example:8443"},
+    {"origin": "https://www.example", "sec-fetch-site": "same-origin"},  # one that changes Host
+]
+SHUT = [
+    "https://evil.example",
+    "http://forum.example",
+    "https://forum.example.evil.example",
+    "https://app.example",
+    "http://{host}0",
+    "http://evil.example/{host}",
+    "null",
+    "",
+    "x",
+]
+
+
+def allowing(database: Database) -> Any:
+    return site(database, settings={"origins": "https://forum.example, https://app.example:8443"})
+
+
+@pytest.mark.parametrize("headers", OPEN)
+async def test_pages_of_the_servers_own_origin_and_of_those_named_open_one(
+    database: Database, headers: dict[str, str]
+) -> None:
+    async with allowing(database) as there:
+        headers = {name: value.format(host=there.host) for name, value in headers.items()}
+        async with there.socket(additional_headers=headers) as socket:
+            assert await socket("{ __typename }") == "Query"
+
+
+@pytest.mark.parametrize("origin", SHUT)
+async def test_no_other_page_opens_one_with_its_visitors_cookies(
+    database: Database, origin: str
+) -> None:
+    async with allowing(database) as there:
+        for more in ({}, {"sec-fetch-site": "cross-site"}):
+            refusal = await there.refusal(origin=origin.format(host=there.host), **more)
+            assert refusal.status_code == 403
+            (error,) = refusal.json()["errors"]
+            assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
+            assert "TALLIED_ORIGINS" in error["message"]
+            assert refusal.headers["content-type"] == "application/json"
+
+
+async def test_without_settings_only_the_servers_own_pages_open_one(database: Database) -> None:
+    async with site(database) as there:
+        assert (await there.refusal(origin=ORIGIN)).status_code == 403
+        async with there.socket(additional_headers={"origin": f"http://{there.host}"}) as socket:
+            assert await socket("{ __typename }") == "Query"
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "*",
+        "forum.example",
+        "https://forum.example/",
+        "https://Forum.example",
+        "https://forum.example:443",
+        "http://forum.example:80",
+        "https://a.example https://b.example",
+        "https://a.example,null",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused_as_a_setting(origins: str) -> None:
+    with pytest.raises(ConfigurationError, match="TALLIED_ORIGINS must be origins like https://"):
+        Settings(origins=origins)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["", "https://a.example,http://localhost:3000, capacitor://localhost", "http://[::1]:8080"],
+)
+def test_origins_of_any_scheme_may_be_named(origins: str) -> None:
+    assert Settings(origins=origins).origins == origins
