@@ -18,13 +18,13 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import Connection, event
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect, ExceptionContext
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -33,10 +33,11 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from .errors import Busy, ConfigurationError
 from .models.counters import counters
+from .unfinished import Unfinished
 from .units import UnitOfWork as UnitOfWork
 from .urls import check_url, parse_url
 
@@ -98,8 +99,7 @@ class Database:
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self._writer = self.engine.execution_options(**translate)
-        self._closing: set[asyncio.Future[None]] = set()
-        self._following: set[asyncio.Future[None]] = set()
+        self._unfinished = Unfinished()
         self._queue = asyncio.Lock() if self.is_sqlite else None
         self._listen()
         counters.install(session_class)
@@ -114,9 +114,13 @@ class Database:
         return create_async_engine(self.url, **options)
 
     def _listen(self) -> None:
-        configure = self._configure if self.is_ours else _enforce_foreign_keys
-        if self.is_ours or self.is_sqlite:
-            event.listen(self.engine.sync_engine, "connect", configure)
+        shared = self.engine.sync_engine
+        if self.is_ours and self.is_sqlite:
+            event.listen(shared, "do_connect", self._connect)
+        elif self.is_ours:
+            event.listen(shared, "connect", self._configure)
+        elif self.is_sqlite:
+            event.listen(shared, "connect", _enforce_foreign_keys)
         if self.is_sqlite:
             event.listen(self._writer.sync_engine, "begin", _begin_immediate)
             for engine in (self.reader, self._writer):
@@ -129,10 +133,12 @@ class Database:
         :raises Busy: when no connection is to be had, or another holds a lock for too long.
         """
         try:
-            async with AsyncExitStack() as stack:
+            with self._unfinished.block():
                 connection = await self._open(self.reader.connect())
-                stack.push_async_exit(connection)
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    await self._unfinished.to_its_end(connection.close())
         except PoolTimeoutError as error:
             raise Busy(BUSY) from error
         except DBAPIError as error:
@@ -143,20 +149,11 @@ class Database:
     async def _open(self, connection: AsyncConnection) -> AsyncConnection:
         """Check a connection out of the pool.
 
-        With aiosqlite, AUTOCOMMIT is set by another thread. A task that is cancelled while it
-        waits for that would leave the connection to the garbage collector, which closes it; so
-        there, the checkout goes on by itself, and what it brings is given back.
+        With aiosqlite, AUTOCOMMIT is set by another thread, while the task may be cancelled.
         """
         if not self.is_sqlite:
             return await connection.start()
-        opening = asyncio.ensure_future(connection.start())
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            closing = asyncio.ensure_future(_close(opening))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            raise
+        return await self._unfinished.opened(connection.start(), AsyncConnection.close)
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run `work` as one unit of work, and return what it returns once it is committed.
@@ -187,22 +184,24 @@ class Database:
         raise Busy(BUSY)
 
     async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        async with self._turn(), self.sessions() as session:
-            unit = UnitOfWork(session)
-            try:
-                result = await work(unit)
-                cancelled = await _to_its_end(session.commit())
-            except BaseException:
-                await session.rollback()
-                raise
+        with self._unfinished.block():
+            async with self._turn():
+                session = self.sessions()
+                unit = UnitOfWork(session)
+                try:
+                    result = await work(unit)
+                    cancelled = await _to_its_end(session.commit())
+                except BaseException:
+                    await session.rollback()
+                    raise
+                finally:
+                    await self._unfinished.to_its_end(session.close())
         await self._follow(unit, cancelled)
         return result
 
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
         """Do what waits for the commit: to its end, though its task may be cancelled before."""
-        following = asyncio.ensure_future(unit.committed())
-        self._following.add(following)
-        following.add_done_callback(self._following.discard)
+        following = self._unfinished.start(unit.committed())
         if cancelled:
             await asyncio.wait({following}, timeout=self.patience)
             raise cancelled
@@ -225,20 +224,38 @@ class Database:
             self._queue.release()
 
     async def dispose(self) -> None:
-        """Close the pool, once what follows the commits has ended, or patience has.
+        """Close the pool, once what reads, writes or follows a commit has ended, or patience has.
 
         A host's stays open.
         """
-        if self._following:
-            await asyncio.wait(self._following, timeout=self.patience)
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._unfinished.wait(self.patience)
         if self.is_ours:
-            await self.engine.dispose()
+            await self._unfinished.to_its_end(self.engine.dispose())
 
     def _is_in_memory(self) -> bool:
         return self.is_sqlite and (
             self.url.database in (None, "", ":memory:") or self.url.query.get("mode") == "memory"
         )
+
+    def _connect(
+        self, dialect: Dialect, record: object, arguments: list[Any], options: dict[str, Any]
+    ) -> DBAPIConnection:
+        """Open the file, which another thread does, while the task may be cancelled.
+
+        So it is for what configures it: a file whose journal_mode is changed is locked until
+        the last reference to the statement has gone.
+        """
+
+        def open() -> DBAPIConnection:
+            connection = dialect.connect(*arguments, **options)
+            try:
+                self._configure(connection, record)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        return await_only(self._unfinished.opened(greenlet_spawn(open), _close_driver))
 
     def _configure(self, connection: DBAPIConnection, record: object) -> None:
         milliseconds = int(self.patience * 1000)
@@ -260,9 +277,8 @@ def _enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
     cursor.close()
 
 
-async def _close(opening: asyncio.Future[AsyncConnection]) -> None:
-    with suppress(SQLAlchemyError):
-        await (await opening).close()
+async def _close_driver(connection: DBAPIConnection) -> None:
+    await greenlet_spawn(connection.close)
 
 
 def asks_for_retry(error: DBAPIError) -> bool:
@@ -307,16 +323,27 @@ def _interrupt(failed: ExceptionContext) -> None:
     if isinstance(failed.original_exception, asyncio.CancelledError) and connection is not None:
         driver = connection.connection.driver_connection
         assert isinstance(driver, aiosqlite.Connection)
-        await_only(asyncio.shield(_roll_back(driver)))
+        cursor = getattr(getattr(failed.execution_context, "cursor", None), "_cursor", None)
+        await_only(asyncio.shield(_roll_back(driver, cursor)))
 
 
-async def _roll_back(driver: aiosqlite.Connection) -> None:
-    # More than once, since the statement may still be about to start.
+async def _roll_back(driver: aiosqlite.Connection, cursor: aiosqlite.Cursor | None) -> None:
+    """Roll back, behind the statement that the thread executes or is about to, if any.
+
+    :param cursor: the statement's.
+    """
     rollback = asyncio.ensure_future(driver.rollback())
-    while not rollback.done():
+    # Not at once: what ends by itself meanwhile is not in need of it.
+    while not (await asyncio.wait([rollback], timeout=0.02))[0]:
         await driver.interrupt()
-        await asyncio.wait([rollback], timeout=0.05)
-    await rollback
+    try:
+        await rollback
+    except aiosqlite.OperationalError:
+        # An interrupt ends all that is executed until the last statement is over: one that has
+        # come too late for a statement, whose rows are still to be read, meets the rollback.
+        if cursor is not None:
+            await cursor.close()
+        await driver.rollback()
 
 
 def _begin_immediate(connection: Connection) -> None:

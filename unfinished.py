@@ -1,0 +1,71 @@
+"""What has begun and not ended, so that whoever closes something can wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import aiosqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+T = TypeVar("T")
+
+
+class Unfinished:
+    """What one database does: a connection that comes back to a closed pool is never closed.
+
+    It would be left to the garbage collector, which cannot wait for the driver's thread.
+    """
+
+    def __init__(self) -> None:
+        self._futures: set[asyncio.Future[Any]] = set()
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """What goes on until the block ends, also where its task has been cancelled."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures.add(ended)
+        try:
+            yield
+        finally:
+            self._futures.discard(ended)
+            if not ended.done():
+                ended.set_result(None)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Do it in a task of its own."""
+        task = asyncio.ensure_future(work)
+        self._futures.add(task)
+        task.add_done_callback(self._futures.discard)
+        return task
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it; a cancellation of who waits for it does not end it."""
+        return await asyncio.shield(self.start(work))
+
+    async def opened(
+        self, opening: Coroutine[Any, Any, T], close: Callable[[T], Awaitable[None]]
+    ) -> T:
+        """Open something; if the task is cancelled meanwhile, close it once it is open."""
+        task = self.start(opening)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self.start(_close_once_open(task, close))
+            raise
+
+    async def wait(self, timeout: float) -> None:
+        """Wait for all, and what they begin, or so many seconds."""
+        deadline = time.monotonic() + timeout
+        while self._futures and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(self._futures, timeout=left)
+
+
+async def _close_once_open(
+    opening: asyncio.Future[T], close: Callable[[T], Awaitable[None]]
+) -> None:
+    with suppress(SQLAlchemyError, aiosqlite.Error):
+        await close(await opening)
