@@ -102,7 +102,7 @@ class Context:
         """What the viewer may do; their author is looked up once an operation, if at all."""
         if self._access is None:
             self._access = asyncio.ensure_future(self._find_access())
-        return await self._access
+        return await asyncio.shield(self._access)  # others wait for it, too
 
     async def _find_access(self) -> Access:
         access, viewer = Access(self.rules, self.viewer), self.viewer

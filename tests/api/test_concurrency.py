@@ -17,7 +17,9 @@ from support.sessions import Counted, sync_engine
 
 from tallied.database import Database
 from tallied.models import Comment, Thread
+from tallied.schema.context import Context
 from tallied.schema.ids import decode_id
+from tallied.settings import Settings
 from tallied.viewer import Viewer
 
 MODELS = {"Thread": Thread, "Comment": Comment}
@@ -98,6 +100,18 @@ async def test_siblings_of_a_field_that_fails_give_their_connections_back(api: A
     async with asyncio.timeout(5):
         while api.database.engine.pool.checkedout():  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
+
+
+async def test_a_sibling_that_is_cancelled_takes_the_viewers_author_from_nobody(
+    database: Database,
+) -> None:
+    """They are looked up once for all, by whoever asks first."""
+    context = Context(database, Settings(), viewer=Viewer("7", is_moderator=True))
+    first, second = [asyncio.create_task(context.access()) for _ in range(2)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).viewer == Viewer("7", is_moderator=True)
+    assert first.cancelled()
 
 
 async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None:
