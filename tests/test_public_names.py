@@ -29,6 +29,7 @@ PUBLIC = {
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.hooks": "Event Hooks",
+    "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.run": "VERSION_TABLE migrate downgrade state require_newest",
     "tallied.models": "Base Author Thread Comment count_words",
     "tallied.models.counters": "counters",

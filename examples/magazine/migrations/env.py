@@ -7,26 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from magazine.config import Config
 from magazine.discussing import make_engine
 from magazine.models import Base
+from tallied.migrations.autogenerate import include_name, include_object
 from tallied.models import Base as Tallied
-
-
-def include_name(name: str | None, kind: str, _: object) -> bool:
-    """Leave Tallied's tables in the database alone, and where it keeps its revision."""
-    return kind != "table" or not (name or "").startswith("tallied_")
-
-
-def include_object(obj: Any, _: str | None, __: str, ___: bool, ____: object) -> bool:
-    """Leave Tallied's tables of the models alone: its own migrations make them."""
-    table: Table = obj if isinstance(obj, Table) else obj.table
-    return table.metadata is not Tallied.metadata
 
 
 def run(connection: Connection) -> None:
