@@ -26,12 +26,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import AddConstraint, DropConstraint
-from support.races import Actor, in_savepoint, outcome, settle
+from support.races import Actor, in_savepoint
 from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
@@ -373,63 +373,3 @@ def orphans(server: Engine) -> int:
     query = select(func.count()).where(Comment.thread_id.not_in(select(Thread.id)))
     with server.connect() as connection:
         return connection.execute(query).scalar_one()
-
-
-TRIGGER = """
-CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
-CREATE TRIGGER wait_for_the_test BEFORE UPDATE ON tallied_thread
-FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
-"""
-
-
-@pytest.fixture
-def held(server: Engine) -> Iterator[Callable[[], None]]:
-    """Every UPDATE of a thread stops with its first row locked, until the fixture is called."""
-    with server.connect() as connection:
-        connection.execute(text(TRIGGER))
-        connection.commit()
-        connection.execute(text("SELECT pg_advisory_lock(42)"))
-        yield lambda: connection.execute(text("SELECT pg_advisory_unlock(42)"))
-        connection.execute(text("SELECT pg_advisory_unlock_all()"))
-        connection.execute(text("DROP FUNCTION wait_for_the_test() CASCADE"))
-        connection.commit()
-
-
-def opposite(server: Engine, actors: tuple[Actor, Actor], release: Callable[[], None]) -> list[str]:
-    """Both insert into both threads, in opposite order, each in one flush."""
-    running = []
-    for who, actor in enumerate(actors):
-        actor.begin()
-        running.append(actor.do(lambda session, who=who: insert_both(session, {}, who)))
-        assert settle(actor, running[who], server) == "blocked"
-    release()
-    results = []
-    for actor, future in zip(actors, running, strict=True):
-        results.append(outcome(future))
-        actor.done(lambda session: session.commit() if results[-1] == "ok" else session.rollback())
-    return results
-
-
-def test_two_threads_in_opposite_order_do_not_deadlock(
-    server: Engine, actors: tuple[Actor, Actor], held: Callable[[], None]
-) -> None:
-    assert opposite(server, actors, held) == ["ok", "ok"]
-    with server.connect() as connection:
-        assert drifted(connection) == 0
-
-
-def test_without_the_order_of_parents_two_threads_deadlock(
-    server: Engine,
-    actors: tuple[Actor, Actor],
-    held: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def one_by_one(keys: Any, parameters: int) -> Any:
-        return ([key] for key in keys)
-
-    monkeypatch.setattr(write, "chunks", one_by_one)
-    monkeypatch.setattr(write, "_in_order", list)
-    assert sorted(opposite(server, actors, held)) == ["ok", "retry"]
-    with server.connect() as connection:
-        assert drifted(connection) == 0

@@ -158,6 +158,44 @@ def test_who_deletes_an_author_waits_for_who_changes_their_comments(
         assert connection.execute(nobodys).scalar() == {remove: 3, insert: 5}.get(change, 4)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_comment_that_comes_in_between_is_locked_too(
+    server: Engine, actors: tuple[Actor, Actor], way: Any
+) -> None:
+    """It is no longer changed once the deletion has read whose it is."""
+    writer, deleter = actors
+    third = Actor(server, Counted)
+    for actor in (writer, deleter, third):
+        actor.begin()
+    writer.stop_before("UPDATE tallied_author")
+    running = writer.do(insert)
+    assert settle(writer, running, server) == "standing"
+    deleter.stop_before("DELETE")
+    deletion = deleter.do(way(Thread, DOOMED))
+    assert settle(deleter, deletion, server) == "blocked"
+    writer.go_on()
+    assert outcome(running) == "ok"
+    writer.done(lambda session: session.commit())
+    assert settle(deleter, deletion, server) == "standing"
+
+    def give_away(session: Session) -> None:
+        mine = select(Comment).where(Comment.thread_id == DOOMED, Comment.word_count == 2)
+        session.scalars(mine).one().author_id = BOB
+        session.flush()
+
+    change = third.do(give_away)
+    try:
+        assert settle(third, change, server) == "blocked"
+        deleter.go_on()
+        assert outcome(deletion) == "ok"
+        deleter.done(lambda session: session.commit())
+        assert outcome(change) == "gone"
+    finally:
+        third.close(server)
+    with server.connect() as connection:
+        assert drifted(connection) == 0
+
+
 @pytest.mark.parametrize("way", [by_session, by_statement])
 def test_without_that_order_the_two_deadlock(
     server: Engine, actors: tuple[Actor, Actor], way: Any, monkeypatch: pytest.MonkeyPatch

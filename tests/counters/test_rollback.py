@@ -94,6 +94,19 @@ def test_a_savepoint_in_a_savepoint(session: Session, thread: Thread) -> None:
     assert_exact(session, thread)
 
 
+def test_what_was_first_shown_in_an_inner_savepoint_goes_with_the_outer(
+    session: Session, thread: Thread
+) -> None:
+    before = shown(thread)
+    with session.begin_nested() as outer:
+        with session.begin_nested():
+            session.add(comment("released with four words", thread_id=thread.id))
+        assert shown(thread)[:2] == (4, 13)
+        outer.rollback()
+    assert shown(thread) == before
+    assert_exact(session, thread)
+
+
 def test_a_flush_that_fails_in_a_savepoint_restores_memory(
     session: Session, thread: Thread
 ) -> None:

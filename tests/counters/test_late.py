@@ -1,0 +1,117 @@
+"""What comes into a flush after it has begun is locked and counted like everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Integer, event
+from sqlalchemy.orm import Session, mapped_column, relationship
+from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.statements import recorded
+
+from tallied.counters import Count, Counters, Sum
+
+
+class Rows:
+    """A parent of three sources of 2, 3 and 4 words by one author, and an empty parent."""
+
+    def __init__(self, engine: Engine, cascade: str) -> None:
+        Parent, Source = pair(
+            {
+                "words": counter("words"),
+                "sources": relationship(
+                    "Source", cascade=cascade, order_by="Source.id", overlaps="parent"
+                ),
+            },
+            {
+                "words": mapped_column(Integer, default=1),
+                "parent": relationship("Parent", overlaps="sources"),
+                "author_id": reference("author.id"),
+                "author": relationship("Author"),
+            },
+        )
+        author = {"__tablename__": "author", "id": key(), "n": counter()}
+        Author: Any = type("Author", (Parent.__bases__[0],), author)
+        self.counters: Counters
+        self.counters, self.Session = install(
+            engine,
+            Count(Parent.n, via=Source.parent),
+            Sum(Parent.words, of=Source.words, via=Source.parent),
+            Count(Author.n, via=Source.author),
+        )
+        self.session: Session = self.Session(engine, expire_on_commit=False)
+        self.author, self.parent, self.other = Author(), Parent(), Parent()
+        self.new: Any = Parent
+        self.sources = [Source(words=words, author=self.author) for words in (2, 3, 4)]
+        self.parent.sources = list(self.sources)
+        self.session.add_all([self.parent, self.other])
+        self.session.commit()
+
+    def before_flush(self, act: Any) -> None:
+        """Have `act` done by a listener that was registered after the engine's."""
+        event.listen(self.Session, "before_flush", lambda *_: act())
+        self.session.add(self.new())
+
+
+def orphan(rows: Rows) -> None:
+    rows.parent.sources.remove(rows.sources[0])
+
+
+def take_out(rows: Rows) -> None:
+    rows.parent.sources = rows.sources[1:]
+
+
+def take_over(rows: Rows) -> None:
+    rows.other.sources.append(rows.sources[0])
+
+
+def delete_the_parent(rows: Rows) -> None:
+    rows.session.delete(rows.parent)
+
+
+def a_listener_edits(rows: Rows) -> None:
+    rows.before_flush(lambda: setattr(rows.sources[1], "words", 9))
+
+
+def a_listener_moves(rows: Rows) -> None:
+    rows.before_flush(lambda: setattr(rows.sources[0], "parent_id", rows.other.id))
+
+
+def a_listener_deletes(rows: Rows) -> None:
+    rows.before_flush(lambda: rows.session.delete(rows.sources[0]))
+
+
+ALL = "all, delete-orphan"
+NONE = "save-update, merge"
+
+
+@pytest.mark.parametrize(
+    ("act", "cascade", "left", "came", "by_author"),
+    [
+        (orphan, ALL, (2, 7), (0, 0), 2),
+        (take_out, NONE, (2, 7), (0, 0), 3),
+        (take_over, NONE, (2, 7), (1, 2), 3),
+        (delete_the_parent, ALL, None, (0, 0), 0),
+        (delete_the_parent, NONE, None, (0, 0), 3),
+        (a_listener_edits, NONE, (3, 15), (0, 0), 3),
+        (a_listener_moves, NONE, (2, 7), (1, 2), 3),
+        (a_listener_deletes, NONE, (2, 7), (0, 0), 2),
+    ],
+)
+def test_what_a_flush_finds_late_is_counted(
+    engine: Engine, act: Any, cascade: str, left: Any, came: Any, by_author: int
+) -> None:
+    rows = Rows(engine, cascade)
+    act(rows)
+    with recorded(engine) as executed:
+        rows.session.flush()
+    locking = [each for each in executed if each.startswith("SELECT") and "source.words" in each]
+    assert len(locking) == 1
+    if left is not None:
+        assert (rows.parent.n, rows.parent.words) == left
+    assert (rows.other.n, rows.other.words) == came
+    assert rows.author.n == by_author
+    assert_verified(rows.session, rows.counters)
+    rows.session.commit()
+    rows.session.close()
