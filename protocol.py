@@ -221,6 +221,9 @@ def _refusal(status: int, code: str, message: str) -> bytes:
     return STATUS_LINE[status] + head + body
 
 
+CLOSE_TIME = 2
+"""Seconds that a client has to read on, and to close, when the server stops."""
+
 FRAGMENTS = 4096
 """The most frames of one message: an empty one counts for nothing in its size."""
 
@@ -260,6 +263,17 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
         else:
             super().keepalive_timeout()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(CLOSE_TIME, self.transport.abort)
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            # Pongs would pile up before who does not read: the last is enough (RFC 6455, 5.5.3).
+            self.conn.data_to_send()
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= FRAGMENTS and not self.close_sent:

@@ -27,12 +27,12 @@ from ..settings import Settings
 from . import caching
 from .build import schema
 from .execution import BY_GET, BY_POST
+from .handshake import Sockets
 from .negotiation import GRAPHQL, HTML, JSON, choose
 from .page import Playground
 from .reporting import METHOD_NOT_ALLOWED, mask, mistake
 from .requests import Refused, from_body, from_query
 from .serving import GetViewer, Served, Service
-from .socket import Sockets
 
 
 def _guest(_: HTTPConnection) -> None:

@@ -15,92 +15,25 @@ from typing import Any, cast
 import orjson
 from graphql import GraphQLError
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.http.websocket_origin import is_same_origin
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 
-from ..settings import listed
 from . import limits
 from .execution import BY_SOCKET, Request
-from .negotiation import JSON
-from .reporting import BAD_REQUEST, mask, mistake, report
+from .reporting import mask, mistake, report
 from .requests import Refused, request_of
-from .serving import RETRY_AFTER, Events, Service
+from .serving import Events, Service
 from .wire import FORBIDDEN, Gate, Wire, as_over_http
 
 AT_ONCE = 6
 """How many operations of one WebSocket are executed at once, or not yet handed to the connection:
 as many as a browser sends to one host over HTTP/1.1. The others wait, and so does a client that
 does not read."""
-
-
-class Sockets:
-    """The WebSockets of one endpoint."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._origins = frozenset(listed(service.settings.origins))
-        self._open = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one, from its handshake to its end."""
-        socket = WebSocket(scope, receive, send)
-        await socket.receive()
-        try:
-            self._check(socket)
-        except Refused as refused:
-            await _deny(socket, refused)
-            return
-        self._open += 1
-        try:
-            await socket.accept(GRAPHQL_TRANSPORT_WS_PROTOCOL)
-            await Connection(self._service, socket).handle()
-        finally:
-            self._open -= 1
-
-    def _check(self, socket: WebSocket) -> None:
-        """Refuse what must not be opened.
-
-        Browsers send a visitor's cookies along whichever page opens a WebSocket, and ask nobody
-        whether it may; all that tells is Origin, which no page can forge (RFC 6455, 10.2).
-
-        :raises Refused: then.
-        """
-        headers = socket.headers
-        origin = headers.get("origin")
-        if not (
-            origin is None
-            or is_same_origin(origin, headers.get("host"))
-            or headers.get("sec-fetch-site") == "same-origin"  # where a proxy has changed Host
-            or origin in self._origins
-        ):
-            says = "Pages of this origin may not open a WebSocket; the setting TALLIED_ORIGINS may"
-            raise Refused(403, "ORIGIN_NOT_ALLOWED", f"{says} name it.")
-        if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
-            says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
-            raise Refused(400, BAD_REQUEST, says)
-        if self._open >= self._service.settings.concurrent_sockets:
-            says = "The server has as many WebSockets open as it may; try again later."
-            raise Refused(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})
-
-
-async def _deny(socket: WebSocket, refused: Refused) -> None:
-    """Answer the handshake by HTTP."""
-    told = orjson.dumps({"errors": [mistake(refused.code, refused.message)]})
-    if "websocket.http.response" in socket.scope.get("extensions", {}):
-        response = Response(told, refused.status, refused.headers, JSON)
-        response.headers["Cache-Control"] = "no-store"
-        await socket.send_denial_response(response)
-    else:
-        await socket.close()  # which is a 403, whatever it was for
 
 
 class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
@@ -121,6 +54,7 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
+        self._held = 0
         self._refused = ""
 
     def _request(self) -> HTTPConnection:
@@ -128,36 +62,52 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
         return as_over_http(self.wire.socket, self.context["connection_params"])
 
     async def shutdown(self) -> None:
-        """End all operations, and return when they have ended, those completed before, too."""
+        """End all operations, those that the client knows no more, too; return when they have."""
+        for task in self._tasks:
+            task.cancel()
         await super().shutdown()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation."""
-        id, most = message["id"], self._service.settings.socket_operations
+        id, settings, size = message["id"], self._service.settings, self.wire.size
         if not self.connection_acknowledged:
             await self.wire.close(4401, "Send connection_init first, and await connection_ack.")
         elif id in self.operations:
             await self.wire.close(4409, f"Subscriber for {id} already exists")
-        elif len(self._tasks) >= most:
-            says = f"The WebSocket has as many operations under way as it may, {most}."
-            fault = limits.exceeded("socket_operations", most, says)
-            await self._tell(id, "error", [report(fault)])
+        elif self._refused:
+            pass  # It is about to be closed: the client asks again on another.
+        elif len(self._tasks) >= settings.socket_operations:
+            says = "The WebSocket may have at most {} operations under way."
+            await self._exceed(id, "socket_operations", settings.socket_operations, says)
+        elif self._held + size > settings.body_size:
+            says = "The operations under way of a WebSocket may have at most {} bytes together."
+            await self._exceed(id, "body_size", settings.body_size, says)
         else:
             try:
                 asked = request_of(message["payload"])
             except Refused as refused:
                 await self._tell(id, "error", [mistake(refused.code, refused.message)])
             else:
-                self._begin(id, asked)
+                self._begin(id, asked, size)
 
-    def _begin(self, id: str, asked: Request) -> None:
+    async def _exceed(self, id: str, limit: str, maximum: int, says: str) -> None:
+        fault = limits.exceeded(limit, maximum, says.format(maximum))
+        await self._tell(id, "error", [report(fault)])
+
+    def _begin(self, id: str, asked: Request, size: int) -> None:
         operation = Operation(self, id, asked.query or "", asked.variables, asked.operation_name)
         self.operations[id] = operation
         self._working += 1
         task = operation.task = asyncio.create_task(self._run(operation, asked))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._held += size
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._held -= size
+
+        task.add_done_callback(end)
 
     async def _run(self, operation: Operation[dict[str, Any], None], asked: Request) -> None:
         events = None

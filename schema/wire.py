@@ -46,6 +46,8 @@ class Wire(AsyncWebSocketAdapter):
         self.socket = socket
         self._limit = limit
         self._is_closed = False
+        self.size = 0
+        """The bytes of the message that was read last."""
 
     async def iter_json(
         self, *, ignore_parsing_errors: bool = False
@@ -86,7 +88,8 @@ class Wire(AsyncWebSocketAdapter):
         if text is None:
             raise Refused(BAD_MESSAGE, BAD_REQUEST, "Send messages as text.")
         content = text.encode()
-        if len(content) > self._limit:
+        self.size = len(content)
+        if self.size > self._limit:
             says = f"A message must have at most {self._limit} bytes."
             raise Refused(TOO_BIG, "CONTENT_TOO_LARGE", says)
         try:

@@ -24,6 +24,7 @@ OURS = {
         "_begin",
         "_close_if_refused",
         "_end",
+        "_exceed",
         "_refuse",
         "_request",
         "_rest",

@@ -182,6 +182,30 @@ async def test_operations_past_the_number_are_refused_and_the_others_are_not(
     assert await number(database, Thread) == 3
 
 
+async def test_operations_under_way_are_no_larger_together_than_a_body(
+    database: Database,
+) -> None:
+    gate = Gate("create_thread")
+    options: dict[str, Any] = {"hooks": [gate], "settings": {"body_size": 3000}}
+    async with site(database, **options) as there, there.socket() as socket:
+        padded = START + " " * 1200
+        for _ in range(2):
+            await socket.subscribe(padded)
+        await gate.arrived.wait()
+        (error,) = (await socket.answer({"query": padded}))["errors"]
+        assert error["extensions"] == {
+            "code": "LIMIT_EXCEEDED",
+            "limit": "body_size",
+            "maximum": 3000,
+        }
+        gate.open.set()
+        for _ in range(4):
+            await socket.receive()
+        for _ in range(5):  # which are there one after the other
+            assert await socket(padded) == {"userErrors": []}
+    assert await number(database, Thread) == 7
+
+
 async def test_completing_operations_does_not_make_room_before_they_have_ended(
     database: Database,
 ) -> None:
@@ -315,6 +339,57 @@ async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> N
             assert Query.answered <= 10
         async with there.socket() as socket:
             assert await socket("{ __typename }") == "Query"
+
+
+async def test_neither_do_pongs(database: Database) -> None:
+    async with site(database, settings={"body_time": 1}) as there, reading_little(there) as socket:
+        (protocol,) = there.server.connections
+        ping = b"\x89\xfd" + bytes(4) + b"x" * 125  # masked by zeros
+        largest = 0
+        async with asyncio.timeout(20):
+            while not protocol.transport.is_closing():
+                socket.connection.transport.write(ping * 1000)
+                await asyncio.sleep(0)
+                largest = max(largest, protocol.transport.get_write_buffer_size())
+        assert 0 < largest < 1_000_000
+
+
+async def fill(there: Site, socket: Socket) -> None:
+    """Have the server wait for a client that reads no further."""
+    for _ in range(20):
+        await socket.subscribe("{ text(size: 9000000) }")
+    (protocol,) = there.server.connections
+    left = 0
+    async with asyncio.timeout(20):
+        while not left or protocol.transport.get_write_buffer_size() != left:
+            left = protocol.transport.get_write_buffer_size()
+            await asyncio.sleep(0.3)
+
+
+async def test_a_server_that_stops_does_not_wait_for_who_does_not_read(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = Site(database, {"schema": merged(Query), "settings": {}})
+    await there.server.__aenter__()
+    async with reading_little(there) as socket, there.http:
+        await fill(there, socket)
+        await there.server.__aexit__()
+    assert "Cancel" not in caplog.text  # as uvicorn says where it has to wait too long
+
+
+async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn's own protocol waits for as long as it may for the client to read on."""
+    there = Site(database, {"schema": merged(Query), "settings": {}})
+    there.server.config.ws = "websockets-sansio"
+    there.server.config.timeout_graceful_shutdown = 1
+    await there.server.__aenter__()
+    async with reading_little(there) as socket, there.http:
+        await fill(there, socket)
+        await there.server.__aexit__()
+    assert "Cancel 0 running task(s)" in caplog.text
+    assert "Exception" not in caplog.text
 
 
 async def test_a_slow_reader_is_waited_for(database: Database) -> None:

@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.protocol import Config
+from tallied.server import SHUTDOWN_TIMEOUT
 from tallied.settings import Settings
 
 from .server import free_port
@@ -33,8 +34,20 @@ class Serving:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         port = free_port()
         self.host = f"127.0.0.1:{port}"
-        self.config = Config(settings, app, port=port, log_config=None, lifespan="off")  # type: ignore[arg-type]
+        self.config = Config(
+            settings,
+            app,  # type: ignore[arg-type]
+            port=port,
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+        )
         self._server = uvicorn.Server(self.config)
+
+    @property
+    def connections(self) -> list[Any]:
+        """The connections that are open, as uvicorn has them."""
+        return list(self._server.server_state.connections)
 
     async def __aenter__(self) -> Serving:
         # serve() would take this process's signals.
