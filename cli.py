@@ -10,24 +10,28 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import __version__, checks, commands, reports, server, upkeep
+from . import __version__, apps, checks, commands, reports, server, upkeep
 from .checks import Finding, Level
+from .counters import Counters
 from .database import Database
-from .errors import TalliedError
+from .discussion import Discussion
+from .errors import ConfigurationError, TalliedError
 from .issuing import issue_token
-from .migrations.run import State, migrate
+from .migrations.run import migrate
+from .models.counters import counters as tallied_counters
+from .options import App, Conditions, CounterNames, DatabaseURL
 from .schema.sdl import print_introspection, print_sdl
 from .seed import has_threads, seed
 from .settings import Guests, Settings
+from .terminal import bar, resumable, say_migrated
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Tallied: discussions over GraphQL, with cached counters that are exact.",
@@ -38,21 +42,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DatabaseURL = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE. "
-        "[default: $TALLIED_DATABASE, or sqlite+aiosqlite:///tallied.db]",
-    ),
-]
-
-CounterNames = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"),
-]
-
 _GUESTS = {
     "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
     "write": "Guests may read and write; to let them only read, pass --guests read, or set "
@@ -60,16 +49,6 @@ _GUESTS = {
     "moderate": "Guests may do everything, as moderators may: for trying things out. Pass --guests "
     "read or write, or set TALLIED_GUESTS, before others can reach this server.",
 }
-
-Conditions = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="CONDITION",
-        help="Look only at rows for which this holds: a column, one of = != < <= > >= in, and a "
-        "value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
-        "must be of one class, such as Thread.",
-    ),
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -144,11 +123,11 @@ def serve(
     settings = _settings(host=host, port=port, workers=workers, database=database, guests=guests)
 
     async def prepare(opened: Database) -> None:
-        _say_migrated(await migrate(opened))
+        say_migrated(await migrate(opened))
         found.extend(await checks.check_database(opened))
         _refuse(found)
         if demo and not await has_threads(opened):
-            with _bar("Writing demo data") as progress:
+            with bar("Writing demo data") as progress:
                 await seed(opened, progress=progress)
 
     with server.listen(settings.host, settings.port) as listener:
@@ -170,17 +149,18 @@ def serve(
 
 
 @app.command("migrate", epilog="Example: tallied migrate --database sqlite+aiosqlite:///forum.db")
-def migrate_command(database: DatabaseURL = None) -> None:
+def migrate_command(database: DatabaseURL = None, app: App = None) -> None:
     """Create Tallied's tables, or bring them up to date.
 
     Where they are, nothing happens; several processes may do it at once.
     """
-    _say_migrated(commands.run(_settings(database=database), migrate))
+    say_migrated(_run(lambda opened, _: migrate(opened), database, app))
 
 
 @app.command(epilog="Example: tallied check --deep --fail-level warning")
 def check(
     database: DatabaseURL = None,
+    app: App = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Recount every counter, too: this reads all comments.")
     ] = False,
@@ -196,8 +176,11 @@ def check(
     Nothing is changed. Each finding has an id, which docs/checks.md describes. Exit code 0:
     nothing as bad as the fail level. 1: something is.
     """
-    settings, found = checks.read_settings(os.environ, database=database)
-    found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
+    if app is None:
+        settings, found = checks.read_settings(os.environ, database=database)
+        found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
+    else:
+        found = asyncio.run(_load(app, database).check_closed(deep=deep))
     print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
     if any(finding.level in ("error", fail_level) for finding in found):
         raise typer.Exit(1)
@@ -225,10 +208,10 @@ def seed_command(
     """
 
     async def work(opened: Database) -> None:
-        _say_migrated(await migrate(opened))
+        say_migrated(await migrate(opened))
         if await has_threads(opened):
             print("The database has threads already; the new ones are added to them.")
-        with _bar("Writing demo data") as progress:
+        with bar("Writing demo data") as progress:
             await seed(
                 opened,
                 threads=threads,
@@ -245,6 +228,7 @@ def seed_command(
 def verify(
     counters: CounterNames = None,
     database: DatabaseURL = None,
+    app: App = None,
     where: Conditions = None,
     sample: Annotated[
         int | None,
@@ -262,16 +246,18 @@ def verify(
     right. 1: some are wrong, and `tallied rebuild` corrects them.
     """
     form = reports.as_json if as_json else str
-    result = commands.run(
-        _settings(database=database),
-        lambda opened: upkeep.verify(
+    result = _run(
+        lambda opened, engine: upkeep.verify(
             opened,
             lambda drift: print(form(drift)),
             only=counters or (),
             where=where or (),
             sample=sample,
             with_amounts=amounts,
+            counters=engine,
         ),
+        database,
+        app,
         must_exist=True,
     )
     if not as_json:
@@ -284,6 +270,7 @@ def verify(
 def rebuild(
     counters: CounterNames = None,
     database: DatabaseURL = None,
+    app: App = None,
     where: Conditions = None,
     amounts: Annotated[
         bool,
@@ -305,15 +292,14 @@ def rebuild(
     Others may go on writing meanwhile: each batch is a short transaction of its own.
     Interrupt it when you like; it says how to go on.
     """
-    with _bar("Rebuilding counters") as bar, _resumable() as note:
+    with bar("Rebuilding counters") as show, resumable() as note:
 
         def progress(place: str, done: int, total: int) -> None:
             note(place)
-            bar(done, total)
+            show(done, total)
 
-        result = commands.run(
-            _settings(database=database),
-            lambda opened: upkeep.rebuild(
+        result = _run(
+            lambda opened, engine: upkeep.rebuild(
                 opened,
                 only=counters or (),
                 where=where or (),
@@ -321,7 +307,10 @@ def rebuild(
                 with_amounts=amounts,
                 batch_size=batch_size,
                 progress=progress,
+                counters=engine,
             ),
+            database,
+            app,
             must_exist=True,
         )
     print(result)
@@ -365,6 +354,34 @@ def _settings(**given: str | int | None) -> Settings:
     return replace(Settings.from_environ(os.environ), **values)  # type: ignore[arg-type]
 
 
+def _load(app: str, database: str | None) -> Discussion:
+    if database is not None:
+        raise ConfigurationError(
+            "--app and --database contradict each other; leave --database out, since the"
+            " application has one."
+        )
+    return apps.load(app)
+
+
+def _run(
+    work: Callable[[Database, Counters], Awaitable[T]],
+    database: str | None,
+    app: str | None,
+    *,
+    must_exist: bool = False,
+) -> T:
+    """Run on the database of an application, with its counters; by default, on the settings'."""
+    if app is None:
+        return commands.run(
+            _settings(database=database),
+            lambda opened: work(opened, tallied_counters),
+            must_exist=must_exist,
+        )
+    ours = _load(app, database).database
+    engine = tallied_counters.keeper(ours.session_class) or tallied_counters
+    return commands.run_on(ours, lambda opened: work(opened, engine), must_exist=must_exist)
+
+
 def _refuse(found: list[Finding]) -> None:
     """Go no further where an error has been found; warnings are told once the start succeeds."""
     errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
@@ -372,55 +389,6 @@ def _refuse(found: list[Finding]) -> None:
         print(error, file=sys.stderr)
     if errors:
         raise typer.Exit(2)
-
-
-def _say_migrated(before: State) -> None:
-    if before.is_newest:
-        print(f"The database is up to date (revision {before.current}).")
-    elif before.current is None:
-        print(f"Created Tallied's tables (revision {before.newest}).")
-    else:
-        print(f"Migrated the database from revision {before.current} to {before.newest}.")
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, as a callable that takes what is done and the total.
-
-    It appears with the first call, so that what fails before then says just why.
-    """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(label, total=None)
-
-    def show(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-@contextmanager
-def _resumable() -> Iterator[Callable[[str], None]]:
-    """Say where to go on when the block is cut short; it takes how far the work has come."""
-    reached: list[str] = []
-    try:
-        yield lambda place: reached.__setitem__(slice(None), [place])
-    except (KeyboardInterrupt, TalliedError) as error:
-        if reached:
-            print(f"Stopped; go on with the same command and --after {reached[0]}", file=sys.stderr)
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(130) from error
-        raise
 
 
 if __name__ == "__main__":

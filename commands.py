@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .database import Database
-from .opening import opened
+from .opening import in_use, opened
 from .settings import Settings
 
 T = TypeVar("T")
@@ -27,6 +27,21 @@ def run(
 
     async def main() -> T:
         async with opened(settings, must_exist=must_exist) as database:
+            return await work(database)
+
+    return asyncio.run(main())
+
+
+def run_on(
+    database: Database,
+    work: Callable[[Database], Awaitable[T]],
+    *,
+    must_exist: bool = False,
+) -> T:
+    """The same with a database of a host's, which is closed at the end, engine and all."""
+
+    async def main() -> T:
+        async with in_use(database, must_exist=must_exist):
             return await work(database)
 
     return asyncio.run(main())

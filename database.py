@@ -98,6 +98,8 @@ class Database:
             self.engine = self._create(options)
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
+        self.plain = self.engine.execution_options(**translate)
+        """For what is streamed, by a cursor: in a transaction, and on SQLite no IMMEDIATE one."""
         self._writer = self.engine.execution_options(**translate)
         self._unfinished = Unfinished()
         self._queue = asyncio.Lock() if self.is_sqlite else None

@@ -30,13 +30,14 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from .checks import Finding, check
+from .checks import Finding, check, out_of_reach
 from .counters.engine import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .errors import ConfigurationError
 from .hooks import Hooks
 from .models import Comment
 from .models.words import count_words as default_count_words
+from .opening import in_use
 from .policy import Policy
 from .rendering import render_message
 from .rules import Access, Rules, accept, nobody
@@ -233,6 +234,18 @@ class Discussion:
             start=start,
             deep=deep,
         )
+
+    async def check_closed(self, *, deep: bool = False) -> list[Finding]:
+        """The same for a command, where nothing is open: the database is, and is closed again.
+
+        One that cannot be used is a finding. The engine is closed, too, a host's own as well.
+        """
+        try:
+            async with in_use(self.database, must_exist=True, must_be_newest=False):
+                return await self.check(deep=deep)
+        except ConfigurationError as error:
+            viewers = self._has_viewers
+            return out_of_reach(error, self.settings, self.rules, has_viewers=viewers)
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run the host's writes and Tallied's as one unit of work.

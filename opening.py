@@ -49,11 +49,37 @@ async def opened(
         attempts=settings.transaction_attempts,
         **options,
     )
+    is_newest = must_exist if must_be_newest is None else must_be_newest
+    async with _in_use(database, must_be_newest=is_newest):
+        yield database
+
+
+@asynccontextmanager
+async def in_use(
+    database: Database, *, must_exist: bool = False, must_be_newest: bool | None = None
+) -> AsyncIterator[Database]:
+    """The same for a database of a host's, whose engine is closed at the end of the block, too.
+
+    :raises ConfigurationError: as :func:`opened`.
+    """
+    if database.is_sqlite:
+        _check_there(database.url, must_exist)
+    is_newest = must_exist if must_be_newest is None else must_be_newest
+    try:
+        async with _in_use(database, must_be_newest=is_newest):
+            yield database
+    finally:
+        await database.engine.dispose()
+
+
+@asynccontextmanager
+async def _in_use(database: Database, *, must_be_newest: bool) -> AsyncIterator[None]:
+    url = database.url
     try:
         await _check_answer(database)
-        if must_exist if must_be_newest is None else must_be_newest:
+        if must_be_newest:
             await require_newest(database)
-        yield database
+        yield
     except BrokenPipeError:
         raise  # Not the database: whoever reads our output has gone.
     except (DBAPIError, OSError) as error:
@@ -64,7 +90,7 @@ async def opened(
         await database.dispose()
 
 
-def _check_file(url: URL, must_exist: bool) -> None:
+def _check_there(url: URL, must_exist: bool) -> None:
     path = url.database or ":memory:"
     if path == ":memory:" or url.query.get("mode") == "memory":
         raise ConfigurationError(
@@ -75,6 +101,10 @@ def _check_file(url: URL, must_exist: bool) -> None:
             f"There is no database at {path}; run `tallied migrate` first, or name another"
             " with --database."
         )
+
+
+def _check_file(url: URL, must_exist: bool) -> None:
+    _check_there(url, must_exist)
     # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
     # loop, and then prints a traceback.
     engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)

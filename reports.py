@@ -34,11 +34,12 @@ class Verified:
         if not self.drifted:
             every = "all " if self.everything else ""
             some = {name: number for name, number in self.looked_at.items() if number}
-            found = (
+            *others, last = [
                 _number(number, each.lower()) for each, number in (some or self.looked_at).items()
-            )
+            ]
+            listed = f"{', '.join(others)} and {last}" if others else last
             what = "amounts" if self.only_amounts else "counters"
-            return f"The {what} of {every}{' and '.join(found)} are right."
+            return f"The {what} of {every}{listed} are right."
         wrong = {"counter": self.counters, "amount": self.amounts}
         found = (_number(number, what) for what, number in wrong.items() if number)
         are = "is" if self.drifted == 1 else "are"

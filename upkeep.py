@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapper
 
-from .counters import Drift
+from .counters import Counters, Drift
 from .counters.condition import parse_condition, parse_key
 from .counters.declare import Key
 from .counters.derived import Derived, pages, repair
@@ -18,7 +18,8 @@ from .counters.selection import Selection, choose, keys_of, parents_in, rows_in
 from .counters.truth import after as after_key
 from .database import Database, UnitOfWork
 from .errors import BadUserInput
-from .models.counters import amounts, counters
+from .models.counters import amounts
+from .models.counters import counters as tallied_counters
 from .reports import Rebuilt, Verified
 
 Condition: TypeAlias = ColumnElement[bool] | None
@@ -33,6 +34,7 @@ async def verify(
     where: Sequence[str] = (),
     sample: int | None = None,
     with_amounts: bool = True,
+    counters: Counters = tallied_counters,
 ) -> Verified:
     """Recount, change nothing, and `report` each counter and each amount that is wrong.
 
@@ -40,6 +42,7 @@ async def verify(
     :param where: conditions such as ``created_at >= 2026-01-01``, all of which must be met.
     :param sample: look at so many of each class only, drawn at random.
     :param with_amounts: look at what Python computes for each comment, too.
+    :param counters: by default, Tallied's; a host's extension of them has the host's, too.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition that cannot be read.
     """
@@ -59,7 +62,7 @@ async def verify(
         everything = condition is None and looked_at == known
         return Verified(looked_at, everything, not selection.counters, wrong[False], wrong[True])
 
-    async with database.engine.connect() as connection:
+    async with database.plain.connect() as connection:
         return await connection.run_sync(work)
 
 
@@ -72,6 +75,7 @@ async def rebuild(
     with_amounts: bool = False,
     batch_size: int = 1000,
     progress: Report = lambda *_: None,
+    counters: Counters = tallied_counters,
 ) -> Rebuilt:
     """Put what is wrong right while others write: amounts first, then what is counted of them.
 
@@ -83,6 +87,7 @@ async def rebuild(
     :param batch_size: how many rows are locked at a time, at most.
     :param progress: called after each batch with the place that it has got to, how many
         rows are done, and how many there are.
+    :param counters: as for :func:`verify`.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition or a place that cannot be read.
     """
@@ -105,7 +110,7 @@ async def rebuild(
     chosen = [counter.target for found in selection.counters.values() for counter in found]
     if not chosen:
         return Rebuilt(0, repaired)
-    async with database.engine.connect() as connection:
+    async with database.plain.connect() as connection:
         rows = await connection.run_sync(
             lambda sync: counters.rebuild(
                 sync,
@@ -131,7 +136,7 @@ async def _repair_amounts(
     mapper, repaired = derived.mapper, 0
     chosen = keys_of(mapper, condition)
     left = chosen if start is None else chosen.where(after_key(primary_key(mapper), start))
-    async with database.engine.connect() as connection:
+    async with database.plain.connect() as connection:
         total, todo = [await _count(connection, rows) for rows in (chosen, left)]
         done = total - todo
         found = await connection.run_sync(

@@ -49,8 +49,20 @@ async def run_checks(
         async with opened(settings, must_exist=True, must_be_newest=False) as database:
             return await check(database, settings, rules, start=False, deep=deep)
     except ConfigurationError as error:
-        found = [*check_settings(settings, rules), *_check_documents(settings)]
-        return in_order([*found, Finding("tallied.E001", str(error), _REACH)])
+        return out_of_reach(error, settings, rules)
+
+
+def out_of_reach(
+    error: ConfigurationError,
+    settings: Settings,
+    rules: Rules | None = None,
+    *,
+    has_viewers: bool | None = None,
+) -> list[Finding]:
+    """What there is to say where the database cannot be used."""
+    found = check_settings(settings, rules, has_viewers=has_viewers)
+    found += _check_documents(settings)
+    return in_order([*found, Finding("tallied.E001", str(error), _REACH)])
 
 
 async def check(
@@ -123,9 +135,7 @@ async def _ask(
         async for finding in check_targets(database, rules):
             yield finding
     if deep:
-        async with database.engine.connect() as connection:
-            # Not AUTOCOMMIT, since what it yields is streamed, by a cursor of the server.
-            await connection.execution_options(schema_translate_map={None: database.schema})
+        async with database.plain.connect() as connection:
             drift = await connection.run_sync(lambda sync: list(check_drift(sync, engine)))
         for finding in drift:
             yield finding

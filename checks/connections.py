@@ -19,7 +19,9 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
     """What SQLite may lack; PostgreSQL has it all."""
     if connection.dialect.name != "sqlite":
         return
-    version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one())
+    version, enforces = connection.exec_driver_sql(
+        "SELECT sqlite_version(), foreign_keys FROM pragma_foreign_keys()"
+    ).one()
     if tuple(map(int, version.split("."))) < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         yield Finding(
@@ -27,12 +29,21 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
             f"SQLite {version} has no RETURNING, by which counters are read back.",
             f"Use a Python that has SQLite {oldest} or newer (sqlite3.sqlite_version).",
         )
-    if not connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one():
+    if not enforces:
         yield Finding(
             "tallied.E016",
             "SQLite does not enforce foreign keys, so that comments outlive their threads.",
             "Execute PRAGMA foreign_keys = ON on every new connection, outside of a transaction,"
             ' by a listener for the engine\'s "connect" event.',
+        )
+    # One in memory has a journal of its own kind, and nobody who could wait.
+    if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() not in ("wal", "memory"):
+        yield Finding(
+            "tallied.W014",
+            "SQLite's journal is no write-ahead log: who reads waits for who writes, or is told"
+            " that the database is locked.",
+            'Execute PRAGMA journal_mode = WAL, by a listener for the engine\'s "connect" event;'
+            " the file keeps it.",
         )
 
 

@@ -22,8 +22,8 @@ PUBLIC = {
     "tallied.counters": "Count Sum Min Max First Latest Drift",
     "tallied.counters.Counters": "install extended paused returned verify rebuild",
     "tallied.database.Database": "read write dispose",
-    "tallied.discussion.Discussion": """access access_as_host check context install lifespan
-        render routes unit write""",
+    "tallied.discussion.Discussion": """access access_as_host check check_closed context install
+        lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
         InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError

@@ -277,6 +277,24 @@ async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> 
     await engine.dispose()
 
 
+async def test_an_sqlite_whose_readers_wait_for_writers(migrated: Database) -> None:
+    if not migrated.is_sqlite:
+        pytest.skip("PostgreSQL's never do")
+    await migrated.dispose()  # whose connections are open, and hold the journal
+    engine = create_async_engine(migrated.url)
+    async with engine.connect() as connection:
+        await connection.execute(text("PRAGMA journal_mode = DELETE"))
+    await engine.dispose()
+    host = Database(engine)
+    told = await found(host)
+    assert list(told) == ["tallied.W014"]
+    assert "no write-ahead log" in told["tallied.W014"]
+    async with engine.connect() as connection:
+        await connection.execute(text("PRAGMA journal_mode = WAL"))
+    assert await found(host) == {}, "the file keeps it"
+    await engine.dispose()
+
+
 async def test_an_sqlite_without_returning(migrated: Database) -> None:
     if not migrated.is_sqlite:
         pytest.skip("PostgreSQL has it")

@@ -1,0 +1,42 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DatabaseURL = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE. "
+        "[default: $TALLIED_DATABASE, or sqlite+aiosqlite:///tallied.db]",
+    ),
+]
+
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:NAME",
+        help="The Discussion of an application, such as discussing:discussion: its database, its "
+        "counters, its way to count words. In place of --database.",
+    ),
+]
+
+CounterNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"),
+]
+
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Look only at rows for which this holds: a column, one of = != < <= > >= in, and a "
+        "value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
+        "must be of one class, such as Thread.",
+    ),
+]

@@ -1,0 +1,162 @@
+"""`--app module:discussion`: the commands on the database and the counters of a host."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from support.commands import NEWEST, Commands, sql
+
+APP = """
+from magazine.discussing import make_discussion, make_engine
+from tallied.targets import Target
+
+discussion = make_discussion(make_engine({url!r}))
+number = 7
+
+def make():
+    return discussion
+
+def fail():
+    raise RuntimeError("no such luck")
+"""
+
+TABLES = """
+import asyncio
+from {name} import discussion
+from magazine.setup import set_up
+from magazine.demo import fill
+
+async def main():
+    await set_up(discussion)
+    await fill(discussion, "a password")
+    await discussion.database.engine.dispose()
+asyncio.run(main())
+"""
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+@pytest.fixture
+def app(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a module in the working directory, with a magazine's Discussion in it."""
+    name = f"app_{uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(APP.format(url=empty_url))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield name
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def filled(app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same with tables, articles and what was said about them."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    exec(compile(TABLES.format(name=app), "tables", "exec"), {})
+    return f"{app}:discussion"
+
+
+def test_the_hosts_own_counters_are_verified_and_rebuilt(
+    filled: str, empty_url: str, commands: Commands
+) -> None:
+    right = commands("verify", "--app", filled)
+    assert (right.code, right.err) == (0, "")
+    assert "articles" in right.out
+    sql(empty_url, "UPDATE article SET comment_count = comment_count + 17")
+    wrong = commands("verify", "--app", filled, "--json")
+    drifts = [json.loads(line) for line in wrong.out.splitlines()]
+    assert wrong.code == 1
+    assert [(each["counter"], each["stored"] - each["true"]) for each in drifts] == [
+        ("Article.comment_count", 17)
+    ] * 3
+    found = commands("check", "--app", filled, "--deep", "--format", "json")
+    ids = {each["id"]: each["sentence"] for each in json.loads(found.out)}
+    assert found.code == 1
+    assert "Article.comment_count is wrong in 3 rows" in ids["tallied.E022"]
+    one = commands("verify", "--app", filled, "Article", "--where", "id = 2")
+    assert (one.code, len(one.out.splitlines())) == (1, 2)
+    # Of the database alone, Tallied's counters are all that is known.
+    assert commands("verify", "--database", empty_url).code == 0
+    rebuilt = commands("rebuild", "--app", filled)
+    assert (rebuilt.code, rebuilt.out) == (0, "Put 3 rows right.\n")
+    assert commands("verify", "--app", filled.replace("discussion", "make")).code == 0
+
+
+def test_a_hosts_database_is_migrated(app: str, commands: Commands) -> None:
+    first = commands("migrate", "--app", f"{app}:discussion")
+    assert (first.code, first.out) == (0, f"Created Tallied's tables (revision {NEWEST}).\n")
+    again = commands("migrate", "--app", f"{app}:make")
+    assert again.out == f"The database is up to date (revision {NEWEST}).\n"
+
+
+def test_a_database_that_is_not_there_is_told(
+    app: str, empty_url: str, tmp_path: Path, commands: Commands
+) -> None:
+    verified = commands("verify", "--app", f"{app}:discussion")
+    assert verified.code == 2
+    assert (
+        verified.err.startswith("error: There is no database at")
+        if "sqlite" in empty_url
+        else (verified.err.startswith("error: The database has not been set up for Tallied"))
+    )
+    checked = commands("check", "--app", f"{app}:discussion", "--format", "json")
+    expected = "tallied.E001" if "sqlite" in empty_url else "tallied.E010"
+    assert expected in {each["id"] for each in json.loads(checked.out)}
+    assert checked.code == 1
+    assert list(tmp_path.glob("*.db")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("{app}", "error: --app must be a module and the name of a Discussion in it, such as"),
+        ("{app}:", "error: --app must be a module and the name"),
+        ("{app}:none", "error: --app {app}:none cannot be loaded (AttributeError: "),
+        ("{app}:fail", "error: --app {app}:fail cannot be loaded (RuntimeError: no such luck)."),
+        ("{app}:number", "error: --app {app}:number is of the type int; name a Discussion"),
+        ("{app}x:a", "error: --app {app}x:a cannot be loaded (ModuleNotFoundError: "),
+    ],
+)
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_what_names_no_discussion_is_one_line(
+    app: str, commands: Commands, name: str, sentence: str
+) -> None:
+    for command in ("verify", "rebuild", "check", "migrate"):
+        told = commands(command, "--app", name.format(app=app))
+        assert (told.code, told.out) == (2, "")
+        assert told.err.startswith(sentence.format(app=app))
+        assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_an_app_and_a_database_contradict_each_other(app: str, commands: Commands) -> None:
+    for command in ("verify", "rebuild", "check", "migrate"):
+        told = commands(
+            command, "--app", f"{app}:discussion", "--database", "sqlite+aiosqlite:///x"
+        )
+        assert (told.code, told.out) == (2, "")
+        assert told.err.startswith("error: --app and --database contradict each other;")
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_counters_in_another_schema_are_verified(
+    empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql(empty_url, "CREATE SCHEMA forum")
+    monkeypatch.setenv("TALLIED_DATABASE_SCHEMA", "forum")
+    monkeypatch.setenv("TALLIED_DATABASE", empty_url)
+    assert commands("seed", "--threads", "5", "--comments", "40").code == 0
+    assert commands("verify").out == "The counters of all 5 threads are right.\n"
+    sql(empty_url, "UPDATE forum.tallied_thread SET word_count = word_count + 17")
+    assert commands("verify").code == 1
+    assert commands("rebuild", "--amounts").out == "Put 5 rows right.\n"
+    assert commands("verify").code == 0
