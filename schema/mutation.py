@@ -53,27 +53,32 @@ from .selection import Info
 from .types import Comment, Thread
 
 P = TypeVar("P", bound=Payload)
-Resolver = Callable[[Any, Info, Any], Awaitable[P | None]]
+Resolver = Callable[..., Awaitable[P | None]]
 
 _INPUT = strawberry.argument(description="What to do.")
 
 
 def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Resolver[P]]:
-    """:func:`strawberry.mutation`, on a method that hands out `payload`.
+    """:func:`strawberry.mutation`, on a method that hands out `payload`, a host's as well.
 
-    What the method rejects is told in the payload's userErrors, and whatever the client
-    calls the mutation is given back.
+    What the method rejects, by raising :class:`~tallied.errors.Rejected` or a group of them, is
+    told in the payload's userErrors. Whatever the client calls the mutation is given back, where
+    it has an argument ``input`` with a ``client_mutation_id``.
+
+    :param payload: derived from :class:`.Payload`; every field has a default, which is given
+        back where the mutation is rejected.
     """
 
     def decorate(method: Resolver[P]) -> Resolver[P]:
         @wraps(method)
-        async def resolve(self: Any, info: Info, input: Any) -> P:
+        async def resolve(*positional: Any, **arguments: Any) -> P:
             done = payload()
             try:
-                done = await method(self, info, input) or done
+                done = await method(*positional, **arguments) or done
             except* Rejected as rejected:
                 done.user_errors = list(map(UserError.of, _all(rejected)))
-            done.client_mutation_id = given(input.client_mutation_id)
+            name = getattr(arguments.get("input"), "client_mutation_id", None)
+            done.client_mutation_id = given(name)
             return done
 
         return cast("Resolver[P]", strawberry.mutation(resolve, description=description))

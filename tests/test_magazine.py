@@ -272,16 +272,22 @@ async def test_nobody_changes_what_others_have_written(press: Press) -> None:
     id = await press.article()
     ben = await press.browser("ben")
     await ben.see(f"/articles/{id}/revise", 404)
-    publish = "mutation($id: ID!) { publishArticle(id: $id) { headline } }"
+    publish = (
+        "mutation($id: ID!) { publishArticle(id: $id) {"
+        " article { headline } userErrors { code field } } }"
+    )
     refused = await ben.ask(publish, id=str(id))
-    assert refused["errors"][0]["extensions"]["code"] == "NOT_ALLOWED"
+    reason = {"code": "NOT_ALLOWED", "field": None}
+    assert refused["data"]["publishArticle"] == {"article": None, "userErrors": [reason]}
     draft = await press.article("Secret", draft=True)
     for missing in (draft, draft + 1):  # which are the same to him
         refused = await ben.ask(publish, id=str(missing))
-        assert refused["errors"][0]["extensions"] == {"code": "NOT_FOUND", "field": "id"}
+        reason = {"code": "NOT_FOUND", "field": "id"}
+        assert refused["data"]["publishArticle"] == {"article": None, "userErrors": [reason]}
     ada = await press.browser("ada")
     done = await ada.ask(publish, id=str(draft))
-    assert done["data"] == {"publishArticle": {"headline": "Secret"}}
+    published = {"article": {"headline": "Secret"}, "userErrors": []}
+    assert done["data"] == {"publishArticle": published}
     await ben.see(f"/articles/{draft}")
 
 

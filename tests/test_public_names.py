@@ -46,6 +46,8 @@ PUBLIC = {
     "tallied.rules.Access": "as_host may may_start may_delete_author readable",
     "tallied.schema.build": "merged schema",
     "tallied.schema.context.Context": "read write stop thread author",
+    "tallied.schema.mutation": "mutation",
+    "tallied.schema.payloads": "Payload UserError",
     "tallied.schema.selection.Info": "thread_columns comment_columns author_columns",
     "tallied.schema.types.Author": "of",
     "tallied.schema.types.Comment": "of",

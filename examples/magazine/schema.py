@@ -10,6 +10,8 @@ import strawberry
 from tallied.errors import BadUserInput, NotFound
 from tallied.rules import Access
 from tallied.schema.build import merged
+from tallied.schema.mutation import mutation
+from tallied.schema.payloads import Payload
 from tallied.schema.selection import Info
 from tallied.schema.types import Thread
 from tallied.units import UnitOfWork
@@ -67,10 +69,17 @@ class Query:
         return await _article(info, _key(id))
 
 
+@strawberry.type(description="What publishArticle gives back.")
+class PublishArticlePayload(Payload):
+    article: Article | None = strawberry.field(
+        default=None, description="The article; null where it was not published."
+    )
+
+
 @strawberry.type
 class Mutation:
-    @strawberry.field(description="Show an article to everybody, and open its discussion.")
-    async def publish_article(self, info: Info, id: strawberry.ID) -> Article:
+    @mutation("Show an article to everybody, and open its discussion.", PublishArticlePayload)
+    async def publish_article(self, info: Info, id: strawberry.ID) -> PublishArticlePayload | None:
         key = _key(id)
 
         async def work(unit: UnitOfWork, access: Access) -> None:
@@ -80,7 +89,7 @@ class Mutation:
         found = await _article(info, key)
         if found is None:
             raise NotFound("The article was deleted by someone else.", field="id")
-        return found
+        return PublishArticlePayload(article=found)
 
 
 async def _article(info: Info, key: int) -> Article | None:

@@ -1,0 +1,140 @@
+"""A host's own mutations tell what they reject just as Tallied's do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import strawberry
+from strawberry import UNSET
+from support.host import Host, number, titles
+
+from tallied.database import Database
+from tallied.errors import BadUserInput, InvalidText, NotFound, Rejected, SignInRequired, Vetoed
+from tallied.models import Thread
+from tallied.resolvers import writing
+from tallied.schema.build import merged
+from tallied.schema.mutation import mutation
+from tallied.schema.payloads import Payload
+from tallied.schema.selection import Info
+from tallied.targets import Target
+
+
+class TooDull(Rejected):
+    """A host's own reason."""
+
+    code = "TOO_DULL"
+
+
+@strawberry.input
+class DyeInput:
+    colour: str
+    client_mutation_id: str | None = UNSET
+
+
+@strawberry.type(description="What dye and paint give back.")
+class DyePayload(Payload):
+    colour: str | None = None
+
+
+async def dyed(info: Info, colour: str) -> DyePayload:
+    """Writes a thread, and then may reject it all."""
+
+    async def work(unit: Any, access: Any) -> None:
+        await writing.create_thread(unit, access.as_host(), colour)
+        if access.viewer is None:
+            raise SignInRequired("Guests may not dye; sign in first.")
+        errors = [
+            InvalidText("colour is too long.", field="input.colour", code="TOO_LONG"),
+            NotFound("There is no such wool.", field="input.wool"),
+        ]
+        if colour == "both":
+            raise ExceptionGroup("both", errors)
+        if colour == "grey":
+            raise TooDull("colour is too dull.", field="colour")
+        if colour == "unreadable":
+            raise BadUserInput("colour cannot be read.", field="colour")
+        if colour == "broken":
+            raise RuntimeError("the vat has a hole")
+        if colour == "ugly":
+            raise Vetoed("Nobody wears that.")
+
+    await info.context.write(work)
+    return DyePayload(colour=colour)
+
+
+@strawberry.type
+class Mutation:
+    @mutation("Dye wool.", DyePayload)
+    async def dye(self, info: Info, input: DyeInput) -> DyePayload | None:
+        return await dyed(info, input.colour)
+
+    @mutation("Paint a wall, with arguments of its own.", DyePayload)
+    async def paint(self, info: Info, colour: str, *, coats: int = 2) -> DyePayload | None:
+        return await dyed(info, f"{colour}{'!' * coats}" if coats != 2 else colour)
+
+    @strawberry.mutation
+    async def spray(self, info: Info, colour: str) -> str:
+        await dyed(info, colour)
+        return colour
+
+
+@pytest.fixture
+def host(database: Database) -> Host:
+    return Host(
+        database, schema=merged(None, Mutation, prefix="Forum"), targets=[Target("a", titles)]
+    )
+
+
+DYE = """mutation($i: DyeInput!) { dye(input: $i) { colour clientMutationId
+           userErrors { message field code } } }"""
+PAINT = """mutation($c: String!) { paint(colour: $c) { colour clientMutationId
+             userErrors { message field code } } }"""
+REJECTED = {
+    "both": [
+        ("colour is too long.", "input.colour", "TOO_LONG"),
+        ("There is no such wool.", "input.wool", "NOT_FOUND"),
+    ],
+    "grey": [("colour is too dull.", "colour", "VETOED")],
+    "ugly": [("Nobody wears that.", None, "VETOED")],
+}
+
+
+@pytest.mark.parametrize("colour", REJECTED)
+async def test_what_is_rejected_is_in_the_payload_and_undone(host: Host, colour: str) -> None:
+    told = [
+        {"message": message, "field": field, "code": code}
+        for message, field, code in REJECTED[colour]
+    ]
+    given = {"colour": colour, "clientMutationId": "7"}
+    assert await host.ada(DYE, i=given) == {
+        "colour": None,
+        "clientMutationId": "7",
+        "userErrors": told,
+    }
+    painted = await host.ada(PAINT, c=colour)
+    assert painted == {"colour": None, "clientMutationId": None, "userErrors": told}
+    assert await number(host.database, Thread) == 0
+
+
+async def test_what_is_done_is_given_back(host: Host) -> None:
+    done = {"colour": "red", "clientMutationId": None, "userErrors": []}
+    assert await host.ada(DYE, i={"colour": "red"}) == done
+    assert await host.ada(PAINT, c="red") == done
+    query = 'mutation { paint(colour: "red", coats: 3) { colour } }'
+    assert await host.ada(query) == {"colour": "red!!!"}
+    guest = await host.guest(PAINT, c="red")
+    assert [each["code"] for each in guest["userErrors"]] == ["SIGN_IN_REQUIRED"]
+    assert await number(host.database, Thread) == 3
+    query = 'mutation { threadFor(input: {target: {type: "a", id: "1"}}) { thread { title } } }'
+    assert await host.ada(query) == {"thread": {"title": "Object 1"}}, "as Tallied's own have it"
+
+
+async def test_everything_else_is_an_error(host: Host) -> None:
+    for colour, code in (("unreadable", "BAD_USER_INPUT"), ("broken", "INTERNAL_SERVER_ERROR")):
+        error = await host.ada.error(PAINT, c=colour)
+        assert error["code"] == code
+        assert "vat" not in error["message"]
+    error = await host.ada.error('mutation { spray(colour: "ugly") }')
+    assert (error["message"], error["code"]) == ("Nobody wears that.", "VETOED")
+    assert await number(host.database, Thread) == 0
