@@ -28,16 +28,26 @@ HEAD = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n
 LIMITS = {"header_size": 4096, "header_time": 1, "body_time": 1, "execution_time": 1}
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A real server with small limits, which must still be well when the test is over."""
-    for name, value in LIMITS.items():
-        monkeypatch.setenv(f"TALLIED_{name.upper()}", str(value))
-    with Server(tmp_path, f"sqlite:///{tmp_path / 'forum.db'}") as server:
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server with small limits."""
+    folder = tmp_path_factory.mktemp("limited")
+    with pytest.MonkeyPatch.context() as environ:
+        for name, value in LIMITS.items():
+            environ.setenv(f"TALLIED_{name.upper()}", str(value))
+        server = Server(folder, f"sqlite:///{folder / 'forum.db'}")
+    with server:
         yield server
-        assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop() == 0
-        assert "Traceback" not in server.printed
+
+
+@pytest.fixture
+def server(limited: Server) -> Iterator[Server]:
+    """That server, which must still be well when the test is over."""
+    said = limited.printed
+    yield limited
+    assert limited.ask(COUNT) == {"threads": {"totalCount": 0}}
+    assert "Traceback" not in limited.printed.removeprefix(said)
 
 
 class Connection:

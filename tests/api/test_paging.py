@@ -106,7 +106,7 @@ async def test_a_page_of_threads_is_what_the_oracle_says(filled: Database, name:
         rows = [position for _, position in await positions(filled, order)]
         assert len(rows) == len(SIZES)
         async with filled.read() as connection:
-            for which in windows(order, rows, (1, 3, 100)):
+            for which in windows(order, rows, (1, 3)):
                 page = await read_page(connection, which, EVERYTHING)
                 assert seen(page, order) == oracle(rows, which), which
 

@@ -61,9 +61,15 @@ class Stage:
 
     async def given(self, change: str, client: Client) -> dict[str, Any]:
         """The input of a change to what Ada has written just now."""
-        thread = await self.builder.ada.thread("Engines")
-        comment = await self.builder.ada.comment(thread, "one two")
-        author = (await self.builder.ada("{ viewer { author { id } } }"))["author"]["id"]
+        begun = await self.builder.ada.do(
+            "createThread",
+            "thread { id comments(first: 1) { nodes { id author { id } } } }",
+            title="Engines",
+            comment={"message": "one two"},
+        )
+        thread, (written,) = begun["thread"]["id"], begun["thread"]["comments"]["nodes"]
+        comment, author = written["id"], written["author"]["id"]
+        other = await self.builder.moderator.thread("Other") if change == "moveComment" else None
         return {
             "createThread": {"title": "Looms"},
             "renameThread": {"threadId": thread, "title": "Mills"},
@@ -73,10 +79,7 @@ class Stage:
             "threadFor": {"target": {"type": "article", "id": str(random.getrandbits(60))}},
             "addComment": client.written(thread),
             "editComment": {"commentId": comment, "message": "three"},
-            "moveComment": {
-                "commentId": comment,
-                "threadId": await self.builder.moderator.thread("Other"),
-            },
+            "moveComment": {"commentId": comment, "threadId": other},
             "deleteComment": {"commentId": comment},
             "deleteAuthor": {"authorId": author},
         }[change]

@@ -53,6 +53,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd=folder,
                 env=environ,
+                start_new_session=True,
             )
 
     @property
@@ -74,6 +75,11 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(TIMEOUT)
 
+    def kill(self) -> None:
+        """End it at once, with its worker processes, which would outlive it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(TIMEOUT)
+
     def ask(self, query: str, **variables: Any) -> Any:
         """The data of one request on a connection of its own."""
         answer = httpx.post(
@@ -86,13 +92,11 @@ class Server:
         try:
             return self.wait()
         except BaseException:
-            self.process.kill()
-            self.process.wait(TIMEOUT)
+            self.kill()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(TIMEOUT)
+            self.kill()
