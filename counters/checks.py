@@ -6,7 +6,9 @@ checks. All of them look at the mappers alone; none needs a database.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     Table,
+    TextClause,
     Time,
     UniqueConstraint,
 )
@@ -194,14 +197,35 @@ def _check_target(counter: Counter) -> Iterator[Finding]:
             f"{counter} is not nullable, but a parent without sources has none.",
             "Declare it nullable (Mapped[… | None]).",
         )
+    if (start := _start(column)) is not None and start != counter.empty:
+        yield (
+            "counters.E026",
+            f"{counter} starts at {start} by its server default, before anything counts for it.",
+            "Leave the server default at '0', or at NULL for an extreme.",
+        )
     version = counter.parent.version_id_col
-    if version is not None and (version is column or version.system):
+    if version is not None and (version is column or _changes_in_the_database(version)):
         yield (
             "counters.E009",
             f"{counter.parent.class_.__name__} takes {version.name} for its version_id_col, "
             f"which every change of {counter} would bump.",
             "Use a version column that only the ORM writes.",
         )
+
+
+def _start(column: Column[Any]) -> Decimal | None:
+    """The number that a new row starts with; None where no number is written down."""
+    written = getattr(column.server_default, "arg", None)
+    found = _NUMBER.fullmatch(str(written)) if isinstance(written, str | TextClause) else None
+    return None if found is None else Decimal(found.group(1))
+
+
+_NUMBER = re.compile(r"[\s('\"]*([+-]?\d+(?:\.\d*)?)[\s)'\"]*(?:::.*)?")
+
+
+def _changes_in_the_database(version: Any) -> bool:
+    """Whether any UPDATE gives the row another version: ``xmin``, or what a trigger sets."""
+    return bool(version.system) or version.server_onupdate is not None
 
 
 def _check_of(counter: Counter) -> Iterator[Finding]:

@@ -88,6 +88,15 @@ def with_version(column: Any) -> list[Any]:
     return [count(base)]
 
 
+def where_of_a_counter() -> list[Any]:
+    base = models(
+        parent__up_id=mapped_column(ForeignKey("parent.id"), index=True),
+        parent__up=relationship("Parent", remote_side="Parent.id"),
+    )
+    ups = Count(base.Parent.s, via=base.Parent.up, where=base.Parent.n > 2)
+    return [count(base), ups]
+
+
 WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
     "not many-to-one": ("E001", with_reverse),
     "post_update": (
@@ -134,6 +143,10 @@ WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
         "E009",
         lambda: with_version(mapped_column("xmin", Integer, FetchedValue(), system=True)),
     ),
+    "version column that a trigger raises": (
+        "E009",
+        lambda: with_version(mapped_column(Integer, server_onupdate=FetchedValue(for_update=True))),
+    ),
     "sum of another class": (
         "E010",
         lambda: [(lambda base: add(base, of=base.Parent.n))(models())],
@@ -163,6 +176,23 @@ WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
         lambda: (lambda base: [count(base), count(base)])(models()),
     ),
     "computed from itself": ("E014", computed_from_itself),
+    "where of a counter": ("E015", where_of_a_counter),
+    "count that starts at five": (
+        "E026",
+        lambda: [
+            count(
+                models(parent__n=mapped_column(Integer, nullable=False, server_default=text("(5)")))
+            )
+        ],
+    ),
+    "extreme that starts at nought": (
+        "E026",
+        lambda: [
+            (lambda base: Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent))(
+                models(parent__latest=mapped_column(Integer, nullable=True, server_default="0"))
+            )
+        ],
+    ),
 }
 
 
@@ -188,6 +218,27 @@ def test_a_right_declaration_is_accepted() -> None:
 
     base = models()
     Counters(count(base), add(base, where=base.Source.size > 2)).install(Own)
+
+
+@pytest.mark.parametrize(
+    "start", ["0", text("0"), text("'0'"), text("(0)"), text("0::integer"), 0.0]
+)
+def test_a_count_may_start_at_nought_in_any_spelling(start: Any) -> None:
+    class Own(Session):
+        pass
+
+    default = str(start) if isinstance(start, float) else start
+    column = mapped_column(Integer, nullable=False, server_default=default)
+    Counters(count(models(parent__n=column))).install(Own)
+
+
+def test_an_extreme_may_say_that_it_starts_at_null() -> None:
+    class Own(Session):
+        pass
+
+    base = models(parent__latest=mapped_column(Integer, nullable=True, server_default=text("NULL")))
+    latest = Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent)
+    Counters(latest).install(Own)
 
 
 def test_declaring_does_nothing_before_it_is_installed() -> None:
