@@ -38,19 +38,29 @@ def include_object(
     """Whether what the models have is the host's: Tallied's own migrations make what is not.
 
     Where Tallied's tables are in another schema, by ``Settings(database_schema=...)``, its
-    models name none. A foreign key to them that differs by that alone is no change; the key
-    needs a name, by which Alembic finds what it is to be compared to.
+    models name none. A foreign key to them that differs by that alone is no change; nor is one
+    within a schema that the host has to name for its tables, and that is PostgreSQL's default,
+    which is reflected without its name. The key itself needs a name, by which Alembic finds what
+    it is to be compared to.
     """
     table: Table | None = obj if isinstance(obj, Table) else getattr(obj, "table", None)
     if table is not None and table.metadata is Base.metadata:
         return False
     if type_ == "foreign_key_constraint" and compare_to is not None:
-        return not (_points_to_tallied(obj) and _without_schema(obj) == _without_schema(compare_to))
+        same = _without_schema(obj) == _without_schema(compare_to)
+        return not (same and (_is_to_tallied(obj) or _is_of_default_schema(obj, compare_to)))
     return True
 
 
-def _points_to_tallied(key: ForeignKeyConstraint) -> bool:
+def _is_to_tallied(key: ForeignKeyConstraint) -> bool:
     return _target(key.elements[0].target_fullname)[0].startswith(PREFIX)
+
+
+def _is_of_default_schema(*keys: ForeignKeyConstraint) -> bool:
+    """Whether one of two keys names the schema that it is in itself, and the other names none."""
+    named = [key for key in keys if key.elements[0].target_fullname.count(".") > 1]
+    schemas = [(key.table.schema, key.elements[0].target_fullname.split(".")[0]) for key in named]
+    return len(named) == 1 and all(own == other for own, other in schemas)
 
 
 def _without_schema(key: ForeignKeyConstraint) -> Any:

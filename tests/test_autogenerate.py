@@ -157,14 +157,42 @@ async def test_nor_where_tallieds_tables_are_in_another_schema(
         )
     assert [key["referred_schema"] for key in keys] == ["forum"]
     options = {"include_schemas": True}
-    # Of a schema that is the default, Alembic takes the host's own keys for others.
-    own = [each for each in await ask(elsewhere, base, **options) if "tallied" not in each[1]]
-    assert own == [] or schema == "public"
-    assert await ask(elsewhere, base, **options) == own
+    assert await ask(elsewhere, base, **options) == []
     # What differs by more than that is told, on both sides.
     other = models(schema, ondelete="CASCADE")
     name = "fk_article_thread_id_tallied_thread"
-    told = [("remove_fk", name), ("add_fk", name)]
-    assert await ask(elsewhere, other, **options) == [*told, *own]
+    assert await ask(elsewhere, other, **options) == [("remove_fk", name), ("add_fk", name)]
     await execute(elsewhere, f"ALTER TABLE {schema}.article DROP CONSTRAINT {name}")
-    assert await ask(elsewhere, base, **options) == [("add_fk", name), *own]
+    assert await ask(elsewhere, base, **options) == [("add_fk", name)]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_a_key_that_leads_to_another_schema_is_proposed(elsewhere: Database) -> None:
+    """What differs by its schema alone is a change, where both schemas are named."""
+
+    def linked(schema: str) -> Any:
+        class Base(DeclarativeBase):
+            metadata = MetaData(naming_convention=NAMES)
+
+        class Paper(Base):
+            __tablename__ = "paper"
+            __table_args__ = {"schema": schema}  # noqa: RUF012
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        class Page(Base):
+            __tablename__ = "page"
+            __table_args__ = {"schema": "press"}  # noqa: RUF012
+            id: Mapped[int] = mapped_column(primary_key=True)
+            paper_id: Mapped[int] = mapped_column(ForeignKey(Paper.id))
+
+        return Base
+
+    async with elsewhere.engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA archive"))
+        await connection.run_sync(linked("archive").metadata.create_all)
+        await connection.execute(text("CREATE TABLE press.paper (id serial PRIMARY KEY)"))
+    options = {"include_schemas": True}
+    name = "fk_page_paper_id_paper"
+    assert await ask(elsewhere, linked("archive"), **options) == [("remove_table", "paper")]
+    found = await ask(elsewhere, linked("press"), **options)
+    assert [each for each in found if each[1] == name] == [("remove_fk", name), ("add_fk", name)]
