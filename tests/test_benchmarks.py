@@ -108,7 +108,7 @@ def test_pings(capsys: pytest.CaptureFixture[str]) -> None:
         assert late["errors"][0]["extensions"]["limit"] == "answer_size"
         pings.show("nothing", pings.measure(port, "nothing", attackers=0, seconds=0.2))
         attack = "allowed: 100 threads"
-        pings.show(attack, pings.measure(port, attack, attackers=2, seconds=0.5))
+        pings.show(attack, pings.measure(port, attack, attackers=1, seconds=0.5))
 
     pings.on_a_server(run)
     lines = capsys.readouterr().out.splitlines()

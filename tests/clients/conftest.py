@@ -78,6 +78,18 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return programs
 
 
+@pytest.fixture(scope="module")
+def server(
+    programs: Programs, lasting_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server on each database, for all clients, which knows the documents of Relay's."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("TALLIED_PERSISTED_DOCUMENTS", str(programs.persisted))
+        server = Server(tmp_path_factory.mktemp("clients"), lasting_url)
+    with server:
+        yield server
+
+
 @pytest.fixture
 def serve(empty_url: str, tmp_path: Path) -> Iterator[Callable[[], Server]]:
     """``serve()`` starts a server on a fresh database; all of them end with the test."""

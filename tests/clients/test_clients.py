@@ -36,12 +36,8 @@ BESIDES = {
 
 
 @pytest.mark.parametrize("client", BESIDES)
-def test_a_client_works(
-    programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch, client: str
-) -> None:
+def test_a_client_works(programs: Programs, server: Server, client: str) -> None:
     """Relay's documents by the ids that its compiler has listed, the others' by APQ."""
-    monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", str(programs.persisted))
-    server = serve()
     passed = programs.test(f"{client}/contract.js", TALLIED_URL=f"{server.url}/graphql")
     assert passed.keys() >= ALL | BESIDES[client]
     assert all(passed.values())
