@@ -63,7 +63,7 @@ async def in_use(
     :raises ConfigurationError: as :func:`opened`.
     """
     if database.is_sqlite:
-        _check_there(database.url, must_exist)
+        _check_there(database.url, must_exist, "run `tallied migrate` with the same --app first")
     is_newest = must_exist if must_be_newest is None else must_be_newest
     try:
         async with _in_use(database, must_be_newest=is_newest):
@@ -90,21 +90,19 @@ async def _in_use(database: Database, *, must_be_newest: bool) -> AsyncIterator[
         await database.dispose()
 
 
-def _check_there(url: URL, must_exist: bool) -> None:
+def _check_there(url: URL, must_exist: bool, remedy: str) -> None:
     path = url.database or ":memory:"
     if path == ":memory:" or url.query.get("mode") == "memory":
         raise ConfigurationError(
             "A database in memory ends with the command; name a file, sqlite+aiosqlite:///FILE."
         )
     if must_exist and not path.startswith("file:") and not Path(path).is_file():
-        raise ConfigurationError(
-            f"There is no database at {path}; run `tallied migrate` first, or name another"
-            " with --database."
-        )
+        raise ConfigurationError(f"There is no database at {path}; {remedy}.")
 
 
 def _check_file(url: URL, must_exist: bool) -> None:
-    _check_there(url, must_exist)
+    remedy = "run `tallied migrate` first, or name another with --database"
+    _check_there(url, must_exist, remedy)
     # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
     # loop, and then prints a traceback.
     engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)

@@ -91,6 +91,16 @@ def test_the_hosts_own_counters_are_verified_and_rebuilt(
     assert commands("verify", "--app", filled.replace("discussion", "make")).code == 0
 
 
+def test_the_example_host_names_its_own(
+    filled: str, empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAGAZINE_DATABASE", empty_url)
+    monkeypatch.setenv("MAGAZINE_FOLDER", ".")
+    verified = commands("verify", "--app", "magazine.discussing:from_environ")
+    assert (verified.code, verified.err) == (0, "")
+    assert "3 articles" in verified.out
+
+
 def test_a_hosts_database_is_migrated(app: str, commands: Commands) -> None:
     first = commands("migrate", "--app", f"{app}:discussion")
     assert (first.code, first.out) == (0, f"Created Tallied's tables (revision {NEWEST}).\n")
@@ -104,7 +114,7 @@ def test_a_database_that_is_not_there_is_told(
     verified = commands("verify", "--app", f"{app}:discussion")
     assert verified.code == 2
     assert (
-        verified.err.startswith("error: There is no database at")
+        verified.err.startswith("error: There is no database at ")
         if "sqlite" in empty_url
         else (verified.err.startswith("error: The database has not been set up for Tallied"))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sqlalchemy import event
@@ -18,6 +19,7 @@ from tallied.settings import Settings
 
 from . import hooks
 from .accounts import reader_of
+from .config import Config
 from .counting import MagazineSession
 from .policy import MagazinePolicy, Reader
 from .schema import schema
@@ -56,6 +58,14 @@ def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discus
         schema=schema,
         settings=Settings(environment="development"),
     )
+
+
+def from_environ() -> Discussion:
+    """What the command line is told of: ``tallied verify --app magazine.discussing:from_environ``.
+
+    :raises ConfigError: for a setting that cannot be used.
+    """
+    return make_discussion(make_engine(Config.from_environ(os.environ).database))
 
 
 def _use_wal(connection: Any, _: object) -> None:
