@@ -48,20 +48,23 @@ class Reader:
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
+        self.has_read = False
+        """Whether it has read nearly all there was, so that there may be as much again by now."""
 
-    def watch(self, transport: asyncio.Transport, before: int | None = None) -> None:
-        """Begin, or go on, as long as there is something to read.
-
-        :param before: how many bytes it had still to be sent then.
-        """
+    def watch(self, transport: asyncio.Transport) -> None:
+        """Begin, unless it is watched already or has nothing to read."""
         left = transport.get_write_buffer_size()
-        if before is not None and left >= before:
-            transport.abort()
-        elif left and (before is not None or self._timer is None):
+        if left and self._timer is None:
+            self.has_read = False
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._seconds, self.watch, transport, left)
+            self._timer = loop.call_later(self._seconds, self._look, transport, left)
+
+    def _look(self, transport: asyncio.Transport, before: int) -> None:
+        self._timer = None
+        if transport.get_write_buffer_size() >= before and not self.has_read:
+            transport.abort()
         else:
-            self._timer = None
+            self.watch(transport)
 
     def stop(self) -> None:
         """Watch no more."""
@@ -166,6 +169,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._reader.watch(self.transport)
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reader.has_read = True
+
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self._reader.watch(self.transport)
@@ -242,6 +249,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._reader.watch(self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reader.has_read = True
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import socket
 
 import pytest
 from strawberry.http.async_base_view import AsyncWebSocketAdapter
@@ -12,7 +14,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from tallied.protocol import BoundedProtocol, BoundedWebSocket
+from tallied.protocol import BoundedProtocol, BoundedWebSocket, Reader
 from tallied.schema.socket import Connection
 from tallied.schema.wire import Wire
 
@@ -61,3 +63,39 @@ def test_what_is_overridden_is_still_there(ours: type, theirs: type) -> None:
         assert known is not None, f"there is no {theirs.__name__}.{name} any more"
         parameters = inspect.signature(getattr(ours, name)).parameters
         assert list(parameters) == list(inspect.signature(known).parameters), name
+
+
+class Watched(asyncio.Protocol):
+    """Tells a reader's watch what the protocols of the server tell it."""
+
+    def __init__(self) -> None:
+        self.reader = Reader(1)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def pause_writing(self) -> None:
+        self.reader.watch(self.transport)
+
+    def resume_writing(self) -> None:
+        self.reader.has_read = True
+
+
+async def test_who_reads_all_and_has_more_to_read_is_told_from_who_does_not() -> None:
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setblocking(False)
+    with theirs:
+        transport, _ = await loop.create_connection(Watched, sock=ours)
+        transport.write(bytes(1_000_000))
+        left = 1_000_000
+        while left:
+            left -= len(await loop.sock_recv(theirs, left))
+        for _ in range(3):
+            transport.write(bytes(1_000_000))
+        await asyncio.sleep(1.3)
+        assert not transport.is_closing()
+        await asyncio.sleep(1.3)
+        assert transport.is_closing()
