@@ -46,6 +46,7 @@ PUBLIC = {
     "tallied.rules.Access": "as_host may may_start may_delete_author readable",
     "tallied.schema.build": "merged schema",
     "tallied.schema.context.Context": "read write stop thread author",
+    "tallied.schema.ids": "encode_id decode_id",
     "tallied.schema.mutation": "mutation",
     "tallied.schema.payloads": "Payload UserError",
     "tallied.schema.selection.Info": "thread_columns comment_columns author_columns",
