@@ -70,8 +70,12 @@ class Policy:
         """
         return True
 
-    def may_start(self, viewer: Viewer | None) -> bool:
-        """Whether the viewer may begin a thread."""
+    def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
+        """Whether the viewer may begin a thread.
+
+        :param target_type: the kind of the host's objects that it is about; None for a thread
+            that stands for itself.
+        """
         return True
 
     def may_comment(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:

@@ -142,7 +142,9 @@ class Access:
     def may_start(self, target_type: str | None = None) -> bool:
         """Whether the viewer may begin a thread, about an object of that kind if one is given."""
         settled = self._settled(target_type)
-        return self.rules.policy.may_start(self.viewer) if settled is None else settled
+        if settled is not None:
+            return settled
+        return self.rules.policy.may_start(self.viewer, target_type)
 
     @property
     def may_write(self) -> bool:

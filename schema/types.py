@@ -90,7 +90,7 @@ class Viewer:
         viewer = (await info.context.access()).viewer
         return None if viewer is None else await author_of(info, viewer.author_id)
 
-    @field("Whether they may begin a thread.")
+    @field("Whether they may begin a thread that is about no object of the host.")
     async def can_start_thread(self, info: Info) -> bool:
         return (await info.context.access()).may_start()
 

@@ -43,7 +43,7 @@ class MagazinePolicy(Policy):
             drafts = drafts.where(Article.author_id != viewer.user_id)
         return ~drafts.correlate(thread).exists()
 
-    def may_start(self, viewer: Viewer | None) -> bool:
+    def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
         return False
 
     def may_rename(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:

@@ -158,7 +158,7 @@ class Whims(Policy):
     def _whim(self, *question: object) -> bool:
         return random.Random(f"{self.seed} {question}").random() < 0.5
 
-    def may_start(self, viewer: Viewer | None) -> bool:
+    def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
         return self._whim("start", viewer)
 
     def may_delete_author(self, viewer: Viewer | None, author_id: Any) -> bool:
@@ -233,6 +233,25 @@ async def test_what_the_types_say_the_mutations_do(
             assert (errors == []) is can, (change, errors)
             said.append(can)
     assert set(said) == {True, False}
+
+
+async def test_who_may_begin_a_thread_may_depend_on_what_it_is_about(database: Database) -> None:
+    class Focused(Policy):
+        """Everyone begins threads about articles; others, moderators alone."""
+
+        def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
+            return target_type == "article" or bool(viewer and viewer.is_moderator)
+
+    host = Host(database, policy=Focused(), targets=[ARTICLES, Target("photo", titles)])
+    assert (await host.ada.refused("createThread", title="Looms"))["code"] == "NOT_ALLOWED"
+    about = {"type": "photo", "id": "7"}
+    assert (await host.ada.refused("threadFor", target=about))["code"] == "NOT_ALLOWED"
+    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "id": "7"})
+    await host.moderator.do("threadFor", "thread { id }", target=about)
+    await host.ada.do("threadFor", "thread { id }", target=about)  # which is found
+    query = "{ viewer { canStartThread } }"
+    assert await host.ada(query) == {"canStartThread": False}
+    assert await host.moderator(query) == {"canStartThread": True}
 
 
 async def test_a_locked_thread_cannot_be_commented_in_says_its_type(database: Database) -> None:
