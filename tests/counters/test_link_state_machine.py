@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, rule
 from sqlalchemy import Engine, delete, select, update
-from sqlalchemy.orm import Session, SessionTransaction
+from support.histories import PICKS, SIZES, History, run_histories
 from support.magazine import (
     Article,
     Host,
@@ -35,25 +27,15 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Object of type <Comment> not in session", "ignore:DELETE statement on table"
 )
 
-SIZES = st.integers(min_value=2, max_value=9)
-PICKS = st.integers(min_value=0, max_value=1000)
 SHOWN = ("comment_count", "words")
 
 
-class Magazine(RuleBasedStateMachine):
+class Magazine(History):
     """One session of the host's."""
 
-    engine: Engine
-
     def __init__(self) -> None:
-        super().__init__()
-        self.savepoints: list[SessionTransaction] = []
-        self.flushed = self.shows_at_once = True
-        with self.engine.begin() as connection:
-            for metadata in (Host.metadata, Base.metadata):
-                for table in reversed(metadata.sorted_tables):
-                    connection.execute(table.delete())
-        self.session: Session = HostSession(self.engine, autoflush=False, expire_on_commit=False)
+        session = HostSession(self.engine, autoflush=False, expire_on_commit=False)
+        super().__init__(session, [Host.metadata, Base.metadata])
 
     def teardown(self) -> None:
         self.session.close()
@@ -85,10 +67,6 @@ class Magazine(RuleBasedStateMachine):
         taken = {article.thread_id for article in self.all(Article)}
         free = [thread for thread in self.all(Thread) if thread.id not in taken]
         return free[pick % len(free)] if free else None
-
-    def touched(self, *, shows_at_once: bool = True) -> None:
-        self.flushed = False
-        self.shows_at_once = self.shows_at_once and shows_at_once
 
     def by_statement(self, statement: Any) -> None:
         self.flush()
@@ -201,68 +179,21 @@ class Magazine(RuleBasedStateMachine):
             self.session.flush()
             self.session.expire_all()
 
-    @precondition(lambda self: self.flushed)
-    @rule()
-    def expire(self) -> None:
-        self.session.expire_all()
+    # What must be
 
-    # Transactions
-
-    @rule()
-    def flush(self) -> None:
+    def shown(self) -> dict[Any, Any]:
         articles = [each for each in self.session if isinstance(each, Article)]
-        before = {a: [vars(a).get(name) for name in SHOWN] for a in articles}
-        self.session.flush()
-        if self.shows_at_once:
-            for article, values in before.items():
-                if None not in values and article in self.session:
-                    assert [getattr(article, name) for name in SHOWN] == values
-        else:
-            self.agrees()
-            self.session.expire_all()
-        self.flushed = self.shows_at_once = True
+        known = [each for each in articles if vars(each).keys() >= set(SHOWN)]
+        return {each: [vars(each)[name] for name in SHOWN] for each in known}
 
-    @precondition(lambda self: len(self.savepoints) < 3)
-    @rule()
-    def begin_savepoint(self) -> None:
-        self.savepoints.append(self.session.begin_nested())
-        self.flushed = self.shows_at_once = True
+    def assert_agrees(self) -> None:
+        assert_exact(self.session)
 
-    @precondition(lambda self: self.savepoints)
-    @rule(rolled_back=st.booleans())
-    def end_savepoint(self, rolled_back: bool) -> None:
-        savepoint = self.savepoints.pop()
-        if rolled_back:
-            savepoint.rollback()
-            self.agrees()
-            self.session.expire_all()  # pointers that the database has set to NULL are stale
-        else:
-            savepoint.commit()
-        self.flushed = self.shows_at_once = True
-
-    @precondition(lambda self: not self.savepoints)
-    @rule(rolled_back=st.booleans())
-    def end(self, rolled_back: bool) -> None:
-        self.session.rollback() if rolled_back else self.session.commit()
-        self.flushed = self.shows_at_once = True
-
-    @invariant()
-    def agrees(self) -> None:
-        if self.flushed:
-            assert_exact(self.session)
+    def rolled_back_savepoint(self) -> None:
+        self.assert_agrees()
+        self.session.expire_all()  # pointers that the database has set to NULL are stale
 
 
 def test_any_history_of_links_leaves_memory_column_and_recount_equal(engine: Engine) -> None:
     make_tables(engine)
-    machine = type("Machine", (Magazine,), {"engine": engine})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Magazine, engine, examples=30)

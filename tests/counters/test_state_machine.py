@@ -9,18 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session, SessionTransaction, selectinload
+from sqlalchemy.orm import selectinload
+from support.histories import PICKS, SIZES, History, run_histories
 from support.recount import assert_exact, drifted, shown
 from support.sessions import Counted
 
@@ -30,24 +23,12 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Object of type <Comment> not in session", "ignore:DELETE statement on table"
 )
 
-LENGTHS = st.integers(min_value=2, max_value=9)
-PICKS = st.integers(min_value=0, max_value=1000)
 
-
-class Discussion(RuleBasedStateMachine):
+class Discussion(History):
     """One session, and everything that a host may do with it."""
 
-    engine: Engine
-
     def __init__(self) -> None:
-        super().__init__()
-        self.savepoints: list[SessionTransaction] = []
-        self.flushed = True
-        self.shows_at_once = True
-        with self.engine.begin() as connection:
-            for table in reversed(Base.metadata.sorted_tables):
-                connection.execute(table.delete())
-        self.session: Session = Counted(self.engine, autoflush=False)
+        super().__init__(Counted(self.engine, autoflush=False), [Base.metadata])
 
     def teardown(self) -> None:
         self.session.close()
@@ -81,20 +62,16 @@ class Discussion(RuleBasedStateMachine):
         query = select(Comment).order_by(Comment.id)
         return [each for each in self.session.scalars(query) if each not in deleted]
 
-    def touched(self, *, shows_at_once: bool = True) -> None:
-        self.flushed = False
-        self.shows_at_once = self.shows_at_once and shows_at_once
-
     # What is done
 
-    @rule(size=LENGTHS, comments=st.lists(LENGTHS, max_size=3))
+    @rule(size=SIZES, comments=st.lists(SIZES, max_size=3))
     def create_thread(self, size: int, comments: list[int]) -> None:
         thread = Thread(title="N" * size, comments=[self.comment(each) for each in comments])
         self.session.add(thread)
         assert shown(thread)[:2] == (len(comments), sum(comments))
         self.touched()
 
-    @rule(pick=PICKS, size=LENGTHS, way=st.sampled_from(["key", "thread", "append"]))
+    @rule(pick=PICKS, size=SIZES, way=st.sampled_from(["key", "thread", "append"]))
     def create_comment(self, pick: int, size: int, way: str) -> None:
         threads = self.threads()
         if not threads:
@@ -108,7 +85,7 @@ class Discussion(RuleBasedStateMachine):
             self.session.add(self.comment(size, thread_id=thread.id))
         self.touched()
 
-    @rule(pick=PICKS, size=LENGTHS)
+    @rule(pick=PICKS, size=SIZES)
     def edit(self, pick: int, size: int) -> None:
         comments = self.comments()
         if not comments:
@@ -168,7 +145,7 @@ class Discussion(RuleBasedStateMachine):
         self.agrees()
         self.session.expire_all()  # collections still hold what was expunged
 
-    @rule(pick=PICKS, size=LENGTHS)
+    @rule(pick=PICKS, size=SIZES)
     def merge(self, pick: int, size: int) -> None:
         comments = self.comments()
         if not comments:
@@ -177,75 +154,25 @@ class Discussion(RuleBasedStateMachine):
         self.session.merge(Comment(id=key, message=" ".join(["m"] * size)))
         self.touched()
 
-    @precondition(lambda self: self.flushed)
-    @rule()
-    def expire(self) -> None:
-        self.session.expire_all()
+    # What must be
 
-    # Transactions
+    def shown(self) -> dict[Any, Any]:
+        threads = [each for each in self.session if isinstance(each, Thread)]
+        return {each: shown(each)[:2] for each in threads if "comment_count" in vars(each)}
 
-    @rule()
-    def flush(self) -> None:
-        before = {t: shown(t) for t in self.session if isinstance(t, Thread) and "title" in vars(t)}
-        self.session.flush()
-        if self.shows_at_once:
-            for thread, values in before.items():
-                assert shown(thread)[:2] == values[:2]
-        else:  # collections still hold what was deleted, and act on it in the next flush
-            self.agrees()
-            self.session.expire_all()
-        self.flushed = self.shows_at_once = True
-
-    @precondition(lambda self: len(self.savepoints) < 3)
-    @rule()
-    def begin_savepoint(self) -> None:
-        self.savepoints.append(self.session.begin_nested())
-        self.flushed = self.shows_at_once = True
-
-    @precondition(lambda self: self.savepoints)
-    @rule()
-    def roll_back_savepoint(self) -> None:
-        self.savepoints.pop().rollback()
-        self.flushed = self.shows_at_once = True
-
-    @precondition(lambda self: self.savepoints)
-    @rule()
-    def release_savepoint(self) -> None:
-        self.savepoints.pop().commit()
-        self.flushed = self.shows_at_once = True
-
-    @precondition(lambda self: not self.savepoints)
-    @rule(rolled_back=st.booleans())
-    def end(self, rolled_back: bool) -> None:
-        self.session.rollback() if rolled_back else self.session.commit()
-        self.flushed = self.shows_at_once = True
-
-    @invariant()
-    def agrees(self) -> None:
-        if self.flushed:
-            # An object that was collected and loaded again inside a savepoint stays in the
-            # session when its row goes; that is SQLAlchemy's, and no counter is left to it.
-            rows = set(self.session.connection().execute(select(Thread.id)).scalars())
-            loaded = [
-                each
-                for each in self.session
-                if isinstance(each, Thread)
-                and {"comment_count", "id"} <= vars(each).keys()
-                and each.id in rows
-            ]
-            assert_exact(self.session, *loaded)
+    def assert_agrees(self) -> None:
+        # An object that was collected and loaded again inside a savepoint stays in the
+        # session when its row goes; that is SQLAlchemy's, and no counter is left to it.
+        rows = set(self.session.connection().execute(select(Thread.id)).scalars())
+        loaded = [
+            each
+            for each in self.session
+            if isinstance(each, Thread)
+            and {"comment_count", "id"} <= vars(each).keys()
+            and each.id in rows
+        ]
+        assert_exact(self.session, *loaded)
 
 
 def test_any_history_leaves_memory_column_and_recount_equal(engine: Engine) -> None:
-    machine = type("Machine", (Discussion,), {"engine": engine})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Discussion, engine, examples=60)

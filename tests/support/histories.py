@@ -1,0 +1,125 @@
+"""Random histories of one session: what they share, whatever they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.orm import Session, SessionTransaction
+
+SIZES = st.integers(min_value=2, max_value=9)
+PICKS = st.integers(min_value=0, max_value=1000)
+
+
+class History(RuleBasedStateMachine):
+    """One session, its flushes, and its transactions.
+
+    Where all that was done since the last flush is of the kind that shows at once, what memory
+    showed before the flush must also be what the flush confirms.
+    """
+
+    engine: Engine
+
+    def __init__(self, session: Session, emptied: Iterable[MetaData]) -> None:
+        super().__init__()
+        self.session = session
+        self.savepoints: list[SessionTransaction] = []
+        self.flushed = self.shows_at_once = True
+        with self.engine.begin() as connection:
+            for metadata in emptied:
+                for table in reversed(metadata.sorted_tables):
+                    connection.execute(table.delete())
+
+    def assert_agrees(self) -> None:
+        """Memory, column and recount are equal."""
+        raise NotImplementedError
+
+    def shown(self) -> dict[Any, Any]:
+        """What memory shows that a flush must confirm."""
+        raise NotImplementedError
+
+    def rolled_back_savepoint(self) -> None:
+        """A savepoint has been rolled back."""
+
+    def touched(self, *, shows_at_once: bool = True) -> None:
+        """Something was done that is not flushed yet."""
+        self.flushed = False
+        self.shows_at_once = self.shows_at_once and shows_at_once
+
+    def settled(self) -> None:
+        """Nothing is left to flush."""
+        self.flushed = self.shows_at_once = True
+
+    @rule()
+    def flush(self) -> None:
+        before = self.shown()
+        self.session.flush()
+        if self.shows_at_once:
+            after = self.shown()
+            for each, values in before.items():
+                assert each not in self.session or after[each] == values
+        else:  # collections still hold what was deleted, and act on it in the next flush
+            self.assert_agrees()
+            self.session.expire_all()
+        self.settled()
+
+    @precondition(lambda self: self.flushed)
+    @rule()
+    def expire(self) -> None:
+        self.session.expire_all()
+
+    @precondition(lambda self: len(self.savepoints) < 3)
+    @rule()
+    def begin_savepoint(self) -> None:
+        self.savepoints.append(self.session.begin_nested())
+        self.settled()
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def roll_back_savepoint(self) -> None:
+        self.savepoints.pop().rollback()
+        self.rolled_back_savepoint()
+        self.settled()
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def release_savepoint(self) -> None:
+        self.savepoints.pop().commit()
+        self.settled()
+
+    @precondition(lambda self: not self.savepoints)
+    @rule(rolled_back=st.booleans())
+    def end(self, rolled_back: bool) -> None:
+        self.session.rollback() if rolled_back else self.session.commit()
+        self.settled()
+
+    @invariant()
+    def agrees(self) -> None:
+        if self.flushed:
+            self.assert_agrees()
+
+
+def run_histories(kind: type[History], engine: Engine, *, examples: int) -> None:
+    """Run so many histories of a `kind`, the same each time."""
+    machine = type("Machine", (kind,), {"engine": engine})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
