@@ -57,7 +57,9 @@ async def create_thread(
     access, author_id = await writing_as(unit.session, access)
     access.require(access.may_start(), "begin a thread")
     access = access.known_as(author_id)
-    thread = Thread(title=clean_title(title), author_id=author_id)
+    unset: dict[str, Any] = dict.fromkeys(("locked_at", "target_type", "target_id"))
+    # With every column set, none is missing from memory after the flush.
+    thread = Thread(title=clean_title(title), author_id=author_id, **unset)
     if comment is not None:
         longest = access.rules.message_length_of(None)
         clean_message(comment.message, "comment.message", longest)

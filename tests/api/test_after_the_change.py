@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -48,7 +48,7 @@ def broken_reads(database: Database, url: str) -> Iterator[None]:
                 killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         elif not away:
             away = True
-            with sqlite3.connect(make_url(url).database or "") as other:
+            with closing(sqlite3.connect(make_url(url).database or "")) as other:
                 other.execute("ALTER TABLE tallied_thread RENAME TO hidden")
 
     reader = database.reader.sync_engine
@@ -58,7 +58,7 @@ def broken_reads(database: Database, url: str) -> Iterator[None]:
     finally:
         event.remove(reader, "before_cursor_execute", before)
         if database.is_sqlite and away:
-            with sqlite3.connect(make_url(url).database or "") as other:
+            with closing(sqlite3.connect(make_url(url).database or "")) as other:
                 other.execute("ALTER TABLE hidden RENAME TO tallied_thread")
 
 

@@ -1,0 +1,63 @@
+"""Whatever way a payload hands out an object, all of it is there, as a query tells it."""
+
+from __future__ import annotations
+
+from graphql import GraphQLObjectType, build_schema, get_named_type, is_leaf_type
+from support.api import Api
+
+from tallied.schema.build import schema
+
+TYPES = build_schema(schema.as_str()).type_map
+LISTS = {"comments"}
+
+
+def all_of(name: str, deep: bool = True) -> str:
+    """Every field of a type, and of the objects right below it, but for lists."""
+    kind = TYPES[name]
+    assert isinstance(kind, GraphQLObjectType)
+    asked = []
+    for field in kind.fields:
+        below = get_named_type(kind.fields[field].type)
+        if is_leaf_type(below):
+            asked.append(field)
+        elif deep and field not in LISTS:
+            asked.append(f"{field} {{ {all_of(below.name, deep=False)} }}")
+    return " ".join(asked)
+
+
+async def test_the_node_of_an_edge_is_whole_where_nothing_else_is_asked_for(api: Api) -> None:
+    made = await api(f"""mutation {{ createThread(input: {{title: "Looms"}}) {{
+        threadEdge {{ node {{ {all_of("Thread")} }} }} }} }}""")
+    thread = made["threadEdge"]["node"]
+    assert thread == await api(
+        f"query($id: ID!) {{ thread(id: $id) {{ {all_of('Thread')} }} }}", id=thread["id"]
+    )
+    for title in ("Engines", "Mills"):
+        made = await api(
+            f"""mutation($t: String!) {{ createThread(input: {{
+                title: $t, comment: {{authorName: "Ada", message: "one two"}}}}) {{
+                threadEdge {{ node {{ {all_of("Thread")} }} }} comment {{ {all_of("Comment")} }}
+            }} }}""",
+            t=title,
+        )
+        comment = made["comment"]
+        assert comment == await the_comment(api, comment["id"])
+        assert made["threadEdge"]["node"]["wordCount"] == 2
+    for change in (
+        'addComment(input: {threadId: $to, authorName: "Ada", message: "one two three"})',
+        "moveComment(input: {threadId: $to, commentId: $id})",
+    ):
+        given = "($to: ID!, $id: ID!)" if "$id" in change else "($to: ID!)"
+        asked = f"{change} {{ commentEdge {{ node {{ {all_of('Comment')} }} }} }}"
+        variables = {"to": thread["id"], "id": comment["id"]}
+        moved = await api(
+            f"mutation{given} {{ {asked} }}",
+            **{name: variables[name] for name in variables if f"${name}:" in given},
+        )
+        node = moved["commentEdge"]["node"]
+        assert node == await the_comment(api, node["id"])
+
+
+async def the_comment(api: Api, id: str) -> object:
+    """What a query says of a comment."""
+    return await api(f"query($id: ID!) {{ comment(id: $id) {{ {all_of('Comment')} }} }}", id=id)
