@@ -20,10 +20,11 @@ from tallied.schema.selection import Info
 from tallied.targets import Target
 
 
-class TooDull(Rejected):
-    """A host's own reason."""
-
-    code = "TOO_DULL"
+def too_dull() -> Rejected:
+    """A host's own reason, with a code that the schema does not have."""
+    error = Rejected("colour is too dull.", field="colour")
+    error.code = "TOO_DULL"
+    return error
 
 
 @strawberry.input
@@ -51,7 +52,7 @@ async def dyed(info: Info, colour: str) -> DyePayload:
         if colour == "both":
             raise ExceptionGroup("both", errors)
         if colour == "grey":
-            raise TooDull("colour is too dull.", field="colour")
+            raise too_dull()
         if colour == "unreadable":
             raise BadUserInput("colour cannot be read.", field="colour")
         if colour == "broken":

@@ -353,3 +353,18 @@ async def test_the_edge_of_an_added_or_moved_comment_is_the_one_that_lists_show(
               edges {{ cursor node {{ id }} }} }} }} }}"""
         assert added["commentEdge"] in await edges(api, query, id=thread)
         assert moved["commentEdge"] in await edges(api, query, id=other)
+
+
+async def test_a_new_threads_edge_says_what_may_be_done_with_it(api: Api) -> None:
+    made = await api(
+        """mutation { createThread(input: {title: "Looms"}) { threadEdge { node { title lockedAt
+             target { id } author { id } viewerCanComment viewerCanLock } } } }"""
+    )
+    assert made["threadEdge"]["node"] == {
+        "title": "Looms",
+        "lockedAt": None,
+        "target": None,
+        "author": None,
+        "viewerCanComment": True,
+        "viewerCanLock": True,
+    }
