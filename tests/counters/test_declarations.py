@@ -8,7 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import FetchedValue, Float, ForeignKey, Index, Integer, create_engine, func, text
+from sqlalchemy import (
+    Engine,
+    FetchedValue,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    create_engine,
+    func,
+    text,
+)
 from sqlalchemy.orm import (
     DeclarativeBase,
     InstrumentedAttribute,
@@ -247,9 +257,8 @@ def test_declaring_does_nothing_before_it_is_installed() -> None:
     base.Parent(n=5)
 
 
-def test_two_engines_on_two_session_classes_do_not_see_each_other() -> None:
+def test_two_engines_on_two_session_classes_do_not_see_each_other(engine: Engine) -> None:
     base = models()
-    engine = create_engine("sqlite://")
     base.metadata.create_all(engine)
     one, two = sessionmaker(engine), sessionmaker(engine)
     Counters(count(base)).install(one)
@@ -272,9 +281,8 @@ def test_two_engines_on_two_session_classes_do_not_see_each_other() -> None:
         assert (parent.n, parent.s) == (3, 15)
 
 
-def test_installing_twice_counts_once() -> None:
+def test_installing_twice_counts_once(engine: Engine) -> None:
     base = models()
-    engine = create_engine("sqlite://")
     base.metadata.create_all(engine)
     maker = sessionmaker(engine)
     installed = Counters(count(base))
@@ -289,14 +297,13 @@ def test_installing_twice_counts_once() -> None:
         assert parent.n == 4
 
 
-def test_attributes_may_be_named_differently_from_their_columns() -> None:
+def test_attributes_may_be_named_differently_from_their_columns(engine: Engine) -> None:
     base = models(
         parent__n=mapped_column("Number Of", Integer, nullable=False, server_default=ZERO),
         parent__s=mapped_column("Sum", Integer, nullable=False, server_default=ZERO),
         source__parent_id=mapped_column("Parent Id", ForeignKey("parent.id"), index=True),
         source__size=mapped_column("SIZE", Integer),
     )
-    engine = create_engine("sqlite://")
     base.metadata.create_all(engine)
     maker = sessionmaker(engine)
     installed = Counters(count(base), add(base, where=base.Source.size > 3))
@@ -338,6 +345,7 @@ def test_tables_may_live_in_a_schema() -> None:
             session.flush()
             assert ((one.n, one.s), (two.n, two.s)) == ((3, 13), (1, 5))
             assert list(installed.verify(session.connection())) == []
+    plain.dispose()
 
 
 def test_importing_the_engine_imports_no_model_of_ours_and_installs_nothing() -> None:
