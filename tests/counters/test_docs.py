@@ -8,7 +8,10 @@ import tallied.counters
 
 
 def test_the_docstring_teaches_what_happens() -> None:
-    options = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
-    outcome = doctest.testmod(tallied.counters, optionflags=options)
+    (example,) = doctest.DocTestFinder(recurse=False).find(tallied.counters)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    outcome = runner.run(example, clear_globs=False)
+    example.globs["session"].close()
+    example.globs["engine"].dispose()
     assert outcome.attempted > 20
     assert outcome.failed == 0
