@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import iscoroutine
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, false, true
 
-from .errors import NotAllowed, SignInRequired, UnknownTargetType
+from .errors import ConfigurationError, NotAllowed, SignInRequired, UnknownTargetType
 from .hooks import Hooks
 from .models import Thread
 from .policy import CommentAction, CommentFacts, Policy, ThreadAction, ThreadFacts
@@ -104,12 +106,17 @@ class Access:
         return replace(self, viewer=replace(self.viewer, author_id=author_id))
 
     def readable(self) -> ColumnElement[bool] | None:
-        """The condition that threads must meet for the viewer; None for no condition."""
+        """The condition that threads must meet for the viewer; None for no condition.
+
+        :raises ConfigurationError: where the policy returns no condition and no bool.
+        """
         if self.is_host:
             return None
         allowed = self.rules.policy.may_read(self.viewer, Thread)
         if isinstance(allowed, bool):
             return None if allowed else false()
+        if not isinstance(allowed, SQLColumnExpression):
+            raise _undecided("may_read", allowed, "a condition on the thread, True or False")
         return true() & allowed
 
     @property
@@ -140,11 +147,11 @@ class Access:
         return not asks and not varies and self.readable() is None
 
     def may_start(self, target_type: str | None = None) -> bool:
-        """Whether the viewer may begin a thread, about an object of that kind if one is given."""
-        settled = self._settled(target_type)
-        if settled is not None:
-            return settled
-        return self.rules.policy.may_start(self.viewer, target_type)
+        """Whether the viewer may begin a thread, about an object of that kind if one is given.
+
+        :raises ConfigurationError: where the policy returns no bool.
+        """
+        return self._asked("may_start", target_type, target_type)
 
     @property
     def may_write(self) -> bool:
@@ -152,19 +159,19 @@ class Access:
         return self.is_host or self.viewer is not None or self.rules.guests_write
 
     def may(self, action: ThreadAction | CommentAction, row: ThreadFacts | CommentFacts) -> bool:
-        """Whether the viewer may do that with the row."""
+        """Whether the viewer may do that with the row.
+
+        :raises ConfigurationError: where the policy returns no bool.
+        """
         thread = row if isinstance(row, ThreadFacts) else row.thread
-        settled = self._settled(thread.target_type)
-        if settled is not None:
-            return settled
-        return bool(getattr(self.rules.policy, action)(self.viewer, row))
+        return self._asked(action, thread.target_type, row)
 
     def may_delete_author(self, author_id: UUID) -> bool:
-        """Whether the viewer may delete the author."""
-        settled = self._settled(None)
-        if settled is not None:
-            return settled
-        return self.rules.policy.may_delete_author(self.viewer, author_id)
+        """Whether the viewer may delete the author.
+
+        :raises ConfigurationError: where the policy returns no bool.
+        """
+        return self._asked("may_delete_author", None, author_id)
 
     def require(self, allowed: bool, what: str) -> None:
         """Refuse what is not allowed.
@@ -179,6 +186,17 @@ class Access:
             raise SignInRequired(f"Guests may not {what}; sign in first.")
         raise NotAllowed(f"You may not {what}.")
 
+    def _asked(self, method: str, target_type: str | None, about: Any) -> bool:
+        """What is settled; else what the policy's method says."""
+        settled = self._settled(target_type)
+        if settled is not None:
+            return settled
+        allowed = getattr(self.rules.policy, method)(self.viewer, about)
+        if not isinstance(allowed, bool):
+            # A coroutine is true, and so is many a thing that was meant as a No.
+            raise _undecided(method, allowed, "True or False")
+        return allowed
+
     def _settled(self, target_type: str | None) -> bool | None:
         """What holds for the host, and for a guest by the settings; else the policy is asked."""
         if self.is_host:
@@ -187,3 +205,13 @@ class Access:
             return None
         guests = self.rules.guests_of(target_type)
         return None if guests == "write" else guests == "moderate"
+
+
+def _undecided(method: str, returned: object, wanted: str) -> ConfigurationError:
+    remedy = ""
+    if iscoroutine(returned):
+        returned.close()  # nobody awaits it
+        remedy = "; make it a plain function, not an asynchronous one"
+    return ConfigurationError(
+        f"The policy's {method} must return {wanted}, not a {type(returned).__name__}{remedy}."
+    )

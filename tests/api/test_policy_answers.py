@@ -1,0 +1,87 @@
+"""A policy that answers neither True nor False allows nothing."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support.host import BOB, Host, key
+
+from tallied.database import Database
+from tallied.errors import ConfigurationError
+from tallied.models import Thread
+from tallied.policy import Policy
+from tallied.resolvers import reading, writing
+
+from .test_policy import ARTICLES, CHANGES, Stage
+
+METHODS = [name for name in vars(Policy) if name.startswith("may_") and name != "may_read"]
+
+
+async def no(*_: object) -> bool:
+    return False
+
+
+def policy(method: Any, *names: str) -> Policy:
+    """One with this method in place of those."""
+    kind: type[Policy] = type("Answers", (Policy,), dict.fromkeys(names, method))
+    return kind()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_an_asynchronous_policy_allows_nothing(
+    database: Database, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host(database, policy=policy(no, *METHODS), targets=[ARTICLES])
+    given = await Stage(database).given(change, host.bob)
+    before = await host.bob.contents()
+    name = f"{change[0].upper()}{change[1:]}Input"
+    error = await host.bob.error(
+        f"mutation($i: {name}!) {{ {change}(input: $i) {{ userErrors {{ code }} }} }}", i=given
+    )
+    assert error["code"] == "INTERNAL_SERVER_ERROR"
+    assert "policy" not in error["message"]
+    assert await host.bob.contents() == before
+    (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+    assert record.exc_info is not None
+    assert "must return True or False, not a coroutine; make it a plain" in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize("answer", [None, 1, "no", []], ids=repr)
+async def test_only_true_is_a_yes(database: Database, answer: Any) -> None:
+    stage = Host(database)
+    host = Host(database, policy=policy(lambda *_: answer, *METHODS))
+    access, id = host.discussion.access(BOB), key(await stage.ada.thread("Engines"))
+    before = await host.ada.contents()
+    says = rf"^The policy's may_\w+ must return True or False, not a {type(answer).__name__}\.$"
+    for work in (
+        lambda unit: writing.create_thread(unit, access, "Looms"),
+        lambda unit: writing.rename_thread(unit, access, id, "Looms"),
+        lambda unit: writing.add_comment(unit, access, id, writing.NewComment("one")),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await host.discussion.write(work)
+    assert await host.ada.contents() == before
+
+
+@pytest.mark.parametrize("answer", [None, 1, "no", no], ids=["None", "1", "text", "coroutine"])
+async def test_who_may_read_is_a_condition_or_a_bool(database: Database, answer: Any) -> None:
+    stage = Host(database)
+    id = key(await stage.ada.thread("Engines"))
+    method = answer if answer is no else lambda *_: answer
+    access = Host(database, policy=policy(method, "may_read")).discussion.access(BOB)
+    says = "^The policy's may_read must return a condition on the thread, True or False, not a "
+    with pytest.raises(ConfigurationError, match=says):
+        async with database.read() as connection:
+            await reading.read_thread(connection, access, id)
+
+
+@pytest.mark.parametrize(
+    "column", [Thread.title != "Engines", Thread.title.is_(None)], ids=["unlike", "null"]
+)
+async def test_a_condition_is_a_condition(database: Database, column: Any) -> None:
+    host = Host(database, policy=policy(lambda *_: column, "may_read"))
+    id = key(await Host(database).ada.thread("Engines"))
+    async with database.read() as connection:
+        assert await reading.read_thread(connection, host.discussion.access(BOB), id) is None
