@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
+from inspect import isroutine
 from operator import attrgetter
+from typing import TypeVar
 
+from . import commands
+from .checks import check_keeping
+from .counters import Counters
+from .database import Database
 from .discussion import Discussion
 from .errors import ConfigurationError
+
+T = TypeVar("T")
 
 
 def load(name: str) -> Discussion:
@@ -28,7 +38,7 @@ def load(name: str) -> Discussion:
         sys.path.insert(0, os.getcwd())
     try:
         found = attrgetter(attribute)(import_module(module_name))
-        if callable(found):
+        if isroutine(found) or isinstance(found, partial):  # not an application, nor a class
             found = found()
     except ConfigurationError:
         raise
@@ -38,7 +48,31 @@ def load(name: str) -> Discussion:
         ) from error
     if not isinstance(found, Discussion):
         raise ConfigurationError(
-            f"--app {name} is of the type {type(found).__name__}; name a Discussion, or a function"
-            " without arguments that makes one."
+            f"--app {name} is no Discussion but of the type {type(found).__name__}; name a"
+            " Discussion, or a function without arguments that makes one."
         )
     return found
+
+
+def run(
+    discussion: Discussion,
+    work: Callable[[Database, Counters], Awaitable[T]],
+    *,
+    must_exist: bool = False,
+) -> T:
+    """Run a command on the database of a host, with its counters, and close both.
+
+    :param must_exist: refuse a database that is not there or not migrated, and counters of the
+        host that this Discussion does not keep, which no recount of the others would show.
+    :raises ConfigurationError: for what cannot be used.
+    """
+
+    async def main(database: Database) -> T:
+        engine, found = await check_keeping(database)
+        if must_exist and found:
+            raise ConfigurationError(
+                " ".join(f"({each.id}) {each.sentence} {each.hint}" for each in found)
+            )
+        return await work(database, engine)
+
+    return commands.run_on(discussion.database, main, must_exist=must_exist)

@@ -377,9 +377,7 @@ def _run(
             lambda opened: work(opened, tallied_counters),
             must_exist=must_exist,
         )
-    ours = _load(app, database).database
-    engine = tallied_counters.keeper(ours.session_class) or tallied_counters
-    return commands.run_on(ours, lambda opened: work(opened, engine), must_exist=must_exist)
+    return apps.run(_load(app, database), work, must_exist=must_exist)
 
 
 def _refuse(found: list[Finding]) -> None:

@@ -83,9 +83,7 @@ async def _in_use(database: Database, *, must_be_newest: bool) -> AsyncIterator[
     except BrokenPipeError:
         raise  # Not the database: whoever reads our output has gone.
     except (DBAPIError, OSError) as error:
-        raise ConfigurationError(
-            f"The database at {_name(url)} has failed: {_reason(error, url)}."
-        ) from error
+        raise failure(error, url) from error
     finally:
         await database.dispose()
 
@@ -131,12 +129,26 @@ async def _check_answer(database: Database) -> None:
 def no_answer(error: Exception, url: URL) -> ConfigurationError:
     """What to raise for a database that cannot be used; names no password."""
     return ConfigurationError(
-        f"The database at {_name(url)} does not answer ({_reason(error, url)});"
+        f"The database at {place(url)} does not answer ({_reason(error, url)});"
         f" {_REMEDIES[url.get_backend_name()]}."
     )
 
 
-def _name(url: URL) -> str:
+def failure(error: Exception, url: URL) -> ConfigurationError:
+    """What to raise for a database that has failed while it was used; names no password."""
+    return ConfigurationError(f"The database at {place(url)} has failed: {_reason(error, url)}.")
+
+
+def has_answered(error: Exception) -> bool:
+    """Whether the database is there, and has refused a statement."""
+    return (
+        isinstance(error, DBAPIError)
+        and error.statement is not None
+        and not error.connection_invalidated
+    )
+
+
+def place(url: URL) -> str:
     """The URL without what may be secret."""
     query = {key: url.query[key] for key in ("host", "port") if key in url.query}
     return url.set(query=query).render_as_string(hide_password=True)

@@ -14,16 +14,18 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.exc import DBAPIError
 
+from ..counters import Counters
 from ..counters.engine import Installable
 from ..database import Database
 from ..errors import Busy, ConfigurationError
-from ..opening import no_answer, opened
+from ..opening import failure, has_answered, no_answer, opened
 from ..rules import Rules
 from ..schema.build import schema
 from ..schema.execution import Executor
 from ..settings import Settings
 from .configuration import check_settings as check_settings
 from .connections import check_connection, check_sessions
+from .counting import check_counters
 from .environment import read_settings as read_settings
 from .finding import Finding as Finding
 from .finding import Level as Level
@@ -108,7 +110,8 @@ async def check_database(
     except Busy as error:
         found.append(Finding("tallied.E001", str(error), _REACH))
     except (DBAPIError, OSError) as error:
-        found.append(Finding("tallied.E001", str(no_answer(error, database.url)), _REACH))
+        told = (failure if has_answered(error) else no_answer)(error, database.url)
+        found.append(Finding("tallied.E001", str(told), _REACH))
     return found
 
 
@@ -122,12 +125,19 @@ async def _ask(
         of_tables = await connection.run_sync(
             lambda sync: list(check_tables(sync, engine, database.schema))
         )
+        of_counters = await connection.run_sync(
+            lambda sync: list(check_counters(sync, engine, sessions, database.schema))
+        )
         for finding in (
             *await connection.run_sync(lambda sync: list(check_connection(sync))),
             *of_tables,
+            *of_counters,
         ):
             yield finding
-        if start or any(finding.level == "error" for finding in of_tables):
+        unreadable = any(
+            f.level == "error" and f.id != "tallied.E024" for f in (*of_tables, *of_counters)
+        )
+        if start or unreadable:
             return  # What is stored cannot be read, or is not asked for.
         for finding in await connection.run_sync(lambda sync: list(check_words(sync))):
             yield finding
@@ -139,6 +149,16 @@ async def _ask(
             drift = await connection.run_sync(lambda sync: list(check_drift(sync, engine)))
         for finding in drift:
             yield finding
+
+
+async def check_keeping(database: Database) -> tuple[Counters, list[Finding]]:
+    """The counters of `database` and its host, and what keeps them from being right."""
+    engine, found = check_sessions(database.sessions)
+    async with database.read() as connection:
+        found += await connection.run_sync(
+            lambda sync: list(check_counters(sync, engine, database.sessions, database.schema))
+        )
+    return engine, found
 
 
 def _check_documents(settings: Settings) -> list[Finding]:

@@ -37,6 +37,23 @@ class Catalog:
     """The foreign keys: a table, its column, the table referred to, and what a deletion does."""
 
 
+def read_columns(
+    connection: Connection, tables: Collection[str], schema: str | None = None
+) -> dict[str, set[str]]:
+    """The columns of `tables`, of those that are there, in one statement.
+
+    :param schema: where they are; by default, where their bare names lead.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    is_sqlite = connection.dialect.name == "sqlite"
+    query = _of_sqlite(connection, _SQLITE_COLUMNS, schema) if is_sqlite else _PG_COLUMNS
+    values = {"tables": sorted(tables), "schema": schema or "main" if is_sqlite else schema}
+    named: BindParameter[Any] = bindparam("tables", expanding=True)
+    for table, column in connection.execute(text(query).bindparams(named), values):
+        found[table].add(column)
+    return found
+
+
 def read_catalog(
     connection: Connection, tables: Collection[str], schema: str | None = None
 ) -> Catalog:
@@ -45,22 +62,17 @@ def read_catalog(
     :param schema: where they are; by default, where their bare names lead.
     """
     if connection.dialect.name == "postgresql":
-        columns, indexes, keys = _PG_COLUMNS, _PG_INDEXES, _PG_KEYS
+        indexes, keys = _PG_INDEXES, _PG_KEYS
         values: dict[str, object] = {"schema": schema}
     else:
-        # Each table of an attached database is told of by that database's own sqlite_master.
-        quoted = connection.dialect.identifier_preparer.quote(schema or "main")
-        columns, indexes, keys = (
-            query.replace("sqlite_master", f"{quoted}.sqlite_master")
-            for query in (_SQLITE_COLUMNS, _SQLITE_INDEXES, _SQLITE_KEYS)
+        indexes, keys = (
+            _of_sqlite(connection, query, schema) for query in (_SQLITE_INDEXES, _SQLITE_KEYS)
         )
         values = {"schema": schema or "main"}
-    found_columns: dict[str, set[str]] = defaultdict(set)
+    found_columns = read_columns(connection, tables, schema)
     found_indexes: dict[tuple[str, str, bool, bool], list[str | None]] = defaultdict(list)
     named: BindParameter[Any] = bindparam("tables", expanding=True)
     values["tables"] = sorted(tables)
-    for table, column in connection.execute(text(columns).bindparams(named), values):
-        found_columns[table].add(column)
     for table, name, unique, tree, column in connection.execute(
         text(indexes).bindparams(named), values
     ):
@@ -74,6 +86,12 @@ def read_catalog(
         by_table,
         frozenset((table, column, to, deletion) for table, column, to, deletion in found_keys),
     )
+
+
+def _of_sqlite(connection: Connection, query: str, schema: str | None) -> str:
+    """Each table of an attached database is told of by that database's own sqlite_master."""
+    quoted = connection.dialect.identifier_preparer.quote(schema or "main")
+    return query.replace("sqlite_master", f"{quoted}.sqlite_master")
 
 
 # A partial index is left out on both: it does not find every row.

@@ -123,7 +123,7 @@ class Counters:
 
         :raises TypeError: for a `target` that cannot have them.
         """
-        session_class = _sync_class(target)
+        session_class = sync_class(target)
         for each, extension in self._replaced.items():
             if issubclass(session_class, each):
                 return extension.keeper(session_class)
@@ -331,7 +331,7 @@ class Counters:
 
 def _session_class(target: Installable) -> type[Session]:
     """The class to listen to; that of an ``async_sessionmaker`` alone is made for it."""
-    base = _sync_class(target)
+    base = sync_class(target)
     if not isinstance(target, async_sessionmaker):
         return base
     session_class = type(base.__name__, (base,), {})
@@ -339,7 +339,11 @@ def _session_class(target: Installable) -> type[Session]:
     return session_class
 
 
-def _sync_class(target: Installable) -> type[Session]:
+def sync_class(target: Installable) -> type[Session]:
+    """The class of the sessions that `target` makes.
+
+    :raises TypeError: for a `target` of another kind.
+    """
     found: Any = target
     if isinstance(target, async_sessionmaker):
         found = target.kw.get("sync_session_class") or target.class_.sync_session_class

@@ -13,10 +13,13 @@ from support.commands import NEWEST, Commands, sql
 
 APP = """
 from magazine.discussing import make_discussion, make_engine
-from tallied.targets import Target
+from starlette.applications import Starlette
+from tallied.discussion import Discussion
 
 discussion = make_discussion(make_engine({url!r}))
 number = 7
+plain = Discussion(make_engine({url!r}))
+asgi = Starlette()
 
 def make():
     return discussion
@@ -91,6 +94,28 @@ def test_the_hosts_own_counters_are_verified_and_rebuilt(
     assert commands("verify", "--app", filled.replace("discussion", "make")).code == 0
 
 
+def test_counters_that_a_discussion_does_not_keep_are_named(
+    filled: str, empty_url: str, commands: Commands
+) -> None:
+    forgot = filled.replace("discussion", "plain")
+    for command in ("verify", "rebuild"):
+        told = commands(command, "--app", forgot)
+        assert (told.code, told.out) == (2, "")
+        assert told.err.startswith(
+            "error: (tallied.E024) Article.comment_count is kept on MagazineSession"
+        )
+        assert "session_class=MagazineSession" in told.err
+    checked = commands("check", "--app", forgot, "--deep", "--format", "json")
+    assert checked.code == 1
+    assert "tallied.E024" in {each["id"] for each in json.loads(checked.out)}
+    sql(empty_url, "DROP TABLE article")
+    for command in ("verify", "rebuild"):
+        told = commands(command, "--app", filled)
+        assert (told.code, told.out) == (2, "")
+        assert "(tallied.E019) The table article is missing" in told.err
+        assert "alembic upgrade head" in told.err
+
+
 def test_the_example_host_names_its_own(
     filled: str, empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +157,9 @@ def test_a_database_that_is_not_there_is_told(
         ("{app}:", "error: --app must be a module and the name"),
         ("{app}:none", "error: --app {app}:none cannot be loaded (AttributeError: "),
         ("{app}:fail", "error: --app {app}:fail cannot be loaded (RuntimeError: no such luck)."),
-        ("{app}:number", "error: --app {app}:number is of the type int; name a Discussion"),
+        ("{app}:number", "error: --app {app}:number is no Discussion but of the type int; name"),
+        ("{app}:asgi", "error: --app {app}:asgi is no Discussion but of the type Starlette; name"),
+        ("{app}:Discussion", "error: --app {app}:Discussion is no Discussion but of the type type"),
         ("{app}x:a", "error: --app {app}x:a cannot be loaded (ModuleNotFoundError: "),
     ],
 )

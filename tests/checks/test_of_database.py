@@ -15,6 +15,8 @@ from support.statements import recorded
 from tallied.checks import check, check_database
 from tallied.counters import Sum
 from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.errors import ConfigurationError
 from tallied.migrations.run import VERSION_TABLE, migrate
 from tallied.models import Thread
 from tallied.models.counters import counters
@@ -65,7 +67,7 @@ async def test_a_start_costs_a_few_statements(migrated: Database) -> None:
     await found(migrated)
     with recorded(migrated.engine.sync_engine) as executed:
         await found(migrated)
-    assert len(executed) <= 7, executed
+    assert len(executed) <= 8, executed  # one for a host's counters, which this process has
     assert not any("tallied_comment" in each and "FROM tallied" in each for each in executed)
 
 
@@ -259,7 +261,45 @@ async def test_the_counters_of_a_host_need_their_indexes_too(migrated: Database)
     told = await found(migrated, session_class=HostSession)
     assert list(told) == ["tallied.W011"]
     assert "report starts with thread_id" in told["tallied.W011"]
-    assert await found(migrated) == {}, "only where they are in use"
+    told = await found(migrated)
+    assert list(told) == ["tallied.E024"], "their indexes matter only where they are in use"
+
+
+async def test_a_hosts_counter_that_is_kept_on_another_session_class(migrated: Database) -> None:
+    class Plain(Session):
+        """A session class of the same host, which knows of Tallied's counters alone."""
+
+    counters.install(Plain)
+    for sessions in (None, Plain):
+        assert await found(migrated, session_class=sessions) == {}, "of a host with no such table"
+    await execute(migrated, "CREATE TABLE report (id integer PRIMARY KEY)")
+    assert await found(migrated) == {}, "of a host whose table has the same name"
+    await execute(migrated, "DROP TABLE report")
+    async with migrated.engine.begin() as connection:
+        await connection.run_sync(HostBase.metadata.tables["report"].create)
+    for sessions, name in ((None, "CountedSession"), (Plain, "Plain")):
+        for options in ({"start": True}, {"start": False, "deep": True}):
+            told = await found(migrated, session_class=sessions, **options)
+            assert list(told) == ["tallied.E024"]
+            assert "Report.comments is kept on HostSession" in told["tallied.E024"]
+            assert name in told["tallied.E024"]
+    (finding,) = await check(migrated, SETTINGS, session_class=Plain)
+    assert "session_class=HostSession" in finding.hint
+    assert await found(migrated, session_class=HostSession) == {}
+    with pytest.raises(ConfigurationError, match=r"tallied\.E024"):
+        async with Discussion(migrated, settings=SETTINGS).lifespan():
+            raise AssertionError
+
+
+async def test_the_tables_of_a_hosts_counter_that_are_missing(migrated: Database) -> None:
+    for start in (True, False):
+        told = await found(migrated, session_class=HostSession, start=start, deep=not start)
+        assert list(told) == ["tallied.E019"]
+        assert "The table report is missing, without which Report.comments" in told["tallied.E019"]
+    await execute(migrated, "CREATE TABLE report (id integer PRIMARY KEY, thread_id integer)")
+    told = await found(migrated, session_class=HostSession, start=False, deep=True)
+    assert "tallied.E001" not in told
+    assert told["tallied.E019"].startswith("The column report.comments is missing, without which")
 
 
 async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> None:

@@ -1,0 +1,105 @@
+"""A host's own counters: are their columns there, and are they kept where comments are written?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection
+
+from ..counters import Counter, Counters
+from ..counters.checks import column_of
+from ..counters.engine import Installable, sync_class
+from ..counters.several import related
+from ..models import Base
+from .catalog import read_columns
+from .finding import Finding
+
+
+def check_counters(
+    connection: Connection, engine: Counters, sessions: Installable, schema: str | None = None
+) -> Iterator[Finding]:
+    """What would keep a host's counters from being right; reads nothing where it has none.
+
+    :param engine: the counters that are in use in `sessions`.
+    :param schema: where tables are that name no schema; by default, where the connection looks.
+    """
+    needed = {counter: _columns(counter) for counter in engine.declared}
+    missed = {counter: _columns(counter) for counter in _elsewhere(engine)}
+    everything = {column for columns in (*needed.values(), *missed.values()) for column in columns}
+    there = _there(connection, everything, schema)
+    yield from _check_columns(needed, there)
+    for counter, columns in missed.items():
+        # What has no columns here is of another host, with another database.
+        if all(column.name in there.get(column.table.key, ()) for column in columns):
+            yield _missed(counter, engine, sessions)
+
+
+def _check_columns(
+    needed: Mapping[Counter, Collection[Column[Any]]], there: Mapping[str, Collection[str]]
+) -> Iterator[Finding]:
+    told: set[str] = set()
+    for counter, columns in needed.items():
+        for column in columns:
+            name = column.table.name
+            if column.name in there.get(column.table.key, ()):
+                continue
+            is_there = column.table.key in there
+            what = f"The column {name}.{column.name}" if is_there else f"The table {name}"
+            if what not in told:
+                told.add(what)
+                yield Finding(
+                    "tallied.E019",
+                    f"{what} is missing, without which {counter} cannot be kept.",
+                    "Run the migrations of the application that has it, such as"
+                    " `alembic upgrade head`.",
+                )
+
+
+def _missed(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
+    keepers = {
+        each.__qualname__: None
+        for other in sorted(related(engine), key=lambda other: -len(other.declared))
+        if counter in other.declared
+        for each in other.classes
+    }
+    return Finding(
+        "tallied.E024",
+        f"{counter} is kept on {' and '.join(keepers)}, and not on"
+        f" {sync_class(sessions).__qualname__}: what its sessions write is not counted there.",
+        f"Pass session_class={next(iter(keepers))} to Discussion, or install counters that are"
+        " extended by all that have columns in this database on one session class.",
+    )
+
+
+def _elsewhere(engine: Counters) -> list[Counter]:
+    """The counters that are installed together with some of `engine`, on other classes only."""
+    found = {
+        counter: None for other in related(engine) if other.classes for counter in other.declared
+    }
+    return sorted(found.keys() - set(engine.declared), key=str)
+
+
+def _columns(counter: Counter) -> list[Column[Any]]:
+    """The columns of a host's own tables by which a counter is kept."""
+    columns = [column_of(counter.parent, counter.key)]
+    columns += [column_of(counter.holder, name) for name in counter.foreign_key]
+    columns += [
+        column_of(counter.source, name) for name in sorted(counter.tracked - {*counter.foreign_key})
+    ]
+    return [column for column in columns if column.table.metadata is not Base.metadata]
+
+
+def _there(
+    connection: Connection, columns: Collection[Column[Any]], schema: str | None
+) -> dict[str, Collection[str]]:
+    """The columns that tables have, by the keys of those that are there."""
+    by_schema: dict[str | None, dict[str, str]] = defaultdict(dict)
+    for column in columns:
+        by_schema[column.table.schema or schema][column.table.name] = column.table.key
+    return {
+        keys[name]: found
+        for place, keys in by_schema.items()
+        for name, found in read_columns(connection, keys, place).items()
+    }
