@@ -98,6 +98,10 @@ def _there(
     by_schema: dict[str | None, dict[str, str]] = defaultdict(dict)
     for column in columns:
         by_schema[column.table.schema or schema][column.table.name] = column.table.key
+    if connection.dialect.name == "sqlite" and by_schema.keys() - {None}:
+        attached = connection.exec_driver_sql("SELECT name FROM pragma_database_list").scalars()
+        for name in by_schema.keys() - {None, *attached}:
+            del by_schema[name]
     return {
         keys[name]: found
         for place, keys in by_schema.items()
