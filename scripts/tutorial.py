@@ -1,11 +1,12 @@
-"""Run a tutorial as a reader would: python scripts/tutorial.py [--python PATH] [DOCUMENT]
+"""Run a tutorial as a reader would: python scripts/tutorial.py [--python PATH] [DOCUMENT …]
 
-A block that begins with ```` ```python file=NAME ```` is written to that file, and one that
-begins with ```` ```console ```` is run: each line after ``$`` is a command, and the lines below
-it are what it must print, where ``...`` stands for anything. A command that ends with ``&``
-is started, and is waited for until it listens on its ``--port``. All happens in an empty
-folder, with the commands of the environment that `--python` is in before all others, and on
-a port that is free.
+A block that begins with ```` ```python file=NAME ```` is written to that file; with `after=TEXT`,
+it is put into it, below the first line that has this text. One that begins with
+```` ```console ```` is run: each line after ``$`` is a command, and the lines below it are what
+it must print, where ``...`` stands for anything. A command that ends with ``&`` is started, and
+is waited for until it listens on its ``--port``. All happens in one folder, empty at first, with
+the commands of the environment that `--python` is in before all others, and on a port that is
+free.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "docs" / name for name in ("plugging-in.md", "hosts.md")]
+"""In this order: the second goes on in the folder of the first."""
+
 TIMEOUT = 60.0
 PORT = "8123"
 """The port that a tutorial names, in whose place a free one is used."""
 
-_BLOCK = re.compile(r"^```(python file=(?P<name>\S+)|console)\n(?P<text>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"^```(python file=(?P<name>\S+)(?: after=(?P<after>\S+))?|console)\n(?P<text>.*?)^```$",
+    re.M | re.S,
+)
 _ANYTHING = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -49,7 +56,7 @@ def run(document: Path, python: Path, folder: Path) -> int:
     try:
         for block in blocks:
             if block["name"]:
-                (folder / block["name"]).write_text(block["text"], "utf-8")
+                _write(folder / block["name"], block["text"], block["after"])
                 continue
             for command, expected in _commands(block["text"]):
                 if command.endswith("&"):
@@ -61,6 +68,16 @@ def run(document: Path, python: Path, folder: Path) -> int:
             process.terminate()
             process.wait(TIMEOUT)
     return len(blocks)
+
+
+def _write(file: Path, text: str, after: str | None) -> None:
+    if after is not None:
+        before, found, rest = file.read_text("utf-8").partition(after)
+        line, end, rest = rest.partition("\n")
+        if not found:
+            raise Wrong(f"{file.name} has no line with {after}")
+        text = before + found + line + end + text + rest
+    file.write_text(text, "utf-8")
 
 
 def _free_port() -> str:
@@ -105,16 +122,17 @@ def _start(command: str, folder: Path, env: dict[str, str]) -> subprocess.Popen[
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run a tutorial as a reader would.")
-    parser.add_argument("document", nargs="?", type=Path, default=ROOT / "docs" / "plugging-in.md")
+    parser.add_argument("documents", nargs="*", type=Path, default=DOCUMENTS)
     parser.add_argument("--python", type=Path, default=Path(sys.executable))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            blocks = run(given.document, given.python, Path(folder))
-        except Wrong as wrong:
-            print(f"{given.document.name}: {wrong}", file=sys.stderr)
-            return 1
-    print(f"{given.document.name}: {blocks} blocks do what they say")
+        for document in given.documents:
+            try:
+                blocks = run(document, given.python, Path(folder))
+            except Wrong as wrong:
+                print(f"{document.name}: {wrong}", file=sys.stderr)
+                return 1
+            print(f"{document.name}: {blocks} blocks do what they say")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""docs/plugging-in.md does what it says; so does the runner that holds it to that."""
+"""The tutorial and the reference for hosts do what they say; so does what holds them to it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("counters", "
 """
 
 
+NOT_RUN = {"plugging-in.md": 1, "hosts.md": 2}
+"""What stands in nobody's file, or needs more than Tallied brings along."""
+
+
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
-    document = tutorial.ROOT / "docs" / "plugging-in.md"
-    text = document.read_text("utf-8")
-    blocks = tutorial.run(document, Path(sys.executable), tmp_path)
-    # Only the fragment about Alembic, which stands in nobody's file, is not run.
-    assert blocks == text.count("```python file=") + text.count("```console") > 15
-    assert text.count("```") // 2 == blocks + 1
+    for document in tutorial.DOCUMENTS:
+        text = document.read_text("utf-8")
+        blocks = tutorial.run(document, Path(sys.executable), tmp_path)
+        assert blocks == text.count("```python file=") + text.count("```console") > 8
+        assert text.count("```") // 2 == blocks + NOT_RUN[document.name]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
         ("$ echo one\ntwo\n", "prints\none\n\nin place of\ntwo"),
         ("$ exit 3\n", "exits with 3"),
         ("$ true --port 8123 &\n", "does not listen"),
+        ("```\n```python file=a.py\none\n```\n```python file=a.py after=two\n", "no line with two"),
     ],
 )
 def test_what_does_otherwise_is_told(tmp_path: Path, console: str, says: str) -> None:
@@ -39,6 +43,15 @@ def test_what_does_otherwise_is_told(tmp_path: Path, console: str, says: str) ->
     document.write_text(f"```console\n{console}```\n")
     with pytest.raises(tutorial.Wrong, match=says):
         tutorial.run(document, Path(sys.executable), tmp_path)
+
+
+def test_a_block_is_put_below_a_line(tmp_path: Path) -> None:
+    document = tmp_path / "document.md"
+    document.write_text(
+        "```python file=new.py\none\ntwo\nthree\n```\n```python file=new.py after=tw\nnew\n```\n"
+    )
+    assert tutorial.run(document, Path(sys.executable), tmp_path) == 2
+    assert (tmp_path / "new.py").read_text() == "one\ntwo\nnew\nthree\n"
 
 
 def test_a_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
