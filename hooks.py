@@ -20,7 +20,10 @@ and stops no other. The request waits for them, and they run to their end where 
 meanwhile.
 
 A thread that ``threadFor`` begins is an event ``create_thread``, too. The first comment of a
-new thread comes with that event, and is no ``add_comment`` of its own.
+new thread comes with that event, and then is an ``add_comment`` of its own:
+``before_create_thread``, ``before_add_comment`` with the new thread there to be read,
+``after_create_thread``, ``after_add_comment``. A veto of that comment undoes the thread, and its
+field ``message`` is told as ``comment.message``.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ..viewer import Viewer
 from .inserting import insert_if_new
 from .paging import Record
 from .rows import known, not_found
+from .validation import expect
 
 
 async def find_author(connection: AsyncConnection | AsyncSession, subject: str) -> UUID | None:
@@ -76,6 +77,9 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises NotFound: when there is no such author.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    expect(UnitOfWork, unit=unit)
+    expect(Access, access=access)
+    expect(UUID, id=id)
     access = await acting(unit.session, access)
     if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
         raise not_found("authorId")

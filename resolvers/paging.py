@@ -81,6 +81,8 @@ def window(
         raise BadUserInput(
             f"A page needs a size; give first or last, from 1 to {limit}.", field="first"
         )
+    if not isinstance(size, int):
+        raise BadUserInput(f"{name} must be a number from 1 to {limit}, not {size!r}.", field=name)
     if not 1 <= size <= limit:
         raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
     return Window(

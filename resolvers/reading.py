@@ -9,7 +9,8 @@ size of the page.
     async with discussion.database.read() as connection:
         page = await reading.read_comments(connection, access, thread_id, last=50)
 
-The connection may be a host's own, too, or the session of a unit of work.
+The connection may be a host's own, too, or the session of a unit of work. An argument of another
+type than is written here is a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from .shown import CommentPage as CommentPage
 from .shown import ShownComment as ShownComment
 from .shown import ShownPage as ShownPage
 from .shown import ShownThread as ShownThread
+from .validation import expect
 
 Reader: TypeAlias = AsyncConnection | AsyncSession
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
@@ -48,6 +50,7 @@ _OF_COMMENTS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_coun
 
 async def read_thread(reader: Reader, access: Access, id: UUID) -> ShownThread | None:
     """A thread; None where there is none that the viewer may read."""
+    expect(UUID, id=id)
     connection, access = await _begin(reader, access)
     row = await read_one(connection, Thread, id, _OF_THREADS, access.readable())
     return await _thread(connection, access, row)
@@ -60,6 +63,8 @@ async def read_thread_for(
 
     :raises UnknownTargetType: for a type that is not registered.
     """
+    expect(Access, access=access)
+    expect(str, target_type=target_type, target_id=target_id)
     access.rules.target(target_type)
     connection, access = await _begin(reader, access)
     readable = access.readable()
@@ -122,6 +127,7 @@ async def read_comments(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
+    expect(UUID, thread_id=thread_id)
     which = window(
         COMMENTS["CREATED_AT", descending],
         limit=MOST,
@@ -154,6 +160,7 @@ async def read_comments(
 
 async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment | None:
     """A comment; None where there is none that the viewer may read."""
+    expect(UUID, id=id)
     connection, access = await _begin(reader, access)
     readable = access.readable()
     row = await read_one(connection, Comment, id, _OF_COMMENTS, readable)
@@ -167,6 +174,7 @@ async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment
 
 
 async def _begin(reader: Reader, access: Access) -> tuple[AsyncConnection, Access]:
+    expect(Access, access=access)
     if isinstance(reader, AsyncSession):
         reader = await reader.connection()
     return reader, await acting(reader, access)

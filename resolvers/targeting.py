@@ -13,7 +13,7 @@ from .inserting import insert_if_new
 from .locking import is_readable
 from .paging import Record
 from .rows import known, read_thread
-from .validation import TITLE_LENGTH, unstorable
+from .validation import TITLE_LENGTH, expect, unstorable
 from .writing import Change
 
 
@@ -27,6 +27,9 @@ async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_
     :raises NotFound: where there is no such object, or the viewer may not read its thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not begin it.
     """
+    expect(UnitOfWork, unit=unit)
+    expect(Access, access=access)
+    expect(str, target_type=target_type, target_id=target_id)
     target = access.rules.target(target_type)
     if len(target_id) > ID_LENGTH or unstorable(target_id):
         raise _no_object(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import InvalidText, Rejected
 
@@ -15,7 +16,9 @@ def clean_title(title: str, field: str = "title") -> str:
     """A thread's title, without the whitespace around it.
 
     :raises InvalidText: naming `field`.
+    :raises TypeError: for what is no text.
     """
+    expect(str, **{field: title})
     return _checked(title.strip(), field, TITLE_LENGTH)
 
 
@@ -23,7 +26,9 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
     """The name of a comment's author, without the whitespace around it.
 
     :raises InvalidText: naming `field`.
+    :raises TypeError: for what is no text.
     """
+    expect(str, **{field: name})
     return _checked(name.strip(), field, AUTHOR_NAME_LENGTH)
 
 
@@ -32,7 +37,9 @@ def clean_message(message: str, field: str = "message", longest: int = MESSAGE_L
 
     :param longest: how many characters it may have.
     :raises InvalidText: naming `field`.
+    :raises TypeError: for what is no text.
     """
+    expect(str, **{field: message})
     return _checked(message, field, longest)
 
 
@@ -49,7 +56,24 @@ def check_length(text: str, field: str, longest: int) -> None:
         )
 
 
-def together(*checks: Callable[[], str]) -> list[str]:
+def expect(kind: type[Any], **given: object) -> None:
+    """Refuse arguments of a host's code that are of another type, by their names.
+
+    Otherwise what is wrong would be found out by the database, and by each in its own words.
+
+    :raises TypeError: naming the first of them.
+    """
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            article = "an" if kind.__name__[0] in "AEIi" else "a"
+            raise TypeError(f"{name} must be {article} {kind.__name__}, not {_described(value)}.")
+
+
+def _described(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def together(*checks: Callable[[], Any]) -> list[Any]:
     """What the checks hand out, in their order.
 
     :raises ExceptionGroup: of :class:`~tallied.errors.Rejected`, of all that is wrong.

@@ -6,7 +6,7 @@ will do: the database refuses a thread that is not there, and the flush brings b
 counters.
 
 A host calls these functions within a unit of work of its own, with the access of
-whomever it acts for.
+whomever it acts for. An argument of another type than is written here is a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from .authors import writing_as
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
 from .paging import Record
 from .rows import counted, gone, known
-from .validation import check_length, clean_message, clean_title
+from .texts import NewComment as NewComment
+from .texts import clean_comment, of_comment
+from .validation import check_length, clean_message, clean_title, expect
 
 
 class Change(NamedTuple):
@@ -38,39 +40,57 @@ class Change(NamedTuple):
     previous_thread: Record | None = None
 
 
-class NewComment(NamedTuple):
-    """What someone wrote."""
-
-    message: str
-    author_name: str | None = None
-    """The name of a guest; None for a viewer."""
-
-
 async def create_thread(
     unit: UnitOfWork, access: Access, title: str, comment: NewComment | None = None
 ) -> Change:
     """Begin a thread, with its first comment where one is given.
 
-    :raises InvalidText: for a title or a message that breaks a rule.
+    The hooks of ``create_thread`` run, and where there is a comment, those of ``add_comment``.
+
+    :raises InvalidText: for a title, a message or a guest's name that breaks a rule.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access)
+    if comment is not None:
+        expect(NewComment, comment=comment)
     access, author_id = await writing_as(unit.session, access)
     access.require(access.may_start(), "begin a thread")
     access = access.known_as(author_id)
     unset: dict[str, Any] = dict.fromkeys(("locked_at", "target_type", "target_id"))
     # With every column set, none is missing from memory after the flush.
     thread = Thread(title=clean_title(title), author_id=author_id, **unset)
-    if comment is not None:
-        longest = access.rules.message_length_of(None)
-        clean_message(comment.message, "comment.message", longest)
+    if comment is None:
+        await _before(unit, access, "create_thread", thread=known(thread))
+        unit.session.add(thread)
+        await unit.session.flush()
+        return _done(unit, access, "create_thread", Change(known(thread)))
+    comment = clean_comment(access, comment, access.rules.message_length_of(None), "comment.")
+    with of_comment():
         access.rules.check_message(comment.message)
-        thread.comments.append(_comment(comment, author_id=author_id))
-    first = known(thread.comments[0]) if comment else None
-    await _before(unit, access, "create_thread", thread=known(thread), comment=first)
-    unit.session.add(thread)
-    await unit.session.flush()
-    change = Change(known(thread), known(thread.comments[0]) if comment else None)
-    return _done(unit, access, "create_thread", change)
+    first = _comment(comment, thread_id=thread.id, author_id=author_id)
+    await _write_both(unit, access, thread, first)
+    change = Change(known(thread), known(first))
+    _done(unit, access, "create_thread", change)
+    return _done(unit, access, "add_comment", change)
+
+
+async def _write_both(unit: UnitOfWork, access: Access, thread: Thread, first: Comment) -> None:
+    """Write a thread and its first comment, each after the hooks that come before it."""
+    session = unit.session
+    if not access.rules.hooks:
+        thread.comments.append(first)
+        session.add(thread)
+        await session.flush()
+        return
+    await _before(unit, access, "create_thread", known(thread), known(first))
+    # Hooks before a comment find its thread. A veto takes that back, whoever goes on after it.
+    async with session.begin_nested():
+        session.add(thread)
+        await session.flush()
+        with of_comment():
+            await _before(unit, access, "add_comment", known(thread), known(first))
+        session.add(first)
+        await session.flush()
 
 
 async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) -> Change:
@@ -80,6 +100,7 @@ async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) 
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id)
     title = clean_title(title)
     with gone(row="threadId"):
         access, thread = await locked_thread(
@@ -98,6 +119,7 @@ async def lock_thread(unit: UnitOfWork, access: Access, id: UUID, locked: bool =
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id)
     operation: Operation = "lock_thread" if locked else "unlock_thread"
     with gone(row="threadId"):
         access, thread = await locked_thread(
@@ -116,6 +138,7 @@ async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     :raises NotFound: when there is no such thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id)
     with gone(row="threadId"):
         access, thread = await locked_thread(
             unit.session, access, id, "may_delete_thread", "delete this thread"
@@ -137,6 +160,8 @@ async def add_comment(
     :raises Locked: when it takes no comments.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, thread_id=thread_id)
+    expect(NewComment, comment=comment)
     session = unit.session
     access.require(access.may_write, "write comments")
     access, author_id = await writing_as(session, access)
@@ -144,7 +169,7 @@ async def add_comment(
     if access.rules.hooks or not access.comments_anywhere:
         # Before a hook tells why not, or a lock tells by waiting that somebody writes there.
         await takes_comments(session, access, thread_id)
-    clean_message(comment.message, longest=access.rules.longest_message)
+    comment = clean_comment(access, comment, access.rules.longest_message)
     access.rules.check_message(comment.message)
     added = _comment(comment, thread_id=thread_id, author_id=author_id)
     await _before(unit, known_access, "add_comment", {"id": thread_id}, known(added))
@@ -164,6 +189,7 @@ async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str)
     :raises NotFound: when there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id)
     with gone(row="commentId"):
         access, comment, facts = await locked_comment(
             unit.session, access, id, "may_edit", "edit this comment"
@@ -186,6 +212,7 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     :raises Locked: when that thread takes no comments.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id, thread_id=thread_id)
     session = unit.session
     access, comment, _ = await locked_comment(session, access, id, "may_move", "move this comment")
     previous = _in(comment)
@@ -210,6 +237,7 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
     :raises NotFound: when there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
+    _expect(unit, access, id=id)
     with gone(row="commentId"):
         access, comment, _ = await locked_comment(
             unit.session, access, id, "may_delete", "delete this comment"
@@ -244,6 +272,12 @@ async def _takes(session: AsyncSession, access: Access, thread_id: UUID, moved: 
             code="TOO_LONG",
         )
     return thread
+
+
+def _expect(unit: UnitOfWork, access: Access, **ids: UUID) -> None:
+    expect(UnitOfWork, unit=unit)
+    expect(Access, access=access)
+    expect(UUID, **ids)
 
 
 def _in(comment: Comment) -> Record:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, wraps
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
-from ..errors import NotAllowed, Rejected
+from ..errors import Rejected
 from ..resolvers import writing
 from ..resolvers.authors import delete_author
 from ..resolvers.paging import Record
 from ..resolvers.targeting import thread_for
-from ..resolvers.validation import clean_author_name, clean_message, clean_title, together
+from ..resolvers.texts import checks
+from ..resolvers.validation import clean_message, clean_title, together
+from ..rules import Access
 from .arguments import given
 from .ids import decode_id, encode_id
 from .inputs import (
@@ -92,8 +94,10 @@ class Mutation:
     async def create_thread(
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
-        title, *rest = together(partial(clean_title, input.title), *_texts(info, input.comment))
-        first = _new_comment(rest) if rest else None
+        comment = given(input.comment)
+        texts = [] if comment is None else _checks(info, comment, "comment.")
+        title, *rest = together(partial(clean_title, input.title), *texts)
+        first = _new_comment(*rest) if rest else None
         done = await info.context.write(
             lambda unit, access: writing.create_thread(unit, access, title, first)
         )
@@ -169,7 +173,7 @@ class Mutation:
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
         _, id = decode_id(input.thread_id, "threadId", "Thread")
-        comment = _new_comment(together(*_texts(info, input, "")))
+        comment = _new_comment(*together(*_checks(info, input, "")))
         done = await info.context.write(
             lambda unit, access: writing.add_comment(unit, access, id, comment)
         )
@@ -222,29 +226,18 @@ class Mutation:
         )
 
 
-def _texts(
-    info: Info, input: AddCommentInput | FirstCommentInput | None, path: str = "comment."
-) -> list[Callable[[], str]]:
-    """The checks of a new comment's message, and of a guest's name where guests may write."""
-    comment = given(input)
-    if comment is None:
-        return []
-    longest, name = info.context.rules.longest_message, given(comment.author_name)
-    checks: list[Callable[[], str]] = []
-    if info.context.viewer is None and info.context.rules.guests_write:
-        checks.append(partial(clean_author_name, name or "", f"{path}authorName"))
-    elif info.context.viewer is not None and name is not None:
-        checks.append(partial(_refuse_name, f"{path}authorName"))
-    return [*checks, partial(clean_message, comment.message, f"{path}message", longest)]
+def _checks(
+    info: Info, input: AddCommentInput | FirstCommentInput, path: str
+) -> list[Callable[[], str | None]]:
+    """The checks of a new comment; but a guest's name is not missed where guests write nowhere."""
+    access = Access(info.context.rules, info.context.viewer)
+    comment = writing.NewComment(input.message, given(input.author_name))
+    name, message = checks(access, comment, info.context.rules.longest_message, path)
+    return [name if access.may_write else (lambda: None), message]
 
 
-def _new_comment(texts: list[str]) -> writing.NewComment:
-    *name, message = texts
-    return writing.NewComment(message, *name)
-
-
-def _refuse_name(field: str) -> NoReturn:
-    raise NotAllowed(f"{field} is for guests; leave it out, as you are signed in.", field=field)
+def _new_comment(author_name: str | None, message: str) -> writing.NewComment:
+    return writing.NewComment(message, author_name)
 
 
 def _all(rejected: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import OPERATIONS, Diary, Note, notes
 from support.host import ADA, Host, key, number
@@ -12,8 +13,10 @@ from support.host import ADA, Host, key, number
 from tallied.database import Database
 from tallied.errors import Rejected, Vetoed
 from tallied.hooks import Event, Hooks
-from tallied.models import Author, Comment
+from tallied.models import Author, Comment, Thread
 from tallied.policy import Policy
+from tallied.resolvers.writing import NewComment, create_thread
+from tallied.units import UnitOfWork
 
 
 def test_there_is_a_hook_before_and_after_each_operation() -> None:
@@ -104,6 +107,72 @@ async def test_what_hooks_are_told(database: Database) -> None:
     assert event.comment["message"] == "four five"
     with pytest.raises(TypeError):
         event.comment["message"] = "six"  # type: ignore[index]
+
+
+async def test_the_first_comment_of_a_thread_is_a_comment_to_the_hooks(database: Database) -> None:
+    log: list[str] = []
+    diary = Diary(log)
+    found: list[Any] = []
+
+    class Finding(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            assert event.thread is not None
+            title = select(Thread.title).where(Thread.id == event.thread["id"])
+            found.append(await session.scalar(title))
+
+    host = Host(database, hooks=[diary, Finding()])
+    await host.ada.do(
+        "createThread", "thread { id }", title="Engines", comment={"message": "one two"}
+    )
+    assert log == [
+        "before_create_thread",
+        "before_add_comment",
+        "after_create_thread",
+        "after_add_comment",
+    ]
+    assert found == ["Engines"]
+    for point, event in diary.events:
+        assert event.operation == point.partition("_")[2]
+        assert event.thread is not None
+        assert event.comment is not None
+        assert event.comment["thread_id"] == event.thread["id"]
+        assert (event.comment["message"], event.comment["word_count"]) == ("one two", 2)
+        counters = event.thread["comment_count"], event.thread["word_count"]
+        assert counters == ((1, 2) if point.startswith("after_") else (0, 0)), point
+    await host.assert_exact()
+
+
+@pytest.mark.parametrize("field", ["message", "authorName", "title", None])
+async def test_a_veto_of_the_first_comment_names_its_field_there(
+    database: Database, field: str | None
+) -> None:
+    veto = Vetoed("Write it in lower case.", field=field)
+    log: list[str] = []
+    host = Host(database, hooks=[Note(), Diary(log, before_add_comment=veto)])
+    path = f"comment.{field}" if field in ("message", "authorName") else field
+    error = await host.ada.refused("createThread", title="Engines", comment={"message": "ONE"})
+    assert error == {"message": "Write it in lower case.", "field": path, "code": "VETOED"}
+    assert log == ["before_create_thread", "before_add_comment"]
+    thread = await host.ada.thread("Engines")
+    error = await host.ada.refused("addComment", threadId=thread, message="ONE")
+    assert error["field"] == field
+
+
+async def test_who_goes_on_after_a_veto_of_the_first_comment_has_no_thread(
+    database: Database,
+) -> None:
+    host = Host(database, hooks=[Diary([], before_add_comment=Vetoed("No."))])
+    access = host.discussion.access(ADA)
+
+    async def work(unit: UnitOfWork) -> None:
+        with pytest.raises(Vetoed):
+            await create_thread(unit, access, "Looms", NewComment("one"))
+        await create_thread(unit, access, "Mills")
+
+    await host.discussion.write(work)
+    listed = await host.ada("{ threads(first: 5) { nodes { title } } }")
+    assert listed["nodes"] == [{"title": "Mills"}]
+    await host.assert_exact()
 
 
 async def test_a_hook_knows_the_author_of_who_writes_for_the_first_time(
@@ -280,4 +349,5 @@ async def test_a_veto_of_a_host_that_checks_messages(database: Database) -> None
         error = await host.ada.refused(change, **given)
         assert error["code"] == "VETOED"
         assert error["message"] == "message advertises; write something else."
+        assert error["field"] == ("comment.message" if change == "createThread" else "message")
     assert await number(database, Author) == 1

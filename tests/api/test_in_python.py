@@ -1,0 +1,135 @@
+"""What a host's own code writes and reads goes by the rules of the API, on each database alike."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from support.host import ADA, Host, key
+
+from tallied.database import Database
+from tallied.errors import BadUserInput, InvalidText, NotAllowed
+from tallied.resolvers import reading, writing
+from tallied.resolvers.authors import delete_author
+from tallied.resolvers.targeting import thread_for
+from tallied.resolvers.writing import NewComment
+from tallied.rules import Access
+from tallied.units import UnitOfWork
+from tallied.viewer import Viewer
+
+NAMES = [
+    (None, "guest", None, "BLANK"),
+    (None, "guest", "", "BLANK"),
+    (None, "guest", " ", "BLANK"),
+    (None, "guest", "x" * 101, "TOO_LONG"),
+    (None, "guest", "A\0", "INVALID_CHARACTERS"),
+    (ADA, "viewer", "Ada", "NOT_ALLOWED"),
+    (ADA, "viewer", "", "NOT_ALLOWED"),
+    (None, "host", "", "BLANK"),
+    (None, "host", "x" * 101, "TOO_LONG"),
+    (ADA, "host", "Ada", "NOT_ALLOWED"),
+]
+
+
+@pytest.mark.parametrize(("viewer", "who", "name", "code"), NAMES)
+async def test_a_name_breaks_the_same_rules_in_python_and_over_the_api(
+    database: Database, viewer: Viewer | None, who: str, name: str | None, code: str
+) -> None:
+    host = Host(database, settings={"guests": "write"})
+    access, client = host.discussion.access(viewer), host.client(viewer)
+    thread, comment = await host.ada.thread("Engines"), NewComment("one", name)
+    given = {"message": "one", **({} if name is None else {"authorName": name})}
+    before = await client.contents()
+    if who == "host":
+        access = host.discussion.access_as_host(viewer)
+    for path, change, arguments, work in (
+        (
+            "",
+            "addComment",
+            {"threadId": thread, **given},
+            lambda unit: writing.add_comment(unit, access, key(thread), comment),
+        ),
+        (
+            "comment.",
+            "createThread",
+            {"title": "Looms", "comment": given},
+            lambda unit: writing.create_thread(unit, access, "Looms", comment),
+        ),
+    ):
+        with pytest.raises((InvalidText, NotAllowed)) as refused:
+            await host.discussion.write(work)
+        told = refused.value
+        assert (told.field, told.code) == (f"{path}authorName", code)
+        if who != "host":
+            error = await client.refused(change, **arguments)
+            assert error == {"message": told.message, "field": told.field, "code": told.code}
+    assert await client.contents() == before
+
+
+async def test_a_name_is_stored_without_the_whitespace_around_it(database: Database) -> None:
+    host = Host(database, settings={"guests": "write"})
+    thread = key(await host.ada.thread("Engines"))
+    for access, name, stored in (
+        (host.discussion.access(), " Gast ", "Gast"),
+        (host.discussion.access_as_host(), " Old Bob ", "Old Bob"),
+        (host.discussion.access_as_host(), None, None),
+        (host.discussion.access_as_host(ADA), None, None),
+    ):
+        for comment in await host.discussion.write(lambda unit: both(unit, access, thread, name)):  # noqa: B023
+            assert comment["author_name"] == stored
+
+
+async def both(unit: UnitOfWork, access: Access, thread: Any, name: str | None) -> list[Any]:
+    new = NewComment("one", name)
+    added = await writing.add_comment(unit, access, thread, new)
+    begun = await writing.create_thread(unit, access, "Looms", new)
+    return [added.comment, begun.comment]
+
+
+async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
+    database: Database,
+) -> None:
+    host = Host(database)
+    ada, id, new = host.discussion.access(ADA), key(await host.ada.thread()), NewComment("one")
+    text, other = str(id), uuid4()
+    wrong: list[tuple[Any, str]] = [
+        (lambda u: writing.add_comment(u, ada, text, new), "thread_id must be a UUID, not a"),
+        (lambda u: writing.rename_thread(u, ada, text, "A"), "id must be a UUID, not a"),
+        (lambda u: writing.lock_thread(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: writing.delete_thread(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: writing.edit_comment(u, ada, text, "A"), "id must be a UUID, not a"),
+        (lambda u: writing.delete_comment(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: writing.move_comment(u, ada, other, text), "thread_id must be a UUID, not a"),
+        (lambda u: delete_author(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: writing.add_comment(u, ada, id, "one"), "comment must be a NewComment, not a"),
+        (lambda u: writing.create_thread(u, ada, "A", "one"), "comment must be a NewComment, no"),
+        (lambda u: writing.add_comment(u, ADA, id, new), "access must be an Access, not a val"),
+        (lambda u: writing.add_comment(u.session, ada, id, new), "unit must be a UnitOfWork, not"),
+        (lambda u: writing.create_thread(u, ada, None), "title must be a str, not None."),
+        (lambda u: writing.add_comment(u, ada, id, NewComment(5)), "message must be a str, not"),
+        (lambda u: writing.add_comment(u, ada, id, NewComment(None)), "message must be a str, "),
+        (lambda u: thread_for(u, ada, "page", 7), "target_id must be a str, not a value of type"),
+        (lambda u: thread_for(u, None, "page", "7"), "access must be an Access, not None."),
+        (lambda u: reading.read_thread(u.session, ada, text), "id must be a UUID, not a value"),
+        (lambda u: reading.read_comment(u.session, ada, text), "id must be a UUID, not a value"),
+        (lambda u: reading.read_comments(u.session, ada, text, first=5), "thread_id must be a U"),
+        (lambda u: reading.read_thread(u.session, ADA, id), "access must be an Access, not a v"),
+        (lambda u: reading.read_thread_for(u.session, ada, "a", 7), "target_id must be a str, n"),
+    ]
+    before = await host.ada.contents()
+    for work, says in wrong:
+        with pytest.raises(TypeError, match=f"^{says}"):
+            await host.discussion.write(work)
+    assert await host.ada.contents() == before
+
+
+@pytest.mark.parametrize("size", ["5", 5.0, [5]], ids=repr)
+async def test_a_size_is_a_number(database: Database, size: Any) -> None:
+    access = Host(database).discussion.access()
+    async with database.read() as connection:
+        with pytest.raises(BadUserInput, match="must be a number from 1 to 1000, not") as refused:
+            await reading.read_threads(connection, access, first=size)
+        assert refused.value.field == "first"
+        with pytest.raises(BadUserInput, match="must be a number from 1 to 1000, not"):
+            await reading.read_comments(connection, access, uuid4(), last=size)
