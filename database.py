@@ -15,6 +15,7 @@ request, and SQLite is interrupted here.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -39,7 +40,10 @@ from .errors import Busy, ConfigurationError
 from .models.counters import counters
 from .unfinished import Unfinished
 from .units import UnitOfWork as UnitOfWork
+from .units import undivided, watch
 from .urls import check_url, parse_url
+
+logger = logging.getLogger("tallied")
 
 T = TypeVar("T")
 
@@ -67,7 +71,8 @@ class Database:
     :param schema: the schema of the database that Tallied's tables are in (PostgreSQL); by
         default, the one that the connections look into.
     :param attempts: how often a unit is tried when the database asks for a retry.
-    :param patience: seconds that a unit waits for others, and anyone for a connection.
+    :param patience: seconds that a unit waits for others, and for what follows its commit, and
+        anyone for a connection.
     :param options: further arguments of :func:`sqlalchemy.create_engine`, for a URL.
     :raises ConfigurationError: for a database that cannot be used.
     """
@@ -105,6 +110,7 @@ class Database:
         self._queue = asyncio.Lock() if self.is_sqlite else None
         self._listen()
         counters.install(session_class)
+        watch(session_class)
         self.session_class = session_class
         self.sessions = async_sessionmaker(
             self._writer, sync_session_class=session_class, expire_on_commit=False
@@ -163,8 +169,13 @@ class Database:
         `work` may be run more than once, so all that it does outside of the session
         belongs into :attr:`UnitOfWork.after_commit`.
 
+        What follows the commit is waited for, but no longer than :attr:`patience`: then it goes
+        on by itself, and :meth:`dispose` waits for it.
+
         :raises Busy: when the unit has waited too long for others, or the database asked for
             a retry too often.
+        :raises InvalidRequestError: where `work` commits the session, rolls it back or closes it;
+            nothing of the unit is written then.
         """
         deadline = time.monotonic() + self.patience
         for attempt in range(self.attempts):
@@ -191,7 +202,8 @@ class Database:
                 session = self.sessions()
                 unit = UnitOfWork(session)
                 try:
-                    result = await work(unit)
+                    with undivided(session):
+                        result = await work(unit)
                     cancelled = await _to_its_end(session.commit())
                 except BaseException:
                     await session.rollback()
@@ -204,10 +216,17 @@ class Database:
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
         """Do what waits for the commit: to its end, though its task may be cancelled before."""
         following = self._unfinished.start(unit.committed())
+        with unit.untimed():
+            done, _ = await asyncio.wait({following}, timeout=self.patience)
         if cancelled:
-            await asyncio.wait({following}, timeout=self.patience)
             raise cancelled
-        await asyncio.shield(following)
+        if done:
+            await following
+        else:
+            logger.warning(
+                "what follows a commit takes longer than %s seconds, and goes on by itself",
+                self.patience,
+            )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

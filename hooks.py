@@ -9,15 +9,19 @@ A host derives a class from :class:`Hooks`, and overrides what it cares for::
 
 A ``before_*`` method runs inside the unit of work, before the change is written, and only
 where the viewer may make the change. What it does with the session is written right away,
-and commits or goes with the change. A :class:`~tallied.errors.Vetoed` that it raises is told
-to the client; whatever else it raises is logged, masked, and undoes the change just so. A
-unit that the database asks to retry runs again from its start, with its hooks: what cannot
-be undone belongs into ``after_*``.
+and commits or goes with the change; to commit the session itself, or to roll it back, is
+refused. A :class:`~tallied.errors.Vetoed` that it raises is told to the client; whatever else
+it raises is logged, masked, and undoes the change just so. A unit that the database asks to
+retry runs again from its start, with its hooks: what cannot be undone belongs into
+``after_*``.
 
 An ``after_*`` method runs once the unit has committed, and not at all where it has not. All
 run one after another, in the order in which the hooks were given; one that fails is logged,
-and stops no other. The request waits for them, and they run to their end where it is stopped
-meanwhile.
+and stops no other. Who makes the change waits for them, for as long as the database's
+``patience`` (:class:`~tallied.database.Database`, 5 seconds) and no longer; then they go on by
+themselves, and are waited for when the database is closed. A request's time
+(``TALLIED_EXECUTION_TIME``) stands still meanwhile, so that no answer of a change that is in is
+lost to a slow hook. What must happen, or takes long, belongs into a queue of the host's.
 
 A thread that ``threadFor`` begins is an event ``create_thread``, too. The first comment of a
 new thread comes with that event, and then is an ``add_comment`` of its own:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+_IS_WHOLE = "tallied.unit_of_work_is_whole"
 
 
 @dataclass
@@ -15,8 +21,55 @@ class UnitOfWork:
     session: AsyncSession
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What must happen once, when the unit has committed, in order; never before."""
+    untimed: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered for as long as the unit waits for what follows its commit."""
 
     async def committed(self) -> None:
         """Do what waits for the commit, which has happened."""
         while self.after_commit:
             await self.after_commit.pop(0)()
+
+
+def watch(session_class: type[Session]) -> None:
+    """Have sessions of that class keep to :func:`undivided`."""
+    for name, listener in (
+        ("before_commit", _refuse_to_commit),
+        ("after_transaction_end", _notice_the_end),
+    ):
+        if not event.contains(session_class, name, listener):
+            event.listen(session_class, name, listener)
+
+
+@contextmanager
+def undivided(session: AsyncSession) -> Iterator[None]:
+    """What is done with the session in the block is one transaction, which stays open.
+
+    Otherwise half of it would stay when the rest fails. Savepoints may come and go.
+
+    :raises InvalidRequestError: where the session is committed; and at the end, where it has
+        been rolled back or closed.
+    """
+    info = session.sync_session.info
+    info[_IS_WHOLE] = True
+    try:
+        yield
+        if not info[_IS_WHOLE]:
+            raise InvalidRequestError(
+                "The session of a unit of work was rolled back or closed within it, so nothing of"
+                " the unit is written; raise an error to undo a unit, or use begin_nested()."
+            )
+    finally:
+        del info[_IS_WHOLE]
+
+
+def _refuse_to_commit(session: Session) -> None:
+    if _IS_WHOLE in session.info and not session.in_nested_transaction():
+        raise InvalidRequestError(
+            "The session of a unit of work cannot be committed within it: the unit commits when"
+            " its function returns. Leave the commit out, or use begin_nested() for a part."
+        )
+
+
+def _notice_the_end(session: Session, transaction: SessionTransaction) -> None:
+    if _IS_WHOLE in session.info and transaction.parent is None:
+        session.info[_IS_WHOLE] = False

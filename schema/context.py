@@ -55,6 +55,8 @@ class Context:
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
     size: AnswerSize = field(init=False)
+    time: asyncio.Timeout | None = None
+    """The time that the operation has."""
     changes: int = 0
     """How many units of work have been committed."""
     _beside: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -79,6 +81,7 @@ class Context:
 
         async def work(unit: UnitOfWork) -> T:
             unit.after_commit.append(self._count_change)
+            unit.untimed = self._untimed
             return await command(unit, access)
 
         with self._at_work():
@@ -109,6 +112,22 @@ class Context:
         if viewer is None:
             return access
         return access.known_as(await self.read(lambda it: find_author(it, viewer.subject)))
+
+    @contextmanager
+    def _untimed(self) -> Iterator[None]:
+        """A wait that is not taken off the operation's time, so that its answer is not lost."""
+        time, loop = self.time, asyncio.get_running_loop()
+        if time is None or time.expired():
+            yield
+            return
+        end, began = time.when(), loop.time()
+        time.reschedule(None)
+        try:
+            yield
+        finally:
+            # What has stopped the operation meanwhile, has set another end.
+            if self.time is time and end is not None and time.when() is None:
+                time.reschedule(end + loop.time() - began)
 
     async def _count_change(self) -> None:
         self.changes += 1

@@ -194,7 +194,7 @@ class Service:
         size, seconds = context.size, self.settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:
-                size.when_exceeded = partial(_stop, time)
+                size.when_exceeded, context.time = partial(_stop, time), time
                 return await work
         except (TimeoutError, AnswerTooLarge):
             if size.is_exceeded:
@@ -205,7 +205,7 @@ class Service:
                 raise
             return answer, orjson.dumps(answer.body)
         finally:
-            size.when_exceeded = None
+            size.when_exceeded = context.time = None
             await context.stop()
 
 

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 from sqlalchemy import event, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy, ConfigurationError
@@ -70,6 +70,93 @@ async def test_what_waits_for_the_commit_never_runs_without_one(database: Databa
     with pytest.raises(LookupError):
         await database.write(work)
     assert seen == []
+
+
+async def test_a_unit_is_not_committed_halfway(database: Database) -> None:
+    async def work(unit: UnitOfWork) -> None:
+        await add_threads(unit, 3)
+        await unit.session.commit()
+        await add_threads(unit, 2)
+
+    says = "^The session of a unit of work cannot be committed within it: .* Leave the commit out"
+    with pytest.raises(InvalidRequestError, match=says):
+        await database.write(work)
+    assert await count(database, Thread) == 0
+
+    async def catch(unit: UnitOfWork) -> None:
+        with pytest.raises(InvalidRequestError, match=says):
+            await unit.session.run_sync(lambda session: session.commit())
+        await add_threads(unit, 4)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(catch)
+    assert await count(database, Thread) == 0
+
+
+@pytest.mark.parametrize("end", ["rollback", "close", "reset"])
+async def test_a_unit_is_not_ended_halfway(database: Database, end: str) -> None:
+    async def work(unit: UnitOfWork) -> None:
+        await add_threads(unit, 3)
+        await getattr(unit.session, end)()
+        await add_threads(unit, 2)
+
+    with pytest.raises(InvalidRequestError, match="was rolled back or closed within it, so nothin"):
+        await database.write(work)
+    assert await count(database, Thread) == 0
+    await database.write(lambda unit: add_threads(unit, 3))
+    assert await count(database, Thread) == 3
+
+
+async def test_a_unit_has_savepoints_of_its_own(database: Database) -> None:
+    async def work(unit: UnitOfWork) -> None:
+        await add_threads(unit, 3)
+        savepoint = await unit.session.begin_nested()
+        await add_threads(unit, 5)
+        await savepoint.rollback()
+        async with unit.session.begin_nested(), unit.session.begin_nested():
+            await add_threads(unit, 1)
+
+    await database.write(work)
+    assert await count(database, Thread) == 4
+
+
+async def test_a_hosts_own_session_is_committed_by_the_host(database: Database) -> None:
+    async with database.sessions() as session:
+        await add_threads(UnitOfWork(session), 3)
+        await session.commit()
+        await add_threads(UnitOfWork(session), 2)
+        await session.rollback()
+    assert await count(database, Thread) == 3
+
+
+async def test_what_takes_long_after_the_commit_goes_on_by_itself(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    go, seen = asyncio.Event(), []
+    database.patience = 0.2
+
+    async def slow() -> None:
+        await go.wait()
+        seen.append("slow")
+
+    async def next_one() -> None:
+        seen.append("next")
+
+    async def work(unit: UnitOfWork) -> str:
+        unit.after_commit += [slow, next_one]
+        await add_threads(unit, 3)
+        return "done"
+
+    async with asyncio.timeout(30):
+        assert await database.write(work) == "done"
+    assert await count(database, Thread) == 3
+    assert seen == []
+    (record,) = caplog.records
+    assert "takes longer than 0.2 seconds, and goes on by itself" in record.getMessage()
+    go.set()
+    await database.dispose()
+    assert seen == ["slow", "next"]
 
 
 async def test_units_of_one_process_do_not_lose_each_other(database: Database) -> None:

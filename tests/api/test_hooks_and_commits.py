@@ -175,24 +175,71 @@ async def test_hooks_run_to_their_end_though_the_client_is_gone(
     assert log == ["after_add_comment"]
 
 
-async def test_a_request_does_not_wait_for_hooks_for_ever_and_says_that_the_change_is_in(
+async def test_the_answer_of_a_change_that_is_in_is_not_lost_to_a_slow_hook(
     database: Database, slow: tuple[Slow, list[str], Host]
 ) -> None:
     hook, log, host = slow
     thread = await host.ada.thread("Engines")
     log.clear()
-    response = await host.ada.http.post(
-        "/graphql",
-        json={
-            "query": """mutation($i: AddCommentInput!) {
-                          addComment(input: $i) { comment { id } } }""",
-            "variables": {"i": host.ada.written(thread)},
-        },
+    request = asyncio.create_task(host.ada.comment(thread))
+    await hook.began.wait()
+    await asyncio.sleep(1.2)  # longer than a request may be executed for
+    assert not request.done()
+    hook.go.set()
+    assert await request
+    assert log == ["before_add_comment", "after_add_comment"]
+
+
+async def test_a_request_does_not_wait_for_hooks_for_ever(
+    database: Database, slow: tuple[Slow, list[str], Host]
+) -> None:
+    hook, log, host = slow
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    database.patience = 0.2
+    added = await host.ada(
+        """mutation($a: AddCommentInput!, $t: ID!, $b: AddCommentInput!) {
+             one: addComment(input: $a) { thread { commentCount title } }
+             renamed: renameThread(input: {threadId: $t, title: "Looms"}) { thread { title } }
+             two: addComment(input: $b) { thread { commentCount title } } }""",
+        a=host.ada.written(thread),
+        t=thread,
+        b=host.ada.written(thread),
     )
+    assert added["one"]["thread"] == {"commentCount": 1, "title": "Engines"}
+    assert added["two"]["thread"] == {"commentCount": 2, "title": "Looms"}
+    assert not hook.ended.is_set()
+    hook.go.set()
+    await database.dispose()  # which waits for what follows
+    assert log.count("after_add_comment") == 2
+    assert hook.ended.is_set()
+
+
+class Endless(Hooks):
+    """Takes its time twice: after a comment, a little, and before a change of title, too much."""
+
+    async def after_add_comment(self, event: Event) -> None:
+        await asyncio.sleep(1.2)
+
+    async def before_rename_thread(self, event: Event, session: AsyncSession) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_the_time_of_a_request_goes_on_after_a_slow_hook(database: Database) -> None:
+    host = Host(database, hooks=[Endless()], settings={"execution_time": 1})
+    thread = await host.ada.thread("Engines")
+    async with asyncio.timeout(30):
+        response = await host.ada.http.post(
+            "/graphql",
+            json={
+                "query": """mutation($i: AddCommentInput!, $t: ID!) {
+                              addComment(input: $i) { comment { id } }
+                              renameThread(input: {threadId: $t, title: "A"}) {
+                                thread { id } } }""",
+                "variables": {"i": host.ada.written(thread), "t": thread},
+            },
+        )
     assert response.status_code == 500
     (error,) = response.json()["errors"]
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "changes made before: 1" in error["message"]
-    hook.go.set()
-    await database.dispose()
-    assert log == ["before_add_comment", "after_add_comment"]
