@@ -64,10 +64,7 @@ def _judge_of(impl: TypeEngine[Any]) -> Judge:
         inner = impl.impl_instance
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
-        own = (type(impl).bind_processor, type(impl).result_processor)
-        if own == (TypeDecorator.bind_processor, TypeDecorator.result_processor):
-            return partial(_comes_back, impl, inner)
-        return partial(_comes_back_processed, impl, inner)
+        return partial(_comes_back, impl, inner)
     if isinstance(impl, INEXACT):
         return lambda *_: False
     if isinstance(impl, Numeric):
@@ -107,30 +104,27 @@ def _comes_back(
         stored = impl.process_bind_param(value, dialect) if impl._has_bind_processor else value
         if not is_exact(inner, stored, dialect):
             return False  # the database makes something of its own of it
-        has_result = impl._has_result_processor
-        return bool((impl.process_result_value(stored, dialect) if has_result else stored) == value)
+        if _makes_processors(impl):
+            stored = _processed(declared, value, dialect)
+        elif impl._has_result_processor:
+            stored = impl.process_result_value(stored, dialect)
+        return bool(stored == value)
     except (TypeError, ValueError, AttributeError):
         return False
 
 
-def _comes_back_processed(
-    impl: TypeDecorator[Any],
-    inner: TypeEngine[Any],
-    value: Any,
-    declared: TypeEngine[Any],
-    dialect: Dialect,
-) -> bool:
-    """As :func:`_comes_back`, of a type that makes its processors itself."""
+def _makes_processors(impl: TypeDecorator[Any]) -> bool:
+    """Whether the type does more than its two methods for a single value say."""
+    own = (type(impl).bind_processor, type(impl).result_processor)
+    return own != (TypeDecorator.bind_processor, TypeDecorator.result_processor)
+
+
+def _processed(declared: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
+    """What the type's own processors give back of a value that they are given."""
     bind = declared._cached_bind_processor(dialect)
     result = declared._cached_result_processor(dialect, None)
-    try:
-        converted = impl.process_bind_param(value, dialect) if impl._has_bind_processor else value
-        if not is_exact(inner, converted, dialect):
-            return False
-        stored = bind(value) if bind is not None else value
-        return bool((result(stored) if result is not None else stored) == value)
-    except (TypeError, ValueError, AttributeError):
-        return False
+    stored = bind(value) if bind is not None else value
+    return result(stored) if result is not None else stored
 
 
 def _is_exact_time(type_: Any, value: Any, dialect: Dialect) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
 from support.sessions import Counted, sync_engine
+
+from tallied.models import Base
 
 
 @pytest.fixture
@@ -15,6 +17,16 @@ def engine(with_tables: None, empty_url: str) -> Iterator[Engine]:
     """A fresh database with Tallied's tables, by a blocking driver."""
     engine = sync_engine(empty_url)
     yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def server(postgresql: URL) -> Iterator[Engine]:
+    """One PostgreSQL database with Tallied's tables for all tests of a module."""
+    engine = sync_engine(postgresql.render_as_string(hide_password=False))
+    Base.metadata.create_all(engine)
+    yield engine
+    Base.metadata.drop_all(engine)
     engine.dispose()
 
 

@@ -176,16 +176,6 @@ def names(pair: tuple[Operation, Operation]) -> str:
     return "-".join(each.__name__ for each in pair)
 
 
-@pytest.fixture(scope="module")
-def server(postgresql: Any) -> Iterator[Engine]:
-    """One PostgreSQL database for all races; each starts with the same rows."""
-    engine = sync_engine(postgresql.render_as_string(hide_password=False))
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
-
-
 @pytest.fixture
 def level() -> str:
     """The isolation level of both."""

@@ -56,15 +56,6 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def server(postgresql: Any) -> Iterator[Engine]:
-    engine = sync_engine(postgresql.render_as_string(hide_password=False))
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
-
-
 @pytest.fixture
 def actors(server: Engine) -> Iterator[tuple[Actor, Actor]]:
     with server.begin() as connection:

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, select, text, update
 from sqlalchemy.orm import Session
 from support.races import TIMEOUT, Actor, outcome, settle
 from support.recount import drifted
-from support.sessions import Counted, sync_engine
+from support.sessions import Counted
 
 from tallied.counters import write
 from tallied.counters.write import _update_many
@@ -32,15 +32,6 @@ BY_INDEX = ["enable_seqscan", "enable_bitmapscan"]
 BY_PLACE = ["enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"]
 BY_LIST = [*BY_INDEX, "enable_hashjoin", "enable_mergejoin"]
 """What is switched off, so that rows are found by an index, as they lie, as they are listed."""
-
-
-@pytest.fixture(scope="module")
-def server(postgresql: Any) -> Iterator[Engine]:
-    engine = sync_engine(postgresql.render_as_string(hide_password=False))
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
 
 
 @pytest.fixture
