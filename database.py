@@ -87,6 +87,7 @@ class Database:
         patience: float = BUSY_TIMEOUT,
         **options: Any,
     ) -> None:
+        _check_session_class(session_class)
         self.is_ours = isinstance(database, str)
         self.url = (
             check_url(database.url) if isinstance(database, AsyncEngine) else parse_url(database)
@@ -290,6 +291,16 @@ class Database:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
             connection.commit()
         cursor.close()
+
+
+def _check_session_class(session_class: object) -> None:
+    """Refuse what makes sessions, and is not the class that the counters listen to."""
+    if not (isinstance(session_class, type) and issubclass(session_class, Session)):
+        name = getattr(session_class, "__name__", type(session_class).__name__)
+        raise ConfigurationError(
+            f"session_class must be a class derived from sqlalchemy.orm.Session, not {name}; pass"
+            " the class that an AsyncSession or async_sessionmaker takes as sync_session_class."
+        )
 
 
 def _enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:

@@ -30,6 +30,15 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from .accepting import (
+    accept_functions,
+    accept_get_viewer,
+    accept_hooks,
+    accept_one_database,
+    accept_policy,
+    accept_settings,
+    accept_targets,
+)
 from .checks import Finding, check, out_of_reach
 from .counters.engine import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
@@ -100,11 +109,18 @@ class Discussion:
         schema: strawberry.Schema = default_schema,
         path: str = "/graphql",
     ) -> None:
-        self.settings = settings or Settings()
+        accept_get_viewer(get_viewer)
+        accept_functions(
+            count_words=count_words,
+            check_message=check_message,
+            render=render,
+            deleted_author=deleted_author,
+        )
+        self.settings = accept_settings(settings)
         self.rules = Rules(
-            policy=policy or Policy(),
-            hooks=tuple(hooks),
-            targets=registered(targets),
+            policy=accept_policy(policy),
+            hooks=accept_hooks(hooks),
+            targets=registered(accept_targets(targets)),
             guests=self.settings.guests,
             message_length=self.settings.message_length,
             check_message=check_message,
@@ -113,6 +129,8 @@ class Discussion:
         )
         self._closes = not isinstance(database, Database)
         self.database = self._open(database, session_class)
+        if database is not None:
+            accept_one_database(self.settings, self.database.url)
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, SmallInteger, Uuid, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper
 
 from .errors import ConfigurationError
 from .settings import MESSAGE_LENGTHS, Guests
@@ -70,7 +71,14 @@ class Target:
         :param title: the attribute that the thread takes its title from.
         :raises ConfigurationError: for a class that has no such key, or no such column.
         """
-        keys = inspect(entity).primary_key
+        mapper = inspect(entity, raiseerr=False)
+        if not isinstance(mapper, Mapper):
+            shown = getattr(entity, "__name__", type(entity).__name__)
+            raise ConfigurationError(
+                f"The target {name!r} must be of a mapped class, not of {shown}; pass Target(name,"
+                " titles) with a function of your own that reads the titles."
+            )
+        keys = mapper.primary_key
         if len(keys) != 1:
             raise ConfigurationError(
                 f"{entity.__name__} has a primary key of {len(keys)} columns; pass a Target with"

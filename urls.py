@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from .errors import ConfigurationError
@@ -36,6 +36,12 @@ def parse_url(text: str) -> URL:
 
     :raises ConfigurationError: for what is no URL of SQLite or PostgreSQL.
     """
+    if not isinstance(text, str):
+        hint = "; make it with create_async_engine" if isinstance(text, Engine) else ""
+        raise ConfigurationError(
+            "The database must be given as a URL, an AsyncEngine or a Database, not as"
+            f" {type(text).__name__}{hint}."
+        )
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:

@@ -44,8 +44,9 @@ def check_installed(engine: Counters, session_class: type[Any]) -> None:
                 raise CounterDeclarationError(
                     "counters.E013",
                     f"{counter} is kept on {session_class.__name__} by another Counters already.",
-                    "Declare each counter once for a session class; to add some to those of "
-                    "another, install what its extended() returns.",
+                    "Declare each counter once for a session class; to add some to those that are "
+                    "installed there, extend the extension: install what its own extended() "
+                    "returns.",
                 )
     if any(issubclass(each, session_class) for each in engine.classes):
         raise CounterDeclarationError(
