@@ -30,10 +30,10 @@ def policy(method: Any, *names: str) -> Policy:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_an_asynchronous_policy_allows_nothing(
+async def test_a_policy_that_would_have_to_be_awaited_allows_nothing(
     database: Database, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = Host(database, policy=policy(no, *METHODS), targets=[ARTICLES])
+    host = Host(database, policy=policy(lambda *_: no(), *METHODS), targets=[ARTICLES])
     given = await Stage(database).given(change, host.bob)
     before = await host.bob.contents()
     name = f"{change[0].upper()}{change[1:]}Input"
@@ -69,8 +69,8 @@ async def test_only_true_is_a_yes(database: Database, answer: Any) -> None:
 async def test_who_may_read_is_a_condition_or_a_bool(database: Database, answer: Any) -> None:
     stage = Host(database)
     id = key(await stage.ada.thread("Engines"))
-    method = answer if answer is no else lambda *_: answer
-    access = Host(database, policy=policy(method, "may_read")).discussion.access(BOB)
+    method = policy(lambda *_: no() if answer is no else answer, "may_read")
+    access = Host(database, policy=method).discussion.access(BOB)
     says = "^The policy's may_read must return a condition on the thread, True or False, not a "
     with pytest.raises(ConfigurationError, match=says):
         async with database.read() as connection:
