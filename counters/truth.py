@@ -22,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 from sqlalchemy.orm import Mapper
@@ -118,10 +119,16 @@ def drifted(
     SQLAlchemy makes of the two values does not differ then.
     """
     recounted = recount(parents, mapper, counters, within)
-    trues = list(recounted.selected_columns)[-len(counters) :]
+    key, trues = key_columns(parents, mapper), list(recounted.selected_columns)[-len(counters) :]
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
     wrong = (held.is_distinct_from(true) for held, true in zip(stored, trues, strict=True))
-    return recounted.add_columns(*stored).where(or_(*wrong)).order_by(*key_columns(parents, mapper))
+    # By the type of the column that holds it: on SQLite, another's times may have a time zone.
+    alike = (
+        type_coerce(true, held.type).label(f"true_{counter.key}")
+        for counter, true, held in zip(counters, trues, stored, strict=True)
+    )
+    columns = recounted.with_only_columns(*key, *alike, *stored)
+    return columns.where(or_(*wrong)).order_by(*key)
 
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:

@@ -1,0 +1,62 @@
+"""A counter whose column is of another type than what it is made from, as times may be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import DateTime, Engine, ForeignKey, insert, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from tallied.counters import Count, Counters, Max
+from tallied.models.base import UTCDateTime
+
+
+class Press(DeclarativeBase):
+    pass
+
+
+class Desk(Press):
+    """Its column is SQLAlchemy's own; the times that it is the latest of are Tallied's."""
+
+    __tablename__ = "desk"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    news_count: Mapped[int] = mapped_column(server_default="0")
+    latest_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class News(Press):
+    __tablename__ = "news"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    desk_id: Mapped[int] = mapped_column(ForeignKey("desk.id"), index=True)
+    said_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    desk: Mapped[Desk] = relationship()
+
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+def test_both_values_are_told_in_the_same_way(engine: Engine) -> None:
+    ours = Counters(
+        Count(Desk.news_count, via=News.desk),
+        Max(Desk.latest_at, of=News.said_at, via=News.desk),
+    )
+    Press.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(Desk), [{"id": 1, "news_count": 4}, {"id": 2, "news_count": 3}])
+        for desk, time in ((1, NOON), (2, LATER)):
+            connection.execute(update(Desk).where(Desk.id == desk).values(latest_at=time))
+        news = [{"id": id, "desk_id": 1 + id % 2, "said_at": NOON} for id in range(6)]
+        connection.execute(insert(News), news)
+    with engine.connect() as connection:
+        count, latest = ours.verify(connection)
+    # The time of the first desk is right, though its count is not.
+    assert (count.counter, count.key, count.stored, count.true) == ("Desk.news_count", (1,), 4, 3)
+    assert (latest.counter, latest.key) == ("Desk.latest_at", (2,))
+    assert latest.difference == timedelta(hours=1)
+    zone = latest.stored.strftime("%z")
+    assert latest.true.strftime("%z") == zone
+    told = str(latest).split(", difference")[0]
+    assert told == (
+        f"Desk.latest_at of 2: stored {latest.stored.isoformat()}, true {latest.true.isoformat()}"
+    )
