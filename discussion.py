@@ -50,6 +50,7 @@ from .opening import in_use
 from .policy import Policy
 from .rendering import render_message
 from .rules import Access, Rules, accept, nobody
+from .schema.build import accept_schema
 from .schema.build import schema as default_schema
 from .schema.context import Context
 from .schema.http import GraphQLEndpoint
@@ -134,7 +135,7 @@ class Discussion:
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)
-        self.schema = schema
+        self.schema = accept_schema(schema)
         self.get_viewer = get_viewer or self._by_token
         self._has_viewers = get_viewer is not None or bool(self.settings.secret)
         self.endpoint = GraphQLEndpoint(

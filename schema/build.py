@@ -9,9 +9,10 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.exceptions.duplicated_type_name import DuplicatedTypeName
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
-from strawberry.types import get_object_definition
+from strawberry.types import get_object_definition, has_object_definition
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.enum import StrawberryEnumDefinition
 
@@ -68,8 +69,9 @@ class Prefixed(NameConverter):
         return self._prefixed(super().from_enum(enum), enum.wrapped_cls)
 
     def _prefixed(self, name: str, origin: type) -> str:
-        ours = origin.__module__.startswith(f"{__package__}.")
-        return f"{self.prefix}{name}" if ours and origin not in (Query, Mutation) else name
+        return (
+            f"{self.prefix}{name}" if _is_ours(origin) and origin not in (Query, Mutation) else name
+        )
 
 
 def merged(
@@ -83,8 +85,8 @@ def merged(
 ) -> strawberry.Schema:
     """Tallied's schema, with what a host adds to it.
 
-    Where both have a root field of one name, the host's is taken. The context of every
-    resolver is Tallied's :class:`~tallied.schema.context.Context`, which has the request.
+    The context of every resolver is Tallied's :class:`~tallied.schema.context.Context`, which
+    has the request.
 
     :param query: the host's root fields to read, a :func:`strawberry.type`.
     :param mutation: the host's root fields to change something.
@@ -94,28 +96,83 @@ def merged(
     :param prefix: what the names of Tallied's types begin with, such as ``Forum``; it is needed
         where the host has types called Thread, Comment, Author, Node and so on.
     :param scalars: Strawberry's ``scalar_map`` for the host's own scalars.
-    :raises ConfigurationError: for a prefix that no name can begin with.
+    :raises ConfigurationError: for a prefix that no name can begin with, and for a root field or
+        a type that both have.
     """
     if prefix and not re.fullmatch("[A-Z][A-Za-z0-9]*", prefix):
-        raise ConfigurationError(f"prefix must be letters and digits like Forum, not {prefix!r}.")
-    made = strawberry.Schema(
-        query=_both("Query", query, Query),
-        mutation=_both("Mutation", mutation, Mutation),
-        subscription=subscription,
-        types=[Thread, Comment, Author, *types],
-        config=StrawberryConfig(
-            info_class=Info,
-            scalar_map={datetime: DateTime, **(scalars or {})},
-            name_converter=Prefixed(prefix),
-        ),
-    )
+        raise ConfigurationError(
+            "prefix must begin with a capital letter, and be letters and digits like Forum, not"
+            f" {prefix!r}."
+        )
+    try:
+        made = strawberry.Schema(
+            query=_both("query", query, Query),
+            mutation=_both("mutation", mutation, Mutation),
+            subscription=subscription,
+            types=[Thread, Comment, Author, *types],
+            config=StrawberryConfig(
+                info_class=Info,
+                scalar_map={datetime: DateTime, **(scalars or {})},
+                name_converter=Prefixed(prefix),
+            ),
+        )
+    except DuplicatedTypeName as error:
+        if not any(map(_is_ours, (error.first_cls, error.second_cls))):
+            raise
+        name = re.sub(r".*\bType (\w+) .*", r"\1", str(error))
+        raise ConfigurationError(
+            f"The host has a type {name}, and Tallied has one, too; pass merged() a"
+            f" {'different ' if prefix else ''}prefix, such as prefix='Forum'."
+        ) from error
     made._schema.extensions[PREFIX] = prefix
     return made
 
 
-def _both(name: str, theirs: type | None, ours: type) -> type:
+def accept_schema(schema: strawberry.Schema) -> strawberry.Schema:
+    """A schema that a discussion can serve.
+
+    :raises ConfigurationError: for one that :func:`merged` has not made.
+    """
+    if not isinstance(schema, strawberry.Schema):
+        shown = getattr(schema, "__name__", type(schema).__name__)
+        raise ConfigurationError(f"schema must be what merged() returns, not {shown}.")
+    if PREFIX not in schema._schema.extensions:
+        raise ConfigurationError(
+            "schema has nothing of Tallied's in it; make it by merged(Query, Mutation) of"
+            " tallied.schema.build in place of strawberry.Schema(Query, Mutation)."
+        )
+    return schema
+
+
+def _is_ours(cls: type | None) -> bool:
+    return cls is not None and cls.__module__.startswith(f"{__package__}.")
+
+
+def _check_fields(argument: str, theirs: type, ours: type) -> None:
+    """Refuse to replace what clients of Tallied ask for, but by a class that derives from it."""
+    if not has_object_definition(theirs):
+        raise ConfigurationError(
+            f"{argument} must be a class under @strawberry.type, not {theirs!r}."
+        )
+    if issubclass(theirs, ours):
+        return
+    converter, (host, mine) = NameConverter(), map(get_object_definition, (theirs, ours))
+    assert host is not None
+    assert mine is not None
+    found = {converter.from_field(field) for field in mine.fields}
+    found &= {converter.from_field(field) for field in host.fields}
+    if found:
+        raise ConfigurationError(
+            f"The host's {argument} has a field {' and '.join(sorted(found))}, and so has"
+            " Tallied's; rename the host's."
+        )
+
+
+def _both(argument: str, theirs: type | None, ours: type) -> type:
     if theirs is None:
         return ours
+    _check_fields(argument, theirs, ours)
+    name = argument.title()
     return strawberry.type(
         type(name, (theirs, ours), {"__module__": theirs.__module__}),
         description=get_object_definition(ours, strict=True).description,

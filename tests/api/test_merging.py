@@ -38,7 +38,7 @@ class Query:
         return [Thread(colour=colour) for colour in (colours or ["red"])[:first]]
 
     @strawberry.field
-    def viewer(self) -> str:
+    def spinner(self) -> str:
         return "the host's own"
 
 
@@ -93,7 +93,7 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
     }
     read = await host(
         """query($id: ID!) {
-             yarn { __typename colour } viewer
+             yarn { __typename colour } spinner
              threads(first: 9) { __typename totalCount nodes { title wordCount
                comments(first: 9) { __typename totalCount edges { __typename cursor node {
                  message author { __typename commentCount } } } } } }
@@ -102,7 +102,7 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
     )
     data = read["data"]
     assert data["yarn"] == {"__typename": "Thread", "colour": "red, for host.test"}
-    assert data["viewer"] == "the host's own"
+    assert data["spinner"] == "the host's own"
     assert data["node"] == {"__typename": "ForumThread", "title": "Looms"}
     (found,) = data["threads"]["nodes"]
     assert data["threads"]["__typename"] == "ForumThreadConnection"
@@ -149,5 +149,51 @@ def test_without_a_prefix_the_names_are_those_of_the_api() -> None:
 
 @pytest.mark.parametrize("prefix", ["forum", "1", "For um", "Ümlaut"])
 def test_a_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
-    with pytest.raises(ConfigurationError, match="prefix must be letters"):
+    with pytest.raises(ConfigurationError, match="prefix must begin with a capital letter"):
         build.merged(prefix=prefix)
+
+
+def fields(*names: str) -> type:
+    """A host's root type with these fields."""
+    return strawberry.type(type("Root", (), {"__annotations__": dict.fromkeys(names, int)}))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([fields("threads", "more")], "The host's query has a field threads, and so has Tallied's"),
+        ([fields("thread_for")], "The host's query has a field threadFor, and so has Tallied's"),
+        ([None, fields("add_comment")], "The host's mutation has a field addComment, and so has"),
+        ([int], "query must be a class under @strawberry.type, not <class 'int'>"),
+    ],
+)
+def test_a_root_field_that_both_have_is_refused(given: list[Any], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        build.merged(*given)
+
+
+def test_what_derives_from_tallieds_may_replace_a_field() -> None:
+    @strawberry.type
+    class Own(build.Query):
+        @strawberry.field
+        def viewer(self) -> str:
+            return "the host's own"
+
+    viewer = build.merged(Own)._schema.query_type
+    assert viewer is not None
+    assert str(viewer.fields["viewer"].type) == "String!"
+    assert "threads" in viewer.fields
+
+
+def test_a_type_that_both_have_needs_a_prefix() -> None:
+    with pytest.raises(ConfigurationError, match=r"a type Thread, .*, such as prefix='Forum'"):
+        build.merged(Query)
+    forum = strawberry.type(type("ForumThread", (), {"__annotations__": {"n": int}}))
+    with pytest.raises(ConfigurationError, match=r"a type ForumThread, .* a different prefix"):
+        build.merged(types=[forum], prefix="Forum")
+
+
+@pytest.mark.parametrize("schema", [strawberry.Schema(Query), Query, None])
+def test_a_schema_without_tallieds_is_refused(schema: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"schema .* merged"):
+        Discussion("sqlite+aiosqlite:///never-opened.db", schema=schema)
