@@ -21,7 +21,7 @@ class UnitOfWork:
     session: AsyncSession
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What must happen once, when the unit has committed, in order; never before."""
-    untimed: Callable[[], AbstractContextManager[None]] = nullcontext
+    untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
     """Entered for as long as the unit waits for what follows its commit."""
 
     async def committed(self) -> None:

@@ -55,7 +55,7 @@ class Context:
     made: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
     size: AnswerSize = field(init=False)
-    time: asyncio.Timeout | None = None
+    time: asyncio.Timeout | None = field(default=None, init=False)
     """The time that the operation has."""
     changes: int = 0
     """How many units of work have been committed."""
