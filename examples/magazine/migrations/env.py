@@ -26,6 +26,7 @@ def run(connection: Connection) -> None:
         include_object=include_object,
         render_as_batch=True,
         compare_server_default=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -33,7 +34,7 @@ def run(connection: Connection) -> None:
 
 async def run_by_command() -> None:
     engine = make_engine(Config.from_environ(os.environ).database)
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:
         await connection.run_sync(run)
     await engine.dispose()
 
