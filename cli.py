@@ -25,7 +25,7 @@ from .errors import ConfigurationError, TalliedError
 from .issuing import issue_token
 from .migrations.run import migrate
 from .models.counters import counters as tallied_counters
-from .options import App, Conditions, CounterNames, DatabaseURL
+from .options import App, Conditions, CounterNames, DatabaseURL, option_of, told_with
 from .schema.sdl import print_introspection, print_sdl
 from .seed import has_threads, seed
 from .settings import Guests, Settings
@@ -123,7 +123,7 @@ def serve(
     settings = _settings(host=host, port=port, workers=workers, database=database, guests=guests)
 
     async def prepare(opened: Database) -> None:
-        say_migrated(await migrate(opened))
+        await _migrate(opened)
         found.extend(await checks.check_database(opened))
         _refuse(found)
         if demo and not await has_threads(opened):
@@ -154,7 +154,7 @@ def migrate_command(database: DatabaseURL = None, app: App = None) -> None:
 
     Where they are, nothing happens; several processes may do it at once.
     """
-    say_migrated(_run(lambda opened, _: migrate(opened), database, app))
+    _run(_migrate, database, app)
 
 
 @app.command(epilog="Example: tallied check --deep --fail-level warning")
@@ -181,6 +181,7 @@ def check(
         found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
     else:
         found = asyncio.run(_load(app, database).check_closed(deep=deep))
+    found = checks.with_option(found, option_of(app, database))
     print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
     if any(finding.level in ("error", fail_level) for finding in found):
         raise typer.Exit(1)
@@ -208,7 +209,7 @@ def seed_command(
     """
 
     async def work(opened: Database) -> None:
-        say_migrated(await migrate(opened))
+        await _migrate(opened)
         if await has_threads(opened):
             print("The database has threads already; the new ones are added to them.")
         with bar("Writing demo data") as progress:
@@ -261,7 +262,7 @@ def verify(
         must_exist=True,
     )
     if not as_json:
-        print(result)
+        print(reports.with_option(str(result), option_of(app, database)))
     if result.drifted:
         raise typer.Exit(1)
 
@@ -349,6 +350,10 @@ def print_schema(
     print(print_introspection() if introspection else print_sdl(), end="")
 
 
+async def _migrate(opened: Database, _: Counters = tallied_counters) -> None:
+    say_migrated(await migrate(opened), opened.url)
+
+
 def _settings(**given: str | int | None) -> Settings:
     values = {name: value for name, value in given.items() if value is not None}
     return replace(Settings.from_environ(os.environ), **values)  # type: ignore[arg-type]
@@ -371,13 +376,14 @@ def _run(
     must_exist: bool = False,
 ) -> T:
     """Run on the database of an application, with its counters; by default, on the settings'."""
-    if app is None:
+    with told_with(option_of(app, database)):
+        if app is not None:
+            return apps.run(_load(app, database), work, must_exist=must_exist)
         return commands.run(
             _settings(database=database),
             lambda opened: work(opened, tallied_counters),
             must_exist=must_exist,
         )
-    return apps.run(_load(app, database), work, must_exist=must_exist)
 
 
 def _refuse(found: list[Finding]) -> None:

@@ -39,7 +39,7 @@ from .accepting import (
     accept_settings,
     accept_targets,
 )
-from .checks import Finding, check, out_of_reach
+from .checks import Finding, check, out_of_reach, with_option
 from .counters.engine import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .errors import ConfigurationError
@@ -66,6 +66,9 @@ from .viewer import Viewer
 logger = logging.getLogger("tallied")
 
 T = TypeVar("T")
+
+APP = "--app …"
+"""How a command is told of a Discussion, whose name in its module only the command knows."""
 
 
 class Discussion:
@@ -244,7 +247,7 @@ class Discussion:
         :param start: leave out what reads rows.
         :param deep: recount every counter, too.
         """
-        return await check(
+        found = await check(
             self.database,
             self.settings,
             self.rules,
@@ -253,6 +256,7 @@ class Discussion:
             start=start,
             deep=deep,
         )
+        return with_option(found, APP)
 
     async def check_closed(self, *, deep: bool = False) -> list[Finding]:
         """The same for a command, where nothing is open: the database is, and is closed again.
@@ -264,7 +268,8 @@ class Discussion:
                 return await self.check(deep=deep)
         except ConfigurationError as error:
             viewers = self._has_viewers
-            return out_of_reach(error, self.settings, self.rules, has_viewers=viewers)
+            found = out_of_reach(error, self.settings, self.rules, has_viewers=viewers)
+            return with_option(found, APP)
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run the host's writes and Tallied's as one unit of work.

@@ -63,7 +63,7 @@ async def in_use(
     :raises ConfigurationError: as :func:`opened`.
     """
     if database.is_sqlite:
-        _check_there(database.url, must_exist, "run `tallied migrate` with the same --app first")
+        _check_there(database.url, must_exist, "run `tallied migrate --app …` first")
     is_newest = must_exist if must_be_newest is None else must_be_newest
     try:
         async with _in_use(database, must_be_newest=is_newest):
@@ -99,7 +99,7 @@ def _check_there(url: URL, must_exist: bool, remedy: str) -> None:
 
 
 def _check_file(url: URL, must_exist: bool) -> None:
-    remedy = "run `tallied migrate` first, or name another with --database"
+    remedy = "run `tallied migrate` first, or name another database with --database"
     _check_there(url, must_exist, remedy)
     # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
     # loop, and then prints a traceback.

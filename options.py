@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from shlex import quote
 from typing import Annotated
 
 import typer
+
+from .errors import ConfigurationError
+from .reports import with_option
 
 DatabaseURL = Annotated[
     str | None,
@@ -40,3 +46,19 @@ Conditions = Annotated[
         "must be of one class, such as Thread.",
     ),
 ]
+
+
+def option_of(app: str | None, database: str | None) -> str:
+    """How another command is to be given the same database; a URL may have a password in it."""
+    if app is not None:
+        return f"--app {quote(app)}"
+    return "" if database is None else "--database …"
+
+
+@contextmanager
+def told_with(option: str) -> Iterator[None]:
+    """Have the commands that an error names told with that option."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(with_option(str(error), option)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -60,6 +61,19 @@ class Rebuilt:
         done = {"row": self.rows, "amount": self.amounts}
         found = [_number(number, what) for what, number in done.items() if number]
         return f"Put {' and '.join(found)} right." if found else "All counters were right."
+
+
+def with_option(text: str, option: str) -> str:
+    """A text whose commands are told with the option that names the database.
+
+    :param option: such as ``--app discussing:discussion``; nothing where there is none.
+    """
+    if not option:
+        return text
+    told = re.sub(r"`tallied (migrate|verify|rebuild|check)( --app …)?", r"`tallied \1", text)
+    return re.sub(
+        r"`tallied (migrate|verify|rebuild|check)\b", lambda found: f"{found[0]} {option}", told
+    )
 
 
 def _number(number: int, what: str) -> str:

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import URL
 
 from .errors import TalliedError
 from .migrations.run import State
+from .opening import place
 
 
 @contextmanager
@@ -54,11 +56,12 @@ def resumable() -> Iterator[Callable[[str], None]]:
         raise
 
 
-def say_migrated(before: State) -> None:
-    """What came of it, by where the database stood before."""
+def say_migrated(before: State, url: URL) -> None:
+    """What came of it, by where the database at that address stood before."""
+    where = place(url)
     if before.is_newest:
-        print(f"The database is up to date (revision {before.current}).")
+        print(f"The database {where} is up to date (revision {before.current}).")
     elif before.current is None:
-        print(f"Created Tallied's tables (revision {before.newest}).")
+        print(f"Created Tallied's tables in {where} (revision {before.newest}).")
     else:
-        print(f"Migrated the database from revision {before.current} to {before.newest}.")
+        print(f"Migrated {where} from revision {before.current} to {before.newest}.")

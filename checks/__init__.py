@@ -32,6 +32,7 @@ from .finding import Level as Level
 from .finding import as_json as as_json
 from .finding import in_order as in_order
 from .finding import print_findings as print_findings
+from .finding import with_option as with_option
 from .stored import check_drift, check_targets, check_words
 from .tables import check_tables
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 import orjson
 from rich.console import Console
 from rich.text import Text
+
+from .. import reports
 
 Level: TypeAlias = Literal["error", "warning"]
 
@@ -30,6 +32,18 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.level}: ({self.id}) {self.sentence} HINT: {self.hint}"
+
+
+def with_option(findings: list[Finding], option: str) -> list[Finding]:
+    """The same, whose commands are told with the option that names the database."""
+    return [
+        replace(
+            each,
+            sentence=reports.with_option(each.sentence, option),
+            hint=reports.with_option(each.hint, option),
+        )
+        for each in findings
+    ]
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 from graphql import build_client_schema, build_schema
-from support.commands import NEWEST, Commands, sql
+from support.commands import NEWEST, Commands, shown, sql
 from support.server import TALLIED
 
 import tallied
@@ -74,9 +74,9 @@ def test_print_schema_prints_the_introspection_too(commands: Commands) -> None:
 def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> None:
     first = commands("migrate", "--database", empty_url)
     assert (first.code, first.err) == (0, "")
-    assert first.out == f"Created Tallied's tables (revision {NEWEST}).\n"
+    assert first.out == f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).\n"
     again = commands("migrate", "--database", empty_url)
-    assert again.out == f"The database is up to date (revision {NEWEST}).\n"
+    assert again.out == f"The database {shown(empty_url)} is up to date (revision {NEWEST}).\n"
 
 
 def test_the_database_is_named_by_the_environment(
@@ -127,7 +127,7 @@ def test_verify_finds_drift_and_rebuild_repairs_it(seeded: str, commands: Comman
     assert "Thread.word_count" in words
     assert f"{second.id}".replace("-", "") in comments
     assert f"stored 5000, true {second.comment_count}" in comments
-    assert summary == "2 counters are wrong; run `tallied rebuild`."
+    assert summary == "2 counters are wrong; run `tallied rebuild database …`."  # no "-"
     assert sql(seeded, "SELECT * FROM tallied_thread ORDER BY id") == before
 
     rebuilt = commands("rebuild", "--database", seeded, "--batch-size", "5")

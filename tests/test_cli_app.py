@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.commands import NEWEST, Commands, sql
+from support.commands import NEWEST, Commands, shown, sql
 
 APP = """
 from magazine.discussing import make_discussion, make_engine
@@ -116,6 +117,25 @@ def test_counters_that_a_discussion_does_not_keep_are_named(
         assert "alembic upgrade head" in told.err
 
 
+def test_what_to_run_is_told_with_the_app(filled: str, empty_url: str, commands: Commands) -> None:
+    sql(empty_url, "UPDATE article SET comment_count = comment_count + 17")
+    wrong = commands("verify", "--app", filled).out.splitlines()[-1]
+    assert wrong == f"3 counters are wrong; run `tallied rebuild --app {filled}`."
+    deep = commands("check", "--app", filled, "--deep").out
+    assert f"Run `tallied rebuild --app {filled}`; `tallied verify --app {filled}` lists" in deep
+    sql(empty_url, "UPDATE tallied_alembic_version SET version_num = 'tallied_0001'")
+    assert f"Run `tallied migrate --app {filled}`." in commands("check", "--app", filled).out
+    for command in ("verify", "rebuild"):
+        told = commands(command, "--app", filled)
+        assert told.code == 2
+        assert told.err.endswith(f"; run `tallied migrate --app {filled}` first.\n")
+        told = commands(command, "--database", empty_url)
+        assert told.err.endswith("; run `tallied migrate --database …` first.\n")
+    discussion = sys.modules[filled.partition(":")[0]].discussion
+    (behind,) = [e for e in asyncio.run(discussion.check_closed()) if e.id == "tallied.E011"]
+    assert behind.hint == "Run `tallied migrate --app …`."
+
+
 def test_the_example_host_names_its_own(
     filled: str, empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,11 +146,12 @@ def test_the_example_host_names_its_own(
     assert "3 articles" in verified.out
 
 
-def test_a_hosts_database_is_migrated(app: str, commands: Commands) -> None:
+def test_a_hosts_database_is_migrated(app: str, empty_url: str, commands: Commands) -> None:
     first = commands("migrate", "--app", f"{app}:discussion")
-    assert (first.code, first.out) == (0, f"Created Tallied's tables (revision {NEWEST}).\n")
+    assert first.code == 0
+    assert first.out == f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).\n"
     again = commands("migrate", "--app", f"{app}:make")
-    assert again.out == f"The database is up to date (revision {NEWEST}).\n"
+    assert again.out == f"The database {shown(empty_url)} is up to date (revision {NEWEST}).\n"
 
 
 def test_a_database_that_is_not_there_is_told(

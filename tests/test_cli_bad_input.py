@@ -53,7 +53,10 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("sqlite://", "A database in memory ends with the command; name a file"),
         ("sqlite:///:memory:", "A database in memory"),
         ("sqlite:///file:x?mode=memory&uri=true", "A database in memory"),
-        ("sqlite:///absent.db", "There is no database at absent.db; run `tallied migrate` first"),
+        (
+            "sqlite:///absent.db",
+            "There is no database at absent.db; run `tallied migrate --database …` first",
+        ),
         ("postgresql://u:s3cret@localhost:1/d", "u:***@localhost:1/d does not answer"),
         ("postgresql://u:s3cret@nowhere.invalid/d", "u:***@nowhere.invalid/d does not answer"),
         ("postgresql://localhost:1/d?user=u&password=s3cret", "localhost:1/d does not answer"),
@@ -92,7 +95,7 @@ def test_a_database_that_is_not_migrated(command: str, empty_url: str, commands:
         sql(empty_url, "CREATE TABLE article (id INTEGER)")
     assert_refused(
         commands(command, "--database", empty_url),
-        "has not been set up for Tallied; run `tallied migrate` first",
+        "has not been set up for Tallied; run `tallied migrate --database …` first",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.commands import NEWEST, Commands, sql
+from support.commands import NEWEST, Commands, shown, sql
 from support.server import TALLIED, Server
 
 COUNT = "{ threads(first: 1) { totalCount } }"
@@ -18,7 +18,7 @@ COUNT = "{ threads(first: 1) { totalCount } }"
 def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Path) -> None:
     with Server(tmp_path, empty_url) as server:
         assert server.printed.splitlines() == [
-            f"Created Tallied's tables (revision {NEWEST}).",
+            f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).",
             "Guests may do everything, as moderators may: for trying things out. Pass --guests "
             "read or write, or set TALLIED_GUESTS, before others can reach this server.",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
@@ -30,7 +30,8 @@ def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Pa
         assert server.printed.endswith("Tallied has stopped.\n")
 
     with Server(tmp_path, empty_url, port=server.port) as server:
-        assert f"The database is up to date (revision {NEWEST})." in server.printed
+        told = f"The database {shown(empty_url)} is up to date (revision {NEWEST})."
+        assert told in server.printed
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.printed

@@ -52,7 +52,7 @@ def test_some_counters_of_some_threads(seeded: str, commands: Commands) -> None:
         ["Thread.word_count", first],
         ["Thread.word_count", last],
     ]
-    assert found[-1] == "2 counters are wrong; run `tallied rebuild`."
+    assert found[-1] == "2 counters are wrong; run `tallied rebuild --database …`."
     between = ("--where", f"id > {first}", "--where", f"id <= {second}")
     assert len(lines("Thread.word_count", *between)) == 2
     assert len(lines("Thread.word_count", "--sample", "3")) == 4
@@ -84,16 +84,17 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
         f"UPDATE tallied_comment SET message = 'two words' WHERE id = '{before[1].id}'",
     )
     without = commands("verify", "--no-amounts", "--database", seeded)
-    assert without.out.splitlines()[-1] == "1 counter is wrong; run `tallied rebuild`."
+    assert without.out.splitlines()[-1] == "1 counter is wrong; run `tallied rebuild --database …`."
     verified = commands("verify", "--database", seeded)
     assert verified.code == 1
     *found, summary = verified.out.splitlines()
     assert [line.split()[0] for line in found] == ["Thread.word_count", *["Comment.word_count"] * 2]
-    assert summary == "1 counter and 2 amounts are wrong; run `tallied rebuild --amounts`."
+    repair = "run `tallied rebuild --database … --amounts`."
+    assert summary == f"1 counter and 2 amounts are wrong; {repair}"
 
     assert commands("rebuild", "--database", seeded).out == "Put 1 row right.\n"
     alone = commands("verify", "Comment.word_count", "--database", seeded)
-    assert alone.out.splitlines()[-1] == "2 amounts are wrong; run `tallied rebuild --amounts`."
+    assert alone.out.splitlines()[-1] == f"2 amounts are wrong; {repair}"
     rebuilt = commands("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
     assert (rebuilt.code, rebuilt.out) == (0, "Put 2 amounts right.\n"), "the counters follow"
     assert "200/200" in rebuilt.err or "12/12" in rebuilt.err, "the progress bar"

@@ -12,6 +12,7 @@ from sqlalchemy import NullPool, Row, create_engine, make_url, text
 
 import tallied
 from tallied.cli import main
+from tallied.opening import place
 
 VERSIONS = Path(tallied.__file__).parent / "migrations" / "versions"
 NEWEST = max(re.findall(r"tallied_\d+", " ".join(map(str, VERSIONS.glob("*.py")))))
@@ -27,6 +28,11 @@ class Result:
     code: int
     out: str
     err: str
+
+
+def shown(url: str) -> str:
+    """The address of a test's database as commands print it."""
+    return place(make_url(url))
 
 
 class Commands:
