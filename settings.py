@@ -3,7 +3,7 @@
 A host passes a :class:`Settings` of its own; the server on its own reads the
 environment with :meth:`Settings.from_environ`, one ``TALLIED_*`` variable for each
 field. A value that cannot be used raises
-:class:`~tallied.errors.ConfigurationError`, which names the variable and what is
+:class:`~tallied.errors.ConfigurationError`, which names the setting and what is
 allowed.
 """
 
@@ -162,20 +162,19 @@ class Settings:
             "[A-Za-z_][A-Za-z0-9_]{0,62}", self.database_schema
         ):
             raise ConfigurationError(
-                f"{_variable('database_schema')} must be up to 63 letters, digits and _,"
+                f"{named('database_schema')} must be up to 63 letters, digits and _,"
                 f" not {self.database_schema!r}."
             )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigurationError(
-                    f"{_variable(name)} must be {' or '.join(allowed)},"
-                    f" not {getattr(self, name)!r}."
+                    f"{named(name)} must be {' or '.join(allowed)}, not {getattr(self, name)!r}."
                 )
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigurationError(
-                    f"{_variable(name)} must be a whole number from {low} to {high}, not {value!r}."
+                    f"{named(name)} must be a whole number from {low} to {high}, not {value!r}."
                 )
 
     @classmethod
@@ -236,12 +235,23 @@ def _variable(name: str) -> str:
     return f"TALLIED_{name.upper()}"
 
 
+def named(name: str) -> str:
+    """A setting as those know it who set a variable, and as those who write ``Settings(...)``."""
+    return f"{_variable(name)} (Settings.{name})"
+
+
+def assigned(name: str, value: str | bool) -> str:
+    """How to give a setting that value, in both ways."""
+    text = str(value).lower() if isinstance(value, bool) else value
+    return f"Settings({name}={value!r}) or {_variable(name)}={text}"
+
+
 def _check_origins(origins: str) -> None:
     """Refuse what no browser names as the origin of a page (RFC 6454, section 7)."""
     for origin in listed(origins):
         if not _ORIGIN.fullmatch(origin):
             raise ConfigurationError(
-                f"{_variable('origins')} must be origins like https://forum.example, in lower case"
+                f"{named('origins')} must be origins like https://forum.example, in lower case"
                 f" and parted by commas, without a path or the scheme's own port; not {origin!r}."
             )
 
@@ -263,13 +273,12 @@ def _check_secrets(secret: str, previous: str) -> None:
     for name, value in (("secret", secret), ("previous_secret", previous)):
         if value and not is_strong(value):
             raise ConfigurationError(
-                f"{_variable(name)} must be a text of at least {SECRET_SIZE} random bytes;"
+                f"{named(name)} must be a text of at least {SECRET_SIZE} random bytes;"
                 " take what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
             )
     if previous and not secret:
         raise ConfigurationError(
-            f"{_variable('previous_secret')} is set and {_variable('secret')} is not;"
-            f" set the new one as {_variable('secret')}, or neither."
+            f"{named('previous_secret')} is set and {named('secret')} is not; set both, or neither."
         )
 
 

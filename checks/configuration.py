@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..rules import Rules
-from ..settings import Settings
+from ..settings import Settings, assigned, named
 from .finding import Finding
 
-_DEVELOPMENT = "TALLIED_ENVIRONMENT=development"
+_DEVELOPMENT = f"for trying things out, {assigned('environment', 'development')}"
 
 
 def check_settings(
@@ -31,14 +31,15 @@ def check_settings(
             Finding(
                 "tallied.W003",
                 "Nobody can write: guests may only read, and nobody can sign in.",
-                "Set TALLIED_SECRET or give get_viewer; or set TALLIED_GUESTS=write, for guests.",
+                f"Give get_viewer, or set {named('secret')}; or, for guests,"
+                f" {assigned('guests', 'write')}.",
             )
         )
     if settings.previous_secret:
         found.append(
             Finding(
                 "tallied.W004",
-                "TALLIED_PREVIOUS_SECRET is still set, and its tokens are accepted.",
+                f"{named('previous_secret')} is still set, and its tokens are accepted.",
                 "Take it out once the last token that it has signed has expired.",
             )
         )
@@ -50,7 +51,7 @@ def _dangers(settings: Settings, rules: Rules) -> Iterator[Finding]:
         yield Finding(
             "tallied.W001",
             "The playground is on in production.",
-            f"Set TALLIED_PLAYGROUND=false; or {_DEVELOPMENT}, for trying things out.",
+            f"Set {assigned('playground', False)}; {_DEVELOPMENT}.",
         )
     for name in (None, *sorted(rules.targets)):
         target = None if name is None else rules.targets[name]
@@ -58,12 +59,12 @@ def _dangers(settings: Settings, rules: Rules) -> Iterator[Finding]:
             continue
         guests = rules.guests_of(name)
         where = "" if name is None else f" in the threads of {name!r}"
-        setting = "TALLIED_GUESTS" if name is None else f"guests of the target {name!r}"
+        setting = named("guests") if name is None else f"guests of the target {name!r}"
         if guests == "moderate":
             yield Finding(
                 "tallied.E004",
                 f"In production, guests may change and delete everything{where}.",
-                f"Set {setting} to read or write; or {_DEVELOPMENT}, for trying things out.",
+                f"Set {setting} to read or write; {_DEVELOPMENT}.",
             )
         if guests == "write":
             yield Finding(
@@ -77,28 +78,28 @@ def _contradictions(settings: Settings, rules: Rules) -> Iterator[Finding]:
     if settings.only_persisted and not settings.persisted_documents:
         yield Finding(
             "tallied.E003",
-            "TALLIED_ONLY_PERSISTED is true, and there is no list of documents: nothing can be"
+            f"{named('only_persisted')} is true, and there is no list of documents: nothing can be"
             " asked.",
-            "Set TALLIED_PERSISTED_DOCUMENTS to the file of the list.",
+            f"Set {named('persisted_documents')} to the file of the list.",
         )
     if settings.playground and (settings.only_persisted or not settings.introspection):
-        off = "TALLIED_INTROSPECTION is" if not settings.introspection else "other documents are"
+        off = "introspection is" if not settings.introspection else "other documents are"
         yield Finding(
             "tallied.W005",
             f"The playground is on while {off} off, and it needs that.",
-            "Set TALLIED_PLAYGROUND=false.",
+            f"Set {assigned('playground', False)}.",
         )
     if settings.page_size > settings.operation_cost:
         yield Finding(
             "tallied.W006",
-            f"TALLIED_PAGE_SIZE is {settings.page_size}, and no operation may reach more than"
-            f" {settings.operation_cost} nodes (TALLIED_OPERATION_COST).",
+            f"{named('page_size')} is {settings.page_size}, and no operation may reach more than"
+            f" {settings.operation_cost} nodes (TALLIED_OPERATION_COST, Settings.operation_cost).",
             "Lower the one, or raise the other.",
         )
     if rules.longest_message > settings.body_size:
         yield Finding(
             "tallied.W006",
             f"A comment may have {rules.longest_message} characters, and no request more than"
-            f" {settings.body_size} bytes (TALLIED_BODY_SIZE).",
-            "Lower TALLIED_MESSAGE_LENGTH, or raise TALLIED_BODY_SIZE.",
+            f" {settings.body_size} bytes (TALLIED_BODY_SIZE, Settings.body_size).",
+            f"Lower {named('message_length')}, or raise the other.",
         )

@@ -25,7 +25,7 @@ from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
 from ..errors import ConfigurationError
-from ..settings import Settings
+from ..settings import Settings, named
 from . import limits
 from .context import Context
 from .cost import Cost, Costs
@@ -113,7 +113,7 @@ class Executor:
             fault = self._fault(text)
             if fault is not None:
                 raise ConfigurationError(
-                    f"TALLIED_PERSISTED_DOCUMENTS: {self._settings.persisted_documents}: the "
+                    f"{named('persisted_documents')}: {self._settings.persisted_documents}: the "
                     f"document {id!r} can never be executed: {' '.join(fault.split())}"
                 )
 

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocket
 from strawberry.http.websocket_origin import is_same_origin
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from ..settings import listed
+from ..settings import listed, named
 from .negotiation import JSON
 from .reporting import BAD_REQUEST, mistake
 from .requests import Refused
@@ -57,8 +57,8 @@ class Sockets:
             or headers.get("sec-fetch-site") == "same-origin"  # where a proxy has changed Host
             or origin in self._origins
         ):
-            says = "Pages of this origin may not open a WebSocket; the setting TALLIED_ORIGINS may"
-            raise Refused(403, "ORIGIN_NOT_ALLOWED", f"{says} name it.")
+            says = "Pages of this origin may not open a WebSocket; the server's setting"
+            raise Refused(403, "ORIGIN_NOT_ALLOWED", f"{says} {named('origins')} may name it.")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
             raise Refused(400, BAD_REQUEST, says)

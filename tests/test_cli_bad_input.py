@@ -181,7 +181,7 @@ def test_a_setting_in_the_environment_that_cannot_be_used(
 ) -> None:
     monkeypatch.setenv(f"TALLIED_{variable}", value)
     assert_refused(
-        commands("serve"), f"TALLIED_{variable} must be a whole number from 1 to", f"{value}"
+        commands("serve"), f"TALLIED_{variable} ", "must be a whole number from 1 to", f"{value}"
     )
 
 

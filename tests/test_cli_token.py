@@ -75,8 +75,11 @@ def test_what_cannot_be_used_is_said_in_one_line(
     ("secret", "part"),
     [
         ("", "TALLIED_SECRET is not set, and tokens are signed with it"),
-        ("hunter2", "TALLIED_SECRET must be a text of at least 32 random bytes"),
-        ("hunter2" * 9, "TALLIED_SECRET must be a text of at least 32 random bytes"),
+        ("hunter2", "TALLIED_SECRET (Settings.secret) must be a text of at least 32"),
+        (
+            "hunter2" * 9,
+            "TALLIED_SECRET (Settings.secret) must be a text of at least 32",
+        ),
     ],
 )
 def test_a_missing_or_weak_secret_is_refused(

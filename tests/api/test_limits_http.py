@@ -335,7 +335,9 @@ def test_a_list_of_documents_that_cannot_be_used_stops_the_command(
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: TALLIED_PERSISTED_DOCUMENTS: none.json cannot be read")
+    assert done.stderr.startswith(
+        "error: TALLIED_PERSISTED_DOCUMENTS (Settings.persisted_documents): none.json cannot"
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -15,7 +15,7 @@ from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.schema.persisted import PersistedDocuments, read_documents, sha256
-from tallied.settings import Settings
+from tallied.settings import Settings, named
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -254,7 +254,7 @@ async def test_a_listed_document_that_could_never_be_executed_stops_the_start(
     with pytest.raises(ConfigurationError) as caught:
         create_app(settings, database)
     message = str(caught.value)
-    assert message.startswith(f"TALLIED_PERSISTED_DOCUMENTS: {path}: the document 'bad-1' ")
+    assert message.startswith(f"{named('persisted_documents')}: {path}: the document 'bad-1' ")
     assert sentence in message
     assert "\n" not in message
 
@@ -274,5 +274,5 @@ async def test_listed_documents_that_depend_on_their_variables_are_left_to_them(
 
 
 async def test_a_list_is_needed_where_nothing_else_is_executed(database: Database) -> None:
-    with pytest.raises(ConfigurationError, match="TALLIED_ONLY_PERSISTED needs a list"):
+    with pytest.raises(ConfigurationError, match=r"Settings\.only_persisted. needs a list"):
         create_app(Settings(only_persisted=True), database)

@@ -48,6 +48,8 @@ def test_sound_settings_are_not_remarked_on() -> None:
     ("settings", "id", "named"),
     [
         ({"playground": True}, "tallied.W001", "TALLIED_PLAYGROUND=false"),
+        ({"playground": True}, "tallied.W001", "Settings(playground=False) or "),
+        ({"guests": "write"}, "tallied.W002", "TALLIED_GUESTS (Settings.guests)"),
         ({"guests": "write"}, "tallied.W002", "TALLIED_GUESTS"),
         ({"guests": "moderate"}, "tallied.E004", "TALLIED_GUESTS"),
         ({"secret": ""}, "tallied.W003", "TALLIED_SECRET"),
