@@ -355,7 +355,12 @@ class Extreme(Counter):
     def must_look_up(self, change: Change, stored: Any) -> bool:
         """Whether the extreme may have left a parent whose column holds `stored` now."""
         left = change.left.get(self)
-        return left is not None and (stored is None or not type(self).beats(stored, left))
+        if left is None or stored is None:
+            return left is not None
+        try:
+            return not type(self).beats(stored, left)
+        except TypeError:  # the columns' types differ, such as times with a zone and without
+            return True
 
 
 class Max(Extreme):

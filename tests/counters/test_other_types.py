@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import DateTime, Engine, ForeignKey, insert, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import DateTime, Engine, ForeignKey, delete, insert, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tallied.counters import Count, Counters, Max
 from tallied.models.base import UTCDateTime
@@ -60,3 +60,44 @@ def test_both_values_are_told_in_the_same_way(engine: Engine) -> None:
     assert told == (
         f"Desk.latest_at of 2: stored {latest.stored.isoformat()}, true {latest.true.isoformat()}"
     )
+
+
+def test_an_extreme_follows_what_comes_changes_and_leaves(engine: Engine) -> None:
+    class Own(Session):
+        pass
+
+    ours = Counters(
+        Count(Desk.news_count, via=News.desk),
+        Max(Desk.latest_at, of=News.said_at, via=News.desk),
+    )
+    ours.install(Own)
+    Press.metadata.create_all(engine)
+    with Own(engine) as session:
+
+        def latest() -> datetime:
+            session.commit()
+            assert list(ours.verify(session.connection())) == []
+            stored = session.get_one(Desk, 1).latest_at
+            assert stored is not None
+            return stored if stored.tzinfo is None else without_zone(stored)
+
+        desk = Desk(id=1)
+        session.add(desk)
+        session.add_all(
+            News(id=n, desk=desk, said_at=NOON + timedelta(hours=n)) for n in range(1, 5)
+        )
+        noon = NOON.replace(tzinfo=None)
+        assert latest() == noon + timedelta(hours=4)
+        session.add(News(id=5, desk=desk, said_at=NOON + timedelta(hours=5)))
+        assert latest() == noon + timedelta(hours=5)
+        session.get_one(News, 5).said_at = NOON + timedelta(hours=3)
+        assert latest() == noon + timedelta(hours=4)
+        session.delete(session.get_one(News, 4))
+        assert latest() == noon + timedelta(hours=3)
+        session.execute(delete(News).where(News.id.in_([3, 5])))
+        assert latest() == noon + timedelta(hours=2)
+
+
+def without_zone(time: datetime) -> datetime:
+    """The same time, as a column without a zone has it."""
+    return time.astimezone(UTC).replace(tzinfo=None)
