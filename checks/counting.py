@@ -74,11 +74,25 @@ def _missed(counter: Counter, engine: Counters, sessions: Installable) -> Findin
 
 
 def _elsewhere(engine: Counters) -> list[Counter]:
-    """The counters that are installed together with some of `engine`, on other classes only."""
+    """The counters that are installed together with some of `engine`, on other classes only.
+
+    Not those whose column `engine` keeps by a class of another host, with tables of that name.
+    """
+    kept = {_place(counter) for counter in engine.declared}
     found = {
-        counter: None for other in related(engine) if other.classes for counter in other.declared
+        counter
+        for other in related(engine)
+        if other.classes
+        for counter in other.declared
+        if _place(counter) not in kept
     }
-    return sorted(found.keys() - set(engine.declared), key=str)
+    return sorted(found, key=str)
+
+
+def _place(counter: Counter) -> tuple[str, str]:
+    """The table and the column that a counter is stored in."""
+    column = column_of(counter.parent, counter.key)
+    return column.table.key, column.name
 
 
 def _columns(counter: Counter) -> list[Column[Any]]:

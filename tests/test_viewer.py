@@ -69,13 +69,15 @@ def test_a_weak_secret_is_refused_and_not_shown(name: str, weak: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Settings(**{"secret": SECRET, name: weak})
     message = str(refused.value)
-    assert message.startswith(f"TALLIED_{name.upper()} must be a text of at least 32 random bytes")
+    assert message.startswith(
+        f"TALLIED_{name.upper()} (Settings.{name}) must be a text of at least 32 random bytes"
+    )
     assert "secrets.token_urlsafe(32)" in message
     assert len(weak) == 1 or weak not in message
 
 
 def test_a_previous_secret_alone_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="TALLIED_SECRET is not"):
+    with pytest.raises(ConfigurationError, match=r"TALLIED_SECRET \(Settings.secret\) is not"):
         Settings(previous_secret=SECRET)
 
 
