@@ -64,7 +64,7 @@ def _judge_of(impl: TypeEngine[Any]) -> Judge:
         inner = impl.impl_instance
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
-        return partial(_comes_back, impl, inner)
+        return partial(_comes_back, impl, inner, _makes_processors(impl))
     if isinstance(impl, INEXACT):
         return lambda *_: False
     if isinstance(impl, Numeric):
@@ -91,6 +91,7 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 def _comes_back(
     impl: TypeDecorator[Any],
     inner: TypeEngine[Any],
+    makes_processors: bool,
     value: Any,
     declared: TypeEngine[Any],
     dialect: Dialect,
@@ -99,12 +100,13 @@ def _comes_back(
 
     :param impl: what the type is on the `dialect`.
     :param inner: what the database is given.
+    :param makes_processors: as :func:`_makes_processors` says.
     """
     try:
         stored = impl.process_bind_param(value, dialect) if impl._has_bind_processor else value
         if not is_exact(inner, stored, dialect):
             return False  # the database makes something of its own of it
-        if _makes_processors(impl):
+        if makes_processors:
             stored = _processed(declared, value, dialect)
         elif impl._has_result_processor:
             stored = impl.process_result_value(stored, dialect)

@@ -16,7 +16,7 @@ from ..policy import COMMENT_COLUMNS, CommentAction, CommentFacts, ThreadAction,
 from ..rules import Access
 from .authors import acting
 from .paging import Record
-from .rows import not_found, read_thread
+from .rows import facts_of, not_found, read_thread
 
 _Model = TypeVar("_Model", bound=Base)
 
@@ -137,7 +137,7 @@ async def takes_comments(session: AsyncSession, access: Access, id: UUID) -> Rec
     found = await read_thread(session, Thread.id == id, *readable)
     if found is None:
         raise not_found("threadId")
-    facts = ThreadFacts(*(found[name] for name in ThreadFacts._fields))
+    facts = facts_of(found)
     access.require(access.may("may_comment", facts), "comment in this thread")
     if facts.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")

@@ -30,7 +30,7 @@ from .orders import COMMENTS, THREADS
 from .pages import read_page
 from .paging import Asked, Record, window
 from .rendering import rendered
-from .rows import THREAD_COLUMNS
+from .rows import THREAD_COLUMNS, facts_of
 from .selecting import read_comment_pages, read_for, read_many, read_one
 from .shown import CommentPage as CommentPage
 from .shown import ShownComment as ShownComment
@@ -146,7 +146,7 @@ async def read_comments(
     if page is None:
         return None  # It has been deleted meanwhile.
     names = await _names(connection, [thread, *page.rows])
-    facts = _facts(thread)
+    facts = facts_of(thread)
     return CommentPage(
         thread=_shown_thread(access, thread, names),
         nodes=[
@@ -170,7 +170,7 @@ async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment
     if thread is None:
         return None
     names = await _names(connection, [row])
-    return await _shown_comment(access, row, _facts(thread), names)
+    return await _shown_comment(access, row, facts_of(thread), names)
 
 
 async def _begin(reader: Reader, access: Access) -> tuple[AsyncConnection, Access]:
@@ -197,14 +197,10 @@ async def _names(
     return {id: row["name"] for id, row in found.items()}
 
 
-def _facts(row: Record) -> ThreadFacts:
-    return ThreadFacts(*(row[name] for name in ThreadFacts._fields))
-
-
 def _shown_thread(
     access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
 ) -> ShownThread:
-    facts = _facts(row)
+    facts = facts_of(row)
     return ShownThread(
         **_only(row, _OF_THREADS),
         author_name=names.get(row["author_id"]),

@@ -15,6 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from ..errors import NotFound
 from ..models import Base, Thread
 from ..models.counters import counters
+from ..policy import ThreadFacts
 from .paging import Record
 
 THREAD_COLUMNS = tuple(
@@ -28,6 +29,11 @@ async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Rec
     """The row of the one thread that meets the conditions; None where there is none."""
     row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
     return None if row is None else row._asdict()
+
+
+def facts_of(thread: Record) -> ThreadFacts:
+    """What a policy is told of a thread."""
+    return ThreadFacts(*(thread[name] for name in ThreadFacts._fields))
 
 
 def known(obj: Base) -> Record:

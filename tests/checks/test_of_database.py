@@ -314,6 +314,36 @@ async def test_a_hosts_counter_that_is_kept_on_another_session_class(migrated: D
             raise AssertionError
 
 
+def bulletin() -> tuple[type[Session], MetaData]:
+    """A host whose table has a name that is not its alone, and its session class."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Bulletin(Base):
+        __tablename__ = "bulletin"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        thread_id: Mapped[Any] = mapped_column(ForeignKey(Thread.id), index=True)
+        comments: Mapped[int] = mapped_column(server_default=sql_text("0"))
+        thread: Mapped[Thread | None] = relationship(Thread)
+
+    class Own(Session):
+        pass
+
+    link = Sum(Bulletin.comments, of=Thread.comment_count, via=Bulletin.thread)
+    counters.extended(link).install(Own)
+    return Own, Base.metadata
+
+
+async def test_two_hosts_whose_tables_share_a_name_keep_their_own(migrated: Database) -> None:
+    (one, tables), (other, _) = bulletin(), bulletin()
+    async with migrated.engine.begin() as connection:
+        await connection.run_sync(tables.create_all)
+    for sessions in (one, other):
+        assert await found(migrated, session_class=sessions) == {}
+
+
 async def test_the_tables_of_a_hosts_counter_that_are_missing(migrated: Database) -> None:
     for start in (True, False):
         told = await found(migrated, session_class=HostSession, start=start, deep=not start)
