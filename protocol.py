@@ -1,30 +1,52 @@
-"""HTTP and WebSocket as uvicorn reads them, with bounds on how much and how slowly clients send.
+"""HTTP/1.1 as uvicorn reads it, with bounds on how much and how slowly clients send.
 
 uvicorn 0.54 with httptools bounds neither the size of a request's headers nor the time
 that a client takes to send it, so that a few idle sockets, or one that trickles, hold on
-to the server (a "slowloris"). Here a client that is past a limit loses its connection.
-Its body's size is bounded by the application, which knows what it is for.
+to the server (a "slowloris"). It takes trailers for headers, drops the body of a request
+that offers an upgrade, and makes objects of all requests that a client sends ahead. Here a
+client that is past a limit loses its connection, and the parser is given no more than what
+it may make objects of. The body's size is bounded by the application, which knows what it
+is for.
 
-Over WebSocket, a message is no larger than a body, and nothing is compressed, which would
-hold the event loop for a large answer.
+A host's application is served like this too, by
+``uvicorn --http tallied.protocol:BoundedProtocol``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
-import orjson
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode, Frame
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from .flow import Flow, Reader, error_response, settings_of
 from .settings import Settings
+from .websocket_protocol import BoundedWebSocket
+
+MAX_WAITING = 32
+"""How many requests may wait on a connection for the answer to the one before them."""
+
+MAX_HEADERS = 100
+"""How many headers a request may have; each is an object, however few its bytes."""
+
+MIN_REQUEST = len(b"GET / HTTP/1.0\r\n\r\n")
+"""The bytes of the shortest request: so many more than that cannot begin in a piece of data."""
+
+LINGER_TIME = 2
+"""Seconds for which a refused client is still listened to, so that it can read why."""
+
+BODY_CREDIT = 9
+"""How many bytes of chunk sizes, extensions and trailers a byte of a body may bring with it."""
+
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?",
+)
+"""``uri-host [ ":" port ]`` (RFC 9110, section 7.2); it may be empty."""
+
+_HOP_BY_HOP = (b"upgrade", b"http2-settings")
 
 
 class Config(uvicorn.Config):
@@ -42,128 +64,40 @@ class Config(uvicorn.Config):
         self.settings = settings
 
 
-class Reader:
-    """Drops the connection of a client that reads nothing of its answer for a time."""
-
-    def __init__(self, seconds: int) -> None:
-        self._seconds = seconds
-        self._timer: asyncio.TimerHandle | None = None
-        self.has_read = False
-        """Whether it has read nearly all there was, so that there may be as much again by now."""
-
-    def watch(self, transport: asyncio.Transport) -> None:
-        """Begin, unless it is watched already or has nothing to read."""
-        left = transport.get_write_buffer_size()
-        if left and self._timer is None:
-            self.has_read = False
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._seconds, self._look, transport, left)
-
-    def _look(self, transport: asyncio.Transport, before: int) -> None:
-        self._timer = None
-        if transport.get_write_buffer_size() >= before and not self.has_read:
-            transport.abort()
-        else:
-            self.watch(transport)
-
-    def stop(self) -> None:
-        """Watch no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. At any moment it waits for headers, or a body, or for the application."""
 
-    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
+    def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
-        self._settings = config.settings
+        self._settings = settings_of(config)
         self._timer: asyncio.TimerHandle | None = None
-        self._reader = Reader(config.settings.body_time)
+        self._reader = Reader(self._settings.body_time)
         self._current: RequestResponseCycle | None = None
+        self.unread = bytearray()
+        """What has been received, and is for the parser once the application reads on."""
         self._in_headers = True
         self._advanced = False
         self._received = 0
         self._parsed = 0
-        self._refused = False
+        self._framing = 0
+        self._last_answer: bytes | None = None
         self.url = b""
+
+    # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport, self._read_on)
         self._wait(self._settings.header_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._reader.stop()
+        self.unread.clear()
         if self._current is not None:
             # uvicorn tells only the latest request, which pipelined ones come before.
-            self._current.disconnected = True
-            self._current.message_event.set()
+            _disconnect(self._current)
         super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._refused or self.transport.is_closing():
-            return
-        if self._timer is None and self._in_headers:
-            # Before the parser finds a message to begin, since blank lines may come first.
-            self._wait(self._settings.header_time)
-        self._advanced = False
-        super().data_received(data)
-        if self._in_headers and not self._advanced:
-            # The parser tells of a header only once it is there as a whole.
-            self._received += len(data)
-            self._check_size(self._received)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_headers = True
-        self._parsed = 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._parsed += len(url)
-        self._check_size(self._parsed)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._parsed += len(name) + len(value) + len(": \r\n")
-        self._check_size(self._parsed)
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        self._advanced = True
-        self._received = 0
-        self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
-        if not self._refused:
-            super().on_headers_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._current = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._in_headers = True
-        self._advanced = True
-        self._stop_waiting()
-        if not self._refused:
-            super().on_message_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._stop_waiting()
-        if self.cycle is not None and not self.cycle.response_complete:
-            # What was asked before would be answered in the midst of the WebSocket.
-            self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
-        if not self._refused:
-            self._reader.stop()
-            super().handle_websocket_upgrade()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "BAD_REQUEST", "The request is not valid HTTP/1.1.")
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -177,14 +111,180 @@ class BoundedProtocol(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self._reader.watch(self.transport)
 
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        if self._timer is None and self._in_headers:
+            # Before the parser finds a message to begin, since blank lines may come first.
+            self._wait(self._settings.header_time)
+        self._unset_keepalive_if_required()
+        self.unread += data
+        self._feed()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._last_answer is not None or self.transport.is_closing()
+
+    def _read_on(self) -> None:
+        if self.unread:
+            # Later, since this is asked for in the midst of an answer.
+            self.loop.call_soon(self._feed)
+
+    def _feed(self) -> None:
+        """Parse what has been received, piece by piece, until the application is to go on first.
+
+        A piece is so small that no more requests begin in it than may wait.
+        """
+        while self.unread and not self._is_over and not self.flow.read_paused:
+            size = (MAX_WAITING - len(self.pipeline)) * MIN_REQUEST
+            if not size:
+                self.flow.pause_reading()
+                return
+            piece = bytes(self.unread[:size])
+            del self.unread[:size]
+            self._parse(piece)
+
+    def _parse(self, piece: bytes) -> None:
+        self._advanced = False
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(piece[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(400, "BAD_REQUEST", "The request is not valid HTTP/1.1.")
+            return
+        if not self._in_headers:
+            self._framing += len(piece)
+            self._check_framing()
+        elif not self._advanced:
+            # The parser tells of a header only once it is there as a whole.
+            self._received += len(piece)
+            self._check_size(self._received)
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Open a WebSocket; or read the request as if it had offered no upgrade.
+
+        A server may ignore an offer (RFC 9110, section 7.8). The parser does not read the body of
+        a request that has one, so another parser reads it again without.
+
+        :param rest: what has been received after its head.
+        """
+        if self._should_upgrade():
+            self.handle_websocket_upgrade()
+            self.unread.clear()
+        elif self.parser.get_method() == b"CONNECT":
+            self._refuse(400, "BAD_REQUEST", "This server is no proxy: there is no CONNECT.")
+        else:
+            self.unread[:0] = self._head_without_upgrade() + rest
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _HOP_BY_HOP)
+            if name not in _HOP_BY_HOP:
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()
+        if self.cycle is not None and not self.cycle.response_complete:
+            # What was asked before would be answered in the midst of the WebSocket.
+            self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
+        if not self._is_over:
+            self._reader.stop()
+            super().handle_websocket_upgrade()
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._parsed = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._parsed += len(url)
+        self._check_size(self._parsed)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_headers:
+            return  # A trailer, which is never merged into the headers (RFC 9110, section 6.5.1).
+        super().on_header(name, value)
+        self._parsed += len(name) + len(value) + len(": \r\n")
+        self._check_size(self._parsed)
+        if len(self.headers) > MAX_HEADERS:
+            problem = f"The request must have at most {MAX_HEADERS} headers."
+            self._refuse(431, "HEADERS_TOO_LARGE", problem)
+
+    def on_headers_complete(self) -> None:
+        self._check_host()
+        self._advanced = True
+        self._received = 0
+        if self._is_over or self._is_ignored_upgrade():
+            return
+        self._in_headers = False
+        self._framing = 0
+        self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= BODY_CREDIT * len(body)
+        if not self._is_over:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_over or self._is_ignored_upgrade():
+            return
+        self._in_headers = True
+        self._advanced = True
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def _is_ignored_upgrade(self) -> bool:
+        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+
+    # Answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._answer_last()
+
+    # Limits
+
+    def _check_host(self) -> None:
+        """Refuse what names no host, or two (RFC 9112, section 3.2)."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            problem = "The request must have one Host header: a host, and a port if need be."
+            self._refuse(400, "BAD_REQUEST", problem)
+
     def _check_size(self, size: int) -> None:
         limit = self._settings.header_size
         if size > limit:
-            says = f"The request's line and headers must have at most {limit} bytes."
+            problem = f"The request's line and headers must have at most {limit} bytes."
             if len(self.url) > limit // 2:
-                self._refuse(414, "URI_TOO_LONG", f"{says} Send a long query by POST.")
+                self._refuse(414, "URI_TOO_LONG", f"{problem} Send a long query by POST.")
             else:
-                self._refuse(431, "HEADERS_TOO_LARGE", says)
+                self._refuse(431, "HEADERS_TOO_LARGE", problem)
+
+    def _check_framing(self) -> None:
+        if self._framing > self._settings.header_size:
+            problem = "The chunk extensions and trailers of the request's body are too long."
+            self._refuse(400, "BAD_REQUEST", problem)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
@@ -197,117 +297,58 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self.pipeline:
+        if self.pipeline or self.unread:
             # The server does not read on until it has answered what came before.
             self._wait(self._settings.body_time)
         elif self._in_headers and self._received:
             seconds = self._settings.header_time
-            says = f"The request's headers must be sent within {seconds} seconds."
-            self._refuse(408, "REQUEST_TIMEOUT", says)
+            problem = f"The request's headers must be sent within {seconds} seconds."
+            self._refuse(408, "REQUEST_TIMEOUT", problem)
         else:
             self.transport.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer what the application never gets to see, and close the connection."""
-        if self._refused or self.transport.is_closing():
+        """Answer what the application does not get to see, or not to its end; then close.
+
+        What came before on the connection is answered first.
+        """
+        if self._is_over:
             return
-        self._refused = True
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_refusal(status, code, message))
-        self.transport.close()
+        self._last_answer = error_response(status, code, message)
+        self.unread.clear()
+        if not self._in_headers:  # It is the body of the latest request that is refused.
+            self._withdraw(self.cycle)
+        self._answer_last()
 
+    def _withdraw(self, cycle: RequestResponseCycle) -> None:
+        """Take a request back whose body turns out to be malformed."""
+        if cycle.response_started:
+            self._last_answer = b""  # There is one answer to a request.
+        elif cycle is not self._current:
+            self.pipeline.popleft()
+        else:
+            _disconnect(cycle)
+            self._current = None
 
-def _refusal(status: int, code: str, message: str) -> bytes:
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
-    head = (
-        b"content-type: application/json\r\n"
-        b"cache-control: no-store\r\n"
-        b"connection: close\r\n"
-        b"content-length: %d\r\n\r\n" % len(body)
-    )
-    return STATUS_LINE[status] + head + body
-
-
-CLOSE_TIME = 2
-"""Seconds that a client has to read on, and to close, when the server stops."""
-
-FRAGMENTS = 4096
-"""The most frames of one message: an empty one counts for nothing in its size."""
-
-
-class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket."""
-
-    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
-        super().__init__(config, *arguments, **options)
-        self._reader = Reader(config.settings.body_time)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._reader.stop()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._reader.watch(self.transport)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._reader.has_read = True
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # uvicorn 0.54 leaves the connection open then, and fails on it as it shuts down.
-            self.handshake_initiated = self.handshake_complete = self.close_sent = True
-            says = "Open a WebSocket by a GET with at most 128 headers of at most 8192 bytes each."
-            self.transport.write(_refusal(400, "BAD_REQUEST", says))
+    def _answer_last(self) -> None:
+        """Send the refusal and close, once all that came before it is answered."""
+        current = self._current
+        is_answered = current is None or current.response_complete
+        if self._last_answer is None or not is_answered or self.pipeline:
+            return
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.write(self._last_answer)
             self.transport.close()
-
-    async def send(self, message: Any) -> None:
-        await super().send(message)
-        if self.initial_response and self.close_sent:
-            self.handshake_complete = True  # or it is logged as an error (uvicorn #3138)
-
-    def keepalive_timeout(self) -> None:
-        if self.transport.get_write_buffer_size() and self.ping_timeout:
-            # The ping is behind an answer that is still being read, which is watched.
-            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
-        else:
-            super().keepalive_timeout()
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        self.loop.call_later(CLOSE_TIME, self.transport.abort)
-
-    def handle_ping(self) -> None:
-        if self.writable.is_set():
-            super().handle_ping()
-        else:
-            # Pongs would pile up before who does not read: the last is enough (RFC 6455, 5.5.3).
-            self.conn.data_to_send()
-
-    def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) >= FRAGMENTS and not self.close_sent:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, f"A message has at most {FRAGMENTS} frames.")
-        else:
-            super().handle_cont(event)
-
-    def send_receive_event_to_app(self) -> None:
-        is_text = self.curr_msg_data_type == "text" and not self.close_sent
-        if is_text and not _is_utf8(b"".join(self.frames)):
-            self._fail(CloseCode.INVALID_DATA, "A message must be text in UTF-8.")
-        else:
-            super().send_receive_event_to_app()
-
-    def _fail(self, code: CloseCode, reason: str) -> None:
-        self.frames = []
-        self.conn.fail(code, reason)
-        self.handle_parser_exception()
+            return
+        self.transport.write(self._last_answer)
+        # Closed at once, it would be reset by what its client still sends, and the answer lost
+        # (RFC 9112, section 9.6).
+        self.transport.write_eof()
+        self._stop_waiting()
+        self._timer = self.loop.call_later(LINGER_TIME, self.transport.close)
 
 
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """Tell the application that its client is gone; what it sends from now on is dropped."""
+    cycle.disconnected = True
+    cycle.message_event.set()

@@ -14,12 +14,30 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from tallied.protocol import BoundedProtocol, BoundedWebSocket, Reader
+from tallied.flow import Reader
+from tallied.protocol import BoundedProtocol
 from tallied.schema.socket import Connection
 from tallied.schema.wire import Wire
+from tallied.websocket_protocol import BoundedWebSocket
 
 OURS = {
-    BoundedProtocol: {"_check_size", "_refuse", "_stop_waiting", "_too_slow", "_wait"},
+    BoundedProtocol: {
+        "_answer_last",
+        "_check_framing",
+        "_check_host",
+        "_check_size",
+        "_feed",
+        "_head_without_upgrade",
+        "_is_ignored_upgrade",
+        "_parse",
+        "_read_on",
+        "_refuse",
+        "_stop_waiting",
+        "_too_slow",
+        "_upgrade",
+        "_wait",
+        "_withdraw",
+    },
     BoundedWebSocket: {"_fail"},
     Connection: {
         "_answer",
@@ -37,7 +55,7 @@ OURS = {
     Wire: {"_read"},
 }
 SOME = {
-    BoundedProtocol: {"_start_asgi_task", "send_400_response", "on_headers_complete"},
+    BoundedProtocol: {"_start_asgi_task", "on_response_complete", "on_headers_complete"},
     BoundedWebSocket: {"handle_cont", "pause_writing", "keepalive_timeout"},
     Connection: {"handle_subscribe", "shutdown"},
     Wire: {"iter_json", "send_json", "close"},

@@ -103,7 +103,7 @@ def refused(answer: bytes, status: int, code: str) -> str:
     [
         [HEAD + b"x-a: " + b"a" * 5000 + b"\r\n\r\n"],
         [HEAD, b"x-a: ", b"a" * 5000],
-        [HEAD, *[b"x-a: %d\r\n" % number for number in range(1000)]],
+        [HEAD, *[b"x-a: %.90d\r\n" % number for number in range(90)]],
     ],
     ids=["at once", "one without an end", "many"],
 )
