@@ -18,7 +18,6 @@ from .counters.selection import Selection, choose, keys_of, parents_in, rows_in
 from .counters.truth import after as after_key
 from .database import Database, UnitOfWork
 from .errors import BadUserInput
-from .models.counters import amounts
 from .models.counters import counters as tallied_counters
 from .reports import Rebuilt, Verified
 
@@ -41,21 +40,21 @@ async def verify(
     :param only: names such as ``Thread.word_count`` or ``Thread``; all where there are none.
     :param where: conditions such as ``created_at >= 2026-01-01``, all of which must be met.
     :param sample: look at so many of each class only, drawn at random.
-    :param with_amounts: look at what Python computes for each comment, too.
+    :param with_amounts: look at derived columns, such as the words of each comment, too.
     :param counters: by default, Tallied's; a host's extension of them has the host's, too.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition that cannot be read.
     """
-    selection = choose(counters, only, amounts if with_amounts else ())
+    selection = choose(counters, only, with_amounts)
     condition = _condition(selection, where)
-    of_amounts = {str(derived) for derived in amounts}
+    of_amounts = {str(derived) for derived in counters.derived}
 
     def work(connection: Connection) -> Verified:
         known = _sizes(connection, selection, condition)
         looked_at = {name: min(number, sample or number) for name, number in known.items()}
         wrong = {False: 0, True: 0}
         for drift in counters.verify(
-            connection, only=only, where=condition, sample=sample, amounts=selection.amounts
+            connection, only=only, where=condition, sample=sample, derived=with_amounts
         ):
             wrong[drift.counter in of_amounts] += 1
             report(drift)
@@ -82,8 +81,8 @@ async def rebuild(
     :param only: as for :func:`verify`.
     :param where: as for :func:`verify`.
     :param after: where a former run has got to, as it told `progress`.
-    :param with_amounts: repair what Python computes for each comment, too, whatever `only`
-        names; not needed where it names that.
+    :param with_amounts: repair derived columns, such as the words of each comment, too,
+        whatever `only` names; not needed where it names them.
     :param batch_size: how many rows are locked at a time, at most.
     :param progress: called after each batch with the place that it has got to, how many
         rows are done, and how many there are.
@@ -91,13 +90,13 @@ async def rebuild(
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition or a place that cannot be read.
     """
-    named = [*only, *map(str, amounts)] if only and with_amounts else only
-    selection = choose(counters, named, amounts if with_amounts or only else ())
+    named = [*only, *map(str, counters.derived)] if only and with_amounts else only
+    selection = choose(counters, named, with_amounts or bool(only))
     condition = _condition(selection, where)
     start = None if after is None else _parse_place(selection, after)
     repaired = 0
     for derived in selection.amounts:
-        if start is None or start[0] is derived.mapper.class_:
+        if start is None or start[0] is derived:
             repaired += await _repair_amounts(
                 database,
                 derived,
@@ -110,15 +109,16 @@ async def rebuild(
     chosen = [counter.target for found in selection.counters.values() for counter in found]
     if not chosen:
         return Rebuilt(0, repaired)
+    after_parent = None if start is None else (start[0].class_, start[1])
     async with database.plain.connect() as connection:
         rows = await connection.run_sync(
             lambda sync: counters.rebuild(
                 sync,
                 only=chosen,
                 where=condition,
-                after=start,
+                after=after_parent,
                 batch_size=batch_size,
-                progress=lambda at: progress(_place(at.parent, at.key), at.done, at.total),
+                progress=lambda at: progress(_place(at.parent.__name__, at.key), at.done, at.total),
             )
         )
     return Rebuilt(rows, repaired)
@@ -149,7 +149,7 @@ async def _repair_amounts(
 
             repaired += await database.write(work) if page.wrong else 0
             done += page.rows
-            progress(_place(mapper.class_, page.last), min(done, total), total)
+            progress(_place(str(derived), page.last), min(done, total), total)
     return repaired
 
 
@@ -159,17 +159,25 @@ async def _count(connection: AsyncConnection, keys: Select[Any]) -> int:
     return number.scalar_one()
 
 
-def _place(class_: type[Any], key: Key) -> str:
-    return f"{class_.__name__}:{','.join(map(str, key))}"
+def _place(name: str, key: Key) -> str:
+    return f"{name}:{','.join(map(str, key))}"
 
 
-def _parse_place(selection: Selection, text: str) -> tuple[type[Any], Key]:
-    mappers = [*(derived.mapper for derived in selection.amounts), *selection.counters]
+def _parse_place(selection: Selection, text: str) -> tuple[Any, Key]:
+    """Return where to go on: a derived column, or the mapper of a class with counters, and a key.
+
+    A place without a name is one of the counters, where those of one class are rebuilt.
+    """
+    columns = {str(derived): derived for derived in selection.amounts}
+    classes = {mapper.class_.__name__: mapper for mapper in selection.counters}
     name, _, key = text.rpartition(":")
-    for mapper in mappers:
-        if name == mapper.class_.__name__ or (not name and len(mappers) == 1):
-            return mapper.class_, parse_key(mapper, key)
-    names = " or ".join(f"{mapper.class_.__name__}:ID" for mapper in mappers)
+    if not name and len(classes or columns) == 1:
+        (name,) = classes or columns
+    if name in columns:
+        return columns[name], parse_key(columns[name].mapper, key)
+    if name in classes:
+        return classes[name], parse_key(classes[name], key)
+    names = " or ".join(f"{each}:ID" for each in (*columns, *classes))
     raise BadUserInput(f"The place {text!r} cannot be read; write {names}.")
 
 
@@ -186,7 +194,7 @@ def _rows(selection: Selection, derived: Derived, condition: Condition) -> Condi
         return condition
     mapper = selection.one_class()
     within = parents_in(mapper, condition)
-    return None if within is None else rows_in(derived, selection.counters[mapper], within)
+    return None if within is None else rows_in(derived, mapper, selection.counters[mapper], within)
 
 
 def _sizes(connection: Connection, selection: Selection, condition: Condition) -> dict[str, int]:

@@ -41,7 +41,7 @@ from tallied.benchmarks.random_units import OPERATIONS, Abandoned, Board, Operat
 from tallied.counters import Drift
 from tallied.database import Database, UnitOfWork
 from tallied.models import Base, Comment
-from tallied.models.counters import amounts, counters
+from tallied.models.counters import counters
 
 MOST_GROWTH = 10_000_000
 """The bytes by which the process may grow between its warm-up and the end."""
@@ -126,10 +126,9 @@ class Soak:
                 continue
 
     async def _verify(self, *, with_amounts: bool) -> list[Drift]:
-        chosen = amounts if with_amounts else ()
         async with self.database.engine.connect() as connection:
             return await connection.run_sync(
-                lambda sync: list(counters.verify(sync, amounts=chosen))
+                lambda sync: list(counters.verify(sync, derived=with_amounts))
             )
 
     @property

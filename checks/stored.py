@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..counters import Counters
 from ..database import Database
 from ..models import Comment, Thread
-from ..models.counters import amounts
 from ..rules import Rules
 from ..targets import Target
 from .finding import Finding
@@ -114,10 +113,10 @@ def check_words(connection: Connection) -> Iterator[Finding]:
 def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
     """Every counter and every amount, recounted."""
     wrong: dict[str, _Some] = defaultdict(_Some)
-    for drift in engine.verify(connection, amounts=amounts):
+    for drift in engine.verify(connection):
         key = ",".join(map(str, drift.key))
         wrong[drift.counter].add(f"{key} (stored {drift.stored}, true {drift.true})")
-    of_amounts = {str(derived) for derived in amounts}
+    of_amounts = {str(derived) for derived in engine.derived}
     for name, found in sorted(wrong.items()):
         rows = "1 row" if found.number == 1 else f"{found.number:,} rows"
         option = " --amounts" if name in of_amounts else ""

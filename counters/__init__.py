@@ -86,5 +86,6 @@ from .declare import Latest as Latest
 from .declare import Max as Max
 from .declare import Min as Min
 from .declare import Sum as Sum
+from .derived import Derived as Derived
 from .engine import Counters as Counters
 from .verify import Drift as Drift

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table
@@ -15,7 +15,7 @@ from .ahead import Ahead
 from .cascade import Cascades
 from .checks import check, check_tables
 from .declare import Counter
-from .derived import Derived
+from .derived import Derived, check_no_counters
 from .guard import refuse_legacy_bulk
 from .held import lock
 from .ledger import Ledger
@@ -34,14 +34,16 @@ Installable: TypeAlias = type[Session] | sessionmaker[Any] | async_sessionmaker[
 
 
 class Counters:
-    """A set of counters, and the engine that keeps them.
+    """A set of counters and derived columns, and the engine that keeps them.
 
     Declaring them does nothing yet; :meth:`install` puts the engine to work on the
     sessions of one class.
     """
 
-    def __init__(self, *counters: Counter) -> None:
-        self.declared = counters
+    def __init__(self, *counters: Counter | Derived) -> None:
+        self.declared = tuple(each for each in counters if isinstance(each, Counter))
+        self.derived = tuple(dict.fromkeys(each for each in counters if isinstance(each, Derived)))
+        self.derived_tables = frozenset(each.column.table for each in self.derived)
         self.sources: dict[Mapper[Any], Source] = {}
         """By the class that was declared, each with the counters that were declared on it."""
         self.parents: tuple[Mapper[Any], ...] = ()
@@ -62,6 +64,7 @@ class Counters:
         self._replaced: dict[type[Session], Counters] = {}
         """The session classes on which an extension does the work, of all counters."""
         self._replaces: tuple[Counters, ...] = ()
+        self._is_resolved = False
 
     def install(self, target: Installable) -> None:
         """Keep the counters current in the sessions of `target`, and in no others.
@@ -90,7 +93,7 @@ class Counters:
         listeners.listen_to_sessions(self, session_class)
         refuse_legacy_bulk(self, session_class)
 
-    def extended(self, *counters: Counter) -> Counters:
+    def extended(self, *counters: Counter | Derived) -> Counters:
         """These counters and more, as one engine: for an app that plugs another one in.
 
         Installed on a session class, the extension does the work of this engine there too, in
@@ -104,11 +107,11 @@ class Counters:
 
         To verify and rebuild all of them, ask the extension.
         """
-        return Counters(*self.declared, *counters)
+        return Counters(*self.declared, *self.derived, *counters)
 
     def extends(self, other: Counters) -> bool:
         """Whether this engine keeps all counters of `other`, and more."""
-        return set(other.declared) < set(self.declared)
+        return {*other.declared, *other.derived} < {*self.declared, *self.derived}
 
     @property
     def classes(self) -> tuple[type[Session], ...]:
@@ -178,7 +181,7 @@ class Counters:
         only: Iterable[Named] = (),
         where: ColumnElement[bool] | None = None,
         sample: int | None = None,
-        amounts: Sequence[Derived] = (),
+        derived: bool = True,
     ) -> Iterator[Drift]:
         """Recount, and yield each counter that is wrong; changes nothing and blocks nobody.
 
@@ -187,17 +190,17 @@ class Counters:
         keeps writers waiting.
 
         :param only: the counters to look at, as ``Thread.word_count``, by that name, or
-            all of a class; a name of `amounts` too. All of them where it is empty.
+            all of a class; derived columns too. All of them where it is empty.
         :param where: a condition on the parents to look at, such as
             ``Thread.created_at > yesterday``.
         :param sample: look at so many of them only, drawn at random.
-        :param amounts: derived columns of the sources to check as well, row by row in
-            Python. With `where` or `sample`, of those parents' rows.
+        :param derived: whether to compute derived columns again, row by row in Python: that
+            reads every row. With `where` or `sample`, of those parents and their sources.
         :raises CounterError: for a name that is not known, and for a `where` that would
             be about several classes.
         """
         self._resolve()
-        return verify(self, connection, only=only, where=where, sample=sample, amounts=amounts)
+        return verify(self, connection, only=only, where=where, sample=sample, derived=derived)
 
     def rebuild(
         self,
@@ -216,7 +219,8 @@ class Counters:
         begun again from the start or `after` what it has reached.
 
         :param only: the counters to repair, as for :meth:`verify`. What is computed from
-            them along a chain is repaired with them.
+            them along a chain is repaired with them. Derived columns are not: they are
+            repaired through a session, by :func:`.derived.repair`.
         :param where: a condition on the parents to look at.
         :param after: the class and the primary key to go on after, as a former run's
             ``Progress`` has told them.
@@ -264,7 +268,7 @@ class Counters:
 
         :raises UncountedStatementError: naming `what`.
         """
-        if any(table in self.tables for table in mapper.tables):
+        if any(table in self.tables or table in self.derived_tables for table in mapper.tables):
             name = mapper.class_.__name__
             raise UncountedStatementError(
                 f"{what} fires no event and cannot be counted: use Session.add_all(), or "
@@ -303,10 +307,11 @@ class Counters:
     # Setting up
 
     def _resolve(self) -> None:
-        if self._of_parent:
+        if self._is_resolved:
             return
         configure_mappers()
         check(self.declared)
+        check_no_counters(self.derived, self.declared)
         by_source: dict[Mapper[Any], list[Counter]] = {}
         by_parent: dict[Mapper[Any], list[Counter]] = {}
         chains = find_chains(self.declared)
@@ -327,6 +332,9 @@ class Counters:
         self.ahead = Ahead(self.sources.values())
         self.tables = find_tables(self.sources, self.parents, self.cascades)
         listeners.listen_to_models(self)
+        for derived in self.derived:
+            derived.engines.append(self)
+        self._is_resolved = True
 
 
 def _session_class(target: Installable) -> type[Session]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import (
 )
 
 from ..errors import UncountedStatementError
-from . import copies, preview, statements
+from . import copies, derived_dml, preview, statements
 from .flush import Flush
 from .guard import protect
 from .source import Source
@@ -154,6 +154,10 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
     def on_execute(state: ORMExecuteState) -> Any:
         if not state.is_select and (ledger := engine.ledger(state.session)):
             ledger.held.forget()
+            is_changed = derived_dml.fill_in(engine, state)
+            result = statements.execute(engine, state)
+            # Invoked here, since the session of SQLAlchemy 2.0 does not look at them again.
+            return state.invoke_statement() if is_changed and result is None else result
         return statements.execute(engine, state)
 
     def on_begin(session: Session, transaction: SessionTransaction) -> None:

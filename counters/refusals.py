@@ -62,10 +62,11 @@ def written(state: ORMExecuteState) -> set[str]:
     names.update(getattr(statement, "_select_names", None) or ())
     upsert = getattr(statement, "_post_values_clause", None)
     names.update(dict(getattr(upsert, "update_values_to_set", None) or ()))
-    return {each for name in names for each in _spellings(name)}
+    return {each for name in names for each in spellings(name)}
 
 
-def _spellings(name: Any) -> set[str]:
+def spellings(name: Any) -> set[str]:
+    """Return every name of what a statement names a column by: a string, a column, an attribute."""
     if isinstance(name, str):
         return {name}
     column = name.__clause_element__() if hasattr(name, "__clause_element__") else name
@@ -129,7 +130,9 @@ def check_inner(engine: Counters, state: ORMExecuteState) -> None:
         if element is state.statement or not getattr(element, "is_dml", False):
             continue
         table = getattr(element.table, "element", element.table)
-        if any(each == table for each in engine.tables):
+        if any(each == table for each in engine.tables) or (
+            table in engine.derived_tables and element.__visit_name__ != "delete"
+        ):
             raise UncountedStatementError(
                 f"{element.__visit_name__.upper()} of {table.name} within another statement cannot "
                 f"be counted: execute it by itself."

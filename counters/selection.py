@@ -53,12 +53,14 @@ class Selection:
         )
 
 
-def choose(engine: Counters, only: Iterable[Named], amounts: Sequence[Derived] = ()) -> Selection:
+def choose(engine: Counters, only: Iterable[Named], derived: bool = False) -> Selection:
     """What is named by `only`; everything where that is empty.
 
-    :raises CounterError: for a name that is neither a counter nor one of `amounts`.
+    :param derived: whether to choose among derived columns, too.
+    :raises CounterError: for a name that is neither a counter nor one of these.
     """
     wanted = list(only)
+    amounts = engine.derived if derived else ()
     known: list[Counter | Derived] = [*engine.declared, *amounts]
     for name in wanted:
         if not any(_is(each, name) for each in known):
@@ -102,8 +104,12 @@ def _in_select(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> Colu
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
-def rows_in(derived: Derived, counters: Sequence[Counter], within: Within) -> ColumnElement[bool]:
-    """The condition that a row of `derived` counts for a parent in `within`."""
+def rows_in(
+    derived: Derived, parent: Mapper[Any], counters: Sequence[Counter], within: Within
+) -> ColumnElement[bool]:
+    """The condition that a row of `derived` counts for a `parent` in `within`, or is one."""
+    if parent.isa(derived.mapper):
+        return within(primary_key(derived.mapper))
     ways = {
         c.foreign_key: None for c in counters if not c.is_linked and c.source.isa(derived.mapper)
     }

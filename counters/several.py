@@ -20,8 +20,9 @@ INSTALLED = "tallied.counters.installed"
 
 
 def related(engine: Counters) -> set[Counters]:
-    """The other engines that were given some of the same counters."""
-    found = (c.target.property.info.get(ENGINES, ()) for c in engine.declared)
+    """The other engines that were given some of the same counters or derived columns."""
+    found = [c.target.property.info.get(ENGINES, ()) for c in engine.declared]
+    found += [derived.engines for derived in engine.derived]
     return {other for each in found for other in each} - {engine}
 
 

@@ -74,10 +74,10 @@ def verify(
     only: Iterable[Named] = (),
     where: Condition | None = None,
     sample: int | None = None,
-    amounts: Sequence[Derived] = (),
+    derived: bool = True,
 ) -> Iterator[Drift]:
     """What :meth:`.Counters.verify` does."""
-    selection = choose(engine, only, amounts)
+    selection = choose(engine, only, derived)
     if where is not None:
         selection.one_class()
     return _verify(connection, selection, where, sample)
@@ -97,7 +97,7 @@ def _verify(
                 if within is None:
                     continue
                 for derived in selection.amounts:
-                    condition = rows_in(derived, counters, within)
+                    condition = rows_in(derived, mapper, counters, within)
                     yield from verify_amounts(connection, derived, condition)
         for derived in selection.amounts if everything or not selection.counters else ():
             for within in _parts(connection, derived.mapper, where, sample):
@@ -161,7 +161,7 @@ def verify_amounts(
         statement = statement.where(condition)
     for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
         *key, value, stored = row
-        true = derived.compute(value)
+        true = derived.computed(value)
         if true != stored:
             yield Drift(str(derived), tuple(key), stored, true, AMOUNT)
 

@@ -11,6 +11,8 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
+from ..counters.derivation import DERIVED
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -37,7 +39,7 @@ def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
     for attribute in inspect(type(obj)).column_attrs:
         column = attribute.columns[0]
         default = column.default
-        if default is not None and default.is_callable and not column.info.get("of_row"):
+        if default is not None and default.is_callable and DERIVED not in column.info:
             values.setdefault(attribute.key, default.arg(None))
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .author import Author
 from .base import Base, UTCDateTime, new_id, now
-from .derive import derive
 from .words import count_words
 
 if TYPE_CHECKING:
@@ -63,11 +62,3 @@ class Comment(Base):
             "id",
         ),
     )
-
-
-comment_words = derive(
-    # By way of the class, so that a host's own rule counts.
-    Comment.message,
-    Comment.word_count,
-    lambda text: Comment.count_words(text),
-)

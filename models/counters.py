@@ -1,22 +1,22 @@
-"""Every cached number of Tallied, one line each.
+"""Every cached number and every derived column of Tallied, one line each.
 
 How they are kept is taught in :mod:`tallied.counters`.
 """
 
 from __future__ import annotations
 
-from ..counters import Count, Counters, Latest, Sum
+from ..counters import Count, Counters, Derived, Latest, Sum
 from .author import Author
-from .comment import Comment, comment_words
-from .thread import Thread
+from .comment import Comment
+from .thread import Thread, fold
 
 counters = Counters(
+    # By way of the class, so that a host's own rule counts.
+    Derived(Comment.word_count, of=Comment.message, compute=lambda text: Comment.count_words(text)),
+    Derived(Thread.title_folded, of=Thread.title, compute=fold),
     Count(Thread.comment_count, via=Comment.thread),
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread),
     Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread),
     Count(Author.comment_count, via=Comment.author),
     Sum(Author.word_count, of=Comment.word_count, via=Comment.author),
 )
-
-amounts = (comment_words,)
-"""What the sums are taken over, where Python computes it."""

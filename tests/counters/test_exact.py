@@ -112,16 +112,6 @@ def test_a_move_there_and_back_changes_nothing(session: Session) -> None:
     assert_exact(session, one, two)
 
 
-def test_an_amount_computed_by_the_database_is_read_back(session: Session) -> None:
-    thread = stored_thread(session, "one two", "three four five")
-    first = thread.comments[0]
-    first.message = "one two three four"
-    first.word_count = select(func.length("four")).scalar_subquery()
-    session.flush()
-    assert_exact(session, thread)
-    assert shown(thread)[:2] == (2, 7)
-
-
 def test_a_column_that_is_not_loaded_counts_as_it_is(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     key = thread.comments[0].id

@@ -118,7 +118,7 @@ def flushed(session: Session, id: UUID) -> None:
 
 def executed_by_statement(session: Session, id: UUID) -> None:
     counters.lock(session, Comment, id)
-    session.execute(update(Comment).where(Comment.id == id).values(word_count=9))
+    session.execute(update(Comment).where(Comment.id == id).values(message="s " * 9))
 
 
 def rolled_back_on_the_connection(session: Session, id: UUID) -> None:

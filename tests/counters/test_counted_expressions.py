@@ -1,0 +1,58 @@
+"""Amounts that only the database knows are counted: SQL expressions, and INSERT from a SELECT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, func, insert, literal, select, update
+from sqlalchemy.orm import Session
+from support.forum import FIRST, SECOND, Comment, Thread, filled, forum, rows
+from support.pairs import assert_verified
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session with a thread of 2 + 5 words and one of 3 + 4 + 6."""
+    with filled(engine) as session:
+        yield session
+
+
+def test_an_amount_computed_by_the_database_is_read_back(session: Session) -> None:
+    thread = session.get_one(Thread, FIRST)
+    assert thread.words == 7
+    comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
+    comment.words = select(func.length(literal("four"))).scalar_subquery()
+    assert thread.words == 7, "nothing is known of it before the flush"
+    assert_verified(session, forum)
+    assert thread.words == 9
+
+
+def test_an_expression_that_is_replaced_shows_at_the_flush(session: Session) -> None:
+    thread = session.get_one(Thread, FIRST)
+    assert thread.words == 7
+    comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
+    comment.words = select(func.length(literal("four"))).scalar_subquery()
+    comment.words = 8
+    assert_verified(session, forum)
+    assert thread.words == 13
+
+
+def test_an_update_by_an_expression_is_counted(session: Session) -> None:
+    statement = update(Comment).where(Comment.thread_id == SECOND)
+    session.execute(statement.values(words=Comment.words * 2))
+    assert_verified(session, forum)
+    assert [thread.words for thread in session.scalars(select(Thread).order_by(Thread.id))] == [
+        7,
+        26,
+    ]
+
+
+def test_an_insert_from_a_select_is_counted(session: Session) -> None:
+    copied = select(literal(FIRST), Comment.words).where(Comment.thread_id == SECOND)
+    session.execute(insert(Comment).from_select(["thread_id", "words"], copied))
+    assert_verified(session, forum)
+    assert session.get_one(Thread, FIRST).words == 20
+    of_first = [(FIRST, size) for size in (2, 3, 4, 5, 6)]
+    of_second = [(SECOND, size) for size in (3, 4, 6)]
+    assert rows(session.connection()) == [*of_first, *of_second]
