@@ -65,9 +65,7 @@ def keep(derived: Derived) -> None:
     # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
     as_is: Any = {"raw": True, "retval": True, "include_key": True, "propagate": True}
     event.listen(derived.of, "set", keeper.source_set, **as_is)
-    event.listen(derived.of, "remove", keeper.source_removed, **as_is)
     event.listen(derived.target, "set", keeper.target_set, **as_is)
-    event.listen(derived.target, "remove", keeper.target_removed, **as_is)
     class_ = derived.target.class_
     at_flush: Any = {"raw": True, "retval": True, "propagate": True}
     event.listen(class_, "before_insert", keeper.before_insert, **at_flush)
@@ -109,12 +107,6 @@ class _Keeper:
         self._derive(state, value)
         return value
 
-    def source_removed(
-        self, state: InstanceState[Any], value: Any, initiator: object, key: Any = None
-    ) -> None:
-        """Compute the target from the NULL that ``del`` leaves."""
-        self._derive(state, None)
-
     def target_set(
         self, state: InstanceState[Any], value: Any, old: object, initiator: object, key: Any = None
     ) -> Any:
@@ -134,7 +126,10 @@ class _Keeper:
                 return None
             if is_new or (self.target in held and held[self.target] == value):
                 return value
-            raise self._refusal()
+            raise CounterAssignmentError(
+                f"{self.derived} is computed from {self.derived.source_name}, which is not loaded, "
+                f"so nothing can be compared with it: leave it out, or load the object first."
+            )
         if is_new and not value:  # a default, as dataclasses and forms pass it
             return self._expected(state)
         if self.target in held and held[self.target] == value:
@@ -143,12 +138,6 @@ class _Keeper:
             raise self._refusal()
         self._derive(state, held[self.source])
         return value
-
-    def target_removed(
-        self, state: InstanceState[Any], value: Any, initiator: object, key: Any = None
-    ) -> None:
-        """Refuse ``del`` of the target."""
-        raise self._refusal()
 
     def before_insert(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
         """Compute the target of a new row, where that has not been done."""

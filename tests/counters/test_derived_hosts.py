@@ -1,0 +1,198 @@
+"""A derived column is kept by assignment on a host's models: NULL, defaults, types, subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, ForeignKey, Identity, delete, insert, select, text
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    MappedAsDataclass,
+    Session,
+    mapped_column,
+    relationship,
+)
+from support.essays import (
+    Cover,
+    Essay,
+    Essays,
+    EssaySession,
+    Page,
+    Shelf,
+    count_words,
+    essays,
+    page,
+)
+from support.pairs import assert_verified
+from support.statements import recorded
+
+from tallied.counters import Counters, Derived, Sum
+from tallied.errors import CounterAssignmentError, UncountedStatementError
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session with a shelf of essays of 2 and 5 words."""
+    Essays.metadata.create_all(engine)
+    with EssaySession(engine) as session:
+        session.add(Shelf(essays=[Essay(body="one two"), Essay(body="of five words it is")]))
+        session.commit()
+        yield session
+
+
+@pytest.fixture
+def shelf(session: Session) -> Shelf:
+    shelf = session.scalars(select(Shelf)).one()
+    assert [essay.words for essay in sorted(shelf.essays, key=lambda each: each.id)] == [2, 5]
+    assert shelf.words == 7
+    return shelf
+
+
+def essay_of(shelf: Shelf, words: int) -> Essay:
+    return next(essay for essay in shelf.essays if essay.words == words)
+
+
+def test_another_value_is_refused(session: Session, shelf: Shelf) -> None:
+    essay = essay_of(shelf, 2)
+    with pytest.raises(CounterAssignmentError, match=r"Essay\.words is computed from Essay\.body"):
+        essay.words = 50
+    essay.words = 2
+    essay.text = "four words by synonym"
+    assert shelf.words == 9
+    assert_verified(session, essays)
+    assert shelf.words == 9
+
+
+def test_null_is_computed_from_where_it_may_be(session: Session, shelf: Shelf) -> None:
+    essay_of(shelf, 5).body = None
+    assert shelf.words == 2
+    unset = Essay(shelf=shelf)
+    session.add(unset)
+    assert_verified(session, essays)
+    assert (unset.words, shelf.words) == (0, 2)
+    session.add(Essay(shelf=shelf, words=9))
+    with pytest.raises(CounterAssignmentError):
+        session.flush()
+
+
+def test_several_columns_are_derived_of_one(session: Session) -> None:
+    session.add(made := page("A Third Page"))
+    assert (made.slug, made.size) == ("a-third-page", 12)
+    with pytest.raises(CounterAssignmentError):
+        made.slug = "another"
+    with pytest.raises(CounterAssignmentError):
+        made.size = 3
+    made.title = "Renamed"
+    assert_verified(session, essays)
+    assert (made.slug, made.size) == ("renamed", 7)
+
+
+def test_a_subclass_is_kept_likewise(session: Session) -> None:
+    session.add(made := Cover(title="The Cover", summary="four", data={"a": 1, "b": 2}))
+    assert made.slug == "the-cover"
+    with pytest.raises(CounterAssignmentError):
+        made.slug = "another"
+    assert_verified(session, essays)
+
+
+def test_a_default_that_python_knows_is_computed_from(session: Session) -> None:
+    made = Page(summary="four", data={"a": 1, "b": 2})
+    session.add(made)
+    assert_verified(session, essays)
+    assert (made.title, made.slug, made.size) == ("Not Yet Named", "not-yet-named", 13)
+
+
+def test_a_default_of_the_database_is_refused(session: Session) -> None:
+    session.add(Page(title="T", data={"a": 1, "b": 2}))
+    with pytest.raises(
+        UncountedStatementError, match=r"Page\.summary is not set and has a default"
+    ):
+        session.flush()
+    session.rollback()
+    assert session.scalars(select(Page)).all() == []
+
+
+def test_a_value_that_is_changed_in_place_is_computed_from_anew(session: Session) -> None:
+    session.add(made := page("T"))
+    made.data["c"] = 3
+    assert_verified(session, essays)
+    assert made.keys == 3
+    made.data["d"] = 4
+    assert_verified(session, essays)
+    assert made.keys == 4
+
+
+def test_a_flush_costs_no_statement_more(session: Session, engine: Engine) -> None:
+    made = page("A Page")
+    with recorded(engine) as executed:
+        session.add(made)
+        session.flush()
+        made.title = "Another"
+        session.flush()
+    assert executed.verbs == ["INSERT page", "UPDATE page"]
+
+
+def test_an_insert_without_a_session_is_filled_in(session: Session) -> None:
+    session.execute(delete(Essay))
+    connection = session.connection()
+    connection.execute(insert(Essay), {"content": "one two three"})
+    connection.execute(insert(Essay).values([{"body": "four words in it"}, {"body": None}]))
+    connection.execute(Essay.__table__.insert(), [{"content": "of five words it is"}] * 2)
+    found = connection.scalars(select(Essay.words).order_by(Essay.words)).all()
+    assert found == [0, 3, 4, 5, 5]
+
+
+def data_models() -> tuple[Any, Any, Counters, type[Session]]:
+    """A note whose fields are those of a dataclass, and the folder that sums their words."""
+
+    class Base(MappedAsDataclass, DeclarativeBase):
+        pass
+
+    class Folder(Base):
+        __tablename__ = "folder"
+
+        id: Mapped[int] = mapped_column(Identity(), primary_key=True, init=False)
+        words: Mapped[int] = mapped_column(server_default=text("0"), init=False)
+
+    class Note(Base):
+        __tablename__ = "note"
+
+        id: Mapped[int] = mapped_column(Identity(), primary_key=True, init=False)
+        message: Mapped[str | None] = mapped_column(default=None)
+        words: Mapped[int] = mapped_column(default=0)
+        folder_id: Mapped[int | None] = mapped_column(
+            ForeignKey(Folder.id), index=True, default=None
+        )
+        folder: Mapped[Folder | None] = relationship(Folder, default=None)
+
+    class Own(Session):
+        pass
+
+    counters = Counters(
+        Derived(Note.words, of=Note.message, compute=count_words),
+        Sum(Folder.words, of=Note.words, via=Note.folder),
+    )
+    counters.install(Own)
+    return Folder, Note, counters, Own
+
+
+def test_the_fields_of_a_dataclass_may_all_be_passed(engine: Engine) -> None:
+    Folder, Note, counters, Own = data_models()
+    Folder.metadata.create_all(engine)
+    with Own(engine) as session:
+        folder = Folder()
+        notes = [
+            Note(message="one two", folder=folder),
+            Note("of three words", 0, folder=folder),
+            Note("it has four words", 4, folder=folder),
+            Note(folder=folder),
+        ]
+        session.add_all([folder, *notes])
+        assert_verified(session, counters)
+        assert [note.words for note in notes] == [2, 3, 4, 0]
+        assert folder.words == 9
+        with pytest.raises(CounterAssignmentError):
+            Note("of three words", 7)

@@ -1,0 +1,302 @@
+"""A derived column is kept by assignment: of Tallied's comments and threads."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, func, literal, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
+from support.recount import assert_exact, shown
+from support.sessions import Counted
+
+from tallied.errors import CounterAssignmentError
+from tallied.models import Comment, Thread
+from tallied.models.counters import counters
+
+REFUSED = (
+    "Comment.word_count is computed from Comment.message and cannot be set to another value: "
+    "leave it out, and set Comment.message."
+)
+
+
+@pytest.fixture
+def thread(session: Session) -> Thread:
+    """A stored thread with comments of 2 and 3 words, in memory."""
+    comments = [Comment(author_name="A", message=text) for text in ("one two", "three four five")]
+    thread = Thread(title="Ünder Discussion", comments=comments)
+    session.add(thread)
+    session.commit()
+    session.refresh(thread, ["comments", "word_count", "comment_count", "last_comment_at"])
+    return thread
+
+
+def assert_right(session: Session, *threads: Thread) -> None:
+    session.flush()
+    assert_exact(session, *threads)
+    assert list(counters.verify(session.connection())) == []
+
+
+def test_another_word_count_is_refused(session: Session, thread: Thread) -> None:
+    comment = thread.comments[0]
+    for value in (999, 0, None, "2", Comment.word_count + 1, func.length("four")):
+        with pytest.raises(CounterAssignmentError) as refused:
+            comment.word_count = value  # type: ignore[assignment]
+        assert str(refused.value) == REFUSED
+    assert (comment.word_count, shown(thread).word_count) == (2, 5)
+    assert_right(session, thread)
+
+
+def test_the_present_word_count_is_let_pass(session: Session, thread: Thread) -> None:
+    comment = thread.comments[0]
+    comment.word_count = 2
+    comment.message = "now four words long"
+    comment.word_count = 4
+    assert shown(thread).word_count == 7
+    assert_right(session, thread)
+
+
+def test_another_folded_title_is_refused(session: Session, thread: Thread) -> None:
+    session.refresh(thread)
+    with pytest.raises(CounterAssignmentError, match=r"Thread\.title_folded is computed from"):
+        thread.title_folded = "SOMETHING ELSE"
+    thread.title_folded = "ünder discussion"
+    thread.title = "RENAMED"
+    assert thread.title_folded == "renamed"
+    assert_right(session, thread)
+
+
+def test_keywords_may_come_in_any_order(session: Session, thread: Thread) -> None:
+    rows: list[dict[str, Any]] = [
+        {"message": "one two", "word_count": 2},
+        {"word_count": 2, "message": "one two"},
+        {"message": "one two", "word_count": 0},
+        {"word_count": None, "message": "one two"},
+    ]
+    for row in rows:
+        made = Comment(thread_id=thread.id, author_name="B", **row)
+        session.add(made)
+        assert made.word_count == 2
+    assert_right(session, thread)
+    assert shown(thread)[:2] == (6, 13)
+
+
+@pytest.mark.parametrize(
+    "row", [{"message": "one two", "word_count": 50}, {"word_count": 50, "message": "one two"}]
+)
+def test_another_word_count_of_a_new_comment_is_refused(
+    session: Session, thread: Thread, row: dict[str, Any]
+) -> None:
+    with pytest.raises(CounterAssignmentError, match="leave it out"):
+        session.add(Comment(thread_id=thread.id, author_name="B", **row))
+    assert_right(session, thread)
+    assert shown(thread)[:2] == (2, 5)
+
+
+def test_a_word_count_without_a_message_is_refused(session: Session, thread: Thread) -> None:
+    made = Comment(thread_id=thread.id, author_name="B", word_count=50)
+    assert made.word_count is None, "nothing is shown that is not known to be right"
+    session.add(made)
+    with pytest.raises(CounterAssignmentError, match="leave it out"):
+        session.flush()
+    session.rollback()
+    session.add(Comment(thread_id=thread.id, author_name="B"))
+    with pytest.raises(IntegrityError):
+        session.flush()
+
+
+def test_an_expression_for_the_message_is_refused(session: Session, thread: Thread) -> None:
+    for value in (Comment.message + " more", select(literal("x")).scalar_subquery()):
+        with pytest.raises(CounterAssignmentError, match="assign the value itself"):
+            thread.comments[0].message = value  # type: ignore[assignment]
+    assert_right(session, thread)
+    assert shown(thread)[:2] == (2, 5)
+
+
+def test_what_is_not_loaded_is_not_guessed(session: Session, thread: Thread) -> None:
+    comment = thread.comments[0]
+    session.expire(comment, ["message"])
+    comment.word_count = 2
+    with pytest.raises(CounterAssignmentError):
+        comment.word_count = 7
+    session.expire(comment)
+    with pytest.raises(CounterAssignmentError, match="which is not loaded"):
+        comment.word_count = 2
+    comment.message = "seven words are in this message now"
+    assert_right(session, thread)
+    assert shown(thread)[:2] == (2, 10)
+
+
+def test_two_messages_in_a_row_leave_the_words_of_the_last(
+    session: Session, thread: Thread
+) -> None:
+    comment = thread.comments[0]
+    comment.message = "one two three four five six"
+    assert shown(thread).word_count == 9
+    comment.message = "one two three four"
+    assert shown(thread).word_count == 7
+    assert_right(session, thread)
+
+
+def edited_elsewhere(engine: Engine, comment: Any) -> None:
+    with Counted(engine) as other:
+        other.get_one(Comment, comment).message = "six words from another session now"
+        other.commit()
+
+
+@pytest.mark.parametrize(("name", "words"), [("message", 5), ("word_count", 9)])
+def test_words_are_never_written_beside_the_message_of_another(
+    engine: Engine, session: Session, thread: Thread, name: str, words: int
+) -> None:
+    key = thread.comments[0].id
+    session.commit()
+    with Counted(engine, expire_on_commit=False) as mine:
+        stale = mine.get_one(Comment, key)
+        mine.commit()
+        edited_elsewhere(engine, key)
+        flag_modified(stale, name)
+        mine.commit()
+    session.refresh(thread)
+    assert shown(thread).word_count == words
+    assert_right(session, thread)
+
+
+def test_a_message_that_is_taken_back_takes_its_words_back(
+    session: Session, thread: Thread
+) -> None:
+    comment = thread.comments[0]
+    comment.message = "one two three four five six"
+    session.expire(comment, ["message"])
+    session.flush()
+    assert (comment.message, comment.word_count) == ("one two", 2)
+    session.refresh(thread, ["word_count", "comment_count", "last_comment_at"])
+    assert_right(session, thread)
+    comment.message = "one two three four five six"
+    session.refresh(comment)
+    assert (comment.message, comment.word_count) == ("one two", 2)
+
+
+def test_a_detached_comment_is_merged(session: Session, thread: Thread) -> None:
+    comment = thread.comments[0]
+    session.refresh(comment)
+    copy = pickle.loads(pickle.dumps(comment))
+    comment.message = "one two three four"
+    session.flush()
+    session.merge(copy)
+    assert_right(session, thread)
+    assert (comment.message, comment.word_count) == ("one two", 2)
+    copy.message = "of five words it is"
+    session.merge(copy)
+    assert shown(thread).word_count == 8
+    session.merge(Comment(id=comment.id, message="merged it has six words now"))
+    assert_right(session, thread)
+    assert shown(thread).word_count == 9
+
+
+def spoil(engine: Engine, session: Session, comment: Comment) -> None:
+    """Store 50 words beside a message of two, as raw SQL does, and count them."""
+    with counters.paused(session) as paused:
+        wrong = update(Comment.__table__).where(Comment.id == comment.id)
+        session.connection().execute(wrong.values(word_count=50))
+        paused.touch(Thread, comment.thread_id)
+    session.commit()
+
+
+def test_a_merged_comment_whose_row_had_drifted_is_let_pass(
+    engine: Engine, session: Session, thread: Thread
+) -> None:
+    comment = thread.comments[0]
+    spoil(engine, session, comment)
+    session.refresh(comment)
+    copy = pickle.loads(pickle.dumps(comment))
+    assert copy.word_count == 50
+    session.merge(copy)
+    session.refresh(thread)
+    assert_right(session, thread)
+    assert (comment.message, comment.word_count) == ("one two", 2)
+
+
+def test_assigning_the_right_words_mends_a_row_that_had_drifted(
+    engine: Engine, session: Session, thread: Thread
+) -> None:
+    comment = thread.comments[0]
+    spoil(engine, session, comment)
+    session.refresh(thread)
+    session.refresh(comment)
+    assert shown(thread).word_count == 53
+    comment.word_count = 50  # as it is
+    comment.word_count = 2  # as it should be
+    assert_right(session, thread)
+    assert shown(thread).word_count == 5
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_listener_that_changes_the_message_is_followed(
+    session: Session, thread: Thread, is_new: bool
+) -> None:
+    def shorten(target: Comment, value: str, *_: object) -> str:
+        return value.removesuffix(" and two more")
+
+    event.listen(Comment.message, "set", shorten, retval=True)
+    try:
+        text = "four words are left and two more"
+        if is_new:
+            session.add(Comment(thread_id=thread.id, author_name="B", message=text))
+        else:
+            thread.comments[0].message = text
+        assert_right(session, thread)
+    finally:
+        event.remove(Comment.message, "set", shorten)
+    assert shown(thread).word_count == (9 if is_new else 7)
+
+
+def test_another_rule_for_words_is_followed(
+    session: Session, thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Comment, "count_words", staticmethod(len))
+    comment = Comment(thread_id=thread.id, author_name="B", message="seven.!", word_count=7)
+    session.add(comment)
+    session.execute(update(Comment).values(message="four"))
+    assert session.scalars(select(Comment.word_count)).all() == [4, 4, 4]
+    assert list(counters.verify(session.connection())) == []
+
+
+FORMS: dict[str, tuple[dict[str, Any], bool]] = {
+    "nothing is changed": ({"message": "one two", "word_count": 2}, True),
+    "the message is changed": ({"message": "now it is four", "word_count": 2}, False),
+    "the words come first": ({"word_count": 2, "message": "now it is four"}, True),
+    "the words are changed": ({"message": "one two", "word_count": 999}, False),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_that_posts_every_column_corrupts_nothing(
+    session: Session, thread: Thread, form: str
+) -> None:
+    values, is_accepted = FORMS[form]
+    comment = thread.comments[0]
+    session.refresh(comment)
+
+    def post() -> None:
+        for name, value in values.items():
+            setattr(comment, name, value)
+
+    if is_accepted:
+        post()
+    else:
+        with pytest.raises(CounterAssignmentError):
+            post()
+    assert_right(session, thread)
+
+
+def test_a_session_without_the_counters_keeps_them_on_objects(engine: Engine) -> None:
+    with Session(engine) as plain:
+        thread = Thread(title="T", comments=[Comment(author_name="A", message="one two three")])
+        plain.add(thread)
+        plain.flush()
+        assert thread.comments[0].word_count == 3
+        with pytest.raises(CounterAssignmentError):
+            thread.comments[0].word_count = 9
