@@ -228,7 +228,7 @@ def _default_of(derived: Derived) -> Callable[[Any], Any]:
     def default(context: Any) -> Any:
         parameters, column = context.current_parameters, context.current_column
         number = column.index + 1 if getattr(column, "_is_multiparam_column", False) else 0
-        names = [name, f"{name}_m{number}"]
+        names = [f"{name}_m{number}", *([] if number else [name])]
         values = context.compiled.compile_state._dict_parameters or {}
         given = [value for key, value in values.items() if getattr(key, "key", key) == name]
         names += [value.key for value in given if isinstance(value, BindParameter)]

@@ -71,12 +71,15 @@ class _Filling:
         self.state = state
         self.statement: Any = state.statement
         self.mapper = mapper
-        self.sources = _names(derived, derived.of.key, derived.source_column)
-        self.targets = _names(derived, derived.target.key, derived.column)
         self.values: Row = self.statement._values or {}
         parameters: Any = state.parameters or {}
         self.is_list = is_list(parameters)
         self.rows: list[Row] = list(parameters) if self.is_list else [parameters]
+        self.source = _Names(derived, derived.of.key, derived.source_column)
+        self.target = _Names(derived, derived.target.key, derived.column)
+        # The ORM takes the names of attributes in a list, and else those of columns.
+        if mapper is None or not (self.is_list or self.statement.is_insert):
+            self.source.key, self.target.key = derived.source_column.key, derived.column.key
 
     # INSERT
 
@@ -87,88 +90,71 @@ class _Filling:
                 "from a SELECT has no values to compute it from",
                 "read the rows, and execute the INSERT with a list of them",
             )
-        for row in self._inserted():
-            source, target = self._get(row, self.sources), self._get(row, self.targets)
+        for source, target in self._inserted():
             if source is MISSING:
                 value, is_known = default_value(self.derived)
-                source = value if is_known else UNKNOWN
-            self._check(source, target)
+                self._check(value if is_known else UNKNOWN, target)
+            else:
+                self._check(source, target)
         self._fill_upsert()
 
-    def _inserted(self) -> Iterator[Row]:
+    def _inserted(self) -> Iterator[tuple[Any, Any]]:
         columns = self.statement.table.c
         for rows in self.statement._multi_values:
             for row in rows:
-                yield row if isinstance(row, Mapping) else dict(zip(columns, row, strict=False))
+                values = row if isinstance(row, Mapping) else dict(zip(columns, row, strict=False))
+                yield _known(self.source.find(values)), _known(self.target.find(values))
         if not self.statement._multi_values:
-            for row in self.rows:
-                yield {**self._bound(row), **row} if self.values else row
-
-    def _bound(self, row: Row) -> Row:
-        return {name: _bound(value, row) for name, value in self.values.items()}
-
-    # Upserts
+            yield from map(self._pair, self.rows)
 
     def _fill_upsert(self) -> None:
         clause = getattr(self.statement, "_post_values_clause", None)
         values = dict(getattr(clause, "update_values_to_set", None) or ())
-        source, target = self._get(values, self.sources), self._get(values, self.targets)
+        source, target = self.source.find(values), self.target.find(values)
         if source is MISSING and target is MISSING:
             return
         computed: Any
-        if self._is_excluded(values, self.sources, self.derived.source_column.key):
-            computed = self.statement.excluded[self.derived.column.key]
-            is_right = self._is_excluded(values, self.targets, self.derived.column.key)
-            if target is not MISSING and not is_right:
+        excluded = getattr(self.statement, "excluded", {})
+        if source is excluded.get(self.derived.source_column.key):
+            computed = excluded[self.derived.column.key]
+            if target is not MISSING and target is not computed:
                 raise self._other_value()
         else:
-            self._check(source, target)
-            computed = literal(self.derived.computed(source), self.derived.column.type)
+            self._check(_known(source), _known(target))
+            computed = literal(self.derived.computed(_known(source)), self.derived.column.type)
         if target is MISSING:
             clause = clause._clone()  # type: ignore[union-attr]
             clause.update_values_to_set = {**values, self.derived.column: computed}
-            self.statement = self.statement._generate()
-            self.statement._post_values_clause = clause
-            self.state.statement = self.statement
-
-    def _is_excluded(self, values: Row, names: set[str], key: str) -> bool:
-        """Return whether an upsert sets a column to what the INSERT would have given it."""
-        column = next((value for name, value in values.items() if spellings(name) & names), None)
-        excluded = getattr(self.statement, "excluded", None)
-        return excluded is not None and column is excluded[key]
+            self._change("_post_values_clause", clause)
 
     # UPDATE
 
     def fill_update(self) -> None:
         """Set the derived column to what it is computed to, in the values or in each row."""
         self._refuse_composed()
-        in_values = self._get(self.values, self.sources) is not MISSING
-        rows = [{**row, **self._bound(row)} for row in self.rows] if self.values else self.rows
         results = []
-        for row in rows:
-            source, target = self._get(row, self.sources), self._get(row, self.targets)
+        for source, target in map(self._pair, self.rows):
             if source is not MISSING or target is not MISSING:
                 self._check(source, target)
             is_left = source is MISSING or target is not MISSING
             results.append(MISSING if is_left else self.derived.computed(source))
-        if in_values:
+        if all(result is MISSING for result in results):
+            return
+        if self.source.find(self.values) is MISSING:
+            self._fill_rows(self.target.key, results)
+        else:
             self._fill_values(results)
-        elif any(result is not MISSING for result in results):
-            self._fill_rows(self._key_in_rows(), results)
 
     def _fill_values(self, results: list[Any]) -> None:
-        if MISSING in results:
-            return
-        column, first = self.derived.column, results[0]
-        value: Any = literal(first, column.type)
-        if any(result is not first and result != first for result in results):
+        column, value = self.derived.column, results[0]
+        if any(result != value for result in results):
             name = f"derived_{column.key}"
-            value = bindparam(name, type_=column.type)
             self._fill_rows(name, results)
+            filled: Any = bindparam(name, type_=column.type)
+        else:
+            filled = literal(value, column.type)
         # Not by values(), which refuses to add to ordered_values().
-        self.statement = self.statement._generate()
-        self.statement._values = immutabledict({**self.values, column: value})
-        self.state.statement = self.statement
+        self._change("_values", immutabledict({**self.values, column: filled}))
 
     def _fill_rows(self, name: str, results: list[Any]) -> None:
         filled = [
@@ -178,26 +164,33 @@ class _Filling:
         parameters: Any = filled if self.is_list else filled[0]
         self.state.parameters = parameters
 
-    def _key_in_rows(self) -> str:
-        """Return the name of the column in parameters: the ORM takes its attribute's in a list."""
-        by_attribute = self.mapper is not None and self.is_list
-        return self.derived.target.key if by_attribute else self.derived.column.key
-
     def _refuse_composed(self) -> None:
-        """Refuse parameters for composites and hybrids, which stand for columns unseen here."""
-        descriptors = {} if self.mapper is None else self.mapper.all_orm_descriptors
-        plain = {} if self.mapper is None else {**self.mapper.column_attrs, **self.mapper.synonyms}
+        """Refuse parameters for composites, hybrids and synonyms, whose columns are not seen."""
+        if self.mapper is None or not self.is_list:
+            return
         for name in {name for row in self.rows for name in row}:
-            if name in descriptors and name not in plain:
+            if name in self.mapper.all_orm_descriptors and name not in self.mapper.column_attrs:
                 raise self._refusal(f"sets {name}, which is no column", "name the columns instead")
 
     # Both
 
     def refuse_if_set(self) -> None:
         """Refuse to set the source or the target of a table that is named by an alias."""
-        for row in (*self._inserted(), self.values):
-            if any(self._get(row, n) is not MISSING for n in (self.sources, self.targets)):
-                raise self._refusal("names its table by an alias", "name the class itself")
+        if any(value is not MISSING for row in self.rows for value in self._pair(row)):
+            raise self._refusal("names its table by an alias", "name the class itself")
+
+    def _pair(self, row: Row) -> tuple[Any, Any]:
+        """Return what the statement sets source and target to with the parameters `row`."""
+        source, target = (self._value(names, row) for names in (self.source, self.target))
+        return source, target
+
+    def _value(self, names: _Names, row: Row) -> Any:
+        value = names.find(self.values)
+        if value is MISSING:
+            value = row.get(names.key, MISSING)
+        elif isinstance(value, BindParameter) and not value.unique:
+            value = row.get(value.key, value)
+        return _known(value)
 
     def _check(self, source: Any, target: Any) -> None:
         """Refuse a source that is not known, and a target that is not what it is computed to.
@@ -214,12 +207,10 @@ class _Filling:
         if target is UNKNOWN or (target is not MISSING and target != self.derived.computed(source)):
             raise self._other_value()
 
-    def _get(self, row: Row, names: set[str]) -> Any:
-        """Return the value that `row` gives the column of these names."""
-        for name, value in row.items():
-            if (name in names) if isinstance(name, str) else spellings(name) & names:
-                return _known(value)
-        return MISSING
+    def _change(self, name: str, value: Any) -> None:
+        self.statement = self.statement._generate()
+        setattr(self.statement, name, value)
+        self.state.statement = self.statement
 
     def _other_value(self) -> Exception:
         return self._refusal(
@@ -236,16 +227,22 @@ class _Filling:
         )
 
 
-def _names(derived: Derived, key: str, column: Any) -> set[str]:
-    """Return every name that a statement may give a column: its attribute's, synonyms, its own."""
-    synonyms = {name for name, prop in derived.mapper.synonyms.items() if prop.name == key}
-    return {key, column.key, column.name, *synonyms}
+class _Names:
+    """What a statement may name a column by."""
 
+    def __init__(self, derived: Derived, key: str, column: Any) -> None:
+        self.key = key
+        """Its name in parameters."""
+        synonyms = {name for name, prop in derived.mapper.synonyms.items() if prop.name == key}
+        self.all = {key, column.key, column.name, *synonyms}
+        """Its names in values."""
 
-def _bound(value: Any, row: Row) -> Any:
-    """Return a value of a statement, with that of its named parameter where it is one."""
-    is_named = isinstance(value, BindParameter) and not value.unique
-    return row[value.key] if is_named and value.key in row else value
+    def find(self, values: Row) -> Any:
+        """Return the value for the column in the values of a statement, as it was given."""
+        for name, value in values.items():
+            if not self.all.isdisjoint(spellings(name)):
+                return value
+        return MISSING
 
 
 def _known(value: Any) -> Any:
