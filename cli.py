@@ -237,7 +237,7 @@ def verify(
     ] = None,
     amounts: Annotated[
         bool,
-        typer.Option(help="Count the words of every message again, too: this reads all comments."),
+        typer.Option(help="Compute derived columns again, too, as each comment's words: reads all."),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -275,7 +275,7 @@ def rebuild(
     where: Conditions = None,
     amounts: Annotated[
         bool,
-        typer.Option("--amounts", help="First correct the number of words of each comment, too."),
+        typer.Option("--amounts", help="First correct derived columns, too: each comment's words."),
     ] = False,
     after: Annotated[
         str | None,

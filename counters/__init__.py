@@ -73,6 +73,7 @@ a deletion one locking SELECT more; a flush of anything else nothing.
 
 How it is made, in reading order: :mod:`.declare` (what can be counted), :mod:`.preview`
 (memory), :mod:`.flush` with :mod:`.settle` and :mod:`.write` (the database),
+:mod:`.derived` with :mod:`.derivation` and :mod:`.derived_dml` (columns that Python computes),
 :mod:`.ledger` (what a session remembers, and takes back), :mod:`.cascade`, :mod:`.ahead`
 and :mod:`.statements` (what fires no event), :mod:`.links` (counters that copy what their own
 row points to), :mod:`.verify` and :mod:`.rebuild`. What is

@@ -1,0 +1,285 @@
+"""A derived column that cannot be kept is refused when it is declared; the others are verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Computed,
+    Engine,
+    ForeignKey,
+    Identity,
+    String,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    column_property,
+    mapped_column,
+    relationship,
+    synonym,
+)
+from support.pairs import assert_verified
+
+from tallied.counters import Count, Counters, Derived, Drift, Sum
+from tallied.counters.derived import pages, repair
+from tallied.errors import CounterAssignmentError, CounterDeclarationError
+
+
+class Models:
+    """A reader, and the books that are counted for it; new ones for each test."""
+
+    def __init__(self) -> None:
+        class Base(DeclarativeBase):
+            pass
+
+        class Reader(Base):
+            __tablename__ = "reader"
+
+            id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+            books: Mapped[int] = mapped_column(server_default=text("0"))
+            words: Mapped[int] = mapped_column(server_default=text("0"))
+            label: Mapped[str | None]
+
+        class Book(Base):
+            __tablename__ = "book"
+
+            id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+            reader_id: Mapped[int | None] = mapped_column(ForeignKey(Reader.id), index=True)
+            title: Mapped[str] = mapped_column(String)
+            size: Mapped[int]
+            half: Mapped[int | None]
+            double: Mapped[int] = mapped_column(Computed("size * 2"))
+            at: Mapped[str | None] = mapped_column(String, onupdate="now")
+            loud: Mapped[str] = column_property(func.upper(title))
+            name: Mapped[str] = synonym("title")
+            reader: Mapped[Reader | None] = relationship(Reader)
+
+        class Novel(Base):
+            __tablename__ = "novel"
+
+            id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+            size: Mapped[int]
+
+        self.base, self.Reader, self.Book, self.Novel = Base, Reader, Book, Novel
+
+
+async def count_later(value: str) -> int:
+    return len(value)
+
+
+WRONG: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
+    "a relationship": (
+        "counters.E030",
+        "Book.reader, which is not a plain column",
+        lambda m: Derived(m.Book.size, of=m.Book.reader, compute=len),
+    ),
+    "an expression": (
+        "counters.E030",
+        "which is not a plain column",
+        lambda m: Derived(m.Book.size, of=m.Book.loud, compute=len),
+    ),
+    "a synonym": (
+        "counters.E030",
+        "Book.name, which is not a plain column",
+        lambda m: Derived(m.Book.size, of=m.Book.name, compute=len),
+    ),
+    "a column of the table": (
+        "counters.E030",
+        "book.title, which is not a plain column",
+        lambda m: Derived(m.Book.size, of=m.Book.__table__.c.title, compute=len),
+    ),
+    "a generated column": (
+        "counters.E030",
+        "Book.double, which is not a plain column",
+        lambda m: Derived(m.Book.half, of=m.Book.double, compute=int),
+    ),
+    "a column with an onupdate": (
+        "counters.E030",
+        "Book.at, which is not a plain column",
+        lambda m: Derived(m.Book.size, of=m.Book.at, compute=len),
+    ),
+    "another class": (
+        "counters.E031",
+        "Novel.size is derived from Book.title, which is not another column of its own class",
+        lambda m: Derived(m.Novel.size, of=m.Book.title, compute=len),
+    ),
+    "itself": (
+        "counters.E031",
+        "Book.size is derived from Book.size",
+        lambda m: Derived(m.Book.size, of=m.Book.size, compute=abs),
+    ),
+    "twice": (
+        "counters.E032",
+        "Book.size is derived twice",
+        lambda m: [Derived(m.Book.size, of=m.Book.title, compute=len) for _ in range(2)],
+    ),
+    "one after the other": (
+        "counters.E032",
+        "Book.half and Book.size would be derived one after the other",
+        lambda m: [
+            Derived(m.Book.size, of=m.Book.title, compute=len),
+            Derived(m.Book.half, of=m.Book.size, compute=lambda size: size // 2),
+        ],
+    ),
+    "one before the other": (
+        "counters.E032",
+        "Book.size and Book.title would be derived one after the other",
+        lambda m: [
+            Derived(m.Book.half, of=m.Book.size, compute=lambda size: size // 2),
+            Derived(m.Book.size, of=m.Book.title, compute=len),
+        ],
+    ),
+    "no function": (
+        "counters.E033",
+        "The compute of Book.size is no plain function",
+        lambda m: Derived(m.Book.size, of=m.Book.title, compute=7),  # type: ignore[arg-type]
+    ),
+    "a coroutine function": (
+        "counters.E033",
+        "The compute of Book.size is no plain function",
+        lambda m: Derived(m.Book.size, of=m.Book.title, compute=count_later),
+    ),
+    "a counter": (
+        "counters.E034",
+        "Reader.books is derived from Reader.label, and one of them is a counter",
+        lambda m: Counters(
+            Count(m.Reader.books, via=m.Book.reader),
+            Derived(m.Reader.books, of=m.Reader.label, compute=len),
+        ).install(type("Own", (Session,), {})),
+    ),
+    "of a counter": (
+        "counters.E034",
+        "Reader.label is derived from Reader.books, and one of them is a counter",
+        lambda m: Counters(
+            Derived(m.Reader.label, of=m.Reader.books, compute=str),
+            Count(m.Reader.books, via=m.Book.reader),
+        ).install(type("Own", (Session,), {})),
+    ),
+    "of a counter of others": (
+        "counters.E034",
+        "Reader.label is derived from Reader.books, and one of them is a counter",
+        lambda m: [
+            Counters(Count(m.Reader.books, via=m.Book.reader)).install(type("A", (Session,), {})),
+            Counters(Derived(m.Reader.label, of=m.Reader.books, compute=str)).install(
+                type("B", (Session,), {})
+            ),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_declaration_that_cannot_be_kept_is_refused(name: str) -> None:
+    id, sentence, declare = WRONG[name]
+    with pytest.raises(CounterDeclarationError) as refused:
+        declare(Models())
+    assert refused.value.id == id
+    assert sentence in str(refused.value)
+
+
+def test_an_extension_may_add_derived_columns_alone(engine: Engine) -> None:
+    models = Models()
+    Reader, Book = models.Reader, models.Book
+    models.base.metadata.create_all(engine)
+
+    class Own(Session):
+        pass
+
+    counters = Counters(Count(Reader.books, via=Book.reader))
+    extension = counters.extended(
+        Derived(Book.size, of=Book.title, compute=len),
+        Sum(Reader.words, of=Book.size, via=Book.reader),
+    )
+    counters.install(Own)
+    extension.install(Own)
+    assert counters.keeper(Own) is extension
+    more = extension.extended(Derived(Book.half, of=Book.title, compute=lambda t: len(t) // 2))
+    more.install(Own)
+    assert counters.keeper(Own) is more
+    with Own(engine) as session:
+        reader = Reader()
+        session.add_all([Book(title="seven..", reader=reader), Book(title="four", reader=reader)])
+        assert_verified(session, more)
+        session.execute(update(Book).where(Book.size == 4).values(title="of nine.."))
+        assert_verified(session, more)
+        session.refresh(reader)
+        assert (reader.books, reader.words) == (2, 16)
+        assert session.scalars(select(Book.half).order_by(Book.half)).all() == [3, 4]
+
+
+def test_derived_columns_need_no_counters(engine: Engine) -> None:
+    models = Models()
+    Book = models.Book
+    models.base.metadata.create_all(engine)
+
+    class Own(Session):
+        pass
+
+    counters = Counters(Derived(Book.size, of=Book.title, compute=len))
+    counters.install(Own)
+    counters.install(Own)
+    assert counters.keeper(Own) is counters
+    with Own(engine) as session:
+        session.add(book := Book(title="four"))
+        session.execute(update(Book).values(title="seven.."))
+        with pytest.raises(CounterAssignmentError):
+            book.size = 5
+        session.commit()
+        session.connection().execute(update(Book.__table__).values(size=99))
+        assert list(counters.verify(session.connection(), derived=False)) == []
+        (drift,) = counters.verify(session.connection(), only=["Book.size"])
+        assert (drift.counter, drift.key, drift.stored, drift.true) == (
+            "Book.size",
+            (book.id,),
+            99,
+            7,
+        )
+        session.commit()
+        (declared,) = counters.derived
+        assert repair(session, declared, [drift.key]) == 1
+        assert session.scalar(select(Book.size)) == 7
+
+
+def test_some_rows_are_verified(engine: Engine) -> None:
+    models = Models()
+    Reader, Book = models.Reader, models.Book
+    models.base.metadata.create_all(engine)
+    counters = Counters(
+        Derived(Book.size, of=Book.title, compute=len),
+        Count(Reader.books, via=Book.reader),
+        Sum(Reader.words, of=Book.size, via=Book.reader),
+    )
+
+    class Own(Session):
+        pass
+
+    counters.install(Own)
+    with Own(engine) as session:
+        readers = [Reader() for _ in range(3)]
+        books = [Book(title="four", reader=reader) for reader in readers]
+        session.add_all(books)
+        session.flush()
+        session.connection().execute(update(Book.__table__).values(size=5))
+        second = Reader.id == readers[1].id
+        found: list[Drift] = list(
+            counters.verify(session.connection(), only=[Reader, Book], where=second)
+        )
+        assert [(drift.counter, drift.key) for drift in found] == [
+            ("Reader.words", (readers[1].id,)),
+            ("Book.size", (books[1].id,)),
+        ]
+        sampled = counters.verify(session.connection(), sample=2)
+        assert sum(drift.counter == "Book.size" for drift in sampled) == 2
+        session.commit()
+        (size,) = counters.derived
+    with engine.connect() as connection:
+        wrong = [key for each in pages(connection, size, size=2) for key in each.wrong]
+    assert len(wrong) == 3
