@@ -237,7 +237,9 @@ def verify(
     ] = None,
     amounts: Annotated[
         bool,
-        typer.Option(help="Compute derived columns again, too, as each comment's words: reads all."),
+        typer.Option(
+            help="Compute derived columns again, too, as each comment's words: reads all."
+        ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:

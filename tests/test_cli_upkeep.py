@@ -132,9 +132,23 @@ def test_amounts_of_some_threads_and_after_some_comment(seeded: str, commands: C
     sql(seeded, *wrong)
     comments = sql(seeded, "SELECT id FROM tallied_comment ORDER BY id")
     hundredth = UUID(str(comments[99].id))
-    rest = commands(*arguments, "--after", f"Comment:{hundredth}")
+    rest = commands(*arguments, "--after", f"Comment.word_count:{hundredth}")
     assert (rest.code, rest.out) == (0, "Put 100 amounts right.\n")
     assert commands("verify", "--database", seeded, "Thread").code == 0
+
+
+def test_folded_titles_are_verified_and_repaired(seeded: str, commands: Commands) -> None:
+    sql(seeded, "UPDATE tallied_thread SET title_folded = 'x', word_count = word_count + 3")
+    verified = commands("verify", "Thread.title_folded", "--database", seeded)
+    assert verified.out.splitlines()[-1].startswith("12 amounts are wrong; run")
+    eighth = threads(seeded)[7]
+    arguments = ("rebuild", "Thread", "--database", seeded)
+    counted = commands(*arguments, "--after", f"Thread:{eighth}")
+    assert (counted.code, counted.out) == (0, "Put 4 rows right.\n")
+    rest = commands(*arguments, "--after", f"Thread.title_folded:{eighth}")
+    assert (rest.code, rest.out) == (0, "Put 8 rows and 4 amounts right.\n")
+    assert commands(*arguments).out == "Put 8 amounts right.\n"
+    assert commands("verify", "--database", seeded).code == 0
 
 
 def test_a_rebuild_that_is_interrupted_says_how_to_go_on(

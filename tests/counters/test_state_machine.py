@@ -6,17 +6,19 @@ must also be what the flush confirms.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import selectinload
 from support.histories import PICKS, SIZES, History, run_histories
 from support.recount import assert_exact, drifted, shown
 from support.sessions import Counted
 
+from tallied.errors import CounterAssignmentError
 from tallied.models import Base, Comment, Thread
 
 pytestmark = pytest.mark.filterwarnings(
@@ -92,6 +94,31 @@ class Discussion(History):
             return
         comments[pick % len(comments)].message = " ".join(["e"] * size)
         self.touched()
+
+    @rule(pick=PICKS, size=SIZES)
+    def assign_words(self, pick: int, size: int) -> None:
+        """Assign a derived column, which takes its own value and no other."""
+        comments = self.comments()
+        if not comments:
+            return
+        comment = comments[pick % len(comments)]
+        is_right = size == len(comment.message.split())
+        with nullcontext() if is_right else pytest.raises(CounterAssignmentError):
+            comment.word_count = size
+        self.touched()
+
+    @precondition(lambda self: self.flushed)
+    @rule(pick=PICKS, size=SIZES, by_key=st.booleans())
+    def edit_by_statement(self, pick: int, size: int, by_key: bool) -> None:
+        comments = self.comments()
+        if not comments:
+            return
+        id, message = comments[pick % len(comments)].id, " ".join(["s"] * size)
+        if by_key:
+            self.session.execute(update(Comment), [{"id": id, "message": message}])
+        else:
+            self.session.execute(update(Comment).where(Comment.id == id).values(message=message))
+        self.session.expire_all()
 
     @rule(pick=PICKS, to=PICKS, by_key=st.booleans())
     def move(self, pick: int, to: int, by_key: bool) -> None:
