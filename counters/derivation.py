@@ -146,6 +146,7 @@ class _Keeper:
             value = self._unset(state)
         if not self._is_derived_of(state, value):
             self._derive(state, value)
+        state.info.pop(self.note, None)
 
     def before_update(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
         """See to it that the target is written with its source, and never without."""
@@ -154,6 +155,7 @@ class _Keeper:
             value = state.dict.get(self.source)
             if self.target not in changed or not self._is_derived_of(state, value):
                 self._derive(state, value)
+            state.info.pop(self.note, None)
         elif self.target in changed:
             loaded = changed.pop(self.target)
             if loaded is not NO_VALUE:
@@ -175,7 +177,7 @@ class _Keeper:
         notes[self.note] = (value, result)
 
     def _is_derived_of(self, state: InstanceState[Any], value: Any) -> bool:
-        """Return whether the target in memory was computed from `value`."""
+        """Return whether the target in memory is known to have been computed from `value`."""
         source, result = state.info.get(self.note, (NO_VALUE, NO_VALUE))
         return (
             source is value
@@ -211,10 +213,10 @@ class _Keeper:
 
 def default_value(derived: Derived) -> tuple[Any, bool]:
     """Return what a row holds whose INSERT leaves the source out, and whether that is known."""
-    column = derived.source_column
-    if column.default is None:
-        return None, column.server_default is None
-    return (column.default.arg, True) if column.default.is_scalar else (None, False)
+    default: Any = derived.source_column.default
+    if default is None:
+        return None, derived.source_column.server_default is None
+    return (default.arg, True) if default.is_scalar else (None, False)
 
 
 def _default_of(derived: Derived) -> Callable[[Any], Any]:

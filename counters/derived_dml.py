@@ -69,7 +69,8 @@ class _Filling:
     ) -> None:
         self.derived = derived
         self.state = state
-        self.statement: Any = state.statement
+        statement: Any = state.statement
+        self.statement = statement
         self.mapper = mapper
         self.values: Row = self.statement._values or {}
         parameters: Any = state.parameters or {}
