@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, literal, select
+from sqlalchemy import ColumnElement, FromClause, literal
 
 from .declare import Count, Counter, Extreme, Sum
+from .mapped_rows import columns_of, select_rows
 from .truth import key_columns
 
 
@@ -41,19 +42,14 @@ def a_row_has_it(
     Part of the statement that finds drift, so it is asked of the same snapshot; and since it is
     only selected there, of drifted parents alone.
     """
-    source = counter.source.class_
-    foreign = [getattr(source, name) for name in counter.foreign_key]
+    foreign = columns_of(counter.source, counter.foreign_key)
     key = key_columns(parents, counter.parent)
-    lacking = (
-        select(literal(1))
-        .select_from(source)
-        .where(
-            *(mine == its for mine, its in zip(foreign, key, strict=True)),
-            getattr(source, counter.of.key) == true - stored,
-        )
+    lacking = select_rows(counter.source, literal(1)).where(
+        *(mine == its for mine, its in zip(foreign, key, strict=True)),
+        counter.amount == true - stored,
     )
-    if counter.where is not None:
-        lacking = lacking.where(counter.where)
+    if counter.condition is not None:
+        lacking = lacking.where(counter.condition)
     return lacking.correlate_except(*counter.source.tables).exists()
 
 

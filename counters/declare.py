@@ -20,6 +20,7 @@ from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .exact import is_exact
 from .keys import own_key
+from .mapped_rows import columns_of, with_stored_columns
 from .predicate import Predicate
 
 Image: TypeAlias = Mapping[str, Any]
@@ -129,6 +130,17 @@ class Counter:
         return None if self.where is None else Predicate(self.source, self.where)
 
     @cached_property
+    def amount(self) -> ColumnElement[Any]:
+        """Return the stored column behind `of`."""
+        assert self.of is not None
+        return columns_of(self.source, [self.of.key])[0]
+
+    @cached_property
+    def condition(self) -> ColumnElement[bool] | None:
+        """Return the `where` in terms of the stored columns."""
+        return None if self.where is None else with_stored_columns(self.source, self.where)
+
+    @cached_property
     def tracked(self) -> frozenset[str]:
         """The source's attributes that this counter depends on."""
         names = set(self.foreign_key)
@@ -204,8 +216,8 @@ class Counter:
     def truth(self) -> ColumnElement[Any]:
         """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
         aggregate = self.aggregate()
-        if self.where is not None:
-            aggregate = aggregate.filter(self.where)
+        if self.condition is not None:
+            aggregate = aggregate.filter(self.condition)
         truth: ColumnElement[Any] = aggregate
         return truth
 
@@ -291,7 +303,7 @@ class Sum(Additive):
         return 0 if value is None else value
 
     def aggregate(self) -> Any:
-        return func.sum(self.of)
+        return func.sum(self.amount)
 
 
 class Extreme(Counter):
@@ -341,7 +353,7 @@ class Extreme(Counter):
         return None
 
     def aggregate(self) -> Any:
-        return type(self).function(self.of)
+        return type(self).function(self.amount)
 
     def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
         if isinstance(inner, Extreme) and (inner in change.risen or inner in change.left):

@@ -277,7 +277,7 @@ def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:
         select(derived.mapper.class_)
         .where(in_keys(key, keys))
         .order_by(*key)
-        .with_for_update(key_share=True, of=derived.mapper.class_)
+        .with_for_update(key_share=True, of=derived.mapper.tables)
         .execution_options(populate_existing=True)
     )
     repaired = 0

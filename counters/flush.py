@@ -262,7 +262,7 @@ class Flush(Settlement):
         keys, gone = [], set()
         for state, (is_delete, list_only) in self.context.states.items():
             if is_delete and not list_only and state.key is not None:
-                gone.add((state.mapper.local_table, identity(state)))
+                gone.update((table, identity(state)) for table in state.mapper.tables)
                 if state.mapper.isa(mapper):
                     keys.append(identity(state))
         self.engine.cascades.reach(self, mapper, keys, gone)

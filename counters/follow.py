@@ -28,7 +28,9 @@ from sqlalchemy.orm.attributes import instance_state
 
 from .declare import Additive, Change, Counter, Image, Key
 from .links import Link, Links, Pointer, difference
-from .rows import chunks, in_keys, primary_key, read
+from .mapped_rows import key_columns as mapped_key
+from .mapped_rows import select_rows
+from .rows import chunks, in_keys, read
 from .source import Source, identity
 from .truth import key_columns, plain_table, stored_column
 
@@ -162,12 +164,11 @@ def _refresh_statement(link: Link, names: tuple[str, ...], by_pointer: bool) -> 
 
 def _copy(link: Link, counter: Counter, parents: Table) -> ColumnElement[Any]:
     """What the row that is pointed to holds."""
-    own = primary_key(link.pointed)
-    same = (mine == its for mine, its in zip(own, pointing(parents, link), strict=True))
-    of: Any = counter.of
-    found = select(of).where(*same).correlate(parents)
-    if counter.where is not None:
-        found = found.where(counter.where)
+    key = mapped_key(link.pointed)
+    same = (mine == its for mine, its in zip(key, pointing(parents, link), strict=True))
+    found = select_rows(link.pointed, counter.amount).where(*same).correlate(parents)
+    if counter.condition is not None:
+        found = found.where(counter.condition)
     held: ColumnElement[Any] = found.scalar_subquery()
     return func.coalesce(held, 0) if isinstance(counter, Additive) else held
 

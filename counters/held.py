@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Join, Table
 from sqlalchemy.orm import Mapper, Session, class_mapper
 from sqlalchemy.orm.attributes import instance_state
 
+from ..errors import CounterError
 from .declare import Image, Key
 from .source import Source, identity
 
@@ -101,7 +102,12 @@ def lock(
     ledger = engine.ledger(session)
     if deleting and ledger is not None:
         engine.ahead.lock(_connection(session, mapper), mapper, [ident])
-    found = session.get(class_, key, with_for_update=True, populate_existing=True)
+    if not isinstance(mapper.selectable, Table | Join):
+        raise CounterError(
+            f"{mapper.class_.__name__} is loaded from several tables at once (ConcreteBase), whose "
+            f"rows cannot be locked so: lock an object of the subclass."
+        )
+    found = _get(session, mapper, key)
     if found is None or ledger is None or isinstance(session.get_bind(mapper), Connection):
         return found  # on a Connection, other sessions may write too
     state = instance_state(found)
@@ -115,6 +121,20 @@ def lock(
         image = {name: state.dict[name] for name in source.names}
         ledger.held.keep(source, identity(state), image, connection)
     return found
+
+
+def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
+    """Load an object under the locks of its rows in all tables that make it up.
+
+    What is loaded with them is not locked: PostgreSQL refuses that for an outer join, and where
+    ``lazy="joined"`` brings a parent along, it would be locked out of order. But what comes from
+    an unlocked table may be older than the lock (PostgreSQL's documentation, 13.2.1), so an object
+    of a subclass with tables of its own is loaded once more, by all of them.
+    """
+    of: Any = {"of": mapper.tables}
+    found = session.get(mapper.class_, key, with_for_update=of, populate_existing=True)
+    actual = mapper if found is None else instance_state(found).mapper
+    return found if len(actual.tables) == len(mapper.tables) else _get(session, actual, key)
 
 
 def _connection(session: Session, mapper: Mapper[Any]) -> Connection:

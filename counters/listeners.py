@@ -19,7 +19,7 @@ from ..errors import UncountedStatementError
 from . import copies, derived_dml, preview, statements
 from .flush import Flush
 from .guard import protect
-from .source import Source
+from .source import Source, counts_as
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -95,7 +95,8 @@ def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
 def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Mapper[Any], InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-            if flush := _flush_of(engine, state):
+            is_row = counts_as(state.mapper, parent)  # a concrete subclass has keys of its own
+            if is_row and (flush := _flush_of(engine, state)):
                 step(flush, parent, state)
 
         event.listen(parent.class_, name, listener, propagate=True, raw=True)

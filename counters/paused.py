@@ -7,14 +7,13 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
 from .declare import Change, Key
 from .follow import keys_pointed_to, keys_pointing
 from .links import names_of_copied
-from .rows import attributes_of, chunks, in_keys, primary_key
+from .rows import chunks, in_keys, read
 from .settle import Settlement
 from .truth import repair
 from .write import write
@@ -109,12 +108,8 @@ class Paused:
             found = keys_pointing(connection, link, keys)
             self._ledger.paused[link.holder].update(dict.fromkeys(found))
         counters, chained = engine.counters_of(mapper), engine.chained(mapper)
-        own = primary_key(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})
-        lock = select(*own, *attributes_of(mapper, also)).where(in_keys(own, keys)).order_by(*own)
-        rows = connection.execute(lock.with_for_update(key_share=True)).all()
-        for row in rows:
-            image = dict(zip(also, row[len(own) :], strict=True))
+        for image in read(connection, mapper, also, keys, lock=True).values():
             for outer in chained:
                 if (parent := outer.parent_key(image)) is not None:
                     self._ledger.paused[outer.parent][parent] = None

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.visitors import iterate
 
 from ..errors import UncountedStatementError
+from .dml import changed_table, changes_rows, names_alias, unwrap
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -98,7 +99,7 @@ def check_form(
     reasons = {
         "cascades to counted rows": mapper is None,
         "runs within a flush": state.session._flushing,
-        "names its table by an alias": statement.table != table,
+        "names its table by an alias": names_alias(statement),
         "replaces rows": "REPLACE" in prefixes,
         "updates rows on conflict": is_source and hasattr(upsert, "update_values_to_set"),
         "is sent to a database of its own": "bind" in state.bind_arguments,
@@ -120,17 +121,16 @@ def check_inner(engine: Counters, state: ORMExecuteState) -> None:
 
     :raises UncountedStatementError: naming the table.
     """
+    outermost = unwrap(state.statement)
     if state.session.get_bind(**state.bind_arguments).dialect.name == "sqlite":
-        inner: Any = getattr(state.statement, "element", None)
-        elements = [inner] if inner is not None else []
+        elements = [getattr(outermost, "element", None)]
     else:
-        statement: Any = state.statement
-        elements = list(iterate(statement))
-    for element in elements:
-        if element is state.statement or not getattr(element, "is_dml", False):
+        elements = list(iterate(outermost))
+    for element in map(unwrap, elements):
+        if element is outermost or not changes_rows(element):
             continue
-        table = getattr(element.table, "element", element.table)
-        if any(each == table for each in engine.tables) or (
+        table = changed_table(element)
+        if table in engine.tables or (
             table in engine.derived_tables and element.__visit_name__ != "delete"
         ):
             raise UncountedStatementError(

@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
-from sqlalchemy import select as select_from_entity
 from sqlalchemy.orm import Mapper
 
 from .declare import Image, Key
+from .mapped_rows import columns_of, key_columns, select_rows
 
 MOST_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
@@ -47,11 +47,6 @@ def primary_key(mapper: Mapper[Any]) -> list[Any]:
     return [getattr(mapper.class_, name) for name in names]
 
 
-def attributes_of(mapper: Mapper[Any], names: Sequence[str]) -> list[Any]:
-    """The attributes `names` of the mapped class."""
-    return [getattr(mapper.class_, name) for name in names]
-
-
 def read(
     connection: Connection,
     mapper: Mapper[Any],
@@ -80,12 +75,9 @@ def read(
 def _select(
     mapper: Mapper[Any], names: tuple[str, ...], lock: bool, deleting: bool
 ) -> Select[tuple[Any, ...]]:
-    key = primary_key(mapper)
-    statement = (
-        select_from_entity(*key, *attributes_of(mapper, names))
-        .where(in_given_keys(key))
-        .order_by(*key)
-    )
+    key = key_columns(mapper)
+    rows = select_rows(mapper, *key, *columns_of(mapper, names))
+    statement = rows.where(in_given_keys(key)).order_by(*key)
     return statement.with_for_update(key_share=not deleting) if lock else statement
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ..errors import UncountedStatementError
 from .declare import Key
+from .dml import changed_table, changes_rows, mapper_of, unwrap
+from .mapped_rows import columns_of, key_columns, select_rows
 from .refusals import (
     check_assigned_counters,
     check_form,
@@ -28,7 +29,7 @@ from .refusals import (
     refusal,
     written,
 )
-from .rows import MOST_PARAMETERS, as_images, attributes_of, in_keys, primary_key, read
+from .rows import MOST_PARAMETERS, as_images, in_keys, primary_key, read
 from .settle import Settlement
 
 if TYPE_CHECKING:
@@ -40,21 +41,16 @@ def execute(engine: Counters, state: ORMExecuteState) -> Any:
 
     :raises UncountedStatementError: for what cannot be counted.
     """
-    statement: Any = state.statement
-    if not getattr(statement, "is_dml", False) or not hasattr(statement, "table"):
-        check_inner(engine, state)
-        return None
-    table = getattr(statement.table, "element", statement.table)
-    found = next((each for each in engine.tables if each == table), None)
-    if found is None:
+    statement = unwrap(state.statement)
+    table = changed_table(statement) if changes_rows(statement) else None
+    if table not in engine.tables:
         check_inner(engine, state)
         return None
     if engine.ledger(state.session) is None:  # an extension of the engine does it
         return None
-    mapper = engine.tables[found]
-    if mapper is None or state.bind_mapper is not None:
-        mapper = state.bind_mapper or mapper
-    check_form(engine, state, found, mapper)
+    state.statement = statement
+    mapper = mapper_of(statement) or engine.tables[table]
+    check_form(engine, state, table, mapper)
     if mapper is None:
         return None
     check_assigned_counters(engine, state, mapper)
@@ -165,14 +161,12 @@ class Statement:
 
     def _lock_found(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
-        key = primary_key(self.mapper)
-        held = [
-            each for source in self.sources for each in attributes_of(source.mapper, source.names)
-        ]
-        query = select(*key, *held).order_by(*key)
+        key = key_columns(self.mapper)
+        held = [each for source in self.sources for each in columns_of(source.mapper, source.names)]
+        query = select_rows(self.mapper, *key, *held).order_by(*key)
         if self.statement.whereclause is not None:
             query = query.where(self.statement.whereclause)
-        query = query.with_for_update(of=self.mapper.class_, key_share=self.verb == "UPDATE")
+        query = query.with_for_update(of=self.mapper.tables, key_share=self.verb == "UPDATE")
         connection = self.settlement.connection(self.mapper)
         parameters: Any = self.state.parameters or {}
         found = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
@@ -194,7 +188,7 @@ class Statement:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
         ahead = self.engine.ahead
         if ahead.begins_at(self.mapper):
-            query = select(*primary_key(self.mapper))
+            query = select_rows(self.mapper, *key_columns(self.mapper))
             if self.statement.whereclause is not None:
                 query = query.where(self.statement.whereclause)
             connection = self.settlement.connection(self.mapper)

@@ -30,6 +30,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from .declare import Additive, Counter, Key
 from .keys import own_key
+from .mapped_rows import columns_of, kind_criteria, select_rows
+from .mapped_rows import key_columns as mapped_key
 
 Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
 """From key columns to the condition that narrows parents and sources alike."""
@@ -132,12 +134,13 @@ def drifted(
 
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
-    """One row for each parent that has sources; an ORM select, which knows of inheritance."""
+    """One row for each parent that has sources."""
     if counters[0].is_linked:
         return _copied(counters, within)
-    source = counters[0].source.class_
-    foreign = [getattr(source, name) for name in counters[0].foreign_key]
-    statement = select(
+    source = counters[0].source
+    foreign = columns_of(source, counters[0].foreign_key)
+    statement = select_rows(
+        source,
         *(each.label(f"parent_{number}") for number, each in enumerate(foreign)),
         *(counter.truth().label(counter.key) for counter in counters),
     ).group_by(*foreign)
@@ -146,23 +149,22 @@ def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
 
 def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """One row for each parent that points to a row, with what it is to copy of that."""
-    holder, relationship = counters[0].holder, counters[0].relationship
-    own = [getattr(holder.class_, holder.get_property_by_column(c).key) for c in holder.primary_key]
-    pointed = [
-        getattr(counters[0].source.class_, counters[0].source.get_property_by_column(c).key)
-        for c in counters[0].source.primary_key
-    ]
-    foreign = [getattr(holder.class_, name) for name in counters[0].foreign_key]
+    holder, pointed = counters[0].holder, counters[0].source
+    own = mapped_key(holder)
+    foreign = columns_of(holder, counters[0].foreign_key)
+    same = map(eq, foreign, mapped_key(pointed))
     copies: list[ColumnElement[Any]] = []
     for counter in counters:
-        of: Any = counter.of
+        of = counter.amount
         copies.append(
-            (of if counter.where is None else case((counter.where, of))).label(counter.key)
+            (of if counter.condition is None else case((counter.condition, of))).label(counter.key)
         )
-    statement = (
-        select(*(each.label(f"parent_{number}") for number, each in enumerate(own)), *copies)
-        .select_from(holder.class_)
-        .join(relationship.mapper.class_, and_(*map(eq, foreign, pointed)))
+    statement = select_rows(
+        holder, *(each.label(f"parent_{number}") for number, each in enumerate(own)), *copies
+    ).join_from(
+        holder.persist_selectable,
+        pointed.persist_selectable,
+        and_(*same, *kind_criteria(pointed)),
     )
     return (statement if within is None else statement.where(within(own))).subquery()
 
