@@ -117,10 +117,12 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
 
 def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
     def before_delete(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
-        if flush := _flush_of(engine, state):
+        # A subclass with a table of its own is listened to by itself.
+        is_nearest = state.mapper.local_table is reaching.local_table
+        if is_nearest and (flush := _flush_of(engine, state)):
             flush.reach(reaching)
 
-    event.listen(reaching.class_, "before_delete", before_delete, raw=True)
+    event.listen(reaching.class_, "before_delete", before_delete, propagate=True, raw=True)
 
 
 def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:

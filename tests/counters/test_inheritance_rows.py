@@ -1,0 +1,164 @@
+"""Rows of subclasses, however they are stored: each counts once, for the class that it is of."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Integer, String, delete, select, text, update
+from sqlalchemy.ext.declarative import ConcreteBase
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
+from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.staff import LOADING, staff
+
+from tallied.counters import Count, Sum
+from tallied.errors import CounterError
+
+
+@pytest.mark.parametrize("form", ["object", "class", "table"])
+def test_delete_of_single_table_parent_counts_its_cascade(engine: Engine, form: str) -> None:
+    typed = {
+        "kind": mapped_column(String),
+        "__mapper_args__": {"polymorphic_on": "kind", "polymorphic_identity": "base"},
+    }
+    Parent, Source = pair(
+        typed,
+        {
+            "parent_id": reference("parent.id", ondelete="CASCADE"),
+            "club_id": reference("club.id"),
+            "club": relationship("Club"),
+        },
+    )
+    special = {"__mapper_args__": {"polymorphic_identity": "special"}}
+    Special: Any = type("Special", (Parent,), special)
+    club = {"__tablename__": "club", "id": key(), "n": counter()}
+    Club: Any = type("Club", (Parent.__bases__[0],), club)
+    counters, Own = install(
+        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.club)
+    )
+    with Own(engine) as session:
+        parent, club, other = Special(), Club(), Parent()
+        session.add_all([Source(parent=parent, club=club) for _ in range(3)])
+        session.add_all([Source(parent=other, club=club) for _ in range(2)])
+        session.commit()
+        assert club.n == 5
+        if form == "object":
+            session.delete(parent)
+        elif form == "class":
+            session.execute(delete(Special))
+        else:
+            session.execute(delete(Parent.__table__).where(Parent.kind == "special"))
+        session.flush()
+        if parent in session:  # a statement on the table tells the session of no object
+            session.expunge(parent)
+        assert_verified(session, counters)
+        assert (club.n, other.n) == (2, 2)
+
+
+def test_table_update_with_another_class_in_its_where_is_counted(engine: Engine) -> None:
+    """SQLAlchemy takes the statement for one of the class that the condition names."""
+    Parent, Source = pair({"title": mapped_column(String)}, {"size": mapped_column(Integer)})
+    counters, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
+    source = Source.__table__
+    with Own(engine) as session:
+        first, second = Parent(title="first"), Parent(title="second")
+        sizes = ((first, 4), (first, 5), (second, 6))
+        session.add_all([Source(parent=parent, size=size) for parent, size in sizes])
+        session.flush()
+        named = (source.c.parent_id == Parent.id, Parent.title == "first")
+        session.execute(update(source).where(*named).values(size=source.c.size + 10))
+        assert_verified(session, counters)
+        assert (first.n, second.n) == (29, 6)
+        subquery = select(Parent.id).where(Parent.title == "first")
+        session.execute(delete(source).where(source.c.parent_id.in_(subquery), source.c.size == 15))
+        assert_verified(session, counters)
+        assert (first.n, second.n) == (14, 6)
+
+
+def concrete(base: type[Any]) -> tuple[Any, Any, Any, Any]:
+    """Two classes, each with a concrete subclass that has a table of its own."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    bases = (Base,) if base is object else (base, Base)
+
+    def declare(name: str, parents: Any, **attributes: Any) -> Any:
+        identity = {"polymorphic_identity": name, "concrete": True}
+        options = identity if base is ConcreteBase else {"concrete": parents is not bases}
+        table = {"__tablename__": name.lower(), "__mapper_args__": options}
+        return type(name, parents, {"id": key(), **table, **attributes})
+
+    def source(target: Any) -> dict[str, Any]:
+        parent_id = reference("parent.id")
+        parent = relationship(target, foreign_keys=[parent_id])
+        return {"size": mapped_column(Integer), "parent_id": parent_id, "parent": parent}
+
+    Parent = declare("Parent", bases, n=counter())
+    Other = declare("Other", (Parent,), n=counter())
+    Source = declare("Source", bases, **source(Parent))
+    Further = declare("Further", (Source,), **source(Parent))
+    return Parent, Other, Source, Further
+
+
+def assert_stored(session: Session, parent: Any, expected: int) -> None:
+    session.flush()
+    column = type(parent).__table__.c.n
+    assert (parent.n, session.connection().scalar(select(column))) == (expected, expected)
+
+
+@pytest.mark.parametrize("base", [object, ConcreteBase])
+def test_concrete_subclass_counts_for_itself_alone(engine: Engine, base: type[Any]) -> None:
+    Parent, Other, Source, Further = concrete(base)
+    counters, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
+    with Own(engine) as session:
+        parent, other = Parent(id=50), Other(id=50)
+        rows = [Source(id=number, size=number, parent=parent) for number in (4, 5, 6)]
+        further = [Further(id=number, size=70, parent_id=50) for number in (4, 5)]
+        session.add_all([parent, other])
+        session.flush()
+        session.add_all([*rows, *further])
+        assert_stored(session, parent, 15)
+        assert list(counters.verify(session.connection())) == []
+        session.delete(other)
+        session.delete(further[0])
+        rows[0].size = 8
+        session.delete(rows[1])
+        assert_stored(session, parent, 14)
+        assert list(counters.verify(session.connection())) == []
+        session.execute(update(Source.__table__).values(size=9))
+        session.execute(delete(Further.__table__))
+        assert_stored(session, parent, 18)
+        assert list(counters.verify(session.connection())) == []
+        if base is ConcreteBase:
+            with pytest.raises(CounterError, match="loaded from several tables at once"):
+                counters.lock(session, Source, 6)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("loading", LOADING)
+def test_lock_by_the_base_reads_the_subclass_under_its_lock(engine: Engine, loading: str) -> None:
+    """PostgreSQL reads an outer-joined table by the snapshot from before the wait for the lock."""
+    classes = staff(loading, clerk=False)
+    Office, Engineer = classes.Office, classes.Engineer
+    counters, Own = install(engine, Sum(Office.pay, of=Engineer.patents, via=Engineer.office))
+    with Own(engine) as first, Own(engine) as second, ThreadPoolExecutor(1) as thread:
+        made = Engineer(office=Office(), patents=3)
+        first.add(made)
+        first.commit()
+        made.patents = 8
+        first.flush()
+        second.execute(text("SET LOCAL lock_timeout = '20s'"))
+        pid = second.scalar(text("SELECT pg_backend_pid()"))
+        waiting = thread.submit(counters.lock, second, classes.Employee, made.id)
+        blocked = text("SELECT cardinality(pg_blocking_pids(:pid))").bindparams(pid=pid)
+        while not first.scalar(blocked):
+            assert not waiting.done()
+        first.commit()
+        locked = waiting.result(20)
+        assert locked.patents == 8
+        locked.patents += 5
+        second.commit()
+        assert_verified(first, counters)
+        assert first.get_one(Office, made.office_id).pay == 13
