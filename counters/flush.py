@@ -31,6 +31,7 @@ from sqlalchemy.orm.attributes import instance_state
 from ..errors import UncountedStatementError
 from .count import count_new_row
 from .declare import Additive, Change, Counter, Extreme, Image, Key
+from .deletions import Deletions
 from .follow import lock_pointed
 from .held import lock_ahead
 from .rows import read
@@ -58,6 +59,7 @@ class Flush(Settlement):
         self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
         self._dialects: dict[Mapper[Any], Dialect] = {}
+        self.deletions = Deletions()
 
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
         """The dialect of the database that holds the rows of `mapper`."""
@@ -179,8 +181,13 @@ class Flush(Settlement):
         self._enter(source, now, old, None if known is None else {**old, **known})
 
     def deleted(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was deleted, unless it was gone before."""
-        self.count(source, self._locked.pop((source, identity(state)), None), None)
+        """A row was deleted, unless it was gone before, or a trigger has kept it."""
+        key = identity(state)
+        old = self._locked.pop((source, key), None)
+        if self.deletions.are_complete(source.mapper):
+            self.count(source, old, None)
+        else:
+            self.read_later(source, key, old)
 
     def _enter(self, source: Source, key: Key, old: Image | None, new: Image | None) -> None:
         if new is None:
@@ -251,8 +258,9 @@ class Flush(Settlement):
     # What is deleted
 
     def bury(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
-        """A parent was deleted; its counters went with it."""
-        self.dead.add((mapper, identity(state)))
+        """A parent was deleted; its counters went with it, unless a trigger has kept the row."""
+        if self.deletions.are_complete(mapper):
+            self.dead.add((mapper, identity(state)))
 
     def reach(self, mapper: Mapper[Any]) -> None:
         """Rows of `mapper` are about to be deleted: lock what the database's cascades reach."""
@@ -276,6 +284,7 @@ class Flush(Settlement):
             self.newborn[mapper, key] = state
             for counter, value in given.items():
                 _take_off(self.change_of(mapper, key), counter, value)
+        self.deletions.close()
         super().finish()
 
 

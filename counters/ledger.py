@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .copies import Pointing
     from .flush import Flush
     from .links import Link
+    from .settle import Settlement
 
 ABSENT = object()
 """Stands for an attribute that was not loaded."""
@@ -72,6 +73,8 @@ class Ledger:
     def __init__(self, session: Session) -> None:
         self.session = ref(session)
         self.flush: Flush | None = None
+        self.statement: Settlement | None = None
+        """What the statement that is being executed will be settled by."""
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
@@ -155,6 +158,8 @@ class Ledger:
         """The innermost savepoint, or else the whole transaction, is being rolled back."""
         self._rolled_back = session.get_nested_transaction()
         self._clear()
+        if self.flush is not None:
+            self.flush.deletions.close()
         self.flush = None
 
     def end(self, session: Session, transaction: SessionTransaction) -> None:

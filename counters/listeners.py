@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import (
     InstanceState,
     Mapper,
@@ -49,6 +49,14 @@ def _flush_of(engine: Counters, state: InstanceState[Any]) -> Flush | None:
     return None if ledger is None else ledger.flush
 
 
+def _watch_deletions(engine: Counters, mapper: Mapper[Any]) -> None:
+    def before_delete(_: object, connection: Connection, state: InstanceState[Any]) -> None:
+        if flush := _flush_of(engine, state):
+            flush.deletions.watch(connection)
+
+    event.listen(mapper.class_, "before_delete", before_delete, propagate=True, raw=True)
+
+
 def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
@@ -59,6 +67,7 @@ def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
         # With both options SQLAlchemy calls a listener as it is; else it puts one around it.
         event.listen(root.class_, name, listener, propagate=True, raw=True, retval=True)
 
+    _watch_deletions(engine, root)
     on("before_update", Flush.updating)
     on("before_delete", Flush.lock_late)
     on("after_insert", Flush.inserted)
@@ -101,6 +110,7 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
 
         event.listen(parent.class_, name, listener, propagate=True, raw=True)
 
+    _watch_deletions(engine, parent)
     on("before_insert", Flush.bear)
     on("before_update", Flush.refuse_new_key)
     on("after_delete", Flush.bury)

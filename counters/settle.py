@@ -34,7 +34,13 @@ class Settlement:
         self.ledger = ledger
         self.session = session
         self.dead: set[tuple[Mapper[Any], Key]] = set()
-        """Parents that were deleted, and their counters with them."""
+        """Parents that the database has deleted, and their counters with them.
+
+        It spares an UPDATE that would find no row. A parent that a trigger or a listener may have
+        kept is not among them: it is written to, and where it is gone, nothing happens.
+        """
+        self.is_shared = False
+        """Whether it is of a statement whose listeners have executed others that are counted."""
         self.newborn: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
         """Parents that were inserted, which the session's identity map does not know yet."""
         self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(

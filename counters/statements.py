@@ -12,8 +12,10 @@ What cannot be counted so is refused, with the way to do it (:mod:`.refusals`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ..errors import UncountedStatementError
@@ -87,9 +89,13 @@ class Statement:
         self.mapper = mapper
         self.statement: Any = state.statement
         self.verb: str = self.statement.__visit_name__.upper()
+        self.table = changed_table(self.statement)
         tables = set(mapper.tables)
         self.sources = [s for s in engine.sources.values() if tables & set(s.mapper.tables)]
-        self.settlement = Settlement(engine, ledger, state.session)
+        self.ledger = ledger
+        self.outer = ledger.statement
+        self.settlement = self.outer or Settlement(engine, ledger, state.session)
+        self.settlement.is_shared = self.outer is not None
 
     def execute(self) -> Any:
         """Run it and count it; None where it changes nothing that is counted."""
@@ -129,14 +135,14 @@ class Statement:
         (source,) = self.sources
         key = list(source.mapper.primary_key)
         columns = [source.mapper.column_attrs[name].columns[0] for name in source.names]
-        result = self.state.invoke_statement(statement=self.statement.returning(*key, *columns))
+        result = self._invoke(self.statement.returning(*key, *columns))
         frozen = result.freeze()
         rows = frozen().all()
         ours = len(key) + len(columns)
         own = [tuple(row)[-ours:] for row in rows]
         for image in as_images(own, len(key), source.names).values():
             self.settlement.count(source, None, image)
-        self.settlement.finish()
+        self._finish()
         if not asked:
             return Inserted([row[: len(key)] for row in own])
         width = len(rows[0]) if rows else len(list(frozen().keys()))
@@ -153,11 +159,52 @@ class Statement:
         statement = self.statement
         if not by_key:
             statement = statement.where(in_keys(primary_key(self.mapper), keys))
-        result = self.state.invoke_statement(statement=statement)
+        result = self._invoke(statement)
+        if self._has_deleted(result, len(keys)):
+            self._bury(keys)
         if self.statement._returning:
             result = result.freeze()()  # read now: what follows uses the same connection
-        self.settlement.finish()
+        self._finish()
         return result
+
+    def _invoke(self, statement: Any) -> Any:
+        """Execute `statement`, and take part in what its listeners execute in its place.
+
+        They may do so by statements that are counted themselves, of rows that are noted here: all
+        is settled together, so that nothing is counted twice.
+        """
+        self.ledger.statement = self.settlement
+        try:
+            return self.state.invoke_statement(statement=statement)
+        except Exception:
+            if self.settlement.is_shared:
+                with suppress(DBAPIError):  # PostgreSQL has no more to say in a failed transaction
+                    self._finish()
+            raise
+        finally:
+            self.ledger.statement = self.outer
+
+    def _finish(self) -> None:
+        if self.outer is None:
+            self.settlement.finish()
+
+    def _has_deleted(self, result: Any, number: int) -> bool:
+        """Return whether the database says that it has deleted `number` rows of the table.
+
+        Triggers and loader criteria may keep some, and a listener may have executed another
+        statement instead.
+        """
+        context: Any = getattr(result, "context", None)
+        return (
+            getattr(context, "isdelete", False)
+            and result.rowcount == number
+            and changed_table(unwrap(context.invoked_statement)) == self.table
+        )
+
+    def _bury(self, keys: list[Key]) -> None:
+        for parent in self.engine.parents:
+            if self.table in parent.tables:
+                self.settlement.dead.update((parent, key) for key in keys)
 
     def _lock_found(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
@@ -217,6 +264,3 @@ class Statement:
         if cascades.reaches_from(self.mapper.tables):
             gone = {(self.mapper.local_table, key) for key in keys}
             cascades.reach(self.settlement, self.mapper, keys, gone)
-        for parent in self.engine.parents:
-            if self.mapper.isa(parent) or parent.isa(self.mapper):
-                self.settlement.dead.update((parent, key) for key in keys)

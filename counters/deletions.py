@@ -1,0 +1,55 @@
+"""How many rows the DELETEs of a flush have removed: the database may keep some of them.
+
+A trigger or a row-level policy may keep a row that a DELETE is about, and so may a
+``before_execute`` listener that turns the DELETE into an UPDATE. SQLAlchemy notices it by the row
+count and only warns (the mapper's ``confirm_deleted_rows``); its ``after_delete`` event comes all
+the same. So the flush looks at the row counts itself, which costs no statement, and reads the
+rows again only where they do not add up. asyncpg counts none for several rows at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.orm import Mapper
+
+
+class Deletions:
+    """The DELETEs that one flush executes, table by table."""
+
+    def __init__(self) -> None:
+        self._watched: list[Connection] = []
+        self._complete: dict[Table, bool] = {}
+
+    def watch(self, connection: Connection) -> None:
+        """Look at each DELETE that is executed on `connection` from now on."""
+        if connection not in self._watched:
+            event.listen(connection, "after_execute", self._look)
+            self._watched.append(connection)
+
+    def close(self) -> None:
+        """Stop looking."""
+        while self._watched:
+            event.remove(self._watched.pop(), "after_execute", self._look)
+
+    def are_complete(self, mapper: Mapper[Any]) -> bool:
+        """Return whether every row of `mapper` is gone that was to be deleted so far.
+
+        The table that holds the whole key decides: a row of a subclass's table refers to it.
+        """
+        return self._complete.get(mapper.primary_key[0].table, False)
+
+    def _look(
+        self,
+        connection: Connection,
+        statement: Any,
+        multiparams: Any,
+        params: Any,
+        options: Any,
+        result: Any,
+    ) -> None:
+        if getattr(statement, "is_delete", False):
+            is_complete = result.rowcount == (len(multiparams) or 1)
+            table = statement.table
+            self._complete[table] = is_complete and self._complete.get(table, True)

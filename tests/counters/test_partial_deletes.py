@@ -1,0 +1,260 @@
+"""Rows that a DELETE or UPDATE finds and leaves: what is still there is counted, and counts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Boolean, Engine, Integer, delete, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, mapped_column, relationship, with_loader_criteria
+from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.statements import recorded
+
+from tallied.counters import Count, Sum
+
+
+def locked_column() -> Any:
+    return mapped_column(Boolean, default=False)
+
+
+@pytest.fixture
+def tree(engine: Engine) -> Iterator[SimpleNamespace]:
+    """A locked page with children of sizes 4 to 7, of which the last two have one child each."""
+    Page, _ = pair(
+        {
+            "parent_id": reference("parent.id"),
+            "parent": relationship("Parent", remote_side="Parent.id"),
+            "size": mapped_column(Integer, default=3),
+            "locked": locked_column(),
+            "total": counter("total"),
+        }
+    )
+    counters, Own = install(
+        engine,
+        Count(Page.n, via=Page.parent),
+        Sum(Page.total, of=Page.size, via=Page.parent),
+    )
+    with Own(engine) as session:
+        root = Page(locked=True)
+        children = [Page(parent=root, size=size) for size in (4, 5, 6, 7)]
+        leaves = [Page(parent=child, size=8, locked=True) for child in children[2:]]
+        session.add_all([root, *children, *leaves])
+        session.commit()
+        yield SimpleNamespace(
+            session=session,
+            Page=Page,
+            Own=Own,
+            root=root,
+            children=children,
+            counters=counters,
+            ids=[root.id, *(child.id for child in children[:2])],
+        )
+
+
+def keep_locked(session: Session, verb: str, table: str = "parent") -> None:
+    """A trigger that skips the locked rows of a statement without an error."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER keep BEFORE {verb} ON {table} WHEN old.locked "
+            f"BEGIN SELECT raise(ignore); END"
+        )
+        return
+    row = "old" if verb == "DELETE" else "new"
+    connection.exec_driver_sql(
+        f"CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF old.locked THEN RETURN NULL; END IF; RETURN {row}; END $$"
+    )
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER keep BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+
+
+def by_criteria(tree: SimpleNamespace) -> Any:
+    return delete(tree.Page).options(with_loader_criteria(tree.Page, tree.Page.locked.is_(False)))
+
+
+def on_execute(tree: SimpleNamespace, listener: Callable[[Any], Any]) -> Any:
+    event.listen(tree.Own, "do_orm_execute", listener)
+    return delete(tree.Page)
+
+
+def by_listener(tree: SimpleNamespace) -> Any:
+    def add_criteria(state: Any) -> None:
+        criteria = with_loader_criteria(tree.Page, lambda class_: class_.locked.is_(False))
+        state.statement = state.statement.options(criteria)
+
+    return on_execute(tree, add_criteria)
+
+
+def by_trigger(tree: SimpleNamespace) -> Any:
+    keep_locked(tree.session, "DELETE")
+    return delete(tree.Page)
+
+
+def by_trigger_returning(tree: SimpleNamespace) -> Any:
+    return by_trigger(tree).returning(tree.Page.id)
+
+
+PARTIAL = [by_criteria, by_listener, by_trigger, by_trigger_returning]
+
+
+@pytest.mark.parametrize("made", PARTIAL, ids=lambda made: made.__name__)
+def test_parent_that_a_delete_leaves_is_counted_for(tree: SimpleNamespace, made: Any) -> None:
+    result = tree.session.execute(made(tree).where(tree.Page.id.in_(tree.ids)))
+    if made is by_trigger_returning:
+        assert {row.id for row in result} == set(tree.ids[1:])
+    tree.session.expunge_all()
+    assert_verified(tree.session, tree.counters)
+    root = select(tree.Page.n, tree.Page.total).where(tree.Page.id == tree.ids[0])
+    assert tuple(tree.session.connection().execute(root).one()) == (2, 13)
+
+
+@pytest.mark.parametrize("how", ["invoke_statement", "execute"])
+def test_delete_that_a_listener_makes_an_update_is_counted(tree: SimpleNamespace, how: str) -> None:
+    Page = tree.Page
+
+    def soft_delete(state: Any) -> Any:
+        if not state.is_delete:
+            return None
+        hidden = update(Page).where(state.statement.whereclause)
+        hidden = hidden.values(locked=True, parent_id=None, size=20)
+        if how == "invoke_statement":
+            return state.invoke_statement(statement=hidden)
+        return state.session.execute(hidden)
+
+    tree.session.execute(on_execute(tree, soft_delete).where(Page.id.in_(tree.ids)))
+    assert_verified(tree.session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (2, 13)
+
+
+def test_statements_of_a_listener_are_counted_where_it_raises(tree: SimpleNamespace) -> None:
+    Page, session = tree.Page, tree.session
+    moved = [child.id for child in tree.children]
+
+    def fail(state: Any) -> None:
+        if state.is_delete:
+            session.execute(update(Page).where(Page.id.in_(moved)).values(size=9))
+            raise LookupError("not today")
+
+    with pytest.raises(LookupError):
+        session.execute(on_execute(tree, fail).where(Page.id.in_(tree.ids)))
+    assert_verified(session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (4, 36)
+
+
+def test_object_that_a_trigger_keeps_is_still_counted(tree: SimpleNamespace) -> None:
+    keep_locked(tree.session, "DELETE")
+    tree.children[0].locked = True
+    tree.session.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SQLAlchemy: it expected to delete more rows
+        for page in (tree.root, *tree.children[:2]):
+            tree.session.delete(page)
+        tree.session.flush()
+    Page, identity = tree.Page, tree.ids[0]
+    root = tree.session.get_one(Page, identity)
+    assert_verified(tree.session, tree.counters)
+    assert (root.n, root.total) == (3, 17)
+
+
+def test_row_that_a_trigger_does_not_update_is_counted_as_it_is(tree: SimpleNamespace) -> None:
+    Page, session = tree.Page, tree.session
+    session.execute(update(Page).where(Page.id == tree.ids[1]).values(locked=True))
+    keep_locked(session, "UPDATE OF size" if session.bind.dialect.name == "sqlite" else "UPDATE")
+    narrowed = update(Page).options(with_loader_criteria(Page, Page.size < 7))
+    session.execute(narrowed.where(Page.parent_id == tree.ids[0]).values(size=Page.size + 10))
+    if session.bind.dialect.name == "postgresql":
+        session.connection().exec_driver_sql("DROP TRIGGER keep ON parent")
+    session.expire_all()
+    assert [child.size for child in tree.children] == [4, 15, 16, 7]
+
+
+def test_insert_that_conflicts_or_is_swallowed_is_not_counted(tree: SimpleNamespace) -> None:
+    Page, session = tree.Page, tree.session
+    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[session.bind.dialect.name]
+    rows = [{"id": tree.ids[1], "size": 30}, {"id": 555, "size": 31}]
+    values = [{**row, "parent_id": tree.ids[0], "locked": False} for row in rows]
+    session.execute(dialect.insert(Page).values(values).on_conflict_do_nothing())
+    assert_verified(session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (5, 53)
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(
+            "CREATE TRIGGER swallow BEFORE INSERT ON parent WHEN new.size > 40 "
+            "BEGIN SELECT raise(ignore); END"
+        )
+    else:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF new.size > 40 THEN RETURN NULL; END IF; RETURN new; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER swallow BEFORE INSERT ON parent FOR EACH ROW EXECUTE FUNCTION swallow()"
+        )
+    rows = [{"id": 600 + size, "size": size} for size in (35, 45, 50)]
+    values = [{**row, "parent_id": tree.ids[0], "locked": False} for row in rows]
+    session.execute(insert(Page).values(values))
+    assert_verified(session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (6, 88)
+
+
+@pytest.mark.parametrize("by_statement", [True, False])
+def test_delete_in_a_tree_writes_no_deleted_parent(
+    tree: SimpleNamespace, by_statement: bool, engine: Engine
+) -> None:
+    """As before, a subtree that goes as a whole costs one UPDATE: of what is above it."""
+    leaf = next(page for page in tree.session if page.parent is tree.children[3])
+    gone = [tree.children[3].id, leaf.id]
+    with recorded(engine) as statements:
+        if by_statement:
+            tree.session.execute(delete(tree.Page).where(tree.Page.id.in_(gone)))
+        else:
+            tree.session.delete(leaf)
+            tree.session.delete(tree.children[3])
+            tree.session.flush()
+    updates = [each for each in statements if "UPDATE parent" in each and "RETURNING" in each]
+    assert len(updates) == 1
+    assert_verified(tree.session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (3, 15)
+
+
+@pytest.mark.parametrize("by_statement", [True, False])
+def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statement: bool) -> None:
+    """The parent stays, and with it what would have gone with it; its siblings go."""
+    Parent, Source = pair(
+        {"locked": locked_column()},
+        {
+            "parent_id": reference("parent.id", ondelete="CASCADE"),
+            "club_id": reference("club.id"),
+            "club": relationship("Club"),
+        },
+    )
+    club = {"__tablename__": "club", "id": key(), "n": counter()}
+    Club: Any = type("Club", (Parent.__bases__[0],), club)
+    counters, Own = install(
+        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.club)
+    )
+    with Own(engine) as session:
+        kept, gone, club = Parent(locked=True), Parent(), Club()
+        session.add_all([Source(parent=kept, club=club) for _ in range(3)])
+        session.add_all([Source(parent=gone, club=club) for _ in range(4)])
+        session.commit()
+        keep_locked(session, "DELETE")
+        kept_id = kept.id
+        if by_statement:
+            session.execute(delete(Parent))
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                session.delete(kept)
+                session.delete(gone)
+                session.flush()
+        session.expunge_all()
+        numbers = (session.get_one(Parent, kept_id).n, session.scalars(select(Club.n)).one())
+        assert numbers == (3, 3)
+        assert_verified(session, counters)
