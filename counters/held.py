@@ -104,8 +104,8 @@ def lock(
         engine.ahead.lock(_connection(session, mapper), mapper, [ident])
     if not isinstance(mapper.selectable, Table | Join):
         raise CounterError(
-            f"{mapper.class_.__name__} is loaded from several tables at once (ConcreteBase), whose "
-            f"rows cannot be locked so: lock an object of the subclass."
+            f"{mapper.class_.__name__} is loaded from a union or a subquery, whose rows cannot be "
+            f"locked: lock by a class that is loaded from its tables."
         )
     found = _get(session, mapper, key)
     if found is None or ledger is None or isinstance(session.get_bind(mapper), Connection):

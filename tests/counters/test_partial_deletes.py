@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Engine, Integer, delete, event, insert, select, update
+from sqlalchemy import Boolean, Engine, Integer, delete, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, mapped_column, relationship, with_loader_criteria
 from support.pairs import assert_verified, counter, install, key, pair, reference
@@ -114,9 +114,12 @@ def test_parent_that_a_delete_leaves_is_counted_for(tree: SimpleNamespace, made:
     assert tuple(tree.session.connection().execute(root).one()) == (2, 13)
 
 
+@pytest.mark.parametrize("with_root", [True, False])
 @pytest.mark.parametrize("how", ["invoke_statement", "execute"])
-def test_delete_that_a_listener_makes_an_update_is_counted(tree: SimpleNamespace, how: str) -> None:
-    Page = tree.Page
+def test_delete_that_a_listener_makes_an_update_is_counted(
+    tree: SimpleNamespace, how: str, with_root: bool
+) -> None:
+    Page, ids = tree.Page, tree.ids[0 if with_root else 1 :]
 
     def soft_delete(state: Any) -> Any:
         if not state.is_delete:
@@ -127,7 +130,7 @@ def test_delete_that_a_listener_makes_an_update_is_counted(tree: SimpleNamespace
             return state.invoke_statement(statement=hidden)
         return state.session.execute(hidden)
 
-    tree.session.execute(on_execute(tree, soft_delete).where(Page.id.in_(tree.ids)))
+    tree.session.execute(on_execute(tree, soft_delete).where(Page.id.in_(ids)))
     assert_verified(tree.session, tree.counters)
     assert (tree.root.n, tree.root.total) == (2, 13)
 
@@ -160,6 +163,21 @@ def test_object_that_a_trigger_keeps_is_still_counted(tree: SimpleNamespace) -> 
     root = tree.session.get_one(Page, identity)
     assert_verified(tree.session, tree.counters)
     assert (root.n, root.total) == (3, 17)
+
+
+def test_object_whose_delete_becomes_an_update_is_still_counted(
+    tree: SimpleNamespace, engine: Engine
+) -> None:
+    def soften(connection: Any, statement: Any, *rest: Any) -> Any:
+        if getattr(statement, "is_delete", False):
+            statement = text("UPDATE parent SET size = 20 WHERE id = :id")
+        return statement, *rest[:2]
+
+    event.listen(engine, "before_execute", soften, retval=True)
+    for page in tree.children[:2]:
+        tree.session.delete(page)
+    assert_verified(tree.session, tree.counters)
+    assert (tree.root.n, tree.root.total) == (4, 53)
 
 
 def test_row_that_a_trigger_does_not_update_is_counted_as_it_is(tree: SimpleNamespace) -> None:
