@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, se
 from ..errors import UncountedStatementError
 from . import listeners
 from .ahead import Ahead
+from .binds import Partners, check_shards, find_partners
 from .cascade import Cascades
 from .checks import check, check_tables
 from .declare import Counter
@@ -51,6 +52,8 @@ class Counters:
         """The tables that something is counted by or in, or that a cascade starts from."""
         self.cascades = Cascades(())
         self.ahead = Ahead(())
+        self.partners: Partners = {}
+        """By a class: those whose rows must be in the same database, to be counted with it."""
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._chained: Chains = {}
         self.links: Links = {}
@@ -79,6 +82,7 @@ class Counters:
         session_class = _session_class(target)
         if issubclass(session_class, (*self._classes, *self._replaced)):
             return
+        check_shards(session_class)
         check_installed(self, session_class)
         check_apart(self)
         for other in related(self):
@@ -330,6 +334,7 @@ class Counters:
         self.parents = in_order(self._of_parent, chains, self.links)
         self.cascades = Cascades(self.sources.values())
         self.ahead = Ahead(self.sources.values())
+        self.partners = find_partners(self.declared)
         self.tables = find_tables(self.sources, self.parents, self.cascades)
         listeners.listen_to_models(self)
         for derived in self.derived:

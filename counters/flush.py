@@ -29,6 +29,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
+from .binds import write_bind
 from .count import count_new_row
 from .declare import Additive, Change, Counter, Extreme, Image, Key
 from .deletions import Deletions
@@ -64,7 +65,7 @@ class Flush(Settlement):
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
         """The dialect of the database that holds the rows of `mapper`."""
         if mapper not in self._dialects:
-            self._dialects[mapper] = self.session.get_bind(mapper).dialect
+            self._dialects[mapper] = write_bind(self.session, mapper).dialect
         return self._dialects[mapper]
 
     # Sources
@@ -279,6 +280,8 @@ class Flush(Settlement):
 
     def finish(self) -> None:
         """Take off what new parents were given, write the rest, show what comes back."""
+        for mapper in {m for m, _, given in self._born if any(given.values())}:
+            self.connection(mapper)  # raises where sources are not in the parent's database
         for mapper, state, given in self._born:
             key = key_of(mapper, state)
             self.newborn[mapper, key] = state

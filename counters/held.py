@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapper, Session, class_mapper
 from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import CounterError
+from .binds import bound_to_write, write_bind, write_connection
 from .declare import Image, Key
 from .source import Source, identity
 
@@ -87,7 +88,7 @@ def lock_ahead(engine: Counters, ledger: Ledger, session: Session) -> None:
         if engine.ahead.begins_at(state.mapper):
             deleted.setdefault(state.mapper, []).append(identity(state))
     for mapper in sorted(deleted, key=lambda each: str(each.local_table)):
-        connection = _connection(session, mapper)
+        connection = write_connection(session, mapper, engine.partners)
         is_to_go = ledger.held.is_to_go
         keys = [key for key in deleted[mapper] if not is_to_go(mapper, key, connection)]
         engine.ahead.lock(connection, mapper, keys)
@@ -101,17 +102,19 @@ def lock(
     ident = key if isinstance(key, tuple) else (key,)
     ledger = engine.ledger(session)
     if deleting and ledger is not None:
-        engine.ahead.lock(_connection(session, mapper), mapper, [ident])
+        connection = write_connection(session, mapper, engine.partners)
+        engine.ahead.lock(connection, mapper, [ident])
     if not isinstance(mapper.selectable, Table | Join):
         raise CounterError(
             f"{mapper.class_.__name__} is loaded from a union or a subquery, whose rows cannot be "
             f"locked: lock by a class that is loaded from its tables."
         )
-    found = _get(session, mapper, key)
-    if found is None or ledger is None or isinstance(session.get_bind(mapper), Connection):
+    with bound_to_write(session, mapper):
+        found = _get(session, mapper, key)
+    if found is None or ledger is None or isinstance(write_bind(session, mapper), Connection):
         return found  # on a Connection, other sessions may write too
     state = instance_state(found)
-    connection = _connection(session, state.mapper)
+    connection = write_connection(session, state.mapper, engine.partners)
     if deleting:
         ledger.held.keep_to_go(state.mapper, ident, connection)
     source = engine.source_of(state)
@@ -135,10 +138,6 @@ def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
     found = session.get(mapper.class_, key, with_for_update=of, populate_existing=True)
     actual = mapper if found is None else instance_state(found).mapper
     return found if len(actual.tables) == len(mapper.tables) else _get(session, actual, key)
-
-
-def _connection(session: Session, mapper: Mapper[Any]) -> Connection:
-    return session.connection(bind_arguments={"mapper": mapper})
 
 
 def _holds_locks(connection: Connection) -> bool:

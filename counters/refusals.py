@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.visitors import iterate
 
 from ..errors import UncountedStatementError
+from .binds import write_connection
 from .dml import changed_table, changes_rows, names_alias, unwrap
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ def check_form(
         and isinstance(state.parameters, list)
     )
     prefixes = " ".join(str(prefix) for prefix, _ in getattr(statement, "_prefixes", ())).upper()
-    options = {**state.execution_options, **statement.get_execution_options()}
     reasons = {
         "cascades to counted rows": mapper is None,
         "runs within a flush": state.session._flushing,
@@ -103,7 +103,9 @@ def check_form(
         "replaces rows": "REPLACE" in prefixes,
         "updates rows on conflict": is_source and hasattr(upsert, "update_values_to_set"),
         "is sent to a database of its own": "bind" in state.bind_arguments,
-        "has a schema_translate_map of its own": "schema_translate_map" in options,
+        "has a schema_translate_map of its own": (
+            mapper is not None and _has_own_schema_map(engine, state, mapper)
+        ),
         "takes a list of parameters that are not keys": (
             verb != "INSERT" and is_list(state.parameters) and not by_keys
         ),
@@ -112,6 +114,20 @@ def check_form(
         if is_so:
             raise refusal(state, mapper, why)
     check_inner(engine, state)
+
+
+def _has_own_schema_map(engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> bool:
+    """Return whether a statement goes to other tables than what the engine executes around it.
+
+    That has the options of the session's connection: the engine's, the session's own, or those
+    that the connection was first asked for with.
+    """
+    options = state.execution_options
+    if "schema_translate_map" not in options:
+        return False
+    connection = write_connection(state.session, mapper, engine.partners)
+    shared = connection.get_execution_options().get("schema_translate_map")
+    return (options["schema_translate_map"] or {}) != (shared or {})
 
 
 def check_inner(engine: Counters, state: ORMExecuteState) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
+from .binds import write_connection
 from .count import count_row
 from .declare import Change, Counter, Image, Key
 from .follow import follow
@@ -50,7 +51,7 @@ class Settlement:
 
     def connection(self, mapper: Mapper[Any]) -> Connection:
         """The session's own connection: executing on it cannot re-enter the flush."""
-        return self.session.connection(bind_arguments={"mapper": mapper})
+        return write_connection(self.session, mapper, self.engine.partners)
 
     def count(self, source: Source, old: Image | None, new: Image | None) -> None:
         """A row of `source` has turned from `old` to `new`; None is no row."""

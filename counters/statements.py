@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ..errors import UncountedStatementError
+from .binds import bound_to_write
 from .declare import Key
 from .dml import changed_table, changes_rows, mapper_of, unwrap
 from .mapped_rows import columns_of, key_columns, select_rows
@@ -175,7 +176,10 @@ class Statement:
         """
         self.ledger.statement = self.settlement
         try:
-            return self.state.invoke_statement(statement=statement)
+            with bound_to_write(self.state.session, self.mapper):  # and so where rows are locked
+                return self.state.invoke_statement(
+                    statement=statement, bind_arguments={"mapper": self.mapper}
+                )
         except Exception:
             if self.settlement.is_shared:
                 with suppress(DBAPIError):  # PostgreSQL has no more to say in a failed transaction

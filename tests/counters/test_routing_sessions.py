@@ -1,0 +1,261 @@
+"""Sessions that read from a follower and write to a leader count on the leader alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Delete,
+    Engine,
+    ForeignKey,
+    Insert,
+    Update,
+    create_engine,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from support.sessions import sync_engine
+from support.statements import recorded
+
+from tallied.counters import Count, Counters, Max, Sum
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Team(Base):
+    __tablename__ = "team"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(server_default="0")
+    points: Mapped[int] = mapped_column(server_default="0")
+    best: Mapped[int | None]
+
+
+class Player(Base):
+    __tablename__ = "player"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    points: Mapped[int]
+    team_id: Mapped[int | None] = mapped_column(
+        ForeignKey("team.id", ondelete="CASCADE"), index=True
+    )
+    club_id: Mapped[int | None] = mapped_column(
+        ForeignKey("club.id", ondelete="CASCADE"), index=True
+    )
+    team: Mapped[Team | None] = relationship()
+
+
+class Club(Base):
+    """Its deletion removes players, by the database alone."""
+
+    __tablename__ = "club"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+counters = Counters(
+    Count(Team.size, via=Player.team),
+    Sum(Team.points, of=Player.points, via=Player.team),
+    Max(Team.best, of=Player.points, via=Player.team),
+)
+
+
+class Router(Session):
+    """Route as SQLAlchemy's documentation does, "Custom Vertical Partitioning"."""
+
+    writes: tuple[type[Any], ...] = (Update, Delete)
+    leader: Engine
+    follower: Engine
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, **kw: Any) -> Any:
+        if self._flushing or isinstance(clause, self.writes):
+            return self.leader
+        return self.follower
+
+
+class RouterOfInserts(Router):
+    writes = (Insert, Update, Delete)
+
+
+counters.install(Router)
+
+
+@pytest.fixture
+def follower(engine: Engine, tmp_path: Path) -> Iterator[Engine]:
+    """Another database, whose rows are those of an earlier time."""
+    if engine.dialect.name == "sqlite":
+        other = sync_engine(f"sqlite:///{tmp_path}/follower.db")
+        yield other
+        other.dispose()
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CREATE DATABASE follower"))
+        other = create_engine(engine.url.set(database="follower"))
+        yield other
+        other.dispose()
+        connection.execute(text("DROP DATABASE follower WITH (FORCE)"))
+
+
+NEW = {"id": 11, "points": 9, "team_id": 1}
+LEADER = [(1, 5, 1, 1), (2, 3, 1, 2), (3, 8, 1, 1), (4, 4, 2, 1), (5, 6, 2, 2)]
+"""Players as id, points, team and club; (3, 16, 8) of the first team and (2, 10, 6)."""
+FOLLOWER = [(1, 50, 1, 1), (2, 3, 1, 2)]
+
+
+@pytest.fixture(params=[Router, RouterOfInserts])
+def routed(engine: Engine, follower: Engine, request: pytest.FixtureRequest) -> Iterator[Router]:
+    for each, players in ((engine, LEADER), (follower, FOLLOWER)):
+        Base.metadata.create_all(each)
+        with each.begin() as connection:
+            connection.execute(insert(Team), [{"id": 1}, {"id": 2}])
+            connection.execute(insert(Club), [{"id": 1}, {"id": 2}])
+            names = ("id", "points", "team_id", "club_id")
+            rows = [dict(zip(names, each, strict=True)) for each in players]
+            connection.execute(insert(Player), rows)
+    with engine.connect() as connection:
+        assert counters.rebuild(connection) == 2
+    request.param.leader = engine
+    request.param.follower = follower
+    with request.param(expire_on_commit=False) as session:
+        yield session
+
+
+def contents(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return [
+            connection.execute(select(t).order_by(t.c.id)).all()
+            for t in Base.metadata.tables.values()
+        ]
+
+
+def teams(engine: Engine) -> list[tuple[Any, ...]]:
+    columns = Team.__table__.c
+    with engine.connect() as connection:
+        found = connection.execute(select(Team.__table__).order_by(columns.id))
+        return [tuple(row) for row in found]
+
+
+Work = Callable[[Router], Any]
+
+
+def lock_and_edit(session: Router) -> None:
+    player = counters.lock(session, Player, 3)
+    assert player is not None
+    assert player.points == 8
+    player.points = 2
+
+
+def lock_and_delete(session: Router) -> None:
+    session.delete(counters.lock(session, Club, 2, deleting=True))
+
+
+def load_in_a_block(session: Router) -> None:
+    with counters.paused(session):
+        session.add(Player(**NEW))
+        session.execute(delete(Player).where(Player.id == 2))
+
+
+WAYS: dict[str, tuple[Work, list[tuple[Any, ...]]]] = {
+    "an object is added": (lambda s: s.add(Player(**NEW)), [(1, 4, 25, 9), (2, 2, 10, 6)]),
+    "an object is edited": (
+        lambda s: setattr(s.get_one(Player, 1), "points", 7),
+        [(1, 3, 18, 8), (2, 2, 10, 6)],
+    ),
+    "an object moves": (
+        lambda s: setattr(s.get_one(Player, 1), "team_id", 2),
+        [(1, 2, 11, 8), (2, 3, 15, 6)],
+    ),
+    "an object is deleted": (
+        lambda s: s.delete(s.get_one(Player, 1)),
+        [(1, 2, 11, 8), (2, 2, 10, 6)],
+    ),
+    "a row is deleted that the database cascades from": (
+        lambda s: s.delete(s.get_one(Club, 2)),
+        [(1, 2, 13, 8), (2, 1, 4, 4)],
+    ),
+    "insert with a list": (
+        lambda s: s.execute(insert(Player), [NEW, NEW | {"id": 12, "points": 20}]),
+        [(1, 5, 45, 20), (2, 2, 10, 6)],
+    ),
+    "insert with values": (
+        lambda s: s.execute(insert(Player).values(NEW)),
+        [(1, 4, 25, 9), (2, 2, 10, 6)],
+    ),
+    "insert with returning": (
+        lambda s: s.scalars(insert(Player).returning(Player), [NEW]).all(),
+        [(1, 4, 25, 9), (2, 2, 10, 6)],
+    ),
+    "insert of the table": (
+        lambda s: s.execute(insert(Player.__table__).values(NEW)),
+        [(1, 4, 25, 9), (2, 2, 10, 6)],
+    ),
+    "update": (
+        lambda s: s.execute(update(Player).values(points=Player.points + 2)),
+        [(1, 3, 22, 10), (2, 2, 14, 8)],
+    ),
+    "update by a list of keys": (
+        lambda s: s.execute(update(Player), [{"id": 3, "points": 1}, {"id": 4, "points": 30}]),
+        [(1, 3, 9, 5), (2, 2, 36, 30)],
+    ),
+    "delete after an addition": (
+        lambda s: (s.add(Player(**NEW)), s.execute(delete(Player).where(Player.points > 5))),
+        [(1, 2, 8, 5), (2, 1, 4, 4)],
+    ),
+    "delete that the database cascades from": (
+        lambda s: s.execute(delete(Club).where(Club.id == 1)),
+        [(1, 1, 3, 3), (2, 1, 6, 6)],
+    ),
+    "a row is locked and edited": (lock_and_edit, [(1, 3, 10, 5), (2, 2, 10, 6)]),
+    "a row is locked and deleted": (lock_and_delete, [(1, 2, 13, 8), (2, 1, 4, 4)]),
+    "a block in which counters are paused": (
+        load_in_a_block,
+        [(1, 3, 22, 9), (2, 2, 10, 6)],
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_write_is_counted_on_the_leader(
+    way: str, routed: Router, engine: Engine, follower: Engine
+) -> None:
+    before = contents(follower)
+    work, expected = WAYS[way]
+    loaded = [routed.get_one(Team, 1), routed.get_one(Team, 2)]
+    routed.rollback()
+    work(routed)
+    routed.commit()
+    assert teams(engine) == expected
+    with engine.connect() as connection:
+        assert list(counters.verify(connection)) == []
+    assert contents(follower) == before
+    changed = [t for t in loaded if counters.returned(routed, Team, t.id) is not None]
+    assert all((t.id, t.size, t.points, t.best) in expected for t in changed)
+
+
+def test_a_flush_shows_what_the_leader_holds(routed: Router) -> None:
+    team = routed.get_one(Team, 1)
+    assert (team.size, team.points, team.best) == (0, 0, None)  # as the follower has it
+    routed.add(Player(**NEW))
+    routed.flush()
+    assert (team.size, team.points, team.best) == (4, 25, 9)
+    with routed.begin_nested() as savepoint:
+        routed.execute(delete(Player).where(Player.id == 3))
+        assert (team.size, team.points, team.best) == (3, 17, 9)
+        savepoint.rollback()
+    assert (team.size, team.points, team.best) == (4, 25, 9)
+
+
+def test_a_locked_row_is_not_read_again(routed: Router, engine: Engine) -> None:
+    player = counters.lock(routed, Player, 3)
+    assert player is not None
+    player.points = 11
+    with recorded(engine) as executed:
+        routed.commit()
+    assert executed.verbs == ["UPDATE player", "UPDATE team"]
+    assert teams(engine) == [(1, 3, 19, 11), (2, 2, 10, 6)]

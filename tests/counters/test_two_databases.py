@@ -1,0 +1,192 @@
+"""Rows that count for each other must be in one database, and in one schema of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.horizontal_shard import ShardedSession
+from sqlalchemy.orm import Session, sessionmaker
+from support.pairs import counter, install, pair
+from support.sessions import sync_engine
+
+from tallied.counters import Count, Counters, Sum
+from tallied.errors import CounterDeclarationError, UncountedStatementError
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Engine]:
+    engine = sync_engine(f"sqlite:///{tmp_path}/other.db")
+    yield engine
+    engine.dispose()
+
+
+def test_two_databases_are_refused_and_keep_nothing(engine: Engine, other: Engine) -> None:
+    parent, source = pair()
+    _, session_class = install(engine, Count(parent.n, via=source.parent))
+    parent.metadata.create_all(other)
+    with other.begin() as connection:  # as the foreign key demands
+        connection.execute(insert(parent.__table__), [{"id": 4}, {"id": 5}])
+    with session_class(binds={parent: engine, source: other}) as session:
+        session.add(parent(id=4))
+        session.commit()  # nothing counts for it yet
+        ways: tuple[Callable[[], Any], ...] = (
+            lambda: (session.add(source(parent=parent(id=5))), session.commit()),
+            lambda: (session.add(source(parent_id=4)), session.commit()),
+            lambda: session.execute(insert(source).values(parent_id=4)),
+            lambda: session.execute(update(source).values(parent_id=4)),
+            lambda: session.execute(delete(source)),
+        )
+        for way in ways:
+            with pytest.raises(UncountedStatementError, match="are bound to two databases"):
+                way()
+            session.rollback()
+    with other.connect() as connection:
+        assert connection.execute(select(source.__table__)).all() == []
+
+
+def test_pairs_in_databases_of_their_own_are_counted(engine: Engine, other: Engine) -> None:
+    (one, of_one), (two, of_two) = pair(), pair()
+    one.metadata.create_all(engine)
+    two.metadata.create_all(other)
+
+    class Own(Session):
+        pass
+
+    counters = Counters(Count(one.n, via=of_one.parent), Count(two.n, via=of_two.parent))
+    counters.install(Own)
+    with Own(binds={one: engine, of_one: engine, two: other, of_two: other}) as session:
+        first, second = one(), two()
+        session.add_all([of_one(parent=first) for _ in range(3)])
+        session.add_all([of_two(parent=second) for _ in range(2)])
+        session.commit()
+        session.add_all([of_one(parent=first), of_two(parent=second), of_two(parent=second)])
+        session.commit()
+        assert (first.n, second.n) == (4, 4)
+        session.execute(delete(of_two).where(of_two.id > 3))
+        session.commit()
+        assert (first.n, second.n) == (4, 3)
+    for counter_, bound in ((one.n, engine), (two.n, other)):
+        with bound.connect() as connection:
+            assert list(counters.verify(connection, only=[counter_])) == []
+
+
+class Sharded(ShardedSession):
+    pass
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Sharded,
+        sessionmaker(class_=Sharded),
+        async_sessionmaker(sync_session_class=Sharded),
+    ],
+)
+def test_a_sharded_session_is_refused(target: Any) -> None:
+    parent, source = pair()
+    counters = Counters(Count(parent.n, via=source.parent))
+    with pytest.raises(CounterDeclarationError, match="Sharded is a ShardedSession") as raised:
+        counters.install(target)
+    assert raised.value.id == "counters.E038"
+
+
+def test_a_sharding_subclass_of_a_counted_session_is_refused(engine: Engine) -> None:
+    parent, source = pair()
+    _, session_class = install(engine, Count(parent.n, via=source.parent))
+
+    class Late(session_class):  # type: ignore[valid-type, misc]
+        def connection_callable(self, mapper: Any = None, instance: Any = None, **_: Any) -> Any:
+            return self.connection()
+
+    with Late(engine) as session:
+        session.add(source(parent=parent()))
+        with pytest.raises(UncountedStatementError, match="Late chooses a database for each row"):
+            session.flush()
+
+
+MAP = {"schema_translate_map": {None: "tenant"}}
+
+
+def tenant(engine: Engine, parent: Any) -> None:
+    """Make the tables in a schema of their own; on SQLite, in a database that is attached."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA tenant"))
+    parent.metadata.create_all(engine.execution_options(**MAP))
+
+
+@pytest.fixture
+def server_only(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no schemas")
+    return engine
+
+
+def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
+    parent, source = pair(source={"words": counter("words")})
+
+    class Own(Session):
+        pass
+
+    counters = Counters(Sum(parent.n, of=source.words, via=source.parent))
+    counters.install(Own)
+    tenant(engine, parent)
+    return parent, source, counters, Own
+
+
+@pytest.mark.parametrize("given", ["engine", "connection", "session", "session and statement"])
+def test_the_schemas_of_a_session_are_its_statements_too(given: str, server_only: Engine) -> None:
+    parent, source, counters, session_class = summed(server_only)
+    bind = server_only.execution_options(**MAP) if given == "engine" else server_only
+    options: Any = {"execution_options": MAP} if given.startswith("session") else {}
+    local: Any = MAP if given == "session and statement" else {}
+    with session_class(bind, **options) as session:
+        if given == "connection":
+            session.connection(execution_options=MAP)
+        found = parent(id=7)
+        session.add_all([source(parent=found, words=words) for words in (2, 3, 5)])
+        session.flush()
+        session.execute(
+            update(source).where(source.words > 2).values(words=source.words + 10),
+            execution_options=local,
+        )
+        assert found.n == 30
+        session.execute(delete(source).where(source.words == 2), execution_options=local)
+        session.execute(insert(source), [{"parent_id": 7, "words": 4}], execution_options=local)
+        assert found.n == 32
+        assert list(counters.verify(session.connection())) == []
+        session.commit()
+
+
+@pytest.mark.parametrize("own", [{None: "public"}, {None: "other"}, None])
+def test_a_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -> None:
+    _, source, _, session_class = summed(server_only)
+    with session_class(server_only, execution_options=MAP) as session:
+        for statement in (insert(source).values(words=3), update(source).values(words=3)):
+            with pytest.raises(UncountedStatementError, match="schema_translate_map of its own"):
+                session.execute(statement, execution_options={"schema_translate_map": own})
+
+
+async def test_an_asynchronous_session_has_its_schemas_too(
+    server_only: Engine, empty_url: str
+) -> None:
+    parent, source, counters, session_class = summed(server_only)
+    engine = create_async_engine(empty_url)
+
+    class Asynchronous(AsyncSession):
+        sync_session_class = session_class
+
+    async with Asynchronous(engine, expire_on_commit=False, execution_options=MAP) as session:
+        found = parent(id=3)
+        session.add_all([source(parent=found, words=words) for words in (6, 7)])
+        await session.flush()
+        await session.execute(update(source).values(words=source.words * 2))
+        await session.commit()
+        assert found.n == 26
+        connection = await session.connection()
+        assert await connection.run_sync(lambda c: list(counters.verify(c))) == []
+    await engine.dispose()
