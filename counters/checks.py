@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from ..errors import CounterDeclarationError
 from .declare import Additive, Count, Counter, Extreme
+from .joins import check_join
 from .keys import own_key
 from .mapped_tables import check_mapped_tables
 from .resolve import all_mappers
@@ -62,6 +63,7 @@ def column_of(mapper: Mapper[Any], key: str) -> Any:
 def _findings(counter: Counter) -> Iterator[Finding]:
     yield from _check_via(counter)
     yield from check_mapped_tables(counter)
+    yield from check_join(counter)
     yield from _check_link(counter)
     yield from _check_target(counter)
     yield from _check_of(counter)

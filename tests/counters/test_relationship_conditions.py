@@ -1,0 +1,358 @@
+"""A relationship that says more than its key is refused, or its where says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Engine,
+    ForeignKey,
+    Integer,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    foreign,
+    mapped_column,
+    relationship,
+    remote,
+)
+from support.pairs import assert_verified, counter, key, pair
+
+from tallied.counters import Count, Counters, Sum
+from tallied.errors import CounterDeclarationError
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Photo(Base):
+    __tablename__ = "photo"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notes: Mapped[int] = mapped_column(server_default="0")
+    words: Mapped[int] = mapped_column(server_default="0")
+
+
+class Video(Base):
+    __tablename__ = "video"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notes: Mapped[int] = mapped_column(server_default="0")
+
+
+class Note(Base):
+    """Of a photo or a video, by a generic foreign key."""
+
+    __tablename__ = "note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    words: Mapped[int]
+    target_id: Mapped[int | None] = mapped_column(index=True)
+    photo: Mapped[Photo | None] = relationship(
+        primaryjoin=lambda: and_(foreign(Note.target_id) == Photo.id, Note.kind == "photo"),
+        overlaps="video",
+    )
+    video: Mapped[Video | None] = relationship(
+        primaryjoin=lambda: and_(Note.kind == "video", foreign(Note.target_id) == Video.id),
+        overlaps="photo",
+    )
+
+
+IS_PHOTO = Note.kind == "photo"
+counters = Counters(
+    Count(Photo.notes, via=Note.photo, where=IS_PHOTO),
+    Sum(Photo.words, of=Note.words, via=Note.photo, where=and_(Note.words > 3, IS_PHOTO)),
+    Count(Video.notes, via=Note.video, where=Note.kind == "video"),
+)
+
+
+class Own(Session):
+    pass
+
+
+counters.install(Own)
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    Base.metadata.create_all(engine)
+    with Own(engine) as session:
+        session.add_all([Photo(id=1), Photo(id=2), Video(id=1)])
+        rows = [("photo", 5, 1), ("photo", 3, 1), ("photo", 7, 2), ("video", 9, 1), ("video", 2, 1)]
+        session.add_all(Note(kind=k, words=w, target_id=t) for k, w, t in rows)
+        session.commit()
+        yield session
+
+
+def shown(session: Session) -> tuple[int, ...]:
+    """What is counted, in memory and as rows of the relationships."""
+    one, two, video = (session.get_one(*each) for each in ((Photo, 1), (Photo, 2), (Video, 1)))
+    assert_verified(session, counters)
+    for class_, via, id_, stored in (
+        (Photo, Note.photo, 1, one.notes),
+        (Photo, Note.photo, 2, two.notes),
+        (Video, Note.video, 1, video.notes),
+    ):
+        joined = select(func.count()).select_from(Note).join(via).where(class_.id == id_)
+        assert session.scalar(joined) == stored
+    return one.notes, one.words, two.notes, two.words, video.notes
+
+
+def note(session: Session, words: int) -> Note:
+    return session.scalars(select(Note).where(Note.words == words)).one()
+
+
+def add_by_object(session: Session) -> None:
+    photo, video = session.get_one(Photo, 1), session.get_one(Video, 1)
+    session.add(Note(kind="photo", words=11, photo=photo))
+    session.add(Note(kind="video", words=11, video=video))
+    assert (photo.notes, photo.words, video.notes) == (3, 16, 3)
+
+
+def turn_into_a_video(session: Session) -> None:
+    photo, video = session.get_one(Photo, 1), session.get_one(Video, 1)
+    note(session, 5).kind = "video"
+    assert (photo.notes, photo.words, video.notes) == (1, 0, 3)
+
+
+WAYS: dict[str, tuple[Callable[[Session], Any], tuple[int, ...]]] = {
+    "nothing": (lambda s: None, (2, 5, 1, 7, 2)),
+    "added by object": (add_by_object, (3, 16, 1, 7, 3)),
+    "moved by object": (
+        lambda s: setattr(note(s, 5), "photo", s.get_one(Photo, 2)),
+        (1, 0, 2, 12, 2),
+    ),
+    "turned into another kind": (turn_into_a_video, (1, 0, 1, 7, 3)),
+    "deleted": (lambda s: s.delete(note(s, 9)), (2, 5, 1, 7, 1)),
+    "inserted by statement": (
+        lambda s: s.execute(insert(Note).values(kind="video", words=8, target_id=1)),
+        (2, 5, 1, 7, 3),
+    ),
+    "updated by statement": (
+        lambda s: s.execute(update(Note).where(Note.kind == "video").values(kind="photo")),
+        (4, 14, 1, 7, 0),
+    ),
+    "deleted by statement": (
+        lambda s: s.execute(delete(Note).where(Note.target_id == 1, Note.words > 4)),
+        (1, 0, 1, 7, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_condition_that_where_repeats_is_counted(way: str, session: Session) -> None:
+    work, expected = WAYS[way]
+    work(session)
+    assert shown(session) == expected
+
+
+Join = Callable[[Any, Any], Any]
+"""From the source and the parent to the primaryjoin."""
+
+REFUSED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
+    "a condition on the source": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, s.size == 4),
+        lambda s: None,
+    ),
+    "another condition in where": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, s.size == 4),
+        lambda s: s.size == 5,
+    ),
+    "one of two conditions in where": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, and_(s.size > 4, s.size < 9)),
+        lambda s: s.size > 4,
+    ),
+    "the condition as one of an OR in where": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, s.size == 4),
+        lambda s: or_(s.size == 4, s.size == 5),
+    ),
+    "a condition on the parent": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, p.size == 4),
+        lambda s: s.size == 4,
+    ),
+    "an OR": (
+        lambda s, p: or_(foreign(s.parent_id) == p.id, s.size == 4),
+        lambda s: s.size == 4,
+    ),
+    "a cast of the key": (
+        lambda s, p: cast(foreign(s.parent_id), Integer) == p.id,
+        lambda s: None,
+    ),
+    "a function of the key": (
+        lambda s, p: func.abs(foreign(s.parent_id)) == func.abs(remote(p.id)),
+        lambda s: None,
+    ),
+    "an operator of its own": (
+        lambda s, p: foreign(s.parent_id).op("=", is_comparison=True)(p.id),
+        lambda s: None,
+    ),
+    "another comparison": (
+        lambda s, p: foreign(s.parent_id) <= p.id,
+        lambda s: None,
+    ),
+}
+
+
+def related(join: Join) -> tuple[Any, Any]:
+    found: dict[str, Any] = {}
+    parent, source = pair(
+        {"size": counter("size")},
+        {
+            "size": counter("size"),
+            "parent": relationship(
+                "Parent",
+                primaryjoin=lambda: join(found["source"], found["parent"]),
+                viewonly=True,
+            ),
+        },
+    )
+    found |= {"parent": parent, "source": source}
+    return parent, source
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_relationship_that_says_more_is_refused(name: str) -> None:
+    join, where = REFUSED[name]
+    parent, source = related(join)
+    declared = Count(parent.n, via=source.parent, where=where(source))
+    with pytest.raises(CounterDeclarationError) as raised:
+        Counters(declared).install(type("Mine", (Session,), {}))
+    assert raised.value.id == "counters.E039"
+    assert "Source.parent says more than that its foreign key equals" in raised.value.sentence
+
+
+def test_a_second_pair_of_columns_is_refused_as_no_key() -> None:
+    parent, source = related(lambda s, p: and_(foreign(s.parent_id) == p.id, s.size <= p.size))
+    with pytest.raises(CounterDeclarationError, match="E003"):
+        Counters(Count(parent.n, via=source.parent)).install(type("Mine", (Session,), {}))
+
+
+ALLOWED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
+    "the key alone": (lambda s, p: p.id == foreign(s.parent_id), lambda s: None),
+    "remote and foreign": (
+        lambda s, p: remote(p.id) == foreign(s.parent_id),
+        lambda s: s.size == 4,
+    ),
+    "what is always so": (
+        lambda s, p: and_(true(), foreign(s.parent_id) == p.id),
+        lambda s: None,
+    ),
+    "conditions in another order": (
+        lambda s, p: and_(s.size < 9, and_(s.size > 4, foreign(s.parent_id) == p.id)),
+        lambda s: and_(s.size != 6, and_(s.size > 4, s.size < 9)),
+    ),
+    "a list of values": (
+        lambda s, p: and_(foreign(s.parent_id) == p.id, s.size.in_([4, 6])),
+        lambda s: s.size.in_([4, 6]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_where_repeats_is_installed(name: str) -> None:
+    join, where = ALLOWED[name]
+    parent, source = related(join)
+    Counters(Count(parent.n, via=source.parent, where=where(source))).install(
+        type("Mine", (Session,), {})
+    )
+
+
+def tree(condition: Callable[[Any], Any]) -> Any:
+    class Nodes(DeclarativeBase):
+        pass
+
+    class Node(Nodes):
+        __tablename__ = "node"
+        id = key()
+        n = counter()
+        size = counter("size")
+        parent_id: Mapped[int | None] = mapped_column(ForeignKey("node.id"), index=True)
+        parent: Mapped[Any] = relationship(
+            "Node",
+            primaryjoin=lambda: and_(foreign(Node.parent_id) == remote(Node.id), condition(Node)),
+            viewonly=True,
+        )
+
+    return Node
+
+
+def test_a_condition_on_the_parent_of_a_tree_is_refused() -> None:
+    node = tree(lambda n: remote(n.size) == 4)
+    with pytest.raises(CounterDeclarationError, match="E039"):
+        Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
+            type("Mine", (Session,), {})
+        )
+
+
+def test_a_condition_on_the_child_of_a_tree_is_installed() -> None:
+    node = tree(lambda n: n.size == 4)
+    Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
+        type("Mine", (Session,), {})
+    )
+
+
+def linked(condition: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+    class Links(DeclarativeBase):
+        pass
+
+    class Topic(Links):
+        __tablename__ = "topic"
+        id = key()
+        words = counter("words")
+        size = counter("size")
+
+    class Article(Links):
+        __tablename__ = "article"
+        id = key()
+        words = counter("words")
+        size = counter("size")
+        topic_id: Mapped[int | None] = mapped_column(ForeignKey("topic.id"), index=True)
+        topic: Mapped[Any] = relationship(
+            Topic,
+            primaryjoin=lambda: and_(Article.topic_id == Topic.id, condition(Article, Topic)),
+        )
+
+    return Article, Topic
+
+
+def test_a_link_on_its_own_columns_is_refused() -> None:
+    article, topic = linked(lambda a, t: a.size == 4)
+    declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size == 4)
+    with pytest.raises(CounterDeclarationError, match=r"E039"):
+        Counters(declared).install(type("Mine", (Session,), {}))
+
+
+def test_a_link_whose_where_repeats_the_condition_copies(engine: Engine) -> None:
+    article, topic = linked(lambda a, t: t.size > 3)
+
+    class Mine(Session):
+        pass
+
+    declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size > 3)
+    ours = Counters(declared)
+    ours.install(Mine)
+    article.metadata.create_all(engine)
+    with Mine(engine) as session:
+        large, small = topic(words=20, size=5), topic(words=30, size=2)
+        first, second = article(topic=large), article(topic=small)
+        session.add_all([first, second])
+        assert_verified(session, ours)
+        assert (first.words, second.words) == (20, 0)
+        small.size = 6
+        assert_verified(session, ours)
+        assert (first.words, second.words) == (20, 30)
+        large.size = 3
+        assert_verified(session, ours)
+        assert (first.words, second.words) == (0, 30)
