@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, FromClause, literal
 
 from .declare import Count, Counter, Extreme, Sum
 from .mapped_rows import columns_of, select_rows
+from .special_values import comparable
 from .truth import key_columns
 
 
@@ -84,7 +85,7 @@ def _of_extreme(counter: Extreme, mine: Found) -> str:
         return "still at its default: never filled, or its rows were added past the engine"
     if mine.true is None:
         return "no row is left: they were deleted or moved past the engine"
-    if counter.best(mine.stored, mine.true) == mine.stored:
+    if counter.best(mine.stored, mine.true) is mine.stored:
         return "no row has this value: it was deleted, moved or changed past the engine"
     return "the row with the true value was added, moved or changed past the engine"
 
@@ -108,8 +109,9 @@ def _of_sum(mine: Found, count: Found | None) -> str | None:
     if count.stored == count.true:
         return "the number of rows is right: an amount was changed past the engine"
     too_many = count.stored > count.true
+    is_greater = comparable(mine.stored) > comparable(mine.true)
     # Rows that were added do not make a sum too great, unless amounts are negative.
-    return _of_count(count) if too_many == (mine.stored > mine.true) else None
+    return _of_count(count) if too_many == is_greater else None
 
 
 def _count_beside(counter: Counter, found: Mapping[Counter, Found]) -> Found | None:

@@ -22,6 +22,7 @@ from .exact import is_exact
 from .keys import own_key
 from .mapped_rows import columns_of, with_stored_columns
 from .predicate import Predicate
+from .special_values import comparable, is_finite
 
 Image: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
@@ -43,8 +44,23 @@ class Change:
     released: dict[Any, set[Key]] | None = None
     """The rows that pointed to this one and do so no longer (:mod:`.links`), by pointer."""
 
+    recounted: set[Additive] | None = None
+    """The sums that no difference brings up to date: they are looked up again."""
+
     def __bool__(self) -> bool:
-        return bool(self.must_write or self.risen or self.left or any(self.added.values()))
+        return bool(
+            self.must_write or self.risen or self.left or self.recounted or any(self.added.values())
+        )
+
+    def recount(self, counter: Additive) -> None:
+        """Have a sum looked up again, once its parent is locked."""
+        if self.recounted is None:
+            self.recounted = set()
+        self.recounted.add(counter)
+
+    def is_recounted(self, counter: Counter) -> bool:
+        """Return whether a sum is to be looked up again."""
+        return self.recounted is not None and counter in self.recounted
 
 
 class Counter:
@@ -236,6 +252,10 @@ class Counter:
         """The expression that brings the stored `column` up to date with `change`."""
         raise NotImplementedError
 
+    def must_look_up(self, change: Change, stored: Any) -> bool:
+        """Whether the counter of a parent whose column holds `stored` now is to be recounted."""
+        return change.is_recounted(self)
+
 
 class Additive(Counter):
     """A counter that changes by differences."""
@@ -257,7 +277,9 @@ class Additive(Counter):
         return column + change
 
     def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
-        if isinstance(inner, Additive):
+        if change.is_recounted(inner):
+            to.recount(self)
+        elif isinstance(inner, Additive):
             to.added[self] += change.added.get(inner, 0)
 
 
@@ -302,6 +324,18 @@ class Sum(Additive):
         value = image[self.of.key]
         return 0 if value is None else value
 
+    def put(self, change: Change, value: Any) -> None:
+        if is_finite(value):
+            super().put(change, value)
+        else:
+            change.recount(self)
+
+    def take(self, change: Change, value: Any) -> None:
+        if is_finite(value):
+            super().take(change, value)
+        else:
+            change.recount(self)
+
     def aggregate(self) -> Any:
         return func.sum(self.amount)
 
@@ -333,9 +367,12 @@ class Extreme(Counter):
 
     def best(self, one: Any, other: Any) -> Any:
         """The more extreme of two values, either of which may be None."""
-        if one is None or (other is not None and type(self).beats(other, one)):
+        if one is None or (other is not None and self._beats(other, one)):
             return other
         return one
+
+    def _beats(self, one: Any, other: Any) -> bool:
+        return bool(type(self).beats(comparable(one), comparable(other)))
 
     def put(self, change: Change, value: Any) -> None:
         if value is not None:
@@ -370,7 +407,7 @@ class Extreme(Counter):
         if left is None or stored is None:
             return left is not None
         try:
-            return not type(self).beats(stored, left)
+            return not self._beats(stored, left)
         except TypeError:  # the columns' types differ, such as times with a zone and without
             return True
 

@@ -125,7 +125,10 @@ class Link:
     def concerns(self, change: Change) -> bool:
         """Whether `change` of a row makes the copies of those who point to it stale."""
         return change.must_write or any(
-            change.added.get(inner) or inner in change.risen or inner in change.left  # type: ignore[call-overload]
+            change.added.get(inner)  # type: ignore[call-overload]
+            or inner in change.risen
+            or inner in change.left
+            or change.is_recounted(inner)
             for inner in self.chained.values()
         )
 

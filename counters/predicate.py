@@ -10,6 +10,7 @@ declared, so that what is counted and what is recounted cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import localcontext
 from typing import Any
 
 from sqlalchemy import CHAR, ColumnElement, Float, String
@@ -21,6 +22,7 @@ from sqlalchemy.sql.operators import is_true
 from sqlalchemy.sql.visitors import iterate
 
 from ..errors import CounterError
+from .special_values import UNTRAPPED, comparable
 
 
 class Predicate:
@@ -88,6 +90,26 @@ class _ImageCompiler(_EvaluatorCompiler):
         value, wanted = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]
         return lambda image: None if (held := value(image)) is None else bool(held) is wanted
 
+    def _compare(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
+        def in_order(one: Any, other: Any) -> Any:
+            return operator(comparable(one), comparable(other))
+
+        return self._straight_evaluate(in_order, left, right, clause)  # type: ignore[no-untyped-call]
+
+    visit_lt_binary_op = visit_le_binary_op = visit_gt_binary_op = visit_ge_binary_op = _compare
+    visit_eq_binary_op = visit_ne_binary_op = _compare
+
+    def _calculate(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
+        evaluate = self._straight_evaluate_numeric_only(operator, left, right, clause)  # type: ignore[no-untyped-call]
+
+        def untrapped(image: Any) -> Any:
+            with localcontext(UNTRAPPED):
+                return evaluate(image)
+
+        return untrapped
+
+    visit_add_binary_op = visit_sub_binary_op = visit_mul_binary_op = _calculate
+
     def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
         def evaluate(image: Any) -> Any:
             found = [each(image) for each in evaluators]
@@ -104,7 +126,7 @@ class _ImageCompiler(_EvaluatorCompiler):
                 return False
             if value is None:
                 return None
-            if value in [each for each in options if each is not None]:
+            if comparable(value) in [comparable(each) for each in options if each is not None]:
                 return True
             return None if None in options else False
 

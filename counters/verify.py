@@ -26,6 +26,7 @@ from .declare import Counter, Key, Sum
 from .derived import Derived
 from .rows import primary_key
 from .selection import Condition, Named, Selection, choose, parents_in, rows_in, sampled
+from .special_values import comparable
 from .transactions import transactional
 from .truth import Within, drifted, key_columns, plain_table
 
@@ -141,7 +142,7 @@ def verify_counters(
             for counter, true, held in zip(counters, true_values, stored_values, strict=True)
         }
         for counter, (held, true, _) in found.items():
-            if true != held:
+            if comparable(true) != comparable(held):
                 cause = likely_cause(counter, found)
                 yield Drift(str(counter), values[:width], held, true, cause)
 

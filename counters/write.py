@@ -60,7 +60,7 @@ def write(
     else:
         answers = _write_many(connection, mapper, counters, changes, names)
     for counter in counters:
-        if isinstance(counter, Extreme) and any(counter in c.left for c in changes.values()):
+        if any(_is_in_doubt(counter, change) for change in changes.values()):
             _look_up(connection, mapper, counter, changes, answers)
     return answers
 
@@ -112,6 +112,11 @@ def _write_many(
 def _affects(change: Change, counter: Any) -> bool:
     """Whether the UPDATE has anything to do for `counter`; what left is looked up after it."""
     return bool(change.added.get(counter)) or counter in change.risen
+
+
+def _is_in_doubt(counter: Any, change: Change) -> bool:
+    """Return whether a difference may not do, so that the counter is to be looked up again."""
+    return counter in change.left or change.is_recounted(counter)
 
 
 def _amount(change: Change, counter: Any) -> Any:
@@ -242,11 +247,11 @@ def _lock_in_order(mapper: Mapper[Any]) -> CTE:
 def _look_up(
     connection: Connection,
     mapper: Mapper[Any],
-    counter: Extreme,
+    counter: Counter,
     changes: dict[Key, Change],
     answers: dict[Key, Answer],
 ) -> None:
-    """Look up the extreme again where it may have left; the write has locked the parents."""
+    """Look a counter up again where a difference does not do; the write has locked the parents."""
     keys = [
         key
         for key, answer in answers.items()
@@ -260,5 +265,5 @@ def _look_up(
 
 
 @lru_cache(maxsize=256)
-def _look_up_again(mapper: Mapper[Any], counter: Extreme) -> Update:
+def _look_up_again(mapper: Mapper[Any], counter: Counter) -> Update:
     return repairing(mapper, [counter], in_given_keys, only_wrong=False)
