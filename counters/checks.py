@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from ..errors import CounterDeclarationError
 from .declare import Additive, Count, Counter, Extreme
+from .dependents import check_generated
 from .joins import check_join
 from .keys import own_key
 from .mapped_tables import check_mapped_tables
@@ -51,7 +52,7 @@ def check(counters: Sequence[Counter]) -> None:
     for counter in counters:
         for finding in _findings(counter):
             raise CounterDeclarationError(*finding)
-    for finding in _together(counters):
+    for finding in (*_together(counters), *check_generated(counters)):
         raise CounterDeclarationError(*finding)
 
 

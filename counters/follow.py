@@ -27,6 +27,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state
 
 from .declare import Additive, Change, Counter, Image, Key
+from .dependents import generated_names
 from .links import Link, Links, Pointer, difference
 from .mapped_rows import key_columns as mapped_key
 from .mapped_rows import select_rows
@@ -57,6 +58,7 @@ def follow(settlement: Settlement, link: Link, changes: Mapping[Key, Change]) ->
     chained = {o: i for o, i in engine.chained(holder).items() if i in link.counters}
     counters = engine.counters_of(holder)
     names = [c.key for c in counters] + [name for outer in chained for name in outer.tracked]
+    names += generated_names(holder, counters)
     connection = settlement.connection(holder)
     old: Answers = {}
     if chained or (len(keys) + len(released) > 1 and connection.dialect.name != "sqlite"):
@@ -68,7 +70,7 @@ def follow(settlement: Settlement, link: Link, changes: Mapping[Key, Change]) ->
                 difference(inner, old[key][inner.key], answer[inner.key], change)
             for outer, inner in chained.items():
                 settlement.pass_on(outer, inner, change, answer)
-        settlement.show(holder, key, {c.key: answer[c.key] for c in counters})
+        settlement.show(holder, key, answer)
 
 
 def _lock(

@@ -6,7 +6,7 @@ process or on a pooled connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -104,11 +104,16 @@ class Ledger:
         if obj is not None:
             set_committed_value(obj, key, value)
 
-    def wrote(self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any]) -> None:
-        """A flush has written `values` to a parent's row."""
+    def wrote(
+        self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
+    ) -> None:
+        """A flush has written `values` to a parent's row.
+
+        :param also: the attributes that the database computes from them.
+        """
         self.returned[mapper, key] = values
         if self._savepoints:
-            self._savepoints[-1].written[mapper, key] = tuple(values)
+            self._savepoints[-1].written[mapper, key] = (*values, *also)
 
     def wrote_unseen(self, identity: Any) -> None:
         """A flush has written a row that no object of the session stands for."""

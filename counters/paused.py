@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
 from .declare import Change, Key
+from .dependents import generated_names
 from .follow import keys_pointed_to, keys_pointing
 from .links import names_of_copied
 from .rows import chunks, in_keys, read
@@ -87,6 +88,7 @@ class Paused:
         for mapper in self._engine.parents:
             for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
                 self._repair_some(settlement, mapper, list(keys))
+        settlement.show_dependents()
 
     def _add_pointed(self, settlement: Settlement) -> None:
         """What the parents point to is locked before them."""
@@ -116,5 +118,8 @@ class Paused:
         if not counters:
             return
         within = partial(in_keys, keys=keys)
-        for key, values in repair(connection, mapper, counters, within, only_wrong=False):
-            settlement.show(mapper, key, {counter.key: values[counter.key] for counter in counters})
+        answer = generated_names(mapper, counters)
+        for key, values in repair(
+            connection, mapper, counters, within, answer=answer, only_wrong=False
+        ):
+            settlement.show(mapper, key, values)

@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import instance_state
 from .binds import write_connection
 from .count import count_row
 from .declare import Change, Counter, Image, Key
+from .dependents import generated_names, read_names
 from .follow import follow
 from .links import Link, names_of_copied
 from .rows import read
@@ -48,6 +49,8 @@ class Settlement:
             lambda: defaultdict(Change)
         )
         self._unread: dict[Source, dict[Key, Image | None]] = defaultdict(dict)
+        self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
+        """Objects that show what is to be read, by their class and the one with the counters."""
 
     def connection(self, mapper: Mapper[Any]) -> Connection:
         """The session's own connection: executing on it cannot re-enter the flush."""
@@ -96,6 +99,7 @@ class Settlement:
                 self._write(mapper, changes)
             for link in self.engine.links.get(mapper, ()):
                 follow(self, link, changes)
+        self.show_dependents()
         self.ledger.take_back_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
@@ -108,7 +112,7 @@ class Settlement:
         for key, answer in answers.items():
             for outer, inner in chained.items():
                 self.pass_on(outer, inner, changes[key], answer)
-            self.show(mapper, key, {c.key: answer[c.key] for c in counters})
+            self.show(mapper, key, answer)
 
     def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: Image) -> None:
         """The source's own counter has changed, and with it the next one of the chain."""
@@ -116,9 +120,15 @@ class Settlement:
         if parent is not None:
             outer.pass_on(inner, change, answer[inner.key], self._changes[outer.parent][parent])
 
-    def show(self, mapper: Mapper[Any], key: Key, values: dict[str, Any]) -> None:
-        """Show what the database holds in memory, where the parent is loaded."""
-        self.ledger.wrote(mapper, key, values)
+    def show(self, mapper: Mapper[Any], key: Key, answer: Image) -> None:
+        """Show what the database holds in memory, where the parent is loaded.
+
+        :param answer: the counters and what is generated from them, by attribute name.
+        """
+        counters = self.engine.counters_of(mapper)
+        values = {counter.key: answer[counter.key] for counter in counters}
+        generated = generated_names(mapper, counters)
+        self.ledger.wrote(mapper, key, values, (*generated, *read_names(mapper, mapper, counters)))
         state = self.newborn.get((mapper, key))
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
@@ -128,5 +138,30 @@ class Settlement:
                 return
             state = instance_state(parent)
         self.ledger.forget_preview(state)
+        if any(_shows(state, name) for name in read_names(state.mapper, mapper, counters)):
+            self._stale.setdefault((state.mapper, mapper), {})[key] = state
         for name, value in values.items():
             self.ledger.show(state, name, value)
+        for name in generated:
+            if name in state.dict:
+                self.ledger.show(state, name, answer[name])
+
+    def show_dependents(self) -> None:
+        """Read and show what the database has made of the counters, now that all is written."""
+        for (mapper, parent), states in self._stale.items():
+            dependent = read_names(mapper, parent, self.engine.counters_of(parent))
+            names = [n for n in dependent if any(_shows(state, n) for state in states.values())]
+            images = read(self.connection(mapper), mapper, names, list(states), lock=False)
+            for key, image in images.items():
+                for name in image:
+                    if _shows(states[key], name):
+                        self.ledger.show(states[key], name, image[name])
+        self._stale.clear()
+
+
+def _shows(state: InstanceState[Any], name: str) -> bool:
+    """Return whether an object shows an attribute, or did until the flush.
+
+    The flush expires the expressions of an object that it has looked at.
+    """
+    return name in state.dict or (not state.expired and name in state.expired_attributes)

@@ -33,6 +33,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .declare import Additive, Change, Counter, Extreme, Key
+from .dependents import generated_names
 from .rows import chunks, given, in_given_keys
 from .truth import key_columns, plain_table, repaired, repairing, stored_column
 
@@ -51,9 +52,11 @@ def write(
 ) -> dict[Key, Answer]:
     """Write `changes` to the parents of `mapper`; a parent that is gone is not in the answer.
 
-    :param also: further attributes of the parents to answer with.
+    :param also: further attributes of the parents to answer with, beside what the database
+        generates from the counters.
     """
-    names = tuple(dict.fromkeys([*[c.key for c in counters], *also]))
+    generated = generated_names(mapper, tuple(counters))
+    names = tuple(dict.fromkeys([*[c.key for c in counters], *also, *generated]))
     if len(changes) == 1:
         ((key, change),) = changes.items()
         answers = _write_one(connection, mapper, counters, key, change, names)
@@ -61,7 +64,7 @@ def write(
         answers = _write_many(connection, mapper, counters, changes, names)
     for counter in counters:
         if any(_is_in_doubt(counter, change) for change in changes.values()):
-            _look_up(connection, mapper, counter, changes, answers)
+            _look_up(connection, mapper, counter, generated, changes, answers)
     return answers
 
 
@@ -248,6 +251,7 @@ def _look_up(
     connection: Connection,
     mapper: Mapper[Any],
     counter: Counter,
+    generated: tuple[str, ...],
     changes: dict[Key, Change],
     answers: dict[Key, Answer],
 ) -> None:
@@ -257,13 +261,13 @@ def _look_up(
         for key, answer in answers.items()
         if counter.must_look_up(changes[key], answer[counter.key])
     ]
-    statement = _look_up_again(mapper, counter)
+    statement = _look_up_again(mapper, counter, generated)
     for some in chunks(keys, 2 * len(mapper.primary_key)):
         rows = connection.execute(statement, given(some))
-        for key, found in repaired(rows, mapper, [counter]):
+        for key, found in repaired(rows, mapper, [counter], generated):
             answers[key] |= found
 
 
 @lru_cache(maxsize=256)
-def _look_up_again(mapper: Mapper[Any], counter: Counter) -> Update:
-    return repairing(mapper, [counter], in_given_keys, only_wrong=False)
+def _look_up_again(mapper: Mapper[Any], counter: Counter, answer: tuple[str, ...]) -> Update:
+    return repairing(mapper, [counter], in_given_keys, answer=answer, only_wrong=False)

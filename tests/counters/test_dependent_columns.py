@@ -1,0 +1,329 @@
+"""What the database computes from a counter is fresh in memory after a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Computed,
+    Engine,
+    FetchedValue,
+    ForeignKey,
+    delete,
+    event,
+    insert,
+    inspect,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    column_property,
+    mapped_column,
+    relationship,
+)
+from support.statements import recorded
+
+from tallied.counters import Count, Counters, Max, Sum
+from tallied.errors import CounterDeclarationError
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Board(Base):
+    __tablename__ = "board"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(server_default="none")
+    n: Mapped[int] = mapped_column(server_default="0")
+    top: Mapped[int | None]
+    score: Mapped[int] = mapped_column(Computed("n * 10 + COALESCE(top, 0)", persisted=True))
+    virtual: Mapped[int] = mapped_column(Computed("n + 1000", persisted=False))
+    shout: Mapped[str] = mapped_column(Computed("upper(title)", persisted=True))
+
+
+Board.doubled = column_property(Board.n * 2)
+Board.total = column_property(Board.score + Board.n)
+
+
+class Wall(Base):
+    """A trigger sets its `stamp` whenever its counter is written."""
+
+    __tablename__ = "wall"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(server_default="0")
+    stamp: Mapped[int | None] = mapped_column(server_onupdate=FetchedValue())
+
+
+class Post(Base):
+    __tablename__ = "post"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    board_id: Mapped[int | None] = mapped_column(ForeignKey("board.id"), index=True)
+    wall_id: Mapped[int | None] = mapped_column(ForeignKey("wall.id"), index=True)
+    board: Mapped[Board | None] = relationship()
+    wall: Mapped[Wall | None] = relationship()
+
+
+class Copy(Base):
+    """Shows how many posts the board has that it points to."""
+
+    __tablename__ = "copy"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(server_default="0")
+    tenfold: Mapped[int] = mapped_column(Computed("n * 10", persisted=True))
+    board_id: Mapped[int | None] = mapped_column(ForeignKey("board.id"), index=True)
+    board: Mapped[Board | None] = relationship()
+
+
+Copy.half = column_property(Copy.n / 2)
+counters = Counters(
+    Count(Board.n, via=Post.board),
+    Max(Board.top, of=Post.size, via=Post.board),
+    Count(Wall.n, via=Post.wall),
+    Sum(Copy.n, of=Board.n, via=Copy.board),
+)
+
+
+class Own(Session):
+    pass
+
+
+counters.install(Own)
+TRIGGER = {
+    "sqlite": [
+        "CREATE TRIGGER stamping AFTER UPDATE OF n ON wall BEGIN"
+        " UPDATE wall SET stamp = NEW.n + 100 WHERE id = NEW.id; END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION stamping() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE wall SET stamp = NEW.n + 100 WHERE id = NEW.id; RETURN NULL; END $$",
+        "CREATE TRIGGER stamping AFTER UPDATE OF n ON wall FOR EACH ROW"
+        " EXECUTE FUNCTION stamping()",
+    ],
+}
+
+
+def fill(engine: Engine) -> None:
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for statement in TRIGGER[engine.dialect.name]:
+            connection.execute(text(statement))
+    with Own(engine) as session:
+        session.add_all([Board(id=1), Board(id=2), Wall(id=1), Copy(id=1, board_id=1)])
+        session.add_all(Post(size=size, board_id=1, wall_id=1) for size in (5, 2, 4))
+        session.commit()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    fill(engine)
+    with Own(engine, expire_on_commit=False) as session:
+        yield session
+
+
+BOARD = ("n", "top", "score", "virtual", "shout", "doubled", "total")
+
+
+def held(obj: Any) -> tuple[Any, ...]:
+    """What memory shows of a board, a wall or a copy, without loading anything."""
+    names = {Board: BOARD, Wall: ("n", "stamp"), Copy: ("n", "tenfold", "half")}[type(obj)]
+    assert inspect(obj).unloaded.isdisjoint(names)
+    return tuple(getattr(obj, name) for name in names)
+
+
+def shown(session: Session, *objects: Any) -> list[tuple[Any, ...]]:
+    """What memory shows after a flush, which is what is stored."""
+    session.flush()
+    assert [str(drift) for drift in counters.verify(session.connection())] == []
+    memory = [held(obj) for obj in objects]
+    for obj in objects:
+        session.refresh(obj)
+    assert [held(obj) for obj in objects] == memory
+    return memory
+
+
+def loaded(session: Session) -> list[Any]:
+    classes = ((Board, 1), (Board, 2), (Wall, 1), (Copy, 1))
+    return [session.get_one(*each) for each in classes]
+
+
+def paused(session: Session) -> None:
+    with counters.paused(session):
+        session.execute(delete(Post).where(Post.id == 1))
+        session.add(Post(size=3, board_id=2, wall_id=1))
+
+
+def held_as(n: int, top: int | None) -> tuple[Any, ...]:
+    score = n * 10 + (top or 0)
+    return (n, top, score, n + 1000, "NONE", n * 2, score + n)
+
+
+WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...], int]] = {
+    "an object is added": (
+        lambda s: s.add(Post(size=9, board_id=1, wall_id=1)),
+        (4, 9, 49, 1004, "NONE", 8, 53),
+        held_as(0, None),
+        4,
+    ),
+    "the greatest falls back": (
+        lambda s: setattr(s.get_one(Post, 1), "size", 3),
+        (3, 4, 34, 1003, "NONE", 6, 37),
+        held_as(0, None),
+        3,
+    ),
+    "an object moves": (
+        lambda s: setattr(s.get_one(Post, 1), "board_id", 2),
+        (2, 4, 24, 1002, "NONE", 4, 26),
+        (1, 5, 15, 1001, "NONE", 2, 16),
+        3,
+    ),
+    "an object is deleted": (
+        lambda s: s.delete(s.get_one(Post, 2)),
+        (2, 5, 25, 1002, "NONE", 4, 27),
+        held_as(0, None),
+        2,
+    ),
+    "inserted by statement": (
+        lambda s: s.execute(insert(Post), [{"size": 7, "board_id": 1}, {"size": 8, "board_id": 2}]),
+        (4, 7, 47, 1004, "NONE", 8, 51),
+        (1, 8, 18, 1001, "NONE", 2, 19),
+        3,
+    ),
+    "updated by statement": (
+        lambda s: s.execute(update(Post).values(size=Post.size + 10)),
+        (3, 15, 45, 1003, "NONE", 6, 48),
+        held_as(0, None),
+        3,
+    ),
+    "a block in which counters are paused": (
+        paused,
+        (2, 4, 24, 1002, "NONE", 4, 26),
+        (1, 3, 13, 1001, "NONE", 2, 14),
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_computed_is_fresh_after_a_flush(way: str, session: Session) -> None:
+    work, first, second, on_wall = WAYS[way]
+    objects = loaded(session)
+    assert held(objects[0]) == (3, 5, 35, 1003, "NONE", 6, 38)
+    work(session)
+    found = shown(session, *objects)
+    stamp = objects[2].stamp
+    assert found == [first, second, (on_wall, stamp), (first[0], first[0] * 10, first[0] / 2)]
+    assert on_wall == 3 or stamp == 100 + on_wall
+
+
+def test_a_trigger_after_the_update_is_shown(session: Session) -> None:
+    wall = session.get_one(Wall, 1)
+    session.add_all([Post(size=1, wall=wall), Post(size=1, wall=wall)])
+    assert shown(session, wall) == [(5, 105)]
+
+
+def test_a_savepoint_takes_back_what_was_computed(session: Session) -> None:
+    board, _, wall, copy = loaded(session)
+    before = [held(each) for each in (board, wall, copy)]
+    savepoint = session.begin_nested()
+    session.add_all([Post(size=8, board_id=1, wall_id=1), Post(size=6, board_id=1)])
+    assert shown(session, board, wall, copy)[0] == (5, 8, 58, 1005, "NONE", 10, 63)
+    savepoint.rollback()
+    assert [held(each) for each in (board, wall, copy)] == before
+    assert shown(session, board, wall, copy) == before
+
+
+def test_a_new_parent_shows_what_is_computed(session: Session) -> None:
+    board = Board(id=3, title="new")
+    session.add_all([board, Post(size=6, board=board), Post(size=7, board=board)])
+    session.flush()
+    session.refresh(board)
+    assert held(board) == (2, 7, 27, 1002, "NEW", 4, 29)
+    session.add(Post(size=3, board=board))
+    assert shown(session, board) == [(3, 7, 37, 1003, "NEW", 6, 40)]
+
+
+def verbs(session: Session, engine: Engine) -> list[str]:
+    with recorded(engine) as executed:
+        session.flush()
+    return executed.verbs
+
+
+def test_only_what_is_shown_is_read_again(session: Session, engine: Engine) -> None:
+    session.add(Post(size=1, board_id=1, wall_id=1))
+    assert verbs(session, engine) == ["INSERT post", "UPDATE board", "UPDATE copy", "UPDATE wall"]
+    board, wall = session.get_one(Board, 1), session.get_one(Wall, 1)
+    session.expire(wall)
+    session.add(Post(size=1, board_id=1, wall_id=1))
+    assert verbs(session, engine)[-1:] == ["SELECT board"]
+    assert held(board) == (5, 5, 55, 1005, "NONE", 10, 60)
+    assert (wall.n, wall.stamp) == (5, 105)
+
+
+async def test_nothing_is_loaded_behind_an_asynchronous_session(
+    engine: Engine, empty_url: str
+) -> None:
+    fill(engine)
+    bound = create_async_engine(empty_url)
+
+    @event.listens_for(bound.sync_engine, "connect")
+    def _configure(connection: Any, record: object) -> None:
+        if bound.dialect.name == "sqlite":
+            connection.execute("PRAGMA foreign_keys = ON")
+
+    class Asynchronous(AsyncSession):
+        sync_session_class = Own
+
+    async with Asynchronous(bound, expire_on_commit=False) as session:
+        board, wall = await session.get_one(Board, 1), await session.get_one(Wall, 1)
+        copy = await session.get_one(Copy, 1)
+        session.add(Post(size=6, board_id=1, wall_id=1))
+        await session.flush()
+        assert [held(each) for each in (board, wall, copy)] == [
+            (4, 6, 46, 1004, "NONE", 8, 50),
+            (4, 104),
+            (4, 40, 2),
+        ]
+        await session.commit()
+    await bound.dispose()
+
+
+def test_a_sum_of_what_is_generated_from_a_counter_is_refused() -> None:
+    class Mine(DeclarativeBase):
+        pass
+
+    class Forum(Mine):
+        __tablename__ = "forum"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        score: Mapped[int] = mapped_column(server_default="0")
+        many: Mapped[int] = mapped_column(server_default="0")
+
+    class Thread(Mine):
+        __tablename__ = "thread"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        n: Mapped[int] = mapped_column(server_default="0")
+        score: Mapped[int] = mapped_column(Computed("n * 10"))
+        forum_id: Mapped[int] = mapped_column(ForeignKey("forum.id"), index=True)
+        forum: Mapped[Forum] = relationship()
+
+    class Comment(Mine):
+        __tablename__ = "comment"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        thread_id: Mapped[int] = mapped_column(ForeignKey("thread.id"), index=True)
+        thread: Mapped[Thread] = relationship()
+
+    inner = Count(Thread.n, via=Comment.thread)
+    for outer in (
+        Sum(Forum.score, of=Thread.score, via=Thread.forum),
+        Count(Forum.many, via=Thread.forum, where=Thread.score > 20),
+    ):
+        with pytest.raises(CounterDeclarationError, match=r"depends on Thread\.score,") as raised:
+            Counters(inner, outer).install(type("Refused", (Session,), {}))
+        assert raised.value.id == "counters.E040"
