@@ -76,7 +76,8 @@ How it is made, in reading order: :mod:`.declare` (what can be counted), :mod:`.
 :mod:`.derived` with :mod:`.derivation` and :mod:`.derived_dml` (columns that Python computes),
 :mod:`.ledger` (what a session remembers, and takes back), :mod:`.cascade`, :mod:`.ahead`
 and :mod:`.statements` (what fires no event), :mod:`.links` (counters that copy what their own
-row points to), :mod:`.verify` and :mod:`.rebuild`. What is
+row points to), :mod:`.binds` (sessions that route), :mod:`.dependents` (what the database computes
+from counters), :mod:`.verify` and :mod:`.rebuild`. What is
 promised, and what is not: ``docs/counters.md``.
 """
 

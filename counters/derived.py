@@ -24,6 +24,7 @@ from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper, Sessio
 
 from ..errors import CounterDeclarationError
 from . import derivation
+from .binds import bound_to_write
 from .declare import Counter, Key
 from .guard import ENGINES
 from .rows import MOST_PARAMETERS, in_keys, primary_key
@@ -281,7 +282,9 @@ def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:
         .execution_options(populate_existing=True)
     )
     repaired = 0
-    for obj in session.scalars(locked):
+    with bound_to_write(session, derived.mapper):
+        objects = session.scalars(locked).all()
+    for obj in objects:
         true = derived.computed(getattr(obj, derived.of.key))
         if getattr(obj, derived.target.key) != true:
             setattr(obj, derived.target.key, true)

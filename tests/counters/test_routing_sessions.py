@@ -25,6 +25,7 @@ from support.sessions import sync_engine
 from support.statements import recorded
 
 from tallied.counters import Count, Counters, Max, Sum
+from tallied.counters.derived import Derived, repair
 
 
 class Base(DeclarativeBase):
@@ -259,3 +260,12 @@ def test_a_locked_row_is_not_read_again(routed: Router, engine: Engine) -> None:
         routed.commit()
     assert executed.verbs == ["UPDATE player", "UPDATE team"]
     assert teams(engine) == [(1, 3, 19, 11), (2, 2, 10, 6)]
+
+
+def test_derived_amounts_are_repaired_on_the_leader(routed: Router, engine: Engine) -> None:
+    doubled = Derived(Player.points, of=Player.id, compute=lambda id_: id_ * 2)
+    assert repair(routed, doubled, [(1,), (4,), (5,)]) == 3
+    routed.commit()
+    assert teams(engine) == [(1, 3, 13, 8), (2, 2, 18, 10)]
+    with engine.connect() as connection:
+        assert list(counters.verify(connection)) == []
