@@ -36,12 +36,12 @@ def read_names(
 
     :param parent: the mapper that has the counters, which `mapper` is or inherits from.
     """
-    set_by_trigger = {
+    set_by_trigger: set[Any] = {
         column
         for column in parent.local_table.c
         if type(getattr(column, "server_onupdate", None)) is FetchedValue
     }
-    changing = {parent.column_attrs[c.key].columns[0] for c in counters}
+    changing: set[Any] = {parent.column_attrs[c.key].columns[0] for c in counters}
     changing |= set_by_trigger | _generated(parent, counters)
     told = {*(c.key for c in counters), *generated_names(parent, counters)}
     return tuple(
