@@ -18,6 +18,7 @@ from sqlalchemy.util import immutabledict
 from ..errors import UncountedStatementError
 from .derivation import default_value
 from .derived import Derived
+from .dml import changed_table, changes_rows, mapper_of, names_alias, unwrap
 from .preview import is_expression
 from .refusals import is_list, spellings
 
@@ -39,20 +40,21 @@ def fill_in(engine: Counters, state: ORMExecuteState) -> bool:
     :returns: whether the parameters were changed, so that the statement must be invoked anew.
     :raises UncountedStatementError: for what cannot be computed.
     """
-    statement: Any = state.statement
-    if not engine.derived or not getattr(statement, "is_dml", False):
+    if not engine.derived:
         return False
-    table = getattr(statement, "table", None)
-    if table is None or statement.__visit_name__ == "delete":
+    statement = unwrap(state.statement)
+    if not changes_rows(statement) or statement.__visit_name__ == "delete":
         return False
-    plain = getattr(table, "element", table)
-    mapper = state.bind_mapper
-    tables = {plain, *(mapper.tables if mapper is not None else ())}
+    mapper = mapper_of(statement)
+    tables = {changed_table(statement), *(mapper.tables if mapper is not None else ())}
+    if tables.isdisjoint(engine.derived_tables):
+        return False
+    state.statement = statement
     before = state.parameters
     for derived in engine.derived:
         if derived.column.table in tables:
             filling = _Filling(derived, state, mapper)
-            if plain is not table:
+            if names_alias(statement):
                 filling.refuse_if_set()
             elif statement.__visit_name__ == "insert":
                 filling.check_insert()
