@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,10 +19,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from .database import Database
 from .discussion import Discussion
 from .errors import Busy
+from .schema.origins import CrossOrigin
 from .settings import Settings
 
 logger = logging.getLogger("tallied.api")
@@ -62,7 +65,23 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
             if database is None:
                 await discussion.database.dispose()
 
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Server(settings, routes=routes, lifespan=lifespan)
+
+
+class Server(Starlette):
+    """A Starlette application with CORS around all of it.
+
+    Among an application's own middleware, its answers to exceptions would go without, and a
+    browser would hide them from the page.
+    """
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Build what answers a request."""
+        return CrossOrigin(super().build_middleware_stack(), self._settings)
 
 
 def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:

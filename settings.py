@@ -22,6 +22,9 @@ Guests: TypeAlias = Literal["read", "write", "moderate"]
 MESSAGE_LENGTHS = range(1, 100_001)
 """How many characters a comment may be allowed to have."""
 
+ANY_ORIGIN = "*"
+"""What stands for every origin in the setting ``origins``."""
+
 SECRET_SIZE = 32
 """The fewest bytes of a secret: as many as HS256 makes."""
 
@@ -71,8 +74,9 @@ class Settings:
     """The most operations that one WebSocket may have under way at once, 1 to 1000."""
 
     origins: str = ""
-    """The origins whose pages may open a WebSocket, beside the server's own, such as
-    ``https://forum.example``; parted by commas."""
+    """The origins whose pages may use the API, beside the server's own, such as
+    ``https://forum.example``; parted by commas, or ``*`` for any. Inside a host's application it
+    holds for WebSockets, and what pages may do over HTTP is up to the host's own middleware."""
 
     execution_time: int = 10
     """The seconds that one GraphQL request may be executed for, 1 to 3600."""
@@ -248,8 +252,14 @@ def assigned(name: str, value: str | bool) -> str:
 
 def _check_origins(origins: str) -> None:
     """Refuse what no browser names as the origin of a page (RFC 6454, section 7)."""
-    for origin in listed(origins):
-        if not _ORIGIN.fullmatch(origin):
+    names = listed(origins)
+    if ANY_ORIGIN in names and len(names) > 1:
+        raise ConfigurationError(
+            f"{named('origins')} must be either {ANY_ORIGIN}, which is any origin, or a list of"
+            f" origins; not {origins!r}."
+        )
+    for origin in names:
+        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
             raise ConfigurationError(
                 f"{named('origins')} must be origins like https://forum.example, in lower case"
                 f" and parted by commas, without a path or the scheme's own port; not {origin!r}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..rules import Rules
-from ..settings import Settings, assigned, named
+from ..settings import ANY_ORIGIN, Settings, assigned, named
 from .finding import Finding
 
 _DEVELOPMENT = f"for trying things out, {assigned('environment', 'development')}"
@@ -33,6 +33,15 @@ def check_settings(
                 "Nobody can write: guests may only read, and nobody can sign in.",
                 f"Give get_viewer, or set {named('secret')}; or, for guests,"
                 f" {assigned('guests', 'write')}.",
+            )
+        )
+    if settings.origins.strip() == ANY_ORIGIN:
+        # In development, too: whatever page its developer visits could write to the server.
+        found.append(
+            Finding(
+                "tallied.W008",
+                f"{named('origins')} is {ANY_ORIGIN}: the pages of every website may use the API.",
+                f"Name the origins of your own pages, {assigned('origins', 'https://app.example')}.",
             )
         )
     if settings.previous_secret:

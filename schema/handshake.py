@@ -9,8 +9,8 @@ from starlette.websockets import WebSocket
 from strawberry.http.websocket_origin import is_same_origin
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from ..settings import listed, named
 from .negotiation import JSON
+from .origins import ORIGIN_NOT_ALLOWED, AllowedOrigins, refusal
 from .reporting import BAD_REQUEST, mistake
 from .requests import Refused
 from .serving import RETRY_AFTER, Service
@@ -22,7 +22,7 @@ class Sockets:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._origins = frozenset(listed(service.settings.origins))
+        self._origins = AllowedOrigins(service.settings)
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,10 +55,9 @@ class Sockets:
             origin is None
             or is_same_origin(origin, headers.get("host"))
             or headers.get("sec-fetch-site") == "same-origin"  # where a proxy has changed Host
-            or origin in self._origins
+            or self._origins.allows(origin)
         ):
-            says = "Pages of this origin may not open a WebSocket; the server's setting"
-            raise Refused(403, "ORIGIN_NOT_ALLOWED", f"{says} {named('origins')} may name it.")
+            raise Refused(403, ORIGIN_NOT_ALLOWED, refusal("open a WebSocket"))
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
             raise Refused(400, BAD_REQUEST, says)

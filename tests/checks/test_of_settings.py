@@ -54,6 +54,8 @@ def test_sound_settings_are_not_remarked_on() -> None:
         ({"guests": "moderate"}, "tallied.E004", "TALLIED_GUESTS"),
         ({"secret": ""}, "tallied.W003", "TALLIED_SECRET"),
         ({"previous_secret": OTHER}, "tallied.W004", "Take it out"),
+        ({"origins": "*"}, "tallied.W008", "TALLIED_ORIGINS"),
+        ({"origins": " * ", "environment": "development"}, "tallied.W008", "Settings(origins="),
         ({"only_persisted": True}, "tallied.E003", "TALLIED_PERSISTED_DOCUMENTS"),
         ({"page_size": 1000, "operation_cost": 999}, "tallied.W006", "TALLIED_OPERATION_COST"),
         ({"message_length": 2000, "body_size": 1999}, "tallied.W006", "TALLIED_BODY_SIZE"),

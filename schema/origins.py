@@ -1,0 +1,117 @@
+"""The pages of other origins that may use the API: over HTTP (CORS) and over WebSocket.
+
+One setting, ``origins``, decides for both. Browsers ask before they let a page of another origin
+send JSON or a token, and read the answer (Fetch standard, section 3.3 "CORS protocol"). Nobody
+asks for a WebSocket; there the ``Origin`` of the handshake is compared instead.
+"""
+
+from __future__ import annotations
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..settings import ANY_ORIGIN, Settings, listed, named
+from .negotiation import JSON
+from .reporting import BAD_REQUEST, mistake
+
+ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
+
+METHODS = ("GET", "HEAD", "POST")
+
+REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-None-Match",
+    "Apollo-Require-Preflight",
+    "ApolloGraphQL-Client-Name",
+    "ApolloGraphQL-Client-Version",
+    "X-Apollo-Operation-Id",
+    "X-Apollo-Operation-Name",
+    "Baggage",
+    "Sentry-Trace",
+    "Traceparent",
+    "Tracestate",
+)
+"""What pages may send: the API's own headers, Apollo's, and those of tracing (W3C Trace Context).
+urql and Relay send no others than the API's own."""
+
+RESPONSE_HEADERS = ("ETag", "Retry-After", "WWW-Authenticate")
+"""What pages may read of an answer, beside what any page may."""
+
+MAX_AGE = 7200
+"""Seconds for which a browser need not ask again; Chromium takes no more."""
+
+
+class AllowedOrigins:
+    """The origins that the settings name.
+
+    >>> AllowedOrigins(Settings(origins="https://forum.example")).allows("https://forum.example")
+    True
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.names = frozenset(listed(settings.origins))
+
+    def allows(self, origin: str) -> bool:
+        """Return whether pages of `origin` may use the API."""
+        return ANY_ORIGIN in self.names or origin in self.names
+
+
+class CrossOrigin(CORSMiddleware):
+    """CORS for a server on its own; it goes around everything that answers, errors included.
+
+    Cookies and HTTP authentication are allowed for origins that are named, and for no others.
+    Without any origin, all that it does is to say so to a page that asks.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._allowed = AllowedOrigins(settings)
+        super().__init__(
+            app,
+            allow_origins=self._allowed.names,
+            allow_methods=METHODS,
+            allow_headers=REQUEST_HEADERS,
+            allow_credentials=ANY_ORIGIN not in self._allowed.names,
+            expose_headers=RESPONSE_HEADERS,
+            max_age=MAX_AGE,
+        )
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Return whether pages of `origin` may read answers."""
+        return self._allowed.allows(origin)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a browser that asks; a refusal is JSON with a code, as any of the API."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        if self.is_allowed_origin(request_headers["origin"]):
+            status, code = 400, BAD_REQUEST
+            sentence = (
+                f"Pages of other origins may use the methods {', '.join(METHODS)} and the headers"
+                f" {', '.join(self.allow_headers)}."
+            )
+        else:
+            status, code, sentence = 403, ORIGIN_NOT_ALLOWED, refusal("use this API")
+        content = orjson.dumps({"errors": [mistake(code, sentence)]})
+        del response.headers["content-length"], response.headers["content-type"]
+        return Response(content, status, response.headers, JSON)
+
+    async def simple_response(
+        self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
+    ) -> None:
+        """Serve a request; with no origin allowed, its answer does not depend on the origin."""
+        if self._allowed.names:
+            await super().simple_response(scope, receive, send, request_headers)
+        else:
+            await self.app(scope, receive, send)
+
+
+def refusal(deed: str) -> str:
+    """Return the sentence for a page of an origin that is not allowed."""
+    return (
+        f"Pages of this origin may not {deed}; the server's setting {named('origins')} may name it."
+    )
