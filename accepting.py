@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL
+from starlette.applications import Starlette
 
 from .errors import ConfigurationError
 from .hooks import Hooks
@@ -100,6 +101,18 @@ def accept_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
     if get_viewer is not None and not callable(get_viewer):
         raise ConfigurationError(
             f"get_viewer must be a function of a connection, not {_kind(get_viewer)}."
+        )
+
+
+def accept_application(app: object) -> None:
+    """Check what a Discussion is installed on.
+
+    :raises ConfigurationError: for anything but a Starlette or FastAPI application.
+    """
+    if not isinstance(app, Starlette):
+        raise ConfigurationError(
+            f"install() needs the Starlette or FastAPI application itself, not {_kind(app)}; call"
+            ' discussion.install(app, "/discussion").'
         )
 
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from .database import Database
+from .development import with_secret
 from .discussion import Discussion
 from .errors import Busy
 from .schema.origins import CrossOrigin
@@ -40,12 +41,12 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
 
     A host has more to say with a :class:`~tallied.discussion.Discussion` of its own.
 
-    :param settings: by default, those of the environment.
+    :param settings: by default, those of the environment; in development, with a secret.
     :param database: by default, the one that the settings name, which is closed when the
         application stops; one that is passed stays open.
     :raises ConfigurationError: for a setting that cannot be used.
     """
-    settings = settings or Settings.from_environ(os.environ)
+    settings = settings or with_secret(Settings.from_environ(os.environ))
     discussion = Discussion(database, settings=settings)
     routes = [*discussion.routes(), Route("/health", _health(discussion.database))]
     if settings.playground:

@@ -10,28 +10,27 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__, apps, checks, commands, reports, server, upkeep
-from .checks import Finding, Level
+from . import __version__, checks, commands, development, reports, upkeep, usage
+from .checks import Level
 from .counters import Counters
 from .database import Database
-from .discussion import Discussion
-from .errors import ConfigurationError, TalliedError
+from .documentation import find_page
+from .errors import TalliedError
 from .issuing import issue_token
 from .migrations.run import migrate
-from .models.counters import counters as tallied_counters
-from .options import App, Conditions, CounterNames, DatabaseURL, option_of, told_with
+from .options import App, Conditions, CounterNames, DatabaseURL, Format, option_of
+from .output import Output, has_chosen_json, print_error
+from .runner import load, read_settings, run
 from .schema.sdl import print_introspection, print_sdl
-from .seed import has_threads, seed
-from .settings import Guests, Settings
+from .seed import count_threads, seed
+from .serve_command import serve
 from .terminal import bar, resumable, say_migrated
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="Tallied: discussions over GraphQL, with cached counters that are exact.",
@@ -42,32 +41,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_GUESTS = {
-    "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
-    "write": "Guests may read and write; to let them only read, pass --guests read, or set "
-    "TALLIED_GUESTS.",
-    "moderate": "Guests may do everything, as moderators may: for trying things out. Pass --guests "
-    "read or write, or set TALLIED_GUESTS, before others can reach this server.",
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and exit with its code.
 
     :param arguments: instead of the process's own.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, standalone_mode=False, prog_name="tallied")
-    except typer.TyperException as error:
-        message = " ".join(error.format_message().split()).rstrip(".")
-        context = getattr(error, "ctx", None)
-        print(
-            f"error: {message}. See `{context.command_path if context else 'tallied'} --help`.",
-            file=sys.stderr,
-        )
-        code = 2
-    except TalliedError as error:
-        print(f"error: {error}", file=sys.stderr)
+        code = app(given, standalone_mode=False, prog_name="tallied")
+    except (typer.TyperException, TalliedError) as error:
+        sentence = usage.explain(error) if isinstance(error, typer.TyperException) else str(error)
+        print_error(sentence, is_json=has_chosen_json(given))
         code = 2
     sys.exit(code or 0)
 
@@ -87,77 +72,29 @@ def tallied(
         raise typer.Exit
 
 
-@app.command(epilog="Example: tallied serve --port 8080 --workers 2 --demo")
-def serve(
-    host: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]"),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65535, metavar="N", help="The port to listen on. [default: 8000]"),
-    ] = None,
-    database: DatabaseURL = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=64, metavar="N", help="How many processes share the port. [default: 1]"
-        ),
-    ] = None,
-    guests: Annotated[
-        Guests | None,
-        typer.Option(
-            help="What those may do who have not signed in: read; write threads and comments, "
-            "too; or moderate, which is everything, and not for production. [default: read]"
-        ),
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
-    ] = False,
-) -> None:
-    """Serve the API and its playground.
-
-    The database is migrated first; Ctrl-C stops the server. What is not given here is
-    read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS, TALLIED_DATABASE and TALLIED_GUESTS.
-    """
-    settings = _settings(host=host, port=port, workers=workers, database=database, guests=guests)
-
-    async def prepare(opened: Database) -> None:
-        await _migrate(opened)
-        found.extend(await checks.check_database(opened))
-        _refuse(found)
-        if demo and not await has_threads(opened):
-            with bar("Writing demo data") as progress:
-                await seed(opened, progress=progress)
-
-    with server.listen(settings.host, settings.port) as listener:
-        found = checks.check_settings(settings)
-        _refuse(found)
-        commands.run(settings, prepare)
-        print(_GUESTS[settings.guests])
-        address = server.address(settings)
-        ready = f"Tallied is serving {address} (GraphiQL at /graphql). Press Ctrl-C to stop."
-
-        def announce() -> None:
-            for warning in checks.in_order(found):
-                print(warning, file=sys.stderr)
-            print(ready, flush=True)
-
-        if not server.run(settings, listener, announce):
-            raise typer.Exit(3)
-    print("Tallied has stopped.")
+app.command(epilog="Example: tallied serve --port 8080 --workers 2 --demo")(serve)
 
 
 @app.command("migrate", epilog="Example: tallied migrate --database sqlite+aiosqlite:///forum.db")
-def migrate_command(database: DatabaseURL = None, app: App = None) -> None:
+def migrate_command(database: DatabaseURL = None, app: App = None, form: Format = "text") -> None:
     """Create Tallied's tables, or bring them up to date.
 
     Where they are, nothing happens; several processes may do it at once.
     """
-    _run(_migrate, database, app)
+    out = Output(form)
+
+    async def work(opened: Database, _: Counters) -> None:
+        say_migrated(out, await migrate(opened), opened.url)
+
+    run(work, database, app)
 
 
-@app.command(epilog="Example: tallied check --deep --fail-level warning")
+@app.command(
+    epilog="Example: tallied check --deep --fail-level warning",
+    help="Say what is wrong with the settings, the database and what is stored."
+    f"\n\nNothing is changed. Each finding has an id, which {find_page('checks.md')} describes."
+    " Exit code 0: nothing as bad as the fail level. 1: something is.",
+)
 def check(
     database: DatabaseURL = None,
     app: App = None,
@@ -167,20 +104,19 @@ def check(
     fail_level: Annotated[
         Level, typer.Option(help="From what on the exit code is 1: error or warning.")
     ] = "error",
-    form: Annotated[
-        Literal["text", "json"], typer.Option("--format", help="For people, or for programs.")
-    ] = "text",
+    form: Format = "text",
 ) -> None:
-    """Say what is wrong with the settings, the database and what is stored.
-
-    Nothing is changed. Each finding has an id, which docs/checks.md describes. Exit code 0:
-    nothing as bad as the fail level. 1: something is.
-    """
     if app is None:
         settings, found = checks.read_settings(os.environ, database=database)
+        if "TALLIED_ENVIRONMENT" not in os.environ and development.is_development(settings):
+            settings = replace(settings, environment="development")
+            Output(form).warn(
+                "Checked for development, for which the database was last served;"
+                " TALLIED_ENVIRONMENT=production checks for production."
+            )
         found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
     else:
-        found = asyncio.run(_load(app, database).check_closed(deep=deep))
+        found = asyncio.run(load(app, database).check_closed(deep=deep))
     found = checks.with_option(found, option_of(app, database))
     print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
     if any(finding.level in ("error", fail_level) for finding in found):
@@ -191,15 +127,16 @@ def check(
 def seed_command(
     database: DatabaseURL = None,
     threads: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many threads to add.")
+        int, typer.Option(min=0, max=1_000_000, metavar="N", help="How many threads to add.")
     ] = 1000,
     comments: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many comments to add.")
+        int, typer.Option(min=0, max=100_000_000, metavar="N", help="How many comments to add.")
     ] = 100_000,
     random_seed: Annotated[
         int | None,
         typer.Option(metavar="N", help="The same number gives the same texts and sizes."),
     ] = None,
+    form: Format = "text",
 ) -> None:
     """Add demo threads and comments.
 
@@ -208,11 +145,13 @@ def seed_command(
     after every one.
     """
 
+    out = Output(form)
+
     async def work(opened: Database) -> None:
-        await _migrate(opened)
-        if await has_threads(opened):
-            print("The database has threads already; the new ones are added to them.")
-        with bar("Writing demo data") as progress:
+        say_migrated(out, await migrate(opened), opened.url)
+        if await count_threads(opened):
+            out.say("The database has threads already; the new ones are added to them.")
+        with bar(out, "Writing demo data") as progress:
             await seed(
                 opened,
                 threads=threads,
@@ -221,8 +160,9 @@ def seed_command(
                 progress=progress,
             )
 
-    commands.run(_settings(database=database), work)
-    print(f"Added {threads:,} threads and {comments:,} comments.")
+    commands.run(read_settings(database=database), work)
+    sentence = f"Added {threads:,} threads and {comments:,} comments."
+    out.say(sentence, threads=threads, comments=comments)
 
 
 @app.command(epilog="Example: tallied verify Thread.word_count --where 'created_at >= 2026-01-01'")
@@ -241,18 +181,18 @@ def verify(
             help="Compute derived columns again, too, as each comment's words: reads all."
         ),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    form: Format = "text",
 ) -> None:
     """Recount, and list each wrong counter.
 
     Nothing is changed, and nobody who writes is kept waiting. Exit code 0: all are
     right. 1: some are wrong, and `tallied rebuild` corrects them.
     """
-    form = reports.as_json if as_json else str
-    result = _run(
+    is_json = form == "json"
+    result = run(
         lambda opened, engine: upkeep.verify(
             opened,
-            lambda drift: print(form(drift)),
+            lambda drift: print(reports.as_json(drift) if is_json else drift),
             only=counters or (),
             where=where or (),
             sample=sample,
@@ -263,7 +203,7 @@ def verify(
         app,
         must_exist=True,
     )
-    if not as_json:
+    if not is_json:
         print(reports.with_option(str(result), option_of(app, database)))
     if result.drifted:
         raise typer.Exit(1)
@@ -289,19 +229,21 @@ def rebuild(
             min=1, max=100_000, metavar="N", help="How many rows one transaction locks at most."
         ),
     ] = 1000,
+    form: Format = "text",
 ) -> None:
     """Recount, and correct each wrong counter.
 
     Others may go on writing meanwhile: each batch is a short transaction of its own.
     Interrupt it when you like; it says how to go on.
     """
-    with bar("Rebuilding counters") as show, resumable() as note:
+    out = Output(form)
+    with bar(out, "Rebuilding counters") as show, resumable(out) as note:
 
         def progress(place: str, done: int, total: int) -> None:
             note(place)
             show(done, total)
 
-        result = _run(
+        result = run(
             lambda opened, engine: upkeep.rebuild(
                 opened,
                 only=counters or (),
@@ -316,7 +258,7 @@ def rebuild(
             app,
             must_exist=True,
         )
-    print(result)
+    out.say(str(result), rows=result.rows, amounts=result.amounts)
 
 
 @app.command(epilog="Example: tallied token 42 --name Ada --expires 12h")
@@ -333,68 +275,35 @@ def token(
     expires: Annotated[
         str, typer.Option(metavar="DURATION", help="After how long: 90s, 15m, 1h, 7d.")
     ] = "1h",
+    database: DatabaseURL = None,
+    form: Format = "text",
 ) -> None:
     """Print a signed bearer token, and nothing else.
 
-    It is signed with TALLIED_SECRET, which the server must have, too. Clients send it as
-    `Authorization: Bearer TOKEN`. It is good until it expires: keep that short.
+    It is signed with TALLIED_SECRET, which the server must have, too; in development, with a
+    secret that is kept beside the database. Clients send it as `Authorization: Bearer TOKEN`.
+    It is good until it expires: keep that short.
     """
-    print(issue_token(_settings(), subject, name=name, is_moderator=moderator, expires=expires))
+    settings = read_settings(database=database)
+    if "TALLIED_ENVIRONMENT" not in os.environ and development.is_development(settings):
+        settings = replace(settings, environment="development")
+    printed = issue_token(
+        development.with_secret(settings),
+        subject,
+        name=name,
+        is_moderator=moderator,
+        expires=expires,
+    )
+    Output(form).say_value("token", printed)
 
 
 @app.command("print-schema", epilog="Example: tallied print-schema > schema.graphql")
-def print_schema(
-    introspection: Annotated[
-        bool, typer.Option("--introspection", help="As JSON: the answer to an introspection.")
-    ] = False,
-) -> None:
-    """Print the API's GraphQL schema."""
-    print(print_introspection() if introspection else print_sdl(), end="")
+def print_schema(form: Format = "text") -> None:
+    """Print the API's GraphQL schema.
 
-
-async def _migrate(opened: Database, _: Counters = tallied_counters) -> None:
-    say_migrated(await migrate(opened), opened.url)
-
-
-def _settings(**given: str | int | None) -> Settings:
-    values = {name: value for name, value in given.items() if value is not None}
-    return replace(Settings.from_environ(os.environ), **values)  # type: ignore[arg-type]
-
-
-def _load(app: str, database: str | None) -> Discussion:
-    if database is not None:
-        raise ConfigurationError(
-            "--app and --database contradict each other; leave --database out, since the"
-            " application has one."
-        )
-    return apps.load(app)
-
-
-def _run(
-    work: Callable[[Database, Counters], Awaitable[T]],
-    database: str | None,
-    app: str | None,
-    *,
-    must_exist: bool = False,
-) -> T:
-    """Run on the database of an application, with its counters; by default, on the settings'."""
-    with told_with(option_of(app, database)):
-        if app is not None:
-            return apps.run(_load(app, database), work, must_exist=must_exist)
-        return commands.run(
-            _settings(database=database),
-            lambda opened: work(opened, tallied_counters),
-            must_exist=must_exist,
-        )
-
-
-def _refuse(found: list[Finding]) -> None:
-    """Go no further where an error has been found; warnings are told once the start succeeds."""
-    errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
-    for error in errors:
-        print(error, file=sys.stderr)
-    if errors:
-        raise typer.Exit(2)
+    As text, it is in the schema definition language; as JSON, it is the answer to an introspection.
+    """
+    print(print_introspection() if form == "json" else print_sdl(), end="")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from .accepting import (
+    accept_application,
     accept_functions,
     accept_get_viewer,
     accept_hooks,
@@ -192,7 +194,9 @@ class Discussion:
 
         :param app: a Starlette application, which a FastAPI one is, that has not started yet.
         :param prefix: the path that the routes are put below, such as ``/discussion``.
+        :raises ConfigurationError: for anything else, such as a router.
         """
+        accept_application(app)
         app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
         theirs = app.router.lifespan_context
 
@@ -203,6 +207,17 @@ class Discussion:
                 yield state
 
         app.router.lifespan_context = both
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse to be mounted: the lifespan of what is mounted never runs.
+
+        :raises ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "A Discussion is no ASGI application, so it cannot be mounted or served by itself; call"
+            ' discussion.install(app, "/discussion"), or pass discussion.routes() to'
+            " Mount(path, routes=…) and discussion.lifespan to the application."
+        )
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

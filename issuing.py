@@ -28,6 +28,12 @@ def issue_token(
     :raises ConfigurationError: for a missing secret, and whatever else cannot be used.
     """
     viewer = Viewer(subject, name, is_moderator)
+    if not settings.secret:
+        raise ConfigurationError(
+            "TALLIED_SECRET is not set, and tokens are signed with it; set it, for the server too,"
+            " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints. A"
+            " server with TALLIED_ENVIRONMENT=development, such as scripts/serve, makes one itself."
+        )
     return mint(settings.secret, viewer, parse_duration(expires))
 
 

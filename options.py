@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .errors import ConfigurationError
+from .output import Form
 from .reports import with_option
 
 DatabaseURL = Annotated[
@@ -29,6 +30,14 @@ App = Annotated[
         metavar="MODULE:NAME",
         help="The Discussion of an application, such as discussing:discussion: its database, its "
         "counters, its way to count words. In place of --database.",
+    ),
+]
+
+Format = Annotated[
+    Form,
+    typer.Option(
+        "--format",
+        help="text for people; json for programs: an object a line, errors on standard error too.",
     ),
 ]
 

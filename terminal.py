@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,13 +13,14 @@ from sqlalchemy import URL
 from .errors import TalliedError
 from .migrations.run import State
 from .opening import place
+from .output import Output
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, as a callable that takes what is done and the total.
 
-    It appears with the first call, so that what fails before then says just why.
+    It appears with the first call, so that what fails before then says just why; programs get none.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -32,6 +32,8 @@ def bar(label: str) -> Iterator[Callable[[int, int], None]]:
     task = shown.add_task(label, total=None)
 
     def show(done: int, total: int) -> None:
+        if out.is_json:
+            return
         shown.start()
         shown.update(task, completed=done, total=total)
 
@@ -43,25 +45,27 @@ def bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def resumable() -> Iterator[Callable[[str], None]]:
+def resumable(out: Output) -> Iterator[Callable[[str], None]]:
     """Say where to go on when the block is cut short; it takes how far the work has come."""
     reached: list[str] = []
     try:
         yield lambda place: reached.__setitem__(slice(None), [place])
     except (KeyboardInterrupt, TalliedError) as error:
         if reached:
-            print(f"Stopped; go on with the same command and --after {reached[0]}", file=sys.stderr)
+            sentence = f"Stopped; go on with the same command and --after {reached[0]}"
+            out.warn(sentence, after=reached[0])
         if isinstance(error, KeyboardInterrupt):
             raise typer.Exit(130) from error
         raise
 
 
-def say_migrated(before: State, url: URL) -> None:
-    """What came of it, by where the database at that address stood before."""
+def say_migrated(out: Output, before: State, url: URL) -> None:
+    """Print what has come of a migration, by where the database at that address stood before."""
     where = place(url)
     if before.is_newest:
-        print(f"The database {where} is up to date (revision {before.current}).")
+        sentence = f"The database {where} is up to date (revision {before.current})."
     elif before.current is None:
-        print(f"Created Tallied's tables in {where} (revision {before.newest}).")
+        sentence = f"Created Tallied's tables in {where} (revision {before.newest})."
     else:
-        print(f"Migrated {where} from revision {before.current} to {before.newest}.")
+        sentence = f"Migrated {where} from revision {before.current} to {before.newest}."
+    out.say(sentence, database=where, before=before.current, revision=before.newest)

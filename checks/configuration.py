@@ -17,12 +17,13 @@ def check_settings(
     """What is wrong with the settings; no database is needed for that.
 
     :param rules: by default, those that follow from the settings.
-    :param has_viewers: whether anybody can sign in; by default, whether there is a secret.
+    :param has_viewers: whether anybody can sign in; by default, whether there is a secret, as a
+        server for development always has one.
     """
     if rules is None:
         rules = Rules(guests=settings.guests, message_length=settings.message_length)
     if has_viewers is None:
-        has_viewers = bool(settings.secret)
+        has_viewers = bool(settings.secret) or settings.environment == "development"
     found = list(_contradictions(settings, rules))
     if settings.environment == "production":
         found += _dangers(settings, rules)

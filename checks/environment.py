@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 
+from ..documentation import find_page
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .finding import Finding
@@ -56,5 +57,7 @@ def _unknown(name: str, known: set[str]) -> Finding:
     return Finding(
         "tallied.W007",
         f"There is no setting {name}, so it changes nothing.",
-        f"Is {close[0]} meant?" if close else "Take it out; docs/api.md lists the settings.",
+        f"Is {close[0]} meant?"
+        if close
+        else f"Take it out; {find_page('api.md')} lists the settings.",
     )

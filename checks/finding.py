@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import reports
+from ..documentation import find_page
 
 Level: TypeAlias = Literal["error", "warning"]
 
@@ -75,4 +76,4 @@ def summary(findings: list[Finding]) -> str:
     levels = [finding.level for finding in findings]
     numbers = {name: levels.count(name) for name in sorted(set(levels))}
     told = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items()]
-    return f"The checks have found {' and '.join(told)}; docs/checks.md says more."
+    return f"The checks have found {' and '.join(told)}; {find_page('checks.md')} says more."

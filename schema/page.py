@@ -43,6 +43,11 @@ class Playground:
         complete = index.is_file() and vendor.is_dir() and any(vendor.iterdir())
         self._page = index.read_bytes() if complete else None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the page's assets are installed."""
+        return self._page is not None
+
     def response(self) -> Response:
         """The page; or how to get it, where its assets have not been brought in."""
         if self._page is not None:

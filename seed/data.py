@@ -1,18 +1,20 @@
 """Fill a database with threads and comments of realistic sizes, times and authors.
 
 All is written as the application itself writes, through units of work, so it is the
-counter engine that counts, and an interrupted run leaves counters that are exact.
+counter engine that counts, and an interrupted run leaves counters that are exact: those of
+the batches that it has written, or nothing at all where everything is written at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any, TypeAlias
 
-from sqlalchemy import exists, select
+from sqlalchemy import func, select
 from uuid_utils.compat import uuid7
 
 from ..database import Database, UnitOfWork
@@ -36,6 +38,7 @@ async def seed(
     threads: int = 1000,
     comments: int = 100_000,
     random_seed: int | None = None,
+    at_once: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Add `threads` threads that hold `comments` comments in all; what is there stays.
@@ -44,28 +47,42 @@ async def seed(
 
     :param random_seed: the same number gives the same texts, authors and sizes; times
         lie in the months before now.
+    :param at_once: write everything in one transaction, so that an interruption leaves nothing.
     :param progress: called with how many rows are written, and how many there will be.
     :raises BadUserInput: for comments without a thread to hold them.
     """
     if comments and not threads:
         raise BadUserInput("Comments need at least one thread; ask for more threads.")
-    rows = _rows(Random(random_seed), threads, comments)
-    done, total = 0, threads + comments
-    for batch in _batched(rows, UNIT):
+    report = progress or (lambda done, total: None)
+    total = threads + comments
 
-        async def work(unit: UnitOfWork, batch: list[_Row] = batch) -> None:
-            unit.session.add_all([entity(**values) for entity, values in batch])
+    async def write_all(unit: UnitOfWork) -> None:
+        done = 0
+        for batch in _batched(_rows(Random(random_seed), threads, comments), UNIT):
+            await _write_batch(unit, batch)
+            await unit.session.flush()
+            unit.session.expunge_all()  # or each flush would look through all rows so far
+            done += len(batch)
+            report(done, total)
 
-        await database.write(work)
+    if at_once:
+        await database.write(write_all)
+        return
+    done = 0
+    for batch in _batched(_rows(Random(random_seed), threads, comments), UNIT):
+        await database.write(partial(_write_batch, batch=batch))
         done += len(batch)
-        if progress is not None:
-            progress(done, total)
+        report(done, total)
 
 
-async def has_threads(database: Database) -> bool:
-    """Whether there is any thread yet."""
+async def _write_batch(unit: UnitOfWork, batch: list[_Row]) -> None:
+    unit.session.add_all([entity(**values) for entity, values in batch])
+
+
+async def count_threads(database: Database) -> int:
+    """Return how many threads there are."""
     async with database.read() as connection:
-        return bool(await connection.scalar(select(exists(select(Thread.id)))))
+        return await connection.scalar(select(func.count()).select_from(Thread)) or 0
 
 
 def _rows(random: Random, threads: int, comments: int) -> Iterator[_Row]:

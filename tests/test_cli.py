@@ -40,7 +40,8 @@ def test_every_command_has_help_with_an_example(name: str, commands: Commands) -
     shown = commands(name, "--help")
     assert shown.code == 0
     assert f"Example: tallied {name}" in shown.out
-    assert ("--database" in shown.out) == (name not in ("token", "print-schema"))
+    assert ("--database" in shown.out) == (name != "print-schema")
+    assert "--format" in shown.out
 
 
 def test_the_package_runs_as_the_command_does() -> None:
@@ -49,7 +50,7 @@ def test_the_package_runs_as_the_command_does() -> None:
     assert done.stdout == f"tallied {tallied.__version__}\n"
     wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: No such command 'nothing'")
+    assert wrong.stderr.startswith("error: There is no command nothing;")
     assert wrong.stderr.endswith("See `tallied --help`.\n")
 
 
@@ -66,7 +67,7 @@ def test_print_schema_prints_a_schema_and_nothing_else(commands: Commands) -> No
 
 
 def test_print_schema_prints_the_introspection_too(commands: Commands) -> None:
-    printed = commands("print-schema", "--introspection")
+    printed = commands("print-schema", "--format", "json")
     assert (printed.code, printed.err) == (0, "")
     assert build_client_schema(json.loads(printed.out)).get_type("Thread") is not None
 
@@ -139,7 +140,7 @@ def test_verify_finds_drift_and_rebuild_repairs_it(seeded: str, commands: Comman
 
 
 def test_verify_prints_json_lines(seeded: str, commands: Commands) -> None:
-    assert commands("verify", "--json", "--database", seeded).out == ""
+    assert commands("verify", "--format", "json", "--database", seeded).out == ""
     (row,) = sql(
         seeded,
         "SELECT id, word_count, last_comment_at FROM tallied_thread"
@@ -150,7 +151,7 @@ def test_verify_prints_json_lines(seeded: str, commands: Commands) -> None:
         "UPDATE tallied_thread SET word_count = word_count - 4,"
         f" last_comment_at = '2001-02-03 04:05:06' WHERE id = '{row.id}'",
     )
-    drifted = commands("verify", "--json", "--database", seeded)
+    drifted = commands("verify", "--format", "json", "--database", seeded)
     assert drifted.code == 1
     found = {drift["counter"]: drift for drift in map(json.loads, drifted.out.splitlines())}
     assert set(found) == {"Thread.word_count", "Thread.last_comment_at"}

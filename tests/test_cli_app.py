@@ -79,7 +79,7 @@ def test_the_hosts_own_counters_are_verified_and_rebuilt(
     assert (right.code, right.err) == (0, "")
     assert "articles" in right.out
     sql(empty_url, "UPDATE article SET comment_count = comment_count + 17")
-    wrong = commands("verify", "--app", filled, "--json")
+    wrong = commands("verify", "--app", filled, "--format", "json")
     drifts = [json.loads(line) for line in wrong.out.splitlines()]
     assert wrong.code == 1
     assert [(each["counter"], each["stored"] - each["true"]) for each in drifts] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_settings_come_from_the_environment(
         assert "7" in answer["errors"][0]["message"]
 
 
-def test_demo_data_is_written_once_with_exact_counters(
+def test_a_killed_demo_is_begun_anew_and_written_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At its full size, since that is what a newcomer gets."""
@@ -135,8 +136,14 @@ def test_demo_data_is_written_once_with_exact_counters(
         "SELECT (SELECT count(*) FROM tallied_thread), (SELECT count(*) FROM tallied_comment),"
         " (SELECT sum(comment_count) FROM tallied_thread)"
     )
+    killed = Server(tmp_path, url, "--demo")
+    deadline = time.monotonic() + 60
+    while "Writing demo data" not in killed.printed:  # the bar, after the first batch
+        assert time.monotonic() < deadline, killed.printed
+        time.sleep(0.05)
+    killed.kill()
     with Server(tmp_path, url, "--demo") as server:
-        assert "Writing demo data" in server.printed
+        assert "The database has no threads yet: writing demo data." in server.printed
         assert server.ask(COUNT) == {"threads": {"totalCount": 1000}}
         assert server.stop() == 0
     assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)
@@ -144,4 +151,5 @@ def test_demo_data_is_written_once_with_exact_counters(
 
     with Server(tmp_path, url, "--demo") as server:
         assert "Writing demo data" not in server.printed
+        assert "The database has 1,000 threads already, so no demo data" in server.printed
     assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)

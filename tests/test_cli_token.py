@@ -58,7 +58,7 @@ def test_a_token_is_printed_and_nothing_else(
         (["42", "--expires", "367d"], "not after 31,708,800 seconds"),
         (["42", "--expires", "999999999d"], "A token expires after 1 second to 366 days"),
         (["42", "--expires", "soon"], "'soon' is no duration; write a whole number and s,"),
-        ([], "Missing argument 'SUBJECT'. See `tallied token --help`."),
+        ([], "SUBJECT is missing. See `tallied token --help`."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said_in_one_line(

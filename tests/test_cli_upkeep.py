@@ -71,7 +71,7 @@ def test_the_likely_cause_is_told_in_words_and_in_json(seeded: str, commands: Co
     told = "the number of rows is right: an amount was changed past the engine"
     arguments = ("verify", "--database", seeded, "--sample", "1")
     assert f"difference +17 (likely cause: {told})\n" in commands(*arguments).out
-    (line,) = commands(*arguments, "--json").out.splitlines()
+    (line,) = commands(*arguments, "--format", "json").out.splitlines()
     assert json.loads(line)["cause"] == told
 
 
@@ -249,7 +249,14 @@ def test_conditions(condition: str, number: int, seeded: str, commands: Commands
         f"{update} word_count = word_count + 200000 WHERE id IN ('{first}', '{second}')",
     )
     verified = commands(
-        "verify", "Thread.comment_count", "--where", condition, "--database", seeded, "--json"
+        "verify",
+        "Thread.comment_count",
+        "--where",
+        condition,
+        "--database",
+        seeded,
+        "--format",
+        "json",
     )
     assert (verified.code, verified.err) == (1, "")
     assert len(verified.out.splitlines()) == number

@@ -15,7 +15,7 @@ from tallied.errors import BadUserInput
 from tallied.models import Comment, Thread
 from tallied.models.base import now
 from tallied.models.counters import counters
-from tallied.seed import data, has_threads, seed
+from tallied.seed import count_threads, data, seed
 
 
 async def rows(database: Database, *columns: Any) -> list[Row[Any]]:
@@ -94,9 +94,9 @@ async def test_the_same_number_gives_the_same_texts(database: Database) -> None:
 
 
 async def test_seeding_adds_to_what_is_there(database: Database) -> None:
-    assert not await has_threads(database)
+    assert await count_threads(database) == 0
     await seed(database, threads=4, comments=30, random_seed=7)
-    assert await has_threads(database)
+    assert await count_threads(database)
     before = await rows(database, Thread.id, Thread.title, Thread.word_count)
     await seed(database, threads=3, comments=20, random_seed=8)
     after = await rows(database, Thread.id, Thread.title, Thread.word_count)
@@ -129,4 +129,23 @@ async def test_interrupted_seeding_leaves_exact_counters(
 async def test_comments_need_a_thread(database: Database) -> None:
     with pytest.raises(BadUserInput, match="at least one thread"):
         await seed(database, threads=0, comments=5)
-    assert not await has_threads(database)
+    assert await count_threads(database) == 0
+
+
+async def test_seeding_at_once_leaves_nothing_when_interrupted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "UNIT", 37)
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 100:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await seed(database, threads=10, comments=300, at_once=True, progress=interrupt)
+    assert await rows(database, Comment.id) == []
+    assert await count_threads(database) == 0
+    await seed(database, threads=10, comments=300, random_seed=9, at_once=True)
+    assert await count_threads(database) == 10
+    assert len(await rows(database, Comment.id)) == 300
+    assert await drifted(database) == []

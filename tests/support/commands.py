@@ -36,7 +36,7 @@ def shown(url: str) -> str:
 
 
 class Commands:
-    """``commands("verify", "--json")`` runs ``tallied verify --json``."""
+    """``commands("verify", "--sample", "3")`` runs ``tallied verify --sample 3``."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys

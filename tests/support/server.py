@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self._out = folder / f"server-{self.port}-{time.monotonic_ns()}.log"
         environ = {"TALLIED_ENVIRONMENT": "development", **os.environ, "PYTHONUNBUFFERED": "1"}
+        environ["XDG_STATE_HOME"] = str(folder)  # where the secret for a PostgreSQL is kept
         if guests:
             environ["TALLIED_GUESTS"] = guests
         with self._out.open("w") as out:
@@ -64,7 +66,7 @@ class Server:
     def wait(self) -> Server:
         """Wait until the server says that it serves."""
         deadline = time.monotonic() + TIMEOUT
-        while f"Tallied is serving {self.url} " not in self.printed:
+        while not re.search(f"Tallied is serving {re.escape(self.url)}[ .]", self.printed):
             assert self.process.poll() is None, self.printed
             assert time.monotonic() < deadline, self.printed
             time.sleep(0.02)

@@ -1,0 +1,133 @@
+"""A server for development: its secret is made for it, and the other commands know what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+from support.commands import Commands
+from support.server import Server
+
+from tallied.development import begin, file_of, is_development, with_secret
+from tallied.errors import ConfigurationError
+from tallied.settings import Settings
+from tallied.tokens import read
+
+OWN = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
+
+
+@pytest.fixture
+def commands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    """Commands for which nothing is set, as in a new terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return Commands(capsys)
+
+
+def test_check_and_token_agree_with_the_server_that_runs(
+    empty_url: str, tmp_path: Path, commands: Commands
+) -> None:
+    with Server(tmp_path, empty_url) as server:
+        checked = commands("check", "--database", empty_url, "--fail-level", "warning")
+        assert (checked.code, checked.out) == (0, "All checks have passed.\n")
+        assert "Checked for development" in checked.err
+        token = commands("token", "42", "--name", "Ada", "--database", empty_url)
+        assert (token.code, token.err) == (0, "")
+        asked = httpx.post(
+            f"{server.url}/graphql",
+            json={"query": "{ viewer { name } }"},
+            headers={"authorization": f"Bearer {token.out.strip()}"},
+        )
+        assert asked.json()["data"] == {"viewer": {"name": "Ada"}}
+
+
+def test_a_token_made_first_is_accepted_later(
+    empty_url: str, tmp_path: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
+    token = commands("token", "7", "--database", empty_url).out.strip()
+    settings = begin(Settings(database=empty_url, environment="development"))
+    assert read(settings.secret, token).subject == "7"
+
+
+def test_a_server_for_production_forgets_the_secret(empty_url: str, commands: Commands) -> None:
+    development = Settings(database=empty_url, environment="development")
+    secret = begin(development).secret
+    assert begin(development).secret == secret
+    assert is_development(development)
+    assert begin(Settings(database=empty_url)).secret == ""
+    assert not is_development(development)
+    refused = commands("token", "7", "--database", empty_url)
+    assert (refused.code, refused.out) == (2, "")
+    assert "TALLIED_SECRET is not set" in refused.err
+    assert "TALLIED_ENVIRONMENT=development" in refused.err
+    assert begin(development).secret != secret
+
+
+def test_a_secret_of_ones_own_is_never_written(
+    empty_url: str, tmp_path: Path, commands: Commands
+) -> None:
+    given = Settings(database=empty_url, environment="development", secret=OWN)
+    with_secret(given)
+    made = begin(Settings(database=empty_url, environment="development")).secret
+    assert begin(given).secret == OWN
+    file = file_of(given)
+    assert file is not None
+    assert file.read_bytes() == b""
+    assert is_development(given)
+    # A token that the server would not accept is not made.
+    assert "TALLIED_SECRET" in commands("token", "7", "--database", empty_url).err
+    again = begin(Settings(database=empty_url, environment="development")).secret
+    assert again not in (made, OWN, "")
+
+
+def test_the_secret_is_readable_by_its_owner_alone(empty_url: str, commands: Commands) -> None:
+    settings = begin(Settings(database=empty_url, environment="development"))
+    file = file_of(settings)
+    assert file is not None
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(settings.secret) == 43
+    assert [path for path in file.parent.iterdir() if path != file] == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_production_that_is_set_is_what_is_checked(
+    empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert commands("migrate", "--database", empty_url).code == 0
+    begin(Settings(database=empty_url, environment="development"))
+    monkeypatch.setenv("TALLIED_ENVIRONMENT", "production")
+    checked = commands("check", "--database", empty_url, "--format", "json")
+    ids = [finding["id"] for finding in json.loads(checked.out)]
+    assert ids == ["tallied.W001", "tallied.W003"]
+    assert checked.err == ""
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_secret_that_cannot_be_kept_is_one_sentence(
+    tmp_path: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/forum.db"
+    Path(tmp_path, "nowhere").write_text("a file in place of the folder")
+    settings = Settings(database=url, environment="development")
+    with pytest.raises(ConfigurationError, match=r"^The secret for development cannot be kept in"):
+        begin(settings)
+    assert with_secret(Settings(database="sqlite://", environment="development")).secret == ""
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_secret_that_was_tampered_with_is_refused(empty_url: str) -> None:
+    settings = Settings(database=empty_url, environment="development")
+    file = file_of(settings)
+    assert file is not None
+    file.write_text("hunter2")
+    with pytest.raises(ConfigurationError) as refused:
+        begin(settings)
+    assert os.fspath(file) in str(refused.value)
+    assert "hunter2" not in str(refused.value)

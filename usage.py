@@ -1,0 +1,71 @@
+"""What is wrong with the arguments of a command, in Tallied's own words.
+
+Typer's messages are those of Click and of Pydantic, which name neither the values that are
+allowed nor, always, the option.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+
+
+def explain(error: typer.TyperException) -> str:
+    """Return one sentence that names the argument and the remedy, and where to read on."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "tallied"
+    return f"{_explain(error)} See `{command} --help`."
+
+
+def _explain(error: Any) -> str:
+    message = " ".join(error.format_message().split())
+    kind, option = type(error).__name__, getattr(error, "option_name", "")
+    if kind == "MissingParameter":
+        return f"{_name(error.param)} is missing."
+    if kind == "BadParameter" and error.param is not None and error.__cause__ is not None:
+        return _explain_value(error.param, error.__cause__)
+    if kind == "NoSuchOption":
+        # The value that was given with it may be secret.
+        return _explain_unknown("option", option, error.possibilities or ())
+    if kind == "BadOptionUsage":
+        return f"{option} {'takes no value' if 'not take' in message else 'needs a value'}."
+    if unknown := re.match(r"No such command '(.*?)'", message):
+        return _explain_unknown("command", unknown[1], error.ctx.command.commands)
+    if re.match(r"Got unexpected extra argument", message):
+        return f"There are too many arguments: {message.rpartition('(')[2].rstrip(').')}."
+    return f"{message.rstrip('.?!')}."
+
+
+def _explain_unknown(kind: str, name: str, known: Any) -> str:
+    close = get_close_matches(name, known, n=1)
+    remedy = f"is {close[0]} meant?" if close else "leave it out."
+    return f"There is no {kind} {_shown(name)}; {remedy}"
+
+
+def _explain_value(parameter: Any, cause: Any) -> str:
+    choices = parameter.type_descriptor.choices
+    low, high = parameter.min, parameter.max
+    if choices:
+        *others, last = choices
+        allowed = f"{', '.join(others)} or {last}"
+    elif low is not None and high is not None:
+        allowed = f"a whole number from {low} to {high}"
+    elif low is not None:
+        allowed = f"a whole number of {low} or more"
+    else:
+        allowed = "of another kind"
+    return f"{_name(parameter)} must be {allowed}, not {_shown(repr(cause.errors()[0]['input']))}."
+
+
+def _name(parameter: Any) -> str:
+    name: str = parameter.opts[0]
+    return name if name.startswith("-") else parameter.metavar or name.upper()
+
+
+def _shown(text: str) -> str:
+    """A text of the user's, on one line and not too long."""
+    plain = "".join(character if character.isprintable() else "?" for character in text)
+    return plain if len(plain) <= 60 else f"{plain[:60]}…"
