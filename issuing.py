@@ -28,13 +28,14 @@ def issue_token(
     :raises ConfigurationError: for a missing secret, and whatever else cannot be used.
     """
     viewer = Viewer(subject, name, is_moderator)
+    lifetime = parse_duration(expires)
     if not settings.secret:
         raise ConfigurationError(
             "TALLIED_SECRET is not set, and tokens are signed with it; set it, for the server too,"
             " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints. A"
             " server with TALLIED_ENVIRONMENT=development, such as scripts/serve, makes one itself."
         )
-    return mint(settings.secret, viewer, parse_duration(expires))
+    return mint(settings.secret, viewer, lifetime)
 
 
 def parse_duration(text: str) -> timedelta:

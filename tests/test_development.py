@@ -109,10 +109,7 @@ def test_production_that_is_set_is_what_is_checked(
     assert checked.err == ""
 
 
-@pytest.mark.parametrize("backend", ["sqlite"])
-def test_a_secret_that_cannot_be_kept_is_one_sentence(
-    tmp_path: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/nowhere/forum.db"
     Path(tmp_path, "nowhere").write_text("a file in place of the folder")
     settings = Settings(database=url, environment="development")
