@@ -28,7 +28,6 @@ from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from .accepting import (
@@ -56,7 +55,7 @@ from .schema.build import accept_schema
 from .schema.build import schema as default_schema
 from .schema.context import Context
 from .schema.http import GraphQLEndpoint
-from .schema.page import FOLDER, Playground
+from .schema.page import Playground
 from .schema.published import FILES, PublishedFile
 from .schema.serving import GetViewer, viewer_of
 from .settings import Settings
@@ -143,10 +142,12 @@ class Discussion:
         self.schema = accept_schema(schema)
         self.get_viewer = get_viewer or self._by_token
         self._has_viewers = get_viewer is not None or bool(self.settings.secret)
+        has_playground = self.settings.playground
+        self._playground = Playground(guests=self.settings.guests) if has_playground else None
         self.endpoint = GraphQLEndpoint(
             self.database,
             self.settings,
-            Playground() if self.settings.playground else None,
+            self._playground,
             rules=self.rules,
             get_viewer=self.get_viewer,
             schema=schema,
@@ -184,9 +185,8 @@ class Discussion:
             routes += [
                 Route(f"{folder}/{name}", PublishedFile(name, self.schema)) for name in FILES
             ]
-        if self.settings.playground:
-            assets = StaticFiles(directory=FOLDER, check_dir=False)
-            routes.append(Mount(f"{folder}/playground", assets))
+        if self._playground:
+            routes.append(Mount(f"{folder}/playground", self._playground.assets))
         return routes
 
     def install(self, app: Starlette, prefix: str = "") -> None:

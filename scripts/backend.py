@@ -2,11 +2,12 @@
 
 A build backend in the tree, as "Dynamic build dependencies and other build_meta tweaks"
 in setuptools' documentation describes it. A build that cannot get the assets fails, so
-that no wheel is ever without them.
+that no wheel is ever without them; but for an editable one, where they can be had later.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import playground
@@ -42,8 +43,9 @@ def build_wheel(
 def build_editable(
     wheel_directory: str, config_settings: Config = None, metadata_directory: str | None = None
 ) -> str:
-    """Build the wheel that points to this checkout."""
-    playground.bring_in()
+    """Build the wheel that points to this checkout, which works without the playground, too."""
+    with suppress(playground.AssetsError):
+        playground.bring_in()
     return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
 
 

@@ -80,7 +80,16 @@ def install(what: str) -> None:
             fcntl.flock(lock_file, fcntl.LOCK_EX)
         if not _is_sound():
             _make_environment()
-        _bring_in_assets()
+        try:
+            _bring_in_assets()
+        except (InstallError, playground.AssetsError) as error:
+            if what == "test":
+                raise
+            print(
+                f"tallied: {error}\ntallied: going on without the playground; the next start"
+                " tries again.",
+                file=sys.stderr,
+            )
         for lock in locks_of(what):
             if not is_current(lock):
                 _install(lock)

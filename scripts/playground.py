@@ -110,6 +110,7 @@ def _fetch(npm: list[str], folder: Path) -> dict[str, Path]:
     packages = [f"{name}@{package['version']}" for name, package in _lock().items()]
     options = [
         "--ignore-scripts",
+        "--fetch-retries=1",  # without a network, the server is to start soon
         "--loglevel=error",
         "--logs-max=0",
         "--cache",

@@ -46,10 +46,12 @@ def fetch(url: str, **headers: str) -> tuple[str, bytes]:
         return answer.headers.get_content_type(), answer.read()
 
 
-def query(url: str, document: str) -> Any:
+def query(url: str, document: str, **variables: str) -> Any:
     """The data that `document` is answered with."""
     headers = {"content-type": "application/json", "accept": "application/json"}
-    request = Request(url, json.dumps({"query": document}).encode(), headers)
+    request = Request(
+        url, json.dumps({"query": document, "variables": variables}).encode(), headers
+    )
     with urlopen(request, timeout=10) as answer:
         result = json.load(answer)
     if "errors" in result:
@@ -91,7 +93,7 @@ def check(base: str, *, guests_write: bool = True) -> None:
     if "__schema" not in json.loads(fetch(f"{base}/introspection.json")[1]):
         raise SmokeError("/introspection.json is not the answer to an introspection")
     example = fetch(f"{base}/playground/examples/start.graphql")[1].decode()
-    made = query(f"{base}/graphql", example)["createThread"]
+    made = query(f"{base}/graphql", example, authorName="Ada")["createThread"]
     codes = [error["code"] for error in made["userErrors"]]
     if codes != ([] if guests_write else ["SIGN_IN_REQUIRED"]):
         raise SmokeError(f"the example was answered with the codes {codes}")
