@@ -154,7 +154,8 @@ class Settings:
 
     secret: str = field(default="", repr=False)
     """What the tokens of viewers are signed with: 32 random bytes or more. Without it, no
-    token is accepted, and everybody is a guest."""
+    token is accepted, and everybody is a guest; but a server on its own makes one in
+    development."""
 
     previous_secret: str = field(default="", repr=False)
     """The secret before this one, whose tokens are accepted until they expire."""

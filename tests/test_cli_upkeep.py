@@ -206,7 +206,7 @@ def test_a_rebuild_that_is_interrupted_says_how_to_go_on(
         (["rebuild", "--after", "Comment:12"], "The place 'Comment:12' cannot be read; write Auth"),
         (["rebuild", "--after", "12"], "The place '12' cannot be read; write Author:ID or Thread"),
         (["rebuild", "Thread", "--after", "12"], "'12' is no value of id; it takes a UUID"),
-        (["verify", "--sample", "0"], "'--sample'"),
+        (["verify", "--sample", "0"], "--sample must be a whole number of 1 or more"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(

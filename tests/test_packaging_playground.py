@@ -10,6 +10,7 @@ import re
 import tarfile
 from pathlib import Path
 
+import install
 import playground as assets
 import pytest
 
@@ -126,3 +127,20 @@ def test_a_failing_npm_is_reported_in_its_own_words(tmp_path: Path) -> None:
     with pytest.raises(assets.AssetsError, match="no network"):
         assets.bring_in()
     assert not assets.VENDOR.exists()
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_server_is_installed_without_what_npm_fails_to_bring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    npm = tmp_path / "bin" / "npm"
+    npm.write_text("#!/bin/sh\n[ $1 = --version ] || { echo no network >&2; exit 1; }\n")
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "_is_sound", lambda: True)
+    monkeypatch.setattr(install, "is_current", lambda lock: True)
+    install.install("serve")
+    told = capsys.readouterr().err
+    assert "no network" in told
+    assert "going on without the playground; the next start tries again" in told
+    with pytest.raises(assets.AssetsError):
+        install.install("test")
