@@ -35,7 +35,9 @@ def file_of(settings: Settings) -> Path | None:
         in_memory = name == ":memory:" or url.query.get("mode") == "memory"
         return None if in_memory or name.startswith("file:") else Path(f"{name}.development")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    place = f"{url.host}:{url.port or 5432}/{url.database}"
+    # Where it is, whoever asks: the host may be a socket's folder, which is among the parameters.
+    host, port = (url.query.get(name) for name in ("host", "port"))
+    place = f"{host or url.host}:{port or url.port or 5432}/{url.database}"
     return Path(home, "tallied", f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.development")
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import get_route_path
 from starlette.types import Receive, Scope, Send
 
 from ..settings import Guests
@@ -87,7 +86,8 @@ class Assets:
     async def _respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
-        path = get_route_path(request.scope).lstrip("/")
+        mounted_at = request.scope.get("root_path", "")
+        path = request.scope["path"].removeprefix(mounted_at).lstrip("/")
         name = _VERSION.sub("", path, count=1)
         if name not in self._contents:
             return PlainTextResponse("There is no such file.\n", 404)
