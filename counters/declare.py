@@ -146,7 +146,7 @@ class Counter:
         return None if self.where is None else Predicate(self.source, self.where)
 
     @cached_property
-    def amount(self) -> ColumnElement[Any]:
+    def amount(self) -> Any:
         """Return the stored column behind `of`."""
         assert self.of is not None
         return columns_of(self.source, [self.of.key])[0]

@@ -37,7 +37,7 @@ from .follow import lock_pointed
 from .held import lock_ahead
 from .rows import read
 from .settle import Settlement
-from .source import Source, identity, key_of
+from .source import Source, counts_as, identity, key_of
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -268,11 +268,12 @@ class Flush(Settlement):
         if mapper in self._reached:
             return
         self._reached.add(mapper)
-        keys, gone = [], set()
+        keys: list[Key] = []
+        gone: set[tuple[Any, Key]] = set()
         for state, (is_delete, list_only) in self.context.states.items():
             if is_delete and not list_only and state.key is not None:
                 gone.update((table, identity(state)) for table in state.mapper.tables)
-                if state.mapper.isa(mapper):
+                if counts_as(state.mapper, mapper):
                     keys.append(identity(state))
         self.engine.cascades.reach(self, mapper, keys, gone)
 

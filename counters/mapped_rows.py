@@ -11,13 +11,11 @@ tables that make up a row of the class, joined by their keys.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.visitors import replacement_traverse
-
-T = TypeVar("T")
 
 
 def key_columns(mapper: Mapper[Any]) -> list[Any]:
@@ -46,7 +44,7 @@ def kind_criteria(mapper: Mapper[Any]) -> list[Any]:
     return [] if criterion is None else [with_stored_columns(mapper, criterion)]
 
 
-def with_stored_columns(mapper: Mapper[Any], clause: T) -> T:
+def with_stored_columns(mapper: Mapper[Any], clause: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return `clause` with the stored columns in the place of the attributes of the class."""
 
     def replace(element: Any, **_: Any) -> Any:
@@ -54,5 +52,4 @@ def with_stored_columns(mapper: Mapper[Any], clause: T) -> T:
             return None
         return columns_of(mapper, [mapper.get_property_by_column(element).key])[0]
 
-    result: T = replacement_traverse(clause, {}, replace)  # type: ignore[type-var]
-    return result
+    return replacement_traverse(clause, {}, replace)

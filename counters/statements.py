@@ -45,7 +45,7 @@ def execute(engine: Counters, state: ORMExecuteState) -> Any:
     :raises UncountedStatementError: for what cannot be counted.
     """
     statement = unwrap(state.statement)
-    table = changed_table(statement) if changes_rows(statement) else None
+    table: Any = changed_table(statement) if changes_rows(statement) else None
     if table not in engine.tables:
         check_inner(engine, state)
         return None
