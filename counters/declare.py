@@ -7,9 +7,7 @@ of them None where there is no row; a counter turns each pair into changes of pa
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from operator import ge, gt, le, lt
 from typing import Any, ClassVar, TypeAlias
@@ -18,6 +16,7 @@ from sqlalchemy import ColumnElement, Dialect, case, func
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.interfaces import MANYTOONE
 
+from .change import Change as Change
 from .exact import is_exact
 from .keys import own_key
 from .mapped_rows import columns_of, with_stored_columns
@@ -27,40 +26,6 @@ from .special_values import comparable, is_finite
 Image: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
 """A primary key, in the order of the mapper's primary key columns."""
-
-
-@dataclass(eq=False, slots=True)
-class Change:
-    """What happens to the counters of one parent row."""
-
-    added: dict[Additive, Any] = field(default_factory=lambda: defaultdict(int))
-    """What to add to a count or a sum."""
-    risen: dict[Extreme, Any] = field(default_factory=dict)
-    """The most extreme value that has come."""
-    left: dict[Extreme, Any] = field(default_factory=dict)
-    """The most extreme value that has left."""
-    must_write: bool = False
-    """Whether the row is to be asked for its counters even if they stay the same."""
-    released: dict[Any, set[Key]] | None = None
-    """The rows that pointed to this one and do so no longer (:mod:`.links`), by pointer."""
-
-    recounted: set[Additive] | None = None
-    """The sums that no difference brings up to date: they are looked up again."""
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.must_write or self.risen or self.left or self.recounted or any(self.added.values())
-        )
-
-    def recount(self, counter: Additive) -> None:
-        """Have a sum looked up again, once its parent is locked."""
-        if self.recounted is None:
-            self.recounted = set()
-        self.recounted.add(counter)
-
-    def is_recounted(self, counter: Counter) -> bool:
-        """Return whether a sum is to be looked up again."""
-        return self.recounted is not None and counter in self.recounted
 
 
 class Counter:
