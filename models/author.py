@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, UTCDateTime, new_id, now
+from .base import Base, CounterInteger, UTCDateTime, new_id, now
 
 SUBJECT_LENGTH = 255
 NAME_LENGTH = 100
@@ -29,5 +29,5 @@ class Author(Base):
     """The display name, as the host last gave it."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
-    comment_count: Mapped[int] = mapped_column(server_default=text("0"))
-    word_count: Mapped[int] = mapped_column(server_default=text("0"))
+    comment_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    word_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))

@@ -1,4 +1,4 @@
-"""The declarative base: one MetaData, one way to name constraints, two column types."""
+"""The declarative base: one MetaData, one way to name constraints, the column types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, MetaData, event, inspect
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, event, inspect
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
@@ -21,6 +21,13 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 """Constraint names that are the same on every database, so that a migration can name them."""
+
+
+CounterInteger = BigInteger().with_variant(Integer(), "sqlite")
+"""The type of every counter: 64 bits, since a sum outgrows the 32 of what it adds up.
+
+Every integer of SQLite has 64 bits, so that its tables stay as they are.
+"""
 
 
 class Base(DeclarativeBase):

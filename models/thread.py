@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .author import Author
-from .base import Base, UTCDateTime, new_id, now
+from .base import Base, CounterInteger, UTCDateTime, new_id, now
 
 if TYPE_CHECKING:
     from .comment import Comment
@@ -59,8 +59,8 @@ class Thread(Base):
     """The kind of the host's object that it is about, as registered; None for no such object."""
     target_id: Mapped[str | None] = mapped_column(String(255))
 
-    comment_count: Mapped[int] = mapped_column(server_default=text("0"))
-    word_count: Mapped[int] = mapped_column(server_default=text("0"))
+    comment_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    word_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     title_folded: Mapped[str] = mapped_column(Text, server_default=text("''"))
