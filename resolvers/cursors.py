@@ -20,8 +20,8 @@ from sqlalchemy import ColumnElement
 from ..errors import BadUserInput
 from ..models.base import UTCDateTime
 
-_INTEGERS = range(-(2**31), 2**31)
-"""What the integer columns of the databases hold."""
+_INTEGERS = range(-(2**63), 2**63)
+"""What a counter's column holds, :data:`~tallied.models.base.CounterInteger`."""
 
 
 class Position(NamedTuple):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
 from strawberry.exceptions.duplicated_type_name import DuplicatedTypeName
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
@@ -19,39 +17,9 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from ..errors import ConfigurationError
 from .mutation import Mutation
 from .query import Query
+from .scalars import SCALARS
 from .selection import PREFIX, Info
 from .types import Author, Comment, Thread
-
-
-def _write(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-_RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
-
-
-def _read(value: object) -> datetime:
-    """A moment as RFC 3339 writes it, which names its offset; to the microsecond."""
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    shown = repr(value) if isinstance(value, str) and len(value) < 50 else "this"
-    raise GraphQLError(
-        f"DateTime cannot represent {shown}; write it like 2026-01-31T12:34:56Z, with its offset."
-    )
-
-
-DateTime = strawberry.scalar(
-    name="DateTime",
-    description="A moment in UTC, as ISO 8601 and RFC 3339 write it: 2026-01-31T12:34:56.789012Z.",
-    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-    serialize=_write,
-    parse_value=_read,
-)
 
 
 class Prefixed(NameConverter):
@@ -112,7 +80,7 @@ def merged(
             types=[Thread, Comment, Author, *types],
             config=StrawberryConfig(
                 info_class=Info,
-                scalar_map={datetime: DateTime, **(scalars or {})},
+                scalar_map={**SCALARS, **(scalars or {})},
                 name_converter=Prefixed(prefix),
             ),
         )

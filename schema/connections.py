@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import strawberry
 
 from ..resolvers.paging import Page, Record
+from .scalars import SafeInt
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The items, each with its cursor.")
     nodes: list[T] = strawberry.field(description="The items alone.")
     page_info: PageInfo = strawberry.field(description="Where the page lies in the list.")
-    total_count: int = strawberry.field(
+    total_count: SafeInt = strawberry.field(
         description="How many items the whole list has; first, last, after and before do not "
         "change it."
     )
@@ -61,5 +62,5 @@ class Connection(Generic[T]):
                 has_next_page=page.has_next,
                 has_previous_page=page.has_previous,
             ),
-            total_count=total_count or 0,
+            total_count=SafeInt(total_count or 0),
         )

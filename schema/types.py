@@ -31,6 +31,7 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import encode_id
+from .scalars import SafeInt
 from .selection import Info, prefixed
 
 AUTHOR_NAME = frozenset({"name"})
@@ -69,8 +70,8 @@ class Author(Node):
     name: str | None = strawberry.field(
         description="Their display name; null where the host has given none."
     )
-    comment_count: int = strawberry.field(description="How many comments they have written.")
-    word_count: int = strawberry.field(description="The words of all their comments together.")
+    comment_count: SafeInt = strawberry.field(description="How many comments they have written.")
+    word_count: SafeInt = strawberry.field(description="The words of all their comments together.")
     created_at: datetime = strawberry.field(description="When they first wrote something.")
 
     @field("Whether the viewer may delete the author; what they wrote stays, without a name.")
@@ -104,11 +105,11 @@ class Target:
 @strawberry.type(description="A discussion: a title, and comments.")
 class Thread(Node):
     title: str = strawberry.field(description="What it is about; 1 to 200 characters.")
-    word_count: int = strawberry.field(
+    word_count: SafeInt = strawberry.field(
         description="The words of all its comments together. A comment's words are what Unicode "
         "whitespace separates: len(message.split()) in Python."
     )
-    comment_count: int = strawberry.field(description="How many comments it has.")
+    comment_count: SafeInt = strawberry.field(description="How many comments it has.")
     last_comment_at: datetime | None = strawberry.field(
         description="When its latest comment was made; null where it has none."
     )

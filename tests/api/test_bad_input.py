@@ -279,8 +279,8 @@ MALFORMED_CURSORS = [
     (WORDS, cursor(WORDS, "5", UNKNOWN)),
     (WORDS, cursor(WORDS, 5.0, UNKNOWN)),
     (WORDS, cursor(WORDS, True, UNKNOWN)),
-    (WORDS, cursor(WORDS, 2**31, UNKNOWN)),
-    (WORDS, cursor(WORDS, -(2**63), UNKNOWN)),
+    (WORDS, cursor(WORDS, 2**63, UNKNOWN)),
+    (WORDS, cursor(WORDS, -(2**63) - 1, UNKNOWN)),
 ]
 
 
@@ -295,8 +295,8 @@ async def test_a_cursor_from_the_edge_of_the_world_works(bad: Bad) -> None:
     keys = [
         (RECENT, "0001-01-01T00:00:00+00:00"),
         (RECENT, "9999-12-31T23:59:59.999999+00:00"),
-        (WORDS, -(2**31)),
-        (WORDS, 2**31 - 1),
+        (WORDS, -(2**63)),
+        (WORDS, 2**63 - 1),
     ]
     ids = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
     for (by, key), id in itertools.product(keys, ids):

@@ -127,7 +127,10 @@ def test_scalars_say_where_they_are_specified() -> None:
         if isinstance(type_, GraphQLScalarType)
         and name not in ("ID", "Int", "String", "Boolean", "Float")
     }
-    assert own == {"DateTime": "https://www.rfc-editor.org/rfc/rfc3339"}
+    assert own == {
+        "DateTime": "https://www.rfc-editor.org/rfc/rfc3339",
+        "SafeInt": "https://tc39.es/ecma262/#sec-number.issafeinteger",
+    }
 
 
 async def test_the_schema_can_be_introspected(api: Api) -> None:

@@ -11,7 +11,7 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: {
         strictScalars: true,
-        scalars: { DateTime: "string", ID: { input: "string", output: "string" } },
+        scalars: { DateTime: "string", SafeInt: "number", ID: { input: "string", output: "string" } },
         useTypeImports: true,
       },
     },

@@ -1,0 +1,61 @@
+"""The scalars of the API beside GraphQL's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+SafeInt = NewType("SafeInt", int)
+"""The number that a counter holds, which may have 64 bits.
+
+GraphQL's Int has 32 and fails above them, and its Float says of a count that it may be a fraction.
+Named after graphql-scalars' (the-guild.dev/graphql/scalars), which tools for TypeScript map to
+``number``.
+"""
+
+
+def _write_moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _read_moment(value: object) -> datetime:
+    """A moment as RFC 3339 writes it, which names its offset; to the microsecond."""
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    shown = repr(value) if isinstance(value, str) and len(value) < 50 else "this"
+    raise GraphQLError(
+        f"DateTime cannot represent {shown}; write it like 2026-01-31T12:34:56Z, with its offset."
+    )
+
+
+SCALARS: Mapping[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in UTC, as ISO 8601 and RFC 3339 write it: "
+        "2026-01-31T12:34:56.789012Z.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=_write_moment,
+        parse_value=_read_moment,
+    ),
+    SafeInt: strawberry.scalar(
+        name="SafeInt",
+        description="A whole number that may be larger than Int's 2147483647, up to "
+        "9007199254740991, as a JSON number: every number of JavaScript's holds it exactly.",
+        specified_by_url="https://tc39.es/ecma262/#sec-number.issafeinteger",
+        serialize=int,
+    ),
+}
+"""The scalars by the Python types that stand for them, as Strawberry's ``scalar_map`` has them."""
