@@ -92,5 +92,5 @@ async def _would_be_readable(unit: UnitOfWork, access: Access, values: Record) -
 
 def _no_object(target: Target) -> NotFound:
     return NotFound(
-        f"There is no {target.name} with this id; it may have been deleted.", field="target.id"
+        f"There is no {target.name} with this key; it may have been deleted.", field="target.key"
     )

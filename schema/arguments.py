@@ -60,7 +60,7 @@ Before = Annotated[
 @strawberry.input(name="TargetInput", description="An object of the host.")
 class TargetInput:
     type: str = strawberry.field(description="Its kind, as the host has registered it.")
-    id: str = strawberry.field(description="Its id, as the host spells it.")
+    key: str = strawberry.field(description="Its id within its kind, as the host spells it.")
 
 
 TargetBy = Annotated[

@@ -153,7 +153,7 @@ class Mutation:
     ) -> ThreadForPayload | None:
         target = input.target
         done = await info.context.write(
-            lambda unit, access: thread_for(unit, access, target.type, target.id)
+            lambda unit, access: thread_for(unit, access, target.type, target.key)
         )
         return ThreadForPayload(thread=await _thread(info, "ThreadForPayload", done.thread))
 

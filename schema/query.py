@@ -71,11 +71,11 @@ class Query:
     )
     async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
         info.context.rules.target(target.type)
-        if unstorable(target.id):
+        if unstorable(target.key):
             return None
         columns, readable = info.thread_columns(), await info.context.readable()
         row = await info.context.read(
-            lambda it: read_for(it, target.type, target.id, columns, readable)
+            lambda it: read_for(it, target.type, target.key, columns, readable)
         )
         return None if row is None else Thread.of(row)
 

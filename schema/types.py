@@ -99,7 +99,10 @@ class Viewer:
 @strawberry.type(description="An object of the host, which a thread is about.")
 class Target:
     type: str = strawberry.field(description="Its kind, as the host has registered it.")
-    id: str = strawberry.field(description="Its id, as the host spells it.")
+    key: str = strawberry.field(
+        description="Its id within its kind, as the host spells it. Two kinds may have one key, so "
+        "that it is no id for a client's cache."
+    )
 
 
 @strawberry.type(description="A discussion: a title, and comments.")
@@ -127,8 +130,8 @@ class Thread(Node):
 
     @field("What of the host's it is about; null where it stands for itself.")
     def target(self) -> Target | None:
-        type_, id = self.value("target_type"), self.value("target_id")
-        return None if type_ is None else Target(type=type_, id=id)
+        type_, key = self.value("target_type"), self.value("target_id")
+        return None if type_ is None else Target(type=type_, key=key)
 
     @field("Whether the viewer may add a comment to it.")
     async def viewer_can_comment(self, info: Info) -> bool:

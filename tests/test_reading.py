@@ -23,7 +23,7 @@ from tallied.targets import Target
 from tallied.viewer import Viewer
 
 THREAD = """id title commentCount wordCount lastCommentAt createdAt updatedAt lockedAt
-  author { name } target { type id } viewerCanComment viewerCanRename viewerCanLock
+  author { name } target { type key } viewerCanComment viewerCanRename viewerCanLock
   viewerCanDelete"""
 COMMENT = """id message messageHtml wordCount createdAt editedAt authorName
   viewerCanEdit viewerCanMove viewerCanDelete"""
@@ -77,7 +77,7 @@ async def fill(host: Host) -> list[str]:
     secret = await host.moderator.thread("Secret plans", "nine ten")
     locked = await host.bob.thread("Looms", "eleven")
     await host.moderator.do("lockThread", "thread { id }", threadId=locked)
-    about = {"type": "photo", "id": "7"}
+    about = {"type": "photo", "key": "7"}
     photo = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]
     return [engines, secret, locked, photo]
 
@@ -91,7 +91,7 @@ def told(row: Any, node: Mapping[str, Any]) -> None:
         elif name == "author":
             assert row.author_name == (value and value["name"])
         elif name == "target":
-            about = value and (value["type"], value["id"])
+            about = value and (value["type"], value["key"])
             assert about == (row.target_type and (row.target_type, row.target_id))
         elif value is not None and name.endswith("At"):
             assert getattr(row, column).isoformat().replace("+00:00", "Z") == value
@@ -195,7 +195,7 @@ async def test_pages_go_on_by_the_cursors_of_the_api(host: Host) -> None:
 
 async def test_the_thread_about_an_object(host: Host) -> None:
     for id in ("7", "1"):
-        about = {"type": "photo", "id": id}
+        about = {"type": "photo", "key": id}
         await host.moderator.do("threadFor", "thread { id }", target=about)
     ada, moderator = map(host.discussion.access, (ADA, MODERATOR))
     async with host.database.read() as connection:

@@ -282,9 +282,9 @@ COSTS: dict[str, int | tuple[int, int]] = {
          message: "one two" } }) { comment { message } threadEdge { cursor } %s } }""": (2, 4),
     # It is looked for, and so is the object; then it is inserted, and read. A viewer's author is
     # found twice: as who may read it, and under lock, as who begins it.
-    """mutation { threadFor(input: { target: {type: "book", id: "7"} }) { %s } }""": (4, 6),
+    """mutation { threadFor(input: { target: {type: "book", key: "7"} }) { %s } }""": (4, 6),
     # The next time it is found.
-    """mutation { again: threadFor(input: { target: {type: "book", id: "7"} }) { %s } }""": (1, 2),
+    """mutation { again: threadFor(input: { target: {type: "book", key: "7"} }) { %s } }""": (1, 2),
     # As of a thread; the guests' author has no comments that could be locked and looked at.
     "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (4, 7),
 }
@@ -309,9 +309,9 @@ REJECTED: dict[str, int | tuple[int, int]] = {
          userErrors { code } } }""": 1,
     "mutation($none: ID!) { lockThread(input: { threadId: $none }) { userErrors { code } } }": 1,
     "mutation($none: ID!) { unlockThread(input: { threadId: $none }) { userErrors { code } } }": 1,
-    """mutation { threadFor(input: { target: {type: "film", id: "7"} }) {
+    """mutation { threadFor(input: { target: {type: "film", key: "7"} }) {
          userErrors { code } } }""": 0,
-    """mutation { threadFor(input: { target: {type: "book", id: "8"} }) {
+    """mutation { threadFor(input: { target: {type: "book", key: "8"} }) {
          userErrors { code } } }""": (2, 3),
     """mutation($nobody: ID!) { deleteAuthor(input: { authorId: $nobody }) {
          userErrors { code } } }""": (1, 2),
@@ -353,7 +353,7 @@ READS: dict[str, int | tuple[int, int]] = {
     """query($a: ID!, $id: ID!) { nodes(ids: [$a, $id]) { id ... on Author { name }
          ... on Thread { title author { name } } } }""": (2, 3),
     "{ viewer { name isModerator } }": 0,
-    """{ threadFor(target: {type: "book", id: "9"}) { title } }""": 1,
+    """{ threadFor(target: {type: "book", key: "9"}) { title } }""": 1,
     # All authors in one; the viewer's own, by which it is known what they may do, in another.
     """{ threads(first: 100) { nodes { author { name } viewerCanComment viewerCanDelete
          comments(first: 3) { nodes { authorName author { name } viewerCanEdit } } } } }""": (2, 4),

@@ -121,7 +121,7 @@ async def test_single_reads(host: Host, spent: Budget, size: int) -> None:
     assert await spent(host.guest, query, id=author) == [f"SELECT {AUTHOR}"]
     assert await spent(host.bob, query, id=author) == [f"SELECT {AUTHOR}"] * 2
     made = await host.ada.do("threadFor", "thread { id }", **about("article", 1))
-    query = '{ threadFor(target: {type: "article", id: "1"}) { id title target { id } } }'
+    query = '{ threadFor(target: {type: "article", key: "1"}) { id title target { key } } }'
     assert await spent(host.guest, query) == [f"SELECT {THREAD}"]
     assert spent.answer["id"] == made["thread"]["id"]
     query = "query($id: ID!) { comment(id: $id) { messageHtml viewerCanEdit } }"

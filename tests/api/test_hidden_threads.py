@@ -152,22 +152,22 @@ async def test_a_hidden_thread_of_a_target_is_not_there(host: Host) -> None:
         targets=[Target("draft", secret)],
     )
     made = await drafts.moderator.do(
-        "threadFor", "thread { id title }", target={"type": "draft", "id": "1"}
+        "threadFor", "thread { id title }", target={"type": "draft", "key": "1"}
     )
     assert made["thread"]["title"] == "Secret draft"
-    query = 'query($id: String!) { threadFor(target: {type: "draft", id: $id}) { title } }'
+    query = 'query($id: String!) { threadFor(target: {type: "draft", key: $id}) { title } }'
     assert await drafts.ada(query, id="1") is None
     assert await drafts.moderator(query, id="1") == {"title": "Secret draft"}
     for client in (drafts.ada, drafts.guest):
         errors = [
-            await client.refused("threadFor", target={"type": "draft", "id": id})
+            await client.refused("threadFor", target={"type": "draft", "key": id})
             for id in ("1", "2")
         ]
         assert errors[0] == errors[1]
-        assert (errors[0]["code"], errors[0]["field"]) == ("NOT_FOUND", "target.id")
+        assert (errors[0]["code"], errors[0]["field"]) == ("NOT_FOUND", "target.key")
     # Nor is one begun that whoever begins it could not read.
     await drafts.moderator.do("deleteThread", "deletedThreadId", threadId=made["thread"]["id"])
-    error = await drafts.ada.refused("threadFor", target={"type": "draft", "id": "1"})
+    error = await drafts.ada.refused("threadFor", target={"type": "draft", "key": "1"})
     assert error == errors[0]
 
 
@@ -179,9 +179,9 @@ async def test_guests_who_may_not_begin_threads_are_told_the_same_of_a_hidden_on
             return viewer is not None
 
     host = Host(database, policy=Closed(), targets=[ARTICLES])
-    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "id": "1"})
+    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "key": "1"})
     errors = [
-        await host.guest.refused("threadFor", target={"type": "article", "id": id})
+        await host.guest.refused("threadFor", target={"type": "article", "key": id})
         for id in ("1", "2", "none")
     ]
     assert errors[0] == errors[1] == errors[2]

@@ -127,7 +127,7 @@ async def test_what_is_done_is_given_back(host: Host) -> None:
     guest = await host.guest(PAINT, c="red")
     assert [each["code"] for each in guest["userErrors"]] == ["SIGN_IN_REQUIRED"]
     assert await number(host.database, Thread) == 3
-    query = 'mutation { threadFor(input: {target: {type: "a", id: "1"}}) { thread { title } } }'
+    query = 'mutation { threadFor(input: {target: {type: "a", key: "1"}}) { thread { title } } }'
     assert await host.ada(query) == {"thread": {"title": "Object 1"}}, "as Tallied's own have it"
 
 

@@ -358,7 +358,7 @@ async def test_the_edge_of_an_added_or_moved_comment_is_the_one_that_lists_show(
 async def test_a_new_threads_edge_says_what_may_be_done_with_it(api: Api) -> None:
     made = await api(
         """mutation { createThread(input: {title: "Looms"}) { threadEdge { node { title lockedAt
-             target { id } author { id } viewerCanComment viewerCanLock } } } }"""
+             target { key } author { id } viewerCanComment viewerCanLock } } } }"""
     )
     assert made["threadEdge"]["node"] == {
         "title": "Looms",

@@ -76,7 +76,7 @@ class Stage:
             "lockThread": {"threadId": thread},
             "unlockThread": {"threadId": thread},
             "deleteThread": {"threadId": thread},
-            "threadFor": {"target": {"type": "article", "id": str(random.getrandbits(60))}},
+            "threadFor": {"target": {"type": "article", "key": str(random.getrandbits(60))}},
             "addComment": client.written(thread),
             "editComment": {"commentId": comment, "message": "three"},
             "moveComment": {"commentId": comment, "threadId": other},
@@ -244,9 +244,9 @@ async def test_who_may_begin_a_thread_may_depend_on_what_it_is_about(database: D
 
     host = Host(database, policy=Focused(), targets=[ARTICLES, Target("photo", titles)])
     assert (await host.ada.refused("createThread", title="Looms"))["code"] == "NOT_ALLOWED"
-    about = {"type": "photo", "id": "7"}
+    about = {"type": "photo", "key": "7"}
     assert (await host.ada.refused("threadFor", target=about))["code"] == "NOT_ALLOWED"
-    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "id": "7"})
+    await host.ada.do("threadFor", "thread { id }", target={"type": "article", "key": "7"})
     await host.moderator.do("threadFor", "thread { id }", target=about)
     await host.ada.do("threadFor", "thread { id }", target=about)  # which is found
     query = "{ viewer { canStartThread } }"
@@ -300,7 +300,7 @@ async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_ab
     host = Host(database, settings={"guests": "write"}, targets=[quiet, wild, ARTICLES])
     threads, comments = {}, {}
     for kind in ("quiet", "wild", "article"):
-        made = await host.ada.do("threadFor", "thread { id }", target={"type": kind, "id": "1"})
+        made = await host.ada.do("threadFor", "thread { id }", target={"type": kind, "key": "1"})
         threads[kind] = made["thread"]["id"]
         comments[kind] = await host.ada.comment(threads[kind])
     listed = await host.guest(
@@ -330,7 +330,7 @@ async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_ab
             await host.guest.do("editComment", "comment { id }", **edit)
     error = await host.guest.refused("addComment", **host.guest.written(threads["quiet"]))
     assert error["code"] == "SIGN_IN_REQUIRED"
-    error = await host.guest.refused("threadFor", target={"type": "quiet", "id": "2"})
+    error = await host.guest.refused("threadFor", target={"type": "quiet", "key": "2"})
     assert error["code"] == "SIGN_IN_REQUIRED"
 
 
@@ -339,7 +339,7 @@ async def test_guests_of_several_kinds_cost_no_statement_a_row(
     database: Database, statements: Any, size: int
 ) -> None:
     host = Host(database, targets=[Target("wild", titles, guests="moderate")])
-    target = {"type": "wild", "id": "1"}
+    target = {"type": "wild", "key": "1"}
     made = await host.ada.do("threadFor", "thread { id }", target=target)
     ids = [await host.ada.comment(made["thread"]["id"]) for _ in range(size)]
     with statements() as executed:

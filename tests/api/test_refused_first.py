@@ -58,7 +58,7 @@ async def test_who_may_not_is_refused_without_waiting_for_a_lock(database: Datab
     comment = await host.moderator.comment(thread, "three")
     shown = await host.moderator.thread("Open plans")
     theirs = await host.moderator.comment(shown, "four five")
-    about = {"target": {"type": "quiet", "id": "2"}}
+    about = {"target": {"type": "quiet", "key": "2"}}
     hushed = (await host.moderator.do("threadFor", "thread { id }", **about))["thread"]["id"]
     author = (await host.moderator("{ viewer { author { id } } }"))["author"]["id"]
     own = await host.ada.comment(shown)
@@ -115,12 +115,12 @@ async def test_no_hook_hears_of_a_thread_that_its_maker_may_not_read(database: D
     host = Host(
         database, policy=Discreet(), hooks=[Diary(log)], targets=[Target("article", titles)]
     )
-    refused = await host.ada.refused("threadFor", target={"type": "article", "id": "1"})
-    assert (refused["code"], refused["field"]) == ("NOT_FOUND", "target.id")
+    refused = await host.ada.refused("threadFor", target={"type": "article", "key": "1"})
+    assert (refused["code"], refused["field"]) == ("NOT_FOUND", "target.key")
     assert log == []
     assert await number(database, Author) == 0
     for client, id in ((host.ada, "2"), (host.moderator, "1"), (host.ada, "2")):
-        about = {"type": "article", "id": id}
+        about = {"type": "article", "key": id}
         await client.do("threadFor", "thread { id title }", target=about)
     assert log == ["before_create_thread", "after_create_thread"] * 2
     assert await number(database, Thread) == 2
@@ -131,7 +131,7 @@ async def test_no_comment_is_moved_to_where_it_is_too_long(
     database: Database, hooks: tuple[Diary, ...]
 ) -> None:
     host = Host(database, hooks=hooks, targets=[Target("photo", titles, message_length=9)])
-    about = {"type": "photo", "id": "7"}
+    about = {"type": "photo", "key": "7"}
     short = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]
     thread = await host.ada.thread("Engines")
     long, fits = [await host.ada.comment(thread, text) for text in ("ten of it.", "nine here")]

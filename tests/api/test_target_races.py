@@ -54,12 +54,12 @@ async def test_many_who_begin_the_same_threads_at_once_begin_one_each(strict: Da
     clients = [host.ada, host.bob, host.moderator]
     done = await asyncio.gather(
         *(
-            client.do("threadFor", "thread { target { id } id }", **about("a", n))
+            client.do("threadFor", "thread { target { key } id }", **about("a", n))
             for n in range(4)
             for client in clients
         )
     )
-    threads = {(each["thread"]["target"]["id"], each["thread"]["id"]) for each in done}
+    threads = {(each["thread"]["target"]["key"], each["thread"]["id"]) for each in done}
     assert len(threads) == 4
     assert await number(strict, Thread) == 4
 

@@ -117,8 +117,8 @@ async def host(database: Database) -> Host:
     return Host(database, targets=TARGETS)
 
 
-FIND = """query($t: String!, $id: String!) { threadFor(target: {type: $t, id: $id}) {
-            id title target { type id } } }"""
+FIND = """query($t: String!, $id: String!) { threadFor(target: {type: $t, key: $id}) {
+            id title target { type key } } }"""
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ async def test_a_thread_is_begun_once_and_found_from_then_on(
     host: Host, type_: str, id: object, title: str
 ) -> None:
     assert await host.guest(FIND, t=type_, id=str(id)) is None
-    asked = "thread { id title author { name } target { type id } commentCount }"
+    asked = "thread { id title author { name } target { type key } commentCount }"
     made = (await host.ada.do("threadFor", asked, **about(type_, id)))["thread"]
-    assert (made["title"], made["target"]) == (title, {"type": type_, "id": str(id)})
+    assert (made["title"], made["target"]) == (title, {"type": type_, "key": str(id)})
     assert made["author"] == {"name": "Ada"}
     for client in (host.bob, host.guest, host.ada):
         again = (await client.do("threadFor", asked, **about(type_, id)))["thread"]
@@ -205,8 +205,8 @@ async def test_an_object_that_is_not_there_is_one_clear_sentence(host: Host) -> 
     for type_, id in WRONG:
         error = await host.ada.refused("threadFor", **about(type_, id))
         assert error == {
-            "message": f"There is no {type_} with this id; it may have been deleted.",
-            "field": "target.id",
+            "message": f"There is no {type_} with this key; it may have been deleted.",
+            "field": "target.key",
             "code": "NOT_FOUND",
         }, (type_, id)
         assert await host.ada(FIND, t=type_, id=id) is None

@@ -84,6 +84,12 @@ export async function threads(count: number): Promise<string> {
   return title;
 }
 
+/** The threads about two objects of the host, of two kinds with one key. */
+export const ONE_KEY = `{
+  photo: threadFor(target: { type: "photo", key: "7" }) { id target { type key } }
+  article: threadFor(target: { type: "article", key: "7" }) { id target { type key } }
+}`;
+
 /** The messages from "number {first}" to "number {last}". */
 export function numbered(first: number, last: number): string[] {
   return Array.from({ length: last - first + 1 }, (_, index) => `number ${first + index}`);

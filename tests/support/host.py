@@ -191,7 +191,7 @@ def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def about(type_: str, id: object) -> dict[str, Any]:
-    return {"target": {"type": type_, "id": str(id)}}
+    return {"target": {"type": type_, "key": str(id)}}
 
 
 async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ export function createClient(url: string, schema: IntrospectionQuery, fetch = gl
           Thread: { comments: relayPagination() },
         },
         // Things that have no id belong to what holds them.
-        keys: { UserError: () => null },
+        keys: { Target: () => null, UserError: () => null, Viewer: () => null },
       }),
       persistedExchange({
         preferGetForPersistedQueries: true,
