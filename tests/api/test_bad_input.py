@@ -280,7 +280,7 @@ MALFORMED_CURSORS = [
     (WORDS, cursor(WORDS, 5.0, UNKNOWN)),
     (WORDS, cursor(WORDS, True, UNKNOWN)),
     (WORDS, cursor(WORDS, 2**63, UNKNOWN)),
-    (WORDS, cursor(WORDS, -(2**63) - 1, UNKNOWN)),
+    (WORDS, cursor(WORDS, 2**64 - 1, UNKNOWN)),
 ]
 
 
