@@ -7,7 +7,7 @@ errors from others nowhere, and costs 50 µs more than the 24 of a trivial query
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeGuard, cast
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -225,12 +226,13 @@ class Executor:
             hide_suggestions=self._hide_suggestions,
         )
         if isinstance(built, list):
-            return await _answer(ExecutionResult(None, built), {}, False)
+            return await _request_error(built)
         events = create_source_event_stream(built)
         if isawaitable(events):
             events = await events
         if isinstance(events, ExecutionResult):
-            return await _answer(events, {}, False)
+            # GraphQL specification, section 6.2.3.1: without a source stream, there is no data.
+            return await _request_error(events.errors or [])
         return aiter(events)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
@@ -247,10 +249,19 @@ async def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutati
     told = {"errors": await report_all(errors, of_mutation=of_mutation)} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
-        codes = {error["extensions"]["code"] for error in told["errors"]}
-        return Answer(told, 500 if INTERNAL in codes else 422)
+        return _without_data(told)
     status = PARTIAL_SUCCESS if errors else 200
     return Answer({**told, "data": result.data, "extensions": extensions}, status)
+
+
+async def _request_error(errors: Sequence[GraphQLError]) -> Answer:
+    """The answer to what has not come to be executed."""
+    return _without_data({"errors": await report_all(errors, of_mutation=False)})
+
+
+def _without_data(told: dict[str, Any]) -> Answer:
+    codes = {error["extensions"]["code"] for error in told["errors"]}
+    return Answer(told, 500 if INTERNAL in codes else 422)
 
 
 def _elsewhere(kind: OperationType) -> Answer:

@@ -1,8 +1,9 @@
 """How errors are told: to the client with a code, to the log as far as it must know.
 
 A client's mistake is one sentence and a code, and one line in the log at the level
-INFO. Whatever else goes wrong is masked, and logged as an ERROR with its traceback, under
-an id that the client is told.
+INFO; so is a GraphQLError that a host's resolver raises, which is told as it is. Whatever else
+goes wrong is masked, and logged as an ERROR with its traceback, under an id that the client is
+told.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
+import orjson
+import strawberry.permission
 from graphql import FieldNode, GraphQLError
+from strawberry.exceptions import StrawberryInputCoercionError
 
-from ..errors import BadUserInput, Busy, UserError
+from ..errors import BadUserInput, Busy, NotAllowed, UserError, Vetoed
 from ..resolvers.turns import take_turn
 
 logger = logging.getLogger("tallied.api")
@@ -38,10 +45,10 @@ CHANGED = "The change was made, but this could not be read after it; {}."
 
 
 def report(
-    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False
+    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
     """:func:`describe` an error, and log it if it is a client's mistake."""
-    told = describe(error, code, of_mutation=of_mutation)
+    told = describe(error, code, of_mutation=of_mutation, raised=raised)
     if told["extensions"]["code"] != INTERNAL:
         note(told)
     return told
@@ -67,14 +74,17 @@ async def report_all(errors: Sequence[GraphQLError], *, of_mutation: bool) -> li
 
 
 def describe(
-    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False
+    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
     """An error as the response carries it (GraphQL specification, section 7.1.2).
 
     :param code: the code of an error of the document itself.
     :param of_mutation: whether the operation is a mutation.
+    :param raised: whether a resolver has raised it, also where it has no place in the answer.
     """
     cause = _cause(error)
+    origin = error.original_error or error  # below the one by which graphql-core locates it
+    of_field = raised or _is_of_a_field(error)
     # Below its root field, a mutation reads what it has changed: nobody must send it again.
     changed = of_mutation and len(error.path or ()) > 1
     extensions: dict[str, Any] = {}
@@ -84,9 +94,12 @@ def describe(
             extensions["field"] = cause.field
         if changed and isinstance(cause, Busy):
             message = CHANGED.format("the database was too busy for it")
-    elif cause is None and (code or not _is_of_a_field(error)):
+    # A ValueError is what the parse_value of a host's scalar raises for a client's value.
+    elif (code or not of_field) and isinstance(origin, GraphQLError | ValueError):
         message = plain(error.message)
         extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
+    elif of_field and isinstance(origin, GraphQLError) and _is_raised_by_host(origin):
+        message, extensions = _describe_host_error(origin)
     else:
         masked = mask(cause or error, f"at {error.path}")
         if changed:
@@ -125,6 +138,8 @@ def mistake(code: str, message: str) -> dict[str, Any]:
 
 def plain(message: str) -> str:
     """A message of graphql-core without its Python spellings, and without rejected objects."""
+    # What the parse_value of a host's scalar has raised, which is Python's and not for clients.
+    message = re.sub(r", but encountered error '.*'(?=; found)", "", message, flags=re.DOTALL)
     message = re.sub(r"(, found|(?<=value)): [\[{].*", "", message, flags=re.DOTALL)
     message = message.replace(", found: ", ": ")
     message = message.replace("not to be None", "not to be null")
@@ -132,6 +147,51 @@ def plain(message: str) -> str:
 
 
 _JSON = {"True": "true", "False": "false", "None": "null"}
+
+
+def _describe_host_error(error: GraphQLError) -> tuple[str, dict[str, Any]]:
+    """The message and the extensions of a GraphQLError that is meant for the client.
+
+    Where it has no code of its own, its message is what the host wants; that of a permission
+    class of Strawberry's is about the viewer, and Strawberry's own are about an argument.
+    """
+    code = Vetoed.code
+    if isinstance(error, StrawberryInputCoercionError):
+        code = BAD_USER_INPUT
+    elif _module(_last_frame(error)) == strawberry.permission.__name__:
+        code = NotAllowed.code
+    given = {key: value for key, value in (error.extensions or {}).items() if _is_json(value)}
+    message = error.message or "The viewer may not do this."
+    return message, {"code": code, **given}
+
+
+def _is_raised_by_host(error: GraphQLError) -> bool:
+    """Return whether a resolver has raised `error`, and not graphql-core, of a field's result.
+
+    graphql-core raises those likewise, such as that of an Int with more than 32 bits. They are told
+    apart by where they were raised; ``complete_value()`` raises what a resolver returns.
+    """
+    frame = _last_frame(error)
+    is_core = _module(frame).partition(".")[0] == "graphql"
+    return frame is not None and (not is_core or frame.f_code.co_name == "complete_value")
+
+
+def _last_frame(error: Exception) -> FrameType | None:
+    """The frame that has raised `error`; None where nothing has."""
+    last = deque(walk_tb(error.__traceback__), maxlen=1)
+    return last[0][0] if last else None
+
+
+def _module(frame: FrameType | None) -> str:
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def _is_json(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _cause(error: GraphQLError) -> Exception | None:

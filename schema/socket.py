@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import orjson
-from graphql import GraphQLError
+from graphql import located_error
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -148,8 +148,7 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
             await self._refuse(operation, refused)
             await self._close_if_refused()
         except Exception as error:
-            fault = GraphQLError(str(error), original_error=error)
-            await self._end(operation, "error", [report(fault)])
+            await self._end(operation, "error", [report(located_error(error), raised=True)])
         else:
             await self._end(operation, "complete")
         finally:
