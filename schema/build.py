@@ -7,19 +7,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import strawberry
+from strawberry.exceptions import ScalarAlreadyRegisteredError
 from strawberry.exceptions.duplicated_type_name import DuplicatedTypeName
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
-from strawberry.types import get_object_definition, has_object_definition
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from ..errors import ConfigurationError
 from .mutation import Mutation
+from .nodes import HOST_NODES, Node, is_of_tallied
 from .query import Query
+from .roots import check_rename, field_names, merge_roots
 from .scalars import SCALARS
-from .selection import PREFIX, Info
+from .selection import PREFIX, Info, with_prefix
 from .types import Author, Comment, Thread
+
+OF_RELAY = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
+"""The types that both have in common, since Relay asks for them by name."""
 
 
 class Prefixed(NameConverter):
@@ -37,9 +42,7 @@ class Prefixed(NameConverter):
         return self._prefixed(super().from_enum(enum), enum.wrapped_cls)
 
     def _prefixed(self, name: str, origin: type) -> str:
-        return (
-            f"{self.prefix}{name}" if _is_ours(origin) and origin not in (Query, Mutation) else name
-        )
+        return with_prefix(self.prefix, name) if is_of_tallied(origin) else name
 
 
 def merged(
@@ -49,6 +52,7 @@ def merged(
     *,
     types: Iterable[type] = (),
     prefix: str = "",
+    rename: Mapping[str, str] | None = None,
     scalars: Mapping[object, Any] | None = None,
 ) -> strawberry.Schema:
     """Tallied's schema, with what a host adds to it.
@@ -62,20 +66,26 @@ def merged(
         Tallied has none.
     :param types: types of the host that no field names.
     :param prefix: what the names of Tallied's types begin with, such as ``Forum``; it is needed
-        where the host has types called Thread, Comment, Author, Node and so on.
+        where the host has types called Thread, Comment, Author and so on. Node and PageInfo keep
+        their names, which Relay needs; the host's types may implement
+        :class:`~tallied.schema.nodes.Node`, too, and ``node(id:)`` serves them then.
+    :param rename: other names for Tallied's root fields, such as
+        ``{"viewer": "forumViewer"}``, where the host has fields of those names.
     :param scalars: Strawberry's ``scalar_map`` for the host's own scalars.
-    :raises ConfigurationError: for a prefix that no name can begin with, and for a root field or
-        a type that both have.
+    :raises ConfigurationError: for a prefix that no name can begin with, and for a root field, a
+        type or a scalar that both have.
     """
+    rename = rename or {}
     if prefix and not re.fullmatch("[A-Z][A-Za-z0-9]*", prefix):
         raise ConfigurationError(
             "prefix must begin with a capital letter, and be letters and digits like Forum, not"
             f" {prefix!r}."
         )
+    check_rename(rename, Query, Mutation)
     try:
         made = strawberry.Schema(
-            query=_both("query", query, Query),
-            mutation=_both("mutation", mutation, Mutation),
+            query=merge_roots("query", query, Query, _part(rename, Query)),
+            mutation=merge_roots("mutation", mutation, Mutation, _part(rename, Mutation)),
             subscription=subscription,
             types=[Thread, Comment, Author, *types],
             config=StrawberryConfig(
@@ -85,15 +95,64 @@ def merged(
             ),
         )
     except DuplicatedTypeName as error:
-        if not any(map(_is_ours, (error.first_cls, error.second_cls))):
-            raise
         name = re.sub(r".*\bType (\w+) .*", r"\1", str(error))
+        if name not in OF_RELAY and not any(
+            map(is_of_tallied, (error.first_cls, error.second_cls))
+        ):
+            raise
+        raise ConfigurationError(_clash(name, prefix)) from error
+    except ScalarAlreadyRegisteredError as error:
+        name = re.sub(r".*\bScalar `?(\w+)`? .*", r"\1", str(error))
         raise ConfigurationError(
-            f"The host has a type {name}, and Tallied has one, too; pass merged() a"
-            f" {'different ' if prefix else ''}prefix, such as prefix='Forum'."
+            f"The host has a scalar {name}, and Tallied has one, too; use Tallied's, of"
+            " tallied.schema.scalars, or give the host's another name."
         ) from error
     made._schema.extensions[PREFIX] = prefix
+    made._schema.extensions[HOST_NODES] = _host_nodes(made)
     return made
+
+
+def _clash(name: str, prefix: str) -> str:
+    """The sentence about a type that both have."""
+    says = f"The host has a type {name}, and Tallied has one, too"
+    if name not in OF_RELAY:
+        another = "a different" if prefix else "a"
+        return f"{says}; pass merged() {another} prefix, such as prefix='Forum'."
+    return (
+        f"{says}, which keeps its name, since Relay needs it; use {OF_RELAY[name]} for the host's"
+        " types, or rename the host's."
+    )
+
+
+def _host_nodes(schema: strawberry.Schema) -> dict[str, type[Node]]:
+    """The types of the host that implement Node, by name.
+
+    :raises ConfigurationError: for one that cannot be loaded, or whose ids would be Tallied's.
+    """
+    types: dict[str, type[Node]] = {}
+    for name, known in schema.schema_converter.type_map.items():
+        origin = getattr(known.definition, "origin", None)
+        if not isinstance(origin, type) or not issubclass(origin, Node) or is_of_tallied(origin):
+            continue
+        if getattr(known.definition, "is_interface", False):
+            continue
+        if name in (Thread.__name__, Comment.__name__, Author.__name__):
+            raise ConfigurationError(
+                f"The host's {name} implements Node, and so its ids would be those of Tallied's;"
+                " give it another name."
+            )
+        if origin.load_nodes.__func__ is Node.load_nodes.__func__:  # type: ignore[attr-defined]
+            raise ConfigurationError(
+                f"The host's {name} implements Node, and node(id:) cannot load it; define"
+                " load_nodes(cls, info, keys) on it."
+            )
+        types[name] = origin
+    return types
+
+
+def _part(rename: Mapping[str, str], root: type) -> dict[str, str]:
+    """The part of `rename` that is about one root type."""
+    return {old: new for old, new in rename.items() if old in field_names(root)}
 
 
 def accept_schema(schema: strawberry.Schema) -> strawberry.Schema:
@@ -110,41 +169,6 @@ def accept_schema(schema: strawberry.Schema) -> strawberry.Schema:
             " tallied.schema.build in place of strawberry.Schema(Query, Mutation)."
         )
     return schema
-
-
-def _is_ours(cls: type | None) -> bool:
-    return cls is not None and cls.__module__.startswith(f"{__package__}.")
-
-
-def _check_fields(argument: str, theirs: type, ours: type) -> None:
-    """Refuse to replace what clients of Tallied ask for, but by a class that derives from it."""
-    if not has_object_definition(theirs):
-        raise ConfigurationError(
-            f"{argument} must be a class under @strawberry.type, not {theirs!r}."
-        )
-    if issubclass(theirs, ours):
-        return
-    converter, (host, mine) = NameConverter(), map(get_object_definition, (theirs, ours))
-    assert host is not None
-    assert mine is not None
-    found = {converter.from_field(field) for field in mine.fields}
-    found &= {converter.from_field(field) for field in host.fields}
-    if found:
-        raise ConfigurationError(
-            f"The host's {argument} has a field {' and '.join(sorted(found))}, and so has"
-            " Tallied's; rename the host's."
-        )
-
-
-def _both(argument: str, theirs: type | None, ours: type) -> type:
-    if theirs is None:
-        return ours
-    _check_fields(argument, theirs, ours)
-    name = argument.title()
-    return strawberry.type(
-        type(name, (theirs, ours), {"__module__": theirs.__module__}),
-        description=get_object_definition(ours, strict=True).description,
-    )
 
 
 schema = merged()

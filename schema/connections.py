@@ -6,25 +6,12 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import strawberry
+from strawberry.relay import PageInfo
 
 from ..resolvers.paging import Page, Record
 from .scalars import SafeInt
 
 T = TypeVar("T")
-
-
-@strawberry.type(description="Where a page lies in the whole list, as Relay has it.")
-class PageInfo:
-    start_cursor: str | None = strawberry.field(
-        description="The cursor of the page's first item; null where the page is empty."
-    )
-    end_cursor: str | None = strawberry.field(
-        description="The cursor of the page's last item; null where the page is empty."
-    )
-    has_next_page: bool = strawberry.field(description="Whether the list goes on after the page.")
-    has_previous_page: bool = strawberry.field(
-        description="Whether the list has items before the page."
-    )
 
 
 @strawberry.type(description="An item of a page, with its place in the list.")

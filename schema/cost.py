@@ -48,7 +48,6 @@ from graphql.utilities import type_from_ast
 
 from ..settings import Settings
 from .limits import exceeded
-from .selection import prefixed
 
 INTROSPECTIONS = 1.25
 """How much an operation may introspect: so many standard introspection queries."""
@@ -190,7 +189,6 @@ class _Measure:
         lists: Lists,
     ) -> None:
         self.schema = schema
-        self.node = prefixed(schema, "Node")
         self.lists = lists
         self.fragments = {
             node.name.value: node
@@ -243,7 +241,7 @@ class _Measure:
     def _is_node(self, type_: GraphQLNamedType) -> bool:
         if isinstance(type_, GraphQLObjectType):
             return any(map(self._is_node, type_.interfaces))
-        return type_.name in ("Node", self.node)
+        return type_.name == "Node"
 
     def _list_sizes(
         self, parent: GraphQLNamedType, node: FieldNode

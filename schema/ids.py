@@ -10,9 +10,18 @@ from strawberry.relay import from_base64, to_base64
 from ..errors import BadUserInput
 
 
-def encode_id(type_name: str, key: UUID) -> ID:
+def encode_id(type_name: str, key: object) -> ID:
     """The global id of an object."""
     return ID(to_base64(type_name, key))
+
+
+def split_id(id: str) -> tuple[str, str]:
+    """Return the type and the key, as text, that a global id names; empty where it names none."""
+    try:
+        type_name, key = from_base64(id)
+    except ValueError:
+        return "", ""
+    return type_name, key
 
 
 def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
@@ -22,8 +31,8 @@ def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
     :param type_names: the types that it may name.
     :raises BadUserInput: naming `field`, for what is no id of these types.
     """
+    type_name, text = split_id(id)
     try:
-        type_name, text = from_base64(id)
         key = UUID(text)
     except ValueError:
         type_name, key = "", UUID(int=0)

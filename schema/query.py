@@ -37,8 +37,9 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import decode_id
+from .nodes import Node, load_host_nodes
 from .selection import Info
-from .types import Author, Comment, Node, Thread, Viewer
+from .types import Author, Comment, Thread, Viewer
 
 
 @strawberry.type(description="What can be read. A record that is not there is null.")
@@ -81,6 +82,9 @@ class Query:
 
     @field("Any object by its id; null where there is none.")
     async def node(self, info: Info, id: NodeID) -> Node | None:
+        of_host = await load_host_nodes(info, [id])
+        if id in of_host:
+            return of_host[id]
         type_name, key = decode_id(id, "id", *_ONE)
         return await _ONE[type_name](info, key)
 
@@ -91,8 +95,12 @@ class Query:
             raise BadUserInput(
                 f"ids has {len(ids)} ids; ask for at most {limit} at once.", field="ids"
             )
-        keys = [decode_id(id, "ids", *_ONE) for id in ids]
-        return list(await gather(*(_node(info, *key) for key in keys)))
+        of_host = await load_host_nodes(info, ids)
+        keys = {id: decode_id(id, "ids", *_ONE) for id in ids if id not in of_host}
+        nodes = dict(
+            zip(keys, await gather(*(_node(info, *key) for key in keys.values())), strict=True)
+        )
+        return [(of_host if id in of_host else nodes)[id] for id in ids]
 
     @field("All threads, or those that are asked for, a page at a time.")
     async def threads(

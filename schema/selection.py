@@ -74,10 +74,18 @@ _COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 PREFIX = "tallied.prefix"
 """Where a schema says what the names of Tallied's types begin with."""
 
+UNPREFIXED = frozenset({"Query", "Mutation", "Node", "PageInfo"})
+"""The types that keep their names: the roots, and what Relay asks for by these very names."""
+
 
 def prefixed(schema: GraphQLSchema, type_name: str) -> str:
     """The name of a type of Tallied in that schema."""
-    return f"{schema.extensions.get(PREFIX, '')}{type_name}"
+    return with_prefix(schema.extensions.get(PREFIX, ""), type_name)
+
+
+def with_prefix(prefix: str, type_name: str) -> str:
+    """Return the name of a type of Tallied where most begin with `prefix`."""
+    return type_name if type_name in UNPREFIXED else f"{prefix}{type_name}"
 
 
 class Info(strawberry.Info[Context, None]):

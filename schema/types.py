@@ -7,7 +7,6 @@ from typing import Any, Self, cast
 from uuid import UUID
 
 import strawberry
-from graphql import GraphQLResolveInfo
 from strawberry import UNSET
 
 from ..errors import NotFound
@@ -31,17 +30,18 @@ from .arguments import (
 from .connections import Connection
 from .fields import field
 from .ids import encode_id
+from .nodes import Node
 from .scalars import SafeInt
-from .selection import Info, prefixed
+from .selection import Info
 
 AUTHOR_NAME = frozenset({"name"})
 THREAD_FACTS = frozenset(ThreadFacts._fields)
 
 
-@strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
-class Node:
-    id: strawberry.ID = strawberry.field(description="The object's id; opaque, and never reused.")
-    record: strawberry.Private[Record]
+class Row:
+    """What the types of rows share; not of the schema itself."""
+
+    record: Record
 
     @classmethod
     def of(cls, record: Record) -> Self:
@@ -49,13 +49,8 @@ class Node:
         node = cls.__new__(cls)
         node.__dict__.update(record, record=record)
         if "id" in record:
-            node.id = encode_id(cls.__name__, record["id"])
+            node.__dict__["id"] = encode_id(cls.__name__, record["id"])
         return node
-
-    @classmethod
-    def resolve_type(cls, node: Node, info: GraphQLResolveInfo[Any], _: object) -> str:
-        """The name of the object's type in this schema, which may have a prefix."""
-        return prefixed(info.schema, type(node).__name__)
 
     def value(self, column: str) -> Any:
         """What the row has there; what could not be read after a change fails where it is shown."""
@@ -66,7 +61,7 @@ class Node:
 
 
 @strawberry.type(description="Someone who has signed in and written something.")
-class Author(Node):
+class Author(Row, Node):
     name: str | None = strawberry.field(
         description="Their display name; null where the host has given none."
     )
@@ -106,7 +101,7 @@ class Target:
 
 
 @strawberry.type(description="A discussion: a title, and comments.")
-class Thread(Node):
+class Thread(Row, Node):
     title: str = strawberry.field(description="What it is about; 1 to 200 characters.")
     word_count: SafeInt = strawberry.field(
         description="The words of all its comments together. A comment's words are what Unicode "
@@ -187,7 +182,7 @@ class Thread(Node):
 
 
 @strawberry.type(description="One message in a thread.")
-class Comment(Node):
+class Comment(Row, Node):
     message: str = strawberry.field(description="What was written; 1 to 10,000 characters.")
     word_count: int = strawberry.field(
         description="The words of the message: what Unicode whitespace separates, "

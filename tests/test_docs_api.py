@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import build_schema, is_abstract_type, parse, validate
 
 import tallied
 from tallied.asgi import create_app
@@ -37,6 +37,19 @@ def test_the_clients_are_set_up_as_the_tests_set_them_up() -> None:
         assert f"tests/clients/{client}" in set_up
     for path, text in FILES:
         assert (ROOT / path).read_text("utf-8") == text, path
+
+
+def test_possible_types_are_those_of_the_schema() -> None:
+    schema = build_schema(print_sdl())
+    possible = {
+        name: sorted(each.name for each in schema.get_possible_types(type_))
+        for name, type_ in schema.type_map.items()
+        if is_abstract_type(type_)
+    }
+    (client,) = (text for path, text in FILES if path.endswith("apollo/client.ts"))
+    written = re.search(r"possibleTypes: (\{.*?\}),$", client, re.MULTILINE)
+    assert written is not None
+    assert json.loads(re.sub(r"(\w+):", r'"\1":', written[1])) == possible
 
 
 def test_every_limit_is_listed_with_its_default() -> None:

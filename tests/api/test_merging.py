@@ -134,7 +134,7 @@ async def test_a_hosts_list_costs_as_many_as_are_asked_for(
 
 async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
     published = (await host.http.get("/schema.graphql")).text
-    assert "type ForumThread implements ForumNode" in published
+    assert "type ForumThread implements Node" in published
     assert "dye(" in published
     introspection = (await host.http.get("/introspection.json")).json()
     names = {each["name"] for each in introspection["__schema"]["types"]}

@@ -7,7 +7,8 @@ import { sha256 } from "../sha256.js";
 export function createClient(uri: string, options: HttpLink.Options = {}): ApolloClient {
   return new ApolloClient({
     cache: new InMemoryCache({
-      possibleTypes: { Node: ["Comment", "Thread"] },
+      // Every interface and union of the schema, with its types.
+      possibleTypes: { Node: ["Author", "Comment", "Thread"] },
       typePolicies: {
         // Lists in another order, or filtered otherwise, are other lists.
         Query: { fields: { threads: relayStylePagination(["orderBy", "filterBy"]) } },

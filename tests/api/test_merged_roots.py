@@ -1,0 +1,156 @@
+"""Root fields of Tallied's under other names, beside a host's own of the same names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import strawberry
+from support.host import Host
+
+from tallied.database import Database
+from tallied.errors import ConfigurationError
+from tallied.schema import build
+from tallied.schema.build import merged
+
+
+@strawberry.type
+class Viewer:
+    shelf: str
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def viewer(self) -> Viewer:
+        return Viewer(shelf="the host's own")
+
+    @strawberry.field
+    def author(self, isbn: str) -> str:
+        return f"who wrote {isbn}"
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def add_comment(self, text: str) -> str:
+        return text.upper()
+
+
+RENAME = {"viewer": "forumViewer", "author": "forumAuthor", "addComment": "addForumComment"}
+SCHEMA = merged(Query, Mutation, prefix="Forum", rename=RENAME)
+
+
+async def test_both_fields_of_one_name_are_served(database: Database) -> None:
+    host = Host(database, schema=SCHEMA, settings={"guests": "write"})
+    thread = await Host(database).ada.thread("Looms")
+    added = await host.ada(
+        """mutation($i: ForumAddCommentInput!) { addComment(text: "mine")
+             addForumComment(input: $i) { comment { wordCount } thread { commentCount }
+               userErrors { code } } }""",
+        i={"threadId": thread, "message": "one two three"},
+    )
+    assert added == {
+        "addComment": "MINE",
+        "addForumComment": {
+            "comment": {"wordCount": 3},
+            "thread": {"commentCount": 1},
+            "userErrors": [],
+        },
+    }
+    read = await host.ada(
+        """query($id: ID!) { viewer { shelf } author(isbn: "7")
+             forumViewer { name author { id wordCount } } thread(id: $id) { title }
+             node(id: $id) { __typename } }""",
+        id=thread,
+    )
+    id = read["forumViewer"]["author"].pop("id")
+    assert read == {
+        "viewer": {"shelf": "the host's own"},
+        "author": "who wrote 7",
+        "forumViewer": {"name": "Ada", "author": {"wordCount": 3}},
+        "thread": {"title": "Looms"},
+        "node": {"__typename": "ForumThread"},
+    }
+    query = "query($id: ID!) { forumAuthor(id: $id) { name } }"
+    assert await host.guest(query, id=id) == {"name": "Ada"}
+
+
+async def test_a_renamed_mutation_rejects_as_before(database: Database) -> None:
+    host = Host(database, schema=SCHEMA, settings={"guests": "write"})
+    thread = await Host(database).ada.thread("Looms")
+    before = await host.ada.contents()
+    (error,) = await host.ada.rejected(
+        """mutation($i: ForumAddCommentInput!) { addForumComment(input: $i) {
+             userErrors { message field code } } }""",
+        i={"threadId": thread, "message": " "},
+    )
+    assert (error["code"], error["field"]) == ("BLANK", "message")
+    assert await host.ada.contents() == before
+
+
+def test_a_renamed_field_keeps_its_description_and_arguments() -> None:
+    plain, renamed = build.schema._schema, merged(rename={"threads": "discussions"})._schema
+    assert plain.query_type is not None
+    assert renamed.query_type is not None
+    before, after = plain.query_type.fields["threads"], renamed.query_type.fields["discussions"]
+    assert "threads" not in renamed.query_type.fields
+    assert list(renamed.query_type.fields) == [
+        "discussions" if name == "threads" else name for name in plain.query_type.fields
+    ]
+    assert after.description == before.description
+    assert {key: str(argument.type) for key, argument in after.args.items()} == {
+        key: str(argument.type) for key, argument in before.args.items()
+    }
+
+
+def test_a_name_is_renamed_in_both_roots() -> None:
+    schema = merged(rename={"threadFor": "forumThreadFor"})._schema
+    for root in (schema.query_type, schema.mutation_type):
+        assert root is not None
+        assert "forumThreadFor" in root.fields
+        assert "threadFor" not in root.fields
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"rename": {"node": "forumNode"}}, "node cannot be renamed: Relay asks for it"),
+        ({"rename": {"add_comment": "x"}}, "add_comment, which is no root field of Tallied's"),
+        ({"rename": {"viewer": "forum viewer"}}, "viewer the name 'forum viewer', which no field"),
+        ({"rename": {"viewer": "__viewer"}}, "viewer the name '__viewer', which no field"),
+        ({"rename": {"viewer": "author"}}, "gives two fields of Tallied's the name author"),
+        ({"query": Query}, r"has a field author and viewer, .* pass rename={'author': \.\.\.} to"),
+        (
+            {"query": Query, "rename": {"viewer": "forumViewer"}},
+            "has a field author, and so has Tallied's",
+        ),
+        (
+            {"query": strawberry.type(type("Own", (build.Query,), {})), "rename": RENAME},
+            "rename cannot be used where the host's query derives from Tallied's",
+        ),
+    ],
+)
+def test_a_rename_that_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        merged(**given)
+
+
+def test_a_node_field_of_the_hosts_is_refused() -> None:
+    @strawberry.type
+    class Root:
+        node: str
+
+    with pytest.raises(ConfigurationError, match="field node, .*; leave it to Tallied's, which"):
+        merged(Root, prefix="Forum")
+
+
+def test_a_scalar_that_both_have_is_refused() -> None:
+    other = strawberry.scalar(name="SafeInt", serialize=str)
+
+    @strawberry.type
+    class Root:
+        number: complex
+
+    with pytest.raises(ConfigurationError, match=r"a scalar SafeInt, .* tallied\.schema\.scalars"):
+        merged(Root, scalars={complex: other})

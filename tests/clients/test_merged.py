@@ -1,0 +1,47 @@
+"""Relay's compiler on a host's schema with Tallied's merged in, under a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import strawberry
+
+from tallied.schema.build import merged
+from tallied.schema.nodes import Node
+from tallied.schema.sdl import print_sdl
+from tallied.schema.selection import Info
+
+from .conftest import Programs
+
+
+@strawberry.type
+class Article(Node):
+    title: str
+
+    @classmethod
+    async def load_nodes(cls, info: Info, keys: Sequence[str]) -> list[Article | None]:
+        return [cls(id=cls.global_id(key), title=f"Article {key}") for key in keys]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def viewer(self) -> str:
+        return "the host's own"
+
+    @strawberry.field
+    def article(self, key: str) -> Article:
+        return Article(id=Article.global_id(key), title=f"Article {key}")
+
+
+def test_relays_compiler_takes_a_merged_schema(programs: Programs) -> None:
+    schema = merged(Query, prefix="Forum", rename={"viewer": "forumViewer"})
+    folder = programs.folder / "merged"
+    (folder / "schema.graphql").write_text(print_sdl(schema), "utf-8")
+    (folder / "__generated__").mkdir()
+    programs.tool("relay-compiler", "merged/relay.config.json")
+    # Both refetch by node(id:), the host's fragment and Tallied's.
+    for name, type_name in (("Comments", "ForumThread"), ("Article", "Article")):
+        made = (folder / "__generated__" / f"documents{name}Query.graphql.ts").read_text("utf-8")
+        assert "node(id: $id)" in made
+        assert f"... on {type_name}" in made or f"documents_{name.lower()}" in made
