@@ -141,7 +141,7 @@ def test_a_node_field_of_the_hosts_is_refused() -> None:
     class Root:
         node: str
 
-    with pytest.raises(ConfigurationError, match="field node, .*; leave it to Tallied's, which"):
+    with pytest.raises(ConfigurationError, match=r"field node, .*; leave it to Tallied's, which"):
         merged(Root, prefix="Forum")
 
 
