@@ -1,7 +1,9 @@
 """Markdown to HTML that is safe to put into a page.
 
-A message is read as CommonMark with GitHub's tables and strikethrough, by markdown-it-py,
-without HTML, images, and reference links; a line break stays one. What comes out goes
+A message is read as CommonMark with GitHub's tables, strikethrough and bare URLs, by
+markdown-it-py and linkify-it-py, without HTML, images, and reference links; a line break stays
+one. A heading becomes a bold paragraph: a page's headings are its own, and nobody knows at which
+level of them a message is shown. What comes out goes
 through nh3 once more, which keeps the tags, attributes and URL schemes below and nothing
 else: no mistake of the parser alone lets anything else through.
 
@@ -16,13 +18,14 @@ from functools import cache
 from html import escape
 
 import nh3
+from linkify_it import LinkifyIt
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 # fmt: off
 TAGS = frozenset({
-    "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "s", "code", "pre",
-    "blockquote", "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td",
+    "p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a",
+    "table", "thead", "tbody", "tr", "th", "td",
 })
 # fmt: on
 """The elements that a rendered message may have."""
@@ -37,7 +40,7 @@ ATTRIBUTES = {
 """Their attributes; ``class`` is a language, ``style`` an alignment, and links have `REL`."""
 
 SCHEMES = frozenset({"http", "https", "mailto"})
-"""Where a link may lead; a relative one has no page that it could be relative to."""
+"""Where a link may lead; see `_is_absolute`."""
 
 REL = "nofollow noopener noreferrer ugc"
 """The ``rel`` of every link: who runs a site does not vouch for what others write."""
@@ -58,7 +61,16 @@ MOST_QUOTED = 60_000
 """The product of lines and of quotes that begin, above which a message is shown as it was
 written: markdown-it-py reads on to the end from the beginning of each."""
 
-_LINK = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):[^\s]", re.IGNORECASE)
+MAX_BARE_URLS = 300
+"""How often ``://`` may stand in a message whose bare URLs become links; with more, they stay text:
+markdown-it-py looks through the text before each of them."""
+
+_ABSOLUTE = re.compile(
+    r"mailto:[^\s]"
+    r"|https?://(?:[^\s/?#\\@]*@)?(?:(?=[^/?#]*[a-z0-9])[a-z0-9._~-]+|\[[0-9a-f:.]+\])"
+    r"(?::[0-9]*)?(?:[/?#]|$)",
+    re.IGNORECASE,
+)
 _DELIMITERS = re.compile(r"[>*+.)0-9 \t]*[-:| \t]+")  # of a table, in quotes and lists, too
 _MARKERS = re.compile(r"(?:[ \t]*(?:>|(?:[-+*]|[0-9]{1,9}[.)])(?=[ \t]|$)))*")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -80,7 +92,9 @@ def render_message(message: str) -> str:
     text = message.encode(errors="replace").decode()
     if len(text) > LONGEST or _quoted(text) > MOST_QUOTED:
         return _as_written(text)
-    parser = _parser(tables=_most_cells(text) <= MOST_CELLS)
+    parser = _parser(
+        tables=_most_cells(text) <= MOST_CELLS, linkify=text.count("://") <= MAX_BARE_URLS
+    )
     tokens = parser.parse(text)
     if _depth(tokens) >= DEEPEST:
         return _as_written(text)
@@ -119,15 +133,37 @@ def _depth(tokens: Iterable[Token]) -> int:
 
 
 @cache
-def _parser(*, tables: bool) -> MarkdownIt:
+def _parser(*, tables: bool, linkify: bool) -> MarkdownIt:
     # One more than is shown, so that what is left out can be told from what is not.
-    options = {"html": False, "breaks": True, "maxNesting": DEEPEST + 1}
+    options = {"html": False, "breaks": True, "linkify": linkify, "maxNesting": DEEPEST + 1}
     parser = MarkdownIt("commonmark", options)
-    parser.enable(["strikethrough", "table"] if tables else ["strikethrough"])
+    parser.enable(["strikethrough", "linkify", *(["table"] if tables else [])])
+    parser.linkify = _linkify()
+    parser.add_render_rule("heading_open", lambda *_: "<p><strong>")
+    parser.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
     # A reference's address would be repeated wherever it is used: short text, long page.
     parser.disable(["html_block", "html_inline", "image", "reference"])
-    parser.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
+    parser.validateLink = _is_absolute  # type: ignore[method-assign]
     return parser
+
+
+def _is_absolute(url: str) -> bool:
+    """Return whether a link leads to the same place from every page.
+
+    ``http:/logout`` is relative on a page that is served over http, and absolute elsewhere (WHATWG
+    URL, "special authority slashes state"), so both slashes and a host are required.
+
+    :param url: the address as markdown-it-py has normalized it: its host is in ASCII.
+    """
+    return _ABSOLUTE.match(url) is not None
+
+
+def _linkify() -> LinkifyIt:
+    """Return what finds bare URLs: only those that begin with ``http://`` or ``https://``."""
+    linkify = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
+    for schema in ("ftp:", "//", "mailto:"):
+        linkify.add(schema, None)
+    return linkify
 
 
 @cache
@@ -143,5 +179,7 @@ def _cleaner() -> nh3.Cleaner:
 
 
 def _attribute(_: str, name: str, value: str) -> str | None:
+    if name == "href":
+        return value if _is_absolute(value) else None
     allowed = _VALUES.get(name)
     return value if allowed is None or allowed.fullmatch(value) else None
