@@ -21,9 +21,13 @@
 
 A :class:`UserError` carries a stable ``code``, which the API sends as
 ``extensions.code``, or, for what a mutation has :class:`Rejected`, as the ``code`` of
-the payload's ``userErrors``; its message is one sentence that names the field and the
-remedy. After any of these errors nothing has been changed.
+the payload's ``userErrors``; its message is one sentence with the remedy, and it has
+the name of the field. After any of these errors nothing has been changed.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class TalliedError(Exception):
@@ -33,16 +37,26 @@ class TalliedError(Exception):
 class UserError(TalliedError):
     """A request that cannot be fulfilled, told to the one who made it.
 
-    :param message: one sentence that names the field and the remedy.
+    :param message: one sentence with the remedy. That of a :class:`Rejected` can be shown to
+        people, beside the field; that of others names the field.
     :param field: the name of the input field, in the API's spelling, or None.
+    :param params: what the message has of numbers and the like, to write it in another language:
+        ``max`` and ``actual``, numbers of characters, and ``character``, such as ``U+0000``.
     """
 
     code: str = "USER_ERROR"
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        params: Mapping[str, int | str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.params = params or {}
 
 
 class BadUserInput(UserError):
@@ -73,9 +87,19 @@ class InvalidText(Rejected):
     :param code: ``BLANK``, ``TOO_LONG`` or ``INVALID_CHARACTERS``.
     """
 
-    def __init__(self, message: str, *, field: str, code: str) -> None:
-        super().__init__(message, field=field)
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str,
+        code: str,
+        params: Mapping[str, int | str] | None = None,
+    ) -> None:
+        super().__init__(message, field=field, params=params)
         self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
 
 
 class SignInRequired(Rejected):

@@ -53,7 +53,8 @@ class Rules:
         if name not in self.targets:
             known = ", ".join(sorted(self.targets)) or "none"
             raise UnknownTargetType(
-                f"target.type must be one that is registered ({known}).", field="target.type"
+                f"There are no discussions about this kind; the registered ones are: {known}.",
+                field="target.type",
             )
         return self.targets[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from .characters import describe_control, find_control, is_blank
 from .errors import ConfigurationError
 
 SUBJECT_LENGTH = 255
@@ -41,6 +42,7 @@ class Viewer:
         _check("subject", self.subject, SUBJECT_LENGTH)
         if self.name is not None:
             _check("name", self.name, NAME_LENGTH)
+            _check_name(self.name)
         if not isinstance(self.is_moderator, bool):
             raise ConfigurationError(
                 "The viewer's is_moderator must be True or False,"
@@ -66,6 +68,17 @@ def _check(field: str, value: object, longest: int) -> None:
         raise ConfigurationError(
             f"The viewer's {field} has a control character or half a surrogate pair;"
             " pass it without."
+        )
+
+
+def _check_name(name: str) -> None:
+    """Hold a display name to what a guest's own is held to."""
+    if is_blank(name):
+        raise ConfigurationError("The viewer's name has nothing that can be seen; pass None.")
+    character = find_control(name)
+    if character is not None:
+        raise ConfigurationError(
+            f"The viewer's name has {describe_control(character)}; pass it without."
         )
 
 

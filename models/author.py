@@ -8,10 +8,8 @@ from uuid import UUID
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from ..viewer import NAME_LENGTH, SUBJECT_LENGTH
 from .base import Base, CounterInteger, UTCDateTime, new_id, now
-
-SUBJECT_LENGTH = 255
-NAME_LENGTH = 100
 
 
 class Author(Base):

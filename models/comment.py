@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from ..viewer import NAME_LENGTH
 from .author import Author
 from .base import Base, UTCDateTime, new_id, now
 from .words import count_words
@@ -31,8 +32,10 @@ class Comment(Base):
     author_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tallied_author.id", ondelete="SET NULL")
     )
-    author_name: Mapped[str | None] = mapped_column(String(100))
+    author_name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     """The name that a guest gave; None for an author, and for one that has been deleted."""
+    author_name_key: Mapped[str | None] = mapped_column(Text)
+    """What `author_name` is found by, kept equal to ``name_key(author_name)``."""
     message: Mapped[str] = mapped_column(Text)
     word_count: Mapped[int] = mapped_column()
     """The words of `message`, kept equal to ``count_words(message)``."""
@@ -55,9 +58,9 @@ class Comment(Base):
         ),
         # The same of a guest.
         Index(
-            "ix_tallied_comment_thread_id_author_name_created_at_id",
+            "ix_tallied_comment_thread_id_author_name_key_created_at_id",
             "thread_id",
-            "author_name",
+            "author_name_key",
             "created_at",
             "id",
         ),

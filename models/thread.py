@@ -22,11 +22,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from ..characters import strip_ignorable
 from .author import Author
 from .base import Base, CounterInteger, UTCDateTime, new_id, now
 
 if TYPE_CHECKING:
     from .comment import Comment
+
+TITLE_LENGTH = 200
+"""The most characters of a title."""
 
 _logger = logging.getLogger("tallied.models")
 
@@ -34,10 +38,12 @@ _logger = logging.getLogger("tallied.models")
 def fold(title: str) -> str:
     """A title as it is searched: its case and the width of its characters do not matter.
 
+    Neither do characters that nobody sees.
+
     In Python, since what the databases make of case differs: SQLite knows that of ASCII
     alone, and PostgreSQL what its locale says.
     """
-    return unicodedata.normalize("NFKC", title).casefold()
+    return unicodedata.normalize("NFKC", strip_ignorable(title)).casefold()
 
 
 class Thread(Base):
@@ -46,7 +52,7 @@ class Thread(Base):
     __tablename__ = "tallied_thread"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    title: Mapped[str] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     """When the thread itself was last changed (made, renamed); a comment does not touch it."""

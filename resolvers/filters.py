@@ -9,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
+from ..characters import is_blank, name_key
 from ..errors import BadUserInput, InvalidText
 from ..models import Comment, Thread
 from ..models.thread import fold, last_activity
-from .validation import clean_author_name, clean_title
+from .validation import clean_author_name, clean_title, unstorable
 
 
 class ThreadFilter(NamedTuple):
@@ -41,7 +42,7 @@ class CommentFilter(NamedTuple):
     """Comments that meet all the conditions that are given."""
 
     author_name: str | None = None
-    """The guest who wrote them, spelled just so."""
+    """The guest who wrote them, by the same name (see :func:`~tallied.characters.name_key`)."""
     since: datetime | None = None
     """They were made at this moment or after."""
     author_id: UUID | None = None
@@ -51,7 +52,7 @@ class CommentFilter(NamedTuple):
         """What a row must meet."""
         found: list[ColumnElement[bool]] = []
         if self.author_name is not None:
-            found.append(Comment.author_name == self.author_name)
+            found.append(Comment.author_name_key == name_key(self.author_name))
         if self.author_id is not None:
             found.append(Comment.author_id == self.author_id)
         if self.since is not None:
@@ -65,12 +66,11 @@ Filter = ThreadFilter | CommentFilter
 def thread_filter(
     title_contains: str | None, active_since: datetime | None, min_comment_count: int | None
 ) -> ThreadFilter:
-    """Check the conditions on threads.
+    """Check the conditions on threads; a text of nothing visible is no condition.
 
     :raises BadUserInput: naming the condition.
     """
-    if title_contains is not None:
-        title_contains = _readable(clean_title, title_contains, "filterBy.titleContains")
+    title_contains = _readable(clean_title, title_contains, "filterBy.titleContains")
     if min_comment_count is not None and min_comment_count < 0:
         name = "filterBy.minCommentCount"
         raise BadUserInput(f"{name} must be 0 or more, not {min_comment_count}.", field=name)
@@ -80,17 +80,18 @@ def thread_filter(
 def comment_filter(
     author_name: str | None, since: datetime | None, author_id: UUID | None = None
 ) -> CommentFilter:
-    """Check the conditions on comments.
+    """Check the conditions on comments; a name of nothing visible is no condition.
 
     :raises BadUserInput: naming the condition.
     """
-    if author_name is not None:
-        author_name = _readable(clean_author_name, author_name, "filterBy.authorName")
+    author_name = _readable(clean_author_name, author_name, "filterBy.authorName")
     return CommentFilter(author_name, since, author_id)
 
 
-def _readable(check: Callable[[str, str], str], text: str, field: str) -> str:
+def _readable(check: Callable[[str, str], str], text: str | None, field: str) -> str | None:
+    if text is None or (isinstance(text, str) and is_blank(text) and not unstorable(text)):
+        return None
     try:
         return check(text, field)
     except InvalidText as error:
-        raise BadUserInput(error.message, field=field) from error
+        raise BadUserInput(str(error), field=field, params=error.params) from error

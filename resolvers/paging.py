@@ -16,6 +16,9 @@ from ..errors import BadUserInput
 from .cursors import Order, Position
 from .filters import Filter
 
+DEFAULT_SIZE = 20
+"""The rows of a page that is asked for without a size, where as many are allowed."""
+
 Record = Mapping[str, Any]
 """A row, as far as its columns were asked for, by attribute name."""
 
@@ -68,7 +71,7 @@ def window(
     filter: Filter | None = None,
     readable: ColumnElement[bool] | None = None,
 ) -> Window:
-    """Read the arguments of a connection.
+    """Read the arguments of a connection; without first and last, the first `DEFAULT_SIZE` rows.
 
     :param limit: the most rows that a page may have.
     :param readable: what a row must be like for the viewer.
@@ -76,11 +79,9 @@ def window(
     """
     if first is not None and last is not None:
         raise BadUserInput("Give first or last, not both.", field="last")
+    if first is None and last is None:
+        first = min(DEFAULT_SIZE, limit)
     name, size = ("last", last) if first is None else ("first", first)
-    if size is None:
-        raise BadUserInput(
-            f"A page needs a size; give first or last, from 1 to {limit}.", field="first"
-        )
     if not isinstance(size, int):
         raise BadUserInput(f"{name} must be a number from 1 to {limit}, not {size!r}.", field=name)
     if not 1 <= size <= limit:

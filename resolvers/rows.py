@@ -25,6 +25,10 @@ THREAD_COLUMNS = tuple(
 )
 
 
+_INTERNAL = frozenset({"author_name_key", "submission_key"})
+"""Columns of a comment that are no part of what it says."""
+
+
 async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
     """The row of the one thread that meets the conditions; None where there is none."""
     row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
@@ -40,7 +44,7 @@ def known(obj: Base) -> Record:
     """The columns of an object that are in memory."""
     loaded: dict[str, Any] = obj.__dict__
     columns = (attribute.key for attribute in obj.__mapper__.column_attrs)
-    return {key: loaded[key] for key in columns if key in loaded}
+    return {key: loaded[key] for key in columns if key in loaded and key not in _INTERNAL}
 
 
 def counted(session: AsyncSession, thread_id: UUID) -> Record:
@@ -70,7 +74,7 @@ def gone(*, row: str | None = None, parent: str | None = None) -> Iterator[None]
 def not_found(field: str) -> NotFound:
     """What is said of a row that is not there, and of one that the viewer may not read."""
     what = field.removesuffix("Id")
-    return NotFound(f"There is no {what} with this {field}; it may have been deleted.", field=field)
+    return NotFound(f"There is no such {what}; it may have been deleted.", field=field)
 
 
 def _is_foreign_key(error: IntegrityError) -> bool:

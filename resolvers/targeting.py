@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..characters import as_line, is_blank
 from ..errors import NotFound
 from ..hooks import Event, after, before
 from ..models import Thread
@@ -44,7 +45,9 @@ async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_
     titles = {} if found else await target.titles(session, [target_id])
     if target_id not in titles:
         raise _no_object(target)
-    title = titles[target_id].strip() or f"{target_type} {target_id}"
+    title = as_line(titles[target_id])
+    if is_blank(title):
+        title = as_line(f"{target_type} {target_id}")
     return await _begin(unit, access, target, target_id, title[:TITLE_LENGTH])
 
 
@@ -91,6 +94,4 @@ async def _would_be_readable(unit: UnitOfWork, access: Access, values: Record) -
 
 
 def _no_object(target: Target) -> NotFound:
-    return NotFound(
-        f"There is no {target.name} with this key; it may have been deleted.", field="target.key"
-    )
+    return NotFound(f"There is no such {target.name}; it may have been deleted.", field="target.key")

@@ -62,8 +62,8 @@ def of_comment() -> Iterator[None]:
 
 def _clean_name(access: Access, name: str | None, field: str) -> str | None:
     if access.viewer is not None and name is not None:
-        who = "the viewer is" if access.is_host else "you are"
-        raise NotAllowed(f"{field} is for guests; leave it out, as {who} signed in.", field=field)
+        who = "The viewer is" if access.is_host else "You are"
+        raise NotAllowed(f"{who} signed in, so leave this out; it is for guests.", field=field)
     if name is None and (access.viewer is not None or access.is_host):
         return None
     return clean_author_name("" if name is None else name, field)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
+from ..characters import describe_control, find_control, is_blank
 from ..errors import InvalidText, Rejected
+from ..models.thread import TITLE_LENGTH as TITLE_LENGTH
+from ..settings import Settings
+from ..viewer import NAME_LENGTH
 
-TITLE_LENGTH = 200
-MESSAGE_LENGTH = 10_000
-AUTHOR_NAME_LENGTH = 100
+MESSAGE_LENGTH = Settings.message_length
+AUTHOR_NAME_LENGTH = NAME_LENGTH
 
 
 def clean_title(title: str, field: str = "title") -> str:
@@ -19,7 +22,7 @@ def clean_title(title: str, field: str = "title") -> str:
     :raises TypeError: for what is no text.
     """
     expect(str, **{field: title})
-    return _checked(title.strip(), field, TITLE_LENGTH)
+    return _checked_line(title.strip(), field, TITLE_LENGTH)
 
 
 def clean_author_name(name: str, field: str = "authorName") -> str:
@@ -29,7 +32,7 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
     :raises TypeError: for what is no text.
     """
     expect(str, **{field: name})
-    return _checked(name.strip(), field, AUTHOR_NAME_LENGTH)
+    return _checked_line(name.strip(), field, AUTHOR_NAME_LENGTH)
 
 
 def clean_message(message: str, field: str = "message", longest: int = MESSAGE_LENGTH) -> str:
@@ -50,9 +53,10 @@ def check_length(text: str, field: str, longest: int) -> None:
     """
     if len(text) > longest:
         raise InvalidText(
-            f"{field} has {len(text)} characters; shorten it to at most {longest}.",
+            f"This has {len(text)} characters; shorten it to at most {longest}.",
             field=field,
             code="TOO_LONG",
+            params={"max": longest, "actual": len(text)},
         )
 
 
@@ -90,23 +94,53 @@ def together(*checks: Callable[[], Any]) -> list[Any]:
 
 
 def _checked(text: str, field: str, longest: int) -> str:
-    if not text.strip():
-        raise InvalidText(
-            f"{field} is empty; write 1 to {longest} characters.", field=field, code="BLANK"
-        )
     check_length(text, field, longest)
-    found = unstorable(text)
-    if found:
+    check_characters(text, field)
+    if is_blank(text):
         raise InvalidText(
-            f"{field} has {found}; remove it.", field=field, code="INVALID_CHARACTERS"
+            f"This is empty; write 1 to {longest} characters.",
+            field=field,
+            code="BLANK",
+            params={"max": longest},
         )
     return text
 
 
+def _checked_line(text: str, field: str, longest: int) -> str:
+    """Return a text of one line, which is shown beside others: a name, a title."""
+    _checked(text, field, longest)
+    character = find_control(text)
+    if character is not None:
+        _refuse_character(character, describe_control(character), field)
+    return text
+
+
+def check_characters(text: str, field: str) -> None:
+    """Refuse a text that no database can hold.
+
+    :raises InvalidText: naming `field`.
+    """
+    character = unstorable(text)
+    if character == "\0":
+        _refuse_character(character, "a NUL character (U+0000), which cannot be stored", field)
+    elif character is not None:
+        kind = "half a surrogate pair (U+D800 to U+DFFF), which is no character"
+        _refuse_character(character, kind, field)
+
+
 def unstorable(text: str) -> str | None:
-    """What a text has that no database can hold; None where it has no such thing."""
+    """Return the first character of a text that no database can hold, or None."""
     if "\0" in text:
-        return "a NUL character (U+0000), which cannot be stored"
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return "half a surrogate pair (U+D800 to U+DFFF), which is no character"
-    return None
+        return "\0"
+    if text.isascii():
+        return None
+    return next((each for each in text if "\ud800" <= each <= "\udfff"), None)
+
+
+def _refuse_character(character: str, kind: str, field: str) -> NoReturn:
+    raise InvalidText(
+        f"This has {kind}; remove it.",
+        field=field,
+        code="INVALID_CHARACTERS",
+        params={"character": f"U+{ord(character):04X}"},
+    )

@@ -270,6 +270,7 @@ async def _takes(session: AsyncSession, access: Access, thread_id: UUID, moved: 
             " it first.",
             field="threadId",
             code="TOO_LONG",
+            params={"max": longest, "actual": size},
         )
     return thread
 

@@ -91,7 +91,7 @@ async def test_what_cannot_be_said_comes_back_with_a_sentence(press: Press) -> N
     ben = await press.browser("ben")
     refused = await ben.comment(id, " \n")
     assert refused.status_code == 422
-    assert "message is empty; write 1 to 10000 characters." in refused.text
+    assert "This is empty; write 1 to 10000 characters." in refused.text
     await ben.comment(id, "Once.")
     twice = await ben.comment(id, "Once.")
     assert twice.status_code == 422
@@ -323,7 +323,7 @@ async def test_an_article_is_written_revised_and_published(press: Press) -> None
     ada = await press.browser("ada")
     refused = await ada.submit("/write", "/write", headline="Sand", body=" ")
     assert refused.status_code == 422
-    assert "body is empty" in refused.text
+    assert "body: This is empty" in refused.text
     assert 'value="Sand"' in refused.text
     made = await ada.submit("/write", "/write", headline="<b>Sand</b>", body="One.\n\nTwo.")
     path = made.headers["location"]

@@ -133,7 +133,7 @@ async def test_names_follow_the_convention(empty: Database) -> None:
         "ix_tallied_comment_author_id_thread_id_created_at_id",
         "fk_tallied_comment_thread_id_tallied_thread",
         "ix_tallied_comment_thread_id_created_at_id",
-        "ix_tallied_comment_thread_id_author_name_created_at_id",
+        "ix_tallied_comment_thread_id_author_name_key_created_at_id",
         "ix_tallied_thread_created_at_id",
         "ix_tallied_thread_last_activity_id",
         "ix_tallied_thread_comment_count_id",

@@ -41,7 +41,7 @@ async def write(request: Request, site: OurSite, us: Us) -> Response:
             lambda unit: articles.write_draft(unit, access, headline, body)
         )
     except InvalidText as error:
-        return page(request, "write.html", us, 422, form=form, problem=error.message)
+        return page(request, "write.html", us, 422, form=form, problem=str(error))
     return go(f"/articles/{id}")
 
 
@@ -63,7 +63,7 @@ async def revise(request: Request, site: OurSite, us: Us, id: ArticleID) -> Resp
     try:
         await site.discussion.write(lambda unit: articles.revise(unit, access, id, headline, body))
     except InvalidText as error:
-        return page(request, "write.html", us, 422, form=form, id=id, problem=error.message)
+        return page(request, "write.html", us, 422, form=form, id=id, problem=str(error))
     return go(f"/articles/{id}")
 
 

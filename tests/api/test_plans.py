@@ -222,7 +222,7 @@ async def test_filters_of_comments_go_by_their_indexes(full: Database) -> None:
     query = """query($by: CommentFilter) { threads(first: 20) { nodes { title
       comments(first: 10, filterBy: $by) { totalCount nodes { message } } } } }"""
     for by, index in (
-        ({"authorName": "Grace"}, "ix_tallied_comment_thread_id_author_name_created_at_id"),
+        ({"authorName": "Grace"}, "ix_tallied_comment_thread_id_author_name_key_created_at_id"),
         # Either index will do; which is the better one depends on the author and the time.
         (
             {"authorName": "Grace", "since": "2026-04-01T00:00:00Z"},

@@ -1,0 +1,106 @@
+"""The keys of comments are filled in for what a database has, and can be gone back from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, column, insert, select, table
+from test_migrations import described, read
+from uuid_utils.compat import uuid7
+
+from tallied import upkeep
+from tallied.database import Database
+from tallied.migrations import run
+from tallied.migrations.run import downgrade, migrate
+from tallied.models import Base, Comment, Thread
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Skipped unsupported reflection of expression-based index"
+)
+
+SCRIPTS = ScriptDirectory(str(Path(run.__file__).parent))
+BEFORE = str(SCRIPTS.get_revision("tallied_0005").down_revision)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NAMES = {
+    "Ada": "Ada",
+    "A\u200bda": "Ada",
+    "Ada  Lovelace": "Ada Lovelace",
+    "Zoe\u0308": "Zo\u00eb",
+    "علی\u200cرضا": "علیرضا",
+    None: None,
+}
+ROWS = 1_700
+"""More than one batch of the migration."""
+
+
+def fill(connection: Connection) -> None:
+    names = list(NAMES)
+    thread = {
+        "id": uuid7(),
+        "title": "Dampf\u00admaschinen",
+        "title_folded": "dampf\u00admaschinen",
+        "created_at": START,
+        "updated_at": START,
+        "comment_count": ROWS,
+        "word_count": 2 * ROWS,
+        "last_comment_at": START,
+    }
+    comments = [
+        {
+            "id": uuid7(),
+            "thread_id": thread["id"],
+            "author_name": names[number % len(names)],
+            "message": "one two",
+            "word_count": 2,
+            "created_at": START,
+        }
+        for number in range(ROWS)
+    ]
+    for model, rows in ((Thread, [thread]), (Comment, comments)):
+        known = model.__table__.c
+        old = table(model.__tablename__, *(column(name, known[name].type) for name in rows[0]))
+        connection.execute(insert(old), rows)
+
+
+@pytest.fixture
+async def old(empty_url: str) -> AsyncIterator[Database]:
+    """A database at the revision before, with a thread and its comments."""
+    database = Database(empty_url)
+    await run._run(database, lambda config, _: command.upgrade(config, BEFORE))
+    async with database.engine.begin() as connection:
+        await connection.run_sync(fill)
+    yield database
+    await database.dispose()
+
+
+async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> None:
+    def keys(connection: Connection) -> Any:
+        rows = connection.execute(select(Comment.author_name, Comment.author_name_key)).all()
+        assert len(rows) == ROWS
+        return dict(row._tuple() for row in rows), connection.scalar(select(Thread.title_folded))
+
+    await migrate(old)
+    assert await read(old, keys) == (NAMES, "dampfmaschinen")
+    drifts: list[str] = []
+    await upkeep.verify(old, lambda drift: drifts.append(str(drift)))
+    assert drifts == []
+
+
+async def test_the_way_up_and_down_leaves_the_tables_as_they_were(old: Database) -> None:
+    before = await read(old, described)
+    await migrate(old)
+    migrated = await read(old, described)
+    await downgrade(old, BEFORE)
+    assert await read(old, described) == before
+    await migrate(old)
+    assert await read(old, described) == migrated
+    await downgrade(old)
+    async with old.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    assert await read(old, described) == migrated
