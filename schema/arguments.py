@@ -18,7 +18,15 @@ from ..resolvers.filters import (
     comment_filter,
     thread_filter,
 )
+from ..resolvers.paging import DEFAULT_SIZE
+from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
+from ..settings import Settings
 from .ids import decode_id
+
+SIZE = "tallied.size"
+"""The metadata of an argument ``first`` that says how many items there are without it."""
+
+_UP_TO = f"{Settings.page_size}, unless the server is set otherwise"
 
 T = TypeVar("T")
 
@@ -29,22 +37,21 @@ AuthorID = Annotated[strawberry.ID, strawberry.argument(description="The id of t
 
 NodeIDs = Annotated[
     list[strawberry.ID],
-    strawberry.argument(
-        description="The ids of the objects: up to 100, unless the server is set otherwise."
-    ),
+    strawberry.argument(description=f"The ids of the objects: up to {_UP_TO}."),
 ]
 First = Annotated[
     int | None,
     strawberry.argument(
-        description="How many to take from the start: 1 to 100, unless the server is set "
-        "otherwise. Give either first or last."
+        description=f"How many to take from the start: 1 to {_UP_TO}. Give either first or last; "
+        f"without both, it is {DEFAULT_SIZE}, or as many as the server allows.",
+        metadata={SIZE: DEFAULT_SIZE},
     ),
 ]
 Last = Annotated[
     int | None,
     strawberry.argument(
-        description="How many to take from the end: 1 to 100, unless the server is set "
-        "otherwise. They still come in the order asked for."
+        description=f"How many to take from the end: 1 to {_UP_TO}. They still come in the order "
+        "asked for."
     ),
 ]
 After = Annotated[
@@ -124,7 +131,8 @@ CommentOrderBy = Annotated[
 class ThreadFilterInput:
     title_contains: str | None = strawberry.field(
         default=UNSET,
-        description="What the title contains, in upper or lower case; 1 to 200 characters.",
+        description="What the title contains, in upper or lower case; up to "
+        f"{TITLE_LENGTH} characters. An empty text filters nothing.",
     )
     active_since: datetime | None = strawberry.field(
         default=UNSET,
@@ -151,7 +159,9 @@ class CommentFilterInput:
     )
     author_name: str | None = strawberry.field(
         default=UNSET,
-        description="The name of the guest who wrote it, spelled just so; 1 to 100 characters.",
+        description="The whole name of the guest who wrote it, in the same case; up to "
+        f"{AUTHOR_NAME_LENGTH} characters. Those that nobody sees, such as joiners, make no other "
+        "name. An empty text filters nothing.",
     )
     since: datetime | None = strawberry.field(
         default=UNSET, description="When it was made at the earliest."

@@ -45,8 +45,10 @@ from graphql import (
     parse,
 )
 from graphql.utilities import type_from_ast
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..settings import Settings
+from .arguments import SIZE
 from .limits import exceeded
 
 INTROSPECTIONS = 1.25
@@ -63,10 +65,12 @@ class Reach(NamedTuple):
     """The arguments that say how often; None for once."""
     each: int
     below: tuple[Reach, ...]
+    default: int | None = None
+    """How often where the arguments do not say; None for as often as a page allows."""
 
     def nodes(self, values: Values, page_size: int) -> int:
         """How many nodes are reached, with the variables' values."""
-        times = 1 if self.sizes is None else _times(self.sizes, values, page_size)
+        times = 1 if self.sizes is None else _times(self.sizes, values, page_size, self.default)
         return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
 
 
@@ -236,7 +240,22 @@ class _Measure:
             sizes, asked = _arguments(nodes[0], "ids") or None, True
         else:
             asked = False
-        return [Reach(sizes, int(asked), tuple(below))] if asked or below else []
+        default = self._default_size(parent, nodes[0]) if paged else None
+        return [Reach(sizes, int(asked), tuple(below), default)] if asked or below else []
+
+    def _default_size(self, parent: GraphQLNamedType, node: FieldNode) -> int | None:
+        """Return how many items a connection has that is asked without first and last.
+
+        None for a host's connection, which may have as many as it likes.
+        """
+        assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
+        field = self.schema.get_field(parent, node.name.value)
+        first = field.args.get("first") if field else None
+        definition = (
+            first.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF) if first else None
+        )
+        size: int | None = definition.metadata.get(SIZE) if definition else None
+        return size
 
     def _is_node(self, type_: GraphQLNamedType) -> bool:
         if isinstance(type_, GraphQLObjectType):
@@ -319,11 +338,13 @@ def _arguments(node: FieldNode, *names: str) -> tuple[ValueNode, ...]:
     return tuple(each.value for each in node.arguments or () if each.name.value in names)
 
 
-def _times(sizes: tuple[ValueNode, ...], values: Values, page_size: int) -> int:
-    """The largest size that is given; a whole page where none can be told."""
+def _times(
+    sizes: tuple[ValueNode, ...], values: Values, page_size: int, default: int | None
+) -> int:
+    """The largest size that is given; the default, or a whole page, where none can be told."""
     given = [_value(each, values) for each in sizes]
     found = [len(each) if isinstance(each, list) else each for each in given]
-    size = max((each for each in found if type(each) is int), default=page_size)
+    size = max((each for each in found if type(each) is int), default=default or page_size)
     return max(0, min(size, page_size))
 
 

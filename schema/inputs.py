@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import strawberry
 
+from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
+from ..settings import Settings
 from .arguments import TargetInput
 
-_TITLE = "What it is about; 1 to 200 characters, without the whitespace around them."
+_TITLE = (
+    f"What it is about; 1 to {TITLE_LENGTH} characters in one line, without the whitespace around "
+    "them."
+)
 _AUTHOR = (
-    "The name of a guest; 1 to 100 characters, without the whitespace around them. Leave it out "
-    "where you are signed in."
+    f"The name of a guest; 1 to {AUTHOR_NAME_LENGTH} characters in one line, without the "
+    "whitespace around them. Leave it out where you are signed in."
 )
 _THREAD_ID = "The id of the thread."
 _COMMENT_ID = "The id of the comment."
-_MESSAGE = "What is written, kept as it is; 1 to 10,000 characters, not only whitespace."
+_MESSAGE = (
+    f"What is written, kept as it is; 1 to {Settings.message_length:,} characters unless the "
+    "server is set otherwise (see limits), of which one can be seen."
+)
 
 
 @strawberry.input(description="What the inputs of all mutations have.")

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, wraps
 from typing import Annotated, Any, TypeVar, cast
+from uuid import UUID
 
 import strawberry
 
-from ..errors import Rejected
+from ..errors import BadUserInput, Rejected
 from ..resolvers import writing
 from ..resolvers.authors import delete_author
 from ..resolvers.paging import Record
+from ..resolvers.rows import not_found
 from ..resolvers.targeting import thread_for
 from ..resolvers.texts import checks
 from ..resolvers.validation import clean_message, clean_title, together
@@ -110,7 +112,7 @@ class Mutation:
     async def rename_thread(
         self, info: Info, input: Annotated[RenameThreadInput, _INPUT]
     ) -> RenameThreadPayload | None:
-        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.thread_id, "threadId", "Thread")
         title = clean_title(input.title)
         done = await info.context.write(
             lambda unit, access: writing.rename_thread(unit, access, id, title)
@@ -121,7 +123,7 @@ class Mutation:
     async def delete_thread(
         self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]
     ) -> DeleteThreadPayload | None:
-        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
             lambda unit, access: writing.delete_thread(unit, access, id)
         )
@@ -133,7 +135,7 @@ class Mutation:
     async def lock_thread(
         self, info: Info, input: Annotated[LockThreadInput, _INPUT]
     ) -> LockThreadPayload | None:
-        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(lambda unit, access: writing.lock_thread(unit, access, id))
         return LockThreadPayload(thread=await _thread(info, "LockThreadPayload", done.thread))
 
@@ -141,7 +143,7 @@ class Mutation:
     async def unlock_thread(
         self, info: Info, input: Annotated[UnlockThreadInput, _INPUT]
     ) -> UnlockThreadPayload | None:
-        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
             lambda unit, access: writing.lock_thread(unit, access, id, locked=False)
         )
@@ -164,7 +166,7 @@ class Mutation:
     async def delete_author(
         self, info: Info, input: Annotated[DeleteAuthorInput, _INPUT]
     ) -> DeleteAuthorPayload | None:
-        _, id = decode_id(input.author_id, "authorId", "Author")
+        id = _key(input.author_id, "authorId", "Author")
         await info.context.write(lambda unit, access: delete_author(unit, access, id))
         return DeleteAuthorPayload(deleted_author_id=encode_id("Author", id))
 
@@ -172,7 +174,7 @@ class Mutation:
     async def add_comment(
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
-        _, id = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.thread_id, "threadId", "Thread")
         comment = _new_comment(*together(*_checks(info, input, "")))
         done = await info.context.write(
             lambda unit, access: writing.add_comment(unit, access, id, comment)
@@ -185,7 +187,7 @@ class Mutation:
     async def edit_comment(
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
-        _, id = decode_id(input.comment_id, "commentId", "Comment")
+        id = _key(input.comment_id, "commentId", "Comment")
         message = clean_message(input.message, longest=info.context.rules.longest_message)
         done = await info.context.write(
             lambda unit, access: writing.edit_comment(unit, access, id, message)
@@ -198,8 +200,8 @@ class Mutation:
     async def move_comment(
         self, info: Info, input: Annotated[MoveCommentInput, _INPUT]
     ) -> MoveCommentPayload | None:
-        _, id = decode_id(input.comment_id, "commentId", "Comment")
-        _, to = decode_id(input.thread_id, "threadId", "Thread")
+        id = _key(input.comment_id, "commentId", "Comment")
+        to = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
             lambda unit, access: writing.move_comment(unit, access, id, to)
         )
@@ -215,7 +217,7 @@ class Mutation:
     async def delete_comment(
         self, info: Info, input: Annotated[DeleteCommentInput, _INPUT]
     ) -> DeleteCommentPayload | None:
-        _, id = decode_id(input.comment_id, "commentId", "Comment")
+        id = _key(input.comment_id, "commentId", "Comment")
         done = await info.context.write(
             lambda unit, access: writing.delete_comment(unit, access, id)
         )
@@ -224,6 +226,17 @@ class Mutation:
             deleted_comment_id=encode_id("Comment", id),
             thread=await _thread(info, "DeleteCommentPayload", done.thread),
         )
+
+
+def _key(id: str, field: str, type_name: str) -> UUID:
+    """Return the key that an input's id names.
+
+    :raises NotFound: for what is no such id: no record is there, just as for an unknown one.
+    """
+    try:
+        return decode_id(id, field, type_name)[1]
+    except BadUserInput as error:
+        raise not_found(field) from error
 
 
 def _checks(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 import strawberry
 
@@ -29,14 +31,15 @@ class UserErrorCode(Enum):
         "NOT_FOUND", description="What the field names is not there; it may have been deleted."
     )
     BLANK = strawberry.enum_value(
-        "BLANK", description="The text is empty, or has nothing but whitespace."
+        "BLANK", description="The text is empty, or has nothing that can be seen."
     )
     TOO_LONG = strawberry.enum_value(
         "TOO_LONG", description="The text has more characters than it may have."
     )
     INVALID_CHARACTERS = strawberry.enum_value(
         "INVALID_CHARACTERS",
-        description="The text has characters that cannot be stored, such as U+0000.",
+        description="The text has a character that it may not have, such as U+0000; a name or a "
+        "title also no other control character.",
     )
     SIGN_IN_REQUIRED = strawberry.enum_value(
         "SIGN_IN_REQUIRED", description="Guests may not do this; sign in first."
@@ -51,20 +54,57 @@ class UserErrorCode(Enum):
     )
 
 
+@strawberry.type(description="What the message of a user error is made of, for another language.")
+class UserErrorParams:
+    max: int | None = strawberry.field(
+        default=None, description="How many characters the text may have; of BLANK and TOO_LONG."
+    )
+    actual: int | None = strawberry.field(
+        default=None, description="How many characters it has; of TOO_LONG."
+    )
+    character: str | None = strawberry.field(
+        default=None,
+        description="The character that it may not have, such as U+0000; of INVALID_CHARACTERS.",
+    )
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> UserErrorParams:
+        """Return what the schema has of an error's parameters; a host's own may have others."""
+        return cls(
+            max=params.get("max"), actual=params.get("actual"), character=params.get("character")
+        )
+
+
 @strawberry.type(description="A reason why a mutation was rejected; nothing was changed.")
 class UserError:
-    message: str = strawberry.field(description="The reason, in one sentence for people.")
+    message: str = strawberry.field(
+        description="The reason, in one English sentence that can be shown to people beside the "
+        "field; it does not name the field."
+    )
     field: str | None = strawberry.field(
         description="The field of the input that it is about, such as title or comment.message; "
         "null where it is about no single field."
     )
+    path: list[str] | None = strawberry.field(
+        description="The path of that field within the input, such as [comment, message]; null "
+        "where the field is."
+    )
     code: UserErrorCode = strawberry.field(description="The reason, for programs.")
+    params: UserErrorParams = strawberry.field(
+        description="With code, what a message in another language needs."
+    )
 
     @classmethod
     def of(cls, error: Rejected) -> UserError:
         """What there is to tell of an error."""
         code = error.code if error.code in UserErrorCode.__members__ else "VETOED"
-        return cls(message=error.message, field=error.field, code=UserErrorCode(code))
+        return cls(
+            message=error.message,
+            field=error.field,
+            path=error.field.split(".") if error.field else None,
+            code=UserErrorCode(code),
+            params=UserErrorParams.of(error.params),
+        )
 
 
 @strawberry.type(description="What the payloads of all mutations have.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import starmap
+from typing import cast
 from uuid import UUID
 
 import strawberry
@@ -34,6 +36,7 @@ from .arguments import (
     given,
     order_of,
 )
+from .bounds import Limits
 from .connections import Connection
 from .fields import field
 from .ids import decode_id
@@ -88,21 +91,33 @@ class Query:
         type_name, key = decode_id(id, "id", *_ONE)
         return await _ONE[type_name](info, key)
 
-    @field("Objects by their ids, in the order of these; null where there is none.")
-    async def nodes(self, info: Info, ids: NodeIDs) -> list[Node | None]:
+    @field(
+        "Objects by their ids, in the order of these; null where there is none. An id that cannot "
+        "be read is an error at its own place in the list."
+    )
+    async def nodes(self, info: Info, ids: NodeIDs) -> list[Node | None] | None:
         limit = info.context.settings.page_size
         if len(ids) > limit:
             raise BadUserInput(
                 f"ids has {len(ids)} ids; ask for at most {limit} at once.", field="ids"
             )
         of_host = await load_host_nodes(info, ids)
-        keys = {id: decode_id(id, "ids", *_ONE) for id in ids if id not in of_host}
-        nodes = dict(
-            zip(keys, await gather(*(_node(info, *key) for key in keys.values())), strict=True)
-        )
-        return [(of_host if id in of_host else nodes)[id] for id in ids]
 
-    @field("All threads, or those that are asked for, a page at a time.")
+        async def load(index: int, id: str) -> Node | None:
+            return of_host[id] if id in of_host else await _node_of(info, id, f"ids[{index}]")
+
+        # An exception in the list is an error at its place (graphql-core, complete_value).
+        nodes = await gather(*starmap(load, enumerate(ids)), return_exceptions=True)
+        return cast("list[Node | None]", nodes)
+
+    @field("How long texts and pages may be.")
+    def limits(self) -> Limits:
+        return Limits()
+
+    @field(
+        "All threads, or those that are asked for, a page at a time; null where they could not be "
+        "read, which leaves what stands beside them."
+    )
     async def threads(
         self,
         info: Info,
@@ -112,7 +127,7 @@ class Query:
         before: Before = UNSET,
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
-    ) -> Connection[Thread]:
+    ) -> Connection[Thread] | None:
         filter, readable = filter_of(filter_by), await info.context.readable()
         which = window(
             order_of(THREADS, order_by or DEFAULT_THREAD_ORDER),
@@ -131,6 +146,10 @@ class Query:
         if "totalCount" in info.fields("ThreadConnection"):
             total = await info.context.read(lambda it: count_threads(it, filter, readable))
         return Connection.of(page, total, Thread.of)
+
+
+async def _node_of(info: Info, id: str, argument: str) -> Node | None:
+    return await _node(info, *decode_id(id, argument, *_ONE))
 
 
 async def _node(info: Info, type_name: str, key: UUID) -> Node | None:

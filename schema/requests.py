@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -110,7 +111,21 @@ def _loads(text: bytes | str, what: str) -> Any:
     try:
         return orjson.loads(text)
     except ValueError as error:
-        raise Refused(400, BAD_REQUEST, f"{what} is not valid JSON in UTF-8.") from error
+        raise Refused(400, BAD_REQUEST, f"{what} {json_fault(text)}") from error
+
+
+def json_fault(text: bytes | str) -> str:
+    """Return what is wrong with a text that is no JSON, as the end of a sentence.
+
+    A byte order mark is named: editors and Windows tools write it, and nobody sees it. RFC 8259,
+    section 8.1, forbids it.
+    """
+    start = text[:4] if isinstance(text, bytes) else text[:4].encode(errors="replace")
+    if start.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark (U+FEFF); send the JSON without it."
+    if start.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):
+        return "is in UTF-16 or UTF-32; send JSON in UTF-8."
+    return "is not valid JSON in UTF-8."
 
 
 def request_of(given: Any) -> Request:
@@ -125,7 +140,8 @@ def request_of(given: Any) -> Request:
     for name, type_, shape in _SHAPES:
         value = given.get(name)
         if value is not None and not isinstance(value, type_):
-            raise Refused(400, BAD_REQUEST, f"{name} must be {shape}.")
+            says = f"{name} must be {shape}, not {_kind(value)}."
+            raise Refused(400, BAD_REQUEST, says)
     query, id = given.get("query"), given.get("documentId")
     if id is not None and not is_identifier(id):
         raise Refused(
@@ -142,6 +158,16 @@ def request_of(given: Any) -> Request:
         given.get("operationName") or None,
         id,
     )
+
+
+def _kind(value: Any) -> str:
+    """Return what a value of JSON is; never the value itself, which may be secret."""
+    if value == "":
+        return "an empty string; leave it out where there is none"
+    return _KINDS.get(type(value), "a number")
+
+
+_KINDS = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
 
 
 def _hash_of_apollo(extensions: dict[str, Any]) -> str | None:

@@ -28,7 +28,7 @@ from .execution import BY_SOCKET, Request
 from .reporting import mask, mistake, report
 from .requests import Refused, request_of
 from .serving import Events, Service
-from .wire import FORBIDDEN, Gate, Wire, as_over_http
+from .wire import BAD_MESSAGE, FORBIDDEN, Gate, Wire, as_over_http
 
 AT_ONCE = 6
 """How many operations of one WebSocket are executed at once, or not yet handed to the connection:
@@ -87,7 +87,8 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
             try:
                 asked = request_of(message["payload"])
             except Refused as refused:
-                await self._tell(id, "error", [mistake(refused.code, refused.message)])
+                # The protocol: an invalid message closes the connection with 4400.
+                await self.wire.close(BAD_MESSAGE, refused.message)
             else:
                 self._begin(id, asked, size)
 

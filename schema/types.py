@@ -15,6 +15,7 @@ from ..resolvers.orders import COMMENTS
 from ..resolvers.paging import Asked, Page, Record, Window, window
 from ..resolvers.rendering import SHORT
 from ..resolvers.turns import take_turn
+from ..resolvers.validation import TITLE_LENGTH
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
@@ -102,7 +103,7 @@ class Target:
 
 @strawberry.type(description="A discussion: a title, and comments.")
 class Thread(Row, Node):
-    title: str = strawberry.field(description="What it is about; 1 to 200 characters.")
+    title: str = strawberry.field(description=f"What it is about; 1 to {TITLE_LENGTH} characters.")
     word_count: SafeInt = strawberry.field(
         description="The words of all its comments together. A comment's words are what Unicode "
         "whitespace separates: len(message.split()) in Python."
@@ -183,7 +184,9 @@ class Thread(Row, Node):
 
 @strawberry.type(description="One message in a thread.")
 class Comment(Row, Node):
-    message: str = strawberry.field(description="What was written; 1 to 10,000 characters.")
+    message: str = strawberry.field(
+        description="What was written; its length is bounded by limits."
+    )
     word_count: int = strawberry.field(
         description="The words of the message: what Unicode whitespace separates, "
         "len(message.split()) in Python."

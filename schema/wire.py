@@ -16,7 +16,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types.unset import UNSET
 
 from .reporting import BAD_REQUEST, mask
-from .requests import Refused
+from .requests import Refused, json_fault
 from .serving import Service
 
 logger = logging.getLogger("tallied.api")
@@ -95,7 +95,8 @@ class Wire(AsyncWebSocketAdapter):
         try:
             message = orjson.loads(content)
         except ValueError as error:
-            raise Refused(BAD_MESSAGE, BAD_REQUEST, "The message is not valid JSON.") from error
+            says = f"The message {json_fault(content)}"
+            raise Refused(BAD_MESSAGE, BAD_REQUEST, says) from error
         fault = _fault(message)
         if fault:
             raise Refused(BAD_MESSAGE, BAD_REQUEST, fault)

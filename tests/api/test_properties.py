@@ -110,8 +110,8 @@ BAD: dict[str, list[Any]] = {
     "before": ["=", "A" * 100],
     "first": [0, -1, 101],
     "last": [0, 2**31 - 1],
-    "titleContains": ["", "\0", "x" * 201],
-    "authorName": [" ", "x" * 101],
+    "titleContains": ["\0", "x" * 201],
+    "authorName": ["\0", "x" * 101],
     "String": ["", "\0", "x" * 20_001],
     "Int": [-1],
 }

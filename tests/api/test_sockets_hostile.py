@@ -47,10 +47,10 @@ def subscribe(id: Any = "1", **message: Any) -> str:
 
 
 BAD = [
-    ("", 4400, "The message is not valid JSON."),
-    ("{", 4400, "The message is not valid JSON."),
-    ('{"type": "ping", "payload": {"n": NaN}}', 4400, "The message is not valid JSON."),
-    ("[" * 100_000, 4400, "The message is not valid JSON."),
+    ("", 4400, "The message is not valid JSON in UTF-8."),
+    ("{", 4400, "The message is not valid JSON in UTF-8."),
+    ('{"type": "ping", "payload": {"n": NaN}}', 4400, "The message is not valid JSON in UTF-8."),
+    ("[" * 100_000, 4400, "The message is not valid JSON in UTF-8."),
     ("null", 4400, 'A message must be a JSON object with a "type".'),
     ('["ping"]', 4400, 'A message must be a JSON object with a "type".'),
     ('{"type": 3}', 4400, 'A message must be a JSON object with a "type".'),

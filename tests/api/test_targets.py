@@ -205,7 +205,7 @@ async def test_an_object_that_is_not_there_is_one_clear_sentence(host: Host) -> 
     for type_, id in WRONG:
         error = await host.ada.refused("threadFor", **about(type_, id))
         assert error == {
-            "message": f"There is no {type_} with this key; it may have been deleted.",
+            "message": f"There is no such {type_}; it may have been deleted.",
             "field": "target.key",
             "code": "NOT_FOUND",
         }, (type_, id)
@@ -226,7 +226,7 @@ async def test_half_a_surrogate_pair_is_no_id(host: Host) -> None:
 
 @pytest.mark.parametrize("type_", ["Article", "articles", "", "article ", "\0", "user", "x" * 999])
 async def test_a_type_that_nobody_registered(host: Host, type_: str) -> None:
-    says = "target.type must be one that is registered"
+    says = "There are no discussions about this kind; the registered ones are: "
     error = await host.ada.refused("threadFor", **about(type_, 7))
     assert (error["code"], error["field"]) == ("UNKNOWN_TARGET_TYPE", "target.type")
     assert error["message"].startswith(says)
@@ -236,7 +236,7 @@ async def test_a_type_that_nobody_registered(host: Host, type_: str) -> None:
     assert (error["code"], error["field"]) == ("UNKNOWN_TARGET_TYPE", "target.type")
     plain = Host(host.database)
     error = await plain.ada.refused("threadFor", **about("article", 7))
-    assert error["message"] == f"{says} (none)."
+    assert error["message"] == f"{says}none."
 
 
 async def test_a_deleted_threads_object_gets_another(host: Host) -> None:
@@ -271,7 +271,7 @@ async def test_a_targets_threads_have_their_own_lengths(database: Database) -> N
         threads[kind] = made["thread"]["id"]
     for kind, longest in (("short", 5), ("plain", 20), ("long", 50)):
         comment = await host.ada.comment(threads[kind], "a" * longest)
-        says = f"message has {longest + 1} characters; shorten it to at most "
+        says = f"This has {longest + 1} characters; shorten it to at most "
         for change, given in (
             ("addComment", {"threadId": threads[kind]}),
             ("editComment", {"commentId": comment}),

@@ -1,0 +1,275 @@
+"""What a frontend leaves out or gets wrong: a default, or an answer that says what it was."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from support.host import Host, about, titles
+from support.sockets import site
+
+from tallied.database import Database
+from tallied.resolvers.reading import read_threads
+from tallied.schema.ids import encode_id
+from tallied.settings import Settings
+from tallied.targets import Target
+
+BOM = b"\xef\xbb\xbf"
+REQUEST = {"query": "{ __typename }"}
+USER_ERRORS = "userErrors { message field path code params { max actual character } }"
+
+
+# Pages without a size
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_page_without_a_size_has_twenty_items(database: Database) -> None:
+    host = Host(database)
+    ids = [await host.ada.thread(f"Engine {number}") for number in range(23)]
+    for number in range(22):
+        await host.ada.comment(ids[-1], f"comment {number}")
+    page = "totalCount nodes { id } pageInfo { hasNextPage }"
+    listed = await host.bob(f"{{ threads {{ {page} }} }}")
+    assert (listed["totalCount"], len(listed["nodes"])) == (23, 20)
+    assert listed["pageInfo"]["hasNextPage"] is True
+    query = f"query($n: Int) {{ threads(first: $n) {{ {page} }} }}"
+    assert await host.bob(query, n=None) == listed
+    assert await host.bob(query) == listed
+    query = f"query($id: ID!) {{ thread(id: $id) {{ comments {{ {page} }} }} }}"
+    shown = (await host.bob(query, id=ids[-1]))["comments"]
+    assert (shown["totalCount"], len(shown["nodes"])) == (22, 20)
+    last = "query { threads(last: 3) { nodes { id } } }"
+    assert len((await host.bob(last))["nodes"]) == 3
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_page_without_a_size_is_no_larger_than_may_be(database: Database) -> None:
+    host = Host(database, settings={"page_size": 7})
+    for number in range(9):
+        await host.ada.thread(f"Engine {number}")
+    assert len((await host.bob("{ threads { nodes { id } } }"))["nodes"]) == 7
+    limits = await host.bob("{ limits { pageSize defaultPageSize } }")
+    assert limits == {"pageSize": 7, "defaultPageSize": 7}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_page_without_a_size_costs_what_it_may_have(database: Database) -> None:
+    host = Host(database)
+    for query, nodes in (
+        ("{ threads { nodes { id } } }", 20),
+        ("{ threads { nodes { comments { nodes { id } } } } }", 20 + 20 * 20),
+        ("{ threads(last: 3) { nodes { comments { nodes { id } } } } }", 3 + 3 * 20),
+        ("{ threads(first: null) { nodes { comments(first: 7) { nodes { id } } } } }", 20 + 140),
+        ("{ threads { totalCount } }", 1),
+    ):
+        answer = await host.bob.post(query)
+        assert answer["extensions"]["cost"]["nodes"] == nodes, query
+
+
+async def test_a_hosts_page_without_a_size_has_twenty_items(database: Database) -> None:
+    host = Host(database)
+    for number in range(22):
+        await host.ada.thread(f"Engine {number}")
+    async with database.read() as connection:
+        page = await read_threads(connection, host.discussion.access())
+    assert (len(page.nodes), page.has_next_page) == (20, True)
+
+
+# What stands beside what fails
+
+
+async def test_threads_that_fail_leave_what_is_beside_them(database: Database) -> None:
+    host = Host(database)
+    id = await host.ada.thread("Engines")
+    query = "query($id: ID!) { threads(first: 500) { totalCount } thread(id: $id) { title } }"
+    answer = await host.bob.post(query, id=id)
+    assert answer["data"] == {"threads": None, "thread": {"title": "Engines"}}
+    (error,) = answer["errors"]
+    assert (error["path"], error["extensions"]["field"]) == (["threads"], "first")
+
+
+async def test_a_bad_id_among_nodes_names_itself(database: Database) -> None:
+    host = Host(database)
+    id = await host.ada.thread("Engines")
+    unknown = encode_id("Thread", UUID(int=7))
+    query = "query($ids: [ID!]!) { nodes(ids: $ids) { id } viewer { name } }"
+    answer = await host.ada.post(query, ids=[id, "x", unknown, id, "y"])
+    assert answer["data"] == {
+        "nodes": [{"id": id}, None, None, {"id": id}, None],
+        "viewer": {"name": "Ada"},
+    }
+    assert [error["path"] for error in answer["errors"]] == [["nodes", 1], ["nodes", 4]]
+    for error, place in zip(answer["errors"], (1, 4), strict=True):
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": f"ids[{place}]"}
+        assert error["message"].startswith(f"ids[{place}] is not the id of a thread")
+    too_many = await host.ada.post(query, ids=[id] * 101)
+    assert too_many["data"] == {"nodes": None, "viewer": {"name": "Ada"}}
+
+
+# User errors
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_user_error_can_be_shown_and_translated(database: Database) -> None:
+    target = Target("book", titles, message_length=9)
+    host = Host(database, settings={"guests": "moderate", "message_length": 30}, targets=[target])
+    thread = await host.guest.thread("Engines")
+    comment = await host.guest.comment(thread, "ten of it.")
+    book = await host.guest.do("threadFor", "thread { id }", **about("book", 7))
+    nothing = {"max": None, "actual": None, "character": None}
+    for change, given, errors in (
+        ("createThread", {"title": " ", "comment": {"message": "x" * 31, "authorName": "A\x07"}}, [
+            ("This is empty; write 1 to 200 characters.", ["title"], "BLANK", {"max": 200}),
+            ("This has a control character (U+0007); remove it.", ["comment", "authorName"],
+             "INVALID_CHARACTERS", {"character": "U+0007"}),
+            ("This has 31 characters; shorten it to at most 30.", ["comment", "message"],
+             "TOO_LONG", {"max": 30, "actual": 31}),
+        ]),
+        ("moveComment", {"commentId": comment, "threadId": book["thread"]["id"]}, [
+            ("The comment has 10 characters, and that thread takes at most 9; shorten it first.",
+             ["threadId"], "TOO_LONG", {"max": 9, "actual": 10}),
+        ]),
+        ("deleteThread", {"threadId": "x"}, [
+            ("There is no such thread; it may have been deleted.", ["threadId"], "NOT_FOUND", {}),
+        ]),
+    ):  # fmt: skip
+        name = f"{change[0].upper()}{change[1:]}Input"
+        query = f"mutation($i: {name}!) {{ {change}(input: $i) {{ {USER_ERRORS} }} }}"
+        found = (await host.guest(query, i=given))["userErrors"]
+        assert found == [
+            {"message": message, "field": ".".join(path), "path": path, "code": code,
+             "params": {**nothing, **params}}
+            for message, path, code, params in errors
+        ]  # fmt: skip
+    query = f'mutation {{ deleteAuthor(input: {{authorId: ""}}) {{ {USER_ERRORS} }} }}'
+    (error,) = (await host.guest(query))["userErrors"]
+    assert (error["code"], error["path"]) == ("NOT_FOUND", ["authorId"])
+
+
+async def test_a_user_error_about_no_field_has_no_path(database: Database) -> None:
+    host = Host(database)
+    query = f'mutation {{ createThread(input: {{title: "A"}}) {{ {USER_ERRORS} }} }}'
+    (error,) = (await host.guest(query))["userErrors"]
+    assert (error["field"], error["path"], error["code"]) == (None, None, "SIGN_IN_REQUIRED")
+
+
+async def test_every_malformed_id_of_a_mutation_is_a_user_error(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    comment = await host.ada.comment(thread)
+    other = base64.b64encode(b"Person:7").decode()
+    for change, field, rest in (
+        ("addComment", "threadId", {"message": "one"}),
+        ("renameThread", "threadId", {"title": "A"}),
+        ("lockThread", "threadId", {}),
+        ("unlockThread", "threadId", {}),
+        ("deleteThread", "threadId", {}),
+        ("editComment", "commentId", {"message": "one"}),
+        ("deleteComment", "commentId", {}),
+        ("moveComment", "commentId", {"threadId": thread}),
+        ("moveComment", "threadId", {"commentId": comment}),
+        ("deleteAuthor", "authorId", {}),
+    ):
+        for id in ("", "7", other):
+            error = await host.moderator.refused(change, **{field: id}, **rest)
+            assert (error["field"], error["code"]) == (field, "NOT_FOUND"), (change, id)
+
+
+# Limits
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_the_schema_tells_its_limits(database: Database) -> None:
+    short = Target("book", titles, message_length=50)
+    host = Host(database, settings={"message_length": 3000}, targets=[short])
+    limits = await host.guest(
+        """{ limits { titleLength authorNameLength pageSize defaultPageSize messageLength
+             book: messageLength(targetType: "book") film: messageLength(targetType: "film") } }"""
+    )
+    assert limits == {
+        "titleLength": 200,
+        "authorNameLength": 100,
+        "pageSize": 100,
+        "defaultPageSize": 20,
+        "messageLength": 3000,
+        "book": 50,
+        "film": 3000,
+    }
+    described = await host.guest(
+        '{ __type(name: "AddCommentInput") { inputFields { name description } } }'
+    )
+    texts = {each["name"]: each["description"] for each in described["inputFields"]}
+    assert f"1 to {Settings.message_length:,} characters" in texts["message"]
+    assert "1 to 100 characters" in texts["authorName"]
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (BOM + json.dumps(REQUEST).encode(), "byte order mark (U+FEFF); send the JSON without it."),
+        (json.dumps(REQUEST).encode("utf-16"), "is in UTF-16 or UTF-32; send JSON in UTF-8."),
+        (json.dumps({**REQUEST, "variables": ""}).encode(),
+         "variables must be an object: the variables by their names, not an empty string; leave it"
+         " out where there is none."),
+        (json.dumps({**REQUEST, "variables": "{}"}).encode(), "their names, not a string."),
+        (json.dumps({**REQUEST, "variables": [7]}).encode(), "their names, not an array."),
+        (json.dumps({**REQUEST, "extensions": True}).encode(), "an object, not a boolean."),
+        (json.dumps({"query": 7}).encode(), "query must be a string: the GraphQL document, not a"
+         " number."),
+    ],
+    ids=["BOM", "UTF-16", "empty", "string", "array", "boolean", "number"],
+)  # fmt: skip
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_request_that_cannot_be_read_is_told_why(
+    database: Database, body: bytes, says: str
+) -> None:
+    client = Host(database).guest.http
+    response = await client.post(
+        "/graphql", content=body, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert error["message"].endswith(says)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_mark_before_variables_by_get_is_told(database: Database) -> None:
+    query = {"query": "{ __typename }", "variables": "\ufeff{}"}
+    response = await Host(database).guest.http.get("/graphql", params=query)
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    says = "The parameter variables begins with a byte order mark (U+FEFF); send the JSON without"
+    assert error["message"].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({}, "query must be a string: the GraphQL document."),
+        ({"query": None}, "query must be a string: the GraphQL document."),
+        ({"query": 7}, "query must be a string: the GraphQL document, not a number."),
+        ({"query": ["{ a }"]}, "query must be a string: the GraphQL document, not an array."),
+        ({**REQUEST, "variables": "{}"},
+         "variables must be an object: the variables by their names, not a string."),
+        ({**REQUEST, "operationName": 7},
+         "operationName must be a string: the name of one of the document's operations, not a"
+         " number."),
+        ({**REQUEST, "extensions": "x"}, "extensions must be an object, not a string."),
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_a_frame_that_is_no_subscribe_closes_with_4400(
+    database: Database, payload: dict[str, Any], reason: str
+) -> None:
+    async with site(database) as there, there.socket() as other, there.socket() as socket:
+        await socket.send("subscribe", id="1", payload=payload)
+        assert await socket.closed() == (4400, reason)
+        assert await other("{ __typename }") == "Query"
