@@ -68,7 +68,8 @@ def describe_control(character: str) -> str:
 
 def as_line(text: str) -> str:
     """Return a text as one line without control characters, such as a title of a host's object."""
-    return " ".join("".join(" " if _is_control(each) else each for each in text).split())
+    lines = "".join("\n" if _is_control(each) else each for each in text).split("\n")
+    return " ".join(filter(None, lines)).strip()
 
 
 def strip_ignorable(text: str) -> str:

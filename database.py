@@ -39,8 +39,8 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from .errors import Busy, ConfigurationError
 from .models.counters import counters
 from .unfinished import Unfinished
+from .units import Repeated, undivided, watch
 from .units import UnitOfWork as UnitOfWork
-from .units import undivided, watch
 from .urls import check_url, parse_url
 
 logger = logging.getLogger("tallied")
@@ -183,7 +183,9 @@ class Database:
             if attempt:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
             try:
-                return await self._attempt(work)
+                return await self._attempt(work, can_repeat=attempt == 0)
+            except Repeated:
+                continue
             except PoolTimeoutError as error:
                 raise Busy(BUSY) from error
             except DBAPIError as error:
@@ -197,11 +199,12 @@ class Database:
                     break
         raise Busy(BUSY)
 
-    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]], *, can_repeat: bool) -> T:
         with self._unfinished.block():
             async with self._turn():
                 session = self.sessions()
                 unit = UnitOfWork(session)
+                unit.can_repeat = can_repeat
                 try:
                     with undivided(session):
                         result = await work(unit)

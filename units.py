@@ -11,7 +11,13 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
+from .errors import TalliedError
+
 _IS_WHOLE = "tallied.unit_of_work_is_whole"
+
+
+class Repeated(TalliedError):
+    """What a unit of work would write is there already; run again, it looks before it writes."""
 
 
 @dataclass
@@ -23,6 +29,8 @@ class UnitOfWork:
     """What must happen once, when the unit has committed, in order; never before."""
     untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
     """Entered for as long as the unit waits for what follows its commit."""
+    can_repeat: bool = field(default=False, init=False)
+    """Whether the unit runs again where it raises :class:`Repeated`, and has not done so yet."""
 
     async def committed(self) -> None:
         """Do what waits for the commit, which has happened."""

@@ -42,10 +42,15 @@ class Comment(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
+    submission_key: Mapped[str | None] = mapped_column(String(64))
+    """The hash of what a client has sent under an id of its own; None where it gave none."""
+
     thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
     author: Mapped[Author | None] = relationship(lazy="raise")
 
     __table_args__ = (
+        # Which of two that are the same comes first; none is the same as none.
+        Index("uq_tallied_comment_submission_key", "submission_key", unique=True),
         # The page of a thread's comments, its latest comment, and the foreign key.
         Index("ix_tallied_comment_thread_id_created_at_id", "thread_id", "created_at", "id"),
         # The same of one author, and the foreign key.

@@ -26,7 +26,8 @@ from ..units import UnitOfWork
 from .authors import writing_as
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
 from .paging import Record
-from .rows import counted, gone, known
+from .rows import counted, gone, known, not_found, read_thread
+from .submissions import find_repeated, hash_submission, repeat_if_taken
 from .texts import NewComment as NewComment
 from .texts import clean_comment, of_comment
 from .validation import check_length, clean_message, clean_title, expect
@@ -38,6 +39,8 @@ class Change(NamedTuple):
     thread: Record
     comment: Record | None = None
     previous_thread: Record | None = None
+    is_duplicate: bool = False
+    """Whether nothing was written, since the comment had been sent just before."""
 
 
 async def create_thread(
@@ -151,13 +154,19 @@ async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
 
 
 async def add_comment(
-    unit: UnitOfWork, access: Access, thread_id: UUID, comment: NewComment
+    unit: UnitOfWork,
+    access: Access,
+    thread_id: UUID,
+    comment: NewComment,
+    *,
+    submission: str | None = None,
 ) -> Change:
     """Add a comment to a thread.
 
+    :param submission: the client's own id of it. What the same viewer sends again under the same id
+        within a minute is one comment: the first is handed out, and no hook runs after it.
     :raises InvalidText: for a message that breaks a rule.
-    :raises NotFound: when there is no such thread.
-    :raises Locked: when it takes no comments.
+    :raises NotFound, Locked: when there is no such thread, or it takes no comments.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
     _expect(unit, access, thread_id=thread_id)
@@ -166,20 +175,42 @@ async def add_comment(
     access.require(access.may_write, "write comments")
     access, author_id = await writing_as(session, access)
     known_access = access.known_as(author_id)
+    key = hash_submission(access, thread_id, comment, submission) if submission else None
+    if duplicate := await _find_duplicate(unit, access, key):
+        return duplicate
     if access.rules.hooks or not access.comments_anywhere:
         # Before a hook tells why not, or a lock tells by waiting that somebody writes there.
         await takes_comments(session, access, thread_id)
     comment = clean_comment(access, comment, access.rules.longest_message)
     access.rules.check_message(comment.message)
-    added = _comment(comment, thread_id=thread_id, author_id=author_id)
+    added = _comment(comment, thread_id=thread_id, author_id=author_id, submission_key=key)
     await _before(unit, known_access, "add_comment", {"id": thread_id}, known(added))
-    with gone(parent="threadId"):
+    with gone(parent="threadId"), repeat_if_taken():
         session.add(added)
         await session.flush()
     # The flush has locked the thread: what is read now cannot change until the commit.
     thread = await takes_comments(session, access, thread_id)
     check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
     return _done(unit, known_access, "add_comment", Change(thread, known(added)))
+
+
+async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> Change | None:
+    """Return the comment that was sent under the same hash just before, if there is one.
+
+    Without hooks, the first try of a unit leaves that to the INSERT. With hooks, one of them might
+    refuse the comment as what its author has just said.
+    """
+    if key is None or (unit.can_repeat and not access.rules.hooks):
+        return None
+    comment = await find_repeated(unit.session, key)
+    if comment is None:
+        return None
+    condition = access.readable()
+    readable = () if condition is None else (condition,)
+    thread = await read_thread(unit.session, Thread.id == comment.thread_id, *readable)
+    if thread is None:
+        raise not_found("threadId")
+    return Change(thread, known(comment), is_duplicate=True)
 
 
 async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> Change:
@@ -287,7 +318,7 @@ def _in(comment: Comment) -> Record:
 
 def _comment(new: NewComment, **values: Any) -> Comment:
     # With every column set, none is missing from memory after the flush.
-    return Comment(**new._asdict(), edited_at=None, **values)
+    return Comment(**new._asdict(), **{"edited_at": None, "submission_key": None, **values})
 
 
 async def _before(
@@ -305,6 +336,13 @@ async def _before(
 
 
 def _done(unit: UnitOfWork, access: Access, operation: Operation, change: Change) -> Change:
-    event = Event(operation, access.viewer, *change, by_host=access.is_host)
+    event = Event(
+        operation,
+        access.viewer,
+        change.thread,
+        change.comment,
+        change.previous_thread,
+        by_host=access.is_host,
+    )
     after(access.rules.hooks, event, unit)
     return change

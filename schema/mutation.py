@@ -177,10 +177,14 @@ class Mutation:
         id = _key(input.thread_id, "threadId", "Thread")
         comment = _new_comment(*together(*_checks(info, input, "")))
         done = await info.context.write(
-            lambda unit, access: writing.add_comment(unit, access, id, comment)
+            lambda unit, access: writing.add_comment(
+                unit, access, id, comment, submission=given(input.client_mutation_id)
+            )
         )
         return AddCommentPayload(
-            comment=_comment(done), thread=await _thread(info, "AddCommentPayload", done.thread)
+            comment=_comment(done),
+            is_duplicate=done.is_duplicate,
+            thread=await _thread(info, "AddCommentPayload", done.thread),
         )
 
     @mutation("Give a comment another message.", EditCommentPayload)

@@ -210,7 +210,12 @@ class CommentEdgePayload(CommentPayload):
 
 @strawberry.type(description="What addComment gives back.")
 class AddCommentPayload(CommentEdgePayload):
-    pass
+    is_duplicate: bool = strawberry.field(
+        default=False,
+        description="Whether nothing was added, since the same viewer had sent the same comment "
+        "with the same clientMutationId within the last minute, as a double click does; the "
+        "comment is that one.",
+    )
 
 
 @strawberry.type(description="What editComment gives back.")

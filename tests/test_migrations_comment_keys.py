@@ -32,7 +32,7 @@ NAMES = {
     "A\u200bda": "Ada",
     "Ada  Lovelace": "Ada Lovelace",
     "Zoe\u0308": "Zo\u00eb",
-    "علی\u200cرضا": "علیرضا",
+    "\u0645\u06cc\u200c\u062e\u0648": "\u0645\u06cc\u062e\u0648",  # Persian
     None: None,
 }
 ROWS = 1_700
@@ -83,7 +83,8 @@ async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> Non
     def keys(connection: Connection) -> Any:
         rows = connection.execute(select(Comment.author_name, Comment.author_name_key)).all()
         assert len(rows) == ROWS
-        return dict(row._tuple() for row in rows), connection.scalar(select(Thread.title_folded))
+        title = connection.scalar(select(Thread.title_folded))
+        return {row.author_name: row.author_name_key for row in rows}, title
 
     await migrate(old)
     assert await read(old, keys) == (NAMES, "dampfmaschinen")

@@ -90,7 +90,14 @@ def fill(connection: Connection) -> None:
 
 def contents(connection: Connection) -> Any:
     """What there was before, by the names of its columns."""
-    new = {"locked_at", "author_id", "target_type", "target_id", "author_name_key"}
+    new = {
+        "locked_at",
+        "author_id",
+        "target_type",
+        "target_id",
+        "author_name_key",
+        "submission_key",
+    }
     found = {}
     for model in (Thread, Comment):
         columns = [column for column in model.__table__.c if column.name not in new]

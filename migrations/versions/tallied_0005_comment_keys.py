@@ -1,4 +1,7 @@
-"""Give comments a key of the guest's name, by which names that look the same are the same.
+"""Give comments a key of the guest's name, and a unique one of how they were sent.
+
+By the first, names that look the same are the same; by the second, a comment that arrives twice is
+one.
 
 Titles are folded anew, too: characters that nobody sees no longer keep one from being found.
 """
@@ -45,9 +48,18 @@ def upgrade() -> None:
     compute(thread, "title", "title_folded", fold)
     op.drop_index(index_name(BY_NAME), "tallied_comment")
     op.create_index(index_name(BY_KEY), "tallied_comment", list(BY_KEY))
+    op.add_column("tallied_comment", sa.Column("submission_key", sa.String(64)))
+    op.create_index(
+        op.f("uq_tallied_comment_submission_key"),
+        "tallied_comment",
+        ["submission_key"],
+        unique=True,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("uq_tallied_comment_submission_key"), "tallied_comment")
+    op.drop_column("tallied_comment", "submission_key")
     op.drop_index(index_name(BY_KEY), "tallied_comment")
     op.create_index(index_name(BY_NAME), "tallied_comment", list(BY_NAME))
     op.drop_column("tallied_comment", "author_name_key")

@@ -1,0 +1,332 @@
+"""A comment that is sent twice under one clientMutationId, as a double click does, is one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from support.diary import Diary
+from support.host import ADA, Client, Gate, Host, blocked, key, number
+from support.statements import recorded
+
+from tallied.database import Database
+from tallied.errors import Vetoed
+from tallied.hooks import Event, Hooks
+from tallied.models import Comment, Thread
+from tallied.models.base import now
+from tallied.policy import Policy
+from tallied.resolvers.submissions import REPEAT_TIME
+from tallied.resolvers.writing import NewComment, add_comment
+from tallied.units import Repeated, UnitOfWork
+
+ASKED = "isDuplicate clientMutationId comment { id message } thread { commentCount wordCount }"
+MESSAGE = "one two three"
+
+
+async def send(client: Client, thread: str, id: str | None = "7", **given: Any) -> Any:
+    """Return the payload of addComment, which must succeed."""
+    values = {**client.written(thread, MESSAGE), "clientMutationId": id, **given}
+    return await client.do("addComment", ASKED, **values)
+
+
+async def age(database: Database, by: timedelta) -> None:
+    """Have all comments been made earlier than they were; their threads follow."""
+
+    async def work(unit: UnitOfWork) -> None:
+        for comment in (await unit.session.scalars(select(Comment))).all():
+            comment.created_at -= by
+
+    await database.write(work)
+
+
+async def test_a_comment_sent_twice_is_one(database: Database) -> None:
+    host = Host(database, settings={"guests": "write"})
+    thread = await host.moderator.thread("Engines")
+    for count, client in enumerate((host.ada, host.guest), 1):
+        first, second, third = [await send(client, thread) for _ in range(3)]
+        assert first["isDuplicate"] is False
+        assert second == third == {**first, "isDuplicate": True}
+        assert first["clientMutationId"] == "7"
+        assert first["thread"] == {"commentCount": count, "wordCount": 3 * count}
+    assert await number(database, Comment) == 2
+    await host.assert_exact()
+
+
+async def test_what_differs_in_anything_is_another_comment(database: Database) -> None:
+    """Relay counts from 0 on every page, so the id alone says nothing."""
+    host = Host(database, settings={"guests": "write"})
+    thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
+    made = [
+        await send(host.ada, thread),
+        await send(host.ada, thread, id="8"),
+        await send(host.ada, thread, message="one two four"),
+        await send(host.ada, other),
+        await send(host.bob, thread),
+        await send(host.guest, thread),
+        await send(host.guest, thread, authorName="Grace"),
+    ]
+    assert [each["isDuplicate"] for each in made] == [False] * 7
+    assert len({each["comment"]["id"] for each in made}) == 7
+    await host.assert_exact()
+
+
+async def test_without_an_id_of_the_client_all_are_comments(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    made = [await send(host.ada, thread, id=id) for id in (None, None, "", "")]
+    assert [each["isDuplicate"] for each in made] == [False] * 4
+    assert made[-1]["thread"] == {"commentCount": 4, "wordCount": 12}
+    assert await number(database, Comment, Comment.submission_key.is_not(None)) == 0
+
+
+async def test_after_a_minute_it_is_another_comment(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    first = await send(host.ada, thread)
+    await age(database, REPEAT_TIME - timedelta(seconds=20))
+    assert (await send(host.ada, thread))["comment"] == first["comment"]
+    await age(database, timedelta(seconds=20))
+    second = await send(host.ada, thread)
+    assert second["isDuplicate"] is False
+    assert second["comment"]["id"] != first["comment"]["id"]
+    assert second["thread"] == {"commentCount": 2, "wordCount": 6}
+    third = await send(host.ada, thread)
+    assert (third["isDuplicate"], third["comment"]) == (True, second["comment"])
+    await host.assert_exact()
+
+
+async def test_a_deleted_comment_can_be_sent_again(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    first = await send(host.ada, thread)
+    await host.ada.do("deleteComment", "deletedCommentId", commentId=first["comment"]["id"])
+    second = await send(host.ada, thread)
+    assert second["isDuplicate"] is False
+    assert second["thread"] == {"commentCount": 1, "wordCount": 3}
+    await host.assert_exact()
+
+
+async def test_an_edited_or_moved_comment_is_handed_out_as_it_is(database: Database) -> None:
+    host = Host(database)
+    thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
+    first = await send(host.ada, thread)
+    id = first["comment"]["id"]
+    await host.ada.do("editComment", "comment { id }", commentId=id, message="four five")
+    await host.moderator.do("moveComment", "comment { id }", commentId=id, threadId=other)
+    await host.moderator.do("lockThread", "thread { id }", threadId=other)
+    second = await send(host.ada, thread)
+    assert second["isDuplicate"] is True
+    assert second["comment"] == {"id": id, "message": "four five"}
+    assert second["thread"] == {"commentCount": 1, "wordCount": 2}
+
+
+async def test_a_comment_that_may_not_be_read_is_not_handed_out(database: Database) -> None:
+    class Discreet(Policy):
+        def may_read(self, viewer: Any, thread: Any) -> Any:
+            return bool(viewer and viewer.is_moderator) or thread.title.not_like("Secret%")
+
+    host = Host(database, policy=Discreet())
+    thread, secret = await host.ada.thread("Engines"), await host.moderator.thread("Secret plans")
+    id = (await send(host.ada, thread))["comment"]["id"]
+    await host.moderator.do("moveComment", "comment { id }", commentId=id, threadId=secret)
+    given = {"threadId": thread, "message": MESSAGE, "clientMutationId": "7"}
+    error = await host.ada.refused("addComment", **given)
+    assert (error["field"], error["code"]) == ("threadId", "NOT_FOUND")
+
+
+async def test_the_ordinary_path_has_no_statement_more(database: Database) -> None:
+    host = Host(database, settings={"guests": "write"})
+    thread = await host.ada.thread("Engines")
+    verbs = []
+    for id in (None, "7"):
+        with recorded(database.engine.sync_engine) as executed:
+            await send(host.guest, thread, id=id)
+        verbs.append(executed.verbs)
+    assert verbs[0] == verbs[1]
+    assert verbs[1][:2] == ["INSERT tallied_comment", "UPDATE tallied_thread"]
+
+
+# Hooks
+
+
+async def test_hooks_after_it_run_once(database: Database) -> None:
+    log: list[str] = []
+    host = Host(database, hooks=[Diary(log)])
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    first = await send(host.ada, thread)
+    assert log == ["before_add_comment", "after_add_comment"]
+    assert await send(host.ada, thread) == {**first, "isDuplicate": True}
+    assert log == ["before_add_comment", "after_add_comment"]
+
+
+async def test_a_hook_does_not_refuse_what_is_sent_twice(database: Database) -> None:
+    class NoParrots(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            assert event.comment is not None
+            message = event.comment["message"]
+            if await session.scalar(select(Comment.id).where(Comment.message == message)):
+                raise Vetoed("You have just said so.")
+
+    host = Host(database, hooks=[NoParrots()])
+    thread = await host.ada.thread("Engines")
+    await send(host.ada, thread)
+    assert (await send(host.ada, thread))["isDuplicate"] is True
+    given = {"threadId": thread, "message": MESSAGE, "clientMutationId": "8"}
+    assert (await host.ada.refused("addComment", **given))["code"] == "VETOED"
+
+
+async def test_hooks_are_not_told_of_the_keys(database: Database) -> None:
+    diary = Diary([])
+    host = Host(database, hooks=[diary])
+    thread = await host.ada.thread("Engines")
+    await send(host.ada, thread)
+    told = [event.comment for _, event in diary.events if event.comment is not None]
+    assert len(told) == 2
+    for comment in told:
+        assert not {"submission_key", "author_name_key"} & set(comment)
+
+
+# Races
+
+
+@pytest.fixture
+async def racing(strict: Database) -> tuple[Host, Host, Gate, list[str]]:
+    """Two hosts on one database: the first stands at the gate before it writes its comment."""
+    log: list[str] = []
+    gate = Gate("add_comment")
+    return Host(strict, hooks=[Diary(log), gate]), Host(strict, hooks=[Diary(log)]), gate, log
+
+
+async def test_two_sent_at_once_are_one(
+    racing: tuple[Host, Host, Gate, list[str]], strict: Database
+) -> None:
+    """Both have looked and found none; the second writes first, and the first finds it then."""
+    standing, other, gate, log = racing
+    thread = await other.ada.thread("Engines")
+    await send(other.ada, thread, message="an author by now")
+    log.clear()
+    first = asyncio.create_task(send(standing.ada, thread))
+    await gate.arrived.wait()
+    second = asyncio.create_task(send(other.ada, thread))
+    if strict.is_sqlite:
+        await blocked(strict, second)
+    else:
+        await second
+    gate.open.set()
+    answers = [await first, await second]
+    assert sorted(each["isDuplicate"] for each in answers) == [False, True]
+    assert answers[0]["comment"] == answers[1]["comment"]
+    for each in answers:
+        assert each["thread"] == {"commentCount": 2, "wordCount": 7}
+    assert log.count("after_add_comment") == 1
+    assert await number(strict, Comment) == 2
+    await other.assert_exact()
+
+
+async def test_one_sent_while_the_other_is_not_committed_waits(strict: Database) -> None:
+    """The INSERT of the first is in, and holds its hash, when the second comes to its own."""
+    inserted, go = asyncio.Event(), asyncio.Event()
+    host = Host(strict)
+    thread = await host.ada.thread("Engines")
+    await send(host.ada, thread, message="an author by now")
+    access = host.discussion.access(ADA)
+
+    async def work(unit: UnitOfWork) -> Any:
+        new = NewComment(MESSAGE)
+        done = await add_comment(unit, access, key(thread), new, submission="7")
+        inserted.set()
+        await go.wait()
+        return done
+
+    first = asyncio.create_task(strict.write(work))
+    await inserted.wait()
+    second = asyncio.create_task(send(host.ada, thread))
+    await blocked(strict, second)
+    go.set()
+    done, sent = await first, await second
+    assert done.comment is not None
+    assert (done.is_duplicate, sent["isDuplicate"]) == (False, True)
+    assert key(sent["comment"]["id"]) == done.comment["id"]
+    assert sent["thread"] == {"commentCount": 2, "wordCount": 7}
+    await host.assert_exact()
+
+
+async def test_many_sent_at_once_are_one(strict: Database) -> None:
+    host = Host(strict, hooks=[Diary(log := [])])
+    plain = Host(strict)
+    thread = await host.ada.thread("Engines")
+    log.clear()
+    sent = await asyncio.gather(
+        *(send(each.ada, thread) for each in (host, plain, host, plain, host, plain))
+    )
+    assert sorted(each["isDuplicate"] for each in sent) == [False, *[True] * 5]
+    assert len({each["comment"]["id"] for each in sent}) == 1
+    assert log.count("after_add_comment") <= 1
+    assert await number(strict, Comment) == 1
+    assert (await host.authors())[ADA.subject][1:] == (1, 3)
+    await host.assert_exact()
+
+
+async def test_an_old_one_that_two_send_again_is_one_more(strict: Database) -> None:
+    host = Host(strict)
+    thread = await host.ada.thread("Engines")
+    await send(host.ada, thread)
+    await age(strict, REPEAT_TIME)
+    sent = await asyncio.gather(*(send(host.ada, thread) for _ in range(4)))
+    assert sorted(each["isDuplicate"] for each in sent) == [False, True, True, True]
+    assert await number(strict, Comment) == 2
+    assert await number(strict, Comment, Comment.submission_key.is_not(None)) == 1
+    await host.assert_exact()
+
+
+# A host's own code
+
+
+async def test_a_hosts_own_session_looks_before_it_writes(database: Database) -> None:
+    host = Host(database)
+    thread = key(await host.ada.thread("Engines"))
+    access, new = host.discussion.access(ADA), NewComment(MESSAGE)
+    made = []
+    for _ in range(2):
+        async with database.sessions() as session, session.begin():
+            unit = host.discussion.unit(session)
+            made.append(await add_comment(unit, access, thread, new, submission="7"))
+    assert [each.is_duplicate for each in made] == [False, True]
+    assert made[0].comment == made[1].comment
+    with pytest.raises(TypeError, match="submission must be a str"):
+        await database.write(
+            lambda unit: add_comment(unit, access, thread, new, submission=7)  # type: ignore[arg-type]
+        )
+
+
+async def test_a_hash_that_is_taken_without_end_is_busy(database: Database) -> None:
+    """A unit that says Repeated each time ends with the attempts."""
+
+    async def work(unit: UnitOfWork) -> None:
+        tries.append(unit.can_repeat)
+        raise Repeated
+
+    tries: list[bool] = []
+    database.attempts = 3
+    with pytest.raises(Exception, match="busy with other changes"):
+        await database.write(work)
+    assert tries == [True, False, False]
+
+
+async def test_a_comments_time_and_its_hash_are_what_they_were(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    before = now()
+    await send(host.ada, thread)
+    await send(host.ada, thread)
+    async with database.read() as connection:
+        query = select(Comment.created_at, Comment.submission_key)
+        ((created_at, hashed),) = (await connection.execute(query)).all()
+    assert before <= created_at <= now()
+    assert len(hashed) == 64
+    assert await number(database, Thread, Thread.last_comment_at == created_at) == 1
