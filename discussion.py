@@ -313,9 +313,14 @@ class Discussion:
         """A message as HTML that is safe to be put into a page as it is."""
         return self.rules.render(message)
 
-    def access(self, viewer: Viewer | None = None) -> Access:
-        """What a viewer may do; a guest by default."""
-        return Access(self.rules, viewer)
+    def access(
+        self, viewer: Viewer | None = None, *, request: HTTPConnection | None = None
+    ) -> Access:
+        """What a viewer may do; a guest by default.
+
+        :param request: what the viewer asks by, which hooks are told of.
+        """
+        return Access(self.rules, viewer, request=request)
 
     def access_as_host(self, viewer: Viewer | None = None) -> Access:
         """Everything, for the host's own scripts, imports and background jobs.

@@ -34,12 +34,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
 
 from .units import UnitOfWork
 from .viewer import Viewer
@@ -72,13 +73,18 @@ class Event:
     thread: Mapping[str, Any] | None = None
     """Before: its ``id`` at least, and what is to be written. After: with its new counters."""
     comment: Mapping[str, Any] | None = None
-    """Before: as it is to be written, or as it last was where it is to be deleted."""
+    """Before: as it is to be written, or as it last was where it is to be deleted. Its
+    ``author_name`` is the name as it is shown: the author's, or a guest's; ``author_id`` tells
+    which."""
     previous_thread: Mapping[str, Any] | None = None
     """The thread that a comment is moved from."""
     author: Mapping[str, Any] | None = None
     """The author that is deleted, as it last was."""
     by_host: bool = False
     """Whether the host itself makes the change, as an import does, in the viewer's name."""
+    request: HTTPConnection | None = field(default=None, compare=False, repr=False)
+    """The request that asks for the change, of guests too: ``request.client`` has the address,
+    ``request.headers["user-agent"]`` the browser. None where the host's own code passed none."""
 
     def __post_init__(self) -> None:
         for name in ("thread", "comment", "previous_thread", "author"):

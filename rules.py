@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false, true
+from starlette.requests import HTTPConnection
 
 from .errors import ConfigurationError, NotAllowed, SignInRequired, UnknownTargetType
 from .hooks import Hooks
@@ -95,10 +96,12 @@ class Access:
     is_host: bool = False
     """Whether it is the host itself that acts, who is asked for no permission; what it writes, it
     writes in the viewer's name, if there is one."""
+    request: HTTPConnection | None = field(default=None, compare=False, repr=False)
+    """The request that asks, for hooks."""
 
     def as_host(self, viewer: Viewer | None = None) -> Access:
         """The host's own, by the same rules; see :meth:`.Discussion.access_as_host`."""
-        return Access(self.rules, viewer, is_host=True)
+        return Access(self.rules, viewer, is_host=True, request=self.request)
 
     def known_as(self, author_id: UUID | None) -> Access:
         """The same for a viewer whose author is known."""

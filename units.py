@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidRequestError
@@ -12,6 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from .errors import TalliedError
+
+LOAD_FIRST = (
+    "Tallied's relationships are never loaded in passing, which would be a statement for each row"
+    " and cannot be awaited: load them with their rows, as by"
+    " select(Comment).options(selectinload(Comment.thread)), or await session.get(Thread,"
+    " comment.thread_id)."
+)
+"""The way for who has read a relationship that is not loaded (PEP 678, a note of the error)."""
 
 _IS_WHOLE = "tallied.unit_of_work_is_whole"
 
@@ -29,6 +38,8 @@ class UnitOfWork:
     """What must happen once, when the unit has committed, in order; never before."""
     untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
     """Entered for as long as the unit waits for what follows its commit."""
+    author_names: dict[UUID, str | None] = field(default_factory=dict, init=False, repr=False)
+    """Display names of authors that hooks have been told of."""
     can_repeat: bool = field(default=False, init=False)
     """Whether the unit runs again where it raises :class:`Repeated`, and has not done so yet."""
 
@@ -66,6 +77,10 @@ def undivided(session: AsyncSession) -> Iterator[None]:
                 "The session of a unit of work was rolled back or closed within it, so nothing of"
                 " the unit is written; raise an error to undo a unit, or use begin_nested()."
             )
+    except InvalidRequestError as error:
+        if "lazy='raise'" in str(error):
+            error.add_note(LOAD_FIRST)
+        raise
     finally:
         del info[_IS_WHOLE]
 

@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from ..hooks import Event, after, before
 from ..models import Author
 from ..models.base import new_id, now
 from ..models.counters import counters
 from ..rules import Access
 from ..units import UnitOfWork
 from ..viewer import Viewer
+from .events import run_after, run_before
 from .inserting import insert_if_new
 from .paging import Record
 from .rows import known, not_found
@@ -89,9 +89,8 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     if author is None:
         raise not_found("authorId")
     last = known(author)
-    event = Event("delete_author", access.viewer, author=last, by_host=access.is_host)
-    await before(access.rules.hooks, event, unit)
+    await run_before(unit, access, "delete_author", author=last)
     await unit.session.delete(author)
     await unit.session.flush()
-    after(access.rules.hooks, event, unit)
+    await run_after(unit, access, "delete_author", author=last)
     return last

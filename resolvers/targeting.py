@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..characters import as_line, is_blank
 from ..errors import NotFound
-from ..hooks import Event, after, before
 from ..models import Thread
 from ..rules import Access
 from ..targets import ID_LENGTH, Target
 from ..units import UnitOfWork
 from .authors import acting, writing_as
+from .events import run_after, run_before
 from .inserting import insert_if_new
 from .locking import is_readable
 from .paging import Record
@@ -62,8 +62,7 @@ async def _begin(
     values = known(thread)
     if not await _would_be_readable(unit, access, values):
         raise _no_object(target)
-    event = Event("create_thread", access.viewer, values, by_host=access.is_host)
-    await before(access.rules.hooks, event, unit)
+    await run_before(unit, access, "create_thread", thread=values)
     if not await insert_if_new(unit.session, Thread, values):
         await savepoint.rollback()
         return await thread_for(unit, asked, target.name, target_id)
@@ -73,8 +72,7 @@ async def _begin(
     begun = await read_thread(unit.session, Thread.id == thread.id)
     assert begun is not None
     change = Change(begun)
-    event = Event("create_thread", access.viewer, change.thread, by_host=access.is_host)
-    after(access.rules.hooks, event, unit)
+    await run_after(unit, access, "create_thread", thread=change.thread)
     return change
 
 

@@ -17,13 +17,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import InvalidText
-from ..hooks import Event, Operation, after, before
+from ..hooks import Operation
 from ..models import Comment, Thread
 from ..models.base import now
 from ..policy import CommentFacts
 from ..rules import Access
 from ..units import UnitOfWork
 from .authors import writing_as
+from .events import run_after, run_before
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
 from .paging import Record
 from .rows import counted, gone, known, not_found, read_thread
@@ -63,18 +64,18 @@ async def create_thread(
     # With every column set, none is missing from memory after the flush.
     thread = Thread(title=clean_title(title), author_id=author_id, **unset)
     if comment is None:
-        await _before(unit, access, "create_thread", thread=known(thread))
+        await run_before(unit, access, "create_thread", thread=known(thread))
         unit.session.add(thread)
         await unit.session.flush()
-        return _done(unit, access, "create_thread", Change(known(thread)))
+        return await _done(unit, access, "create_thread", Change(known(thread)))
     comment = clean_comment(access, comment, access.rules.message_length_of(None), "comment.")
     with of_comment():
         access.rules.check_message(comment.message)
     first = _comment(comment, thread_id=thread.id, author_id=author_id)
     await _write_both(unit, access, thread, first)
     change = Change(known(thread), known(first))
-    _done(unit, access, "create_thread", change)
-    return _done(unit, access, "add_comment", change)
+    await _done(unit, access, "create_thread", change)
+    return await _done(unit, access, "add_comment", change)
 
 
 async def _write_both(unit: UnitOfWork, access: Access, thread: Thread, first: Comment) -> None:
@@ -85,13 +86,15 @@ async def _write_both(unit: UnitOfWork, access: Access, thread: Thread, first: C
         session.add(thread)
         await session.flush()
         return
-    await _before(unit, access, "create_thread", known(thread), known(first))
+    await run_before(unit, access, "create_thread", thread=known(thread), comment=known(first))
     # Hooks before a comment find its thread. A veto takes that back, whoever goes on after it.
     async with session.begin_nested():
         session.add(thread)
         await session.flush()
         with of_comment():
-            await _before(unit, access, "add_comment", known(thread), known(first))
+            await run_before(
+                unit, access, "add_comment", thread=known(thread), comment=known(first)
+            )
         session.add(first)
         await session.flush()
 
@@ -109,11 +112,11 @@ async def rename_thread(unit: UnitOfWork, access: Access, id: UUID, title: str) 
         access, thread = await locked_thread(
             unit.session, access, id, "may_rename", "rename this thread"
         )
-        await _before(unit, access, "rename_thread", thread={**known(thread), "title": title})
+        await run_before(unit, access, "rename_thread", thread={**known(thread), "title": title})
         if thread.title != title:
             thread.title, thread.updated_at = title, now()
             await unit.session.flush()
-        return _done(unit, access, "rename_thread", Change(known(thread)))
+        return await _done(unit, access, "rename_thread", Change(known(thread)))
 
 
 async def lock_thread(unit: UnitOfWork, access: Access, id: UUID, locked: bool = True) -> Change:
@@ -128,11 +131,11 @@ async def lock_thread(unit: UnitOfWork, access: Access, id: UUID, locked: bool =
         access, thread = await locked_thread(
             unit.session, access, id, "may_lock", operation.replace("_", " this ")
         )
-        await _before(unit, access, operation, thread=known(thread))
+        await run_before(unit, access, operation, thread=known(thread))
         if (thread.locked_at is not None) != locked:
             thread.locked_at = now() if locked else None
             await unit.session.flush()
-        return _done(unit, access, operation, Change(known(thread)))
+        return await _done(unit, access, operation, Change(known(thread)))
 
 
 async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
@@ -147,10 +150,10 @@ async def delete_thread(unit: UnitOfWork, access: Access, id: UUID) -> Change:
             unit.session, access, id, "may_delete_thread", "delete this thread"
         )
         last = known(thread)
-        await _before(unit, access, "delete_thread", thread=last)
+        await run_before(unit, access, "delete_thread", thread=last)
         await unit.session.delete(thread)
         await unit.session.flush()
-        return _done(unit, access, "delete_thread", Change(last))
+        return await _done(unit, access, "delete_thread", Change(last))
 
 
 async def add_comment(
@@ -174,7 +177,7 @@ async def add_comment(
     session = unit.session
     access.require(access.may_write, "write comments")
     access, author_id = await writing_as(session, access)
-    known_access = access.known_as(author_id)
+    writer = access.known_as(author_id)
     key = hash_submission(access, thread_id, comment, submission) if submission else None
     if duplicate := await _find_duplicate(unit, access, key):
         return duplicate
@@ -184,14 +187,14 @@ async def add_comment(
     comment = clean_comment(access, comment, access.rules.longest_message)
     access.rules.check_message(comment.message)
     added = _comment(comment, thread_id=thread_id, author_id=author_id, submission_key=key)
-    await _before(unit, known_access, "add_comment", {"id": thread_id}, known(added))
+    await run_before(unit, writer, "add_comment", thread={"id": thread_id}, comment=known(added))
     with gone(parent="threadId"), repeat_if_taken():
         session.add(added)
         await session.flush()
     # The flush has locked the thread: what is read now cannot change until the commit.
     thread = await takes_comments(session, access, thread_id)
     check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
-    return _done(unit, known_access, "add_comment", Change(thread, known(added)))
+    return await _done(unit, writer, "add_comment", Change(thread, known(added)))
 
 
 async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> Change | None:
@@ -228,12 +231,12 @@ async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str)
         await _check_length(unit, access, comment, facts, message)
         access.rules.check_message(message)
         to_be = {**known(comment), "message": message}
-        await _before(unit, access, "edit_comment", _in(comment), comment=to_be)
+        await run_before(unit, access, "edit_comment", thread=_in(comment), comment=to_be)
         if comment.message != message:
             comment.message, comment.edited_at = message, now()
             await unit.session.flush()
         change = Change(counted(unit.session, comment.thread_id), known(comment))
-        return _done(unit, access, "edit_comment", change)
+        return await _done(unit, access, "edit_comment", change)
 
 
 async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UUID) -> Change:
@@ -251,7 +254,14 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     if looks_first and thread_id != comment.thread_id:
         await _takes(session, access, thread_id, comment)
     to_be = {**known(comment), "thread_id": thread_id}
-    await _before(unit, access, "move_comment", {"id": thread_id}, to_be, previous)
+    await run_before(
+        unit,
+        access,
+        "move_comment",
+        thread={"id": thread_id},
+        comment=to_be,
+        previous_thread=previous,
+    )
     with gone(row="commentId", parent="threadId"):
         comment.thread_id = thread_id
         await session.flush()
@@ -259,7 +269,7 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     if thread_id != previous["id"]:
         thread = await _takes(session, access, thread_id, comment)
     change = Change(thread, known(comment), counted(session, previous["id"]))
-    return _done(unit, access, "move_comment", change)
+    return await _done(unit, access, "move_comment", change)
 
 
 async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
@@ -274,11 +284,11 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
             unit.session, access, id, "may_delete", "delete this comment"
         )
         last = known(comment)
-        await _before(unit, access, "delete_comment", _in(comment), last)
+        await run_before(unit, access, "delete_comment", thread=_in(comment), comment=last)
         await unit.session.delete(comment)
         await unit.session.flush()
         change = Change(counted(unit.session, comment.thread_id), last)
-        return _done(unit, access, "delete_comment", change)
+        return await _done(unit, access, "delete_comment", change)
 
 
 async def _check_length(
@@ -321,28 +331,7 @@ def _comment(new: NewComment, **values: Any) -> Comment:
     return Comment(**new._asdict(), **{"edited_at": None, "submission_key": None, **values})
 
 
-async def _before(
-    unit: UnitOfWork,
-    access: Access,
-    operation: Operation,
-    thread: Record | None = None,
-    comment: Record | None = None,
-    previous_thread: Record | None = None,
-) -> None:
-    event = Event(
-        operation, access.viewer, thread, comment, previous_thread, by_host=access.is_host
-    )
-    await before(access.rules.hooks, event, unit)
-
-
-def _done(unit: UnitOfWork, access: Access, operation: Operation, change: Change) -> Change:
-    event = Event(
-        operation,
-        access.viewer,
-        change.thread,
-        change.comment,
-        change.previous_thread,
-        by_host=access.is_host,
-    )
-    after(access.rules.hooks, event, unit)
+async def _done(unit: UnitOfWork, access: Access, operation: Operation, change: Change) -> Change:
+    rows = {name: getattr(change, name) for name in ("thread", "comment", "previous_thread")}
+    await run_after(unit, access, operation, **rows)
     return change

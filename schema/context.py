@@ -77,7 +77,7 @@ class Context:
         """Run a command as one unit of work; what was read before is forgotten."""
         self._loaders.clear()
         self._access = None
-        access = Access(self.rules, self.viewer)
+        access = Access(self.rules, self.viewer, request=self.request)
 
         async def work(unit: UnitOfWork) -> T:
             unit.after_commit.append(self._count_change)

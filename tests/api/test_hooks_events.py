@@ -1,0 +1,171 @@
+"""What hooks are told of who asks and who wrote; how models and their errors read in a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import selectinload
+from starlette.requests import HTTPConnection
+from support.diary import Diary
+from support.host import ADA, MODERATOR, Client, Host, key
+from support.sockets import site
+
+from tallied.database import Database
+from tallied.models import Author, Comment, Thread
+from tallied.resolvers.writing import NewComment, add_comment
+from tallied.units import UnitOfWork
+
+BROWSER = "Browser/7.3"
+
+
+async def write_all(client: Client, thread: str) -> None:
+    """Add a comment and edit it."""
+    id = await client.comment(thread, "one two")
+    await client.do("editComment", "comment { id }", commentId=id, message="three")
+
+
+async def test_hooks_are_told_the_request_also_of_guests(database: Database) -> None:
+    diary = Diary([])
+    host = Host(database, hooks=[diary], settings={"guests": "moderate"})
+    for client in (host.moderator, host.guest):
+        client.http.headers["user-agent"] = BROWSER
+        thread = await client.thread("Engines")
+        await write_all(client, thread)
+        await client.do("deleteThread", "deletedThreadId", threadId=thread)
+    assert len(diary.events) == 16
+    for point, event in diary.events:
+        assert isinstance(event.request, HTTPConnection), point
+        assert event.request.headers["user-agent"] == BROWSER
+        assert event.request.client is not None
+        assert event.request.client.host == "127.0.0.1"
+        assert BROWSER not in repr(event)
+        assert "127.0.0.1" not in repr(event)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+async def test_hooks_are_told_the_request_of_a_websocket(database: Database) -> None:
+    diary = Diary([])
+    async with site(database, hooks=[diary]) as there, there.socket() as socket:
+        await socket('mutation { createThread(input: {title: "A"}) { thread { id } } }')
+    assert [event.request is not None for _, event in diary.events] == [True, True]
+
+
+async def test_a_hosts_own_code_may_pass_the_request(database: Database) -> None:
+    diary = Diary([])
+    host = Host(database, hooks=[diary])
+    thread = key(await host.ada.thread("Engines"))
+    diary.events.clear()
+    request = HTTPConnection({"type": "http", "headers": [], "client": ("192.0.2.7", 73)})
+    discussion = host.discussion
+    for access, told in (
+        (discussion.access(ADA), None),
+        (discussion.access(ADA, request=request), request),
+        (discussion.access(ADA, request=request).as_host(ADA), request),
+    ):
+        new = NewComment("one two")
+        await discussion.write(lambda unit, a=access, n=new: add_comment(unit, a, thread, n))
+        assert [event.request for _, event in diary.events] == [told, told]
+        diary.events.clear()
+
+
+async def test_hooks_are_told_the_name_as_it_is_shown(database: Database) -> None:
+    diary = Diary([])
+    host = Host(
+        database,
+        hooks=[diary],
+        settings={"guests": "write"},
+        deleted_author=lambda: "Someone",
+    )
+    thread = await host.moderator.thread("Engines")
+    diary.events.clear()
+
+    def names() -> set[Any]:
+        told = {event.comment["author_name"] for _, event in diary.events if event.comment}
+        assert len(diary.events) in (2, 4)
+        diary.events.clear()
+        return told
+
+    id = await host.ada.comment(thread, "one two")
+    assert names() == {"Ada"}
+    edit = {"commentId": id, "message": "three"}
+    await host.moderator.do("editComment", "comment { id }", **edit)
+    assert names() == {"Ada"}  # who wrote it, and not who edits it
+    guests = await host.guest.comment(thread, "four")
+    assert names() == {"Gast"}
+    first = {"title": "Looms", "comment": {"message": "five"}}
+    await host.bob.do("createThread", "thread { id }", **first)
+    assert names() == {"Bob"}
+    author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
+    await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=author)
+    diary.events.clear()
+    await host.moderator.do("editComment", "comment { id }", **{**edit, "message": "six"})
+    assert names() == {"Someone"}
+    await host.moderator.do("deleteComment", "deletedCommentId", commentId=guests)
+    assert names() == {"Gast"}
+    await host.assert_exact()
+
+
+async def test_a_change_hands_out_the_column_as_before(database: Database) -> None:
+    host = Host(database, hooks=[Diary([])])
+    thread = key(await host.moderator.thread("Engines"))
+    access = host.discussion.access(MODERATOR)
+    done = await host.discussion.write(
+        lambda unit: add_comment(unit, access, thread, NewComment("one two"))
+    )
+    assert done.comment is not None
+    assert done.comment["author_name"] is None
+
+
+# Models in a log
+
+
+async def test_a_model_shows_keys_and_numbers_and_no_text(database: Database) -> None:
+    host = Host(database, settings={"guests": "write"})
+    thread = await host.ada.thread("Secret title")
+    comment = await host.guest.comment(thread, "secret words here")
+
+    async def read(unit: UnitOfWork) -> list[str]:
+        rows = [
+            await unit.session.get(Thread, key(thread)),
+            await unit.session.get(Comment, key(comment)),
+            await unit.session.scalar(select(Author)),
+        ]
+        return list(map(repr, rows))
+
+    shown = await database.write(read)
+    assert shown[0].startswith(f"Thread(id={key(thread)}, author_id=")
+    assert shown[0].endswith("comment_count=1, word_count=3)")
+    assert shown[1] == f"Comment(id={key(comment)}, thread_id={key(thread)}, word_count=3)"
+    assert shown[2].startswith("Author(id=")
+    for text in shown:
+        for secret in ("ecret", "Ada", "Gast", "user-1"):
+            assert secret not in text
+    assert repr(Thread(title="secret")).startswith("Thread(id=")
+    assert "expired" not in repr(Comment.__new__(Comment))
+
+
+async def test_a_relationship_that_is_not_loaded_names_the_way(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    id = key(await host.ada.comment(thread, "one two"))
+
+    async def careless(unit: UnitOfWork) -> str:
+        comment = await unit.session.get_one(Comment, id)
+        return comment.thread.title
+
+    with pytest.raises(InvalidRequestError, match="lazy='raise'") as refused:
+        await database.write(careless)
+    (note,) = refused.value.__notes__
+    assert "select(Comment).options(selectinload(Comment.thread))" in note
+    assert "session.get(Thread, comment.thread_id)" in note
+
+    async def careful(unit: UnitOfWork) -> tuple[str, str]:
+        query = select(Comment).options(selectinload(Comment.thread)).where(Comment.id == id)
+        comment = (await unit.session.scalars(query)).one()
+        found = await unit.session.get_one(Thread, comment.thread_id)
+        return comment.thread.title, found.title
+
+    assert await database.write(careful) == ("Engines", "Engines")
