@@ -264,7 +264,8 @@ async function titles(
   await load<contractThreadsQuery>(environment, THREADS, variables);
   const operation = createOperationDescriptor(getRequest(THREADS), variables);
   const data = environment.lookup(operation.fragment).data as unknown;
-  const { __id, edges, pageInfo } = (data as contractThreadsQuery["response"]).threads;
+  const { threads } = data as contractThreadsQuery["response"];
+  const { __id, edges, pageInfo } = threads ?? assert.fail("there are no threads");
   return { __id, ends: edges.map((edge) => edge.node.title.slice(-1)).join(""), pageInfo };
 }
 

@@ -19,7 +19,13 @@ export function createClient(url: string, schema: IntrospectionQuery, fetch = gl
           Thread: { comments: relayPagination() },
         },
         // Things that have no id belong to what holds them.
-        keys: { Target: () => null, UserError: () => null, Viewer: () => null },
+        keys: {
+          Limits: () => null,
+          Target: () => null,
+          UserError: () => null,
+          UserErrorParams: () => null,
+          Viewer: () => null,
+        },
       }),
       persistedExchange({
         preferGetForPersistedQueries: true,
