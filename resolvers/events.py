@@ -13,6 +13,9 @@ from ..rules import Access
 from ..units import UnitOfWork
 from .paging import Record
 
+_OF_THEIR_OWN = frozenset({"create_thread", "add_comment"})
+"""The operations whose comment is the viewer's own."""
+
 
 async def run_before(
     unit: UnitOfWork, access: Access, operation: Operation, **rows: Record | None
@@ -37,7 +40,11 @@ async def run_after(
 async def _event(unit: UnitOfWork, access: Access, operation: Operation, rows: Any) -> Event:
     comment = rows.get("comment")
     if comment is not None:
-        name = await _shown_name(unit, access, comment)
+        viewer = access.viewer
+        if viewer is not None and viewer.name is not None and operation in _OF_THEIR_OWN:
+            name: str | None = viewer.name  # which their author has by now
+        else:
+            name = await _shown_name(unit, access, comment)
         rows = {**rows, "comment": {**comment, "author_name": name}}
     return Event(operation, access.viewer, **rows, by_host=access.is_host, request=access.request)
 
