@@ -18,7 +18,7 @@ from functools import cache
 from html import escape
 
 import nh3
-from linkify_it import LinkifyIt
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
