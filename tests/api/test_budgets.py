@@ -24,7 +24,8 @@ from tallied.viewer import Viewer
 COLUMNS = {
     "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at "
     "locked_at author_id target_type target_id title_folded",
-    "tallied_comment": "id thread_id author_id author_name_key author_name message word_count created_at edited_at",
+    "tallied_comment": "id thread_id author_id author_name_key author_name message "
+    "word_count created_at edited_at",
 }
 
 
