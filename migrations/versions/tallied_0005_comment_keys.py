@@ -19,7 +19,7 @@ from tallied.characters import name_key
 from tallied.models.thread import fold
 
 revision = "tallied_0005"
-down_revision = "tallied_0003"
+down_revision = "tallied_0004"
 branch_labels = None
 depends_on = None
 
