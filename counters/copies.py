@@ -19,6 +19,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from ..errors import CounterError
 from . import preview
+from .assignments import is_known
 from .declare import Counter
 from .links import Link
 
@@ -111,7 +112,7 @@ def follow(
         return
     for state in ledger.pointing[link].at(pointed, _place(link, pointed)):
         if state.session is session and _pointed(link, state, {})[0] is pointed:
-            _copy(engine, link, state, {**pointed.dict, **assigned})
+            _copy(engine, link, state, {**_image(link, pointed), **assigned})
 
 
 def _show(
@@ -121,10 +122,17 @@ def _show(
     pointed, place = _pointed(link, state, assigned)
     _remember(engine, link, state, (pointed, place))
     if pointed is not None:
-        _copy(engine, link, state, pointed.dict)
+        _copy(engine, link, state, _image(link, pointed))
     elif place is None and None in assigned.values():
         for counter in link.counters:
             _put(engine, counter, state, counter.empty)
+
+
+def _image(link: Link, pointed: InstanceState[Any]) -> Mapping[str, Any]:
+    """Return what memory holds of an object, and the empty counters of a new one."""
+    if pointed.key is not None:
+        return pointed.dict
+    return {inner.key: inner.empty for inner in link.chained.values()} | pointed.dict
 
 
 def _remember(engine: Counters, link: Link, state: InstanceState[Any], at: Any) -> None:
@@ -170,7 +178,7 @@ def _copy(
 
 
 def _put(engine: Counters, counter: Counter, state: InstanceState[Any], value: Any) -> None:
-    if preview.is_expression(value) or (counter.key not in state.dict and state.key is not None):
+    if preview.is_expression(value) or not is_known(state, counter.key):
         return
     for outer, inner in engine.chained(counter.parent).items():
         if inner is counter:

@@ -7,11 +7,11 @@ from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event, inspect
-from sqlalchemy.orm import ColumnProperty, Mapper, Session
-from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy import Connection, event, inspect
+from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
 
-from ..errors import CounterAssignmentError
+from .assignments import accept_assignment, forget_assignments, refused_assignment
 from .declare import Counter
 
 if TYPE_CHECKING:
@@ -42,37 +42,42 @@ class _CounterProperty(ColumnProperty[Any]):
         load: bool,
         *args: Any,
     ) -> None:
-        """Leave the counter of the destination as it is; a new one starts empty."""
+        """Leave the counter of the destination as it is."""
         if not load and self.key in source_dict:
             dest_dict[self.key] = source_dict[self.key]
-        elif dest_state.key is None and self.key not in dest_dict:
-            dest_dict[self.key] = None if self.columns[0].nullable else 0
 
 
 def protect(engine: Counters, mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
     """Refuse assignments to `counters`, and let a new object start with them empty."""
-
-    def on_init(obj: Any, args: Any, kwargs: Any) -> None:
-        for counter in counters:
-            set_committed_value(obj, counter.key, counter.empty)
-
-    event.listen(mapper.class_, "init", on_init, propagate=True)
     for counter in counters:
-        _refuse_assignment(counter)
+        _guard(counter)
         prop = mapper.attrs[counter.key]
         if type(prop) is ColumnProperty:
             prop.__class__ = _CounterProperty
         prop.info.setdefault(ENGINES, []).append(engine)
 
+    def before_write(mapper: object, connection: Connection, state: InstanceState[Any]) -> None:
+        forget_assignments(counters, connection, state)
 
-def _refuse_assignment(counter: Counter) -> None:
-    def on_set(obj: Any, value: Any, old: Any, initiator: Any) -> None:
-        raise CounterAssignmentError(
-            f"{counter} is kept by its counter and cannot be assigned: add, change or delete "
-            f"{counter.source.class_.__name__} objects, or repair it with rebuild()."
-        )
+    for name in ("before_insert", "before_update"):
+        event.listen(mapper.class_, name, before_write, propagate=True, raw=True, insert=True)
 
-    event.listen(counter.target, "set", on_set, propagate=True)
+
+def _guard(counter: Counter) -> None:
+    def on_set(state: InstanceState[Any], value: Any, old: Any, initiator: Any) -> Any:
+        return accept_assignment(counter, state, value)
+
+    def on_remove(state: InstanceState[Any], value: Any, initiator: Any) -> None:
+        raise refused_assignment(counter)
+
+    def on_first_read(state: InstanceState[Any], value: Any, dict_: Any) -> Any:
+        # Not kept in the object, where repositories would take it for a value that was given.
+        return counter.empty
+
+    how = {"propagate": True, "raw": True}
+    event.listen(counter.target, "set", on_set, retval=True, **how)
+    event.listen(counter.target, "remove", on_remove, **how)
+    event.listen(counter.target, "init_scalar", on_first_read, retval=True, **how)
 
 
 def refuse_legacy_bulk(engine: Counters, session_class: type[Session]) -> None:

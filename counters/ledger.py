@@ -28,6 +28,12 @@ ABSENT = object()
 Values = dict[InstanceState[Any], dict[str, Any]]
 
 
+def forget(state: InstanceState[Any], key: str) -> None:
+    """Take a counter out of a new object, which shows it as empty from then on."""
+    state.dict.pop(key, None)
+    state.committed_state.pop(key, None)
+
+
 class Savepoint:
     """What to do to memory if a savepoint is rolled back."""
 
@@ -61,6 +67,8 @@ class Savepoint:
                     set_committed_value(obj, key, value)
                 elif obj in session:
                     session.expire(obj, [key])
+                elif state.key is None:  # new again
+                    forget(state, key)
         for (mapper, row), names in self.written.items():
             obj = session.identity_map.get(mapper.identity_key_from_primary_key(row))
             if obj is not None and instance_state(obj) not in self.before:
@@ -90,7 +98,7 @@ class Ledger:
         """Show `value` until the next flush, which replaces it or takes it back."""
         if state not in self._previewed:
             self._held.append(state.obj())
-        self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key))
+        self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key, ABSENT))
         self.show(state, key, value)
 
     def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
@@ -143,7 +151,9 @@ class Ledger:
     def take_back(self, state: InstanceState[Any]) -> None:
         """An object leaves the session, and takes no preview along."""
         for key, value in self._previewed.pop(state, {}).items():
-            if key in state.dict:
+            if value is ABSENT:
+                forget(state, key)
+            elif key in state.dict:
                 state.dict[key] = value
 
     def take_back_previews(self, session: Session) -> None:
@@ -151,7 +161,9 @@ class Ledger:
         previewed, self._previewed = self._previewed, {}
         for state, values in previewed.items():
             for key, value in values.items() if state.session is session else ():
-                if key in state.dict:
+                if value is ABSENT:
+                    forget(state, key)
+                elif key in state.dict:
                     self.show(state, key, value)
         self._held.clear()
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 def listen_to_models(engine: Counters) -> None:
     """Listen to every class that is counted, counts, or is deleted with rows that are."""
+    for mapper in engine.parents:  # first: what is shown of a chain is what these let pass
+        protect(engine, mapper, engine.counters_of(mapper))
     for mapper, source in engine.sources.items():
         preview.listen(engine, mapper, source.shown)
         if not any(mapper.isa(other) for other in engine.sources if other is not mapper):
@@ -34,7 +36,6 @@ def listen_to_models(engine: Counters) -> None:
     for family in {mapper.base_mapper for mapper in engine.sources if mapper.inherits}:
         _keep_apart(engine, family)
     for mapper in engine.parents:
-        protect(engine, mapper, engine.counters_of(mapper))
         _listen_to_parent(engine, mapper)
     for link in engine.all_links():
         copies.listen(engine, link)

@@ -17,6 +17,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 
 from ..errors import CounterError
+from .assignments import is_known
 from .count import Groups, by_relationship
 from .declare import Counter
 from .guard import ENGINES
@@ -178,7 +179,7 @@ def _adjust(
     new: Any,
 ) -> None:
     state = instance_state(parent)
-    if counter.key not in state.dict and state.key is not None:
+    if not is_known(state, counter.key):
         return
     shown = state.dict.get(counter.key)
     value = counter.preview(counter.empty if shown is None else shown, old, new)

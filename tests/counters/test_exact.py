@@ -270,9 +270,9 @@ def test_nothing_is_left_modified_after_the_flush(session: Session) -> None:
 def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
     thread = stored_thread(session, "one two", "three four five")
     with pytest.raises(CounterAssignmentError, match=f"Thread.{name} is kept by its counter"):
-        setattr(thread, name, 5)
+        setattr(thread, name, 6)
     with pytest.raises(CounterAssignmentError, match="add, change or delete Comment objects"):
-        Thread(title="Five", **{name: 5})
+        Thread(title="Six", **{name: 6})
     assert_exact(session, thread)
 
 

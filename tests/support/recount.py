@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state
 
 from tallied.models import Author, Comment, Thread
 
@@ -53,6 +54,8 @@ def stored_of_author(connection: Connection, author_id: Any) -> Counted:
 def shown(thread: Thread) -> Counted:
     """What memory says, without loading anything."""
     values = vars(thread)
+    if instance_state(thread).key is None:  # a new object shows empty counters and holds none
+        values = {"comment_count": 0, "word_count": 0, "last_comment_at": None} | values
     return Counted(values["comment_count"], values["word_count"], values["last_comment_at"])
 
 
