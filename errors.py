@@ -147,15 +147,18 @@ class CounterError(TalliedError):
 
 
 class CounterDeclarationError(CounterError):
-    """A counter that cannot work as it was declared.
+    """Counters that cannot work as they were declared: all that was found, not the first alone.
 
     :param id: a stable identifier, such as ``counters.E001``.
     :param sentence: what is wrong.
     :param hint: what to do about it.
+    :param more: the id, the sentence and the hint of each further finding.
     """
 
-    def __init__(self, id: str, sentence: str, hint: str) -> None:
-        super().__init__(f"({id}) {sentence} HINT: {hint}")
+    def __init__(self, id: str, sentence: str, hint: str, *more: tuple[str, str, str]) -> None:
+        self.findings = ((id, sentence, hint), *more)
+        """Every finding, as its id, sentence and hint; the attributes tell the first one's."""
+        super().__init__("\n".join(f"({i}) {what} HINT: {how}" for i, what, how in self.findings))
         self.id = id
         self.sentence = sentence
         self.hint = hint

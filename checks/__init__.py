@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy.exc import DBAPIError
 
 from ..counters import Counters
-from ..counters.engine import Installable
+from ..counters.session_classes import Installable
 from ..database import Database
 from ..errors import Busy, ConfigurationError
 from ..opening import failure, has_answered, no_answer, opened

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection
 
 from ..counters import Counter, Counters
 from ..counters.checks import column_of
-from ..counters.engine import Installable, sync_class
+from ..counters.session_classes import Installable, is_made, name_of, sync_class
 from ..counters.several import related
 from ..models import Base
 from .catalog import read_columns
@@ -59,17 +59,19 @@ def _check_columns(
 
 def _missed(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
     keepers = {
-        each.__qualname__: None
+        each: None
         for other in sorted(related(engine), key=lambda other: -len(other.declared))
         if counter in other.declared
         for each in other.classes
     }
+    named = [each.__name__ for each in keepers if not is_made(each)]
+    passed = f"Pass session_class={named[0]}" if named else "Pass that session class"
     return Finding(
         "tallied.E024",
-        f"{counter} is kept on {' and '.join(keepers)}, and not on"
-        f" {sync_class(sessions).__qualname__}: what its sessions write is not counted there.",
-        f"Pass session_class={next(iter(keepers))} to Discussion, or install counters that are"
-        " extended by all that have columns in this database on one session class.",
+        f"{counter} is kept on {' and '.join(name_of(each) for each in keepers)}, and not on"
+        f" {name_of(sync_class(sessions))}: what its sessions write is not counted there.",
+        f"{passed} to Discussion, or install counters that are extended by all that have columns"
+        " in this database on one session class.",
     )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Update, inspect, update
 from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Mapper, Session
 
-from ..errors import CounterDeclarationError, UncountedStatementError
+from ..errors import UncountedStatementError
 from .declare import Counter
 
 Partners: TypeAlias = Mapping[Mapper[Any], frozenset[Mapper[Any]]]
@@ -34,13 +34,10 @@ def find_partners(counters: Iterable[Counter]) -> Partners:
     return {mapper: frozenset(others - {mapper}) for mapper, others in partners.items()}
 
 
-def check_shards(session_class: type[Session]) -> None:
-    """Raise for a class of sessions that choose a database row by row.
-
-    :raises CounterDeclarationError: naming the class.
-    """
+def check_shards(session_class: type[Session]) -> Iterator[tuple[str, str, str]]:
+    """Yield a finding for a class of sessions that choose a database row by row."""
     if issubclass(session_class, ShardedSession):
-        raise CounterDeclarationError(
+        yield (
             "counters.E038",
             f"{session_class.__name__} is a ShardedSession, which chooses a database for each "
             f"row, so that a row and its counter may be in two of them.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     CHAR,
@@ -38,22 +38,30 @@ from .keys import own_key
 from .mapped_tables import check_mapped_tables
 from .resolve import all_mappers
 
-if TYPE_CHECKING:
-    pass
-
 Finding = tuple[str, str, str]
 
 
-def check(counters: Sequence[Counter]) -> None:
-    """Raise for the first thing that is wrong with `counters`.
-
-    :raises CounterDeclarationError: with the id of the check, what is wrong, and a hint.
-    """
+def check(counters: Sequence[Counter]) -> tuple[list[Counter], list[Finding]]:
+    """Return the counters that can be looked at further, and what is wrong with `counters`."""
+    findings: list[Finding] = []
+    sound = []
     for counter in counters:
-        for finding in _findings(counter):
-            raise CounterDeclarationError(*finding)
-    for finding in (*_together(counters), *check_generated(counters)):
-        raise CounterDeclarationError(*finding)
+        own = list(_findings(counter))
+        findings += own
+        if not own:
+            sound.append(counter)
+    return sound, [*findings, *_together(sound), *check_generated(sound)]
+
+
+def raise_findings(findings: Iterable[Finding]) -> None:
+    """Raise one error that names all of `findings`, each once; without any, do nothing.
+
+    :raises CounterDeclarationError: with the id, the sentence and the hint of each.
+    """
+    distinct = list(dict.fromkeys(findings))
+    if distinct:
+        first, *more = distinct
+        raise CounterDeclarationError(*first, *more)
 
 
 def column_of(mapper: Mapper[Any], key: str) -> Any:
@@ -339,11 +347,10 @@ def _inner(counter: Counter, seen: dict[Any, Counter]) -> Counter | None:
     return seen.get(column_of(counter.source, counter.of.key))
 
 
-def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> None:
-    """Raise for another way to write the rows of `sources`, which no event would tell of.
+def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> Iterator[Finding]:
+    """Find other ways to write the rows of `sources`, which no event would tell of.
 
-    :raises CounterDeclarationError: for a ``secondary``, a ``post_update``, or a second class on
-        one table.
+    A ``secondary``, a ``post_update``, and a second class on one table.
     """
     tracked = {
         column_of(mapper, name)
@@ -355,7 +362,7 @@ def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> None:
     for mapper in all_mappers():
         related = any(mapper.isa(source) or source.isa(mapper) for source in sources)
         if not related and tables & set(mapper.tables):
-            raise CounterDeclarationError(
+            yield (
                 "counters.E018",
                 f"{mapper.class_.__name__} is mapped to a table whose rows are counted by another "
                 f"class.",
@@ -363,14 +370,14 @@ def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> None:
             )
         for relationship in mapper.relationships:
             if relationship.secondary in tables and not relationship.viewonly:
-                raise CounterDeclarationError(
+                yield (
                     "counters.E019",
                     f"{relationship} writes rows of {relationship.secondary} that are counted, "
                     f"and no event tells of them.",
                     "Make the relationship viewonly, and write association objects.",
                 )
             if relationship.post_update and tracked & _written_by(relationship):
-                raise CounterDeclarationError(
+                yield (
                     "counters.E002",
                     f"{relationship} has post_update and writes a column that is counted by, in an "
                     f"UPDATE that fires no event.",

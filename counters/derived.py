@@ -149,11 +149,10 @@ def _is_plain_column(attribute: Any) -> bool:
     return column.computed is None and column.onupdate is None and column.server_onupdate is None
 
 
-def check_no_counters(columns: Iterable[Derived], counters: Iterable[Counter]) -> None:
-    """Refuse to derive a counter, or a column from one.
-
-    :raises CounterDeclarationError: naming the counter.
-    """
+def check_no_counters(
+    columns: Iterable[Derived], counters: Iterable[Counter]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a finding for each counter that is derived, or that a column is derived from."""
     of_counters = {
         column.info[name]
         for column in (_column_of(counter.target) for counter in counters)
@@ -164,7 +163,7 @@ def check_no_counters(columns: Iterable[Derived], counters: Iterable[Counter]) -
         if ENGINES in derived.target.property.info or ENGINES in derived.of.property.info:
             of_counters.add(derived)
     for derived in of_counters:
-        raise CounterDeclarationError(
+        yield (
             "counters.E034",
             f"{derived} is derived from {derived.source_name}, and one of them is a counter, "
             f"which only its counter writes.",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import cached_property
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, Connection, Table
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers, sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers
 
 from ..errors import UncountedStatementError
-from . import listeners
+from . import listeners, uncounted
 from .ahead import Ahead
 from .binds import Partners, check_shards, find_partners
 from .cascade import Cascades
-from .checks import check, check_tables
+from .checks import check, check_tables, raise_findings
 from .declare import Counter
 from .derived import Derived, check_no_counters
-from .guard import refuse_legacy_bulk
 from .held import lock
 from .ledger import Ledger
 from .links import Link, Links, counted, find_links
@@ -25,13 +26,12 @@ from .paused import Paused
 from .rebuild import Progress, rebuild
 from .resolve import Chains, find_chains, find_tables, in_order, without_links
 from .selection import Named
-from .several import check_apart, check_installed, related
+from .session_classes import Installable, own_class, sync_class
+from .several import check_apart, check_installed, note_installed, related
 from .source import Source, counts_as
 from .verify import Drift, verify
 
 T = TypeVar("T")
-
-Installable: TypeAlias = type[Session] | sessionmaker[Any] | async_sessionmaker[Any]
 
 
 class Counters:
@@ -68,23 +68,44 @@ class Counters:
         """The session classes on which an extension does the work, of all counters."""
         self._replaces: tuple[Counters, ...] = ()
         self._is_resolved = False
+        self.allows_uncounted = False
+        """Whether sessions that the counters are not installed on may write counted rows."""
+        self.verdicts: MutableMapping[type[Session], dict[Mapper[Any], bool]] = WeakKeyDictionary()
+        """Whether sessions of a class may write rows of a mapper; forgotten at each install."""
 
-    def install(self, target: Installable) -> None:
+    def install(self, target: Installable, *, allow_uncounted: bool = False) -> None:
         """Keep the counters current in the sessions of `target`, and in no others.
 
-        :param target: a Session class of your own, a ``sessionmaker`` or an
-            ``async_sessionmaker``.
-        :raises CounterDeclarationError: for a counter that cannot work as declared.
+        Other sessions of the process are refused when they come to a counted row, since every
+        counter would drift by what they write.
+
+        :param target: a Session class, ``sqlalchemy.orm.Session`` itself for all sessions of the
+            process; or what makes sessions: a ``sessionmaker``, a ``scoped_session`` (such as
+            Flask-SQLAlchemy's ``db.session``), or their asynchronous counterparts.
+        :param allow_uncounted: let sessions of other classes write counted rows uncounted, for
+            :meth:`verify` to find and :meth:`rebuild` to repair. What one call allows, no later
+            one forbids.
+        :raises CounterDeclarationError: for counters that cannot work as declared; it names all
+            that was found.
         :raises TypeError: for a `target` of another kind.
         """
         if not self._classes:
             self._resolve()
-        session_class = _session_class(target)
-        if issubclass(session_class, (*self._classes, *self._replaced)):
-            return
-        check_shards(session_class)
-        check_installed(self, session_class)
-        check_apart(self)
+        session_class = own_class(target)
+        if not issubclass(session_class, (*self._classes, *self._replaced)):
+            self._install(session_class)
+        self.allows_uncounted |= allow_uncounted
+        uncounted.watch(self)
+
+    def _install(self, session_class: type[Session]) -> None:
+        raise_findings(
+            [
+                *check_shards(session_class),
+                *check_installed(self, session_class),
+                *check_apart(self),
+            ]
+        )
+        note_installed(self)
         for other in related(self):
             if other.extends(self):
                 self._replaced |= dict.fromkeys(other.classes, other)
@@ -93,9 +114,13 @@ class Counters:
                 self._replaces += (other,)
         if issubclass(session_class, tuple(self._replaced)):
             return
-        self._classes += (session_class,)
-        listeners.listen_to_sessions(self, session_class)
-        refuse_legacy_bulk(self, session_class)
+        for narrower in [each for each in self._classes if issubclass(each, session_class)]:
+            listeners.stop_listening(self.session_listeners, narrower)
+        self._classes = (
+            *(each for each in self._classes if not issubclass(each, session_class)),
+            session_class,
+        )
+        listeners.listen_to_sessions(self.session_listeners, session_class)
 
     def extended(self, *counters: Counter | Derived) -> Counters:
         """These counters and more, as one engine: for an app that plugs another one in.
@@ -267,12 +292,21 @@ class Counters:
         """Every link, whatever it points to."""
         return [link for links in self.links.values() for link in links]
 
+    def knows(self, mapper: Mapper[Any]) -> bool:
+        """Return whether something is kept in the tables of `mapper`, or counted by them."""
+        return any(table in self.tables or table in self.derived_tables for table in mapper.tables)
+
+    def mapper_of(self, table: Table) -> Mapper[Any] | None:
+        """Return the class that is mapped to a table which the engine knows, if there is one."""
+        derived = (each.mapper for each in self.derived if each.column.table is table)
+        return self.tables.get(table) or next(derived, None)
+
     def refuse(self, mapper: Mapper[Any], what: str) -> None:
         """Raise if rows of `mapper` are counted, or reached by a cascade that is.
 
         :raises UncountedStatementError: naming `what`.
         """
-        if any(table in self.tables or table in self.derived_tables for table in mapper.tables):
+        if self.knows(mapper):
             name = mapper.class_.__name__
             raise UncountedStatementError(
                 f"{what} fires no event and cannot be counted: use Session.add_all(), or "
@@ -310,28 +344,33 @@ class Counters:
 
     # Setting up
 
+    @cached_property
+    def session_listeners(self) -> listeners.SessionListeners:
+        """What listens to the sessions that the counters are installed on."""
+        return listeners.make_session_listeners(self)
+
     def _resolve(self) -> None:
         if self._is_resolved:
             return
         configure_mappers()
-        check(self.declared)
-        check_no_counters(self.derived, self.declared)
+        sound, findings = check(self.declared)
+        findings += check_no_counters(self.derived, sound)
         by_source: dict[Mapper[Any], list[Counter]] = {}
         by_parent: dict[Mapper[Any], list[Counter]] = {}
-        chains = find_chains(self.declared)
-        self.links = find_links(self.declared, chains)
-        self._counted = counted(self.declared, self.links)
+        chains = find_chains(sound)
+        self.links = find_links(sound, chains)
+        self._counted = counted(sound, self.links)
         for counter in self._counted:
             by_source.setdefault(counter.source, []).append(counter)
-        for counter in self.declared:
+        for counter in sound:
             by_parent.setdefault(counter.parent, []).append(counter)
         for mapper in self.links:
             by_parent.setdefault(mapper, [])
-        check_tables(by_source)
+        raise_findings([*findings, *check_tables(by_source)])
+        self.parents = in_order(by_parent, chains, self.links)
         self._of_parent = {mapper: tuple(found) for mapper, found in by_parent.items()}
         self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
         self._chained = without_links(chains)
-        self.parents = in_order(self._of_parent, chains, self.links)
         self.cascades = Cascades(self.sources.values())
         self.ahead = Ahead(self.sources.values())
         self.partners = find_partners(self.declared)
@@ -340,30 +379,3 @@ class Counters:
         for derived in self.derived:
             derived.engines.append(self)
         self._is_resolved = True
-
-
-def _session_class(target: Installable) -> type[Session]:
-    """The class to listen to; that of an ``async_sessionmaker`` alone is made for it."""
-    base = sync_class(target)
-    if not isinstance(target, async_sessionmaker):
-        return base
-    session_class = type(base.__name__, (base,), {})
-    target.configure(sync_session_class=session_class)
-    return session_class
-
-
-def sync_class(target: Installable) -> type[Session]:
-    """The class of the sessions that `target` makes.
-
-    :raises TypeError: for a `target` of another kind.
-    """
-    found: Any = target
-    if isinstance(target, async_sessionmaker):
-        found = target.kw.get("sync_session_class") or target.class_.sync_session_class
-    if isinstance(found, sessionmaker):
-        found = found.class_
-    if isinstance(found, type) and issubclass(found, Session):
-        return found
-    raise TypeError(
-        f"install() takes a Session class, a sessionmaker or an async_sessionmaker, not {target!r}"
-    )

@@ -1,15 +1,11 @@
-"""What is refused: assignments to counters, and writes that fire no event."""
+"""The guard of counters: assignments that would change one are refused (:mod:`.assignments`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import wraps
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, event, inspect
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, Session
-from sqlalchemy.orm.attributes import instance_state
 
 from .assignments import accept_assignment, forget_assignments, refused_assignment
 from .declare import Counter
@@ -78,30 +74,3 @@ def _guard(counter: Counter) -> None:
     event.listen(counter.target, "set", on_set, retval=True, **how)
     event.listen(counter.target, "remove", on_remove, **how)
     event.listen(counter.target, "init_scalar", on_first_read, retval=True, **how)
-
-
-def refuse_legacy_bulk(engine: Counters, session_class: type[Session]) -> None:
-    """Refuse the legacy bulk methods of `session_class` for classes that are counted.
-
-    They write rows and fire no event, so their only hook is their name.
-    """
-
-    def guarded(name: str, mappers_of: Callable[[Any], Iterable[Mapper[Any]]]) -> None:
-        original = getattr(session_class, name)
-
-        @wraps(original)
-        def method(self: Session, *args: Any, **kwargs: Any) -> Any:
-            bound = signature(original).bind(self, *args, **kwargs)
-            first = list(bound.arguments)[1]
-            argument = bound.arguments[first]
-            if not isinstance(argument, type | Mapper):
-                argument = bound.arguments[first] = list(argument)
-            for mapper in mappers_of(argument):
-                engine.refuse(mapper, f"Session.{name}() of {mapper.class_.__name__}")
-            return original(*bound.args, **bound.kwargs)
-
-        setattr(session_class, name, method)
-
-    guarded("bulk_save_objects", lambda objects: {instance_state(o).mapper for o in objects})
-    guarded("bulk_insert_mappings", lambda class_: [inspect(class_)])
-    guarded("bulk_update_mappings", lambda class_: [inspect(class_)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event
@@ -20,6 +20,7 @@ from . import copies, derived_dml, preview, statements
 from .flush import Flush
 from .guard import protect
 from .source import Source, counts_as
+from .uncounted import refuse_row
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -61,9 +62,11 @@ def _watch_deletions(engine: Counters, mapper: Mapper[Any]) -> None:
 def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-            flush = _flush_of(engine, state)
-            if flush is not None and (source := engine.source_of(state)):
-                step(flush, source, state)
+            if source := engine.source_of(state):
+                if (flush := _flush_of(engine, state)) is not None:
+                    step(flush, source, state)
+                elif not name.endswith("update") or state.key is None or source.changed(state):
+                    refuse_row(engine, state)
 
         # With both options SQLAlchemy calls a listener as it is; else it puts one around it.
         event.listen(root.class_, name, listener, propagate=True, raw=True, retval=True)
@@ -90,10 +93,13 @@ def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
     """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
 
     def before_update(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
-        if family.polymorphic_on is None or _flush_of(engine, state) is None:
+        if family.polymorphic_on is None:
             return
         key = mapper.get_property_by_column(family.polymorphic_on).key
         if state.attrs[key].history.has_changes():
+            if _flush_of(engine, state) is None:
+                refuse_row(engine, state)
+                return
             raise UncountedStatementError(
                 f"{mapper.class_.__name__}.{key} was changed, which says what class a row is of: "
                 f"delete the object and make a new one."
@@ -111,8 +117,16 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
 
         event.listen(parent.class_, name, listener, propagate=True, raw=True)
 
+    def before_insert(mapper: object, connection: object, state: InstanceState[Any]) -> None:
+        if not counts_as(state.mapper, parent):
+            return
+        if flush := _flush_of(engine, state):
+            flush.bear(parent, state)
+        elif any(state.dict.get(c.key, c.empty) != c.empty for c in engine.counters_of(parent)):
+            refuse_row(engine, state)  # what it shows is a preview that nobody will correct
+
     _watch_deletions(engine, parent)
-    on("before_insert", Flush.bear)
+    event.listen(parent.class_, "before_insert", before_insert, propagate=True, raw=True)
     on("before_update", Flush.refuse_new_key)
     on("after_delete", Flush.bury)
 
@@ -129,15 +143,34 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
 def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
     def before_delete(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
         # A subclass with a table of its own is listened to by itself.
-        is_nearest = state.mapper.local_table is reaching.local_table
-        if is_nearest and (flush := _flush_of(engine, state)):
+        if state.mapper.local_table is not reaching.local_table:
+            return
+        if flush := _flush_of(engine, state):
             flush.reach(reaching)
+        else:
+            refuse_row(engine, state)
 
     event.listen(reaching.class_, "before_delete", before_delete, propagate=True, raw=True)
 
 
-def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
+SessionListeners = Mapping[str, tuple[Callable[..., Any], bool]]
+"""By the name of an event: its listener, and whether that takes states in place of objects."""
+
+
+def listen_to_sessions(listeners: SessionListeners, session_class: type[Session]) -> None:
     """Listen to the sessions of `session_class`, and of its subclasses."""
+    for name, (listener, raw) in listeners.items():
+        event.listen(session_class, name, listener, **({"raw": True} if raw else {}))
+
+
+def stop_listening(listeners: SessionListeners, session_class: type[Session]) -> None:
+    """Undo :func:`listen_to_sessions`."""
+    for name, (listener, _) in listeners.items():
+        event.remove(session_class, name, listener)
+
+
+def make_session_listeners(engine: Counters) -> SessionListeners:
+    """Return what is to listen to the sessions that `engine` is installed on."""
 
     def on_add(session: Session, state: InstanceState[Any]) -> None:
         if source := engine.source_of(state):
@@ -186,12 +219,14 @@ def listen_to_sessions(engine: Counters, session_class: type[Session]) -> None:
         if ledger := engine.ledger(session):
             ledger.end(session, transaction)
 
-    event.listen(session_class, "transient_to_pending", on_add, raw=True)
-    event.listen(session_class, "pending_to_transient", on_remove, raw=True)
-    event.listen(session_class, "persistent_to_detached", on_remove, raw=True)
-    event.listen(session_class, "before_flush", before_flush)
-    event.listen(session_class, "after_flush", after_flush)
-    event.listen(session_class, "do_orm_execute", on_execute)
-    event.listen(session_class, "after_transaction_create", on_begin)
-    event.listen(session_class, "after_rollback", on_rollback)
-    event.listen(session_class, "after_transaction_end", on_end)
+    return {
+        "transient_to_pending": (on_add, True),
+        "pending_to_transient": (on_remove, True),
+        "persistent_to_detached": (on_remove, True),
+        "before_flush": (before_flush, False),
+        "after_flush": (after_flush, False),
+        "do_orm_execute": (on_execute, False),
+        "after_transaction_create": (on_begin, False),
+        "after_rollback": (on_rollback, False),
+        "after_transaction_end": (on_end, False),
+    }

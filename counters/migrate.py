@@ -49,7 +49,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import configure_mappers
 
 from ..errors import CounterError
-from .checks import check
+from .checks import check, raise_findings
 from .declare import Counter
 from .rebuild import Progress, Rebuild
 from .transactions import transactional
@@ -82,7 +82,7 @@ def add_counter(
         Alembic runs in a transaction that it has not begun and so cannot commit.
     """
     configure_mappers()
-    check((counter,))
+    raise_findings(check((counter,))[1])
     context = op.get_context()
     if backfill and getattr(context, "_in_external_transaction", False):
         raise CounterError(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column
 
-from ..errors import CounterDeclarationError
-from .checks import column_of
+from .checks import Finding, column_of
 from .declare import Counter
 from .guard import ENGINES
+from .session_classes import name_of
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -26,11 +26,8 @@ def related(engine: Counters) -> set[Counters]:
     return {other for each in found for other in each} - {engine}
 
 
-def check_installed(engine: Counters, session_class: type[Any]) -> None:
-    """Raise if a counter is kept on sessions of `session_class` by another engine already.
-
-    :raises CounterDeclarationError: naming the counter.
-    """
+def check_installed(engine: Counters, session_class: type[Any]) -> Iterator[Finding]:
+    """Find the counters that another engine keeps on sessions of `session_class` already."""
     for counter in engine.declared:
         for other in counter.target.property.info.get(ENGINES, ()):
             clash = any(
@@ -42,27 +39,19 @@ def check_installed(engine: Counters, session_class: type[Any]) -> None:
                 and clash
                 and not (other.extends(engine) or engine.extends(other))
             ):
-                raise CounterDeclarationError(
+                yield (
                     "counters.E013",
-                    f"{counter} is kept on {session_class.__name__} by another Counters already.",
+                    f"{counter} is kept on {name_of(session_class)} by another Counters already.",
                     "Declare each counter once for a session class; to add some to those that are "
                     "installed there, extend the extension: install what its own extended() "
                     "returns.",
                 )
-    if any(issubclass(each, session_class) for each in engine.classes):
-        raise CounterDeclarationError(
-            "counters.E020",
-            f"The counters are installed on a subclass of {session_class.__name__} already.",
-            "Install them on the more general class alone.",
-        )
 
 
-def check_apart(engine: Counters) -> None:
-    """Raise if a counter of one engine is computed from a counter that only another keeps.
+def check_apart(engine: Counters) -> Iterator[Finding]:
+    """Find counters of one engine that are computed from a counter that only another keeps.
 
     An engine writes counters by statements that no other engine sees.
-
-    :raises CounterDeclarationError: naming the two counters.
     """
     others: dict[Counters, None] = {}
     for column in (*_kept(engine), *_read(engine)):
@@ -72,11 +61,15 @@ def check_apart(engine: Counters) -> None:
             kept, own = _kept(keeper), _kept(reader)
             for column, counter in _read(reader).items():
                 if column in kept and column not in own:
-                    raise CounterDeclarationError(
+                    yield (
                         "counters.E025",
                         f"{counter} is computed from {kept[column]}, which another Counters keeps.",
                         "Install what the extended() of the other returns, with both.",
                     )
+
+
+def note_installed(engine: Counters) -> None:
+    """Leave a note of `engine` at the columns that it keeps and reads."""
     for column in {*_kept(engine), *_read(engine)}:
         column.info.setdefault(INSTALLED, {})[engine] = None
 

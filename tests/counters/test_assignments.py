@@ -1,4 +1,4 @@
-"""Assignments to counters: what changes nothing passes and is never written; the rest is refused."""
+"""Assignments to counters: what changes nothing passes unwritten, the rest is refused."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def dataclass_models() -> tuple[type[Any], type[Any]]:
         __tablename__ = "team"
 
         id: Mapped[int] = mapped_column(primary_key=True)
-        heroes: Mapped[list["Hero"]] = relationship(back_populates="team", default_factory=list)
+        heroes: Mapped[list[Hero]] = relationship(back_populates="team", default_factory=list)
         hero_count: Mapped[int] = mapped_column(default=0, server_default="0")
         power: Mapped[int] = mapped_column(init=False, server_default="0")
 

@@ -10,7 +10,6 @@ from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from support.recount import assert_exact, drifted, shown
-from support.sessions import Counted
 from support.statements import recorded
 
 from tallied.errors import UncountedStatementError
@@ -254,11 +253,3 @@ async def test_paused_works_with_an_async_session(database: Any) -> None:
     await database.write(work)
     async with database.read() as connection:
         assert await connection.run_sync(drifted) == 0
-
-
-def test_a_session_class_without_the_engine_is_not_touched(engine: Engine) -> None:
-    assert Session.bulk_save_objects is not Counted.bulk_save_objects
-    with Session(engine) as plain:
-        plain.bulk_save_objects([Thread(title="T")])
-        plain.execute(update(Thread).values(word_count=5))
-        plain.commit()

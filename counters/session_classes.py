@@ -1,0 +1,64 @@
+"""What counters are installed on: a session class, or what makes its sessions."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+Installable: TypeAlias = (
+    type[Session]
+    | sessionmaker[Any]
+    | scoped_session[Any]
+    | async_sessionmaker[Any]
+    | async_scoped_session[Any]
+)
+
+
+def sync_class(target: Installable) -> type[Session]:
+    """Return the class of the sessions that `target` makes.
+
+    :raises TypeError: for a `target` of another kind.
+    """
+    found: Any = _factory(target)
+    if isinstance(found, async_sessionmaker):
+        found = found.kw.get("sync_session_class") or found.class_.sync_session_class
+    if isinstance(found, sessionmaker):
+        found = found.class_
+    if isinstance(found, type) and issubclass(found, Session):
+        return found
+    raise TypeError(
+        f"install() takes a Session class, a sessionmaker, a scoped_session, or an "
+        f"async_sessionmaker or async_scoped_session, not {target!r}"
+    )
+
+
+def own_class(target: Installable) -> type[Session]:
+    """Return the class to listen to; one that an ``async_sessionmaker`` has alone is made for it.
+
+    :raises TypeError: for a `target` that makes no sessions.
+    """
+    base, factory = sync_class(target), _factory(target)
+    if not isinstance(factory, async_sessionmaker):
+        return base
+    session_class = type(base.__name__, (base,), {})
+    factory.configure(sync_session_class=session_class)
+    return session_class
+
+
+def _factory(target: Any) -> Any:
+    is_scoped = isinstance(target, scoped_session | async_scoped_session)
+    return target.session_factory if is_scoped else target
+
+
+def is_made(session_class: type[Session]) -> bool:
+    """Return whether a sessionmaker has made the class, so that nobody can name it."""
+    made_in = (Session.__module__, __name__)
+    return session_class is not Session and session_class.__module__ in made_in
+
+
+def name_of(session_class: type[Session]) -> str:
+    """Return the name of a session class for an error."""
+    name = session_class.__name__
+    return f"the {name} of a sessionmaker" if is_made(session_class) else name
