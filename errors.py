@@ -169,4 +169,4 @@ class CounterAssignmentError(CounterError, AttributeError):
 
 
 class UncountedStatementError(CounterError):
-    """A statement that would change counted rows behind the engine's back."""
+    """A change of counted rows that the engine cannot count: by its form, or by its session."""
