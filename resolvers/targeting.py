@@ -92,4 +92,6 @@ async def _would_be_readable(unit: UnitOfWork, access: Access, values: Record) -
 
 
 def _no_object(target: Target) -> NotFound:
-    return NotFound(f"There is no such {target.name}; it may have been deleted.", field="target.key")
+    return NotFound(
+        f"There is no such {target.name}; it may have been deleted.", field="target.key"
+    )
