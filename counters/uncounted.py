@@ -27,6 +27,7 @@ from .several import related
 from .source import Source
 
 if TYPE_CHECKING:
+    from .derived import Derived
     from .engine import Counters
 
 _engines: WeakKeyDictionary[Table, WeakSet[Counters]] = WeakKeyDictionary()
@@ -109,13 +110,12 @@ def _is_counted(
     engine: Counters, state: ORMExecuteState, statement: Any, mapper: Mapper[Any]
 ) -> bool:
     sources = _sources_of(engine, mapper)
-    kept = _kept_names(engine, mapper)
     match statement.__visit_name__:
         case "insert":
-            return bool(sources) or bool(written(state) & kept)
+            return bool(sources) or bool(written(state) & _kept_names(engine, mapper))
         case "update":
             tracked = {name for source in sources for name in source.names}
-            names = kept | names_of(mapper, tracked)
+            names = _names_kept_by_update(engine, mapper) | names_of(mapper, tracked)
             return bool(written(state) & names) or any(source.implicit for source in sources)
         case _:
             return bool(sources) or engine.cascades.reaches_from(mapper.tables)
@@ -127,19 +127,23 @@ def _sources_of(engine: Counters, mapper: Mapper[Any]) -> list[Source]:
 
 
 def _kept_names(engine: Counters, mapper: Mapper[Any]) -> set[str]:
-    """Return the names of what is kept in the tables of `mapper`.
-
-    These are counters, derived columns, and what the latter are computed from.
-    """
+    """Return the names of the counters and the derived columns in the tables of `mapper`."""
     tables = set(mapper.tables)
     names: set[str] = set()
     for parent in engine.parents:
         if not tables.isdisjoint(parent.tables):
             names |= names_of(parent, [counter.key for counter in engine.counters_of(parent)])
-    for derived in engine.derived:
-        if derived.column.table in tables:
-            names |= names_of(derived.mapper, [derived.target.key, derived.of.key])
-    return names
+    return names | names_of(mapper, [each.target.key for each in _derived_of(engine, mapper)])
+
+
+def _names_kept_by_update(engine: Counters, mapper: Mapper[Any]) -> set[str]:
+    """Return those names, and the names of what the derived columns are computed from."""
+    computed_from = [each.of.key for each in _derived_of(engine, mapper)]
+    return _kept_names(engine, mapper) | names_of(mapper, computed_from)
+
+
+def _derived_of(engine: Counters, mapper: Mapper[Any]) -> list[Derived]:
+    return [each for each in engine.derived if each.column.table in mapper.tables]
 
 
 # The legacy bulk methods, which write rows and fire no event: their only hook is their name.
@@ -182,5 +186,5 @@ def _refuse_bulk(
     for engine in engines:
         if engine.ledger(session) is not None:
             engine.refuse(mapper, f"Session.{method}() of {mapper.class_.__name__}")
-        elif _sources_of(engine, mapper) or _kept_names(engine, mapper) & set(names):
+        elif _sources_of(engine, mapper) or _names_kept_by_update(engine, mapper) & set(names):
             refuse_uncounted(engine, session, mapper)

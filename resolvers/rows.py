@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..errors import NotFound
@@ -41,10 +42,17 @@ def facts_of(thread: Record) -> ThreadFacts:
 
 
 def known(obj: Base) -> Record:
-    """The columns of an object that are in memory."""
-    loaded: dict[str, Any] = obj.__dict__
+    """Return the columns of an object that are in memory; all of them of a new object.
+
+    What a new object does not hold, such as its counters, is read without a statement.
+    """
+    state: InstanceState[Any] = inspect(obj)
     columns = (attribute.key for attribute in obj.__mapper__.column_attrs)
-    return {key: loaded[key] for key in columns if key in loaded and key not in _INTERNAL}
+    return {
+        key: getattr(obj, key)
+        for key in columns
+        if (state.key is None or key in state.dict) and key not in _INTERNAL
+    }
 
 
 def counted(session: AsyncSession, thread_id: UUID) -> Record:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Connection, Integer, inspect, select, text
+from sqlalchemy import Connection, Integer, column, inspect, select, table, text
 from test_migrations import read as read_by_connection
 from uuid_utils.compat import uuid7
 
@@ -27,6 +27,16 @@ BEFORE = "tallied_0003"
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = 1_073_741_823
 """Of a comment; two of them fit into 32 bits by one, three do not."""
+
+
+OLD_COMMENT = table(
+    "tallied_comment",
+    *(
+        column(name, Comment.__table__.c[name].type)
+        for name in ("id", "thread_id", "author_id", "created_at", "message", "word_count")
+    ),
+)
+"""The table as it is before, too: later revisions give it more columns."""
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ def add_comment(connection: Connection, thread: Any, author: Any) -> None:
     """Store a comment that claims its words, since no test can write a billion."""
     row = {"id": uuid7(), "thread_id": thread, "author_id": author, "created_at": MOMENT}
     values = {**row, "message": "as many", "word_count": WORDS}
-    connection.execute(Comment.__table__.insert(), values)
+    connection.execute(OLD_COMMENT.insert(), values)
 
 
 def add_third_comment(connection: Connection) -> None:
@@ -89,7 +99,7 @@ def type_names(connection: Connection) -> set[str]:
 
 
 def drifts(connection: Connection) -> list[str]:
-    return [str(drift) for drift in counters.verify(connection)]
+    return [str(drift) for drift in counters.verify(connection, derived=False)]
 
 
 async def test_counters_are_widened_and_keep_their_values(old: Database) -> None:

@@ -88,10 +88,6 @@ LIMITS = {
     "page_size": 20,
 }
 BAD = {
-    "no document": {"variables": {}},
-    "no text": {"query": 3},
-    "variables": {"query": "{ __typename }", "variables": [1]},
-    "an unreadable id": {"documentId": "a b"},
     "an unknown hash": {"extensions": hashed("{ never: __typename }")},
     "another hash": {"query": COUNT, "extensions": hashed("{ other: __typename }")},
     "syntax": {"query": "{ threads("},

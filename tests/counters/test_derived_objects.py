@@ -290,13 +290,3 @@ def test_a_form_that_posts_every_column_corrupts_nothing(
         with pytest.raises(CounterAssignmentError):
             post()
     assert_right(session, thread)
-
-
-def test_a_session_without_the_counters_keeps_them_on_objects(engine: Engine) -> None:
-    with Session(engine) as plain:
-        thread = Thread(title="T", comments=[Comment(author_name="A", message="one two three")])
-        plain.add(thread)
-        plain.flush()
-        assert thread.comments[0].word_count == 3
-        with pytest.raises(CounterAssignmentError):
-            thread.comments[0].word_count = 9

@@ -137,7 +137,7 @@ def test_a_counter_that_is_not_there_is_refused_with_those_that_are(engine: Engi
     assert str(raised.value) == (
         "There is no counter Thread.words; there is Thread.comment_count, Thread.word_count, "
         "Thread.last_comment_at, Author.comment_count, Author.word_count, Comment.word_count, "
-        "Thread.title_folded."
+        "Comment.author_name_key, Thread.title_folded."
     )
 
 

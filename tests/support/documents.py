@@ -285,5 +285,5 @@ def _names(type_: GraphQLObjectType) -> set[str]:
 def _is_scalar(name: str, value: Any) -> bool:
     if name == "DateTime":
         return value.endswith("Z") and datetime.fromisoformat(value) is not None
-    kinds: dict[str, type] = {"Int": int, "String": str, "ID": str, "Boolean": bool}
+    kinds: dict[str, type] = {"Int": int, "SafeInt": int, "String": str, "ID": str, "Boolean": bool}
     return type(value) is kinds[name]

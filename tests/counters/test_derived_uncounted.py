@@ -1,0 +1,110 @@
+"""Derived columns where the counters are not installed, and by statements that are wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert, lambda_stmt, select, update
+from sqlalchemy.orm import Session
+from support.essays import Essay, Essays, EssaySession, Page, Shelf, essays, page
+
+from tallied.errors import CounterAssignmentError, UncountedStatementError
+
+
+class PlainSession(Session):
+    """A session class of a host that has forgotten to install the counters on it."""
+
+
+@pytest.fixture
+def tables(engine: Engine) -> Iterator[Engine]:
+    """A shelf of essays of 2 and 5 words, and a page."""
+    Essays.metadata.create_all(engine)
+    with EssaySession(engine) as session:
+        session.add(Shelf(essays=[Essay(body="one two"), Essay(body="of five words it is")]))
+        session.add(page(title="Why Salt"))
+        session.commit()
+    yield engine
+    with engine.connect() as connection:
+        assert list(essays.verify(connection)) == []
+
+
+def slugs(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.scalars(select(Page.slug).order_by(Page.id)))
+
+
+def words(engine: Engine) -> tuple[list[int], int]:
+    with engine.connect() as connection:
+        counts = connection.scalars(select(Essay.words).order_by(Essay.id)).all()
+        return list(counts), connection.scalars(select(Shelf.words)).one()
+
+
+def test_any_session_keeps_them_on_objects(tables: Engine) -> None:
+    with PlainSession(tables) as session:
+        stored = session.scalars(select(Page)).one()
+        stored.title = "Why Sea Salt"
+        session.add(page(title="An Other"))
+        with pytest.raises(CounterAssignmentError):
+            stored.slug = "mine"
+        session.commit()
+    assert slugs(tables) == ["why-sea-salt", "an-other"]
+
+
+UNCOUNTED: dict[str, Callable[[], Any]] = {
+    "the source": lambda: update(Page).values(title="Another Title"),
+    "the target": lambda: update(Page).values(slug="mine"),
+    "its table": lambda: update(Page.__table__).values(title="Another Title"),
+    "the target of a new row": lambda: insert(Page).values(
+        title="T T", slug="mine", summary="s", data={}
+    ),
+    "a lambda": lambda: lambda_stmt(lambda: update(Page).values(title="Another Title")),
+}
+
+
+@pytest.mark.parametrize("statement", UNCOUNTED)
+def test_a_plain_session_refuses_statements(tables: Engine, statement: str) -> None:
+    with PlainSession(tables) as session:
+        with pytest.raises(UncountedStatementError, match=r"^Page is counted"):
+            session.execute(UNCOUNTED[statement]())
+        session.rollback()
+    assert slugs(tables) == ["why-salt"]
+
+
+def test_a_plain_session_may_write_other_columns(tables: Engine) -> None:
+    with PlainSession(tables) as session:
+        session.execute(update(Page).values(name="salt"))
+        session.execute(insert(Page).values(title="An Other", name="other", summary="s", data={}))
+        session.commit()
+    assert slugs(tables) == ["why-salt", "an-other"]
+
+
+def test_a_plain_session_refuses_bulk_updates(tables: Engine) -> None:
+    with PlainSession(tables) as session:
+        id_ = session.scalars(select(Page.id)).one()
+        with pytest.raises(UncountedStatementError, match=r"^Page is counted"):
+            session.bulk_update_mappings(Page, [{"id": id_, "title": "Another Title"}])
+    assert slugs(tables) == ["why-salt"]
+
+
+@pytest.mark.parametrize("body", ["three words here", "of four words it"])
+def test_a_lambda_computes_them_each_time(tables: Engine, body: str) -> None:
+    with EssaySession(tables) as session:
+
+        def set_bodies(text: str) -> None:
+            session.execute(lambda_stmt(lambda: update(Essay).values(body=text)))
+
+        set_bodies("a text of six words here")
+        set_bodies(body)
+        session.commit()
+    count = len(body.split())
+    assert words(tables) == ([count, count], 2 * count)
+
+
+def test_a_lambda_that_gives_no_value_is_refused(tables: Engine) -> None:
+    with EssaySession(tables) as session:
+        with pytest.raises(UncountedStatementError, match=r"Essay\.words is computed"):
+            session.execute(lambda_stmt(lambda: update(Essay).values(body=Essay.body + "x")))
+        session.rollback()
+    assert words(tables) == ([2, 5], 7)
