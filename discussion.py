@@ -41,7 +41,7 @@ from .accepting import (
     accept_targets,
 )
 from .checks import Finding, check, out_of_reach, with_option
-from .counters.engine import Installable
+from .counters.session_classes import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .errors import ConfigurationError
 from .hooks import Hooks

@@ -16,7 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import InstanceState, Mapper
-from sqlalchemy.orm.attributes import NO_VALUE, set_committed_value
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.base import NO_VALUE
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 

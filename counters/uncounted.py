@@ -15,7 +15,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Table, event, inspect
+from sqlalchemy import FromClause, event, inspect
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session
 from sqlalchemy.orm.attributes import instance_state
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .derived import Derived
     from .engine import Counters
 
-_engines: WeakKeyDictionary[Table, WeakSet[Counters]] = WeakKeyDictionary()
+_engines: WeakKeyDictionary[FromClause, WeakSet[Counters]] = WeakKeyDictionary()
 """The installed engines, by the tables whose rows they have to know of."""
 
 

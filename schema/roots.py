@@ -38,7 +38,7 @@ def merge_roots(argument: str, host: type | None, tallied: type, rename: Mapping
             )
     elif host is not None:
         _check_fields(argument, host, tallied, rename)
-    bases = (_rename_fields(tallied, rename) if rename else tallied,)
+    bases: tuple[type, ...] = (_rename_fields(tallied, rename) if rename else tallied,)
     if host is not None:
         bases = (host, *bases)
     name = argument.title()
