@@ -267,11 +267,8 @@ class Count(Additive):
         return func.count()
 
 
-class Sum(Additive):
-    """The sum of a column of the sources; NULL counts as 0.
-
-    ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
-    """
+class CounterOfColumn(Counter):
+    """A counter that is computed from a column of its sources."""
 
     of: InstrumentedAttribute[Any]
 
@@ -284,6 +281,13 @@ class Sum(Additive):
         where: ColumnElement[bool] | None = None,
     ) -> None:
         super().__init__(target, via=via, of=of, where=where)
+
+
+class Sum(CounterOfColumn, Additive):
+    """The sum of a column of the sources; NULL counts as 0.
+
+    ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
+    """
 
     def value(self, image: Image) -> Any:
         value = image[self.of.key]
@@ -305,27 +309,16 @@ class Sum(Additive):
         return func.sum(self.amount)
 
 
-class Extreme(Counter):
+class Extreme(CounterOfColumn):
     """The greatest or smallest value of a column of the sources; NULL where there is none.
 
     A value that comes costs one comparison. Only when the current extreme leaves or
     falls back is that one parent looked up again, under its lock.
     """
 
-    of: InstrumentedAttribute[Any]
     beats: ClassVar[Any]
     holds: ClassVar[Any]
     function: ClassVar[Any]
-
-    def __init__(
-        self,
-        target: InstrumentedAttribute[Any],
-        *,
-        of: InstrumentedAttribute[Any],
-        via: InstrumentedAttribute[Any],
-        where: ColumnElement[bool] | None = None,
-    ) -> None:
-        super().__init__(target, via=via, of=of, where=where)
 
     def value(self, image: Image) -> Any:
         return image[self.of.key]

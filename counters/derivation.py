@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, ColumnDefault, event
-from sqlalchemy.orm import ColumnProperty, InstanceState, Session
+from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import (
     OP_REPLACE,
     AttributeEventToken,
@@ -23,6 +23,7 @@ from sqlalchemy.orm.attributes import (
 from sqlalchemy.orm.base import NO_VALUE
 
 from ..errors import CounterAssignmentError, UncountedStatementError
+from .merging import leave_out_of_merge
 from .preview import is_expression
 
 if TYPE_CHECKING:
@@ -38,27 +39,6 @@ IMMUTABLE = (str, bytes, int, type(None))
 """Types whose values are not computed from again at the flush: they cannot change in place."""
 
 
-class _DerivedProperty(ColumnProperty[Any]):
-    """A mapped column that ``Session.merge`` does not copy: merging its source computes it."""
-
-    __slots__ = ()
-    inherit_cache = True
-
-    def merge(
-        self,
-        session: Session,
-        source_state: Any,
-        source_dict: Any,
-        dest_state: Any,
-        dest_dict: Any,
-        load: bool,
-        *args: Any,
-    ) -> None:
-        """Copy the value only where no attribute event will tell of its source."""
-        if not load and self.key in source_dict:
-            dest_dict[self.key] = source_dict[self.key]
-
-
 def keep(derived: Derived) -> None:
     """Keep a derived column of the objects of its class, and of classes that inherit from it."""
     keeper = _Keeper(derived)
@@ -70,9 +50,7 @@ def keep(derived: Derived) -> None:
     at_flush: Any = {"raw": True, "retval": True, "propagate": True}
     event.listen(class_, "before_insert", keeper.before_insert, **at_flush)
     event.listen(class_, "before_update", keeper.before_update, **at_flush)
-    prop = derived.target.property
-    if type(prop) is ColumnProperty:
-        prop.__class__ = _DerivedProperty
+    leave_out_of_merge(derived.target.property)
     derived.column.info[DERIVED] = derived
     derived.source_column.info[SOURCE] = derived
     derived.column.default = default = ColumnDefault(_default_of(derived))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import ColumnProperty, InstanceState, Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper
 
 from .assignments import accept_assignment, forget_assignments, refused_assignment
 from .declare import Counter
+from .merging import leave_out_of_merge
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -18,38 +19,12 @@ ENGINES = "tallied.counters"
 """Where a counter's property keeps the engines that it was declared to, in its ``info``."""
 
 
-class _CounterProperty(ColumnProperty[Any]):
-    """A mapped column that ``Session.merge`` does not copy.
-
-    A detached parent carries its counters as they were when it was loaded; merging it
-    is no assignment to them, and there is no event that tells the two apart.
-    """
-
-    __slots__ = ()
-    inherit_cache = True
-
-    def merge(
-        self,
-        session: Session,
-        source_state: Any,
-        source_dict: Any,
-        dest_state: Any,
-        dest_dict: Any,
-        load: bool,
-        *args: Any,
-    ) -> None:
-        """Leave the counter of the destination as it is."""
-        if not load and self.key in source_dict:
-            dest_dict[self.key] = source_dict[self.key]
-
-
 def protect(engine: Counters, mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
     """Refuse assignments to `counters`, and let a new object start with them empty."""
     for counter in counters:
         _guard(counter)
         prop = mapper.attrs[counter.key]
-        if type(prop) is ColumnProperty:
-            prop.__class__ = _CounterProperty
+        leave_out_of_merge(prop)
         prop.info.setdefault(ENGINES, []).append(engine)
 
     def before_write(mapper: object, connection: Connection, state: InstanceState[Any]) -> None:
