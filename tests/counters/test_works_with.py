@@ -147,6 +147,10 @@ async def test_advanced_alchemy(empty_url: str) -> None:
         await posts.upsert(Story(id=5, title="C"))
         await posts.upsert_many([Story(id=5, title="D"), Story(id=6, title="E")])
         await replies.delete(8)
+        await replies.upsert(Remark(id=9, text="moved", post_id=6))
+        await replies.upsert_many(
+            [Remark(id=7, text="edited", post_id=5), Remark(id=10, text="new", post_id=5)]
+        )
         await session.commit()
         await session.refresh(post)
         assert (post.title, post.reply_count) == ("D", 2)
