@@ -79,6 +79,8 @@ class Server(Starlette):
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
         self._settings = settings
+        # Starlette would redirect /graphql/ to an address that is built from the Host header.
+        self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
         """Build what answers a request."""

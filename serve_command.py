@@ -9,13 +9,14 @@ import typer
 from . import checks, commands, development, server
 from .checks import Finding
 from .database import Database
+from .errors import ConfigurationError
 from .migrations.run import migrate
 from .options import DatabaseURL, Format
 from .output import Output
 from .runner import read_settings
 from .schema.page import Playground
 from .seed import count_threads, seed
-from .settings import Guests
+from .settings import Guests, named
 from .terminal import bar, say_migrated
 
 _GUESTS = {
@@ -64,6 +65,12 @@ def serve(
     settings = read_settings(
         host=host, port=port, workers=workers, database=database, guests=guests
     )
+
+    if settings.guests == "moderate" and guests is None and not server.is_local(settings.host):
+        raise ConfigurationError(
+            f"Whoever reaches {settings.host} could moderate, as {named('guests')} has it: pass"
+            " --guests read or write, or --guests moderate if everybody is to."
+        )
 
     async def prepare(opened: Database) -> None:
         say_migrated(out, await migrate(opened), opened.url)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields
+from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -79,6 +80,14 @@ def address(settings: Settings) -> str:
     """The address to open in a browser on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.commands import NEWEST, Commands, shown, sql
-from support.server import TALLIED, Server
+from support.server import TALLIED, Server, free_port
 
 COUNT = "{ threads(first: 1) { totalCount } }"
 
@@ -78,6 +78,38 @@ def test_it_says_what_guests_may_do_and_holds_them_to_it(
             assert code_of(renamed["renameThread"]) == codes[1]
         else:
             assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost"])
+def test_guests_moderate_on_a_public_address_if_told_twice(
+    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``scripts/serve --host 0.0.0.0`` would have it, which sets both variables."""
+    monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
+    monkeypatch.setenv("TALLIED_GUESTS", "moderate")
+    arguments = ["serve", "--host", host, "--database", "sqlite:///no/such/folder/forum.db"]
+    refused, told = (
+        subprocess.run(
+            [TALLIED, *arguments, "--port", str(free_port()), *more],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=60,
+        )
+        for more in ([], ["--guests", "moderate"])
+    )
+    assert refused.returncode == told.returncode == 2
+    assert ("could moderate" in refused.stderr) == (host != "localhost")
+    assert "could moderate" not in told.stderr
+
+
+def test_no_redirect_is_built_from_the_host_header(tmp_path: Path) -> None:
+    with Server(tmp_path, "sqlite:///forum.db") as server:
+        headers = {"host": "evil.example"}
+        for path, status in (("/graphql/", 404), ("/health/", 404), ("/", 307)):
+            answer = httpx.get(f"{server.url}{path}", headers=headers, follow_redirects=False)
+            assert answer.status_code == status
+            assert "evil.example" not in answer.headers.get("location", "")
 
 
 def code_of(payload: dict[str, Any]) -> str | None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
+from support.server import free_port
 from support.sockets import Serving
 
 from tallied.protocol import MAX_HEADERS, MAX_WAITING
@@ -236,6 +243,37 @@ async def test_a_body_in_tiny_chunks_is_read(exchange: Exchange) -> None:
     first, second = await exchange.send(CHUNKED + b"1\r\na\r\n" * 5000 + b"0\r\n\r\n" + NEXT)
     assert first[1]["body"] == "a" * 5000
     assert second[1]["path"] == "/next"
+
+
+def test_plain_uvicorn_serves_with_the_protocol_by_name(tmp_path: Path) -> None:
+    environ = {**os.environ, "TALLIED_HEADER_SIZE": "1024", "PYTHONPATH": str(tmp_path)}
+    source = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        names = b",".join(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": names})
+"""
+    (tmp_path / "plain.py").write_text(source)
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--http", "tallied.protocol:BoundedProtocol"]
+    server = subprocess.Popen([*command, "--port", str(port), "plain:app"], env=environ)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"a": "b" * 500})
+                break
+            except httpx.ConnectError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert answer.status_code == 200
+        assert "a" in answer.text.split(",")
+        too_long = httpx.get(f"http://127.0.0.1:{port}/", headers={"a": "b" * 1500})
+        assert too_long.status_code == 431
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 async def test_large_bodies_are_read_whole(exchange: Exchange) -> None:
