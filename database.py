@@ -41,7 +41,7 @@ from .models.counters import counters
 from .unfinished import Unfinished
 from .units import Repeated, undivided, watch
 from .units import UnitOfWork as UnitOfWork
-from .urls import check_url, parse_url
+from .urls import check_url, parse_url, split_url
 
 logger = logging.getLogger("tallied")
 
@@ -120,7 +120,9 @@ class Database:
     def _create(self, options: dict[str, Any]) -> AsyncEngine:
         if "poolclass" not in options and not self._is_in_memory():
             options.setdefault("pool_timeout", self.patience)
-        return create_async_engine(self.url, **options)
+        url, arguments = split_url(self.url)
+        arguments = {**options.pop("connect_args", {}), **arguments}
+        return create_async_engine(url, connect_args=arguments, **options)
 
     def _listen(self) -> None:
         shared = self.engine.sync_engine

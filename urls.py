@@ -7,9 +7,12 @@ names for some of the parameters, and refuses those that it does not know.
 
 from __future__ import annotations
 
-import inspect
+import re
+import shlex
+import ssl
+from collections.abc import Mapping
+from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -26,7 +29,27 @@ REMEDY = "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOS
 _IGNORED = frozenset({"channel_binding", "connect_timeout", "application_name", "pgbouncer"})
 """What hosts append, and asyncpg has no parameter for; none of it changes what is stored."""
 
-_KNOWN = {"prepared_statement_cache_size", *inspect.signature(asyncpg.connect).parameters}
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    "command_timeout": float,
+    "max_cacheable_statement_size": int,
+    "max_cached_statement_lifetime": int,
+    "prepared_statement_cache_size": int,
+    "statement_cache_size": int,
+    "timeout": float,
+}
+"""asyncpg's parameters that are numbers, and SQLAlchemy's; in a URL all are texts."""
+
+_TEXTS = frozenset(
+    {"host", "port", "user", "password", "passfile", "database", "ssl", "target_session_attrs"}
+    | {"krbsrvname", "gsslib", "service", "servicefile"}
+)
+"""asyncpg's parameters that are texts, and go to it as they are."""
+
+_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
+"""libpq's files for TLS, which asyncpg takes as an ``SSLContext``."""
+
+_SETTING = re.compile(r"(?:-c|--)?([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
+"""One setting of libpq's ``options``, such as ``-csearch_path=public``."""
 
 
 def parse_url(text: str) -> URL:
@@ -76,10 +99,85 @@ def _for_asyncpg(url: URL) -> URL:
                 f"The database URL's sslmode must be one of {', '.join(SSL_MODES)}, not {mode!r}."
             )
         query.setdefault("ssl", mode)
-    for name in query:
-        if name not in _KNOWN:
+    url = url.set(query=query)
+    split_url(url)  # or what is wrong with it would be told by the driver, at the first connection
+    return url
+
+
+def split_url(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Split a URL of :func:`parse_url` into one for the engine, and the driver's own arguments.
+
+    :raises ConfigurationError: for a parameter that cannot be used.
+    """
+    if url.get_backend_name() != "postgresql":
+        return url, {}
+    texts: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    for name, value in url.query.items():
+        if name in _TEXTS:
+            texts[name] = value
+        elif name in _NUMBERS:
+            arguments[name] = _number(name, value)
+        elif name == "options":
+            arguments["server_settings"] = _server_settings(str(value))
+        elif name not in _CERTIFICATES:
             raise ConfigurationError(
-                f"The database URL has the parameter {name!r}, which asyncpg does not know; "
+                f"The database URL has the parameter {name!r}, which cannot be used with asyncpg; "
                 f"leave it out."
             )
-    return url.set(query=query)
+    if context := _ssl_context(url.query):
+        arguments["ssl"] = context
+        texts.pop("ssl", None)
+    return url.set(query=texts), arguments
+
+
+def _number(name: str, value: Any) -> float:
+    kind = _NUMBERS[name]
+    number: float
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise ConfigurationError(
+            f"The database URL's {name} must be a {'whole ' if kind is int else ''}number from 0"
+            f" on, not {value!r}."
+        )
+    return number
+
+
+def _server_settings(options: str) -> dict[str, str]:
+    try:
+        words = re.sub(r"(^|\s)-c\s+", r"\1-c", options)
+        settings = [_SETTING.fullmatch(word) for word in shlex.split(words)]
+    except ValueError:
+        settings = [None]
+    if None in settings:
+        raise ConfigurationError(
+            f"The database URL's options must be settings like -csearch_path=public, not"
+            f" {options!r}."
+        )
+    return {match[1]: match[2] for match in settings if match}
+
+
+def _ssl_context(query: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """Return how the server's certificate is verified, as libpq does where a root is given."""
+    files = {name: str(query[name]) for name in _CERTIFICATES if name in query}
+    mode = query.get("ssl")
+    if not files or mode not in ("require", "verify-ca", "verify-full"):
+        return None  # which libpq neither encrypts for certain nor verifies
+    root = files.get("sslrootcert")
+    try:
+        context = ssl.create_default_context(cafile=None if root == "system" else root)
+        context.check_hostname = mode == "verify-full"
+        if root is None and mode == "require":
+            context.verify_mode = ssl.CERT_NONE
+        if "sslcert" in files:
+            context.load_cert_chain(files["sslcert"], files.get("sslkey"))
+    except (OSError, ssl.SSLError) as error:
+        names = " and ".join(files)
+        raise ConfigurationError(
+            f"The database URL's {names} cannot be used ({error.strerror or 'no certificate'});"
+            f" name files in PEM format."
+        ) from error
+    return context

@@ -309,7 +309,7 @@ def test_sslmode_is_what_asyncpg_calls_ssl(mode: str) -> None:
     [
         ("sslmode=always", "sslmode must be one of disable, .*, not 'always'"),
         ("sslmode=require&sslmode=disable", "sslmode must be one of"),
-        ("sslroot=x", "parameter 'sslroot', which asyncpg does not know; leave it out"),
+        ("sslroot=x", "parameter 'sslroot', which cannot be used with asyncpg; leave it out"),
     ],
 )
 def test_a_parameter_that_asyncpg_cannot_be_given_is_refused(query: str, sentence: str) -> None:
