@@ -25,6 +25,7 @@ from ..errors import CounterAssignmentError
 from .declare import Counter
 from .rows import in_keys
 from .source import identity
+from .special_values import are_same
 from .truth import key_columns, plain_table, stored_column
 
 
@@ -35,7 +36,7 @@ def is_same_value(type_: TypeEngine[Any], value: Any, present: Any) -> bool:
     """
     if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
         return False
-    return value is present or type_.compare_values(present, value) is True
+    return type_.compare_values(present, value) is True or are_same(present, value)
 
 
 def is_known(state: InstanceState[Any], key: str) -> bool:

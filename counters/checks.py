@@ -36,7 +36,7 @@ from .dependents import check_generated
 from .joins import check_join
 from .keys import own_key
 from .mapped_tables import check_mapped_tables
-from .resolve import all_mappers
+from .resolve import all_mappers, passes_on
 
 Finding = tuple[str, str, str]
 
@@ -319,6 +319,13 @@ def _together(counters: Sequence[Counter]) -> Iterator[Finding]:
         seen[column] = counter
     for counter in counters:
         inner = _inner(counter, seen)
+        if inner is not None and not counter.is_linked and not passes_on(inner, counter):
+            yield (
+                "counters.E041",
+                f"{counter} is computed from {inner}, and a change of that does not tell what it "
+                f"comes to.",
+                "Chain a sum to sums and counts, a maximum to maxima, and a minimum to minima.",
+            )
         path = [counter]
         while inner is not None:
             if inner in path:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, ColumnDefault, event
-from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import (
     OP_REPLACE,
     AttributeEventToken,
@@ -25,6 +25,7 @@ from sqlalchemy.orm.base import NO_VALUE
 from ..errors import CounterAssignmentError, UncountedStatementError
 from .merging import leave_out_of_merge
 from .preview import is_expression
+from .special_values import are_same
 
 if TYPE_CHECKING:
     from .derived import Derived
@@ -102,7 +103,7 @@ class _Keeper:
             if is_new and value:
                 state.info[self.claim] = value  # until the source is set: the order is free
                 return None
-            if is_new or (self.target in held and held[self.target] == value):
+            if is_new or (self.target in held and are_same(held[self.target], value)):
                 return value
             raise CounterAssignmentError(
                 f"{self.derived} is computed from {self.derived.source_name}, which is not loaded, "
@@ -110,9 +111,9 @@ class _Keeper:
             )
         if is_new and not value:  # a default, as dataclasses and forms pass it
             return self._expected(state)
-        if self.target in held and held[self.target] == value:
+        if self.target in held and are_same(held[self.target], value):
             return value
-        if value != self._expected(state):
+        if not are_same(value, self._expected(state)):
             raise self._refusal()
         self._derive(state, held[self.source])
         return value
@@ -122,6 +123,9 @@ class _Keeper:
         value = state.dict.get(self.source, NO_VALUE)
         if value is NO_VALUE:
             value = self._unset(state)
+            if _takes_over_a_row(mapper, state):
+                # The INSERT becomes an UPDATE, which would leave the old row's source as it is.
+                set_attribute(state.obj(), self.source, value)
         if not self._is_derived_of(state, value):
             self._derive(state, value)
         state.info.pop(self.note, None)
@@ -144,7 +148,7 @@ class _Keeper:
     def _derive(self, state: InstanceState[Any], value: Any) -> None:
         result = self.derived.computed(value)
         notes = state.info
-        if self.claim in notes and notes.pop(self.claim) != result:
+        if self.claim in notes and not are_same(notes.pop(self.claim), result):
             raise self._refusal()
         obj = state.obj()
         if state.key is not None:
@@ -187,6 +191,14 @@ class _Keeper:
             f"{self.derived} is computed from {self.derived.source_name} and cannot be set to "
             f"another value: leave it out, and set {self.derived.source_name}."
         )
+
+
+def _takes_over_a_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+    """Return whether the row of another object is deleted in the same flush, and has the key."""
+    if state.session is None:
+        return False
+    key = mapper.identity_key_from_instance(state.obj())
+    return state.session.identity_map.get(key) is not None
 
 
 def default_value(derived: Derived) -> tuple[Any, bool]:

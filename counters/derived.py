@@ -28,6 +28,7 @@ from .binds import bound_to_write
 from .declare import Counter, Key
 from .guard import ENGINES
 from .rows import MOST_PARAMETERS, in_keys, primary_key
+from .special_values import are_same
 from .truth import after
 
 AHEAD = 100_000
@@ -204,7 +205,9 @@ def pages(
     if where is not None:
         walk = _chosen(connection, derived, size, start, where)
     for rows in walk:
-        wrong = [own for own, value, stored in rows if derived.computed(value) != stored]
+        wrong = [
+            own for own, value, stored in rows if not are_same(derived.computed(value), stored)
+        ]
         yield Page(len(rows), rows[-1][0], wrong)
 
 
@@ -285,7 +288,7 @@ def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:
         objects = session.scalars(locked).all()
     for obj in objects:
         true = derived.computed(getattr(obj, derived.of.key))
-        if getattr(obj, derived.target.key) != true:
+        if not are_same(getattr(obj, derived.target.key), true):
             setattr(obj, derived.target.key, true)
             repaired += 1
     session.flush()

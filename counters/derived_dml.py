@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, Null, bindparam, literal
 from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.orm.exc import UnmappedColumnError
 from sqlalchemy.util import immutabledict
 
 from ..errors import UncountedStatementError
@@ -21,6 +22,7 @@ from .derived import Derived
 from .dml import changed_table, changes_rows, mapper_of, names_alias, unwrap
 from .preview import is_expression
 from .refusals import is_list, spellings
+from .special_values import are_same
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -78,8 +80,8 @@ class _Filling:
         parameters: Any = state.parameters or {}
         self.is_list = is_list(parameters)
         self.rows: list[Row] = list(parameters) if self.is_list else [parameters]
-        self.source = _Names(derived, derived.of.key, derived.source_column)
-        self.target = _Names(derived, derived.target.key, derived.column)
+        self.source = _Names(mapper or derived.mapper, derived.source_column)
+        self.target = _Names(mapper or derived.mapper, derived.column)
         # The ORM takes the names of attributes in a list, and else those of columns.
         if mapper is None or not (self.is_list or self.statement.is_insert):
             self.source.key, self.target.key = derived.source_column.key, derived.column.key
@@ -207,7 +209,9 @@ class _Filling:
                 f"gives {self.derived.source_name} no value that Python knows",
                 f"give the value, or set {self.derived.source_name} of the objects",
             )
-        if target is UNKNOWN or (target is not MISSING and target != self.derived.computed(source)):
+        if target is MISSING:
+            return
+        if target is UNKNOWN or not are_same(target, self.derived.computed(source)):
             raise self._other_value()
 
     def _change(self, name: str, value: Any) -> None:
@@ -233,10 +237,15 @@ class _Filling:
 class _Names:
     """What a statement may name a column by."""
 
-    def __init__(self, derived: Derived, key: str, column: Any) -> None:
+    def __init__(self, mapper: Mapper[Any], column: Any) -> None:
+        # Not by the attribute's name: a sibling in the same table may have another column by it.
+        try:
+            key: str = mapper.get_property_by_column(column).key
+        except UnmappedColumnError:
+            key = column.key
         self.key = key
         """Its name in parameters."""
-        synonyms = {name for name, prop in derived.mapper.synonyms.items() if prop.name == key}
+        synonyms = {name for name, prop in mapper.synonyms.items() if prop.name == key}
         self.all = {key, column.key, column.name, *synonyms}
         """Its names in values."""
 

@@ -62,8 +62,13 @@ def written(state: ORMExecuteState) -> set[str]:
     for row in parameters if is_list(parameters) else [parameters]:
         names.update(row)
     names.update(getattr(statement, "_select_names", None) or ())
+    return {each for name in names for each in spellings(name)} | upserted(statement)
+
+
+def upserted(statement: Any) -> set[str]:
+    """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
     upsert = getattr(statement, "_post_values_clause", None)
-    names.update(dict(getattr(upsert, "update_values_to_set", None) or ()))
+    names = dict(getattr(upsert, "update_values_to_set", None) or ())
     return {each for name in names for each in spellings(name)}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm.mapper import _all_registries
 
 from ..errors import CounterDeclarationError
 from .cascade import Cascades
-from .declare import Counter
+from .declare import Additive, Counter, Extreme
 from .links import Links
 
 Chains = dict[Mapper[Any], dict[Counter, Counter]]
@@ -27,6 +27,13 @@ def find_chains(declared: Iterable[Counter]) -> Chains:
             if outer.of is not None and outer.of.property is inner.target.property:
                 chains.setdefault(inner.parent, {})[outer] = inner
     return chains
+
+
+def passes_on(inner: Counter, outer: Counter) -> bool:
+    """Return whether what happens to `inner` tells what happens to `outer`."""
+    if isinstance(inner, Extreme) and isinstance(outer, Extreme):
+        return type(inner).function is type(outer).function
+    return isinstance(inner, Additive) and isinstance(outer, Additive)
 
 
 def without_links(chains: Chains) -> Chains:

@@ -39,6 +39,11 @@ class _Greatest:
 _GREATEST = _Greatest()
 
 
+def are_same(one: Any, other: Any) -> bool:
+    """Return whether two values are the same to the database, where NaN equals itself."""
+    return bool(comparable(one) == comparable(other))
+
+
 def comparable(value: Any) -> Any:
     """Return what compares with others as `value` does in the database."""
     return _GREATEST if isinstance(value, Decimal | float) and value != value else value

@@ -21,7 +21,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import UncountedStatementError
 from .dml import changed_table, changes_rows, mapper_of, unwrap
-from .refusals import names_of, written
+from .refusals import names_of, upserted, written
 from .session_classes import is_made, name_of
 from .several import related
 from .source import Source
@@ -73,8 +73,10 @@ def refuse_uncounted(engine: Counters, session: Session, mapper: Mapper[Any]) ->
     name, written_by = mapper.class_.__name__, name_of(type(session))
     named = [each.__name__ for each in engine.classes if not is_made(each)]
     where = " or ".join(named[:3]) if named else "the sessionmaker that they are installed on"
+    is_counted = any(table in engine.tables for table in mapper.tables)
     raise UncountedStatementError(
-        f"{name} is counted, but the counters are not installed on {written_by}, so that they "
+        f"{name} {'is counted' if is_counted else 'has derived columns'}, but the counters are "
+        f"not installed on {written_by}, so that they "
         f"would not see this change: write {name} objects in a session of {where}, install the "
         f"counters on the session class in use, or let such sessions write uncounted by "
         f"install(…, allow_uncounted=True)."
@@ -112,7 +114,8 @@ def _is_counted(
     sources = _sources_of(engine, mapper)
     match statement.__visit_name__:
         case "insert":
-            return bool(sources) or bool(written(state) & _kept_names(engine, mapper))
+            updated = upserted(statement) & _names_kept_by_update(engine, mapper)
+            return bool(sources or updated or written(state) & _kept_names(engine, mapper))
         case "update":
             tracked = {name for source in sources for name in source.names}
             names = _names_kept_by_update(engine, mapper) | names_of(mapper, tracked)

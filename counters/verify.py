@@ -26,7 +26,7 @@ from .declare import Counter, Key, Sum
 from .derived import Derived
 from .rows import primary_key
 from .selection import Condition, Named, Selection, choose, parents_in, rows_in, sampled
-from .special_values import comparable
+from .special_values import are_same, comparable
 from .transactions import transactional
 from .truth import Within, drifted, key_columns, plain_table
 
@@ -163,7 +163,7 @@ def verify_amounts(
     for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
         *key, value, stored = row
         true = derived.computed(value)
-        if true != stored:
+        if not are_same(true, stored):
             yield Drift(str(derived), tuple(key), stored, true, AMOUNT)
 
 

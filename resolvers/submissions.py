@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..characters import name_key
 from ..models import Comment
 from ..models.base import now
 from ..rules import Access
@@ -41,7 +42,8 @@ def hash_submission(access: Access, thread_id: UUID, new: NewComment, submission
     """
     expect(str, submission=submission)
     subject = None if access.viewer is None else access.viewer.subject
-    sent = [subject, submission, str(thread_id), new.author_name, new.message]
+    name = None if new.author_name is None else name_key(new.author_name)
+    sent = [subject, submission, str(thread_id), name, new.message]
     return hashlib.sha256(json.dumps(sent).encode()).hexdigest()
 
 
