@@ -138,7 +138,7 @@ def test_a_new_object_holds_no_counter_it_was_not_given() -> None:
     assert not {"comment_count", "words", "longest"} & set(vars(thread))
 
 
-def test_a_neutral_value_in_the_place_of_a_deleted_row_is_not_written(session: Session) -> None:
+def test_a_neutral_value_for_a_deleted_row_is_not_written(session: Session) -> None:
     comment = session.scalars(select(Comment).where(Comment.words == 6)).one()
     thread = session.get_one(Thread, SECOND)
     session.delete(thread)
