@@ -104,7 +104,9 @@ def _on_execute(state: ORMExecuteState) -> None:
     table = changed_table(statement)
     for engine in tuple(_engines.get(table, ())):
         mapper = mapper_of(statement) or engine.mapper_of(table)
-        if mapper is not None and _is_counted(engine, state, statement, mapper):
+        if mapper is None or may_write(engine, state.session, mapper):
+            continue  # asked first, since the answer is kept and a statement is gone through
+        if _is_counted(engine, state, statement, mapper):
             refuse_uncounted(engine, state.session, mapper)
 
 
