@@ -151,7 +151,7 @@ def test_settings_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("TALLIED_HOST", "0.0.0.0")
     monkeypatch.setenv("TALLIED_PAGE_SIZE", "7")
-    with Server(tmp_path, "sqlite:///forum.db") as server:
+    with Server(tmp_path, "sqlite:///forum.db", guests=None) as server:
         answer = httpx.post(
             f"{server.url}/graphql",
             json={"query": "{ threads(first: 8) { edges { node { id } } } }"},

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,7 +80,8 @@ class Server:
 
     def kill(self) -> None:
         """End it at once, with its worker processes, which would outlive it."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have refused to start
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(TIMEOUT)
 
     def ask(self, query: str, **variables: Any) -> Any:
