@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
 
-from tallied.database import Database, UnitOfWork, _roll_back
+from tallied.database import Database, UnitOfWork
+from tallied.database.sqlite import roll_back
 from tallied.models import Thread
 
 Work = Callable[[Database], Coroutine[Any, Any, None]]
@@ -133,5 +134,5 @@ async def test_what_an_interrupt_meets_too_late_is_rolled_back_all_the_same(
         with pytest.raises(aiosqlite.OperationalError, match="interrupted"):
             await driver.rollback()
         assert driver.in_transaction
-        await _roll_back(driver, rows)
+        await roll_back(driver, rows)
         assert not driver.in_transaction

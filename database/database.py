@@ -22,26 +22,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-import aiosqlite
-from sqlalchemy import Connection, event
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect, ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
-from sqlalchemy.util import await_only, greenlet_spawn
 
-from .errors import Busy, ConfigurationError
-from .models.counters import counters
-from .unfinished import Unfinished
-from .units import Repeated, undivided, watch
-from .units import UnitOfWork as UnitOfWork
-from .urls import check_url, parse_url, split_url
+from ..errors import Busy, ConfigurationError
+from ..models.counters import counters
+from ..unfinished import Unfinished
+from ..units import Repeated, UnitOfWork, undivided, watch
+from ..urls import check_url, parse_url
+from .engine import EngineFactory, is_sqlite, listen
+from .failures import BUSY, asks_for_retry, is_refused_a_lock
 
 logger = logging.getLogger("tallied")
 
@@ -49,8 +41,6 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a unit waits for others, and anyone for a connection of the pool."""
-
-BUSY = "The database is busy with other changes; send the same request again."
 
 
 class CountedSession(Session):
@@ -94,48 +84,29 @@ class Database:
         )
         self.attempts = attempts
         self.patience = patience
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite = is_sqlite(self.url)
         self.schema = schema
         if schema is not None and self.is_sqlite:
             raise ConfigurationError("SQLite has no schemas; leave the schema out.")
+        self._unfinished = Unfinished()
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
-            self.engine = self._create(options)
+            self.engine = EngineFactory(self.url, patience, self._unfinished).create(options)
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)
         """For what is streamed, by a cursor: in a transaction, and on SQLite no IMMEDIATE one."""
         self._writer = self.engine.execution_options(**translate)
-        self._unfinished = Unfinished()
         self._queue = asyncio.Lock() if self.is_sqlite else None
-        self._listen()
+        if self.is_sqlite:
+            listen(self.engine, is_ours=self.is_ours, writer=self._writer, reader=self.reader)
         counters.install(session_class)
         watch(session_class)
         self.session_class = session_class
         self.sessions = async_sessionmaker(
             self._writer, sync_session_class=session_class, expire_on_commit=False
         )
-
-    def _create(self, options: dict[str, Any]) -> AsyncEngine:
-        if "poolclass" not in options and not self._is_in_memory():
-            options.setdefault("pool_timeout", self.patience)
-        url, arguments = split_url(self.url)
-        arguments = {**options.pop("connect_args", {}), **arguments}
-        return create_async_engine(url, connect_args=arguments, **options)
-
-    def _listen(self) -> None:
-        shared = self.engine.sync_engine
-        if self.is_ours and self.is_sqlite:
-            event.listen(shared, "do_connect", self._connect)
-        elif self.is_ours:
-            event.listen(shared, "connect", self._configure)
-        elif self.is_sqlite:
-            event.listen(shared, "connect", _enforce_foreign_keys)
-        if self.is_sqlite:
-            event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-            for engine in (self.reader, self._writer):
-                event.listen(engine.sync_engine, "handle_error", _interrupt)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -153,7 +124,7 @@ class Database:
         except PoolTimeoutError as error:
             raise Busy(BUSY) from error
         except DBAPIError as error:
-            if _is_refused_a_lock(error):
+            if is_refused_a_lock(error):
                 raise Busy(BUSY) from error
             raise
 
@@ -191,7 +162,7 @@ class Database:
             except PoolTimeoutError as error:
                 raise Busy(BUSY) from error
             except DBAPIError as error:
-                if _is_refused_a_lock(error):
+                if is_refused_a_lock(error):
                     raise Busy(BUSY) from error
                 if not asks_for_retry(error):
                     raise
@@ -259,44 +230,6 @@ class Database:
         if self.is_ours:
             await self._unfinished.to_its_end(self.engine.dispose())
 
-    def _is_in_memory(self) -> bool:
-        return self.is_sqlite and (
-            self.url.database in (None, "", ":memory:") or self.url.query.get("mode") == "memory"
-        )
-
-    def _connect(
-        self, dialect: Dialect, record: object, arguments: list[Any], options: dict[str, Any]
-    ) -> DBAPIConnection:
-        """Open the file, which another thread does, while the task may be cancelled.
-
-        So it is for what configures it: a file whose journal_mode is changed is locked until
-        the last reference to the statement has gone.
-        """
-
-        def open() -> DBAPIConnection:
-            connection = dialect.connect(*arguments, **options)
-            try:
-                self._configure(connection, record)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
-        return await_only(self._unfinished.opened(greenlet_spawn(open), _close_driver))
-
-    def _configure(self, connection: DBAPIConnection, record: object) -> None:
-        milliseconds = int(self.patience * 1000)
-        cursor = connection.cursor()
-        if self.is_sqlite:
-            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA foreign_keys = ON")
-        else:
-            # Not a parameter of the connection: poolers such as PgBouncer refuse those.
-            cursor.execute(f"SET lock_timeout = {milliseconds}")
-            connection.commit()
-        cursor.close()
-
 
 def _check_session_class(session_class: object) -> None:
     """Refuse what makes sessions, and is not the class that the counters listen to."""
@@ -306,29 +239,6 @@ def _check_session_class(session_class: object) -> None:
             f"session_class must be a class derived from sqlalchemy.orm.Session, not {name}; pass"
             " the class that an AsyncSession or async_sessionmaker takes as sync_session_class."
         )
-
-
-def _enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-async def _close_driver(connection: DBAPIConnection) -> None:
-    await greenlet_spawn(connection.close)
-
-
-def asks_for_retry(error: DBAPIError) -> bool:
-    """Whether the unit as a whole may succeed when it is run again.
-
-    PostgreSQL: serialization_failure and deadlock_detected (Appendix A, class 40).
-    SQLite: SQLITE_BUSY and its extended codes.
-    """
-    if getattr(error.orig, "sqlstate", None) in ("40001", "40P01"):
-        return True
-    cause = getattr(error.orig, "__cause__", None) or error.orig
-    name = getattr(error.orig, "sqlite_errorname", None) or getattr(cause, "sqlite_errorname", "")
-    return isinstance(error, OperationalError) and str(name).startswith("SQLITE_BUSY")
 
 
 async def _to_its_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
@@ -343,45 +253,3 @@ async def _to_its_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledErr
         await task
         return cancelled
     return None
-
-
-def _is_refused_a_lock(error: DBAPIError) -> bool:
-    """PostgreSQL: lock_not_available and too_many_connections."""
-    return getattr(error.orig, "sqlstate", None) in ("55P03", "53300")
-
-
-def _interrupt(failed: ExceptionContext) -> None:
-    """End what SQLite's thread still executes for a task that has been cancelled.
-
-    SQLAlchemy goes on to close the connection, which would wait for that thread, and which
-    leaves the write lock taken as long as anything refers to one of its statements.
-    """
-    connection = failed.connection
-    if isinstance(failed.original_exception, asyncio.CancelledError) and connection is not None:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, aiosqlite.Connection)
-        cursor = getattr(getattr(failed.execution_context, "cursor", None), "_cursor", None)
-        await_only(asyncio.shield(_roll_back(driver, cursor)))
-
-
-async def _roll_back(driver: aiosqlite.Connection, cursor: aiosqlite.Cursor | None) -> None:
-    """Roll back, behind the statement that the thread executes or is about to, if any.
-
-    :param cursor: the statement's.
-    """
-    rollback = asyncio.ensure_future(driver.rollback())
-    # Not at once: what ends by itself meanwhile is not in need of it.
-    while not (await asyncio.wait([rollback], timeout=0.02))[0]:
-        await driver.interrupt()
-    try:
-        await rollback
-    except aiosqlite.OperationalError:
-        # An interrupt ends all that is executed until the last statement is over: one that has
-        # come too late for a statement, whose rows are still to be read, meets the rollback.
-        if cursor is not None:
-            await cursor.close()
-        await driver.rollback()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
