@@ -95,7 +95,7 @@ class FaultyProxy:
                 await writer.drain()
         with suppress(OSError):
             await self._flowing.wait()
-            writer.close()
+            writer.write_eof()
 
     async def __aenter__(self) -> FaultyProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
