@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,3 +117,43 @@ def reset(writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+class RandomFaults:
+    """What makes the faults, one after the other."""
+
+    def __init__(self, proxies: dict[str, FaultyProxy]) -> None:
+        self._proxies = proxies
+        self.made: Counter[str] = Counter()
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Make faults until `over`; then everything works again."""
+        while not over.is_set():
+            name, proxy = random.choice(list(self._proxies.items()))
+            fault = random.choice(("delay", "stall", "cut", "shut"))
+            self.made[f"{fault} {name}"] += 1
+            if fault == "delay":
+                proxy.delay = random.uniform(0.005, 0.1)
+                await pause(over, random.uniform(1, 3))
+                proxy.delay = 0.0
+            elif fault == "stall":
+                proxy.stall()
+                await pause(over, random.choice((0.5, 2, 8)))
+                if random.random() < 0.5:  # what was held back is lost
+                    proxy.cut()
+                proxy.resume()
+            elif fault == "cut":
+                proxy.cut()
+            else:
+                proxy.shut()
+                await pause(over, random.uniform(0.5, 3))
+                proxy.reopen()
+            await pause(over, random.uniform(0.5, 3))
+
+
+async def pause(over: asyncio.Event, seconds: float) -> None:
+    """Sleep for so long, or until it is over."""
+    try:
+        await asyncio.wait_for(over.wait(), seconds)
+    except TimeoutError:
+        return
