@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, ColumnDefault, event
-from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import (
     OP_REPLACE,
     AttributeEventToken,
@@ -25,6 +25,7 @@ from sqlalchemy.orm.base import NO_VALUE
 from ..errors import CounterAssignmentError, UncountedStatementError
 from .merging import leave_out_of_merge
 from .preview import is_expression
+from .source import takes_over_row
 from .special_values import are_same
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class _Keeper:
         value = state.dict.get(self.source, NO_VALUE)
         if value is NO_VALUE:
             value = self._unset(state)
-            if _takes_over_a_row(mapper, state):
+            if takes_over_row(mapper, state):
                 # The INSERT becomes an UPDATE, which would leave the old row's source as it is.
                 set_attribute(state.obj(), self.source, value)
         if not self._is_derived_of(state, value):
@@ -191,14 +192,6 @@ class _Keeper:
             f"{self.derived} is computed from {self.derived.source_name} and cannot be set to "
             f"another value: leave it out, and set {self.derived.source_name}."
         )
-
-
-def _takes_over_a_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
-    """Return whether the row of another object is deleted in the same flush, and has the key."""
-    if state.session is None:
-        return False
-    key = mapper.identity_key_from_instance(state.obj())
-    return state.session.identity_map.get(key) is not None
 
 
 def default_value(derived: Derived) -> tuple[Any, bool]:

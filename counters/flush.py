@@ -37,7 +37,7 @@ from .follow import lock_pointed
 from .held import lock_ahead
 from .rows import read
 from .settle import Settlement
-from .source import Source, counts_as, identity, key_of
+from .source import Source, counts_as, identity, key_of, takes_over_row
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -201,7 +201,7 @@ class Flush(Settlement):
     def bear(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Give a new parent what its new sources amount to, before its INSERT."""
         self.ledger.forget_preview(state)
-        if self._takes_over_a_row(mapper, state):
+        if takes_over_row(mapper, state):
             key = key_of(mapper, state)
             self.newborn[mapper, key] = state
             self.change_of(mapper, key).must_write = True
@@ -211,14 +211,6 @@ class Flush(Settlement):
             given[counter] = self._initial(counter, state)
             self.ledger.show(state, counter.key, given[counter])
         self._born.append((mapper, state, given))
-
-    def _takes_over_a_row(self, mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
-        """Whether the INSERT will be an UPDATE of a row with the same key that is deleted."""
-        key = key_of(mapper, state)
-        if None in key:
-            return False
-        existing = self.session.identity_map.get(mapper.identity_key_from_primary_key(key))
-        return existing is not None and existing is not state.obj()
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
         change = Change()

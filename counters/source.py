@@ -145,3 +145,15 @@ def identity(state: InstanceState[Any]) -> Key:
 def key_of(mapper: Mapper[Any], state: InstanceState[Any]) -> Key:
     """The key that memory holds for an object, stored or not."""
     return tuple(mapper.primary_key_from_instance(state.obj()))
+
+
+def takes_over_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+    """Return whether an INSERT becomes an UPDATE: the row with its key is deleted by the flush.
+
+    The unit of work of SQLAlchemy calls that a "row switch".
+    """
+    key = key_of(mapper, state)
+    if None in key or state.session is None:
+        return False
+    existing = state.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+    return existing is not None and existing is not state.obj()
