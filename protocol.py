@@ -38,6 +38,10 @@ MIN_REQUEST = len(b"GET / HTTP/1.0\r\n\r\n")
 LINGER_TIME = 2
 """Seconds for which a refused client is still listened to, so that it can read why."""
 
+DRAIN_TIME = 0.5
+"""Seconds for which an idle connection is still read when the server stops: its client may have
+sent a request before it could know."""
+
 BODY_CREDIT = 9
 """How many bytes of chunk sizes, extensions and trailers a byte of a body may bring with it."""
 
@@ -81,6 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parsed = 0
         self._framing = 0
         self._last_answer: bytes | None = None
+        self._is_stopping = False
         self.url = b""
 
     # The connection
@@ -110,6 +115,19 @@ class BoundedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self._reader.watch(self.transport)
+
+    def shutdown(self) -> None:
+        """Close the connection once what is under way is answered, as the server stops.
+
+        uvicorn closes an idle one at once, and so one that has been opened just now, whose request
+        was to follow: it would be lost (RFC 9112, section 9.8, has clients retry it).
+        """
+        self._is_stopping = True
+        if self._current is None or self._current.response_complete:
+            self._unset_keepalive_if_required()
+            self._wait(DRAIN_TIME)
+        else:
+            super().shutdown()
 
     # Reading
 
@@ -198,6 +216,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             # What was asked before would be answered in the midst of the WebSocket.
             self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
+        elif self._is_stopping:
+            self._refuse(503, "UNAVAILABLE", "The server stops; connect again.")
         if not self._is_over:
             self._reader.stop()
             super().handle_websocket_upgrade()
@@ -255,6 +275,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._current = cycle
+        if self._is_stopping and not self.pipeline:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:

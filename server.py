@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields
@@ -15,19 +14,16 @@ from typing import Any
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from .errors import ConfigurationError
 from .protocol import Config
 from .schema.build import schema
 from .schema.execution import Executor
 from .settings import Settings
+from .workers import WorkerConfig, Workers, stop_on_hangup
 
 APP = "tallied.asgi:create_app"
 """The application's factory, by name: each worker process imports it anew."""
-
-START_TIMEOUT = 60.0
-"""Seconds that a worker process may take until it serves."""
 
 SHUTDOWN_TIMEOUT = 10
 """Seconds that requests have to finish once the server is told to stop."""
@@ -50,12 +46,14 @@ def listen(host: str, port: int) -> socket.socket:
 def run(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> bool:
     """Serve until SIGINT or SIGTERM, and return whether the server could start.
 
+    SIGHUP ends one process as SIGTERM does, and has several replaced one by one.
+
     :param announce: called once, when every worker process accepts requests.
     :raises ConfigurationError: for a list of documents that cannot be used.
     """
     Executor(schema, settings)  # or each worker process would find fault with its documents
     os.environ.update(_environ(settings))
-    config = Config(
+    config = (WorkerConfig if settings.workers > 1 else Config)(
         settings,
         APP,
         factory=True,
@@ -66,9 +64,10 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
-    if settings.workers > 1:
-        return _Workers(config, listener, announce).serve()
+    if isinstance(config, WorkerConfig):
+        return Workers(config, listener, announce).serve()
     server = _Server(config, announce)
+    stop_on_hangup()
     # uvicorn raises the signals again once it has shut down: by then the work is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
@@ -100,39 +99,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce()
-
-
-class _Workers(Multiprocess):
-    """Several server processes on one port, announced when the last one is ready."""
-
-    def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, announce: Callable[[], None]
-    ) -> None:
-        super().__init__(config, [listener])
-        self._announce = announce
-        self._ready = False
-
-    def serve(self) -> bool:
-        self.run()
-        return self._ready
-
-    def init_processes(self) -> None:
-        super().init_processes()
-        self._ready = all(self._wait(process) for process in self.processes)
-        if self._ready:
-            self._announce()
-        else:
-            self.should_exit.set()
-
-    def _wait(self, process: Process) -> bool:
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline and process.process.is_alive():
-            if process.is_ready(timeout=1):
-                return True
-            self.handle_signals()
-            if self.should_exit.wait(0.05):
-                return False
-        return False
 
 
 def _environ(settings: Settings) -> dict[str, str]:
