@@ -144,6 +144,9 @@ class _List:
             while not self.is_complete:
                 await pace.take()
                 self.work(pace)
+        except asyncio.CancelledError:
+            _close(self.results)  # None of it has begun: that is for _gather to do.
+            raise
         finally:
             pace.expected(self)
         values = await _gather(pace, [self.results[index] for index in self.awaitable])
