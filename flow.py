@@ -6,13 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import cache
+from weakref import WeakKeyDictionary
 
 import orjson
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
 
-from .settings import Settings
+from .addresses import AddressLimit
+from .settings import Settings, named
 
 
 class Reader:
@@ -65,6 +69,40 @@ def settings_of(config: uvicorn.Config) -> Settings:
     """Return the settings of a server: its own, or under plain uvicorn the environment's."""
     settings: Settings | None = getattr(config, "settings", None)
     return settings or _settings_of_environment()
+
+
+class Connections:
+    """The connections of one server process, bounded for each address that clients connect from.
+
+    A proxy connects from one address for all of its clients, so those that uvicorn trusts to name
+    the client (``FORWARDED_ALLOW_IPS``) are not bounded.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        setting = "connections_per_address"
+        self._limit = AddressLimit(getattr(settings_of(config), setting), named(setting))
+        self._proxies = ProxyHeadersMiddleware(config.loaded_app, config.forwarded_allow_ips)
+
+    @classmethod
+    def of(cls, server: ServerState, config: uvicorn.Config) -> Connections:
+        """Return those of a server."""
+        if server not in _connections:
+            _connections[server] = cls(config)
+        return _connections[server]
+
+    def acquire(self, client: tuple[str, int] | None) -> bool:
+        """Count a connection, and return whether its client may have it."""
+        return self._limit.acquire(self._host(client))
+
+    def release(self, client: tuple[str, int] | None) -> None:
+        """Count it no more."""
+        self._limit.release(self._host(client))
+
+    def _host(self, client: tuple[str, int] | None) -> str | None:
+        return client[0] if client and client[0] not in self._proxies.trusted_hosts else None
+
+
+_connections: WeakKeyDictionary[ServerState, Connections] = WeakKeyDictionary()
 
 
 @cache

@@ -22,7 +22,7 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .flow import Flow, Reader, error_response, settings_of
+from .flow import Connections, Flow, Reader, error_response, settings_of
 from .settings import Settings
 from .websocket_protocol import BoundedWebSocket
 
@@ -37,6 +37,9 @@ MIN_REQUEST = len(b"GET / HTTP/1.0\r\n\r\n")
 
 LINGER_TIME = 2
 """Seconds for which a refused client is still listened to, so that it can read why."""
+
+REFUSED_TIME = 0.2
+"""The same for one whose connections are too many, which is to hold no more of them."""
 
 DRAIN_TIME = 0.5
 """Seconds for which an idle connection is still read when the server stops: its client may have
@@ -84,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = 0
         self._parsed = 0
         self._framing = 0
+        self._connections = Connections.of(self.server_state, config)
+        self._is_counted = False
         self._last_answer: bytes | None = None
         self._is_stopping = False
         self.url = b""
@@ -94,8 +99,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = Flow(transport, self._read_on)
         self._wait(self._settings.header_time)
+        self._is_counted = self._connections.acquire(self.client)
+        if not self._is_counted:
+            problem = "Your address has as many connections open as one may; close one first."
+            self._refuse(429, "TOO_MANY_CONNECTIONS", problem)
+            self._wait(REFUSED_TIME)
+
+    def _uncount(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._connections.release(self.client)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._uncount()
         self._stop_waiting()
         self._reader.stop()
         self.unread.clear()
@@ -220,6 +236,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "UNAVAILABLE", "The server stops; connect again.")
         if not self._is_over:
             self._reader.stop()
+            self._uncount()  # WebSockets have a bound of their own.
             super().handle_websocket_upgrade()
 
     # What the parser tells

@@ -70,6 +70,14 @@ class Settings:
     concurrent_sockets: int = 500
     """How many WebSockets a server process holds open at once, 1 to 100000."""
 
+    sockets_per_address: int = 250
+    """How many of them one client address may have, 1 to 100000; an IPv6 network of 64 bits is one
+    address."""
+
+    connections_per_address: int = 250
+    """How many connections a server process holds open for HTTP at once with one address that is
+    no trusted proxy's, 1 to 100000."""
+
     socket_operations: int = 50
     """The most operations that one WebSocket may have under way at once, 1 to 1000."""
 
@@ -210,6 +218,8 @@ _RANGES = {
     "body_time": (1, 3600),
     "concurrent_requests": (1, 10_000),
     "concurrent_sockets": (1, 100_000),
+    "sockets_per_address": (1, 100_000),
+    "connections_per_address": (1, 100_000),
     "socket_operations": (1, 1000),
     "execution_time": (1, 3600),
     "cache_time": (0, 31_536_000),

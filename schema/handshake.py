@@ -9,6 +9,8 @@ from starlette.websockets import WebSocket
 from strawberry.http.websocket_origin import is_same_origin
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
+from ..addresses import AddressLimit
+from ..settings import named
 from .negotiation import JSON
 from .origins import ORIGIN_NOT_ALLOWED, AllowedOrigins, refusal
 from .reporting import BAD_REQUEST, mistake
@@ -24,13 +26,17 @@ class Sockets:
         self._service = service
         self._origins = AllowedOrigins(service.settings)
         self._open = 0
+        setting = "sockets_per_address"
+        self._per_address = AddressLimit(getattr(service.settings, setting), named(setting))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one, from its handshake to its end."""
         socket = WebSocket(scope, receive, send)
         await socket.receive()
+        host = socket.client.host if socket.client else None
         try:
             self._check(socket)
+            self._acquire(host)
         except Refused as refused:
             await _deny(socket, refused)
             return
@@ -40,6 +46,19 @@ class Sockets:
             await Connection(self._service, socket).handle()
         finally:
             self._open -= 1
+            self._per_address.release(host)
+
+    def _acquire(self, host: str | None) -> None:
+        """Count one more WebSocket of a client address.
+
+        :raises Refused: where it has as many as it may.
+        """
+        if not self._per_address.acquire(host):
+            says = (
+                f"Your address has {self._per_address.maximum} WebSockets open, the most that one"
+                " may; close one, or try again later."
+            )
+            raise Refused(429, "TOO_MANY_CONNECTIONS", says, {"Retry-After": RETRY_AFTER})
 
     def _check(self, socket: WebSocket) -> None:
         """Refuse what must not be opened.

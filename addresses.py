@@ -1,0 +1,77 @@
+"""How much each client address has of something, of which no address may have all."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
+
+logger = logging.getLogger("tallied")
+
+IPV6_PREFIX = 64
+"""The bits of an IPv6 address that count: whoever has one address has the others of its network."""
+
+
+class AddressLimit:
+    """A bound for what one client address may have at once.
+
+    :param maximum: how many that is.
+    :param setting: the variable that sets it, for the log.
+    """
+
+    def __init__(self, maximum: int, setting: str) -> None:
+        self.maximum = maximum
+        self._setting = setting
+        self._counts: Counter[str] = Counter()
+        self._told: str | None = None
+
+    def acquire(self, host: str | None) -> bool:
+        """Count one more for an address, and return whether it may have it.
+
+        :param host: the client's address; None, as behind a Unix domain socket, is not bounded.
+        """
+        if host is None:
+            return True
+        network = network_of(host)
+        if self._counts[network] >= self.maximum:
+            self._tell(network)
+            return False
+        self._counts[network] += 1
+        return True
+
+    def release(self, host: str | None) -> None:
+        """Count one less for an address that has acquired it."""
+        if host is not None:
+            network = network_of(host)
+            self._counts[network] -= 1
+            if not self._counts[network]:
+                del self._counts[network]
+
+    def _tell(self, network: str) -> None:
+        """Log the address, unless it was the last that was logged."""
+        if network != self._told:
+            self._told = network
+            logger.warning(
+                "%s has reached %s=%d. If it is a proxy, have it send X-Forwarded-For and name its"
+                " address in FORWARDED_ALLOW_IPS, or raise the setting.",
+                network,
+                self._setting,
+                self.maximum,
+            )
+
+
+def network_of(host: str) -> str:
+    """Return what stands for a client: its IPv4 address, or the network of its IPv6 address.
+
+    What is no address, as a proxy may send, stands for itself.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    bits = 128 - IPV6_PREFIX
+    return f"{IPv6Address(int(address) >> bits << bits)}/{IPV6_PREFIX}"
