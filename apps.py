@@ -17,6 +17,7 @@ from .counters import Counters
 from .database import Database
 from .discussion import Discussion
 from .errors import ConfigurationError
+from .opening import Wait
 
 T = TypeVar("T")
 
@@ -59,9 +60,11 @@ def run(
     work: Callable[[Database, Counters], Awaitable[T]],
     *,
     must_exist: bool = False,
+    warn: Callable[[str], object],
 ) -> T:
     """Run a command on the database of a host, with its counters, and close both.
 
+    :param warn: called with a sentence where the database has to be waited for.
     :param must_exist: refuse a database that is not there or not migrated, and counters of the
         host that this Discussion does not keep, which no recount of the others would show.
     :raises ConfigurationError: for what cannot be used.
@@ -75,4 +78,5 @@ def run(
             )
         return await work(database, engine)
 
-    return commands.run_on(discussion.database, main, must_exist=must_exist)
+    wait = Wait(discussion.settings.database_wait, warn)
+    return commands.run_on(discussion.database, main, must_exist=must_exist, wait=wait)

@@ -86,7 +86,7 @@ def migrate_command(database: DatabaseURL = None, app: App = None, form: Format 
     async def work(opened: Database, _: Counters) -> None:
         say_migrated(out, await migrate(opened), opened.url)
 
-    run(work, database, app)
+    run(work, database, app, warn=out.warn)
 
 
 @app.command(
@@ -160,7 +160,7 @@ def seed_command(
                 progress=progress,
             )
 
-    commands.run(read_settings(database=database), work)
+    commands.run(read_settings(database=database), work, warn=out.warn)
     sentence = f"Added {threads:,} threads and {comments:,} comments."
     out.say(sentence, threads=threads, comments=comments)
 
@@ -202,6 +202,7 @@ def verify(
         database,
         app,
         must_exist=True,
+        warn=Output(form).warn,
     )
     if not is_json:
         print(reports.with_option(str(result), option_of(app, database)))
@@ -257,6 +258,7 @@ def rebuild(
             database,
             app,
             must_exist=True,
+            warn=out.warn,
         )
     out.say(str(result), rows=result.rows, amounts=result.amounts)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from .database import BUSY_TIMEOUT, Database, asks_for_retry
 from .errors import ConfigurationError
 from .migrations.run import require_newest
-from .settings import Settings
+from .settings import Settings, named
 from .urls import parse_url
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that PostgreSQL has to accept a connection."""
+
+RETRY_TIME = 0.5
+"""Seconds after which a database that did not answer is tried again."""
 
 _REMEDIES = {
     "sqlite": "check that it is an SQLite file in a folder that is there and may be written to",
@@ -26,9 +32,28 @@ _REMEDIES = {
 }
 
 
+@dataclass(frozen=True)
+class Wait:
+    """A wait for a database that cannot be reached yet.
+
+    :param seconds: the longest that it takes; 0 for no wait.
+    :param warn: called with a sentence as the wait begins.
+    """
+
+    seconds: float
+    warn: Callable[[str], object]
+
+
+NO_WAIT = Wait(0, lambda _: None)
+
+
 @asynccontextmanager
 async def opened(
-    settings: Settings, *, must_exist: bool = False, must_be_newest: bool | None = None
+    settings: Settings,
+    *,
+    must_exist: bool = False,
+    must_be_newest: bool | None = None,
+    wait: Wait = NO_WAIT,
 ) -> AsyncIterator[Database]:
     """The database of `settings`, which has answered, until the block ends.
 
@@ -50,13 +75,17 @@ async def opened(
         **options,
     )
     is_newest = must_exist if must_be_newest is None else must_be_newest
-    async with _in_use(database, must_be_newest=is_newest):
+    async with _in_use(database, must_be_newest=is_newest, wait=wait):
         yield database
 
 
 @asynccontextmanager
 async def in_use(
-    database: Database, *, must_exist: bool = False, must_be_newest: bool | None = None
+    database: Database,
+    *,
+    must_exist: bool = False,
+    must_be_newest: bool | None = None,
+    wait: Wait = NO_WAIT,
 ) -> AsyncIterator[Database]:
     """The same for a database of a host's, whose engine is closed at the end of the block, too.
 
@@ -66,17 +95,17 @@ async def in_use(
         _check_there(database.url, must_exist, "run `tallied migrate --app …` first")
     is_newest = must_exist if must_be_newest is None else must_be_newest
     try:
-        async with _in_use(database, must_be_newest=is_newest):
+        async with _in_use(database, must_be_newest=is_newest, wait=wait):
             yield database
     finally:
         await database.engine.dispose()
 
 
 @asynccontextmanager
-async def _in_use(database: Database, *, must_be_newest: bool) -> AsyncIterator[None]:
+async def _in_use(database: Database, *, must_be_newest: bool, wait: Wait) -> AsyncIterator[None]:
     url = database.url
     try:
-        await _check_answer(database)
+        await _check_answer(database, wait)
         if must_be_newest:
             await require_newest(database)
         yield
@@ -118,12 +147,39 @@ def _check_file(url: URL, must_exist: bool) -> None:
             time.sleep(0.05)
 
 
-async def _check_answer(database: Database) -> None:
-    try:
-        async with database.read() as connection:
-            await connection.execute(text("SELECT 1"))
-    except Exception as error:  # Whatever a driver raises, this database cannot be used.
-        raise no_answer(error, database.url) from error
+async def _check_answer(database: Database, wait: Wait) -> None:
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            async with database.read() as connection:
+                await connection.execute(text("SELECT 1"))
+            return
+        except Exception as error:  # Whatever a driver raises, this database cannot be used.
+            left = began + wait.seconds - time.monotonic()
+            if left <= 0 or not _is_unreachable(error):
+                raise no_answer(error, database.url) from error
+            if not is_told:
+                is_told = True
+                wait.warn(
+                    f"The database at {place(database.url)} does not answer yet"
+                    f" ({_reason(error, database.url)}); waiting up to {wait.seconds:g} seconds for"
+                    f" it ({named('database_wait')})."
+                )
+            await asyncio.sleep(min(left, RETRY_TIME))
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return whether the database may be on its way up, and nothing is wrong with its address.
+
+    A refused connection, a name that is not resolved, and PostgreSQL's class 08 and 57P01 to
+    57P03, as while it starts (Appendix A).
+    """
+    cause = _cause(error)
+    if isinstance(cause, OSError):  # TimeoutError is one, too
+        return not isinstance(cause, ssl.SSLError | PermissionError)
+    state = str(getattr(cause, "sqlstate", None) or "")
+    return state.startswith("08") or state in ("57P01", "57P02", "57P03")
 
 
 def no_answer(error: Exception, url: URL) -> ConfigurationError:
@@ -154,13 +210,16 @@ def place(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
+def _cause(error: Exception) -> BaseException:
+    """Return the driver's own error, which the dialect's and SQLAlchemy's are wrapped around."""
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(orig, "__cause__", None) or orig or error
+
+
 def _reason(error: Exception, url: URL) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
-    cause: Any = error
-    if isinstance(error, DBAPIError):
-        # SQLAlchemy's error wraps the dialect's, and that one the driver's own.
-        cause = getattr(error.orig, "__cause__", None) or error.orig
+    cause = _cause(error)
     reason = (" ".join(str(cause).split()) or type(cause).__name__).rstrip(".")
     for secret in (url.password, url.query.get("password")):
         if secret:

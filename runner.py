@@ -44,13 +44,15 @@ def run(
     app: str | None,
     *,
     must_exist: bool = False,
+    warn: Callable[[str], object],
 ) -> T:
     """Run on the database of an application, with its counters; by default, on the settings'."""
     with told_with(option_of(app, database)):
         if app is not None:
-            return apps.run(load(app, database), work, must_exist=must_exist)
+            return apps.run(load(app, database), work, must_exist=must_exist, warn=warn)
         return commands.run(
             read_settings(database=database),
             lambda opened: work(opened, tallied_counters),
             must_exist=must_exist,
+            warn=warn,
         )

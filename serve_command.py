@@ -82,7 +82,7 @@ def serve(
     with server.listen(settings.host, settings.port) as listener:
         found = checks.check_settings(settings)
         _refuse(out, found)
-        commands.run(settings, prepare)
+        commands.run(settings, prepare, warn=out.warn)
         settings = development.begin(settings)
         out.say(_GUESTS[settings.guests], guests=settings.guests)
         address = server.address(settings)

@@ -40,6 +40,10 @@ class Settings:
     """The schema of a PostgreSQL database that Tallied's tables are in: up to 63 letters, digits
     and ``_``; by default, the one that the connections look into."""
 
+    database_wait: int = 0
+    """The seconds for which the server and the commands wait, as they start, for a PostgreSQL that
+    does not answer yet, 0 (not at all) to 3600."""
+
     host: str = "127.0.0.1"
     """The address that the server listens on."""
 
@@ -209,6 +213,7 @@ class Settings:
 
 
 _RANGES = {
+    "database_wait": (0, 3600),
     "port": (1, 65535),
     "workers": (1, 64),
     "page_size": (1, 1000),
