@@ -34,6 +34,7 @@ OURS = {
         "_refuse",
         "_stop_waiting",
         "_too_slow",
+        "_uncount",
         "_upgrade",
         "_wait",
         "_withdraw",
