@@ -12,7 +12,8 @@
     │   │   ├── Locked             the thread takes no comments
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   └── UnknownTargetType  nobody registered it
-    │   └── Busy                   nothing wrong with it: try again
+    │   ├── Busy                   nothing wrong with it: try again
+    │   └── Unavailable            the database is not there: try again later
     ├── ConfigurationError         a setting, an address, a database that is not there
     └── CounterError               the counter engine
         ├── CounterDeclarationError    a counter that cannot work as declared
@@ -136,6 +137,12 @@ class Busy(UserError):
     """The database had no room for the change; the same request may succeed later."""
 
     code = "BUSY"
+
+
+class Unavailable(UserError):
+    """The database cannot be used; the same request may succeed once that has been mended."""
+
+    code = "UNAVAILABLE"
 
 
 class ConfigurationError(TalliedError):

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
@@ -34,6 +35,7 @@ from ..units import Repeated, UnitOfWork, undivided, watch
 from ..urls import check_url, parse_url
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, asks_for_retry, is_refused_a_lock
+from .file import DatabaseFile, file_of
 
 logger = logging.getLogger("tallied")
 
@@ -89,10 +91,13 @@ class Database:
         if schema is not None and self.is_sqlite:
             raise ConfigurationError("SQLite has no schemas; leave the schema out.")
         self._unfinished = Unfinished()
+        self.file = _file_of(self.url, is_ours=self.is_ours)
+        """The file of an SQLite database, a host's too; None for any other database."""
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
-            self.engine = EngineFactory(self.url, patience, self._unfinished).create(options)
+            factory = EngineFactory(self.url, patience, self._unfinished, self.file)
+            self.engine = factory.create(options)
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)
@@ -100,7 +105,13 @@ class Database:
         self._writer = self.engine.execution_options(**translate)
         self._queue = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
-            listen(self.engine, is_ours=self.is_ours, writer=self._writer, reader=self.reader)
+            listen(
+                self.engine,
+                self.file,
+                is_ours=self.is_ours,
+                writer=self._writer,
+                reader=self.reader,
+            )
         counters.install(session_class)
         watch(session_class)
         self.session_class = session_class
@@ -108,12 +119,25 @@ class Database:
             self._writer, sync_session_class=session_class, expire_on_commit=False
         )
 
+    def check_file(self) -> None:
+        """Check that the file of an SQLite database is still the one that was opened.
+
+        Reads are refused as well as writes: those that need a new connection could not be
+        answered, and what others read nobody would find after a restart.
+
+        :raises Unavailable: where the file was removed or replaced; from then on, always.
+        """
+        if self.file is not None:
+            self.file.check()
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from; each statement sees what is committed when it starts.
 
         :raises Busy: when no connection is to be had, or another holds a lock for too long.
+        :raises Unavailable: as :meth:`check_file` does.
         """
+        self.check_file()
         try:
             with self._unfinished.block():
                 connection = await self._open(self.reader.connect())
@@ -148,6 +172,7 @@ class Database:
 
         :raises Busy: when the unit has waited too long for others, or the database asked for
             a retry too often.
+        :raises Unavailable: as :meth:`check_file` does.
         :raises InvalidRequestError: where `work` commits the session, rolls it back or closes it;
             nothing of the unit is written then.
         """
@@ -182,6 +207,8 @@ class Database:
                     with undivided(session):
                         result = await work(unit)
                     cancelled = await _to_its_end(session.commit())
+                    if not cancelled:
+                        self.check_file()  # or what is acknowledged might be in no file
                 except BaseException:
                     await session.rollback()
                     raise
@@ -229,6 +256,13 @@ class Database:
         await self._unfinished.wait(self.patience)
         if self.is_ours:
             await self._unfinished.to_its_end(self.engine.dispose())
+
+
+def _file_of(url: URL, *, is_ours: bool) -> DatabaseFile | None:
+    """Return the file of an SQLite database; that of a host's engine, its connections name."""
+    if not is_sqlite(url):
+        return None
+    return file_of(url) if is_ours else DatabaseFile()
 
 
 def _check_session_class(session_class: object) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from ..unfinished import Unfinished
 from ..urls import split_url
 from . import sqlite
+from .file import DatabaseFile
 
 
 class EngineFactory:
@@ -20,12 +21,16 @@ class EngineFactory:
     :param patience: seconds that a statement waits for another's lock, and anyone for a
         connection of the pool.
     :param unfinished: what a connection is opened in, where its task may be cancelled meanwhile.
+    :param file: the file of an SQLite database; None for one in memory, and for PostgreSQL.
     """
 
-    def __init__(self, url: URL, patience: float, unfinished: Unfinished) -> None:
+    def __init__(
+        self, url: URL, patience: float, unfinished: Unfinished, file: DatabaseFile | None
+    ) -> None:
         self._url = url
         self._patience = patience
         self._unfinished = unfinished
+        self._file = file
 
     def create(self, options: dict[str, Any]) -> AsyncEngine:
         """Create the engine.
@@ -52,16 +57,27 @@ class EngineFactory:
         the last reference to the statement has gone.
         """
 
+        file = self._file
+
         def open() -> DBAPIConnection:
-            connection = dialect.connect(*arguments, **options)
+            if file is None:
+                connection = dialect.connect(*arguments, **options)
+            else:
+                file.prepare()  # first: to read another file would spoil it with this one's log
+                connection = dialect.connect(file.uri, **{**options, "uri": True})
             try:
                 sqlite.configure(connection, busy_timeout=self._patience)
+                if file is not None:
+                    file.check()
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-        return await_only(self._unfinished.opened(greenlet_spawn(open), _close))
+        connection = await_only(self._unfinished.opened(greenlet_spawn(open), _close))
+        if file is not None:
+            file.add(connection)
+        return connection
 
     def _configure_postgresql(self, connection: DBAPIConnection, record: object) -> None:
         cursor = connection.cursor()
@@ -71,15 +87,36 @@ class EngineFactory:
         cursor.close()
 
 
-def listen(engine: AsyncEngine, *, is_ours: bool, writer: AsyncEngine, reader: AsyncEngine) -> None:
+def listen(
+    engine: AsyncEngine,
+    file: DatabaseFile | None,
+    *,
+    is_ours: bool,
+    writer: AsyncEngine,
+    reader: AsyncEngine,
+) -> None:
     """Add what the transactions and statements of an engine on SQLite need, a host's too.
 
+    :param file: the database's; None where it is in memory.
     :param writer: the engine's variant in which transactions write.
     :param reader: the one that only reads.
     """
     if not is_ours:
         event.listen(engine.sync_engine, "connect", sqlite.enforce_foreign_keys)
     event.listen(writer.sync_engine, "begin", sqlite.begin_immediate)
+    if file is not None:
+        if not is_ours:
+            event.listen(
+                engine.sync_engine,
+                "connect",
+                lambda connection, _: file.add(connection, sqlite.path_of(connection)),
+            )
+        for name in ("close", "close_detached"):
+            event.listen(engine.sync_engine, name, file.remove)
+        # Not before the lock is there, which may have been waited for; and again as late as can
+        # be. Database.write() looks a third time before it acknowledges anything.
+        for name in ("begin", "commit"):
+            event.listen(writer.sync_engine, name, lambda _: file.check())
     for variant in (reader, writer):
         event.listen(variant.sync_engine, "handle_error", sqlite.interrupt)
 

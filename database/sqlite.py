@@ -9,6 +9,9 @@ from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.util import await_only
 
+WAL_SIZE = 64 * 2**20
+"""Bytes that the write-ahead log keeps of the disk once a burst of changes is over."""
+
 
 def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     """Set the pragmas of a connection that Tallied has opened.
@@ -18,6 +21,7 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
     cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
@@ -27,6 +31,15 @@ def enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def path_of(connection: DBAPIConnection) -> str | None:
+    """Return where the file of a connection is, as SQLite has it; None for one in memory."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+    row = cursor.fetchone()
+    cursor.close()
+    return (row and row[0]) or None
 
 
 def interrupt(failed: ExceptionContext) -> None:
