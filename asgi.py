@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from .database import Database
 from .development import with_secret
 from .discussion import Discussion
-from .errors import Busy
+from .errors import Busy, Unavailable
 from .schema.origins import CrossOrigin
 from .settings import Settings
 
@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
             gc.set_threshold(*GC_THRESHOLDS)
         # ``tallied serve`` has checked it all, once for its processes.
         try:
+            if database is None:
+                await discussion.database.open_file()
             yield
         finally:
             if database is None:
@@ -92,7 +94,7 @@ def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:
         try:
             async with database.read() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError, Busy):
+        except (SQLAlchemyError, OSError, Busy, Unavailable):
             logger.exception("the database does not answer")
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from .database import BUSY_TIMEOUT, Database, asks_for_retry
+from .database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of
 from .errors import ConfigurationError
 from .migrations.run import require_newest
 from .settings import Settings, named
@@ -117,19 +116,20 @@ async def _in_use(database: Database, *, must_be_newest: bool, wait: Wait) -> As
         await database.dispose()
 
 
-def _check_there(url: URL, must_exist: bool, remedy: str) -> None:
-    path = url.database or ":memory:"
-    if path == ":memory:" or url.query.get("mode") == "memory":
+def _check_there(url: URL, must_exist: bool, remedy: str) -> DatabaseFile:
+    file = file_of(url)
+    if file is None:
         raise ConfigurationError(
             "A database in memory ends with the command; name a file, sqlite+aiosqlite:///FILE."
         )
-    if must_exist and not path.startswith("file:") and not Path(path).is_file():
-        raise ConfigurationError(f"There is no database at {path}; {remedy}.")
+    if must_exist and not file.is_there:
+        raise ConfigurationError(f"There is no database at {url.database}; {remedy}.")
+    return file
 
 
 def _check_file(url: URL, must_exist: bool) -> None:
     remedy = "run `tallied migrate` first, or name another database with --database"
-    _check_there(url, must_exist, remedy)
+    _check_there(url, must_exist, remedy).prepare()
     # Without asyncio first: where opening fails, aiosqlite's thread may outlive the event
     # loop, and then prints a traceback.
     engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool)

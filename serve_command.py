@@ -73,6 +73,8 @@ def serve(
         )
 
     async def prepare(opened: Database) -> None:
+        found.extend(await checks.check_file(opened, settings, start=True))
+        _refuse(out, found)  # Nobody should migrate a damaged file.
         say_migrated(out, await migrate(opened), opened.url)
         found.extend(await checks.check_database(opened))
         _refuse(out, found)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from ..counters import Counters
 from ..counters.session_classes import Installable
 from ..database import Database
-from ..errors import Busy, ConfigurationError
+from ..errors import Busy, ConfigurationError, Unavailable
 from ..opening import failure, has_answered, no_answer, opened
 from ..rules import Rules
 from ..schema.build import schema
@@ -27,6 +27,7 @@ from .configuration import check_settings as check_settings
 from .connections import check_connection, check_sessions
 from .counting import check_counters
 from .environment import read_settings as read_settings
+from .files import check_file as check_file
 from .finding import Finding as Finding
 from .finding import Level as Level
 from .finding import as_json as as_json
@@ -89,9 +90,12 @@ async def check(
     found = check_settings(settings, rules, has_viewers=has_viewers)
     if not start:
         found += _check_documents(settings)
-    found += await check_database(
-        database, rules, session_class=session_class, start=start, deep=deep
-    )
+    of_file = await check_file(database, settings, start=start)
+    found += of_file
+    if not any(finding.level == "error" for finding in of_file):
+        found += await check_database(
+            database, rules, session_class=session_class, start=start, deep=deep
+        )
     return in_order(found)
 
 
@@ -108,7 +112,7 @@ async def check_database(
     try:
         async for finding in _ask(database, rules, session_class or database.sessions, start, deep):
             found.append(finding)
-    except Busy as error:
+    except (Busy, Unavailable) as error:
         found.append(Finding("tallied.E001", str(error), _REACH))
     except (DBAPIError, OSError) as error:
         told = (failure if has_answered(error) else no_answer)(error, database.url)

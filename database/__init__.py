@@ -2,6 +2,17 @@
 
 from ..units import UnitOfWork
 from .database import BUSY_TIMEOUT, CountedSession, Database
-from .failures import BUSY, asks_for_retry
+from .failures import BUSY, asks_for_retry, is_damaged
+from .file import DatabaseFile, file_of
 
-__all__ = ["BUSY", "BUSY_TIMEOUT", "CountedSession", "Database", "UnitOfWork", "asks_for_retry"]
+__all__ = [
+    "BUSY",
+    "BUSY_TIMEOUT",
+    "CountedSession",
+    "Database",
+    "DatabaseFile",
+    "UnitOfWork",
+    "asks_for_retry",
+    "file_of",
+    "is_damaged",
+]

@@ -119,6 +119,21 @@ class Database:
             self._writer, sync_session_class=session_class, expire_on_commit=False
         )
 
+    async def open_file(self) -> None:
+        """Open the file of an SQLite database, which has to be there from now on.
+
+        :raises ConfigurationError: where there is none.
+        :raises Unavailable: as :meth:`check_file` does.
+        """
+        if self.file is None:
+            return
+        if self.is_ours and not self.file.is_there:
+            raise ConfigurationError(
+                f"There is no database at {self.url.database}; run `tallied migrate` first."
+            )
+        async with self.read():
+            pass
+
     def check_file(self) -> None:
         """Check that the file of an SQLite database is still the one that was opened.
 

@@ -20,6 +20,13 @@ def asks_for_retry(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) and str(name).startswith("SQLITE_BUSY")
 
 
+def is_damaged(error: DBAPIError) -> bool:
+    """Return whether SQLite's file is damaged, or is no database."""
+    cause = getattr(error.orig, "__cause__", None) or error.orig
+    name = str(getattr(cause, "sqlite_errorname", ""))
+    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 def is_refused_a_lock(error: DBAPIError) -> bool:
     """Return whether a lock or a connection was refused.
 

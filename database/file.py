@@ -55,6 +55,11 @@ class DatabaseFile:
         assert self.path is not None
         return f"{Path(self.path).as_uri()}?{urlencode(self._query, quote_via=quote)}"
 
+    @property
+    def is_there(self) -> bool:
+        """Return whether the path stands for a file."""
+        return self.path is not None and os.path.isfile(self.path)
+
     def prepare(self) -> None:
         """Make the file where the first connection is to make it, or check that it is the same.
 
