@@ -36,6 +36,7 @@ from ..urls import check_url, parse_url
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, asks_for_retry, is_refused_a_lock
 from .file import DatabaseFile, file_of
+from .sqlite import empty_log
 
 logger = logging.getLogger("tallied")
 
@@ -104,6 +105,8 @@ class Database:
         """For what is streamed, by a cursor: in a transaction, and on SQLite no IMMEDIATE one."""
         self._writer = self.engine.execution_options(**translate)
         self._queue = asyncio.Lock() if self.is_sqlite else None
+        if self.file is not None and self.is_ours:
+            self.file.when_lost = self._empty_log
         if self.is_sqlite:
             listen(
                 self.engine,
@@ -144,6 +147,10 @@ class Database:
         """
         if self.file is not None:
             self.file.check()
+
+    def _empty_log(self) -> None:
+        assert self.file is not None
+        self._unfinished.start(empty_log(self.reader, self.file, patience=self.patience))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

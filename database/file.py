@@ -12,7 +12,7 @@ SQLite's locks on it (the same page, section 2.2).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -48,6 +48,8 @@ class DatabaseFile:
         """SQLite's write-ahead log and its index, which stay while a connection is open."""
         self._connections: WeakSet[object] = WeakSet()
         self._is_lost = False
+        self.when_lost: Callable[[], object] = lambda: None
+        """Called once, when a check first fails."""
 
     @property
     def uri(self) -> str:
@@ -89,7 +91,8 @@ class DatabaseFile:
             real = os.path.realpath(self.path)
             self._companions = {f"{real}{end}": None for end in ("-wal", "-shm")}
         self._connections.add(connection.driver_connection)  # type: ignore[attr-defined]
-        self._is_lost = self._is_lost or not self._is_same()
+        with suppress(Unavailable):  # The next check says it again, and has nothing to close.
+            self.check()
 
     def remove(self, connection: DBAPIConnection, record: object = None) -> None:
         """Forget a connection that is being closed."""
@@ -103,9 +106,23 @@ class DatabaseFile:
 
         :raises Unavailable: where one was removed or replaced.
         """
-        if self._is_lost or not self._is_same():
+        if not (self._is_lost or self._is_same()):
             self._is_lost = True
+            self.when_lost()
+        if self._is_lost:
             raise Unavailable(REPLACED)
+
+    @property
+    def has_own_log(self) -> bool:
+        """Return whether there is a write-ahead log, and nobody has put another in the place."""
+        own = all(identify(path) in (mine, None) for path, mine in self._companions.items())
+        return own and bool(self._connections)
+
+    def remove_log(self) -> None:
+        """Remove the write-ahead log and its index, unless they are others'."""
+        for path, own in self._companions.items():
+            if own is not None and identify(path) == own:
+                os.unlink(path)
 
     def _is_same(self) -> bool:
         if self.path is None or self._identity is None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 
 import aiosqlite
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
+
+from ..errors import Unavailable
+from .file import DatabaseFile
 
 WAL_SIZE = 64 * 2**20
 """Bytes that the write-ahead log keeps of the disk once a burst of changes is over."""
@@ -20,7 +27,11 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     """
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+    except aiosqlite.OperationalError as error:
+        if not str(error.sqlite_errorname).startswith("SQLITE_READONLY"):
+            raise  # A file that cannot be written to is read with the journal that it has.
     cursor.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -36,10 +47,32 @@ def enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
 def path_of(connection: DBAPIConnection) -> str | None:
     """Return where the file of a connection is, as SQLite has it; None for one in memory."""
     cursor = connection.cursor()
-    cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
-    row = cursor.fetchone()
+    cursor.execute("PRAGMA database_list")
+    paths = {name: path for _, name, path in cursor.fetchall()}
     cursor.close()
-    return (row and row[0]) or None
+    return paths["main"] or None
+
+
+async def empty_log(reader: AsyncEngine, file: DatabaseFile, *, patience: float) -> None:
+    """Bring what the write-ahead log has into the file that was opened, and remove the log.
+
+    For a file that was removed or replaced: SQLite leaves the log of such a one behind, and would
+    read it as that of the file which has the name now, and spoil that one. It also is what the
+    old file lacks, should somebody have it.
+
+    :param reader: an engine without transactions, whose pool opens no other file.
+    :param patience: seconds to wait for a connection that others have.
+    """
+    deadline = time.monotonic() + patience
+    while file.has_own_log and time.monotonic() < deadline:
+        with suppress(DBAPIError, TimeoutError, Unavailable):
+            # Each connection may be in use, and another one is not opened any more.
+            async with reader.connect() as connection:
+                result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                if not result.one()[0]:  # whether others kept it from the end
+                    file.remove_log()
+                    break
+        await asyncio.sleep(0.05)
 
 
 def interrupt(failed: ExceptionContext) -> None:
