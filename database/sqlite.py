@@ -9,7 +9,8 @@ from contextlib import suppress
 import aiosqlite
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
@@ -65,7 +66,7 @@ async def empty_log(reader: AsyncEngine, file: DatabaseFile, *, patience: float)
     """
     deadline = time.monotonic() + patience
     while file.has_own_log and time.monotonic() < deadline:
-        with suppress(DBAPIError, TimeoutError, Unavailable):
+        with suppress(DBAPIError, PoolTimeoutError, Unavailable):
             # Each connection may be in use, and another one is not opened any more.
             async with reader.connect() as connection:
                 result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
