@@ -159,7 +159,6 @@ class Database:
         :raises Busy: when no connection is to be had, or another holds a lock for too long.
         :raises Unavailable: as :meth:`check_file` does.
         """
-        self.check_file()
         try:
             with self._unfinished.block():
                 connection = await self._open(self.reader.connect())
@@ -179,6 +178,7 @@ class Database:
 
         With aiosqlite, AUTOCOMMIT is set by another thread, while the task may be cancelled.
         """
+        self.check_file()
         if not self.is_sqlite:
             return await connection.start()
         return await self._unfinished.opened(connection.start(), AsyncConnection.close)
@@ -229,8 +229,6 @@ class Database:
                     with undivided(session):
                         result = await work(unit)
                     cancelled = await _to_its_end(session.commit())
-                    if not cancelled:
-                        self.check_file()  # or what is acknowledged might be in no file
                 except BaseException:
                     await session.rollback()
                     raise
@@ -241,6 +239,8 @@ class Database:
 
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
         """Do what waits for the commit: to its end, though its task may be cancelled before."""
+        if not cancelled:
+            self.check_file()  # What is acknowledged is in a file that had its name after that.
         following = self._unfinished.start(unit.committed())
         with unit.untimed():
             done, _ = await asyncio.wait({following}, timeout=self.patience)

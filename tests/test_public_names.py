@@ -25,7 +25,7 @@ PUBLIC = {
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
-        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
+        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy Unavailable
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.hooks": "Event Hooks",
