@@ -106,10 +106,9 @@ def listen(
     event.listen(writer.sync_engine, "begin", sqlite.begin_immediate)
     if file is not None:
         if not is_ours:
+            # Its pool may have had connections before.
             event.listen(
-                engine.sync_engine,
-                "connect",
-                lambda connection, _: file.add(connection, sqlite.path_of(connection)),
+                engine.sync_engine, "checkout", lambda connection, *_: _add_once(file, connection)
             )
         for name in ("close", "close_detached"):
             event.listen(engine.sync_engine, name, file.remove)
@@ -119,6 +118,11 @@ def listen(
             event.listen(writer.sync_engine, name, lambda _: file.check())
     for variant in (reader, writer):
         event.listen(variant.sync_engine, "handle_error", sqlite.interrupt)
+
+
+def _add_once(file: DatabaseFile, connection: DBAPIConnection) -> None:
+    if connection not in file:
+        file.add(connection, sqlite.path_of(connection))
 
 
 def is_sqlite(url: URL) -> bool:

@@ -11,6 +11,7 @@ SQLite's locks on it (the same page, section 2.2).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from ..errors import Unavailable
 
+logger = logging.getLogger("tallied")
+
 Identity: TypeAlias = tuple[int, int] | None
 """The device and the inode; None where there is no file."""
 
@@ -31,6 +34,9 @@ REPLACED = (
     "The database's file was removed or replaced while the server ran, so nothing is written any"
     " more; restart the server."
 )
+
+
+UNREACHABLE = "The database's file cannot be reached at present; send the same request again later."
 
 
 class DatabaseFile:
@@ -94,6 +100,10 @@ class DatabaseFile:
         with suppress(Unavailable):  # The next check says it again, and has nothing to close.
             self.check()
 
+    def __contains__(self, connection: DBAPIConnection) -> bool:
+        """Return whether a connection has been taken note of."""
+        return connection.driver_connection in self._connections  # type: ignore[attr-defined]
+
     def remove(self, connection: DBAPIConnection, record: object = None) -> None:
         """Forget a connection that is being closed."""
         self._connections.discard(connection.driver_connection)  # type: ignore[attr-defined]
@@ -104,9 +114,14 @@ class DatabaseFile:
         Once they do not, they never do again: what was shown or written meanwhile is in doubt,
         even where the old file is put back.
 
-        :raises Unavailable: where one was removed or replaced.
+        :raises Unavailable: where one was removed or replaced, or cannot be looked at.
         """
-        if not (self._is_lost or self._is_same()):
+        try:
+            is_lost = not (self._is_lost or self._is_same())
+        except OSError as error:  # such as a folder that may not be looked into for a while
+            raise Unavailable(UNREACHABLE) from error
+        if is_lost:
+            logger.error("the database's file was removed or replaced: %s", self.path)
             self._is_lost = True
             self.when_lost()
         if self._is_lost:
@@ -122,7 +137,8 @@ class DatabaseFile:
         """Remove the write-ahead log and its index, unless they are others'."""
         for path, own in self._companions.items():
             if own is not None and identify(path) == own:
-                os.unlink(path)
+                with suppress(OSError):  # It may not be removed; it is empty, too.
+                    os.unlink(path)
 
     def _is_same(self) -> bool:
         if self.path is None or self._identity is None:
@@ -167,9 +183,12 @@ def create(path: str) -> None:
 
 
 def identify(path: str) -> Identity:
-    """Return which file a path stands for."""
+    """Return which file a path stands for.
+
+    :raises OSError: where that cannot be said.
+    """
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

@@ -66,7 +66,7 @@ async def empty_log(reader: AsyncEngine, file: DatabaseFile, *, patience: float)
     """
     deadline = time.monotonic() + patience
     while file.has_own_log and time.monotonic() < deadline:
-        with suppress(DBAPIError, PoolTimeoutError, Unavailable):
+        with suppress(DBAPIError, OSError, PoolTimeoutError, Unavailable):
             # Each connection may be in use, and another one is not opened any more.
             async with reader.connect() as connection:
                 result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -275,6 +275,8 @@ async def test_a_file_of_a_hosts_engine_is_watched_too(
     path: Path, fault: Callable[[Path], None]
 ) -> None:
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    async with engine.connect() as connection:
+        await connection.execute(select(Thread.id))  # It stays in the pool.
     forum = Database(engine)
     await add_thread(forum)
     assert await read_titles(forum) == ["Engines"]
@@ -283,6 +285,18 @@ async def test_a_file_of_a_hosts_engine_is_watched_too(
         await add_thread(forum, "Looms")
     await forum.dispose()
     await engine.dispose()
+
+
+async def test_a_file_that_cannot_be_looked_at_is_not_lost(forum: Database, path: Path) -> None:
+    await add_thread(forum)
+    long = path.with_name("x" * 300)  # which no file system takes: it stands for any OSError
+    assert forum.file is not None
+    forum.file.path = str(long)
+    with pytest.raises(Unavailable, match="cannot be reached at present; send the same"):
+        await add_thread(forum, "Looms")
+    forum.file.path = str(path)
+    await add_thread(forum, "Looms")
+    assert await read_titles(forum) == ["Engines", "Looms"]
 
 
 async def test_a_read_only_file_is_read(path: Path) -> None:
