@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from .database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of, is_damaged
+from .database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of
 from .errors import ConfigurationError
 from .migrations.run import require_newest
 from .settings import Settings, named
@@ -26,8 +26,8 @@ RETRY_TIME = 0.5
 """Seconds after which a database that did not answer is tried again."""
 
 _REMEDIES = {
-    "damaged": "restore a backup of it, or name another file",
-    "sqlite": "check that it is an SQLite file in a folder that is there and may be written to",
+    "sqlite": "check that it is an SQLite file in a folder that is there and may be written to, or"
+    " restore a backup of it",
     "postgresql": "check that it runs, and the URL's user, password, host, port and database",
 }
 
@@ -185,10 +185,9 @@ def _is_unreachable(error: Exception) -> bool:
 
 def no_answer(error: Exception, url: URL) -> ConfigurationError:
     """What to raise for a database that cannot be used; names no password."""
-    is_file_damaged = isinstance(error, DBAPIError) and is_damaged(error)
-    remedy = _REMEDIES["damaged" if is_file_damaged else url.get_backend_name()]
     return ConfigurationError(
-        f"The database at {place(url)} does not answer ({_reason(error, url)}); {remedy}."
+        f"The database at {place(url)} does not answer ({_reason(error, url)});"
+        f" {_REMEDIES[url.get_backend_name()]}."
     )
 
 

@@ -45,6 +45,10 @@ T = TypeVar("T")
 BUSY_TIMEOUT = 5.0
 """Seconds that a unit waits for others, and anyone for a connection of the pool."""
 
+READ_AGE = 0.05
+"""Seconds for which reads go on without another look at SQLite's file, which may cost a tenth of
+a read."""
+
 
 class CountedSession(Session):
     """The session class on which the counters are installed."""
@@ -137,16 +141,17 @@ class Database:
         async with self.read():
             pass
 
-    def check_file(self) -> None:
+    def check_file(self, *, max_age: float = 0.0) -> None:
         """Check that the file of an SQLite database is still the one that was opened.
 
         Reads are refused as well as writes: those that need a new connection could not be
         answered, and what others read nobody would find after a restart.
 
+        :param max_age: seconds for which the result of a former check stands.
         :raises Unavailable: where the file was removed or replaced; from then on, always.
         """
         if self.file is not None:
-            self.file.check()
+            self.file.check(max_age=max_age)
 
     def _empty_log(self) -> None:
         assert self.file is not None
@@ -178,7 +183,7 @@ class Database:
 
         With aiosqlite, AUTOCOMMIT is set by another thread, while the task may be cancelled.
         """
-        self.check_file()
+        self.check_file(max_age=READ_AGE)
         if not self.is_sqlite:
             return await connection.start()
         return await self._unfinished.opened(connection.start(), AsyncConnection.close)

@@ -12,7 +12,9 @@ SQLite's locks on it (the same page, section 2.2).
 from __future__ import annotations
 
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +56,7 @@ class DatabaseFile:
         """SQLite's write-ahead log and its index, which stay while a connection is open."""
         self._connections: WeakSet[object] = WeakSet()
         self._is_lost = False
+        self._checked = -math.inf
         self.when_lost: Callable[[], object] = lambda: None
         """Called once, when a check first fails."""
 
@@ -108,14 +111,18 @@ class DatabaseFile:
         """Forget a connection that is being closed."""
         self._connections.discard(connection.driver_connection)  # type: ignore[attr-defined]
 
-    def check(self) -> None:
+    def check(self, *, max_age: float = 0.0) -> None:
         """Check that the names stand for the files that were opened, in some microseconds.
 
         Once they do not, they never do again: what was shown or written meanwhile is in doubt,
         even where the old file is put back.
 
+        :param max_age: seconds for which the result of a former check stands.
         :raises Unavailable: where one was removed or replaced, or cannot be looked at.
         """
+        now = time.monotonic()
+        if not self._is_lost and now - self._checked < max_age:
+            return
         try:
             is_lost = not (self._is_lost or self._is_same())
         except OSError as error:  # such as a folder that may not be looked into for a while
@@ -126,6 +133,7 @@ class DatabaseFile:
             self.when_lost()
         if self._is_lost:
             raise Unavailable(REPLACED)
+        self._checked = now
 
     @property
     def has_own_log(self) -> bool:

@@ -61,8 +61,8 @@ def damage_comments(path: Path) -> None:
 Damage: TypeAlias = Callable[[Path], None]
 
 DAMAGES: list[tuple[Damage, str]] = [
-    (replace_content, "(file is not a database); restore a backup of it, or name another file."),
-    (truncate, "(database disk image is malformed); restore a backup of it"),
+    (replace_content, "(file is not a database); check that it is an SQLite file"),
+    (truncate, "may be written to, or restore a backup of it."),
     (damage_comments, "tallied.E025"),
 ]
 
