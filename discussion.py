@@ -165,6 +165,7 @@ class Discussion:
             session_class=session_class,
             schema=self.settings.database_schema or None,
             attempts=self.settings.transaction_attempts,
+            pool_size=self.settings.pool_size,
             patience=min(BUSY_TIMEOUT, self.settings.execution_time),
         )
 

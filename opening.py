@@ -72,6 +72,7 @@ async def opened(
         settings.database,
         schema=settings.database_schema or None,
         attempts=settings.transaction_attempts,
+        pool_size=settings.pool_size,
         **options,
     )
     is_newest = must_exist if must_be_newest is None else must_be_newest

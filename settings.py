@@ -43,6 +43,8 @@ class Settings:
     database_wait: int = 0
     """The seconds for which the server and the commands wait, as they start, for a PostgreSQL that
     does not answer yet, 0 (not at all) to 3600."""
+    pool_size: int = 12
+    """How many connections to the database a server process has at most, 2 to 1000."""
 
     host: str = "127.0.0.1"
     """The address that the server listens on."""
@@ -214,6 +216,7 @@ class Settings:
 
 _RANGES = {
     "database_wait": (0, 3600),
+    "pool_size": (2, 1000),
     "port": (1, 65535),
     "workers": (1, 64),
     "page_size": (1, 1000),

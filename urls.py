@@ -26,7 +26,7 @@ DRIVERS = {
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 REMEDY = "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE."
 
-_IGNORED = frozenset({"channel_binding", "connect_timeout", "application_name", "pgbouncer"})
+_IGNORED = frozenset({"channel_binding", "connect_timeout", "application_name"})
 """What hosts append, and asyncpg has no parameter for; none of it changes what is stored."""
 
 _NUMBERS: dict[str, type[int] | type[float]] = {
@@ -47,6 +47,9 @@ _TEXTS = frozenset(
 
 _CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
 """libpq's files for TLS, which asyncpg takes as an ``SSLContext``."""
+
+POOLER = "pgbouncer"
+"""Prisma's parameter, which says whether a pooler lends its sessions for a transaction each."""
 
 _SETTING = re.compile(r"(?:-c|--)?([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 """One setting of libpq's ``options``, such as ``-csearch_path=public``."""
@@ -120,15 +123,31 @@ def split_url(url: URL) -> tuple[URL, dict[str, Any]]:
             arguments[name] = _number(name, value)
         elif name == "options":
             arguments["server_settings"] = _server_settings(str(value))
-        elif name not in _CERTIFICATES:
+        elif name not in (POOLER, *_CERTIFICATES):
             raise ConfigurationError(
                 f"The database URL has the parameter {name!r}, which cannot be used with asyncpg; "
                 f"leave it out."
             )
+    is_pooled(url)
     if context := _ssl_context(url.query):
         arguments["ssl"] = context
         texts.pop("ssl", None)
     return url.set(query=texts), arguments
+
+
+def is_pooled(url: URL) -> bool | None:
+    """Return whether the URL says that transactions are pooled; None where it says nothing.
+
+    :raises ConfigurationError: where it says something else than true or false.
+    """
+    value = url.query.get(POOLER)
+    if value is None:
+        return None
+    if value not in ("true", "false"):
+        raise ConfigurationError(
+            f"The database URL's {POOLER} must be true or false, not {value!r}."
+        )
+    return value == "true"
 
 
 def _number(name: str, value: Any) -> float:

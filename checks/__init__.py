@@ -34,6 +34,7 @@ from .finding import as_json as as_json
 from .finding import in_order as in_order
 from .finding import print_findings as print_findings
 from .finding import with_option as with_option
+from .poolers import check_pooler
 from .stored import check_drift, check_targets, check_words
 from .tables import check_tables
 
@@ -127,6 +128,10 @@ async def _ask(
     for finding in of_sessions:
         yield finding
     async with database.read() as connection:
+        for finding in await check_pooler(database, connection):
+            yield finding
+            if finding.level == "error":
+                return  # Statements would fail at random.
         of_tables = await connection.run_sync(
             lambda sync: list(check_tables(sync, engine, database.schema))
         )

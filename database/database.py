@@ -30,12 +30,14 @@ from sqlalchemy.orm import Session
 
 from ..errors import Busy, ConfigurationError
 from ..models.counters import counters
+from ..settings import Settings
 from ..unfinished import Unfinished
 from ..units import Repeated, UnitOfWork, undivided, watch
 from ..urls import check_url, parse_url
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, asks_for_retry, is_refused_a_lock
 from .file import DatabaseFile, file_of
+from .postgresql import Connector
 from .sqlite import empty_log
 
 logger = logging.getLogger("tallied")
@@ -70,6 +72,7 @@ class Database:
     :param attempts: how often a unit is tried when the database asks for a retry.
     :param patience: seconds that a unit waits for others, and for what follows its commit, and
         anyone for a connection.
+    :param pool_size: how many connections are open at most, for a URL.
     :param options: further arguments of :func:`sqlalchemy.create_engine`, for a URL.
     :raises ConfigurationError: for a database that cannot be used.
     """
@@ -82,6 +85,7 @@ class Database:
         schema: str | None = None,
         attempts: int = 10,
         patience: float = BUSY_TIMEOUT,
+        pool_size: int = Settings.pool_size,
         **options: Any,
     ) -> None:
         _check_session_class(session_class)
@@ -98,11 +102,14 @@ class Database:
         self._unfinished = Unfinished()
         self.file = _file_of(self.url, is_ours=self.is_ours)
         """The file of an SQLite database, a host's too; None for any other database."""
+        self.connector: Connector | None = None
+        """What opens the connections; None for SQLite and for a host's engine."""
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
-            factory = EngineFactory(self.url, patience, self._unfinished, self.file)
+            factory = EngineFactory(self.url, patience, pool_size, self._unfinished, self.file)
             self.engine = factory.create(options)
+            self.connector = factory.connector
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 from sqlalchemy import URL, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from ..unfinished import Unfinished
-from ..urls import split_url
+from ..urls import is_pooled, split_url
 from . import sqlite
 from .file import DatabaseFile
+from .postgresql import Connector, session_settings
 
 
 class EngineFactory:
@@ -20,17 +22,25 @@ class EngineFactory:
 
     :param patience: seconds that a statement waits for another's lock, and anyone for a
         connection of the pool.
+    :param pool_size: how many connections the pool has at most.
     :param unfinished: what a connection is opened in, where its task may be cancelled meanwhile.
     :param file: the file of an SQLite database; None for one in memory, and for PostgreSQL.
     """
 
     def __init__(
-        self, url: URL, patience: float, unfinished: Unfinished, file: DatabaseFile | None
+        self,
+        url: URL,
+        patience: float,
+        pool_size: int,
+        unfinished: Unfinished,
+        file: DatabaseFile | None,
     ) -> None:
         self._url = url
         self._patience = patience
+        self._pool_size = pool_size
         self._unfinished = unfinished
         self._file = file
+        self.connector: Connector | None = None
 
     def create(self, options: dict[str, Any]) -> AsyncEngine:
         """Create the engine.
@@ -38,14 +48,24 @@ class EngineFactory:
         :param options: further arguments of :func:`sqlalchemy.create_engine`.
         """
         if "poolclass" not in options and not is_in_memory(self._url):
-            options.setdefault("pool_timeout", self._patience)
+            # All of one size: what comes and goes costs a connection each time.
+            size = {"pool_size": self._pool_size, "max_overflow": 0}
+            options = {"pool_timeout": self._patience, **size, **options}
         url, arguments = split_url(self._url)
         arguments = {**options.pop("connect_args", {}), **arguments}
-        engine = create_async_engine(url, connect_args=arguments, **options)
         if is_sqlite(url):
+            engine = create_async_engine(url, connect_args=arguments, **options)
             event.listen(engine.sync_engine, "do_connect", self._open_sqlite)
-        else:
-            event.listen(engine.sync_engine, "connect", self._configure_postgresql)
+            return engine
+        self.connector = Connector(
+            session_settings(self._patience),
+            is_pooled(self._url),
+            arguments.get("async_creator_fn", asyncpg.connect),
+        )
+        arguments["async_creator_fn"] = self.connector.connect
+        engine = create_async_engine(url, connect_args=arguments, **options)
+        if "prepared_statement_cache_size" not in arguments:
+            event.listen(engine.sync_engine, "connect", self.connector.forget_statements)
         return engine
 
     def _open_sqlite(
@@ -78,13 +98,6 @@ class EngineFactory:
         if file is not None:
             file.add(connection)
         return connection
-
-    def _configure_postgresql(self, connection: DBAPIConnection, record: object) -> None:
-        cursor = connection.cursor()
-        # Not a parameter of the connection: poolers such as PgBouncer refuse those.
-        cursor.execute(f"SET lock_timeout = {int(self._patience * 1000)}")
-        connection.commit()
-        cursor.close()
 
 
 def listen(

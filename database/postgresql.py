@@ -1,0 +1,117 @@
+"""PostgreSQL: the settings of a session, and connections that go through a pooler.
+
+A transaction pooler, such as PgBouncer, lends a client one of the server's sessions for the
+time of a transaction. So no prepared statement is there for the next one, and what ``SET``
+changes is left to others. Behind one, statements are unnamed and parsed with each execution
+(asyncpg, ``statement_cache_size=0``, since its issue 1058 outside of transactions as well),
+and the settings are those of each transaction, by ``SET LOCAL``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+from asyncpg.transaction import Transaction
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+def session_settings(patience: float) -> dict[str, str]:
+    """Return the settings of PostgreSQL that hold for Tallied's connections.
+
+    :param patience: seconds that a statement waits for another's lock.
+    """
+    return {"lock_timeout": f"{int(patience * 1000)}ms"}
+
+
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection through a pooler, whose transactions bring their settings along."""
+
+    __slots__ = ("settings",)
+    settings: dict[str, str]
+
+    def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> Transaction:
+        """Return a transaction that is still to be started."""
+        return _LocalTransaction(self, isolation, readonly, deferrable)
+
+
+class _LocalTransaction(Transaction):  # type: ignore[misc]
+    async def start(self) -> None:
+        """Begin, and set all that is to be set in one more round trip, as a simple query."""
+        await super().start()
+        settings = self._connection.settings
+        sql = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+        try:
+            await self._connection.execute("; ".join(sql))
+        except asyncpg.PostgresError:
+            await self.rollback()
+            raise
+
+
+class Connector:
+    """Opens connections, and recognises a pooler that the URL does not tell of.
+
+    :param settings: the settings of PostgreSQL, by their names.
+    :param is_pooled: whether transactions are pooled; None where nobody has said.
+    :param connect: what opens a connection of asyncpg.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, str],
+        is_pooled: bool | None,
+        connect: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._settings = settings
+        self._is_told = is_pooled is not None
+        self._is_pooled = bool(is_pooled)
+        self._connect = connect
+
+    @property
+    def has_unnamed_pooler(self) -> bool:
+        """Whether there is a pooler, and the URL does not say which kind."""
+        return self._is_pooled and not self._is_told
+
+    async def connect(self, *arguments: Any, **options: Any) -> Any:
+        """Open a connection; SQLAlchemy's ``async_creator_fn``."""
+        if not self._is_pooled:
+            connection = await self._connect(*arguments, **options)
+            try:
+                if await self._set_for_session(connection):
+                    return connection
+                await connection.close()
+            except BaseException:
+                connection.terminate()
+                raise
+            self._is_pooled = True
+        options = {"statement_cache_size": 0, "connection_class": PooledConnection} | options
+        connection = await self._connect(*arguments, **options)
+        connection.settings = self._settings
+        return connection
+
+    def forget_statements(self, connection: DBAPIConnection, record: object) -> None:
+        """Do without SQLAlchemy's cache of statements behind a pooler, as by a size of 0.
+
+        Statements that are parsed each time could stay in it, but for what it remembers of their
+        columns: once a migration has changed the type of one, none of its rows could be read.
+        """
+        if self._is_pooled:
+            connection._prepared_statement_cache = None
+
+    async def _set_for_session(self, connection: Any) -> bool:
+        """Set what is to be set, unless a pooler is between, whose sessions are not ours.
+
+        A pooler makes up the process id that it greets a client with, and the server knows its own.
+        As one simple query, this needs no prepared statement, and its tag counts the rows.
+
+        :returns: whether the session is this connection's own.
+        """
+        sql = ", ".join(
+            f"set_config('{name}', '{value}', false)" for name, value in self._settings.items()
+        )
+        if not self._is_told:
+            sql += f" WHERE pg_backend_pid() = {connection.get_server_pid()}"
+        tag: str = await connection.execute(f"SELECT {sql}")
+        return tag != "SELECT 0"
