@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.transaction import Transaction
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+
 def session_settings(patience: float) -> dict[str, str]:
     """Return the settings of PostgreSQL that hold for Tallied's connections.
 
