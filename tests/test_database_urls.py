@@ -59,6 +59,8 @@ def test_sslrootcert_verifies_the_server(mode: str, checks_name: bool) -> None:
         ("record_class=x", "parameter 'record_class'"),
         ("options=-W", "options must be settings like -csearch_path=public, not '-W'"),
         ("options=-c'x", "options must be settings like"),
+        ("pgbouncer=yes", "pgbouncer must be true or false, not 'yes'"),
+        ("pgbouncer=true&pgbouncer=true", "pgbouncer must be true or false"),
         ("sslmode=require&sslrootcert=/no/such", "sslrootcert cannot be used .No such file"),
     ],
 )

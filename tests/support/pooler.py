@@ -97,6 +97,6 @@ def through(url: str, port: int, **query: str) -> str:
         host="127.0.0.1",
         port=port,
         database=parsed.database,
-        query={"ssl": "disable", **query},
+        query=query if "sslmode" in query else {"ssl": "disable", **query},
     )
     return changed.render_as_string(hide_password=False)

@@ -1,0 +1,55 @@
+"""The pool has one fixed size, which is a setting."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import AsyncAdaptedQueuePool, text
+
+from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.errors import Busy, ConfigurationError
+from tallied.opening import opened
+from tallied.settings import Settings
+
+
+def size_of(database: Database) -> int:
+    pool = database.engine.sync_engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    return pool.size()
+
+
+async def test_no_more_connections_are_opened_than_set(empty_url: str) -> None:
+    database = Database(empty_url, patience=0.1, pool_size=3)
+    async with AsyncExitStack() as held:
+        for _ in range(3):
+            connection = await held.enter_async_context(database.read())
+            await connection.execute(text("SELECT 7"))
+        with pytest.raises(Busy):
+            await held.enter_async_context(database.read())
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    await database.dispose()
+
+
+async def test_the_setting_is_the_size_everywhere(empty_url: str) -> None:
+    settings = Settings.from_environ({"TALLIED_DATABASE": empty_url, "TALLIED_POOL_SIZE": "5"})
+    discussion = Discussion(settings=settings)
+    assert size_of(discussion.database) == 5
+    await discussion.database.dispose()
+    async with opened(settings) as database:
+        assert size_of(database) == 5
+
+
+async def test_a_database_in_memory_has_no_pool_to_size() -> None:
+    database = Database("sqlite+aiosqlite://", pool_size=7)
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    await database.dispose()
+
+
+@pytest.mark.parametrize("size", ["1", "1001", "many"])
+def test_a_size_out_of_range_is_refused(size: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"POOL_SIZE.* a whole number from 2 to 1000"):
+        Settings.from_environ({"TALLIED_POOL_SIZE": size})
