@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 from sqlalchemy import URL, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -60,7 +59,7 @@ class EngineFactory:
         self.connector = Connector(
             session_settings(self._patience),
             is_pooled(self._url),
-            arguments.get("async_creator_fn", asyncpg.connect),
+            arguments.get("async_creator_fn"),
         )
         arguments["async_creator_fn"] = self.connector.connect
         engine = create_async_engine(url, connect_args=arguments, **options)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
-from asyncpg.transaction import Transaction
+import asyncpg  # type: ignore[import-untyped]
+from asyncpg.transaction import Transaction  # type: ignore[import-untyped]
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 
@@ -25,7 +25,7 @@ def session_settings(patience: float) -> dict[str, str]:
     return {"lock_timeout": f"{int(patience * 1000)}ms"}
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection through a pooler, whose transactions bring their settings along."""
 
     __slots__ = ("settings",)
@@ -47,7 +47,8 @@ class _LocalTransaction(Transaction):  # type: ignore[misc]
         try:
             await self._connection.execute("; ".join(sql))
         except asyncpg.PostgresError:
-            await self.rollback()
+            if not self._connection.is_closed():
+                await self.rollback()
             raise
 
 
@@ -56,19 +57,19 @@ class Connector:
 
     :param settings: the settings of PostgreSQL, by their names.
     :param is_pooled: whether transactions are pooled; None where nobody has said.
-    :param connect: what opens a connection of asyncpg.
+    :param connect: what opens a connection of asyncpg; by default, asyncpg itself.
     """
 
     def __init__(
         self,
         settings: dict[str, str],
         is_pooled: bool | None,
-        connect: Callable[..., Awaitable[Any]],
+        connect: Callable[..., Awaitable[Any]] | None = None,
     ) -> None:
         self._settings = settings
         self._is_told = is_pooled is not None
         self._is_pooled = bool(is_pooled)
-        self._connect = connect
+        self._connect = connect or asyncpg.connect
 
     @property
     def has_unnamed_pooler(self) -> bool:
