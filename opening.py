@@ -215,7 +215,8 @@ def place(url: URL) -> str:
 def _cause(error: Exception) -> BaseException:
     """Return the driver's own error, which the dialect's and SQLAlchemy's are wrapped around."""
     orig = error.orig if isinstance(error, DBAPIError) else None
-    return getattr(orig, "__cause__", None) or orig or error
+    cause: BaseException = getattr(orig, "__cause__", None) or orig or error
+    return cause
 
 
 def _reason(error: Exception, url: URL) -> str:

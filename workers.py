@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Thread
@@ -58,6 +59,10 @@ def _stop_at_end(reader: Connection) -> None:
         reader.recv_bytes()
     except (EOFError, OSError):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _has_ended(process: Process) -> bool:
+    return not process.process.is_alive()
 
 
 class Workers(Multiprocess):
@@ -118,17 +123,17 @@ class Workers(Multiprocess):
                 return
             self.processes[place] = new
             old.terminate()
-            if not self._wait_for(lambda old=old: not old.process.is_alive()):  # type: ignore[misc]
+            if not self._wait_for(partial(_has_ended, old)):
                 self.processes.append(old)  # so that all are waited for at once
                 return
         logger.info("All %d worker processes have been restarted.", len(self.processes))
 
     def _wait_until_ready(self, process: Process) -> bool:
         self._wait_for(
-            lambda: not process.process.is_alive() or process.is_ready(timeout=1),
+            lambda: _has_ended(process) or process.is_ready(timeout=1),
             START_TIMEOUT,
         )
-        return process.process.is_alive() and process.is_ready(timeout=1)
+        return not _has_ended(process) and process.is_ready(timeout=1)
 
     def _wait_for(self, is_done: Callable[[], bool], timeout: float = float("inf")) -> bool:
         """Wait, heeding signals, and return whether it is done, before the time and a SIGTERM."""

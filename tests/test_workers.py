@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -30,14 +30,15 @@ def worker_pids(server: Server) -> set[int]:
     """Return the ids of the processes that serve for a master."""
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {
-        int(child)
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    }
+    pids: set[int] = set()
+    for child in children:
+        with suppress(FileNotFoundError, ProcessLookupError):  # It may have ended meanwhile.
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                pids.add(int(child))
+    return pids
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline
@@ -57,10 +58,10 @@ def asking(server: Server, *, keep_alive: bool) -> Iterator[list[object]]:
     """Ask all the time while the block is executed, and yield the statuses and errors so far."""
     answers: list[object] = []
     is_over = Event()
-    limits = None if keep_alive else httpx.Limits(max_keepalive_connections=0)
+    limits = httpx.Limits(max_keepalive_connections=2 if keep_alive else 0)
 
     def ask() -> None:
-        with httpx.Client(timeout=20, **({"limits": limits} if limits else {})) as client:
+        with httpx.Client(timeout=20, limits=limits) as client:
             while not is_over.is_set():
                 try:
                     answer = client.post(f"{server.url}/graphql", json=QUERY)
@@ -126,14 +127,16 @@ def test_workers_end_with_their_master_and_free_the_port(tmp_path: Path) -> None
         assert len(workers) == 2
         with closing(sqlite3.connect(tmp_path / "forum.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with ThreadPoolExecutor(1) as pool:
-                answer = pool.submit(server.ask, START)  # waits for the lock
+            with ThreadPoolExecutor(1) as pool, httpx.Client(timeout=20) as client:
+                url = f"{server.url}/graphql"
+                assert client.post(url, json=QUERY).status_code == 200
+                answer = pool.submit(client.post, url, json={"query": START})  # for the lock
                 time.sleep(0.3)
                 server.process.kill()
                 server.process.wait()
-                wait_until(lambda: is_free(server.port), 2)
+                wait_until(lambda: is_free(server.port), 4)
                 other.execute("ROLLBACK")
-                created = answer.result()["createThread"]
+                created = answer.result().json()["data"]["createThread"]
         assert created == {"thread": {"wordCount": 3}, "userErrors": []}
-        wait_until(lambda: not any(Path(f"/proc/{pid}").is_dir() for pid in workers), 5)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").is_dir() for pid in workers), 10)
         assert "Traceback" not in server.printed
