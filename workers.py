@@ -129,11 +129,10 @@ class Workers(Multiprocess):
         logger.info("All %d worker processes have been restarted.", len(self.processes))
 
     def _wait_until_ready(self, process: Process) -> bool:
-        self._wait_for(
-            lambda: _has_ended(process) or process.is_ready(timeout=1),
-            START_TIMEOUT,
+        is_decided = self._wait_for(
+            lambda: _has_ended(process) or process.is_ready(timeout=1), START_TIMEOUT
         )
-        return not _has_ended(process) and process.is_ready(timeout=1)
+        return is_decided and not _has_ended(process)
 
     def _wait_for(self, is_done: Callable[[], bool], timeout: float = float("inf")) -> bool:
         """Wait, heeding signals, and return whether it is done, before the time and a SIGTERM."""
