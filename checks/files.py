@@ -33,15 +33,15 @@ async def check_file(database: Database, settings: Settings, *, start: bool) -> 
             if start and os.path.getsize(path) > QUICK_SIZE:
                 return _check_mode(path, settings)
             # The structure of every table; whether the indexes agree takes ten times as long.
-            reason = await connection.exec_driver_sql("PRAGMA quick_check(1)")
-            reason = reason.scalar_one()
+            result = await connection.exec_driver_sql("PRAGMA quick_check(1)")
+            reason = str(result.scalar_one())
     except DBAPIError as error:
         if not is_damaged(error):
             return []  # What keeps it from being read, whoever reads its tables says.
-        reason = getattr(error.orig, "__cause__", None) or error.orig
+        return [_damaged(str(getattr(error.orig, "__cause__", None) or error.orig))]
     except (Busy, Unavailable, OSError):
         return []
-    return _check_mode(path, settings) if reason == "ok" else [_damaged(str(reason))]
+    return _check_mode(path, settings) if reason == "ok" else [_damaged(reason)]
 
 
 def _damaged(reason: str) -> Finding:

@@ -99,17 +99,17 @@ class DatabaseFile:
             # wherever a link to it is.
             real = os.path.realpath(self.path)
             self._companions = {f"{real}{end}": None for end in ("-wal", "-shm")}
-        self._connections.add(connection.driver_connection)  # type: ignore[attr-defined]
+        self._connections.add(connection.driver_connection)
         with suppress(Unavailable):  # The next check says it again, and has nothing to close.
             self.check()
 
     def __contains__(self, connection: DBAPIConnection) -> bool:
         """Return whether a connection has been taken note of."""
-        return connection.driver_connection in self._connections  # type: ignore[attr-defined]
+        return connection.driver_connection in self._connections
 
     def remove(self, connection: DBAPIConnection, record: object = None) -> None:
         """Forget a connection that is being closed."""
-        self._connections.discard(connection.driver_connection)  # type: ignore[attr-defined]
+        self._connections.discard(connection.driver_connection)
 
     def check(self, *, max_age: float = 0.0) -> None:
         """Check that the names stand for the files that were opened, in some microseconds.

@@ -287,6 +287,24 @@ async def test_a_file_of_a_hosts_engine_is_watched_too(
     await engine.dispose()
 
 
+async def test_a_log_stays_while_another_process_uses_it(forum: Database, path: Path) -> None:
+    """Each of two servers on one file looks for itself, and neither takes the other's for lost."""
+    second = Database(f"sqlite+aiosqlite:///{path}")
+    for title in ("Engines", "Looms"):
+        await add_thread(forum, title)
+        await forum.engine.dispose()
+        assert Path(f"{path}-wal").exists() is (title == "Looms")
+        await add_thread(second, f"{title} again")
+    replace_by_copy(path)
+    for database in (forum, second):
+        with pytest.raises(Unavailable, match=SENTENCE):
+            await add_thread(database, "Mills")
+    await forum.dispose()
+    await second.dispose()
+    assert not Path(f"{path}-wal").exists()
+    stored_titles(path)
+
+
 async def test_a_file_that_cannot_be_looked_at_is_not_lost(forum: Database, path: Path) -> None:
     await add_thread(forum)
     long = path.with_name("x" * 300)  # which no file system takes: it stands for any OSError
