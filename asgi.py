@@ -25,6 +25,7 @@ from .database import Database
 from .development import with_secret
 from .discussion import Discussion
 from .errors import Busy, Unavailable
+from .schema.allowed_hosts import HostGuard
 from .schema.origins import CrossOrigin
 from .settings import Settings
 
@@ -86,7 +87,8 @@ class Server(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Build what answers a request."""
-        return CrossOrigin(super().build_middleware_stack(), self._settings)
+        guarded = HostGuard(super().build_middleware_stack(), self._settings)
+        return CrossOrigin(guarded, self._settings)
 
 
 def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:

@@ -25,6 +25,9 @@ MESSAGE_LENGTHS = range(1, 100_001)
 ANY_ORIGIN = "*"
 """What stands for every origin in the setting ``origins``."""
 
+ANY_HOST = "*"
+"""The item of the setting ``allowed_hosts`` that stands for every name."""
+
 SECRET_SIZE = 32
 """The fewest bytes of a secret: as many as HS256 makes."""
 
@@ -91,6 +94,11 @@ class Settings:
     """The origins whose pages may use the API, beside the server's own, such as
     ``https://forum.example``; parted by commas, or ``*`` for any. Inside a host's application it
     holds for WebSockets, and what pages may do over HTTP is up to the host's own middleware."""
+
+    allowed_hosts: str = ""
+    """The names by which the server may be addressed (the ``Host`` header), such as
+    ``forum.example``; separated by commas. ``*.forum.example`` is any name below it, and ``*`` any
+    name at all. By default, see :class:`~tallied.schema.allowed_hosts.HostGuard`."""
 
     execution_time: int = 10
     """The seconds that one GraphQL request may be executed for, 1 to 3600."""
@@ -177,6 +185,7 @@ class Settings:
     def __post_init__(self) -> None:
         _check_secrets(self.secret, self.previous_secret)
         _check_origins(self.origins)
+        _check_hosts(self.allowed_hosts)
         if self.database_schema and not re.fullmatch(
             "[A-Za-z_][A-Za-z0-9_]{0,62}", self.database_schema
         ):
@@ -248,7 +257,10 @@ _RANGES = {
     "message_length": (MESSAGE_LENGTHS[0], MESSAGE_LENGTHS[-1]),
 }
 
-_CHOICES = {"environment": get_args(Environment), "guests": get_args(Guests)}
+_CHOICES = {
+    "environment": get_args(Environment),
+    "guests": get_args(Guests),
+}
 
 
 _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
@@ -290,6 +302,20 @@ _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 )
 """As browsers send it: in lower case, and without the port that the scheme has anyway."""
+
+
+def _check_hosts(hosts: str) -> None:
+    """Refuse what no ``Host`` header names (RFC 9110, section 7.2)."""
+    for host in listed(hosts):
+        if host != ANY_HOST and not _HOST.fullmatch(host):
+            raise ConfigurationError(
+                f"{named('allowed_hosts')} must be names like forum.example, *.forum.example or"
+                f" [::1], separated by commas and without a scheme, a port or a path, or"
+                f" {ANY_HOST}, which is any name; not {host!r}."
+            )
+
+
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
 def listed(text: str) -> list[str]:

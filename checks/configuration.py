@@ -20,6 +20,7 @@ def check_settings(
     :param has_viewers: whether anybody can sign in; by default, whether there is a secret, as a
         server for development always has one.
     """
+    is_own_server = rules is None
     if rules is None:
         rules = Rules(guests=settings.guests, message_length=settings.message_length)
     if has_viewers is None:
@@ -27,6 +28,16 @@ def check_settings(
     found = list(_contradictions(settings, rules))
     if settings.environment == "production":
         found += _dangers(settings, rules)
+        if is_own_server and settings.guests == "write" and not settings.allowed_hosts:
+            found.append(
+                Finding(
+                    "tallied.W009",
+                    "Guests may write, and the server answers to every name, so also to one that a"
+                    " page has had rebound to its address.",
+                    "List the names that it is known by,"
+                    f" {assigned('allowed_hosts', 'forum.example')}.",
+                )
+            )
     if not has_viewers and not rules.guests_write:
         found.append(
             Finding(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import orjson
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.http.websocket_origin import is_same_origin
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from ..addresses import AddressLimit
 from ..settings import named
-from .negotiation import JSON
-from .origins import ORIGIN_NOT_ALLOWED, AllowedOrigins, refusal
-from .reporting import BAD_REQUEST, mistake
-from .requests import Refused
+from .allowed_hosts import AllowedHosts
+from .origins import AllowedOrigins
+from .refusals import Refused, refuse
+from .reporting import BAD_REQUEST
 from .serving import RETRY_AFTER, Service
 from .socket import Connection
 
@@ -24,6 +21,7 @@ class Sockets:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._hosts = AllowedHosts(service.settings)
         self._origins = AllowedOrigins(service.settings)
         self._open = 0
         setting = "sockets_per_address"
@@ -38,7 +36,7 @@ class Sockets:
             self._check(socket)
             self._acquire(host)
         except Refused as refused:
-            await _deny(socket, refused)
+            await refuse(refused, scope, receive, send)
             return
         self._open += 1
         try:
@@ -68,29 +66,11 @@ class Sockets:
 
         :raises Refused: then.
         """
-        headers = socket.headers
-        origin = headers.get("origin")
-        if not (
-            origin is None
-            or is_same_origin(origin, headers.get("host"))
-            or headers.get("sec-fetch-site") == "same-origin"  # where a proxy has changed Host
-            or self._origins.allows(origin)
-        ):
-            raise Refused(403, ORIGIN_NOT_ALLOWED, refusal("open a WebSocket"))
+        self._hosts.check(socket.scope)
+        self._origins.check(socket.headers, "open a WebSocket")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
             raise Refused(400, BAD_REQUEST, says)
         if self._open >= self._service.settings.concurrent_sockets:
             says = "The server has as many WebSockets open as it may; try again later."
             raise Refused(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})
-
-
-async def _deny(socket: WebSocket, refused: Refused) -> None:
-    """Answer the handshake by HTTP."""
-    told = orjson.dumps({"errors": [mistake(refused.code, refused.message)]})
-    if "websocket.http.response" in socket.scope.get("extensions", {}):
-        response = Response(told, refused.status, refused.headers, JSON)
-        response.headers["Cache-Control"] = "no-store"
-        await socket.send_denial_response(response)
-    else:
-        await socket.close()  # which is a 403, whatever it was for

@@ -25,13 +25,16 @@ from ..database import Database
 from ..rules import Rules
 from ..settings import Settings
 from . import caching
+from .allowed_hosts import AllowedHosts
 from .build import schema
 from .execution import BY_GET, BY_POST
 from .handshake import Sockets
 from .negotiation import GRAPHQL, HTML, JSON, choose
+from .origins import AllowedOrigins
 from .page import Playground
-from .reporting import METHOD_NOT_ALLOWED, mask, mistake
-from .requests import Refused, from_body, from_query
+from .refusals import Refused, encode_refusal
+from .reporting import METHOD_NOT_ALLOWED, mask
+from .requests import from_body, from_query
 from .serving import GetViewer, Served, Service
 
 
@@ -63,6 +66,9 @@ class GraphQLEndpoint:
         rules = rules or Rules(guests=settings.guests)
         self._service = Service(database, settings, rules, get_viewer, schema)
         self._sockets = Sockets(self._service)
+        self._hosts = AllowedHosts(settings)
+        self._origins = AllowedOrigins(settings)
+        self._guests_write = rules.guests_write
         self._settings = settings
         self.executor = self._service.executor
         self.context = self._service.context
@@ -81,8 +87,8 @@ class GraphQLEndpoint:
             else:
                 response = await self._respond(request, media_type)
         except Refused as refused:
-            told = orjson.dumps({"errors": [mistake(refused.code, refused.message)]})
-            response = _response(media_type, refused.status, told, refused.headers)
+            content = encode_refusal(refused)
+            response = _response(media_type, refused.status, content, refused.headers)
         except ClientDisconnect:
             return
         except Exception as error:
@@ -92,10 +98,11 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def _respond(self, request: HTTPRequest, media_type: str) -> Response:
+        by_post = request.method == "POST"
+        self._check_sender(request)
         # Before a body is read, so that it need not be; a client that is slow to send it takes
         # nobody's place.
         self._service.check_room()
-        by_post = request.method == "POST"
         asked = await from_body(request, self._settings) if by_post else from_query(request)
         served = await self._service.serve(asked, request, BY_POST if by_post else BY_GET)
         assert isinstance(served, Served)  # which all is that is not a subscription
@@ -109,6 +116,16 @@ class GraphQLEndpoint:
                 response, request.headers, self._settings.cache_time, personal=viewer is not None
             )
         return response
+
+    def _check_sender(self, request: HTTPRequest) -> None:
+        """Refuse what a browser sends by another name, or for a page that may not change anything.
+
+        :raises Refused: then.
+        """
+        self._hosts.check(request.scope)
+        acts_for_visitor = self._guests_write or "cookie" in request.headers
+        if request.method == "POST" and acts_for_visitor:
+            self._origins.check(request.headers, "send requests that may change something")
 
 
 def _media_type(request: HTTPRequest, has_page: bool) -> str:

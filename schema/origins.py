@@ -3,6 +3,12 @@
 One setting, ``origins``, decides for both. Browsers ask before they let a page of another origin
 send JSON or a token, and read the answer (Fetch standard, section 3.3 "CORS protocol"). Nobody
 asks for a WebSocket; there the ``Origin`` of the handshake is compared instead.
+
+It is compared for a POST as well, where the request could change something in the name of whoever
+visits the page: where guests may write, or where a cookie comes along. The preflight that JSON asks
+for stops such a page already, unless a host's own CORS middleware lets every page in. A page whose
+name has been rebound to this server's address sends an ``Origin`` that equals ``Host``:
+:mod:`.allowed_hosts` refuses that one. A client that is no browser sends no ``Origin``.
 """
 
 from __future__ import annotations
@@ -12,12 +18,17 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from strawberry.http.websocket_origin import is_same_origin
 
 from ..settings import ANY_ORIGIN, Settings, listed, named
 from .negotiation import JSON
+from .refusals import Refused
 from .reporting import BAD_REQUEST, mistake
 
 ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
+
+FOREIGN_SITES = ("cross-site", "same-site")
+"""What browsers say of another origin (W3C Fetch Metadata, section 2.3)."""
 
 METHODS = ("GET", "HEAD", "POST")
 
@@ -58,6 +69,27 @@ class AllowedOrigins:
     def allows(self, origin: str) -> bool:
         """Return whether pages of `origin` may use the API."""
         return ANY_ORIGIN in self.names or origin in self.names
+
+    def check(self, headers: Headers, deed: str) -> None:
+        """Refuse a request that a browser sends for a page of an origin that is not allowed.
+
+        No page can set ``Origin``, ``Host`` or ``Sec-Fetch-Site``. Only host and port are compared,
+        since the server does not know of the TLS of a proxy in front of it.
+
+        :param deed: what the page tries to do, for the sentence.
+        :raises Refused: then.
+        """
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is None:
+            is_allowed = site not in FOREIGN_SITES or ANY_ORIGIN in self.names
+        else:
+            is_allowed = (
+                is_same_origin(origin, headers.get("host"))
+                or site == "same-origin"  # where a proxy has changed Host
+                or self.allows(origin)
+            )
+        if not is_allowed:
+            raise Refused(403, ORIGIN_NOT_ALLOWED, refusal(deed))
 
 
 class CrossOrigin(CORSMiddleware):

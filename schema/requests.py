@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -15,27 +14,11 @@ from ..settings import Settings
 from .execution import Request
 from .negotiation import is_json
 from .persisted import is_identifier
+from .refusals import Refused
 from .reporting import BAD_REQUEST
 
 CLOSE = {"Connection": "close"}
 """Sent where the rest of a body is not wanted, which the client may be sending still."""
-
-
-class Refused(Exception):
-    """A request that is not even a GraphQL request."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
 
 
 async def from_body(request: HTTPRequest, settings: Settings) -> Request:

@@ -22,8 +22,8 @@ from ..viewer import Viewer
 from . import limits
 from .context import Context
 from .execution import BY_POST, Answer, Executor, Operation, Request, refusal
+from .refusals import Refused
 from .reporting import report
-from .requests import Refused
 from .size import AnswerTooLarge
 
 T = TypeVar("T")

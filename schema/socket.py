@@ -25,8 +25,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Subscr
 
 from . import limits
 from .execution import BY_SOCKET, Request
+from .refusals import Refused
 from .reporting import mask, mistake, report
-from .requests import Refused, request_of
+from .requests import request_of
 from .serving import Events, Service
 from .wire import BAD_MESSAGE, FORBIDDEN, Gate, Wire, as_over_http
 

@@ -15,8 +15,9 @@ from strawberry.http.async_base_view import AsyncWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types.unset import UNSET
 
+from .refusals import Refused
 from .reporting import BAD_REQUEST, mask
-from .requests import Refused, json_fault
+from .requests import json_fault
 from .serving import Service
 
 logger = logging.getLogger("tallied.api")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tallied.targets import Target, registered
 
 SECRET = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
 OTHER = "b7Wq2Xe9Zr4Tc1Yv6Un3Im8Oo5Pp0Lk7"
+NAMED = {"allowed_hosts": "forum.example"}
 SOUND = Settings(playground=False, secret=SECRET)
 """In production; nothing is wrong with it."""
 
@@ -49,8 +51,8 @@ def test_sound_settings_are_not_remarked_on() -> None:
     [
         ({"playground": True}, "tallied.W001", "TALLIED_PLAYGROUND=false"),
         ({"playground": True}, "tallied.W001", "Settings(playground=False) or "),
-        ({"guests": "write"}, "tallied.W002", "TALLIED_GUESTS (Settings.guests)"),
-        ({"guests": "write"}, "tallied.W002", "TALLIED_GUESTS"),
+        (NAMED | {"guests": "write"}, "tallied.W002", "TALLIED_GUESTS (Settings.guests)"),
+        (NAMED | {"guests": "write"}, "tallied.W002", "TALLIED_GUESTS"),
         ({"guests": "moderate"}, "tallied.E004", "TALLIED_GUESTS"),
         ({"secret": ""}, "tallied.W003", "TALLIED_SECRET"),
         ({"previous_secret": OTHER}, "tallied.W004", "Take it out"),
@@ -85,6 +87,15 @@ def test_what_guests_may_is_told_of_each_target(guests: Guests, id: str) -> None
     found = check_settings(SOUND, target(guests))
     assert ids(found) == [id]
     assert "'article'" in found[0].sentence
+
+
+def test_a_server_without_names_where_guests_write_is_warned_of() -> None:
+    written = Settings(playground=False, secret=SECRET, guests="write")
+    warned = one(check_settings(written), "tallied.W009")
+    assert "TALLIED_ALLOWED_HOSTS=forum.example" in warned.hint
+    for hosts in ("forum.example", "*"):
+        assert "tallied.W009" not in ids(check_settings(replace(written, allowed_hosts=hosts)))
+    assert ids(check_settings(written, Rules(guests="write"))) == ["tallied.W002"]  # a host's own
 
 
 def test_who_can_write_is_a_matter_of_the_host_too() -> None:

@@ -116,12 +116,13 @@ class Page:
 
 
 @asynccontextmanager
-async def browse(folder: Path) -> AsyncIterator[Page]:
+async def browse(folder: Path, *options: str) -> AsyncIterator[Page]:
     """Open a browser with a profile of its own, until the block ends.
 
     :param folder: an empty folder, for the profile.
+    :param options: further options of Chromium's command line.
     """
-    command = [find_chromium(), *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
+    command = [find_chromium(), *OPTIONS, *options, f"--user-data-dir={folder}", "about:blank"]
     with (folder / "chromium.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -1,0 +1,150 @@
+"""What a browser sends for a page of another origin, where it could change something."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from support.api import Api
+
+from tallied.database import Database
+from tallied.discussion import Discussion
+from tallied.rules import Rules
+from tallied.settings import Settings
+from tallied.targets import Target
+from tallied.viewer import Viewer
+
+CREATE = {
+    "query": 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }',
+}
+COUNT = "{ threads { totalCount } }"
+FOREIGN = [
+    {"origin": "https://evil.example"},
+    {"origin": "https://evil.example", "sec-fetch-site": "cross-site"},
+    {"origin": "http://tallied.test.evil.example"},
+    {"origin": "http://tallied.test:8000"},
+    {"origin": "null"},
+    {"origin": ""},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+]
+OWN = [
+    {},
+    {"origin": "http://tallied.test"},
+    {"origin": "https://tallied.test"},  # a proxy that ends TLS
+    {"origin": "http://tallied.test", "sec-fetch-site": "same-origin"},
+    {"origin": "https://www.example", "sec-fetch-site": "same-origin"},  # one that changes Host
+    {"origin": "https://app.example", "sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "none"},
+]
+
+
+@pytest.fixture
+def backend() -> str:
+    """Origins are the same on every database, so one is enough here."""
+    return "sqlite"
+
+
+def assert_refused(response: httpx.Response, status: int = 403) -> None:
+    assert response.status_code == status, response.text
+    (error,) = response.json()["errors"]
+    assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
+    assert "TALLIED_ORIGINS" in error["message"]
+
+
+@pytest.mark.parametrize("guests", ["write", "moderate"])
+async def test_a_foreign_page_cannot_write_as_a_guest(database: Database, guests: str) -> None:
+    api = Api(database, guests=guests, origins="https://app.example")
+    for headers in FOREIGN:
+        assert_refused(await api.http.post("/graphql", json=CREATE, headers=headers))
+    assert await api(COUNT) == {"totalCount": 0}
+    for headers in OWN:
+        response = await api.http.post("/graphql", json=CREATE, headers=headers)
+        assert response.json()["data"] == {"createThread": {"userErrors": []}}, headers
+    assert await api(COUNT) == {"totalCount": 7}
+
+
+async def test_any_origin_may_write_where_a_star_allows_it(database: Database) -> None:
+    api = Api(database, guests="write", origins="*")
+    for headers in FOREIGN:
+        response = await api.http.post("/graphql", json=CREATE, headers=headers)
+        assert response.json()["data"] == {"createThread": {"userErrors": []}}, headers
+    assert await api(COUNT) == {"totalCount": 8}
+
+
+async def test_a_foreign_page_may_ask_where_guests_only_read(database: Database) -> None:
+    """A token that the page has itself is nothing that its visitor's browser adds."""
+    api = Api(database, guests="read")
+    for headers in FOREIGN:
+        response = await api.http.post("/graphql", json=CREATE, headers=headers)
+        (error,) = response.json()["data"]["createThread"]["userErrors"]
+        assert error["code"] == "SIGN_IN_REQUIRED"
+    assert await api(COUNT) == {"totalCount": 0}
+
+
+async def test_a_foreign_page_cannot_use_a_cookie(database: Database) -> None:
+    api = Api(database, guests="read", viewer=Viewer("ada"))
+    for headers in FOREIGN:
+        with_cookie = {**headers, "cookie": "session=ada"}
+        assert_refused(await api.http.post("/graphql", json=CREATE, headers=with_cookie))
+    assert await api(COUNT) == {"totalCount": 0}
+    for headers in OWN[:4]:
+        with_cookie = {**headers, "cookie": "session=ada"}
+        response = await api.http.post("/graphql", json=CREATE, headers=with_cookie)
+        assert response.json()["data"] == {"createThread": {"userErrors": []}}
+    assert await api(COUNT) == {"totalCount": 4}
+
+
+async def test_guests_who_write_in_one_target_are_protected(database: Database) -> None:
+    async def titles(session: Any, ids: Any) -> dict[str, str]:
+        return dict.fromkeys(ids, "Engines")
+
+    target = Target("article", titles, guests="write")
+    api = Api(database, guests="read", rules=Rules(targets={"article": target}))
+    assert_refused(await api.http.post("/graphql", json=CREATE, headers=FOREIGN[0]))
+
+
+@asynccontextmanager
+async def permissive_host(database: Database, origins: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A host whose own CORS middleware answers every preflight with yes."""
+    every = Middleware(
+        CORSMiddleware,
+        allow_origin_regex=".*",
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+    )
+    app = Starlette(middleware=[every])
+    settings = Settings(guests="write", origins=origins)
+    Discussion(database, settings=settings).install(app)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://host.test"
+    ) as client:
+        yield client
+
+
+async def test_a_host_that_allows_every_page_is_protected(database: Database) -> None:
+    evil = {"origin": "https://evil.example", "cookie": "session=ada"}
+    async with permissive_host(database, "https://app.example") as client:
+        asked = {"access-control-request-method": "POST"}
+        preflight = await client.options("/graphql", headers={**evil, **asked})
+        assert preflight.status_code == 200
+        assert_refused(await client.post("/graphql", json=CREATE, headers=evil))
+        app = {"origin": "https://app.example", "cookie": "session=ada"}
+        response = await client.post("/graphql", json=CREATE, headers=app)
+        assert response.json()["data"] == {"createThread": {"userErrors": []}}
+
+
+async def test_a_query_by_get_needs_no_origin(database: Database) -> None:
+    """It changes nothing, and the page cannot read what is answered."""
+    api = Api(database, guests="moderate")
+    for headers in FOREIGN:
+        response = await api.http.get("/graphql", params={"query": COUNT}, headers=headers)
+        assert response.json()["data"] == {"threads": {"totalCount": 0}}
+        assert "access-control-allow-origin" not in response.headers
