@@ -42,6 +42,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
+from .error_logs import log_error
 from .units import UnitOfWork
 from .viewer import Viewer
 
@@ -139,6 +140,7 @@ def after(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
 async def _run(hook: Hooks, name: str, event: Event) -> None:
     try:
         await getattr(hook, name)(event)
-    except Exception:
+    except Exception as error:
         # The change is in: a request that failed now would be sent again.
-        logger.exception("the hook %s.%s has failed", type(hook).__qualname__, name)
+        what = f"{type(hook).__qualname__}.{name}"
+        log_error(logger, "the hook %s has failed", what, error=error)

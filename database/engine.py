@@ -46,6 +46,7 @@ class EngineFactory:
 
         :param options: further arguments of :func:`sqlalchemy.create_engine`.
         """
+        options = {"hide_parameters": True, **options}  # which are what users have written
         if "poolclass" not in options and not is_in_memory(self._url):
             # All of one size: what comes and goes costs a connection each time.
             size = {"pool_size": self._pool_size, "max_overflow": 0}

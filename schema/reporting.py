@@ -3,7 +3,7 @@
 A client's mistake is one sentence and a code, and one line in the log at the level
 INFO; so is a GraphQLError that a host's resolver raises, which is told as it is. Whatever else
 goes wrong is masked, and logged as an ERROR with its traceback, under an id that the client is
-told.
+told. That id is of one error, and never a client's own; its line has the id of the request as well.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import strawberry.permission
 from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from ..error_logs import log_error
 from ..errors import BadUserInput, Busy, NotAllowed, UserError, Vetoed
 from ..resolvers.turns import take_turn
 
@@ -115,7 +116,8 @@ def mask(error: Exception, where: str) -> dict[str, Any]:
     :param where: where it happened, for the log.
     """
     id = secrets.token_hex(8)
-    logger.error("unexpected error %s %s", id, where, exc_info=error)
+    fields = {"error_id": id}
+    log_error(logger, "unexpected error %s %s", id, where, error=error, fields=fields)
     return {
         "message": f"Something went wrong on the server; it has been logged, with the id {id}.",
         "extensions": {"code": INTERNAL, "id": id},

@@ -1,0 +1,198 @@
+"""Errors in the log: without the values of users, and an outage in one line.
+
+SQLAlchemy's message has the parameters of the statement, unless its engine hides them, and those of
+drivers quote values: ``Key (email)=(…) already exists``, ``Failing row contains (…)``, ``invalid
+input syntax for type integer: "…"``. What is left here names the error, its SQLSTATE, tables,
+columns and constraints, and the statement with its placeholders.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+
+from graphql import GraphQLError
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+logger = logging.getLogger("tallied")
+
+LONGEST_ERROR = 4000
+"""The most characters of an error and its traceback."""
+
+LONGEST_STATEMENT = 1000
+"""The most characters of a statement in an error."""
+
+LEFT_OUT = "the message is left out, since it may quote a value"
+
+OUTAGE_SECONDS = 10.0
+"""The least seconds between two lines about a database that does not answer."""
+
+_DRIVERS = {"asyncpg", "psycopg", "psycopg2", "aiosqlite", "sqlite3"}
+
+_QUOTING_CLASSES = ("22", "P0")
+"""The classes of SQLSTATE whose messages quote values: data exceptions, and PL/pgSQL's RAISE."""
+
+_QUOTATION = re.compile(r"\[parameters: |\n *DETAIL: |Original exception was: ")
+"""Where a message begins to quote: that of SQLAlchemy's PendingRollbackError, or one that a host
+has made of a database's."""
+
+
+def log_error(
+    log: logging.Logger,
+    message: str,
+    *arguments: object,
+    error: BaseException,
+    fields: Mapping[str, object] | None = None,
+) -> None:
+    """Log an unexpected error with its traceback, and without the values of users.
+
+    The messages of database errors are changed in place, so that whatever formats the record, such
+    as a host's own handlers, has nothing to leak.
+
+    :param fields: further attributes of the record.
+    """
+    redact(error)
+    log.error(message, *arguments, exc_info=error, extra=fields)
+
+
+def redact(error: BaseException) -> None:
+    """Take the values of users out of the messages of an error, its causes and its parts."""
+    for member, is_below_driver in list(_walk(error)):
+        if isinstance(member, StatementError):
+            _redact_statement(member)
+        elif _is_of_driver(member):
+            _set_message(member, _describe(member))
+        elif is_below_driver and not isinstance(member, SQLAlchemyError | OSError):
+            # What a type has found wrong with a value, such as "invalid UUID 'x'".
+            _set_message(member, LEFT_OUT)
+        else:
+            _cut_quotations(member)
+
+
+def format_error(error: BaseException) -> str:
+    """Return an error and its traceback, its middle left out where it is long."""
+    redact(error)
+    text = "".join(traceback.format_exception(error)).rstrip()
+    if len(text) <= LONGEST_ERROR:
+        return text
+    head, tail = text[: LONGEST_ERROR // 4], text[-LONGEST_ERROR * 3 // 4 :]
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head}\n… {left_out} characters left out …\n{tail}"
+
+
+class OutageLog:
+    """Write a line about a database that does not answer, and at most one in a while.
+
+    :param seconds: between two lines.
+    :param clock: returns seconds that never go back.
+    """
+
+    def __init__(
+        self, seconds: float = OUTAGE_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._next = float("-inf")
+        self._left_out = 0
+
+    def write(self, error: BaseException) -> None:
+        """Write the line, or count the error into the next one."""
+        now = self._clock()
+        if now < self._next:
+            self._left_out += 1
+            return
+        redact(error)
+        left_out, self._left_out = self._left_out, 0
+        self._next = now + self._seconds
+        more = f"; {left_out} more since the line before" if left_out else ""
+        logger.error("The database does not answer (%s)%s.", _first_line(error), more)
+
+
+_outages = OutageLog()
+
+
+def log_outage(error: BaseException) -> None:
+    """Log an error of a connection to the database: at most one line every 10 seconds a process.
+
+    The errors in between are counted, and the next line has their number.
+    """
+    _outages.write(error)
+
+
+def _walk(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
+    """Yield all that a traceback of an error prints, and whether a driver's error came of it."""
+    pending, met = [(error, False)], set()
+    while pending:
+        member, is_below = pending.pop()
+        if id(member) in met:
+            continue
+        met.add(id(member))
+        yield member, is_below
+        is_below = is_below or isinstance(member, StatementError) or _is_of_driver(member)
+        beside = (member.__context__, *getattr(member, "exceptions", ()))
+        pending += [(each, False) for each in beside if isinstance(each, BaseException)]
+        below = (member.__cause__, getattr(member, "orig", None))
+        pending += [(each, is_below) for each in below if isinstance(each, BaseException)]
+
+
+def _is_of_driver(error: BaseException) -> bool:
+    module = type(error).__module__
+    return module.partition(".")[0] in _DRIVERS or module.startswith("sqlalchemy.dialects.")
+
+
+def _redact_statement(error: StatementError) -> None:
+    error.hide_parameters = True
+    if error.statement and len(error.statement) > LONGEST_STATEMENT:
+        error.statement = f"{error.statement[:LONGEST_STATEMENT]}…"
+    cause = error.orig
+    if cause is not None and not isinstance(cause, SQLAlchemyError):
+        message = _describe(cause) if _is_of_driver(cause) else LEFT_OUT
+        error.args = (f"({_name(cause)}) {message}",)
+
+
+def _cut_quotations(error: BaseException) -> None:
+    """Cut what another error's message has of a database's, or of a document."""
+    if isinstance(error, GraphQLError):
+        error.nodes = error.source = None  # It prints the lines of the document.
+    elif len(error.args) == 1 and isinstance(error.args[0], str):
+        message = _QUOTATION.split(error.args[0])[0]
+        if message != error.args[0]:
+            error.args = (f"{message}…",)
+
+
+def _describe(error: BaseException) -> str:
+    """Return the message of a driver's error without values."""
+    driver_error = getattr(error, "orig", None) or error
+    sqlstate = getattr(driver_error, "sqlstate", None)
+    state = f"[SQLSTATE {sqlstate}]" if sqlstate else ""
+    # asyncpg's DataError is a ValueError: it finds a parameter to be of another type.
+    quotes = isinstance(driver_error, ValueError) or type(driver_error).__name__ == "DataError"
+    if quotes or str(sqlstate or "").startswith(_QUOTING_CLASSES):
+        return f"{LEFT_OUT} {state}".rstrip()
+    message = _first_line(error, with_name=False).removesuffix(state).rstrip()
+    return f"{message} {state}".rstrip()
+
+
+def _set_message(error: BaseException, message: str) -> None:
+    error.args = (message,)
+    # asyncpg prints them behind the message.
+    for name in ("detail", "hint"):
+        if isinstance(getattr(error, name, None), str):
+            setattr(error, name, None)
+
+
+def _first_line(error: BaseException, with_name: bool = True) -> str:
+    message = str(error.args[0]) if error.args else ""
+    if isinstance(error, OSError):
+        message = str(error)
+    line = message.strip().partition("\n")[0]
+    return f"{_name(error)}: {line}".removesuffix(": ") if with_name else line
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
