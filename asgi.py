@@ -7,7 +7,6 @@ environment; importing this module does no work.
 from __future__ import annotations
 
 import gc
-import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,15 +20,16 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from .access_log import AccessLog
 from .database import Database
 from .development import with_secret
 from .discussion import Discussion
+from .error_logs import log_outage
 from .errors import Busy, Unavailable
+from .request_ids import RequestIds
 from .schema.allowed_hosts import HostGuard
 from .schema.origins import CrossOrigin
 from .settings import Settings
-
-logger = logging.getLogger("tallied.api")
 
 GC_THRESHOLDS = (2000, 10, 500)
 """When garbage is looked for (:func:`gc.set_threshold`). What an operation leaves is nearly all
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
 
 
 class Server(Starlette):
-    """A Starlette application with CORS around all of it.
+    """A Starlette application with request ids, CORS and so on around all of it.
 
     Among an application's own middleware, its answers to exceptions would go without, and a
     browser would hide them from the page.
@@ -88,7 +88,7 @@ class Server(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
         """Build what answers a request."""
         guarded = HostGuard(super().build_middleware_stack(), self._settings)
-        return CrossOrigin(guarded, self._settings)
+        return RequestIds(AccessLog(CrossOrigin(guarded, self._settings)))
 
 
 def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:
@@ -96,8 +96,8 @@ def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:
         try:
             async with database.read() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError, Busy, Unavailable):
-            logger.exception("the database does not answer")
+        except (SQLAlchemyError, OSError, Busy, Unavailable) as error:
+            log_outage(error)
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ok"})
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from .addresses import AddressLimit
+from .request_ids import choose_request_id
 from .settings import Settings, named
+
+logger = logging.getLogger("tallied.api")
 
 
 class Reader:
@@ -110,13 +114,23 @@ def _settings_of_environment() -> Settings:
     return Settings.from_environ(os.environ)
 
 
-def error_response(status: int, code: str, message: str) -> bytes:
-    """Return an answer in GraphQL's form, after which the connection is closed."""
+def error_response(
+    status: int, code: str, message: str, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """Return an answer in GraphQL's form, after which the connection is closed, and log it.
+
+    No application is asked, so that nothing else writes a line.
+
+    :param headers: those of the request, as far as they are there.
+    """
+    request_id = choose_request_id(headers)
+    logger.info("%s: %r", code, message, extra={"request_id": request_id, "status": status})
     body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
     head = (
         b"content-type: application/json\r\n"
         b"cache-control: no-store\r\n"
+        b"x-request-id: %s\r\n"
         b"connection: close\r\n"
-        b"content-length: %d\r\n\r\n" % len(body)
+        b"content-length: %d\r\n\r\n" % (request_id.encode(), len(body))
     )
     return STATUS_LINE[status] + head + body

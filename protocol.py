@@ -353,7 +353,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._is_over:
             return
-        self._last_answer = error_response(status, code, message)
+        self._last_answer = error_response(status, code, message, self.headers or ())
         self.unread.clear()
         if not self._in_headers:  # It is the body of the latest request that is refused.
             self._withdraw(self.cycle)

@@ -7,15 +7,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import fields
 from ipaddress import ip_address
-from typing import Any
 
 import uvicorn
-from uvicorn.config import LOGGING_CONFIG
 
 from .errors import ConfigurationError
+from .log_output import make_log_config
 from .protocol import Config
 from .schema.build import schema
 from .schema.execution import Executor
@@ -60,7 +58,8 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_config=_log_config(),
+        log_config=make_log_config(settings.log_format),
+        access_log=False,  # Tallied's own has no query strings, and has ids.
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
@@ -114,12 +113,3 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno in (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN):
         return f"{host!r} is not an address of this machine; pass another --host."
     return f"Port {port} on {host} cannot be used ({error.strerror}); pass another --port."
-
-
-def _log_config() -> dict[str, Any]:
-    """uvicorn's logging without its chatter, Tallied's own, and others' warnings beside it."""
-    config = deepcopy(LOGGING_CONFIG)
-    config["loggers"]["uvicorn.error"]["level"] = "WARNING"
-    config["loggers"]["tallied"] = {"level": "INFO"}
-    config["root"] = {"handlers": ["default"], "level": "WARNING"}
-    return config

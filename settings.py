@@ -18,6 +18,7 @@ from .errors import ConfigurationError
 
 Environment: TypeAlias = Literal["development", "production"]
 Guests: TypeAlias = Literal["read", "write", "moderate"]
+LogFormat: TypeAlias = Literal["text", "json"]
 
 MESSAGE_LENGTHS = range(1, 100_001)
 """How many characters a comment may be allowed to have."""
@@ -167,6 +168,9 @@ class Settings:
     """What the server is for: ``development``, or ``production``, where ``tallied check`` and
     the start warn of what is only for trying things out."""
 
+    log_format: LogFormat = "text"
+    """What ``tallied serve`` logs: ``text``, lines for people; or ``json``, an object a line."""
+
     guests: Guests = "read"
     """What those may do who have not signed in: ``read``; ``write`` threads and comments, too; or
     ``moderate``, which is everything, for trying things out."""
@@ -260,6 +264,7 @@ _RANGES = {
 _CHOICES = {
     "environment": get_args(Environment),
     "guests": get_args(Guests),
+    "log_format": get_args(LogFormat),
 }
 
 

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry import Schema
 
 from ..database import Database
+from ..request_ids import RequestIds
 from ..rules import Rules
 from ..settings import Settings
 from . import caching
@@ -70,10 +71,15 @@ class GraphQLEndpoint:
         self._origins = AllowedOrigins(settings)
         self._guests_write = rules.guests_write
         self._settings = settings
+        # Inside of a host, whose answers are its own.
+        self._application = RequestIds(self._serve, in_answers=False)
         self.executor = self._service.executor
         self.context = self._service.context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._sockets(scope, receive, send)
             return

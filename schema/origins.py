@@ -45,11 +45,12 @@ REQUEST_HEADERS = (
     "Sentry-Trace",
     "Traceparent",
     "Tracestate",
+    "X-Request-Id",
 )
 """What pages may send: the API's own headers, Apollo's, and those of tracing (W3C Trace Context).
 urql and Relay send no others than the API's own."""
 
-RESPONSE_HEADERS = ("ETag", "Retry-After", "WWW-Authenticate")
+RESPONSE_HEADERS = ("ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id")
 """What pages may read of an answer, beside what any page may."""
 
 MAX_AGE = 7200

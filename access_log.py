@@ -1,0 +1,78 @@
+"""One line a request in the log of a server on its own: what was asked, by whom, how it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("tallied.access")
+
+LONGEST_PATH = 300
+"""The most characters of a path in a line."""
+
+WEBSOCKET = "WEBSOCKET"
+"""What stands in the place of a method for the handshake of a WebSocket."""
+
+
+class AccessLog:
+    """Log each request once its answer has ended, and each handshake once it is answered.
+
+    The query string is left out: GraphQL's variables are in it, and so are tokens that pages put
+    there. A client that is gone before it is answered has no status.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, and log it."""
+        if scope["type"] not in ("http", "websocket") or not logger.isEnabledFor(logging.INFO):
+            await self._app(scope, receive, send)
+            return
+        start, status = time.monotonic(), None
+
+        async def send_and_look(message: Message) -> None:
+            nonlocal status
+            if status is None and message["type"] in _STATUSES:
+                status = message.get("status", _STATUSES[message["type"]])
+                if scope["type"] == "websocket":
+                    _write(scope, status, start)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_look)
+        finally:
+            if scope["type"] == "http" or status is None:
+                _write(scope, status, start)
+
+
+_STATUSES = {
+    "http.response.start": None,
+    "websocket.http.response.start": None,
+    "websocket.accept": 101,
+    "websocket.close": 403,
+}
+"""The messages that answer, and the status where they have none of their own."""
+
+
+def _write(scope: Scope, status: int | None, start: float) -> None:
+    address = scope.get("client")
+    fields = {
+        "method": scope.get("method", WEBSOCKET),
+        "path": quote(scope["path"])[:LONGEST_PATH],
+        "status": status,
+        "client": address[0] if address else None,
+        "duration": round(time.monotonic() - start, 4),
+    }
+    logger.info(
+        '%s "%s %s" %s in %s s',
+        fields["client"] or "-",
+        fields["method"],
+        fields["path"],
+        status or "-",
+        fields["duration"],
+        extra=fields,
+    )

@@ -1,0 +1,90 @@
+"""One id a request, by which its log lines and its answer are found.
+
+The id is the one that a client or a proxy sends as ``X-Request-Id``, if it can be written into a
+log as it is; else a new one. A WebSocket has one for its whole life, that of its handshake.
+
+A host has :class:`RequestIds` around its application, and :class:`RequestIdFilter` on its handlers;
+without the former, log lines of Tallied's own endpoint have an id, and answers have none.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "X-Request-Id"
+
+KEY = "tallied.request_id"
+"""Where the scope of a request has its id."""
+
+_SAFE = re.compile(rb"[A-Za-z0-9._:/@+=-]{1,128}")
+"""Neither a space nor a control character, and nothing that a log or a shell would interpret."""
+
+_current: ContextVar[str | None] = ContextVar("tallied_request_id", default=None)
+
+
+def current_request_id() -> str | None:
+    """Return the id of the request that is being served; None outside of one."""
+    return _current.get()
+
+
+def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that the headers of a request bring, or else a new one.
+
+    :param headers: as ASGI has them, with names in lower case.
+    """
+    values = [value for name, value in headers if name == b"x-request-id"]
+    if len(values) == 1 and _SAFE.fullmatch(values[0]):
+        return values[0].decode("ascii")
+    return secrets.token_hex(16)
+
+
+class RequestIds:
+    """Give each request an id, and its answer the header.
+
+    :param in_answers: whether the header is added, which the outermost application does.
+    """
+
+    def __init__(self, app: ASGIApp, in_answers: bool = True) -> None:
+        self._app = app
+        self._in_answers = in_answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request under its id, which is that of the application around it, if any."""
+        if scope["type"] not in ("http", "websocket") or KEY in scope:
+            await self._app(scope, receive, send)
+            return
+        id = choose_request_id(scope["headers"])
+        scope[KEY] = id
+        # Never reset: the task ends with the request, and what it leaves behind belongs to it.
+        _current.set(id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in _STARTS:
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)[HEADER] = id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id if self._in_answers else send)
+
+
+_STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+
+
+class RequestIdFilter(logging.Filter):
+    """Give each record the attribute ``request_id``: ``-`` outside of a request.
+
+    It goes onto a handler, since the filters of a logger do not see the records of others.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        if not hasattr(record, "request_id"):
+            record.request_id = current_request_id() or "-"
+        return True
