@@ -26,7 +26,10 @@ HEALTH = "/health"
 """The path that answers whatever ``Host`` is sent, and all below it: a load balancer sends the
 address of the machine, a name of its own or nothing, and an answer has nothing of the database."""
 
-_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]*))?")
+MALFORMED = "?"
+"""What stands for a name that cannot be read: no address, and no pattern but ``*``, matches it."""
+
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?")
 
 
 class AllowedHosts:
@@ -95,19 +98,20 @@ class HostGuard:
         if self._is_development:
             return True
         address, own_port = scope.get("server") or ("", None)
-        return port == own_port and _is_address(address) and ip_address(address).is_loopback
+        is_direct = name == MALFORMED or port == own_port
+        return is_direct and _is_address(address) and ip_address(address).is_loopback
 
 
 def _split_host(scope: Scope) -> tuple[str, int]:
     """Return the name, in lower case and without a trailing dot, and the port of a ``Host``.
 
-    The name is ``?`` where there is more than one header, or a malformed one; no pattern and no
-    address matches that.
+    The name is :data:`MALFORMED` where there is more than one header, or one with a character that
+    no name of a host has (browsers and resolvers take some of those).
     """
     headers = Headers(scope=scope).getlist("host")
     match = _HOST.fullmatch(headers[0] if headers else "")
     if len(headers) > 1 or match is None:
-        return "?", 0
+        return MALFORMED, 0
     default = 443 if scope["scheme"] in ("https", "wss") else 80
     return match["name"].lower().removesuffix("."), int(match["port"] or default)
 
@@ -125,13 +129,13 @@ def _is_address(name: str) -> bool:
 
 
 def _is_probe(scope: Scope) -> bool:
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     return path == HEALTH or path.startswith(f"{HEALTH}/")
 
 
 def _refusal() -> Refused:
-    says = (
+    sentence = (
         "The server is not known by the name in the request's Host header; its setting"
         f" {named('allowed_hosts')} may list it."
     )
-    return Refused(400, HOST_NOT_ALLOWED, says)
+    return Refused(400, HOST_NOT_ALLOWED, sentence)

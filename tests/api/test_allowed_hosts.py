@@ -28,7 +28,14 @@ CREATE = json.dumps({"query": 'mutation { createThread(input: {title: "A"}) { th
 POST = """fetch('/graphql', {method: 'POST', headers: {'content-type': 'application/json'},
     body: %s}).then(answer => answer.text())"""
 LOCAL = ["127.0.0.1:{port}", "localhost:{port}", "[::1]:{port}", "app.localhost", "192.0.2.7", ""]
-REBOUND = ["rebound.example:{port}", "REBOUND.example.:{port}", "localhost.example:{port}"]
+REBOUND = [
+    "rebound.example:{port}",
+    "REBOUND.example.:{port}",
+    "localhost.example:{port}",
+    "127.0.0.1.example:{port}",
+    "re!bound.example:{port}",  # of which browsers and resolvers find nothing wrong
+    "rebound.example:" + "8" * 5000,
+]
 
 
 @pytest.fixture
