@@ -132,10 +132,10 @@ def _walk(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
         met.add(id(member))
         yield member, is_below
         is_below = is_below or isinstance(member, StatementError) or _is_of_driver(member)
-        beside = (member.__context__, *getattr(member, "exceptions", ()))
-        pending += [(each, False) for each in beside if isinstance(each, BaseException)]
-        below = (member.__cause__, getattr(member, "orig", None))
-        pending += [(each, is_below) for each in below if isinstance(each, BaseException)]
+        parts = (member.__context__, *getattr(member, "exceptions", ()))
+        pending += [(part, False) for part in parts if isinstance(part, BaseException)]
+        causes = (member.__cause__, getattr(member, "orig", None))
+        pending += [(cause, is_below) for cause in causes if isinstance(cause, BaseException)]
 
 
 def _is_of_driver(error: BaseException) -> bool:

@@ -39,7 +39,7 @@ class TextFormatter(DefaultFormatter):
 
     def formatException(self, ei: Any) -> str:
         """Return an error and its traceback without the values of users."""
-        return format_error(ei[1])
+        return format_error(ei[1]) if ei[1] else super().formatException(ei)
 
 
 class JsonFormatter(logging.Formatter):

@@ -29,10 +29,10 @@ def json_lines(server: Server) -> list[dict[str, Any]]:
 def wait_for(server: Server, pattern: str) -> re.Match[str]:
     """Wait for a line, which a thread of the server writes."""
     deadline = time.monotonic() + 10
-    while not (found := re.search(pattern, server.printed, re.MULTILINE)):
+    while not (match := re.search(pattern, server.printed, re.MULTILINE)):
         assert time.monotonic() < deadline, server.printed
         time.sleep(0.02)
-    return found
+    return match
 
 
 def test_a_line_of_text_has_the_id_and_no_query_string(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_a_line_of_text_has_the_id_and_no_query_string(tmp_path: Path) -> None:
         assert answer.headers.get_list("x-request-id") == ["from-proxy/7"]
         line = wait_for(server, r"^INFO: +\[from-proxy/7\] (.*) in 0\.\d+ s$")
         assert line[1] == '127.0.0.1 "GET /graphql" 200'
-        made = httpx.get(f"{server.url}/no%0Awhere%7E?token={SECRET}").headers["x-request-id"]
-        assert re.fullmatch("[0-9a-f]{32}", made)
-        wait_for(server, rf'^INFO: +\[{made}\] 127\.0\.0\.1 "GET /no%0Awhere~" 404 in ')
+        new_id = httpx.get(f"{server.url}/no%0Awhere%7E?token={SECRET}").headers["x-request-id"]
+        assert re.fullmatch("[0-9a-f]{32}", new_id)
+        wait_for(server, rf'^INFO: +\[{new_id}\] 127\.0\.0\.1 "GET /no%0Awhere~" 404 in ')
         # The mistake that the first request has made is told under its id, too.
         wait_for(server, r"^INFO: +\[from-proxy/7\] BAD_USER_INPUT: ")
         httpx.get(f"{server.url}/the/last")
@@ -56,7 +56,7 @@ def test_a_line_of_text_has_the_id_and_no_query_string(tmp_path: Path) -> None:
 
 def test_a_line_of_json_has_the_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLIED_LOG_FORMAT", "json")
-    with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
+    with Server(tmp_path, "sqlite:///forum.db") as server:
         headers = {"x-request-id": "a-1", "x-forwarded-for": "192.0.2.7"}
         httpx.get(f"{server.url}/graphql", params=QUERY, headers=headers)
         wait_for(server, "tallied.access")
@@ -101,7 +101,7 @@ def test_an_error_is_found_by_either_id(tmp_path: Path, monkeypatch: pytest.Monk
         (error,) = answer.json()["errors"]
         assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
         wait_for(server, "tallied.access.*b-2")
-        (line,) = [each for each in json_lines(server) if each["level"] == "ERROR"]
+        (line,) = [entry for entry in json_lines(server) if entry["level"] == "ERROR"]
         assert (line["error_id"], line["request_id"]) == (error["extensions"]["id"], "b-2")
         assert "INSERT INTO" in line["exception"]
         assert "broken by a trigger" in line["exception"]

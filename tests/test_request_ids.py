@@ -23,7 +23,7 @@ from tallied.discussion import Discussion
 from tallied.request_ids import RequestIdFilter, RequestIds, choose_request_id, current_request_id
 from tallied.settings import Settings
 
-MADE = re.compile("[0-9a-f]{32}")
+NEW_ID = re.compile("[0-9a-f]{32}")
 SAFE = [
     "7",
     "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
@@ -44,11 +44,11 @@ def backend() -> str:
 @pytest.fixture
 def records(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """The records of the log, with ids."""
-    given = RequestIdFilter()
-    caplog.handler.addFilter(given)
+    id_filter = RequestIdFilter()
+    caplog.handler.addFilter(id_filter)
     caplog.set_level(logging.INFO, "tallied")
     yield caplog
-    caplog.handler.removeFilter(given)
+    caplog.handler.removeFilter(id_filter)
 
 
 def ids(records: pytest.LogCaptureFixture, name: str) -> list[str]:
@@ -62,13 +62,13 @@ def test_an_id_that_a_log_can_take_is_kept(id: str) -> None:
 
 @pytest.mark.parametrize("id", UNSAFE)
 def test_another_id_is_replaced(id: str) -> None:
-    made = {choose_request_id([(b"x-request-id", id.encode())]) for _ in range(3)}
-    assert len(made) == 3
-    assert all(MADE.fullmatch(each) for each in made)
+    new_ids = {choose_request_id([(b"x-request-id", id.encode())]) for _ in range(3)}
+    assert len(new_ids) == 3
+    assert all(NEW_ID.fullmatch(new_id) for new_id in new_ids)
 
 
 def test_two_ids_are_replaced() -> None:
-    assert MADE.fullmatch(choose_request_id([(b"x-request-id", b"a"), (b"x-request-id", b"b")]))
+    assert NEW_ID.fullmatch(choose_request_id([(b"x-request-id", b"a"), (b"x-request-id", b"b")]))
 
 
 async def test_every_answer_has_an_id(
@@ -94,11 +94,11 @@ async def test_every_answer_has_an_id(
             (400, "GET", "/graphql", {"host": "a/b"}),
         ]
         for place, (status, method, path, headers) in enumerate(requests):
-            for given in ({name: f"id-{place}"}, {}):
-                response = await client.request(method, path, headers={**given, **headers})
+            for own_id in ({name: f"id-{place}"}, {}):
+                response = await client.request(method, path, headers={**own_id, **headers})
                 assert response.status_code == status, path
                 (id,) = response.headers.get_list(name)
-                assert id == f"id-{place}" if given else MADE.fullmatch(id)
+                assert id == f"id-{place}" if own_id else NEW_ID.fullmatch(id)
                 logged = ids(records, "tallied.access") + ids(records, "tallied.api")
                 assert id in logged, path
 
