@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Table
+from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
@@ -47,7 +49,10 @@ def without_links(chains: Chains) -> Chains:
 def in_order(
     parents: Iterable[Mapper[Any]], chains: Chains, links: Links
 ) -> tuple[Mapper[Any], ...]:
-    """Parents by the name of their table, but what others are computed from before these.
+    """Parents in the one order that they are written in: who refers to another first.
+
+    As in deletions, where what refers to a row is locked before the row. But what others are
+    computed from comes before these.
 
     :raises CounterDeclarationError: where each of two has to be before the other.
     """
@@ -74,9 +79,41 @@ def in_order(
         if mapper not in done:
             done.append(mapper)
 
-    for mapper in sorted(parents, key=_name):
+    for mapper in _sort_by_reference(parents):
         visit(mapper, ())
     return tuple(done)
+
+
+def _sort_by_reference(parents: Iterable[Mapper[Any]]) -> list[Mapper[Any]]:
+    """Return `parents`, each before those that its foreign keys refer to; else by name.
+
+    Where two refer to each other, the one that would come first by name is the second.
+    """
+    by_name = sorted(parents, key=_name)
+    referred = {mapper: _find_referred(mapper) for mapper in by_name}
+    done: list[Mapper[Any]] = []
+
+    def visit(mapper: Mapper[Any], path: tuple[Mapper[Any], ...]) -> None:
+        path = (*path, mapper)
+        for other in by_name:
+            if other not in (*path, *done) and not referred[other].isdisjoint(mapper.tables):
+                visit(other, path)
+        done.append(mapper)
+
+    for mapper in by_name:
+        if mapper not in done:
+            visit(mapper, ())
+    return done
+
+
+def _find_referred(mapper: Mapper[Any]) -> set[Any]:
+    """Return the tables that the foreign keys of a class refer to."""
+    tables: set[Any] = set()
+    for table in mapper.tables:
+        for constraint in getattr(table, "foreign_key_constraints", ()):
+            with suppress(NoReferenceError):  # a table that nobody has declared
+                tables.add(constraint.referred_table)
+    return tables
 
 
 def _name(mapper: Mapper[Any]) -> str:

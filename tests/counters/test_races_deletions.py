@@ -109,10 +109,8 @@ def meet(
     for actor in actors:
         actor.begin()
     one.stop_before("UPDATE tallied_", "WITH tallied_delta")
-    if change is insert:  # for which nobody waits before the thread itself is wanted
-        one.stop_before("UPDATE tallied_author")
-    elif change is edit:
-        one.stop_before("UPDATE tallied_author SET word_count")
+    if change in (insert, edit):  # for an insert, nobody waits before the thread itself is wanted
+        one.stop_before("UPDATE tallied_thread")
     first = one.do(change)
     assert settle(one, first, server) == "standing"
     second = two.do(delete_it)
@@ -158,7 +156,7 @@ def test_a_comment_that_comes_in_between_is_locked_too(
     third = Actor(server, Counted)
     for actor in (writer, deleter, third):
         actor.begin()
-    writer.stop_before("UPDATE tallied_author")
+    writer.stop_before("UPDATE tallied_thread")
     running = writer.do(insert)
     assert settle(writer, running, server) == "standing"
     deleter.stop_before("DELETE")
