@@ -44,9 +44,20 @@ async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUI
     Two units that make the same author at once end up with one: the second waits for the
     first, and takes its row. The display name is kept as the host last gave it.
     """
+    access, author_id, has_new_name = await find_writer(session, access)
+    if has_new_name:
+        await rename_writer(session, access)
+    return access, author_id
+
+
+async def find_writer(session: AsyncSession, access: Access) -> tuple[Access, UUID | None, bool]:
+    """Return what :func:`writing_as` does, and whether the display name is to be renewed.
+
+    For who locks a thread first, as everyone locks threads before authors.
+    """
     viewer = access.viewer
     if viewer is None:
-        return access, None
+        return access, None, False
     query = select(Author.id, Author.name).where(Author.subject == viewer.subject)
     # So that nobody deletes the author before what is written refers to it.
     found = await session.execute(query.with_for_update(read=True, key_share=True))
@@ -54,15 +65,20 @@ async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUI
     if row is None:
         made = await _make(session, viewer)
         # None is made where another unit has been faster; then its row is found.
-        return (access, made) if made else await writing_as(session, access)
-    if viewer.name is not None and viewer.name != row.name:
-        await session.execute(
-            update(Author).where(Author.id == row.id).values(name=viewer.name),
-            execution_options={"synchronize_session": False},
-        )
+        return (access, made, False) if made else await find_writer(session, access)
     # asyncpg has a subclass of its own; the counters trust memory for a plain UUID alone.
     id = UUID(int=row.id.int)
-    return access.known_as(id), id
+    return access.known_as(id), id, viewer.name is not None and viewer.name != row.name
+
+
+async def rename_writer(session: AsyncSession, access: Access) -> None:
+    """Keep the display name of the viewer, whose author is known, as the host last gave it."""
+    viewer = access.viewer
+    assert viewer is not None
+    await session.execute(
+        update(Author).where(Author.id == viewer.author_id).values(name=viewer.name),
+        execution_options={"synchronize_session": False},
+    )
 
 
 async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:

@@ -16,7 +16,7 @@ from ..policy import COMMENT_COLUMNS, CommentAction, CommentFacts, ThreadAction,
 from ..rules import Access
 from .authors import acting
 from .paging import Record
-from .rows import facts_of, not_found, read_thread
+from .rows import facts_of, lock_thread_row, not_found, read_thread
 
 _Model = TypeVar("_Model", bound=Base)
 
@@ -125,16 +125,20 @@ async def target_type_of(session: AsyncSession, thread_id: UUID) -> str | None:
     return (await session.execute(query)).scalar_one()
 
 
-async def takes_comments(session: AsyncSession, access: Access, id: UUID) -> Record:
+async def takes_comments(
+    session: AsyncSession, access: Access, id: UUID, *, lock: bool = False
+) -> Record:
     """The row of a thread that takes the viewer's comments.
 
+    :param lock: whether to read the row under its lock.
     :raises NotFound: for a thread that is not there, or that the viewer may not read.
     :raises Locked: when it is locked.
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
     condition = access.readable()
     readable = () if condition is None else (condition,)
-    found = await read_thread(session, Thread.id == id, *readable)
+    read = lock_thread_row if lock else read_thread
+    found = await read(session, Thread.id == id, *readable)
     if found is None:
         raise not_found("threadId")
     facts = facts_of(found)

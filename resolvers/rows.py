@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, inspect, select
+from sqlalchemy import ColumnElement, Connection, Engine, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from ..counters.binds import write_bind
 from ..errors import NotFound
 from ..models import Base, Thread
 from ..models.counters import counters
@@ -34,6 +35,37 @@ async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Rec
     """The row of the one thread that meets the conditions; None where there is none."""
     row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
     return None if row is None else row._asdict()
+
+
+async def lock_thread_row(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
+    """Return the row of the one thread that meets the conditions, under its lock.
+
+    The lock is the one that an UPDATE of the counters takes, and is held until the transaction
+    ends. On PostgreSQL, a row that was waited for is returned as it has become, or not at all
+    where it no longer meets the conditions (PostgreSQL's documentation, 13.2.1). On SQLite, the
+    whole database is locked.
+
+    :returns: None where there is no such thread.
+    """
+    bind = await session.run_sync(_begin_to_write)
+    query = select(*THREAD_COLUMNS).where(*where).with_for_update(key_share=True, of=Thread)
+    row = (await session.execute(query, bind_arguments={"bind": bind})).one_or_none()
+    return None if row is None else row._asdict()
+
+
+def _begin_to_write(session: Session) -> Engine | Connection:
+    """Return what `session` writes threads to; on SQLite, in a transaction that has begun.
+
+    Python's driver begins none for a SELECT, so another connection could write between that and
+    the INSERT. A transaction that has begun to read needs no lock: it fails to write where another
+    has written meanwhile.
+    """
+    bind = write_bind(session, inspect(Thread))
+    if bind.dialect.name == "sqlite":
+        connection = session.connection(bind_arguments={"bind": bind})
+        if not getattr(connection.connection.driver_connection, "in_transaction", True):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return bind
 
 
 def facts_of(thread: Record) -> ThreadFacts:

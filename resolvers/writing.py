@@ -23,7 +23,8 @@ from ..models.base import now
 from ..policy import CommentFacts
 from ..rules import Access
 from ..units import UnitOfWork
-from .authors import writing_as
+from .authors import find_writer, rename_writer, writing_as
+from .chronology import find_time_after
 from .events import run_after, run_before
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
 from .paging import Record
@@ -176,7 +177,7 @@ async def add_comment(
     expect(NewComment, comment=comment)
     session = unit.session
     access.require(access.may_write, "write comments")
-    access, author_id = await writing_as(session, access)
+    access, author_id, has_new_name = await find_writer(session, access)
     writer = access.known_as(author_id)
     key = hash_submission(access, thread_id, comment, submission) if submission else None
     if duplicate := await _find_duplicate(unit, access, key):
@@ -188,13 +189,26 @@ async def add_comment(
     access.rules.check_message(comment.message)
     added = _comment(comment, thread_id=thread_id, author_id=author_id, submission_key=key)
     await run_before(unit, writer, "add_comment", thread={"id": thread_id}, comment=known(added))
+    thread = await _insert_comment(session, access, added, has_new_name=has_new_name)
+    return await _done(unit, writer, "add_comment", Change(thread, known(added)))
+
+
+async def _insert_comment(
+    session: AsyncSession, access: Access, added: Comment, *, has_new_name: bool
+) -> Record:
+    """Write a comment under the lock of its thread, and return the thread.
+
+    From the lock to the commit, who else writes in the thread waits.
+    """
+    thread = await takes_comments(session, access, added.thread_id, lock=True)
+    check_length(added.message, "message", access.rules.message_length_of(thread["target_type"]))
+    if has_new_name:  # not before, as everyone locks threads before authors
+        await rename_writer(session, access)
+    added.created_at = find_time_after(thread["last_comment_at"])
     with gone(parent="threadId"), repeat_if_taken():
         session.add(added)
         await session.flush()
-    # The flush has locked the thread: what is read now cannot change until the commit.
-    thread = await takes_comments(session, access, thread_id)
-    check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
-    return await _done(unit, writer, "add_comment", Change(thread, known(added)))
+    return {**thread, **counted(session, added.thread_id)}
 
 
 async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> Change | None:

@@ -221,13 +221,14 @@ ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
 async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
     api: Api, spent: Budget
 ) -> None:
-    """Whether the thread is locked is looked at once the update has locked its row."""
+    """The look comes first, under the row's lock: is it locked, and what is its latest comment?"""
     id = await api.thread("Engines", "one two", "three")
     given = {"threadId": id, "authorName": "Ada", "message": "four five"}
-    insert, update, select = await spent(ADD, i=given)
+    select, insert, update = await spent(ADD, i=given)
     assert insert.startswith("INSERT INTO tallied_comment")
     assert re.search(r"UPDATE tallied_thread .* RETURNING ", update, re.DOTALL)
     assert select.startswith("SELECT tallied_thread.id")
+    assert api.database.is_sqlite or "FOR NO KEY UPDATE OF tallied_thread" in select
     assert spent.answer["thread"]["wordCount"] == 5
     assert spent.answer["comment"]["thread"] == {"id": id, "wordCount": 5}
 
