@@ -160,13 +160,16 @@ class Discussion:
     ) -> Database:
         if isinstance(database, Database):
             return database
+        patience = min(BUSY_TIMEOUT, self.settings.execution_time)
         return Database(
             self.settings.database if database is None else database,
             session_class=session_class,
             schema=self.settings.database_schema or None,
             attempts=self.settings.transaction_attempts,
             pool_size=self.settings.pool_size,
-            patience=min(BUSY_TIMEOUT, self.settings.execution_time),
+            patience=patience,
+            # A request's unit ends before: rolling it back may take its patience, too.
+            idle_timeout=self.settings.execution_time + 2 * patience,
         )
 
     def _by_token(self, connection: HTTPConnection) -> Viewer | None:

@@ -13,7 +13,8 @@
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   └── UnknownTargetType  nobody registered it
     │   ├── Busy                   nothing wrong with it: try again
-    │   └── Unavailable            the database is not there: try again later
+    │   ├── Unavailable            nothing wrong with it: the database cannot be used at present
+    │   └── OutcomeUnknown         nobody knows whether it was done: look first
     ├── ConfigurationError         a setting, an address, a database that is not there
     └── CounterError               the counter engine
         ├── CounterDeclarationError    a counter that cannot work as declared
@@ -23,7 +24,8 @@
 A :class:`UserError` carries a stable ``code``, which the API sends as
 ``extensions.code``, or, for what a mutation has :class:`Rejected`, as the ``code`` of
 the payload's ``userErrors``; its message is one sentence with the remedy, and it has
-the name of the field. After any of these errors nothing has been changed.
+the name of the field. After any of these errors but :class:`OutcomeUnknown` nothing has been
+changed.
 """
 
 from __future__ import annotations
@@ -140,9 +142,18 @@ class Busy(UserError):
 
 
 class Unavailable(UserError):
-    """The database cannot be used; the same request may succeed once that has been mended."""
+    """The database cannot be used at present; the same request may succeed once it can be."""
 
     code = "UNAVAILABLE"
+
+
+class OutcomeUnknown(UserError):
+    """The database was lost while it committed: the change may or may not have been made.
+
+    Nothing repeats such a change by itself.
+    """
+
+    code = "OUTCOME_UNKNOWN"
 
 
 class ConfigurationError(TalliedError):

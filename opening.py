@@ -14,7 +14,7 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from .database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of
-from .errors import ConfigurationError
+from .errors import ConfigurationError, Unavailable
 from .migrations.run import require_newest
 from .settings import Settings, named
 from .urls import parse_url
@@ -24,6 +24,9 @@ CONNECT_TIMEOUT = 10.0
 
 RETRY_TIME = 0.5
 """Seconds after which a database that did not answer is tried again."""
+
+IDLE_TIMEOUT = 600.0
+"""Seconds that a transaction of a command may wait, as for a reader of what it prints."""
 
 _REMEDIES = {
     "sqlite": "check that it is an SQLite file in a folder that is there and may be written to, or"
@@ -73,6 +76,7 @@ async def opened(
         schema=settings.database_schema or None,
         attempts=settings.transaction_attempts,
         pool_size=settings.pool_size,
+        idle_timeout=IDLE_TIMEOUT,
         **options,
     )
     is_newest = must_exist if must_be_newest is None else must_be_newest
@@ -112,7 +116,7 @@ async def _in_use(database: Database, *, must_be_newest: bool, wait: Wait) -> As
         yield
     except BrokenPipeError:
         raise  # Not the database: whoever reads our output has gone.
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, OSError, Unavailable) as error:
         raise failure(error, url) from error
     finally:
         await database.dispose()
@@ -197,8 +201,9 @@ def failure(error: Exception, url: URL) -> ConfigurationError:
     return ConfigurationError(f"The database at {place(url)} has failed: {_reason(error, url)}.")
 
 
-def has_answered(error: Exception) -> bool:
+def has_answered(reported: BaseException) -> bool:
     """Whether the database is there, and has refused a statement."""
+    error = underlying(reported)
     return (
         isinstance(error, DBAPIError)
         and error.statement is not None
@@ -212,17 +217,23 @@ def place(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
-def _cause(error: Exception) -> BaseException:
+def _cause(reported: BaseException) -> BaseException:
     """Return the driver's own error, which the dialect's and SQLAlchemy's are wrapped around."""
+    error = underlying(reported)
     orig = error.orig if isinstance(error, DBAPIError) else None
     cause: BaseException = getattr(orig, "__cause__", None) or orig or error
     return cause
 
 
-def _reason(error: Exception, url: URL) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
+def underlying(error: BaseException) -> BaseException:
+    """Return the database's own error, where `error` stands for it."""
+    return error.__cause__ or error if isinstance(error, Unavailable) else error
+
+
+def _reason(error: BaseException, url: URL) -> str:
     cause = _cause(error)
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
     reason = (" ".join(str(cause).split()) or type(cause).__name__).rstrip(".")
     for secret in (url.password, url.query.get("password")):
         if secret:

@@ -64,6 +64,24 @@ class Unfinished:
             await asyncio.wait(self._futures, timeout=left)
 
 
+async def run_bounded(
+    work: Coroutine[Any, Any, T], seconds: float | None, abort: Callable[[], None]
+) -> T:
+    """Run `work`; where it has not ended by then, call `abort`, which makes it end.
+
+    :param seconds: how long it may take until `abort` is called; None for no bound.
+    :raises TimeoutError: where it has not ended after twice as long; it is cancelled then.
+    """
+    if seconds is None:
+        return await work
+    handle = asyncio.get_running_loop().call_later(seconds, abort)
+    try:
+        async with asyncio.timeout(2 * seconds):
+            return await work
+    finally:
+        handle.cancel()
+
+
 async def _close_once_open(
     opening: asyncio.Future[T], close: Callable[[T], Awaitable[None]]
 ) -> None:

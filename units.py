@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
@@ -23,6 +23,8 @@ LOAD_FIRST = (
 """The way for who has read a relationship that is not loaded (PEP 678, a note of the error)."""
 
 _IS_WHOLE = "tallied.unit_of_work_is_whole"
+
+_CONNECTIONS = "tallied.connections"
 
 
 class Repeated(TalliedError):
@@ -50,10 +52,11 @@ class UnitOfWork:
 
 
 def watch(session_class: type[Session]) -> None:
-    """Have sessions of that class keep to :func:`undivided`."""
+    """Have sessions of that class keep to :func:`undivided`, and know their connections."""
     for name, listener in (
         ("before_commit", _refuse_to_commit),
         ("after_transaction_end", _notice_the_end),
+        ("after_begin", _remember_connection),
     ):
         if not event.contains(session_class, name, listener):
             event.listen(session_class, name, listener)
@@ -83,6 +86,19 @@ def undivided(session: AsyncSession) -> Iterator[None]:
         raise
     finally:
         del info[_IS_WHOLE]
+
+
+def connections(session: AsyncSession) -> list[Connection]:
+    """Return the connections that a unit's session has begun a transaction on."""
+    begun: list[Connection] = session.sync_session.info.get(_CONNECTIONS, [])
+    return begun
+
+
+def _remember_connection(
+    session: Session, transaction: SessionTransaction, connection: Connection
+) -> None:
+    if _IS_WHOLE in session.info and not transaction.nested:
+        session.info.setdefault(_CONNECTIONS, []).append(connection)
 
 
 def _refuse_to_commit(session: Session) -> None:

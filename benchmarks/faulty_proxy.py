@@ -37,6 +37,11 @@ class FaultyProxy:
         """The connections that are open."""
         return len(self._pairs)
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing is let through at present."""
+        return not self._flowing.is_set()
+
     def stall(self) -> None:
         """Let nothing through any more, as a network does that has gone silent."""
         self._flowing.clear()

@@ -113,9 +113,9 @@ async def check_database(
     try:
         async for finding in _ask(database, rules, session_class or database.sessions, start, deep):
             found.append(finding)
-    except (Busy, Unavailable) as error:
+    except Busy as error:
         found.append(Finding("tallied.E001", str(error), _REACH))
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, OSError, Unavailable) as error:
         told = (failure if has_answered(error) else no_answer)(error, database.url)
         found.append(Finding("tallied.E001", str(told), _REACH))
     return found

@@ -7,37 +7,36 @@ that (a deadlock or a serialization failure). On SQLite a unit begins with ``BEG
 IMMEDIATE``, since a transaction that turns into a writer halfway fails at once
 whatever the busy timeout, and the units of one process queue on one lock.
 
-No wait is endless: for a connection of the pool, for the queue, for another's lock. And
-a task that is cancelled takes its statement along: asyncpg sends PostgreSQL a cancel
-request, and SQLite is interrupted here.
+No wait is endless: for a connection of the pool, for the queue, for another's lock, for the
+answer to a commit. And a task that is cancelled takes its statement along: asyncpg sends
+PostgreSQL a cancel request, and SQLite is interrupted here. What a database that cannot be
+used does to all this is in :mod:`~tallied.database.failures`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from ..errors import Busy, ConfigurationError
 from ..models.counters import counters
 from ..settings import Settings
-from ..unfinished import Unfinished
-from ..units import Repeated, UnitOfWork, undivided, watch
+from ..unfinished import Unfinished, run_bounded
+from ..units import UnitOfWork, undivided, watch
 from ..urls import check_url, parse_url
+from .endings import Ending
 from .engine import EngineFactory, is_sqlite, listen
-from .failures import BUSY, asks_for_retry, is_refused_a_lock
+from .failures import BUSY, classify, translate
 from .file import DatabaseFile, file_of
 from .postgresql import Connector
+from .retries import Retries
 from .sqlite import empty_log
 
 logger = logging.getLogger("tallied")
@@ -50,6 +49,12 @@ BUSY_TIMEOUT = 5.0
 READ_AGE = 0.05
 """Seconds for which reads go on without another look at SQLite's file, which may cost a tenth of
 a read."""
+
+IDLE_TIMEOUT = 60.0
+"""Seconds that a transaction may wait for its client, where nothing bounds a unit of work."""
+
+CLOSE_TIME = 2.0
+"""Seconds that the connections of a pool have to close."""
 
 
 class CountedSession(Session):
@@ -73,6 +78,9 @@ class Database:
     :param patience: seconds that a unit waits for others, and for what follows its commit, and
         anyone for a connection.
     :param pool_size: how many connections are open at most, for a URL.
+    :param idle_timeout: seconds after which PostgreSQL ends a transaction that waits for nothing
+        but its client, and releases its locks: more than a unit may take, with its hooks. It is
+        for a URL; a host's own engine has what the host sets.
     :param options: further arguments of :func:`sqlalchemy.create_engine`, for a URL.
     :raises ConfigurationError: for a database that cannot be used.
     """
@@ -86,6 +94,7 @@ class Database:
         attempts: int = 10,
         patience: float = BUSY_TIMEOUT,
         pool_size: int = Settings.pool_size,
+        idle_timeout: float = IDLE_TIMEOUT,
         **options: Any,
     ) -> None:
         _check_session_class(session_class)
@@ -107,7 +116,14 @@ class Database:
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
-            factory = EngineFactory(self.url, patience, pool_size, self._unfinished, self.file)
+            factory = EngineFactory(
+                self.url,
+                patience=patience,
+                idle_timeout=idle_timeout,
+                pool_size=pool_size,
+                unfinished=self._unfinished,
+                file=self.file,
+            )
             self.engine = factory.create(options)
             self.connector = factory.connector
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
@@ -169,21 +185,43 @@ class Database:
         """A connection to read from; each statement sees what is committed when it starts.
 
         :raises Busy: when no connection is to be had, or another holds a lock for too long.
-        :raises Unavailable: as :meth:`check_file` does.
+        :raises Unavailable: when the database cannot be used, and as :meth:`check_file` does.
         """
         try:
-            with self._unfinished.block():
-                connection = await self._open(self.reader.connect())
-                try:
-                    yield connection
-                finally:
-                    await self._unfinished.to_its_end(connection.close())
-        except PoolTimeoutError as error:
-            raise Busy(BUSY) from error
-        except DBAPIError as error:
-            if is_refused_a_lock(error):
-                raise Busy(BUSY) from error
+            async with self._read() as connection:
+                yield connection
+        except Exception as error:
+            if failure := classify(error):
+                raise translate(failure, error) from error
             raise
+
+    async def run_query(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Return what `query` reads on a connection as :meth:`read` has it.
+
+        It is run again where its connection was lost, so it must do nothing else than read.
+
+        :raises Busy: as :meth:`read`.
+        :raises Unavailable: when the database cannot be used for longer than :attr:`patience`.
+        """
+        retries = self._retries()
+        while True:
+            try:
+                async with self._read() as connection:
+                    return await query(connection)
+            except Exception as error:
+                await retries.wait(error)
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        with self._unfinished.block():
+            connection = await self._open(self.reader.connect())
+            try:
+                yield connection
+            finally:
+                await self._unfinished.to_its_end(connection.close())
+
+    def _retries(self) -> Retries:
+        return Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
 
     async def _open(self, connection: AsyncConnection) -> AsyncConnection:
         """Check a connection out of the pool.
@@ -206,48 +244,45 @@ class Database:
 
         :raises Busy: when the unit has waited too long for others, or the database asked for
             a retry too often.
-        :raises Unavailable: as :meth:`check_file` does.
+        :raises Unavailable: when the database cannot be used for longer than :attr:`patience`, and
+            as :meth:`check_file` does.
+        :raises OutcomeUnknown: when it was lost while it committed, or has not answered to the
+            commit for longer than :attr:`patience`.
         :raises InvalidRequestError: where `work` commits the session, rolls it back or closes it;
             nothing of the unit is written then.
         """
-        deadline = time.monotonic() + self.patience
-        for attempt in range(self.attempts):
-            if attempt:
-                await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+        retries = self._retries()
+        while True:
             try:
-                return await self._attempt(work, can_repeat=attempt == 0)
-            except Repeated:
-                continue
-            except PoolTimeoutError as error:
-                raise Busy(BUSY) from error
-            except DBAPIError as error:
-                if is_refused_a_lock(error):
-                    raise Busy(BUSY) from error
-                if not asks_for_retry(error):
-                    raise
-                # PostgreSQL made this unit give way to others, and it may be quick the next time;
-                # SQLite has kept it waiting for as long as it may.
-                if self.is_sqlite and time.monotonic() > deadline:
-                    break
-        raise Busy(BUSY)
+                unit, result, cancelled = await self._attempt(work, can_repeat=not retries.failed)
+                break
+            except Exception as error:
+                await retries.wait(error)
+        await self._follow(unit, cancelled)
+        return result
 
-    async def _attempt(self, work: Callable[[UnitOfWork], Awaitable[T]], *, can_repeat: bool) -> T:
+    async def _attempt(
+        self, work: Callable[[UnitOfWork], Awaitable[T]], *, can_repeat: bool
+    ) -> tuple[UnitOfWork, T, asyncio.CancelledError | None]:
         with self._unfinished.block():
             async with self._turn():
                 session = self.sessions()
                 unit = UnitOfWork(session)
                 unit.can_repeat = can_repeat
+                # SQLite waits for nothing but the machine's own disk, and cannot be left alone.
+                patience = None if self.is_sqlite else self.patience
+                ending = Ending(session, patience, self._unfinished)
                 try:
                     with undivided(session):
                         result = await work(unit)
-                    cancelled = await _to_its_end(session.commit())
-                except BaseException:
-                    await session.rollback()
+                        # Its statements may wait for locks; the commit is to wait for nothing.
+                        await session.flush()
+                    with unit.untimed():
+                        cancelled = await ending.commit()
+                except BaseException as error:
+                    await ending.roll_back(error)
                     raise
-                finally:
-                    await self._unfinished.to_its_end(session.close())
-        await self._follow(unit, cancelled)
-        return result
+                return unit, result, cancelled
 
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
         """Do what waits for the commit: to its end, though its task may be cancelled before."""
@@ -289,7 +324,9 @@ class Database:
         """
         await self._unfinished.wait(self.patience)
         if self.is_ours:
-            await self._unfinished.to_its_end(self.engine.dispose())
+            abort = self.connector.terminate if self.connector else (lambda: None)
+            work = run_bounded(self.engine.dispose(), min(self.patience, CLOSE_TIME), abort)
+            await self._unfinished.to_its_end(work)
 
 
 def _file_of(url: URL, *, is_ours: bool) -> DatabaseFile | None:
@@ -307,17 +344,3 @@ def _check_session_class(session_class: object) -> None:
             f"session_class must be a class derived from sqlalchemy.orm.Session, not {name}; pass"
             " the class that an AsyncSession or async_sessionmaker takes as sync_session_class."
         )
-
-
-async def _to_its_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-    """Commit, also when the task is cancelled meanwhile: nobody could tell how it ended.
-
-    :returns: the cancellation, which has to wait until what follows a commit is done.
-    """
-    task = asyncio.ensure_future(commit)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError as cancelled:
-        await task
-        return cancelled
-    return None

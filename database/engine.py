@@ -13,7 +13,7 @@ from ..unfinished import Unfinished
 from ..urls import is_pooled, split_url
 from . import sqlite
 from .file import DatabaseFile
-from .postgresql import Connector, session_settings
+from .postgresql import Connector, refuse_closed, timeouts
 
 
 class EngineFactory:
@@ -21,6 +21,8 @@ class EngineFactory:
 
     :param patience: seconds that a statement waits for another's lock, and anyone for a
         connection of the pool.
+    :param idle_timeout: seconds after which PostgreSQL ends a transaction that waits for its
+        client.
     :param pool_size: how many connections the pool has at most.
     :param unfinished: what a connection is opened in, where its task may be cancelled meanwhile.
     :param file: the file of an SQLite database; None for one in memory, and for PostgreSQL.
@@ -29,13 +31,16 @@ class EngineFactory:
     def __init__(
         self,
         url: URL,
+        *,
         patience: float,
+        idle_timeout: float,
         pool_size: int,
         unfinished: Unfinished,
         file: DatabaseFile | None,
     ) -> None:
         self._url = url
         self._patience = patience
+        self._idle_timeout = idle_timeout
         self._pool_size = pool_size
         self._unfinished = unfinished
         self._file = file
@@ -57,13 +62,15 @@ class EngineFactory:
             engine = create_async_engine(url, connect_args=arguments, **options)
             event.listen(engine.sync_engine, "do_connect", self._open_sqlite)
             return engine
+        arguments.setdefault("timeout", self._patience)
         self.connector = Connector(
-            session_settings(self._patience),
+            timeouts(self._patience, self._idle_timeout),
             is_pooled(self._url),
             arguments.get("async_creator_fn"),
         )
         arguments["async_creator_fn"] = self.connector.connect
         engine = create_async_engine(url, connect_args=arguments, **options)
+        event.listen(engine.sync_engine, "checkout", refuse_closed)
         if "prepared_statement_cache_size" not in arguments:
             event.listen(engine.sync_engine, "connect", self.connector.forget_statements)
         return engine

@@ -1,35 +1,211 @@
-"""What an error of the database means: to be tried again, too busy, or a fault."""
+"""What an error of the database means: to be tried again, too busy, an outage, or a fault.
+
+Errors are told apart by their SQLSTATE (PostgreSQL documentation, appendix A), by its class
+where all of a class mean the same; by SQLite's names (sqlite.org/rescode.html); and by where
+they were raised: whatever fails while a connection is opened is an outage. An error that is
+none of these, such as 25P02, which follows from another error, is a fault of whoever wrote
+the statement.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from traceback import walk_tb
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import Pool
+
+from ..errors import Busy, OutcomeUnknown, Unavailable
+
+logger = logging.getLogger("tallied")
 
 BUSY = "The database is busy with other changes; send the same request again."
+SLOW = "The database stopped a statement that took too long; send the same request again."
+LOST = "The database cannot be reached at present; send the same request again later."
+READ_ONLY = "The database may only be read at present; send the same request again later."
+FULL = "The database has no room for more at present; send the same request again later."
+FAILING = "The database cannot read or write its files; send the same request again later."
+UNKNOWN = (
+    "The connection to the database was lost while the change was committed: it may or may not"
+    " have been made; look before you send it again."
+)
+
+
+class Repeat(Enum):
+    """When a unit of work that has failed is run again."""
+
+    NEVER = "never"
+    ONCE = "once, on another connection"
+    CONFLICT = "as often as it may be"
+    OUTAGE = "until the patience has ended"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What an error of the database means.
+
+    :param error: what is raised in its place in the end.
+    :param message: the sentence of that.
+    """
+
+    error: type[Busy | Unavailable]
+    message: str
+    repeat: Repeat = Repeat.NEVER
+
+    def as_error(self) -> Busy | Unavailable:
+        """Return what to raise."""
+        return self.error(self.message)
+
+
+CONFLICT = Failure(Busy, BUSY, Repeat.CONFLICT)
+OUTAGE = Failure(Unavailable, LOST, Repeat.OUTAGE)
+NO_CONNECTION = Failure(Busy, BUSY)
+NO_ROOM = Failure(Unavailable, FULL)
+BROKEN = Failure(Unavailable, FAILING)
+# A connection keeps being read-only, where it was opened while the database was.
+READ_ONLY_NOW = Failure(Unavailable, READ_ONLY, Repeat.ONCE)
+
+_BY_SQLSTATE = {
+    "08": OUTAGE,  # connection exceptions
+    "25006": READ_ONLY_NOW,  # read_only_sql_transaction
+    "25P03": OUTAGE,  # idle_in_transaction_session_timeout
+    "25P04": OUTAGE,  # transaction_timeout
+    "40": CONFLICT,  # serialization failures, deadlocks
+    "53": NO_ROOM,  # insufficient resources: disk_full, out_of_memory
+    "53300": NO_CONNECTION,  # too_many_connections
+    "55P03": Failure(Busy, BUSY),  # lock_not_available
+    "57": OUTAGE,  # operator intervention: a server that stops, or starts
+    "57014": Failure(Busy, SLOW),  # query_canceled, as by statement_timeout
+    "58": BROKEN,  # system errors, such as io_error
+}
+"""By a whole SQLSTATE, or by the class that is its first two characters."""
+
+_BY_SQLITE_NAME = {
+    "SQLITE_BUSY": CONFLICT,
+    "SQLITE_CANTOPEN": BROKEN,
+    "SQLITE_CORRUPT": BROKEN,
+    "SQLITE_FULL": NO_ROOM,
+    "SQLITE_IOERR": BROKEN,
+    "SQLITE_NOMEM": NO_ROOM,
+    "SQLITE_NOTADB": BROKEN,
+    "SQLITE_PROTOCOL": CONFLICT,
+    "SQLITE_READONLY": READ_ONLY_NOW,
+}
+"""By a primary result code; extended ones have it at their beginning."""
+
+
+_OF_DRIVERS = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
+"""What asyncpg raises besides where it opens a connection; a TimeoutError is an OSError."""
+
+
+def classify(error: BaseException) -> Failure | None:
+    """Return what an error means; None for one that is no failure of the database."""
+    if isinstance(error, PoolTimeoutError):
+        return NO_CONNECTION
+    if isinstance(error, PendingRollbackError):
+        # Its connection has been lost before, and whoever was told so has passed over it.
+        return OUTAGE if error.code == "8s2b" else None
+    if isinstance(error, DBAPIError):
+        failure = _by_sqlstate(error) or _by_sqlite_name(error)
+        if failure is not None or not (error.connection_invalidated or _is_of_opening(error)):
+            return failure
+        return OUTAGE
+    return OUTAGE if isinstance(error, _OF_DRIVERS) and _is_of_opening(error) else None
+
+
+def translate(failure: Failure, error: Exception) -> Busy | Unavailable:
+    """Return what to raise for `error` in the end, which is logged if it is an outage."""
+    told = failure.as_error()
+    if isinstance(told, Unavailable):
+        log_failure(error)
+    return told
 
 
 def asks_for_retry(error: DBAPIError) -> bool:
-    """Whether the unit as a whole may succeed when it is run again.
+    """Return whether the unit as a whole may succeed when it is run again at once."""
+    failure = classify(error)
+    return failure is not None and failure.repeat is Repeat.CONFLICT
 
-    PostgreSQL: serialization_failure and deadlock_detected (Appendix A, class 40).
-    SQLite: SQLITE_BUSY and its extended codes.
+
+def is_outcome_unknown(error: BaseException) -> bool:
+    """Return whether a commit that ended with `error` may have been made.
+
+    The server has told of any other error that there was no commit. asyncpg raises
+    an InterfaceError where a connection was closed before the COMMIT could be sent.
     """
-    if getattr(error.orig, "sqlstate", None) in ("40001", "40P01"):
+    if not isinstance(error, DBAPIError) or error.statement is not None:
+        return False
+    if _sqlite_name(error).startswith("SQLITE_IOERR"):
         return True
-    cause = getattr(error.orig, "__cause__", None) or error.orig
-    name = getattr(error.orig, "sqlite_errorname", None) or getattr(cause, "sqlite_errorname", "")
-    return isinstance(error, OperationalError) and str(name).startswith("SQLITE_BUSY")
+    cause = _driver_error(error)
+    return (
+        error.connection_invalidated
+        and not isinstance(cause, asyncpg.InterfaceError)
+        and not _is_of_opening(error)
+    )
+
+
+def log_failure(error: BaseException) -> None:
+    """Log an outage, in one line without the statement and its parameters."""
+    cause = _driver_error(error)
+    reason = getattr(cause, "sqlstate", None) or _sqlite_name(error) or "no SQLSTATE"
+    logger.warning("the database cannot be used: %s (%s)", type(cause).__name__, reason)
+
+
+def unknown_outcome() -> OutcomeUnknown:
+    """Return what to raise for a commit that may or may not have been made."""
+    return OutcomeUnknown(UNKNOWN)
+
+
+def _by_sqlstate(error: DBAPIError) -> Failure | None:
+    """Return what the error's SQLSTATE means, or that of what has caused it."""
+    cause: BaseException | None = _driver_error(error)
+    failure = None
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None) or ""
+        # The cause of a lost connection, if there is one, says more than the loss.
+        failure = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or failure
+        cause = cause.__cause__
+    return failure
+
+
+def _by_sqlite_name(error: DBAPIError) -> Failure | None:
+    if not isinstance(error, OperationalError) and not is_damaged(error):
+        return None
+    primary = "_".join(_sqlite_name(error).split("_")[:2])
+    return _BY_SQLITE_NAME.get(primary)
 
 
 def is_damaged(error: DBAPIError) -> bool:
-    """Return whether SQLite's file is damaged, or is no database."""
-    cause = getattr(error.orig, "__cause__", None) or error.orig
-    name = str(getattr(cause, "sqlite_errorname", ""))
-    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    """Return whether SQLite's file is damaged or no database: Python tells it by a wider class."""
+    return _sqlite_name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
-def is_refused_a_lock(error: DBAPIError) -> bool:
-    """Return whether a lock or a connection was refused.
+def _sqlite_name(error: BaseException) -> str:
+    original = getattr(error, "orig", None)
+    cause = _driver_error(error)
+    name = getattr(original, "sqlite_errorname", None) or getattr(cause, "sqlite_errorname", None)
+    return str(name or "")
 
-    PostgreSQL: lock_not_available and too_many_connections.
+
+def _driver_error(error: BaseException) -> BaseException:
+    """Return the driver's own error, which SQLAlchemy and its dialect wrap, or `error` itself."""
+    original = getattr(error, "orig", None)
+    if original is None:
+        return error
+    cause: BaseException = original.__cause__ or original
+    return cause
+
+
+def _is_of_opening(error: BaseException) -> bool:
+    """Return whether it was raised while a pool opened a connection.
+
+    The drivers raise ConnectionError, TimeoutError and others of Python's then, and so may a
+    hook for a reason of its own.
     """
-    return getattr(error.orig, "sqlstate", None) in ("55P03", "53300")
+    pool = Pool.__module__
+    return any(f.f_globals.get("__name__") == pool for f, _ in walk_tb(error.__traceback__))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import HTTPConnection
 
 from ..database import Database
+from ..errors import OutcomeUnknown
 from ..models import Author, Comment, Thread
 from ..resolvers.authors import find_author
 from ..resolvers.filters import Filter
@@ -59,6 +60,8 @@ class Context:
     """The time that the operation has."""
     changes: int = 0
     """How many units of work have been committed."""
+    is_outcome_unknown: bool = field(default=False, init=False)
+    """Whether a unit of work may have been committed or not."""
     _beside: asyncio.Lock = field(default_factory=asyncio.Lock)
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -70,8 +73,7 @@ class Context:
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on a connection of its own."""
         with self._at_work():
-            async with self.database.read() as connection:
-                return await query(connection)
+            return await self.database.run_query(query)
 
     async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
         """Run a command as one unit of work; what was read before is forgotten."""
@@ -85,7 +87,11 @@ class Context:
             return await command(unit, access)
 
         with self._at_work():
-            return await self.database.write(work)
+            try:
+                return await self.database.write(work)
+            except OutcomeUnknown:
+                self.is_outcome_unknown = True
+                raise
 
     async def readable(self) -> ColumnElement[bool] | None:
         """The condition that threads must meet for the viewer; None for no condition."""

@@ -7,7 +7,7 @@ errors from others nowhere, and costs 50 µs more than the 24 of a trivial query
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -33,7 +33,19 @@ from .cost import Cost, Costs
 from .documents import Document, Documents
 from .pacing import PacedExecutor
 from .persisted import PersistedDocuments, sha256
-from .reporting import BAD_REQUEST, INTERNAL, METHOD_NOT_ALLOWED, mistake, note, report, report_all
+from .reporting import (
+    BAD_REQUEST,
+    INTERNAL,
+    METHOD_NOT_ALLOWED,
+    OUTAGES,
+    mistake,
+    note,
+    report,
+    report_all,
+)
+
+NO_DATABASE = 503
+"""Executed, and the database could be used for none of it."""
 
 PARTIAL_SUCCESS = 294
 """Executed, with errors: "294 Partial Success" of the GraphQL over HTTP draft."""
@@ -58,6 +70,11 @@ class Answer(NamedTuple):
     status: int = 200
     """The HTTP status, by the GraphQL over HTTP draft for its own media type. With 2xx, the
     body has data."""
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the same request may succeed in a moment, and nothing of it was done."""
+        return self.status == NO_DATABASE and _are_outages(self.body["errors"])
 
     @property
     def is_whole(self) -> bool:
@@ -250,8 +267,21 @@ async def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutati
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
         return _without_data(told)
+    is_answered = any(value is not None for value in (result.data or {}).values())
+    is_changed = of_mutation and _is_partial(errors)
+    if errors and not (is_answered or is_changed) and _are_outages(told["errors"]):
+        return Answer({**told, "data": None, "extensions": extensions}, NO_DATABASE)
     status = PARTIAL_SUCCESS if errors else 200
     return Answer({**told, "data": result.data, "extensions": extensions}, status)
+
+
+def _are_outages(errors: Sequence[Mapping[str, Any]]) -> bool:
+    return all(error["extensions"]["code"] in OUTAGES for error in errors)
+
+
+def _is_partial(errors: Sequence[GraphQLError]) -> bool:
+    """Return whether a mutation was made, and only a part of its payload could not be read."""
+    return any(len(error.path or ()) > 1 for error in errors)
 
 
 async def _request_error(errors: Sequence[GraphQLError]) -> Answer:

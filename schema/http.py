@@ -36,7 +36,7 @@ from .page import Playground
 from .refusals import Refused, encode_refusal
 from .reporting import METHOD_NOT_ALLOWED, mask
 from .requests import from_body, from_query
-from .serving import GetViewer, Served, Service
+from .serving import RETRY_AFTER, GetViewer, Served, Service
 
 
 def _guest(_: HTTPConnection) -> None:
@@ -114,6 +114,8 @@ class GraphQLEndpoint:
         assert isinstance(served, Served)  # which all is that is not a subscription
         answer, content, viewer = served
         headers = {"Allow": "POST"} if answer.status == 405 else {}
+        if answer.may_be_repeated:
+            headers["Retry-After"] = RETRY_AFTER
         as_told = media_type == GRAPHQL or answer.status in TOLD_TO_ALL
         response = _response(media_type, answer.status if as_told else 200, content, headers)
         if not by_post and answer.is_whole:

@@ -22,8 +22,9 @@ import strawberry.permission
 from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from ..database.failures import classify, translate
 from ..error_logs import log_error
-from ..errors import BadUserInput, Busy, NotAllowed, UserError, Vetoed
+from ..errors import BadUserInput, Busy, NotAllowed, Unavailable, UserError, Vetoed
 from ..resolvers.turns import take_turn
 
 logger = logging.getLogger("tallied.api")
@@ -40,6 +41,9 @@ LOGGED = 500
 
 MOST_LOGGED = 10
 """How many mistakes of one request the log takes."""
+
+OUTAGES = frozenset({Busy.code, Unavailable.code})
+"""The codes of errors after which nothing was changed, and the same request may succeed."""
 
 CHANGED = "The change was made, but this could not be read after it; {}."
 """What a client is told of a part of a mutation's payload."""
@@ -84,6 +88,9 @@ def describe(
     :param raised: whether a resolver has raised it, also where it has no place in the answer.
     """
     cause = _cause(error)
+    # A host's resolver may ask the database in its own way; what it has changed, nobody knows.
+    if not of_mutation and cause is not None and (failure := classify(cause)):
+        cause = translate(failure, cause)
     origin = error.original_error or error  # below the one by which graphql-core locates it
     of_field = raised or _is_of_a_field(error)
     # Below its root field, a mutation reads what it has changed: nobody must send it again.
@@ -95,6 +102,8 @@ def describe(
             extensions["field"] = cause.field
         if changed and isinstance(cause, Busy):
             message = CHANGED.format("the database was too busy for it")
+        elif changed and isinstance(cause, Unavailable):
+            message = CHANGED.format("the database cannot be used at present")
     # A ValueError is what the parse_value of a host's scalar raises for a client's value.
     elif (code or not of_field) and isinstance(origin, GraphQLError | ValueError):
         message = plain(error.message)

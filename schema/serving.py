@@ -14,7 +14,8 @@ from starlette.requests import HTTPConnection
 from strawberry import Schema
 
 from ..database import Database
-from ..errors import ConfigurationError, Unauthenticated
+from ..database.failures import classify, translate
+from ..errors import Busy, ConfigurationError, Unauthenticated, Unavailable
 from ..resolvers.turns import new_pace
 from ..rules import Rules
 from ..settings import Settings
@@ -40,11 +41,18 @@ async def viewer_of(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | 
     """Who makes the request.
 
     :raises Unauthenticated: for a request that does not prove who makes it.
+    :raises Busy: or :class:`~tallied.errors.Unavailable`, where the host's function asks a
+        database that cannot be used.
     :raises ConfigurationError: where the host's function returns something else.
     """
-    viewer = get_viewer(request)
-    if isawaitable(viewer):
-        viewer = await viewer
+    try:
+        viewer = get_viewer(request)
+        if isawaitable(viewer):
+            viewer = await viewer
+    except Exception as error:
+        if failure := classify(error):
+            raise translate(failure, error) from error
+        raise
     if viewer is not None and not isinstance(viewer, Viewer):
         # Nobody is to be taken for someone, nor someone for a guest, by mistake.
         raise ConfigurationError(
@@ -126,6 +134,8 @@ class Service:
                 raise
             says = f"It took longer than {seconds} seconds to find out who asks; try again later."
             raise Refused(503, "TIMEOUT", says) from error
+        except (Busy, Unavailable) as error:
+            raise Refused(503, error.code, error.message, {"Retry-After": RETRY_AFTER}) from error
         except Unauthenticated as error:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise Refused(401, error.code, error.message, challenge) from error
@@ -198,9 +208,9 @@ class Service:
                 return await work
         except (TimeoutError, AnswerTooLarge):
             if size.is_exceeded:
-                answer = _too_large(size.maximum, context.changes)
+                answer = _too_large(size.maximum, context)
             elif time.expired():
-                answer = _too_long(seconds, context.changes)
+                answer = _too_long(seconds, context)
             else:
                 raise
             return answer, orjson.dumps(answer.body)
@@ -215,18 +225,26 @@ def _stop(time: asyncio.Timeout) -> None:
         time.reschedule(asyncio.get_running_loop().time())
 
 
-def _too_long(seconds: int, changes: int) -> Answer:
+def _too_long(seconds: int, context: Context) -> Answer:
     says = f"The request took longer than {seconds} seconds, and was stopped; "
-    if changes:  # Not a 503: after that, a client would send it again.
-        return refusal(500, "TIMEOUT", says + _DO_NOT_REPEAT.format(changes))
+    if warning := _do_not_repeat(context):  # Not a 503: after that, a client would send it again.
+        return refusal(500, "TIMEOUT", says + warning)
     return refusal(503, "TIMEOUT", f"{says}ask for less.")
 
 
-def _too_large(maximum: int, changes: int) -> Answer:
+def _too_large(maximum: int, context: Context) -> Answer:
     says = f"The answer would have more than {maximum} bytes; "
-    says += _DO_NOT_REPEAT.format(changes) if changes else "ask for smaller pages or fewer fields."
+    warning = _do_not_repeat(context)
+    says += warning or "ask for smaller pages or fewer fields."
     fault = limits.exceeded("answer_size", maximum, says)
-    return Answer({"errors": [report(fault)]}, 500 if changes else 422)
+    return Answer({"errors": [report(fault)]}, 500 if warning else 422)
 
 
-_DO_NOT_REPEAT = "changes made before: {}. Do not send those again."
+def _do_not_repeat(context: Context) -> str:
+    """Return what warns of sending changes again; an empty text where nothing was changed."""
+    if context.is_outcome_unknown:
+        made = f"changes made before: {context.changes}, and one that may have been made."
+        return f"{made} Look before you send those again."
+    if context.changes:
+        return f"changes made before: {context.changes}. Do not send those again."
+    return ""

@@ -17,7 +17,16 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from tallied.discussion import Discussion
-from tallied.errors import Busy, Locked, NotAllowed, NotFound, SignInRequired, UserError
+from tallied.errors import (
+    Busy,
+    Locked,
+    NotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    SignInRequired,
+    Unavailable,
+    UserError,
+)
 
 from . import desk, login, pages
 from .config import Config
@@ -26,7 +35,14 @@ from .site import Site, page, to_sign_in
 
 logger = logging.getLogger("magazine")
 
-STATUSES: dict[type[UserError], int] = {NotFound: 404, NotAllowed: 403, Locked: 409, Busy: 503}
+STATUSES: dict[type[UserError], int] = {
+    NotFound: 404,
+    NotAllowed: 403,
+    Locked: 409,
+    Busy: 503,
+    Unavailable: 503,
+    OutcomeUnknown: 500,
+}
 WEEKS = 2 * 7 * 24 * 60 * 60
 
 

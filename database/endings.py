@@ -1,0 +1,88 @@
+"""The end of a unit of work: a commit, or a rollback, and a connection that is given back.
+
+None of these may be cancelled halfway, and none may last: where the database does not answer
+within the patience, the connections are terminated, which waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..unfinished import Unfinished, run_bounded
+from ..units import connections
+from .failures import Repeat, classify, is_outcome_unknown, log_failure, unknown_outcome
+
+
+class Ending:
+    """Ends the transaction of one session, in one of two ways.
+
+    :param patience: seconds that the database has for it; None for no bound.
+    """
+
+    def __init__(
+        self, session: AsyncSession, patience: float | None, unfinished: Unfinished
+    ) -> None:
+        self._session = session
+        self._patience = patience
+        self._unfinished = unfinished
+
+    async def commit(self) -> asyncio.CancelledError | None:
+        """Commit and close, also when the task is cancelled meanwhile.
+
+        :returns: the cancellation, which has to wait until what follows a commit is done.
+        :raises OutcomeUnknown: where nobody can tell how it ended.
+        """
+
+        async def work() -> None:
+            await self._session.commit()
+            with suppress(SQLAlchemyError, OSError):  # It undoes no commit.
+                await self._session.close()
+
+        task = self._start(work())
+        cancelled = None
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        try:
+            task.result()
+        except Exception as error:
+            if isinstance(error, TimeoutError) or is_outcome_unknown(error):
+                log_failure(error)
+                raise unknown_outcome() from error
+            raise
+        return cancelled
+
+    async def roll_back(self, error: BaseException) -> None:
+        """Roll back and close after `error`, which counts for more than what goes wrong here."""
+        failure = classify(error)
+        if failure is not None and failure.repeat is Repeat.ONCE:
+            self._terminate()  # The pool would hand this connection to others.
+
+        async def work() -> None:
+            with suppress(SQLAlchemyError, OSError):
+                await self._session.rollback()
+            await self._session.close()
+
+        with suppress(SQLAlchemyError, OSError):
+            await asyncio.shield(self._start(work()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        return self._unfinished.start(run_bounded(work, self._patience, self._terminate))
+
+    def _terminate(self) -> None:
+        """Terminate the connections at once, which makes what waits for them fail.
+
+        SQLite's are left to its thread, which waits for nothing but the machine's own disk.
+        """
+        for connection in connections(self._session):
+            is_open = not (connection.closed or connection.invalidated)
+            if is_open and connection.dialect.driver == "asyncpg":
+                connection.connection.driver_connection.terminate()

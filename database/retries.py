@@ -1,0 +1,51 @@
+"""Running a unit of work, or a query, again where the database asks for it or was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from ..units import Repeated
+from .failures import CONFLICT, Failure, Repeat, classify, translate
+
+
+class Retries:
+    """What is left of the attempts and of the patience of one unit of work, or one query.
+
+    :param attempts: how often it is run, at most; an outage is waited for as long as `patience`,
+        unless there is but one attempt.
+    :param patience: seconds.
+    :param is_sqlite: whether a conflict has kept the unit waiting for as long as it may already.
+    """
+
+    def __init__(self, attempts: int, patience: float, *, is_sqlite: bool) -> None:
+        self._attempts = attempts
+        self._deadline = time.monotonic() + patience
+        self._is_sqlite = is_sqlite
+        self.failed = 0
+        """How many attempts have failed."""
+
+    async def wait(self, error: Exception) -> None:
+        """Wait until what has failed with `error` may be run again.
+
+        :raises Busy: or :class:`~tallied.errors.Unavailable`, where it may not.
+        :raises Exception: `error`, where the database has not failed.
+        """
+        failure = CONFLICT if isinstance(error, Repeated) else classify(error)
+        if failure is None:
+            raise error
+        self.failed += 1
+        if not self._is_left(failure):
+            raise translate(failure, error) from error
+        await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(self.failed, 6)))
+
+    def _is_left(self, failure: Failure) -> bool:
+        in_time = time.monotonic() < self._deadline
+        if self._attempts == 1 or failure.repeat is Repeat.NEVER:
+            return False
+        if failure.repeat is Repeat.CONFLICT:
+            # PostgreSQL made this unit give way to others, and it may be quick the next time;
+            # SQLite has kept it waiting for as long as it may.
+            return self.failed < self._attempts and (in_time or not self._is_sqlite)
+        return self.failed == 1 or (failure.repeat is Repeat.OUTAGE and in_time)
