@@ -1,0 +1,128 @@
+"""What clients are told while the database cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event, text
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from support.api import Api
+from support.outages import execute, proxied
+from support.proxy import FaultyProxy
+
+from tallied.schema.http import GraphQLEndpoint
+from tallied.settings import Settings
+from tallied.viewer import Viewer
+
+pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+GRAPHQL = "application/graphql-response+json"
+ADD = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+BOTH = """mutation($i: AddCommentInput!) {
+  a: addComment(input: $i) { comment { id } } b: addComment(input: $i) { comment { id } } }"""
+
+
+@dataclass
+class Outage:
+    """An API whose database is behind a proxy."""
+
+    api: Api
+    proxy: FaultyProxy
+
+    async def ask(self, query: str, accept: str = GRAPHQL, **variables: Any) -> httpx.Response:
+        return await self.api.http.post(
+            "/graphql", json={"query": query, "variables": variables}, headers={"accept": accept}
+        )
+
+
+@asynccontextmanager
+async def outage(url: str) -> AsyncIterator[Outage]:
+    async with proxied(url, patience=0.3) as (proxy, database):
+        api = Api(database)
+        yield Outage(api, proxy)
+        await api.http.aclose()
+
+
+@pytest.mark.parametrize("accept", [GRAPHQL, "application/json"])
+async def test_query_without_a_database_is_503(
+    with_tables: None, empty_url: str, accept: str
+) -> None:
+    async with outage(empty_url) as it:
+        it.proxy.shut()
+        response = await it.ask("{ threads { totalCount } }", accept)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.json()["data"] is None
+        (error,) = response.json()["errors"]
+        assert error["extensions"] == {"code": "UNAVAILABLE"}
+        assert error["message"] == (
+            "The database cannot be reached at present; send the same request again later."
+        )
+        it.proxy.reopen()
+        response = await it.ask("{ threads { totalCount } }", accept)
+        assert response.json()["data"] == {"threads": {"totalCount": 0}}
+
+
+async def test_root_field_that_needs_no_database_is_answered(
+    with_tables: None, empty_url: str
+) -> None:
+    async with outage(empty_url) as it:
+        it.proxy.shut()
+        response = await it.ask("{ limits { pageSize } threads { totalCount } }")
+        assert response.status_code == 294
+        assert "retry-after" not in response.headers
+        assert response.json()["data"] == {"limits": {"pageSize": 100}, "threads": None}
+
+
+async def test_mutation_without_a_database_is_503(with_tables: None, empty_url: str) -> None:
+    async with outage(empty_url) as it:
+        thread = await it.api.thread("Engines")
+        it.proxy.shut()
+        response = await it.ask(BOTH, i={"threadId": thread, "authorName": "A", "message": "m"})
+        assert response.status_code == 503
+        errors = response.json()["errors"]
+        assert [error["path"] for error in errors] == [["a"], ["b"]]
+        assert {error["extensions"]["code"] for error in errors} == {"UNAVAILABLE"}
+        it.proxy.reopen()
+    assert execute(empty_url, "SELECT count(*) FROM tallied_comment") == [(0,)]
+
+
+async def test_commit_without_an_answer_is_told_by_its_code(
+    with_tables: None, empty_url: str
+) -> None:
+    async with outage(empty_url) as it:
+        thread = await it.api.thread("Engines", "one two")
+        writer = it.api.database._writer.sync_engine
+        event.listen(writer, "commit", lambda _: it.proxy.stall())
+        sent = {"threadId": thread, "authorName": "A", "message": "three more words"}
+        response = await it.ask(ADD, i=sent)
+        assert response.status_code == 294
+        assert response.json()["data"] == {"addComment": None}
+        (error,) = response.json()["errors"]
+        assert error["path"] == ["addComment"]
+        assert error["extensions"] == {"code": "OUTCOME_UNKNOWN"}
+        assert "look before you send it again" in error["message"]
+
+
+async def test_viewer_without_a_database_is_503(with_tables: None, empty_url: str) -> None:
+    async with proxied(empty_url, patience=0.3) as (proxy, database):
+
+        async def get_viewer(_: HTTPConnection) -> Viewer | None:
+            async with database.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+            return None
+
+        endpoint = GraphQLEndpoint(database, Settings(), get_viewer=get_viewer)
+        app = Starlette()
+        app.add_route("/graphql", endpoint)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t.test") as client:
+            proxy.shut()
+            response = await client.post("/graphql", json={"query": "{ limits { pageSize } }"})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
