@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..counters import Counters
@@ -24,7 +25,7 @@ from ..schema.build import schema
 from ..schema.execution import Executor
 from ..settings import Settings
 from .configuration import check_settings as check_settings
-from .connections import check_connection, check_sessions
+from .connections import check_connection, check_idle_transactions, check_sessions
 from .counting import check_counters
 from .environment import read_settings as read_settings
 from .files import check_file as check_file
@@ -140,6 +141,7 @@ async def _ask(
         )
         for finding in (
             *await connection.run_sync(lambda sync: list(check_connection(sync))),
+            *await connection.run_sync(lambda sync: _check_hosts_engine(sync, database)),
             *of_tables,
             *of_counters,
         ):
@@ -159,6 +161,11 @@ async def _ask(
             drift = await connection.run_sync(lambda sync: list(check_drift(sync, engine)))
         for finding in drift:
             yield finding
+
+
+def _check_hosts_engine(connection: Connection, database: Database) -> list[Finding]:
+    """Check what Tallied sets on its own connections, and leaves as it is on a host's."""
+    return [] if database.is_ours else list(check_idle_transactions(connection))
 
 
 async def check_keeping(database: Database) -> tuple[Counters, list[Finding]]:

@@ -47,6 +47,21 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
         )
 
 
+def check_idle_transactions(connection: Connection) -> Iterator[Finding]:
+    """Find a host's engine for PostgreSQL whose transactions wait for a silent client for ever."""
+    if connection.dialect.name != "postgresql":
+        return
+    timeout = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()
+    if timeout == "0":
+        yield Finding(
+            "tallied.W019",
+            "PostgreSQL keeps a transaction of the host's engine, with its locks, for as long as"
+            " a client that has gone without a word may be there still, which can take hours.",
+            "Set idle_in_transaction_session_timeout for the role, the database or the engine,"
+            ' by connect_args={"server_settings": {"idle_in_transaction_session_timeout": "30s"}}.',
+        )
+
+
 def check_sessions(sessions: Installable) -> tuple[Counters, list[Finding]]:
     """The counters that are in use in `sessions`, and what is wrong with that."""
     engine = counters.keeper(sessions)

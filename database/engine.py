@@ -13,7 +13,8 @@ from ..unfinished import Unfinished
 from ..urls import is_pooled, split_url
 from . import sqlite
 from .file import DatabaseFile
-from .postgresql import Connector, refuse_closed, timeouts
+from .network import refuse_closed, timeouts
+from .postgresql import Connector
 
 
 class EngineFactory:

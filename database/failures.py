@@ -75,6 +75,7 @@ _BY_SQLSTATE = {
     "25P03": OUTAGE,  # idle_in_transaction_session_timeout
     "25P04": OUTAGE,  # transaction_timeout
     "40": CONFLICT,  # serialization failures, deadlocks
+    "42501": Failure(Unavailable, READ_ONLY),  # insufficient_privilege, as of a reading role
     "53": NO_ROOM,  # insufficient resources: disk_full, out_of_memory
     "53300": NO_CONNECTION,  # too_many_connections
     "55P03": Failure(Busy, BUSY),  # lock_not_available

@@ -10,62 +10,22 @@ and the settings are those of each transaction, by ``SET LOCAL``.
 from __future__ import annotations
 
 import asyncio
-import socket as socket_module
 from collections.abc import Awaitable, Callable
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
 from typing import Any
 from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped]
 from asyncpg.transaction import Transaction  # type: ignore[import-untyped]
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
 
-KEEPALIVE_IDLE = 15
-"""Seconds that a connection is silent before either side asks whether the other is there."""
-
-KEEPALIVE_INTERVAL = 5
-"""Seconds between one such question and the next."""
-
-KEEPALIVE_COUNT = 3
-"""How many remain unanswered before the connection is given up."""
-
-SILENCE = 30.0
-"""Seconds that data may stay unacknowledged before the connection is given up."""
-
-
-def timeouts(patience: float, idle_timeout: float) -> dict[str, int]:
-    """Return PostgreSQL's settings of each transaction, in milliseconds.
-
-    :param patience: seconds that a statement waits for another's lock.
-    :param idle_timeout: seconds that a transaction may wait for its client.
-    """
-    return {
-        "lock_timeout": milliseconds(patience),
-        "idle_in_transaction_session_timeout": milliseconds(idle_timeout),
-    }
-
-
-def milliseconds(seconds: float) -> int:
-    """Return the seconds as PostgreSQL takes them: whole, and not 0, which is no limit."""
-    return max(1, int(seconds * 1000))
-
-
-KEEPALIVES = {
-    "tcp_keepalives_idle": KEEPALIVE_IDLE,
-    "tcp_keepalives_interval": KEEPALIVE_INTERVAL,
-    "tcp_keepalives_count": KEEPALIVE_COUNT,
-    "tcp_user_timeout": milliseconds(SILENCE),
-}
-"""PostgreSQL's settings by which it notices a client that has gone without a word, and releases
-its locks (PostgreSQL documentation, section 19.3.2). They do nothing on a Unix socket."""
+from .network import KEEPALIVES, keep_alive
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection through a pooler, whose transactions bring their settings along."""
 
     __slots__ = ("settings",)
-    settings: dict[str, int]
+    settings: dict[str, str]
 
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -98,7 +58,7 @@ class Connector:
 
     def __init__(
         self,
-        settings: dict[str, int],
+        settings: dict[str, str],
         is_pooled: bool | None,
         connect: Callable[..., Awaitable[Any]] | None = None,
     ) -> None:
@@ -170,35 +130,3 @@ class Connector:
             sql += f" WHERE pg_backend_pid() = {connection.get_server_pid()}"
         tag: str = await connection.execute(f"SELECT {sql}")
         return tag != "SELECT 0"
-
-
-def keep_alive(connection: Any) -> None:
-    """Have this machine notice a server that has gone without a word, as it does of us.
-
-    asyncpg has no parameter for that.
-
-    :param connection: asyncpg's own.
-    """
-    transport = getattr(connection, "_transport", None)
-    socket = transport.get_extra_info("socket") if transport is not None else None
-    if socket is None or socket.family not in (AF_INET, AF_INET6):
-        return
-    socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
-        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
-        ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-        ("TCP_USER_TIMEOUT", milliseconds(SILENCE)),
-    ):
-        if (option := getattr(socket_module, name, None)) is not None:  # as the platform has it
-            socket.setsockopt(IPPROTO_TCP, option, value)
-
-
-def refuse_closed(connection: DBAPIConnection, record: object, proxy: object) -> None:
-    """Have the pool open another connection in place of one that the server has closed.
-
-    asyncpg knows that without asking, as soon as the event loop has read the end of the stream.
-    """
-    driver: Any = connection.driver_connection
-    if driver.is_closed():
-        raise DisconnectionError

@@ -8,8 +8,8 @@ import time
 import pytest
 from sqlalchemy import func, select, text
 from support.outages import proxied, taken_connections
-from tallied.benchmarks.faulty_proxy import FaultyProxy
 
+from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database, UnitOfWork
 from tallied.errors import OutcomeUnknown
 from tallied.models import Comment, Thread

@@ -153,6 +153,7 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
         ("55P03", Busy, 1),  # lock_not_available
         ("57014", Busy, 1),  # query_canceled
         ("25006", Unavailable, 2),  # read_only_sql_transaction
+        ("42501", Unavailable, 1),  # insufficient_privilege
         ("58030", Unavailable, 1),  # io_error
         ("40001", Busy, 4),  # serialization_failure
         ("25P02", DBAPIError, 1),  # in_failed_sql_transaction

@@ -21,11 +21,12 @@ PUBLIC = {
     "tallied.asgi": "create_app",
     "tallied.counters": "Count Sum Min Max First Latest Derived Drift",
     "tallied.counters.Counters": "install extended paused returned verify rebuild",
-    "tallied.database.Database": "read write dispose",
+    "tallied.database.Database": "read run_query write dispose",
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
-        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy Unavailable
+        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
+        Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.hooks": "Event Hooks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -27,10 +27,13 @@ from .schema import schema
 
 def make_engine(url: str) -> AsyncEngine:
     """The magazine's own engine."""
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _use_wal)
-    return engine
+        return engine
+    # A client that has gone without a word loses its transaction, and the locks with it.
+    settings = {"idle_in_transaction_session_timeout": "30s"}
+    return create_async_engine(url, connect_args={"server_settings": settings})
 
 
 def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:

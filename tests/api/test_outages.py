@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from support.api import Api
 from support.outages import execute, proxied
-from support.proxy import FaultyProxy
+from tallied.benchmarks.faulty_proxy import FaultyProxy
 
 from tallied.schema.http import GraphQLEndpoint
 from tallied.settings import Settings
