@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from support.outages import execute, idle_transactions, proxied
 
 from tallied.database import Database, UnitOfWork
-from tallied.database.network import session_settings
+from tallied.database.network import KEEPALIVES, timeouts
 from tallied.discussion import Discussion
 from tallied.models import Thread
 from tallied.settings import Settings
@@ -66,7 +66,7 @@ async def test_connection_has_each_timeout(with_tables: None, empty_url: str) ->
     ):
         values = [
             await connection.scalar(text(f"SHOW {name}"))
-            for name in session_settings(patience=2, idle_timeout=7)
+            for name in timeouts(patience=2, idle_timeout=7) | KEEPALIVES
         ]
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None

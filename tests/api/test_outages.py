@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+import strawberry
 from sqlalchemy import event, text
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from support.api import Api
 from support.outages import execute, proxied
-from tallied.benchmarks.faulty_proxy import FaultyProxy
+from support.sockets import site
 
+from tallied.benchmarks.faulty_proxy import FaultyProxy
+from tallied.schema.build import merged
 from tallied.schema.http import GraphQLEndpoint
+from tallied.schema.selection import Info
 from tallied.settings import Settings
 from tallied.viewer import Viewer
 
@@ -107,6 +112,34 @@ async def test_commit_without_an_answer_is_told_by_its_code(
         assert error["path"] == ["addComment"]
         assert error["extensions"] == {"code": "OUTCOME_UNKNOWN"}
         assert "look before you send it again" in error["message"]
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def threads_added(self, info: Info) -> AsyncGenerator[int, None]:
+        """Ask the database in the host's own way."""
+        while True:
+            async with info.context.database.engine.connect() as connection:
+                yield await connection.scalar(text("SELECT count(*) FROM tallied_thread"))
+            await asyncio.sleep(0.05)
+
+
+async def test_outage_ends_a_subscription(with_tables: None, empty_url: str) -> None:
+    schema = merged(subscription=Subscription)
+    async with (
+        proxied(empty_url, patience=0.3) as (proxy, database),
+        site(database, schema=schema) as there,
+        there.socket() as socket,
+    ):
+        await socket.subscribe("subscription { threadsAdded }")
+        assert (await socket.receive())["payload"]["data"] == {"threadsAdded": 0}
+        proxy.shut()
+        while (message := await socket.receive())["type"] == "next":
+            pass
+    assert message["type"] == "error"
+    (error,) = message["payload"]
+    assert error["extensions"] == {"code": "UNAVAILABLE"}
 
 
 async def test_viewer_without_a_database_is_503(with_tables: None, empty_url: str) -> None:
