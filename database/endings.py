@@ -85,4 +85,5 @@ class Ending:
         for connection in connections(self._session):
             is_open = not (connection.closed or connection.invalidated)
             if is_open and connection.dialect.driver == "asyncpg":
-                connection.connection.driver_connection.terminate()
+                driver: Any = connection.connection.driver_connection
+                driver.terminate()
