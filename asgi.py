@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -24,8 +22,7 @@ from .access_log import AccessLog
 from .database import Database
 from .development import with_secret
 from .discussion import Discussion
-from .error_logs import log_outage
-from .errors import Busy, Unavailable
+from .health import make_health_routes
 from .request_ids import RequestIds
 from .schema.allowed_hosts import HostGuard
 from .schema.origins import CrossOrigin
@@ -38,7 +35,7 @@ otherwise, takes 10 to 60 ms while large answers are put together."""
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
-    """The application: ``/graphql`` with its playground, the schema's files, and ``/health``.
+    """Return the application: ``/graphql`` with its playground, the schema's files, ``/health``.
 
     A host has more to say with a :class:`~tallied.discussion.Discussion` of its own.
 
@@ -49,7 +46,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     """
     settings = settings or with_secret(Settings.from_environ(os.environ))
     discussion = Discussion(database, settings=settings)
-    routes = [*discussion.routes(), Route("/health", _health(discussion.database))]
+    routes = [*discussion.routes(), *make_health_routes(discussion.readiness)]
     if settings.playground:
         routes.append(Route("/", _home))
 
@@ -66,6 +63,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
                 await discussion.database.open_file()
             yield
         finally:
+            await discussion.readiness.close()
             if database is None:
                 await discussion.database.dispose()
 
@@ -89,19 +87,6 @@ class Server(Starlette):
         """Build what answers a request."""
         guarded = HostGuard(super().build_middleware_stack(), self._settings)
         return RequestIds(AccessLog(CrossOrigin(guarded, self._settings)))
-
-
-def _health(database: Database) -> Callable[[Request], Awaitable[Response]]:
-    async def health(_: Request) -> Response:
-        try:
-            async with database.read() as connection:
-                await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError, Busy, Unavailable) as error:
-            log_outage(error)
-            return JSONResponse({"status": "the database does not answer"}, 503)
-        return JSONResponse({"status": "ok"})
-
-    return health
 
 
 async def _home(request: Request) -> Response:

@@ -44,6 +44,7 @@ from .checks import Finding, check, out_of_reach, with_option
 from .counters.session_classes import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .errors import ConfigurationError
+from .health import Readiness
 from .hooks import Hooks
 from .models import Comment
 from .models.words import count_words as default_count_words
@@ -136,6 +137,7 @@ class Discussion:
         self.database = self._open(database, session_class)
         if database is not None:
             accept_one_database(self.settings, self.database.url)
+        self.readiness = Readiness(self.database)
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)
@@ -241,6 +243,7 @@ class Discussion:
         try:
             yield
         finally:
+            await self.readiness.close()
             if self._closes:
                 await self.database.dispose()
 
@@ -289,6 +292,14 @@ class Discussion:
             viewers = self._has_viewers
             found = out_of_reach(error, self.settings, self.rules, has_viewers=viewers)
             return with_option(found, APP)
+
+    async def find_problem(self) -> str | None:
+        """Return why requests would fail at present, as a sentence for anybody; else None.
+
+        It is for a readiness probe of the host's: however often it is called, the database is
+        asked at most once a second, for at most two seconds, and not on a connection of the pool.
+        """
+        return await self.readiness.find_problem()
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run the host's writes and Tallied's as one unit of work.

@@ -31,6 +31,7 @@ from ..settings import Settings
 from ..unfinished import Unfinished, run_bounded
 from ..units import UnitOfWork, undivided, watch
 from ..urls import check_url, parse_url
+from .disk import FullDisk
 from .endings import Ending
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate
@@ -131,6 +132,7 @@ class Database:
         self.plain = self.engine.execution_options(**translate)
         """For what is streamed, by a cursor: in a transaction, and on SQLite no IMMEDIATE one."""
         self._writer = self.engine.execution_options(**translate)
+        self.full_disk = FullDisk(self._writer)
         self._queue = asyncio.Lock() if self.is_sqlite else None
         if self.file is not None and self.is_ours:
             self.file.when_lost = self._empty_log

@@ -186,11 +186,24 @@ def is_damaged(error: DBAPIError) -> bool:
     return _sqlite_name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
+def is_read_only(error: DBAPIError) -> bool:
+    """Return whether a change was refused since the database, or its role, may only read."""
+    failure = classify(error)
+    return failure is not None and failure.message == READ_ONLY
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether there is no space left: PostgreSQL's disk_full, and SQLITE_FULL.
+
+    :param error: the driver's or the dialect's own.
+    """
+    return getattr(error, "sqlstate", None) == "53100" or _sqlite_name(error) == "SQLITE_FULL"
+
+
 def _sqlite_name(error: BaseException) -> str:
-    original = getattr(error, "orig", None)
-    cause = _driver_error(error)
-    name = getattr(original, "sqlite_errorname", None) or getattr(cause, "sqlite_errorname", None)
-    return str(name or "")
+    causes = (error, getattr(error, "orig", None), error.__cause__, _driver_error(error))
+    names = (getattr(cause, "sqlite_errorname", None) for cause in causes)
+    return next((str(name) for name in names if name), "")
 
 
 def _driver_error(error: BaseException) -> BaseException:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,11 +21,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import ColumnClause, Connection, column, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database import BUSY_TIMEOUT, Database, UnitOfWork, asks_for_retry
-from ..errors import Busy, ConfigurationError
+from ..errors import Busy, ConfigurationError, Unavailable
 from ..models import Base
 
 VERSION_TABLE = "tallied_alembic_version"
@@ -127,6 +128,9 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
     try:
         async with _one_at_a_time():
             return await database.write(work)
+    except Unavailable as error:
+        # Who migrates is to know what the database has said.
+        raise error.__cause__ or error from None
     except Busy as error:
         if getattr(getattr(error.__cause__, "orig", None), "sqlstate", "") != _LOCK_NOT_AVAILABLE:
             raise
@@ -202,14 +206,36 @@ def state_of(connection: Connection, schema: str | None = None) -> State:
 
     :raises ConfigurationError: as :func:`state` does.
     """
-    script = ScriptDirectory.from_config(_config())
-    newest = script.get_current_head()
-    assert newest is not None
+    newest, revisions = _known_revisions()
     options: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     current = MigrationContext.configure(connection, opts=options).get_current_revision()
-    if current is not None and current not in {found.revision for found in script.walk_revisions()}:
+    if current is not None and current not in revisions:
         raise ConfigurationError(
             f"A newer Tallied has migrated the database to revision {current}, which this one"
             " does not know; upgrade Tallied."
         )
     return State(current, newest)
+
+
+def is_behind(connection: Connection, schema: str | None = None) -> bool:
+    """Return whether migrations of this Tallied have not been run, in two statements.
+
+    A newer revision than this Tallied knows is none that is missing: while servers are replaced
+    one by one, the old ones go on. Neither is the lack of any, where a host makes the tables by
+    migrations of its own.
+    """
+    if not inspect(connection).has_table(VERSION_TABLE, schema):
+        return False
+    newest, revisions = _known_revisions()
+    version: ColumnClause[str] = column("version_num")
+    stored = connection.scalars(select(version).select_from(table(VERSION_TABLE, schema=schema)))
+    return bool(set(stored) & (revisions - {newest}))
+
+
+@cache
+def _known_revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision, and all, which are read from files."""
+    script = ScriptDirectory.from_config(_config())
+    newest = script.get_current_head()
+    assert newest is not None
+    return newest, frozenset(script.revision for script in script.walk_revisions())

@@ -351,17 +351,6 @@ def test_the_page_needs_its_assets(tmp_path: Path) -> None:
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 
 
-async def test_health_says_whether_the_database_answers(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
-    response = await api.http.get("/health")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
-    broken = Api(Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none"))
-    response = await broken.http.get("/health")
-    assert response.status_code == 503
-    assert "secret" not in response.text + caplog.text
-
-
 async def test_what_goes_wrong_inside_is_masked_and_logged(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
