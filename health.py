@@ -101,6 +101,7 @@ class Readiness:
 
     async def close(self) -> None:
         """Close the connection, once the question has ended that is under way."""
+        await self._tasks.wait(self._patience)
         self._give_up_engine()
         await self._tasks.wait(self._patience)
 
@@ -148,9 +149,8 @@ class Readiness:
 
     async def _answer(self) -> tuple[str | None, str]:
         """Return the problem, if there is one, and what the log is told of it."""
-        # To open a file that is gone would make a new one.
-        if self._file is not None and not self._file.exists():
-            return FILE_GONE, ""
+        if self._is_file_gone():
+            return FILE_GONE, ""  # To open it would make a new one.
         for is_last in (False, True):
             try:
                 engine = self._engine = self._engine or self._copy_engine()
@@ -181,6 +181,9 @@ class Readiness:
         if access.mode or access.denied.keys() & {"INSERT", "UPDATE"}:
             return READ_ONLY
         return BEHIND if is_behind(connection, self._database.schema) else None
+
+    def _is_file_gone(self) -> bool:
+        return self._file is not None and not self._file.exists()
 
     def _lacks_space(self) -> bool:
         if self._file is None:

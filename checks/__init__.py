@@ -24,6 +24,7 @@ from ..rules import Rules
 from ..schema.build import schema
 from ..schema.execution import Executor
 from ..settings import Settings
+from .access import check_access
 from .configuration import check_settings as check_settings
 from .connections import check_connection, check_idle_transactions, check_sessions
 from .counting import check_counters
@@ -142,6 +143,7 @@ async def _ask(
         for finding in (
             *await connection.run_sync(lambda sync: list(check_connection(sync))),
             *await connection.run_sync(lambda sync: _check_hosts_engine(sync, database)),
+            *await connection.run_sync(lambda sync: list(check_access(sync, database.schema))),
             *of_tables,
             *of_counters,
         ):
