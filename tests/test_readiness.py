@@ -235,6 +235,7 @@ async def test_a_read_only_file_is_a_problem(database: Database, empty_url: str)
 async def test_a_busy_writer_is_no_problem(
     database: Database, empty_url: str, readiness: Readiness
 ) -> None:
+    await add_thread(database)
     other = create_async_engine(empty_url)
     try:
         async with other.connect() as connection:

@@ -152,6 +152,17 @@ async def test_nothing_is_left_of_questions_that_were_given_up(
     assert not any(record.exc_info for record in caplog.records)
 
 
+async def test_closing_does_not_wait_for_a_silent_network(
+    proxy: FaultyProxy, readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await readiness.find_problem() is None
+    proxy.stall()
+    start = time.monotonic()
+    await readiness.close()
+    assert time.monotonic() - start < PATIENCE
+    assert not any(record.exc_info for record in caplog.records)
+
+
 async def test_live_answers_while_the_database_is_gone() -> None:
     database = Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
     app = create_app(Settings(), database)
