@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -136,8 +135,9 @@ class Readiness:
 
     def _give_up_engine(self) -> None:
         """Close the connection, without an exchange with PostgreSQL: nothing is under way."""
-        if isinstance(self._connection, asyncpg.Connection):
-            self._connection.terminate()
+        terminate = getattr(self._connection, "terminate", None)
+        if terminate is not None:  # asyncpg's, which is not typed; aiosqlite has none
+            terminate()
         self._connection = None
         engine, self._engine = self._engine, None
         if engine is not None:
