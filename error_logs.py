@@ -108,7 +108,7 @@ class OutageLog:
         left_out, self._left_out = self._left_out, 0
         self._next = now + self._seconds
         more = f"; {left_out} more since the line before" if left_out else ""
-        logger.error("The database does not answer (%s)%s.", _first_line(error), more)
+        logger.error("The database cannot be used (%s)%s.", _first_line(error), more)
 
 
 _outages = OutageLog()

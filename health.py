@@ -25,6 +25,7 @@ from starlette.routing import Route
 from .database import Database, asks_for_retry
 from .database.access import read_table_access
 from .database.engine import is_in_memory
+from .errors import Unavailable
 from .migrations.run import is_behind
 from .models import Base
 from .opening import failure, has_answered, no_answer
@@ -149,8 +150,10 @@ class Readiness:
 
     async def _answer(self) -> tuple[str | None, str]:
         """Return the problem, if there is one, and what the log is told of it."""
-        if self._is_file_gone():
-            return FILE_GONE, ""  # To open it would make a new one.
+        try:
+            self._database.check_file()
+        except Unavailable as error:
+            return str(error), ""
         for is_last in (False, True):
             try:
                 engine = self._engine = self._engine or self._copy_engine()
@@ -181,9 +184,6 @@ class Readiness:
         if access.mode or access.denied.keys() & {"INSERT", "UPDATE"}:
             return READ_ONLY
         return BEHIND if is_behind(connection, self._database.schema) else None
-
-    def _is_file_gone(self) -> bool:
-        return self._file is not None and not self._file.exists()
 
     def _lacks_space(self) -> bool:
         if self._file is None:

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..error_logs import log_outage
 from ..unfinished import Unfinished, run_bounded
 from ..units import connections
-from .failures import Repeat, classify, is_outcome_unknown, log_failure, unknown_outcome
+from .failures import Repeat, classify, is_outcome_unknown, unknown_outcome
 
 
 class Ending:
@@ -55,7 +56,7 @@ class Ending:
             task.result()
         except Exception as error:
             if isinstance(error, TimeoutError) or is_outcome_unknown(error):
-                log_failure(error)
+                log_outage(error)
                 raise unknown_outcome() from error
             raise
         return cancelled

@@ -9,7 +9,6 @@ the statement.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import Enum
 from traceback import walk_tb
@@ -19,9 +18,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool
 
+from ..error_logs import log_outage
 from ..errors import Busy, OutcomeUnknown, Unavailable
-
-logger = logging.getLogger("tallied")
 
 BUSY = "The database is busy with other changes; send the same request again."
 SLOW = "The database stopped a statement that took too long; send the same request again."
@@ -122,7 +120,7 @@ def translate(failure: Failure, error: Exception) -> Busy | Unavailable:
     """Return what to raise for `error` in the end, which is logged if it is an outage."""
     told = failure.as_error()
     if isinstance(told, Unavailable):
-        log_failure(error)
+        log_outage(error)
     return told
 
 
@@ -148,13 +146,6 @@ def is_outcome_unknown(error: BaseException) -> bool:
         and not isinstance(cause, asyncpg.InterfaceError)
         and not _is_of_opening(error)
     )
-
-
-def log_failure(error: BaseException) -> None:
-    """Log an outage, in one line without the statement and its parameters."""
-    cause = _driver_error(error)
-    reason = getattr(cause, "sqlstate", None) or _sqlite_name(error) or "no SQLSTATE"
-    logger.warning("the database cannot be used: %s (%s)", type(cause).__name__, reason)
 
 
 def unknown_outcome() -> OutcomeUnknown:

@@ -221,10 +221,10 @@ def test_an_outage_is_one_line_in_a_while(caplog: pytest.LogCaptureFixture) -> N
         outages.write(refused)
     what = "ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)"
     assert [record.getMessage() for record in caplog.records] == [
-        f"The database does not answer ({what}).",
-        f"The database does not answer ({what}); 2 more since the line before.",
-        f"The database does not answer ({what}); 1 more since the line before.",
-        f"The database does not answer ({what}).",
+        f"The database cannot be used ({what}).",
+        f"The database cannot be used ({what}); 2 more since the line before.",
+        f"The database cannot be used ({what}); 1 more since the line before.",
+        f"The database cannot be used ({what}).",
     ]
     assert not any(record.exc_info for record in caplog.records)
 
@@ -240,6 +240,6 @@ async def test_probes_during_an_outage_write_one_line(
     for _ in range(5):
         assert (await api.http.get("/health")).status_code == 503
     (record,) = (record for record in caplog.records if record.levelname == "ERROR")
-    assert record.getMessage().startswith("The database does not answer (ConnectionRefusedError: ")
+    assert record.getMessage().startswith("The database cannot be used (ConnectionRefusedError: ")
     await api.http.aclose()
     await database.dispose()

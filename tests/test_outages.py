@@ -112,7 +112,7 @@ async def test_unreachable_database_is_unavailable(
         assert await count(database) == 2
     messages = [record.getMessage() for record in caplog.records if record.name == "tallied"]
     assert len(messages) == 2
-    assert all(message.startswith("the database cannot be used: ") for message in messages)
+    assert all(message.startswith("The database cannot be used (") for message in messages)
     assert not any(record.exc_info for record in caplog.records)
 
 
