@@ -111,7 +111,7 @@ async def test_unreachable_database_is_unavailable(
         await database.write(lambda unit: add_threads(unit, 2))
         assert await count(database) == 2
     messages = [record.getMessage() for record in caplog.records if record.name == "tallied"]
-    assert len(messages) == 2
+    assert len(messages) <= 1  # at most one every ten seconds
     assert all(message.startswith("The database cannot be used (") for message in messages)
     assert not any(record.exc_info for record in caplog.records)
 
