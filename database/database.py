@@ -186,7 +186,8 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from; each statement sees what is committed when it starts.
 
-        :raises Busy: when no connection is to be had, or another holds a lock for too long.
+        :raises Busy: when no connection is to be had, or another holds a lock for too long;
+            behind a transaction pooler, nothing bounds the wait for a lock.
         :raises Unavailable: when the database cannot be used, and as :meth:`check_file` does.
         """
         try:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallied.database import Database
 
-from .proxy import FaultyProxy
+from tallied.benchmarks.faulty_proxy import FaultyProxy
 
 
 def socket_path(url: URL) -> Path:
