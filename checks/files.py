@@ -35,11 +35,12 @@ async def check_file(database: Database, settings: Settings, *, start: bool) -> 
             # The structure of every table; whether the indexes agree takes ten times as long.
             result = await connection.exec_driver_sql("PRAGMA quick_check(1)")
             reason = str(result.scalar_one())
-    except DBAPIError as error:
-        if not is_damaged(error):
+    except Unavailable as unavailable:
+        error = unavailable.__cause__
+        if not (isinstance(error, DBAPIError) and is_damaged(error)):
             return []  # What keeps it from being read, whoever reads its tables says.
         return [_damaged(str(getattr(error.orig, "__cause__", None) or error.orig))]
-    except (Busy, Unavailable, OSError):
+    except (Busy, DBAPIError, OSError):
         return []
     return _check_mode(path, settings) if reason == "ok" else [_damaged(reason)]
 

@@ -130,6 +130,7 @@ def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
         path = tmp_path / "test.db"
         if is_made:
             shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            path.chmod(0o600)  # as Tallied makes it
         yield f"sqlite+aiosqlite:///{path}"
         return
     server: URL = request.getfixturevalue("postgresql")

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from conftest import new_database
 from sqlalchemy.engine import URL, make_url
-from support.proxy import FaultyProxy
 
 from tallied.asgi import create_app
+from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database, UnitOfWork
 from tallied.health import NO_ANSWER, Readiness
 from tallied.models import Thread

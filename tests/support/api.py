@@ -50,8 +50,11 @@ class Api:
 
     async def post(self, query: str, **variables: Any) -> dict[str, Any]:
         """The response to a well-formed request, whatever it says."""
+        return await self._send(query, variables, 200)
+
+    async def _send(self, query: str, variables: dict[str, Any], *statuses: int) -> dict[str, Any]:
         response = await self.http.post("/graphql", json={"query": query, "variables": variables})
-        assert response.status_code == 200, response.text
+        assert response.status_code in statuses, response.text
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -64,7 +67,7 @@ class Api:
 
     async def error(self, query: str, **variables: Any) -> dict[str, Any]:
         """The one error of a request that fails, with its code and field beside the message."""
-        answer = await self.post(query, **variables)
+        answer = await self._send(query, variables, 200, 503)
         assert not any((answer.get("data") or {}).values()), answer
         (error,) = answer["errors"]
         return {"message": error["message"], **error["extensions"]}

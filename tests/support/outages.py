@@ -12,9 +12,8 @@ import psycopg
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tallied.database import Database
-
 from tallied.benchmarks.faulty_proxy import FaultyProxy
+from tallied.database import Database
 
 
 def socket_path(url: URL) -> Path:
