@@ -431,7 +431,7 @@ async def test_a_failure_halfway_keeps_what_was_found(migrated: Database) -> Non
             "tallied.W012",
             "tallied.E001",
         ]
-        assert "permission denied" in told[1].sentence
+        assert "permission denied" in told[2].sentence
     finally:
         await powerless.dispose()
         await execute(migrated, "DROP OWNED BY powerless", "DROP ROLE powerless")
