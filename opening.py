@@ -14,7 +14,7 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from .database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of
-from .errors import ConfigurationError, Unavailable
+from .errors import Busy, ConfigurationError, Unavailable
 from .migrations.run import require_newest
 from .settings import Settings, named
 from .urls import parse_url
@@ -227,7 +227,7 @@ def _cause(reported: BaseException) -> BaseException:
 
 def underlying(error: BaseException) -> BaseException:
     """Return the database's own error, where `error` stands for it."""
-    return error.__cause__ or error if isinstance(error, Unavailable) else error
+    return error.__cause__ or error if isinstance(error, Busy | Unavailable) else error
 
 
 def _reason(error: BaseException, url: URL) -> str:

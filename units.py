@@ -26,6 +26,8 @@ _IS_WHOLE = "tallied.unit_of_work_is_whole"
 
 _CONNECTIONS = "tallied.connections"
 
+_COMMITTED = "tallied.committed"
+
 
 class Repeated(TalliedError):
     """What a unit of work would write is there already; run again, it looks before it writes."""
@@ -60,6 +62,19 @@ def watch(session_class: type[Session]) -> None:
     ):
         if not event.contains(session_class, name, listener):
             event.listen(session_class, name, listener)
+    if not event.contains(session_class, "after_commit", _note_commit):
+        # Before a host's own, which may raise.
+        event.listen(session_class, "after_commit", _note_commit, insert=True)
+
+
+def is_committed(session: AsyncSession) -> bool:
+    """Return whether a unit's session has committed, whatever was raised after that."""
+    return bool(session.sync_session.info.get(_COMMITTED))
+
+
+def _note_commit(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info[_COMMITTED] = True
 
 
 @contextmanager

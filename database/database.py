@@ -25,7 +25,8 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
-from ..errors import Busy, ConfigurationError
+from ..error_logs import log_error
+from ..errors import Busy, ConfigurationError, Unavailable
 from ..models.counters import counters
 from ..settings import Settings
 from ..unfinished import Unfinished, run_bounded
@@ -34,7 +35,7 @@ from ..urls import check_url, parse_url
 from .disk import FullDisk
 from .endings import Ending
 from .engine import EngineFactory, is_sqlite, listen
-from .failures import BUSY, classify, translate
+from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
 from .postgresql import Connector
 from .retries import Retries
@@ -257,7 +258,7 @@ class Database:
         retries = self._retries()
         while True:
             try:
-                unit, result, cancelled = await self._attempt(work, can_repeat=not retries.failed)
+                unit, result, cancelled = await self._attempt(work, can_repeat=retries.may_repeat)
                 break
             except Exception as error:
                 await retries.wait(error)
@@ -289,15 +290,22 @@ class Database:
 
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
         """Do what waits for the commit: to its end, though its task may be cancelled before."""
-        if not cancelled:
+        lost = None
+        try:
             self.check_file()  # What is acknowledged is in a file that had its name after that.
+        except Unavailable as error:
+            lost = error
         following = self._unfinished.start(unit.committed())
         with unit.untimed():
             done, _ = await asyncio.wait({following}, timeout=self.patience)
         if cancelled:
             raise cancelled
+        if lost is not None:
+            raise unknown_outcome() from lost
         if done:
-            await following
+            if error := following.exception():
+                # The change is in: a request that failed now would be sent again.
+                log_error(logger, "what follows a commit has failed", error=error)
         else:
             logger.warning(
                 "what follows a commit takes longer than %s seconds, and goes on by itself",

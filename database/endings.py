@@ -7,6 +7,7 @@ within the patience, the connections are terminated, which waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..error_logs import log_outage
+from ..error_logs import log_error, log_outage
 from ..unfinished import Unfinished, run_bounded
-from ..units import connections
+from ..units import connections, is_committed
 from .failures import Repeat, classify, is_outcome_unknown, unknown_outcome
+
+logger = logging.getLogger("tallied")
 
 
 class Ending:
@@ -55,9 +58,16 @@ class Ending:
         try:
             task.result()
         except Exception as error:
+            if is_committed(self._session):
+                # A listener of the host's: the change is in, and must not be made again.
+                await self.roll_back(error)
+                log_error(logger, "what follows a commit has failed", error=error)
+                return cancelled
             if isinstance(error, TimeoutError) or is_outcome_unknown(error):
                 log_outage(error)
                 raise unknown_outcome() from error
+            if cancelled is not None:
+                raise cancelled from error  # Nothing was committed, and nothing runs again.
             raise
         return cancelled
 

@@ -28,8 +28,8 @@ READ_ONLY = "The database may only be read at present; send the same request aga
 FULL = "The database has no room for more at present; send the same request again later."
 FAILING = "The database cannot read or write its files; send the same request again later."
 UNKNOWN = (
-    "The connection to the database was lost while the change was committed: it may or may not"
-    " have been made; look before you send it again."
+    "The database was lost while the change was committed: it may or may not have been made; look"
+    " before you send it again."
 )
 
 

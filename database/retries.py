@@ -26,6 +26,11 @@ class Retries:
         self.failed = 0
         """How many attempts have failed."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a unit that finds what it would write there already may run again to look."""
+        return not self.failed and self._attempts > 1
+
     async def wait(self, error: Exception) -> None:
         """Wait until what has failed with `error` may be run again.
 

@@ -46,8 +46,14 @@ def enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
 
 
 def path_of(connection: DBAPIConnection) -> str | None:
-    """Return where the file of a connection is, as SQLite has it; None for one in memory."""
+    """Return where the file of a connection is, as SQLite has it; None for one in memory.
+
+    It reads the file, so that the connection has its write-ahead log open from now on: SQLite
+    removes that with the last connection that has.
+    """
     cursor = connection.cursor()
+    cursor.execute("PRAGMA schema_version")
+    cursor.fetchall()
     cursor.execute("PRAGMA database_list")
     paths = {name: path for _, name, path in cursor.fetchall()}
     cursor.close()

@@ -161,8 +161,10 @@ async def _state_once_free(database: Database) -> State:
     while True:
         try:
             return await state(database)
-        except DBAPIError as error:
-            if not asks_for_retry(error) or time.monotonic() > deadline:
+        except Busy as error:
+            cause = error.__cause__
+            busy = isinstance(cause, DBAPIError) and asks_for_retry(cause)
+            if not busy or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.05)
 

@@ -226,7 +226,8 @@ class Executor:
         if isawaitable(result):
             result = await result
         context.size.check()
-        return await _answer(result, extensions, of_mutation)
+        is_changed = bool(context.changes) or context.is_outcome_unknown
+        return await _answer(result, extensions, of_mutation, is_changed)
 
     async def subscribe(
         self, operation: Operation, context: Context
@@ -261,14 +262,16 @@ class Executor:
         return document.costs[name]
 
 
-async def _answer(result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool) -> Answer:
+async def _answer(
+    result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool, is_changed: bool
+) -> Answer:
     errors = result.errors or []
     told = {"errors": await report_all(errors, of_mutation=of_mutation)} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
         return _without_data(told)
     is_answered = any(value is not None for value in (result.data or {}).values())
-    is_changed = of_mutation and _is_partial(errors)
+    is_changed = is_changed or (of_mutation and _is_partial(errors))
     if errors and not (is_answered or is_changed) and _are_outages(told["errors"]):
         return Answer({**told, "data": None, "extensions": extensions}, NO_DATABASE)
     status = PARTIAL_SUCCESS if errors else 200

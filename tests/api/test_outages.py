@@ -14,11 +14,14 @@ import strawberry
 from sqlalchemy import event, text
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from starlette.routing import Route
 from support.api import Api
 from support.outages import execute, proxied
 from support.sockets import site
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
+from tallied.database import Database
+from tallied.errors import Unavailable
 from tallied.schema.build import merged
 from tallied.schema.http import GraphQLEndpoint
 from tallied.schema.selection import Info
@@ -159,3 +162,22 @@ async def test_viewer_without_a_database_is_503(with_tables: None, empty_url: st
             response = await client.post("/graphql", json={"query": "{ limits { pageSize } }"})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+
+
+async def test_outage_after_a_change_of_the_same_request_is_no_503(database: Database) -> None:
+    @strawberry.type
+    class Mutation:
+        @strawberry.mutation
+        async def like(self) -> int:
+            raise Unavailable("The host's database cannot be used.")
+
+    schema = merged(mutation=Mutation)
+    endpoint = GraphQLEndpoint(database, Settings(guests="moderate"), schema=schema)
+    app = Starlette(routes=[Route("/graphql", endpoint)])
+    transport = httpx.ASGITransport(app)
+    query = 'mutation { createThread(input: {title: "Engines"}) { thread { title } } like }'
+    async with httpx.AsyncClient(transport=transport, base_url="http://tallied.test") as http:
+        response = await http.post("/graphql", json={"query": query})
+    assert response.status_code == 200
+    assert "Retry-After" not in response.headers
+    assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"

@@ -289,6 +289,21 @@ async def test_an_old_one_that_two_send_again_is_one_more(strict: Database) -> N
 # A host's own code
 
 
+async def test_single_attempt_finds_a_comment_that_was_sent(
+    with_tables: None, empty_url: str
+) -> None:
+    database = Database(empty_url, attempts=1)
+    host = Host(database)
+    thread = key(await host.ada.thread("Engines"))
+    access, new = host.discussion.access(ADA), NewComment(MESSAGE)
+    made = [
+        await database.write(lambda unit: add_comment(unit, access, thread, new, submission="7"))
+        for _ in range(3)
+    ]
+    assert [one.is_duplicate for one in made] == [False, True, True]
+    await database.dispose()
+
+
 async def test_a_hosts_own_session_looks_before_it_writes(database: Database) -> None:
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))

@@ -1,0 +1,167 @@
+"""What happens after a commit, or while it fails, never makes a change twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from tallied.database import Database, UnitOfWork
+from tallied.database import file as database_file
+from tallied.errors import Busy, OutcomeUnknown
+from tallied.migrations.run import migrate
+from tallied.models import Thread
+
+
+async def add_three(unit: UnitOfWork) -> None:
+    unit.session.add_all([Thread(title=f"Thread {number}") for number in range(3)])
+
+
+async def count(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(select(func.count(Thread.id)))).scalar_one())
+
+
+async def test_error_of_what_follows_a_commit_is_logged_alone(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise Busy("no connection was free")
+
+    async def work(unit: UnitOfWork) -> str:
+        unit.after_commit.append(fail)
+        await add_three(unit)
+        return "done"
+
+    assert await database.write(work) == "done"
+    assert await count(database) == 3
+    assert "what follows a commit has failed" in caplog.text
+
+
+async def test_listener_that_fails_after_the_commit_repeats_nothing(
+    with_tables: None, empty_url: str, tmp_path: Path
+) -> None:
+    class Listening(Session):
+        pass
+
+    database = Database(empty_url, session_class=Listening)
+    lock = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
+    lock.execute("CREATE TABLE audit (n)")
+    lock.execute("BEGIN EXCLUSIVE")
+    audit = create_engine(f"sqlite:///{tmp_path / 'audit.db'}", connect_args={"timeout": 0.05})
+
+    @event.listens_for(Listening, "after_commit")
+    def note(session: Session) -> None:
+        with audit.begin() as connection:
+            connection.execute(text("INSERT INTO audit VALUES (1)"))
+
+    await database.write(add_three)
+    assert await count(database) == 3
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await database.dispose()
+    audit.dispose()
+    lock.close()
+
+
+async def test_cancelled_commit_that_fails_is_not_run_again(
+    with_tables: None, empty_url: str, backend: str
+) -> None:
+    if backend == "sqlite":
+        pytest.skip("SQLite checks nothing at its commit that could ask for a retry")
+    database = Database(empty_url)
+    attempts = []
+    async with database.reader.connect() as connection:
+        await connection.execute(
+            text(
+                "CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " PERFORM pg_sleep(.3); RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$"
+            )
+        )
+        await connection.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER conflict AFTER INSERT ON tallied_thread DEFERRABLE"
+                " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION conflict()"
+            )
+        )
+
+    async def work(unit: UnitOfWork) -> None:
+        attempts.append(unit)
+        await add_three(unit)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await database.write(work)
+    assert len(attempts) == 1
+    assert await count(database) == 0
+    await database.dispose()
+
+
+async def test_file_lost_right_after_the_commit_leaves_the_outcome_unknown(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL's files are its own")
+    identify, followed = database_file.identify, []
+
+    def refuse(path: str) -> object:
+        raise PermissionError(13, "Permission denied", path)
+
+    async def follow() -> None:
+        followed.append(True)
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.after_commit.append(follow)
+        await add_three(unit)
+
+    @event.listens_for(database.engine.sync_engine, "checkin")
+    def lose(*_: object) -> None:
+        monkeypatch.setattr(database_file, "identify", refuse)
+
+    with pytest.raises(OutcomeUnknown):
+        await database.write(work)
+    event.remove(database.engine.sync_engine, "checkin", lose)
+    monkeypatch.setattr(database_file, "identify", identify)
+    assert followed == [True]
+    assert await count(database) == 3
+
+
+async def test_connections_that_come_and_go_do_not_lose_the_file(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'forum.db'}"
+    ours = Database(url)
+    await migrate(ours)
+    await ours.dispose()
+    engine = create_async_engine(url, poolclass=NullPool)
+    database = Database(engine)
+
+    async def use(number: int) -> None:
+        for _ in range(40):
+            if number:
+                await count(database)
+            else:
+                await database.write(add_three)
+            await asyncio.sleep(random.random() * 0.01)
+
+    await asyncio.gather(*(use(number) for number in range(3)))
+    database.check_file()
+    assert await count(database) == 120
+    await engine.dispose()
+
+
+async def test_migration_waits_for_a_new_file_that_is_busy(tmp_path: Path) -> None:
+    path = tmp_path / "forum.db"
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("CREATE TABLE other (n)")
+    lock.execute("BEGIN IMMEDIATE")
+    lock.execute("INSERT INTO other VALUES (1)")
+    asyncio.get_running_loop().call_later(0.6, lock.execute, "COMMIT")
+    database = Database(f"sqlite+aiosqlite:///{path}", patience=0.3)
+    assert await migrate(database)
+    await database.dispose()
+    lock.close()
