@@ -303,9 +303,9 @@ class Database:
         if lost is not None:
             raise unknown_outcome() from lost
         if done:
-            if error := following.exception():
+            if failed := following.exception():
                 # The change is in: a request that failed now would be sent again.
-                log_error(logger, "what follows a commit has failed", error=error)
+                log_error(logger, "what follows a commit has failed", error=failed)
         else:
             logger.warning(
                 "what follows a commit takes longer than %s seconds, and goes on by itself",
