@@ -58,7 +58,7 @@ class Readiness:
 
     The connection comes from a copy of the engine's pool (:meth:`sqlalchemy.pool.Pool.recreate`),
     which opens connections as that does, a host's too: with the same creator, arguments and
-    listeners. It stays open in between, since each new one is a process of PostgreSQL's, and
+    listeners. To PostgreSQL it stays open in between, since each new one is a process there, and
     is given up with the pool wherever something is wrong: what ``ALTER ROLE`` sets holds for new
     connections only. A database in memory has one connection and no other failure than that of
     the process, so it is not asked.
@@ -158,7 +158,11 @@ class Readiness:
             try:
                 engine = self._engine = self._engine or self._copy_engine()
                 async with engine.connect() as connection:
-                    return await connection.run_sync(self._examine), ""
+                    problem = await connection.run_sync(self._examine)
+                if self._database.is_sqlite:
+                    self._engine = None
+                    await engine.dispose()
+                return problem, ""
             except Exception as error:  # whatever a driver raises
                 if isinstance(error, DBAPIError):
                     if error.connection_invalidated and not is_last:

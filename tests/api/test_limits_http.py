@@ -24,7 +24,7 @@ from tallied.models import Thread
 
 GRAPHQL = "application/graphql-response+json"
 COUNT = "{ threads(first: 1) { totalCount } }"
-HEAD = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 LIMITS = {"header_size": 4096, "header_time": 1, "body_time": 1, "execution_time": 1}
 
 
@@ -174,7 +174,7 @@ def test_a_client_that_does_not_read_its_answers_loses_its_connection(
     whole = len(httpx.get(f"{server.url}/introspection.json").content)
     requests = 40_000_000 // whole
     connection = connect()
-    asking = b"GET /introspection.json HTTP/1.1\r\nhost: x\r\n\r\n" * requests
+    asking = b"GET /introspection.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * requests
     with suppress(ConnectionError):
         connection.socket.settimeout(15)
         connection.send(asking)
@@ -188,7 +188,7 @@ def test_a_client_that_reads_its_answers_slowly_gets_them_all(
     whole = len(httpx.get(f"{server.url}/introspection.json").content)
     requests = 8_000_000 // whole
     connection = connect()
-    asking = b"GET /introspection.json HTTP/1.1\r\nhost: x\r\n\r\n" * requests
+    asking = b"GET /introspection.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * requests
     connection.send(asking)
     received = 0
     while received < whole * requests:
@@ -199,7 +199,7 @@ def test_a_client_that_reads_its_answers_slowly_gets_them_all(
 
 
 def test_a_body_that_nobody_waits_for_does_not_keep_the_connection(connect: Connect) -> None:
-    head = b"POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n"
+    head = b"POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\n"
     connection = connect().send(head)
     started = time.monotonic()
     try:

@@ -160,7 +160,7 @@ def test_a_condition_is_about_the_counters_of_one_class(
     chosen = Thread.title == threads[3].title
     with engine.connect() as connection:
         for refused in (counters.verify, counters.rebuild):
-            with pytest.raises(CounterError, match="of Author and Thread; name the counters"):
+            with pytest.raises(CounterError, match="of Thread and Author; name the counters"):
                 list(refused(connection, where=chosen))  # type: ignore[call-overload, operator]
 
 
