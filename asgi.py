@@ -18,15 +18,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from .access_log import AccessLog
+from .checks.readiness import make_health_routes
 from .database import Database
-from .development import with_secret
 from .discussion import Discussion
-from .health import make_health_routes
-from .request_ids import RequestIds
-from .schema.allowed_hosts import HostGuard
-from .schema.origins import CrossOrigin
+from .logs.access import AccessLog
+from .logs.request_ids import RequestIds
+from .server.development import with_secret
 from .settings import Settings
+from .transport.allowed_hosts import HostGuard
+from .transport.cross_origin import CrossOrigin
 
 GC_THRESHOLDS = (2000, 10, 20)
 """When garbage is looked for (:func:`gc.set_threshold`). What an operation leaves is nearly all

@@ -30,7 +30,21 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from .accepting import (
+from .auth.tokens import authenticate
+from .auth.viewer import Viewer
+from .checks import Finding, check, out_of_reach, with_option
+from .checks.readiness import Readiness
+from .content.markdown import render_message
+from .counters.session_classes import Installable
+from .database import BUSY_TIMEOUT, CountedSession, Database
+from .database.unit_of_work import UnitOfWork
+from .errors import ConfigurationError
+from .execution.context import Context
+from .host.access import Access, Rules, accept, nobody
+from .host.hooks import Hooks
+from .host.policy import Policy
+from .host.targets import Target, registered
+from .host.validation import (
     accept_application,
     accept_functions,
     accept_get_viewer,
@@ -40,30 +54,16 @@ from .accepting import (
     accept_settings,
     accept_targets,
 )
-from .checks import Finding, check, out_of_reach, with_option
-from .counters.session_classes import Installable
-from .database import BUSY_TIMEOUT, CountedSession, Database
-from .errors import ConfigurationError
-from .health import Readiness
-from .hooks import Hooks
+from .migrations.opening import in_use
 from .models import Comment
 from .models.words import count_words as default_count_words
-from .opening import in_use
-from .policy import Policy
-from .rendering import render_message
-from .rules import Access, Rules, accept, nobody
 from .schema.build import accept_schema
 from .schema.build import schema as default_schema
-from .schema.context import Context
-from .schema.http import GraphQLEndpoint
-from .schema.page import Playground
-from .schema.published import FILES, PublishedFile
-from .schema.serving import GetViewer, viewer_of
 from .settings import Settings
-from .targets import Target, registered
-from .tokens import authenticate
-from .units import UnitOfWork
-from .viewer import Viewer
+from .transport.http_endpoint import GraphQLEndpoint
+from .transport.playground import Playground
+from .transport.schema_files import FILES, PublishedFile
+from .transport.service import GetViewer, viewer_of
 
 logger = logging.getLogger("tallied")
 

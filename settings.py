@@ -99,7 +99,7 @@ class Settings:
     allowed_hosts: str = ""
     """The names by which the server may be addressed (the ``Host`` header), such as
     ``forum.example``; separated by commas. ``*.forum.example`` is any name below it, and ``*`` any
-    name at all. By default, see :class:`~tallied.schema.allowed_hosts.HostGuard`."""
+    name at all. By default, see :class:`~tallied.transport.allowed_hosts.HostGuard`."""
 
     execution_time: int = 10
     """The seconds that one GraphQL request may be executed for, 1 to 3600."""

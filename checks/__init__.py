@@ -19,10 +19,10 @@ from ..counters import Counters
 from ..counters.session_classes import Installable
 from ..database import Database
 from ..errors import Busy, ConfigurationError, Unavailable
-from ..opening import failure, has_answered, no_answer, opened
-from ..rules import Rules
+from ..execution.executor import Executor
+from ..host.access import Rules
+from ..migrations.opening import failure, has_answered, no_answer, opened
 from ..schema.build import schema
-from ..schema.execution import Executor
 from ..settings import Settings
 from .access import check_access
 from .configuration import check_settings as check_settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..rules import Rules
+from ..host.access import Rules
 from ..settings import ANY_ORIGIN, Settings, assigned, named
 from .finding import Finding
 

@@ -9,8 +9,8 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from .. import reports
 from ..documentation import find_page
+from . import reports
 
 Level: TypeAlias = Literal["error", "warning"]
 

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..counters import Counters
 from ..database import Database
+from ..host.access import Rules
+from ..host.targets import Target
 from ..models import Comment, Thread
-from ..rules import Rules
-from ..targets import Target
 from .finding import Finding
 
 BATCH = 500

@@ -25,13 +25,11 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
-from ..error_logs import log_error
+from ..concurrency.pending_tasks import Unfinished, run_bounded
 from ..errors import Busy, ConfigurationError, Unavailable
+from ..logs.errors import log_error
 from ..models.counters import counters
 from ..settings import Settings
-from ..unfinished import Unfinished, run_bounded
-from ..units import UnitOfWork, undivided, watch
-from ..urls import check_url, parse_url
 from .disk import FullDisk
 from .endings import Ending
 from .engine import EngineFactory, is_sqlite, listen
@@ -40,6 +38,8 @@ from .file import DatabaseFile, file_of
 from .postgresql import Connector
 from .retries import Retries
 from .sqlite import empty_log
+from .unit_of_work import UnitOfWork, undivided, watch
+from .urls import check_url, parse_url
 
 logger = logging.getLogger("tallied")
 

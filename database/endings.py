@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..error_logs import log_error, log_outage
-from ..unfinished import Unfinished, run_bounded
-from ..units import connections, is_committed
+from ..concurrency.pending_tasks import Unfinished, run_bounded
+from ..logs.errors import log_error, log_outage
 from .failures import Repeat, classify, is_outcome_unknown, unknown_outcome
+from .unit_of_work import connections, is_committed
 
 logger = logging.getLogger("tallied")
 

@@ -9,12 +9,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from ..unfinished import Unfinished
-from ..urls import is_pooled, split_url
+from ..concurrency.pending_tasks import Unfinished
 from . import sqlite
 from .file import DatabaseFile
 from .network import refuse_closed, timeouts
 from .postgresql import Connector
+from .urls import is_pooled, split_url
 
 
 class EngineFactory:

@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool
 
-from ..error_logs import log_outage
 from ..errors import Busy, OutcomeUnknown, Unavailable
+from ..logs.errors import log_outage
 
 BUSY = "The database is busy with other changes; send the same request again."
 SLOW = "The database stopped a statement that took too long; send the same request again."

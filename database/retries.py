@@ -6,8 +6,8 @@ import asyncio
 import random
 import time
 
-from ..units import Repeated
 from .failures import CONFLICT, Failure, Repeat, classify, translate
+from .unit_of_work import Repeated
 
 
 class Retries:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..viewer import NAME_LENGTH, SUBJECT_LENGTH
+from ..auth.viewer import NAME_LENGTH, SUBJECT_LENGTH
 from .base import Base, CounterInteger, UTCDateTime, new_id, now
 
 

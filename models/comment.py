@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ..viewer import NAME_LENGTH
+from ..auth.viewer import NAME_LENGTH
 from .author import Author
 from .base import Base, UTCDateTime, new_id, now
 from .words import count_words

@@ -5,7 +5,7 @@ How they are kept is taught in :mod:`tallied.counters`.
 
 from __future__ import annotations
 
-from ..characters import name_key
+from ..content.characters import name_key
 from ..counters import Count, Counters, Derived, Latest, Sum
 from .author import Author
 from .comment import Comment

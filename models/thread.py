@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ..characters import strip_ignorable
+from ..content.characters import strip_ignorable
 from .author import Author
 from .base import Base, CounterInteger, UTCDateTime, new_id, now
 

@@ -8,15 +8,15 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from ..auth.viewer import Viewer
+from ..database.unit_of_work import UnitOfWork
+from ..host.access import Access
 from ..models import Author
 from ..models.base import new_id, now
 from ..models.counters import counters
-from ..rules import Access
-from ..units import UnitOfWork
-from ..viewer import Viewer
 from .events import run_after, run_before
-from .inserting import insert_if_new
-from .paging import Record
+from .insertion import insert_if_new
+from .pagination.arguments import Record
 from .rows import known, not_found
 from .validation import expect
 

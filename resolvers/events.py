@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from ..hooks import Event, Operation, after, before
+from ..database.unit_of_work import UnitOfWork
+from ..host.access import Access
+from ..host.hooks import Event, Operation, after, before
 from ..models import Author
-from ..rules import Access
-from ..units import UnitOfWork
-from .paging import Record
+from .pagination.arguments import Record
 
 _OF_THEIR_OWN = frozenset({"create_thread", "add_comment"})
 """The operations whose comment is the viewer's own."""
@@ -22,7 +22,7 @@ async def run_before(
 ) -> None:
     """Run the hooks before a change.
 
-    :param rows: what an :class:`~tallied.hooks.Event` has of them.
+    :param rows: what an :class:`~tallied.host.hooks.Event` has of them.
     :raises Vetoed: where one of them forbids it.
     """
     if access.rules.hooks:

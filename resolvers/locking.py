@@ -10,12 +10,18 @@ from sqlalchemy import exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..errors import Locked
+from ..host.access import Access
+from ..host.policy import (
+    COMMENT_COLUMNS,
+    CommentAction,
+    CommentFacts,
+    ThreadAction,
+    ThreadFacts,
+)
 from ..models import Author, Base, Comment, Thread
 from ..models.counters import counters
-from ..policy import COMMENT_COLUMNS, CommentAction, CommentFacts, ThreadAction, ThreadFacts
-from ..rules import Access
 from .authors import acting
-from .paging import Record
+from .pagination.arguments import Record
 from .rows import facts_of, lock_thread_row, not_found, read_thread
 
 _Model = TypeVar("_Model", bound=Base)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from .turns import take_turn
+from ..concurrency.scheduler import take_turn
 
 SHORT = 500
 """The most characters of a message that is rendered at once; that takes a millisecond or two."""

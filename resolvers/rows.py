@@ -15,10 +15,10 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from ..counters.binds import write_bind
 from ..errors import NotFound
+from ..host.policy import ThreadFacts
 from ..models import Base, Thread
 from ..models.counters import counters
-from ..policy import ThreadFacts
-from .paging import Record
+from .pagination.arguments import Record
 
 THREAD_COLUMNS = tuple(
     column.class_attribute

@@ -19,11 +19,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..characters import name_key
+from ..content.characters import name_key
+from ..database.unit_of_work import Repeated
+from ..host.access import Access
 from ..models import Comment
 from ..models.base import now
-from ..rules import Access
-from ..units import Repeated
 from .chronology import read_time
 from .texts import NewComment
 from .validation import expect

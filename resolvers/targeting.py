@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ..characters import as_line, is_blank
+from ..content.characters import as_line, is_blank
+from ..database.unit_of_work import UnitOfWork
 from ..errors import NotFound
+from ..host.access import Access
+from ..host.targets import ID_LENGTH, Target
 from ..models import Thread
-from ..rules import Access
-from ..targets import ID_LENGTH, Target
-from ..units import UnitOfWork
 from .authors import acting, writing_as
 from .events import run_after, run_before
-from .inserting import insert_if_new
+from .insertion import insert_if_new
 from .locking import is_readable
-from .paging import Record
+from .pagination.arguments import Record
 from .rows import known, read_thread
 from .validation import TITLE_LENGTH, expect, unstorable
 from .writing import Change

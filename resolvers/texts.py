@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import NotAllowed, Rejected
-from ..rules import Access
+from ..host.access import Access
 from .validation import clean_author_name, clean_message
 
 

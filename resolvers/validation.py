@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ..characters import describe_control, find_control, is_blank
+from ..auth.viewer import NAME_LENGTH
+from ..content.characters import describe_control, find_control, is_blank
 from ..errors import InvalidText, Rejected
 from ..models.thread import TITLE_LENGTH as TITLE_LENGTH
 from ..settings import Settings
-from ..viewer import NAME_LENGTH
 
 MESSAGE_LENGTH = Settings.message_length
 AUTHOR_NAME_LENGTH = NAME_LENGTH

@@ -16,18 +16,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..database.unit_of_work import UnitOfWork
 from ..errors import InvalidText
-from ..hooks import Operation
+from ..host.access import Access
+from ..host.hooks import Operation
+from ..host.policy import CommentFacts
 from ..models import Comment, Thread
 from ..models.base import now
-from ..policy import CommentFacts
-from ..rules import Access
-from ..units import UnitOfWork
 from .authors import find_writer, rename_writer, writing_as
 from .chronology import find_time_after
 from .events import run_after, run_before
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
-from .paging import Record
+from .pagination.arguments import Record
 from .rows import counted, gone, known, not_found, read_thread
 from .submissions import find_repeated, hash_submission, repeat_if_taken
 from .texts import NewComment as NewComment

@@ -10,21 +10,18 @@ from typing import Annotated, TypeVar
 import strawberry
 from strawberry import UNSET
 
-from ..resolvers.cursors import Order
-from ..resolvers.filters import (
+from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE
+from ..resolvers.pagination.cursors import Order
+from ..resolvers.pagination.filters import (
     CommentFilter,
     Filter,
     ThreadFilter,
     comment_filter,
     thread_filter,
 )
-from ..resolvers.paging import DEFAULT_SIZE
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
 from .ids import decode_id
-
-SIZE = "tallied.size"
-"""The metadata of an argument ``first`` that says how many items there are without it."""
 
 _UP_TO = f"{Settings.page_size}, unless the server is set otherwise"
 

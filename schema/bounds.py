@@ -6,11 +6,11 @@ from typing import Annotated
 
 import strawberry
 
-from ..resolvers.paging import DEFAULT_SIZE
+from ..execution.requested_fields import Info
+from ..resolvers.pagination.arguments import DEFAULT_SIZE
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from .arguments import given
 from .fields import field
-from .selection import Info
 
 TargetType = Annotated[
     str | None,

@@ -15,12 +15,12 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from ..errors import ConfigurationError
+from ..execution.requested_fields import PREFIX, Info, with_prefix
 from .mutation import Mutation
 from .nodes import HOST_NODES, Node, is_of_tallied
 from .query import Query
 from .roots import check_rename, field_names, merge_roots
 from .scalars import SCALARS
-from .selection import PREFIX, Info, with_prefix
 from .types import Author, Comment, Thread
 
 OF_RELAY = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
@@ -57,7 +57,7 @@ def merged(
 ) -> strawberry.Schema:
     """Tallied's schema, with what a host adds to it.
 
-    The context of every resolver is Tallied's :class:`~tallied.schema.context.Context`, which
+    The context of every resolver is Tallied's :class:`~tallied.execution.context.Context`, which
     has the request.
 
     :param query: the host's root fields to read, a :func:`strawberry.type`.

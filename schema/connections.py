@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import strawberry
 from strawberry.relay import PageInfo
 
-from ..resolvers.paging import Page, Record
+from ..resolvers.pagination.arguments import Page, Record
 from .scalars import SafeInt
 
 T = TypeVar("T")

@@ -14,14 +14,15 @@ from uuid import UUID
 import strawberry
 
 from ..errors import BadUserInput, Rejected
+from ..execution.requested_fields import Info
+from ..host.access import Access
 from ..resolvers import writing
 from ..resolvers.authors import delete_author
-from ..resolvers.paging import Record
+from ..resolvers.pagination.arguments import Record
 from ..resolvers.rows import not_found
 from ..resolvers.targeting import thread_for
 from ..resolvers.texts import checks
 from ..resolvers.validation import clean_message, clean_title, together
-from ..rules import Access
 from .arguments import given
 from .ids import decode_id, encode_id
 from .inputs import (
@@ -53,7 +54,6 @@ from .payloads import (
     UnlockThreadPayload,
     UserError,
 )
-from .selection import Info
 from .types import Comment, Thread
 
 P = TypeVar("P", bound=Payload)

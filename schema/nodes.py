@@ -9,8 +9,8 @@ import strawberry
 from graphql import GraphQLResolveInfo, GraphQLSchema
 from strawberry.types import get_object_definition
 
+from ..execution.requested_fields import Info, prefixed
 from .ids import encode_id, split_id
-from .selection import Info, prefixed
 
 PACKAGE = __package__
 

@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 
 from ..errors import Rejected
-from ..resolvers.orders import COMMENTS, THREADS
+from ..resolvers.pagination.orders import COMMENTS, THREADS
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
     DEFAULT_THREAD_ORDER,

@@ -13,10 +13,11 @@ from strawberry import UNSET
 
 from .. import models
 from ..errors import BadUserInput
-from ..resolvers.orders import THREADS
-from ..resolvers.pages import read_page
-from ..resolvers.paging import Page, Record, window
-from ..resolvers.selecting import count_threads, read_for, read_one
+from ..execution.requested_fields import Info
+from ..resolvers.pagination.arguments import Page, Record, window
+from ..resolvers.pagination.keyset import read_page
+from ..resolvers.pagination.orders import THREADS
+from ..resolvers.queries import count_threads, read_for, read_one
 from ..resolvers.validation import unstorable
 from .arguments import (
     DEFAULT_THREAD_ORDER,
@@ -41,7 +42,6 @@ from .connections import Connection
 from .fields import field
 from .ids import decode_id
 from .nodes import Node, load_host_nodes
-from .selection import Info
 from .types import Author, Comment, Thread, Viewer
 
 

@@ -9,12 +9,19 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
+from ..concurrency.scheduler import take_turn
 from ..errors import NotFound
-from ..policy import COMMENT_COLUMNS, CommentAction, CommentFacts, ThreadAction, ThreadFacts
-from ..resolvers.orders import COMMENTS
-from ..resolvers.paging import Asked, Page, Record, Window, window
+from ..execution.requested_fields import Info
+from ..host.policy import (
+    COMMENT_COLUMNS,
+    CommentAction,
+    CommentFacts,
+    ThreadAction,
+    ThreadFacts,
+)
+from ..resolvers.pagination.arguments import Asked, Page, Record, Window, window
+from ..resolvers.pagination.orders import COMMENTS
 from ..resolvers.rendering import SHORT
-from ..resolvers.turns import take_turn
 from ..resolvers.validation import TITLE_LENGTH
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
@@ -33,7 +40,6 @@ from .fields import field
 from .ids import encode_id
 from .nodes import Node
 from .scalars import SafeInt
-from .selection import Info
 
 AUTHOR_NAME = frozenset({"name"})
 THREAD_FACTS = frozenset(ThreadFacts._fields)

@@ -23,7 +23,7 @@ from graphql import (
     find_dangerous_changes,
 )
 
-from tallied.schema.sdl import print_introspection, print_sdl
+from tallied.schema.printing import print_introspection, print_sdl
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "schema"

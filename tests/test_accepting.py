@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
-from tallied.hooks import Event, Hooks
-from tallied.policy import Policy
+from tallied.host.hooks import Event, Hooks
+from tallied.host.policy import Policy
+from tallied.host.targets import Target
 from tallied.settings import Settings
-from tallied.targets import Target
 
 URL = "sqlite+aiosqlite:///never-opened.db"
 

@@ -10,9 +10,9 @@ import pytest
 from support.sockets import Serving, Socket, site
 from websockets.exceptions import InvalidStatus
 
-from tallied.addresses import AddressLimit, network_of
 from tallied.database import Database
 from tallied.settings import Settings
+from tallied.transport.addresses import AddressLimit, network_of
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 

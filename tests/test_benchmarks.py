@@ -16,8 +16,8 @@ from tallied.benchmarks import counters, pings, writers, writes
 from tallied.benchmarks.contestants import CONTESTANTS
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.forms import FORMS, WAYS
+from tallied.execution.executor import Executor
 from tallied.schema.build import schema
-from tallied.schema.execution import Executor
 from tallied.settings import Settings
 
 EXACT = ("Tallied", "delta trigger", "raw driver")

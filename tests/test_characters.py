@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from tallied.characters import as_line, describe_control, find_control, is_blank, name_key
+from tallied.content.characters import as_line, describe_control, find_control, is_blank, name_key
 
 ZWNJ, ZWJ, VS16 = "\u200c", "\u200d", "\ufe0f"
 INVISIBLE = (

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from support.commands import Commands, Result, sql
 from support.server import free_port
 
-from tallied import opening
+from tallied.migrations import opening
 
 COMMANDS = ("serve", "migrate", "seed", "verify", "rebuild")
 

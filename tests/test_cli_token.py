@@ -9,10 +9,10 @@ import jwt
 import pytest
 from support.commands import Commands
 
+from tallied.auth.tokens import read
+from tallied.auth.viewer import Viewer
+from tallied.cli.token import parse_duration
 from tallied.errors import ConfigurationError
-from tallied.issuing import parse_duration
-from tallied.tokens import read
-from tallied.viewer import Viewer
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 

@@ -10,10 +10,10 @@ from sqlalchemy import func, select, text
 from support.outages import proxied, taken_connections
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
+from tallied.cli.maintenance import verify
 from tallied.database import Database, UnitOfWork
 from tallied.errors import OutcomeUnknown
 from tallied.models import Comment, Thread
-from tallied.upkeep import verify
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 

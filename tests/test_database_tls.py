@@ -11,7 +11,7 @@ from support.pooler import through
 from support.tls import Authority, encrypting
 
 from tallied.errors import ConfigurationError
-from tallied.opening import opened
+from tallied.migrations.opening import opened
 from tallied.settings import Settings
 
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from tallied.database import Database
+from tallied.database.urls import parse_url, split_url
 from tallied.errors import ConfigurationError
-from tallied.urls import parse_url, split_url
 
 ROOTS = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
 

@@ -13,10 +13,10 @@ from sqlalchemy.engine import URL
 from support.commands import Commands
 from support.server import Server, free_port
 
-from tallied import opening
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.errors import ConfigurationError
-from tallied.opening import Wait, opened
+from tallied.migrations import opening
+from tallied.migrations.opening import Wait, opened
 from tallied.settings import Settings
 
 

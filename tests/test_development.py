@@ -12,10 +12,10 @@ import pytest
 from support.commands import Commands
 from support.server import Server
 
-from tallied.development import begin, file_of, is_development, with_secret
+from tallied.auth.tokens import read
 from tallied.errors import ConfigurationError
+from tallied.server.development import begin, file_of, is_development, with_secret
 from tallied.settings import Settings
-from tallied.tokens import read
 
 OWN = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
 

@@ -18,17 +18,17 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
-from tallied.hooks import Hooks
+from tallied.host.hooks import Hooks
+from tallied.host.policy import Policy
 from tallied.migrations.run import downgrade, migrate, require_newest
 from tallied.models import Author, Base, Comment, Thread
-from tallied.policy import Policy
 from tallied.resolvers import writing
 from tallied.schema.ids import encode_id
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 ADD = """mutation($id: ID!, $m: String!) { addComment(input: {threadId: $id, message: $m}) {
            comment { authorName wordCount } thread { wordCount commentCount }

@@ -14,7 +14,7 @@ from graphql import build_schema, is_abstract_type, parse, validate
 import tallied
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.schema.sdl import print_sdl
+from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
 
 ROOT = Path(tallied.__file__).parent

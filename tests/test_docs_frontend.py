@@ -14,8 +14,8 @@ from support.sockets import PROTOCOL, Serving, opened
 import tallied
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.schema.origins import REQUEST_HEADERS, RESPONSE_HEADERS
 from tallied.settings import Settings
+from tallied.transport.cross_origin import REQUEST_HEADERS, RESPONSE_HEADERS
 
 TEXT = (Path(tallied.__file__).parent / "docs" / "frontend.md").read_text("utf-8")
 BLOCKS: dict[str, str] = dict(re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.M | re.S))

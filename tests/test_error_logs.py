@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from support.api import Api
 
 from tallied.database import Database
-from tallied.error_logs import LONGEST_ERROR, OutageLog, format_error, log_error, redact
+from tallied.logs.errors import LONGEST_ERROR, OutageLog, format_error, log_error, redact
 from tallied.models import Thread
 
 VALUE = "hunter2"

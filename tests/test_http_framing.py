@@ -19,7 +19,7 @@ import pytest_asyncio
 from support.server import free_port
 from support.sockets import Serving
 
-from tallied.protocol import MAX_HEADERS, MAX_WAITING
+from tallied.server.http_protocol import MAX_HEADERS, MAX_WAITING
 from tallied.settings import Settings
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: x\r\n"
@@ -256,7 +256,13 @@ async def app(scope, receive, send):
 """
     (tmp_path / "plain.py").write_text(source)
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--http", "tallied.protocol:BoundedProtocol"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--http",
+        "tallied.server.http_protocol:BoundedProtocol",
+    ]
     server = subprocess.Popen([*command, "--port", str(port), "plain:app"], env=environ)
     try:
         deadline = time.monotonic() + 60

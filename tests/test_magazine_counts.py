@@ -14,9 +14,9 @@ from support.press import Press
 from magazine import articles
 from magazine.discussing import make_discussion, make_engine
 from magazine.models import Article
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Author, Comment, Thread
 from tallied.resolvers import authors, writing
-from tallied.units import UnitOfWork
 
 
 @pytest.fixture

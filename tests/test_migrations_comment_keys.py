@@ -14,7 +14,7 @@ from sqlalchemy import Connection, column, insert, select, table
 from test_migrations import described, read
 from uuid_utils.compat import uuid7
 
-from tallied import upkeep
+from tallied.cli.app import maintenance
 from tallied.database import Database
 from tallied.migrations import run
 from tallied.migrations.run import downgrade, migrate
@@ -89,7 +89,7 @@ async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> Non
     await migrate(old)
     assert await read(old, keys) == (NAMES, "dampfmaschinen")
     drifts: list[str] = []
-    await upkeep.verify(old, lambda drift: drifts.append(str(drift)))
+    await maintenance.verify(old, lambda drift: drifts.append(str(drift)))
     assert drifts == []
 
 

@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from test_migrations import catalog, described, read
 from uuid_utils.compat import uuid7
 
-from tallied import upkeep
+from tallied.cli.app import maintenance
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy
 from tallied.migrations import run
@@ -118,7 +118,7 @@ def everything(connection: Connection) -> Any:
 
 async def drifts(database: Database) -> list[str]:
     found: list[str] = []
-    await upkeep.verify(database, lambda drift: found.append(str(drift)))
+    await maintenance.verify(database, lambda drift: found.append(str(drift)))
     return found
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.schema.page import FOLDER
 from tallied.settings import Settings
+from tallied.transport.playground import FOLDER
 
 EXAMPLES = FOLDER / "examples"
 

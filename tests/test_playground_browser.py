@@ -18,12 +18,12 @@ from support.browser import Page, browse
 from support.sockets import Serving
 
 from tallied.asgi import create_app
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
 from tallied.schema.build import merged
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 ADA = Viewer("user-1", "Ada L.")
 SHOTS = os.environ.get("PLAYGROUND_SCREENSHOTS")

@@ -10,7 +10,7 @@ from sqlalchemy import AsyncAdaptedQueuePool, text
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import Busy, ConfigurationError
-from tallied.opening import opened
+from tallied.migrations.opening import opened
 from tallied.settings import Settings
 
 

@@ -14,11 +14,11 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from tallied.flow import Reader
-from tallied.protocol import BoundedProtocol
-from tallied.schema.socket import Connection
-from tallied.schema.wire import Wire
-from tallied.websocket_protocol import BoundedWebSocket
+from tallied.server.flow_control import Reader
+from tallied.server.http_protocol import BoundedProtocol
+from tallied.server.websocket_protocol import BoundedWebSocket
+from tallied.transport.websocket_endpoint import Connection
+from tallied.transport.websocket_messages import Wire
 
 OURS = {
     BoundedProtocol: {

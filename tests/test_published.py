@@ -21,9 +21,9 @@ from graphql import (
 from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
-from tallied.schema.page import FOLDER
-from tallied.schema.sdl import print_sdl
+from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
+from tallied.transport.playground import FOLDER
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

@@ -15,16 +15,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from support.commands import NEWEST, sql
 
 from tallied.asgi import create_app
+from tallied.checks.readiness import BEHIND, DISK_FULL, NOT_SET_UP, READ_ONLY, Readiness
 from tallied.database import Database, UnitOfWork
 from tallied.database.file import REPLACED
 from tallied.discussion import Discussion
-from tallied.health import (
-    BEHIND,
-    DISK_FULL,
-    NOT_SET_UP,
-    READ_ONLY,
-    Readiness,
-)
 from tallied.migrations.run import VERSION_TABLE, migrate
 from tallied.models import Thread
 from tallied.settings import Settings

@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL, make_url
 
 from tallied.asgi import create_app
 from tallied.benchmarks.faulty_proxy import FaultyProxy
+from tallied.checks.readiness import NO_ANSWER, Readiness
 from tallied.database import Database, UnitOfWork
-from tallied.health import NO_ANSWER, Readiness
 from tallied.models import Thread
 from tallied.settings import Settings
 

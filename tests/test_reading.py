@@ -12,15 +12,15 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.host import ADA, BOB, MODERATOR, Host, key
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import BadUserInput, UnknownTargetType
+from tallied.host.access import Access
+from tallied.host.policy import CommentFacts, Policy
+from tallied.host.targets import Target
 from tallied.models import Thread
-from tallied.policy import CommentFacts, Policy
-from tallied.resolvers import reading, writing
-from tallied.resolvers.filters import CommentFilter, ThreadFilter
-from tallied.rules import Access
-from tallied.targets import Target
-from tallied.viewer import Viewer
+from tallied.resolvers import views, writing
+from tallied.resolvers.pagination.filters import CommentFilter, ThreadFilter
 
 THREAD = """id title commentCount wordCount lastCommentAt createdAt updatedAt lockedAt
   author { name } target { type key } viewerCanComment viewerCanRename viewerCanLock
@@ -125,8 +125,8 @@ async def test_it_is_what_the_api_hands_out(host: Host, name: str) -> None:
     async with host.database.read() as connection:
         for id in ids:
             node = await client(query, id=id)
-            page = await reading.read_comments(connection, access, key(id), first=4)
-            alone = await reading.read_thread(connection, access, key(id))
+            page = await views.read_comments(connection, access, key(id), first=4)
+            alone = await views.read_thread(connection, access, key(id))
             assert (page is None, alone is None) == (node is None, node is None)
             if page is None or alone is None:
                 continue
@@ -135,7 +135,7 @@ async def test_it_is_what_the_api_hands_out(host: Host, name: str) -> None:
             told(alone, node)
             page_told(page, comments)
             for row in page.nodes:
-                one = await reading.read_comment(connection, access, row.id)
+                one = await views.read_comment(connection, access, row.id)
                 assert one is not None
                 told(one, next(n for n in comments["nodes"] if key(n["id"]) == row.id))
                 seen += 1
@@ -143,7 +143,7 @@ async def test_it_is_what_the_api_hands_out(host: Host, name: str) -> None:
             f"{{ threads(first: 2, orderBy: {{field: LAST_COMMENT_AT, direction: DESC}}) {{"
             f" nodes {{ {THREAD} }} {PAGE} }} }}"
         )
-        page_told(await reading.read_threads(connection, access, first=2), listed)
+        page_told(await views.read_threads(connection, access, first=2), listed)
     assert seen == (6 if viewer is MODERATOR else 5)
 
 
@@ -155,9 +155,7 @@ async def test_pages_go_on_by_the_cursors_of_the_api(host: Host) -> None:
     access, found, before = host.discussion.access(), [], None
     async with host.database.read() as connection:
         for more in (True, True, False):
-            page = await reading.read_comments(
-                connection, access, key(thread), last=3, before=before
-            )
+            page = await views.read_comments(connection, access, key(thread), last=3, before=before)
             assert page is not None
             found = [each.message for each in page.nodes] + found
             assert (page.has_previous_page, page.has_next_page) == (more, before is not None)
@@ -171,25 +169,23 @@ async def test_pages_go_on_by_the_cursors_of_the_api(host: Host) -> None:
             before=page.end_cursor if page else None,
         )
         assert answer == {"comments": {"nodes": []}}
-        latest = await reading.read_comments(
+        latest = await views.read_comments(
             connection, access, key(thread), first=2, descending=True
         )
         assert latest is not None
         assert [each.message for each in latest.nodes] == ["6.", "5."]
         with pytest.raises(BadUserInput, match="after is not a cursor of this order"):
-            await reading.read_comments(
+            await views.read_comments(
                 connection, access, key(thread), first=2, after=latest.end_cursor
             )
         with pytest.raises(BadUserInput, match="first must be from 1 to 1000, not 1001"):
-            await reading.read_threads(connection, access, first=1001)
+            await views.read_threads(connection, access, first=1001)
         since = CommentFilter(since=latest.nodes[-1].created_at)
-        page = await reading.read_comments(
-            connection, access, key(thread), first=9, filter_by=since
-        )
+        page = await views.read_comments(connection, access, key(thread), first=9, filter_by=since)
         assert page is not None
         assert [each.message for each in page.nodes] == ["5.", "6."]
         lively = ThreadFilter(title_contains="ENGINE", min_comment_count=7)
-        threads = await reading.read_threads(connection, access, first=9, filter_by=lively)
+        threads = await views.read_threads(connection, access, first=9, filter_by=lively)
         assert [each.title for each in threads.nodes] == ["Engines"]
 
 
@@ -199,14 +195,14 @@ async def test_the_thread_about_an_object(host: Host) -> None:
         await host.moderator.do("threadFor", "thread { id }", target=about)
     ada, moderator = map(host.discussion.access, (ADA, MODERATOR))
     async with host.database.read() as connection:
-        found = await reading.read_thread_for(connection, ada, "photo", "7")
+        found = await views.read_thread_for(connection, ada, "photo", "7")
         assert found is not None
         assert (found.title, found.viewer_can_comment) == ("Photo 7", True)
         for access, id, there in ((ada, "1", False), (moderator, "1", True), (ada, "8", False)):
-            found = await reading.read_thread_for(connection, access, "photo", id)
+            found = await views.read_thread_for(connection, access, "photo", id)
             assert (found is not None) == there
         with pytest.raises(UnknownTargetType):
-            await reading.read_thread_for(connection, ada, "film", "7")
+            await views.read_thread_for(connection, ada, "film", "7")
 
 
 async def test_a_unit_of_work_reads_what_it_has_written(host: Host) -> None:
@@ -215,7 +211,7 @@ async def test_a_unit_of_work_reads_what_it_has_written(host: Host) -> None:
     async def work(unit: Any) -> None:
         new = writing.NewComment("one two")
         begun = await writing.create_thread(unit, access, "Engines", new)
-        page = await reading.read_comments(unit.session, access, begun.thread["id"], first=5)
+        page = await views.read_comments(unit.session, access, begun.thread["id"], first=5)
         assert page is not None
         assert page.thread.word_count == 2
         assert [(each.author_name, each.viewer_can_edit) for each in page.nodes] == [("Ada", True)]
@@ -234,10 +230,10 @@ async def test_a_page_costs_the_same_whatever_its_size(
     async def cost(access: Access, **read: Any) -> int:
         with statements() as executed:
             async with host.database.read() as connection:
-                page = await reading.read_comments(connection, access, key(thread), first=100)
+                page = await views.read_comments(connection, access, key(thread), first=100)
                 assert page is not None
                 assert [each.author_name for each in page.nodes] == [f"N{n}" for n in range(size)]
-                await reading.read_threads(connection, access, first=100)
+                await views.read_threads(connection, access, first=100)
         return len(list(executed))
 
     # The thread, its comments and all names; the threads and all names; and who the viewer is.
@@ -258,6 +254,6 @@ async def test_others_go_on_while_long_messages_are_rendered(database: Database)
     asyncio.get_running_loop().call_later(0.1, may_go_on.set)
     async with host.database.read() as connection:
         access = host.discussion.access()
-        page = await reading.read_comments(connection, access, key(thread), first=3)
+        page = await views.read_comments(connection, access, key(thread), first=3)
     assert page is not None
     assert [each.message_html for each in page.nodes] == ["<p>1000</p>"] * 3

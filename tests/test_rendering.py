@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from tallied.rendering import LONGEST, render_message
+from tallied.content.markdown import LONGEST, render_message
 
 REL = 'rel="nofollow noopener noreferrer ugc"'
 

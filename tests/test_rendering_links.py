@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallied.rendering import MAX_BARE_URLS, REL, _cleaner, render_message
+from tallied.content.markdown import MAX_BARE_URLS, REL, _cleaner, render_message
 
 
 def link(address: str, text: str | None = None) -> str:

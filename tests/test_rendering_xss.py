@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from tallied.rendering import REL, _cleaner, render_message
+from tallied.content.markdown import REL, _cleaner, render_message
 
 STANDS_FOR = str.maketrans({"␊": "\n", "␍": "\r", "␉": "\t", "␀": "\0"})
 ATTACKS = list(

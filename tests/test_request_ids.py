@@ -20,7 +20,12 @@ from support.sockets import PROTOCOL, Serving, opened
 from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.request_ids import RequestIdFilter, RequestIds, choose_request_id, current_request_id
+from tallied.logs.request_ids import (
+    RequestIdFilter,
+    RequestIds,
+    choose_request_id,
+    current_request_id,
+)
 from tallied.settings import Settings
 
 NEW_ID = re.compile("[0-9a-f]{32}")

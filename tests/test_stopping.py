@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.sockets import Serving
 
-from tallied.protocol import DRAIN_TIME
+from tallied.server.http_protocol import DRAIN_TIME
 from tallied.settings import Settings
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"

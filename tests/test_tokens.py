@@ -14,10 +14,10 @@ import jwt
 import pytest
 from starlette.datastructures import Headers
 
+from tallied.auth.tokens import LONGEST, TOKEN_SIZE, authenticate, bearer, mint, read
+from tallied.auth.viewer import Viewer
 from tallied.errors import ConfigurationError, Unauthenticated
 from tallied.settings import Settings
-from tallied.tokens import LONGEST, TOKEN_SIZE, authenticate, bearer, mint, read
-from tallied.viewer import Viewer
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 OTHER = "Zy7wKd2NqV9rTb4MxG6sHf1JcP8uLe3a"

@@ -11,7 +11,7 @@ import tutorial
 HOST = """
 import sys
 import models, resolvers, schema
-import tallied.asgi, tallied.discussion, tallied.cli
+import tallied.asgi, tallied.discussion, tallied.cli.app
 assert models.WHOSE == resolvers.WHOSE == schema.WHOSE == "the host's"
 assert not [name for name in sys.modules if name.split(".")[0] in ("counters", "settings")]
 """

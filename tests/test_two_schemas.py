@@ -9,13 +9,13 @@ from sqlalchemy import ForeignKey, MetaData, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tallied.counters import Sum
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.migrations.run import migrate
 from tallied.models import Thread
 from tallied.models.counters import counters
-from tallied.resolvers import reading, writing
+from tallied.resolvers import views, writing
 from tallied.settings import Settings
-from tallied.units import UnitOfWork
 
 
 class Press(DeclarativeBase):
@@ -71,7 +71,7 @@ async def test_a_hosts_counter_follows_a_thread_of_another_schema(empty_url: str
     id = await discussion.write(publish)
     async with discussion.database.read() as connection:
         assert (await connection.execute(select(Page.thread_id, Page.words))).all() == [(id, 6)]
-        page = await reading.read_comments(connection, guest, id, first=5)
+        page = await views.read_comments(connection, guest, id, first=5)
         assert page is not None
         assert [each.author_name for each in page.nodes] == ["Ada", "Ada"]
     await discussion.write(lambda unit: writing.delete_thread(unit, host, id))

@@ -10,9 +10,9 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from tallied.database import Database, UnitOfWork
+from tallied.database.urls import SSL_MODES, parse_url
 from tallied.errors import Busy, ConfigurationError
 from tallied.models import Comment, Thread
-from tallied.urls import SSL_MODES, parse_url
 
 
 async def count(database: Database, model: type[Thread] | type[Comment]) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tallied.auth.viewer import Viewer
 from tallied.errors import ConfigurationError
-from tallied.server import _environ
+from tallied.server.process import _environ
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 

@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.requests import HTTPConnection
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
-from tallied.units import UnitOfWork
 
 from .models import Article, User, subject_of
 from .policy import Reader

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tallied.auth.viewer import Viewer
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import NotAllowed, NotFound, SignInRequired
+from tallied.host.access import Access
 from tallied.resolvers import writing
 from tallied.resolvers.validation import clean_message, clean_title
-from tallied.rules import Access
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 from .models import Article
 from .opening import open_discussion, publishing

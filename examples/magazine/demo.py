@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.resolvers import writing
-from tallied.units import UnitOfWork
 
 from . import articles
 from .accounts import hash_password, new_session_key

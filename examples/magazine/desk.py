@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import InvalidText
-from tallied.rules import Access
-from tallied.units import UnitOfWork
+from tallied.host.access import Access
 
 from . import articles, forms, reading
 from .site import ArticleID, OurSite, Us, go, page, to_sign_in

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from tallied.errors import Vetoed
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
 from tallied.models import Comment
 
 from .models import Article, User, subject_of

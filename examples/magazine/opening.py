@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from tallied.auth.viewer import Viewer
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
+from tallied.host.access import Access
 from tallied.resolvers import writing
-from tallied.rules import Access
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 from .models import Article, User
 

@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import NotFound, Rejected
 from tallied.resolvers import writing
-from tallied.resolvers.reading import read_comments
 from tallied.resolvers.validation import clean_message
-from tallied.units import UnitOfWork
+from tallied.resolvers.views import read_comments
 
 from . import articles, forms, reading
 from .policy import Reader

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
+from tallied.auth.viewer import Viewer
+from tallied.host.policy import CommentFacts, Policy, ThreadFacts
 from tallied.models import Thread
-from tallied.policy import CommentFacts, Policy, ThreadFacts
-from tallied.viewer import Viewer
 
 from .models import Article
 

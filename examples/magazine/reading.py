@@ -1,6 +1,6 @@
 """What the pages and the GraphQL fields read of the magazine's own tables.
 
-What was said below an article, the pages read by :mod:`tallied.resolvers.reading`.
+What was said below an article, the pages read by :mod:`tallied.resolvers.views`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tallied.viewer import Viewer
+from tallied.auth.viewer import Viewer
 
 from .articles import may_edit
 from .models import Article, User

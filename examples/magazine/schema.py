@@ -7,14 +7,14 @@ from typing import Any
 
 import strawberry
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import BadUserInput, NotFound
-from tallied.rules import Access
+from tallied.execution.requested_fields import Info
+from tallied.host.access import Access
 from tallied.schema.build import merged
 from tallied.schema.mutation import mutation
 from tallied.schema.payloads import Payload
-from tallied.schema.selection import Info
 from tallied.schema.types import Thread
-from tallied.units import UnitOfWork
 
 from . import articles, reading
 

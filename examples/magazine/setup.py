@@ -9,9 +9,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.migrations.run import migrate as migrate_tallied
-from tallied.units import UnitOfWork
 
 from .opening import open_discussions
 

@@ -15,7 +15,7 @@ from alembic import op
 
 # Absolute, since Alembic loads this file by its path. A later rule comes with a later migration,
 # which computes these columns again, so that what is imported need not be what it was.
-from tallied.characters import name_key
+from tallied.content.characters import name_key
 from tallied.models.thread import fold
 
 revision = "tallied_0005"

@@ -13,12 +13,12 @@ import pytest
 from graphql import GraphQLError
 from support.api import Api
 
+from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
 from tallied.errors import BadUserInput
+from tallied.execution import context, response_size
+from tallied.execution.errors import report_all
 from tallied.models import Comment, Thread
-from tallied.resolvers import turns
-from tallied.schema import context, size
-from tallied.schema.reporting import report_all
 
 LEAST = 65_536
 OURS = {"Accept": "application/graphql-response+json"}
@@ -125,9 +125,9 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
     await fill(database, 3, 9, 'some "words" \n\N{EURO SIGN} ' * 700)
     api = Api(database)
     at_once = await ask(api, MESSAGES)
-    monkeypatch.setattr(size, "LARGE", 0)
+    monkeypatch.setattr(response_size, "LARGE", 0)
     assert (await ask(api, MESSAGES)).content == at_once.content
-    monkeypatch.setattr("tallied.schema.caching.LARGE", 0)
+    monkeypatch.setattr("tallied.transport.caching.LARGE", 0)
     got = await api.http.get("/graphql", params={"query": MESSAGES})
     assert got.json() == at_once.json()
     known = {"If-None-Match": got.headers["etag"]}
@@ -136,8 +136,8 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
 
 
 async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SLICE", 0)
-    monkeypatch.setattr(size, "LARGE", 0)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(response_size, "LARGE", 0)
     body = {"data": {"a": [{"b": [1, None, "\N{EURO SIGN}"]}, [], {}] * 9, "c": {"d": 1.5}}}
     rounds = 0
 
@@ -148,7 +148,7 @@ async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.M
             await asyncio.sleep(0)
 
     others = asyncio.create_task(go_round())
-    counted = size.AnswerSize(10**6)
+    counted = response_size.AnswerSize(10**6)
     counted.write("x")
     assert await counted.dump(body) == orjson.dumps(body)
     others.cancel()

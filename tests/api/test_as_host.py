@@ -8,17 +8,17 @@ import pytest
 from support.diary import Diary
 from support.host import ADA, Host, codes, key
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import InvalidText, Locked, SignInRequired, Vetoed
-from tallied.policy import Policy
+from tallied.host.access import Access
+from tallied.host.policy import Policy
+from tallied.host.targets import Target
 from tallied.resolvers import writing
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.targeting import thread_for
 from tallied.resolvers.writing import NewComment
-from tallied.rules import Access
-from tallied.targets import Target
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 
 class Nobody(Policy):

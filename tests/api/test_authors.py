@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import insert, select
 from support.host import Client, Gate, Host, blocked, key, number
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.models import Author, Comment, Thread
-from tallied.viewer import Viewer
 
 ME = "{ viewer { name isModerator author { id name commentCount wordCount createdAt } } }"
 

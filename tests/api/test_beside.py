@@ -11,10 +11,10 @@ import pytest
 from support.api import Api
 
 from tallied.database import Database, UnitOfWork
+from tallied.host.access import Rules
 from tallied.models import Comment, Thread
 from tallied.resolvers import rendering
 from tallied.resolvers.rendering import SHORT
-from tallied.rules import Rules
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 

@@ -13,13 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
+from tallied.host.access import Rules
+from tallied.host.targets import Target, registered
 from tallied.models import Author, Comment, Thread
-from tallied.rules import Rules
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
-from tallied.targets import Target, registered
-from tallied.viewer import Viewer
 
 COLUMNS = {
     "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at "

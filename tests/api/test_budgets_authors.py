@@ -9,14 +9,14 @@ from sqlalchemy import select
 from support.host import Client, Host, about, titles
 from support.statements import Statements
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.hooks import Hooks
+from tallied.host.hooks import Hooks
+from tallied.host.policy import Policy
+from tallied.host.targets import Target
 from tallied.models import Author, Comment, Thread
 from tallied.models.base import new_id
-from tallied.policy import Policy
 from tallied.schema.ids import encode_id
-from tallied.targets import Target
-from tallied.viewer import Viewer
 
 SIZES = [1, 10, 60]
 

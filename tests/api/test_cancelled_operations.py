@@ -11,9 +11,9 @@ import pytest
 from support.api import Api
 from support.sockets import site
 
+from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
 from tallied.models import Author, Comment, Thread
-from tallied.resolvers import turns
 
 POINTS = 12
 """How many times an operation is cancelled, each at another point between its start and its end."""
@@ -53,16 +53,16 @@ class Canceller:
         """How many turns the last operation asked for."""
         self._task: asyncio.Task[Any] | None = None
         self._last_turn = -1
-        take = turns.Pace.take
+        take = scheduler.Pace.take
 
-        async def take_and_count(pace: turns.Pace) -> None:
+        async def take_and_count(pace: scheduler.Pace) -> None:
             self.turns += 1
             if self.turns == self._last_turn and self._task is not None:
                 asyncio.get_running_loop().call_soon(self._task.cancel)
             await take(pace)
 
-        monkeypatch.setattr(turns.Pace, "take", take_and_count)
-        monkeypatch.setattr(turns, "SLICE", 0)  # Every item and every field waits for a turn.
+        monkeypatch.setattr(scheduler.Pace, "take", take_and_count)
+        monkeypatch.setattr(scheduler, "SLICE", 0)  # Every item and every field waits for a turn.
 
     async def run(self, query: str, *, at_round: int = -1, at_turn: int = -1) -> None:
         """Execute an operation, and cancel it at that point, if there is one."""
@@ -103,7 +103,7 @@ async def test_a_cancelled_operation_leaves_no_coroutine(
 async def test_a_client_that_disconnects_leaves_no_coroutine(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
     problems: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
     await fill(database)

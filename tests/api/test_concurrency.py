@@ -15,12 +15,12 @@ from support.api import Api
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.execution.context import Context
 from tallied.models import Comment, Thread
-from tallied.schema.context import Context
 from tallied.schema.ids import decode_id
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 MODELS = {"Thread": Thread, "Comment": Comment}
 

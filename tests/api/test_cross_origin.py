@@ -145,11 +145,11 @@ async def test_a_failure_can_be_read_by_the_page(
         raise RuntimeError("no such luck")
 
     async with serve(origins=APP) as client:
-        monkeypatch.setattr("tallied.schema.http.GraphQLEndpoint._respond", fail)
+        monkeypatch.setattr("tallied.transport.http_endpoint.GraphQLEndpoint._respond", fail)
         masked = await client.post("/graphql", json=QUERY, headers={"origin": APP})
         assert masked.status_code == 500
         assert_readable(masked)
-        monkeypatch.setattr("tallied.schema.published.PublishedFile._respond", fail)
+        monkeypatch.setattr("tallied.transport.schema_files.PublishedFile._respond", fail)
         unhandled = await client.get("/schema.graphql", headers={"origin": APP})
         assert unhandled.status_code == 500
         assert_readable(unhandled)

@@ -6,8 +6,8 @@ import pytest
 from graphql import GraphQLSchema, build_schema
 from graphql.validation import ASTValidationRule
 
-from tallied.schema import documents
-from tallied.schema.documents import CACHED_CHARACTERS, RULES, Documents
+from tallied.execution import documents
+from tallied.execution.documents import CACHED_CHARACTERS, RULES, Documents
 
 
 @pytest.fixture

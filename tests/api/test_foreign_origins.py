@@ -13,12 +13,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from support.api import Api
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.rules import Rules
+from tallied.host.access import Rules
+from tallied.host.targets import Target
 from tallied.settings import Settings
-from tallied.targets import Target
-from tallied.viewer import Viewer
 
 CREATE = {
     "query": 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }',

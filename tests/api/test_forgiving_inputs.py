@@ -12,10 +12,10 @@ from support.host import Host, about, titles
 from support.sockets import site
 
 from tallied.database import Database
-from tallied.resolvers.reading import read_threads
+from tallied.host.targets import Target
+from tallied.resolvers.views import read_threads
 from tallied.schema.ids import encode_id
 from tallied.settings import Settings
-from tallied.targets import Target
 
 BOM = b"\xef\xbb\xbf"
 REQUEST = {"query": "{ __typename }"}

@@ -10,13 +10,13 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.host import Client, Host
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.host.policy import Policy
+from tallied.host.targets import Target
 from tallied.models import Thread
 from tallied.models.base import new_id
-from tallied.policy import Policy
 from tallied.schema.ids import encode_id
-from tallied.targets import Target
-from tallied.viewer import Viewer
 
 NOBODY = encode_id("Thread", new_id())
 NO_COMMENT = encode_id("Comment", new_id())

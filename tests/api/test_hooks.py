@@ -11,12 +11,12 @@ from support.diary import OPERATIONS, Diary, Note, notes
 from support.host import ADA, Host, key, number
 
 from tallied.database import Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import Rejected, Vetoed
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
+from tallied.host.policy import Policy
 from tallied.models import Author, Comment, Thread
-from tallied.policy import Policy
 from tallied.resolvers.writing import NewComment, create_thread
-from tallied.units import UnitOfWork
 
 
 def test_there_is_a_hook_before_and_after_each_operation() -> None:

@@ -13,9 +13,9 @@ from support.diary import Diary, Note, notes
 from support.host import Host, number
 
 from tallied.database import Database
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
+from tallied.host.targets import Target
 from tallied.models import Comment, Thread
-from tallied.targets import Target
 
 
 async def test_a_unit_that_is_run_again_runs_its_hooks_again_and_what_follows_once(
@@ -98,7 +98,7 @@ async def test_a_hook_that_fails_after_is_logged_and_stops_nothing(
     host = Host(database, hooks=[Diary(log, "1 ", after_add_comment=fault), Diary(log, "2 ")])
     thread = await host.ada.thread("Engines")
     log.clear()
-    with caplog.at_level(logging.ERROR, "tallied.hooks"):
+    with caplog.at_level(logging.ERROR, "tallied.host.hooks"):
         await host.ada.comment(thread)
     assert log[2:] == ["1 after_add_comment", "2 after_add_comment"]
     (record,) = caplog.records

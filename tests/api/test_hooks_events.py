@@ -14,9 +14,9 @@ from support.host import ADA, MODERATOR, Client, Host, key
 from support.sockets import site
 
 from tallied.database import Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Author, Comment, Thread
 from tallied.resolvers.writing import NewComment, add_comment
-from tallied.units import UnitOfWork
 
 BROWSER = "Browser/7.3"
 

@@ -11,13 +11,13 @@ from support.host import Host, number, titles
 
 from tallied.database import Database
 from tallied.errors import BadUserInput, InvalidText, NotFound, Rejected, SignInRequired, Vetoed
+from tallied.execution.requested_fields import Info
+from tallied.host.targets import Target
 from tallied.models import Thread
 from tallied.resolvers import writing
 from tallied.schema.build import merged
 from tallied.schema.mutation import mutation
 from tallied.schema.payloads import Payload
-from tallied.schema.selection import Info
-from tallied.targets import Target
 
 
 def too_dull() -> Rejected:

@@ -14,9 +14,9 @@ from support.api import Api
 
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.schema.negotiation import choose
-from tallied.schema.page import Playground
 from tallied.settings import Settings
+from tallied.transport.media_types import choose
+from tallied.transport.playground import Playground
 
 GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from support.api import Api
 
+from tallied.auth.tokens import mint
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.tokens import mint
-from tallied.viewer import Viewer
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"

@@ -8,15 +8,15 @@ from uuid import uuid4
 import pytest
 from support.host import ADA, Host, key
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import BadUserInput, InvalidText, NotAllowed
-from tallied.resolvers import reading, writing
+from tallied.host.access import Access
+from tallied.resolvers import views, writing
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.targeting import thread_for
 from tallied.resolvers.writing import NewComment
-from tallied.rules import Access
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 NAMES = [
     (None, "guest", None, "BLANK"),
@@ -111,11 +111,11 @@ async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
         (lambda u: writing.add_comment(u, ada, id, NewComment(None)), "message must be a str, "),
         (lambda u: thread_for(u, ada, "page", 7), "target_id must be a str, not a value of type"),
         (lambda u: thread_for(u, None, "page", "7"), "access must be an Access, not None."),
-        (lambda u: reading.read_thread(u.session, ada, text), "id must be a UUID, not a value"),
-        (lambda u: reading.read_comment(u.session, ada, text), "id must be a UUID, not a value"),
-        (lambda u: reading.read_comments(u.session, ada, text, first=5), "thread_id must be a U"),
-        (lambda u: reading.read_thread(u.session, ADA, id), "access must be an Access, not a v"),
-        (lambda u: reading.read_thread_for(u.session, ada, "a", 7), "target_id must be a str, n"),
+        (lambda u: views.read_thread(u.session, ada, text), "id must be a UUID, not a value"),
+        (lambda u: views.read_comment(u.session, ada, text), "id must be a UUID, not a value"),
+        (lambda u: views.read_comments(u.session, ada, text, first=5), "thread_id must be a U"),
+        (lambda u: views.read_thread(u.session, ADA, id), "access must be an Access, not a v"),
+        (lambda u: views.read_thread_for(u.session, ada, "a", 7), "target_id must be a str, n"),
     ]
     before = await host.ada.contents()
     for work, says in wrong:
@@ -129,7 +129,7 @@ async def test_a_size_is_a_number(database: Database, size: Any) -> None:
     access = Host(database).discussion.access()
     async with database.read() as connection:
         with pytest.raises(BadUserInput, match="must be a number from 1 to 1000, not") as refused:
-            await reading.read_threads(connection, access, first=size)
+            await views.read_threads(connection, access, first=size)
         assert refused.value.field == "first"
         with pytest.raises(BadUserInput, match="must be a number from 1 to 1000, not"):
-            await reading.read_comments(connection, access, uuid4(), last=size)
+            await views.read_comments(connection, access, uuid4(), last=size)

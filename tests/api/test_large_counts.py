@@ -12,11 +12,11 @@ from support.host import Client, Host, key
 from support.sockets import site
 
 from tallied.database import Database
+from tallied.execution.requested_fields import Info
 from tallied.models import Comment
 from tallied.models import Thread as ThreadModel
 from tallied.models.counters import counters
 from tallied.schema.build import merged
-from tallied.schema.selection import Info
 from tallied.schema.types import Thread
 
 WORDS = 2_147_483_640

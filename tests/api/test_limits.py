@@ -17,7 +17,7 @@ from graphql import (
 from support.api import Api
 
 from tallied.database import Database
-from tallied.schema import limits
+from tallied.execution import limits
 from tallied.schema.build import schema
 from tallied.settings import Settings
 

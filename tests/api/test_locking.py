@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from support.host import Client, Gate, Host, blocked, number
 
 from tallied.database import Database
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
+from tallied.host.policy import Policy
 from tallied.models import Comment
-from tallied.policy import Policy
 
 LOCKED = {
     "message": "The thread is locked, and takes no more comments.",

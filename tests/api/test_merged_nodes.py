@@ -12,9 +12,9 @@ from support.sockets import site
 
 from tallied.database import Database
 from tallied.errors import ConfigurationError
+from tallied.execution.requested_fields import Info
 from tallied.schema.build import merged
 from tallied.schema.nodes import Node
-from tallied.schema.selection import Info
 
 TITLES = {"7": "Looms", "12": "Mills"}
 loaded: list[list[str]] = []

@@ -10,13 +10,13 @@ import pytest
 import strawberry
 from starlette.applications import Starlette
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
+from tallied.execution.requested_fields import Info
 from tallied.schema import build
-from tallied.schema.selection import Info
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 
 @strawberry.type

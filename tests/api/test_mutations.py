@@ -11,7 +11,7 @@ from support.api import Api
 from support.recount import drifted
 
 from tallied.models import Comment
-from tallied.resolvers.orders import THREADS
+from tallied.resolvers.pagination.orders import THREADS
 
 THREAD = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
 COMMENT = "id message wordCount authorName createdAt editedAt"

@@ -19,14 +19,14 @@ from support.api import Api
 from support.outages import execute, proxied
 from support.sockets import site
 
+from tallied.auth.viewer import Viewer
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database
 from tallied.errors import Unavailable
+from tallied.execution.requested_fields import Info
 from tallied.schema.build import merged
-from tallied.schema.http import GraphQLEndpoint
-from tallied.schema.selection import Info
 from tallied.settings import Settings
-from tallied.viewer import Viewer
+from tallied.transport.http_endpoint import GraphQLEndpoint
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 

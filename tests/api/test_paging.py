@@ -16,11 +16,11 @@ from support.api import Api
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
-from tallied.resolvers.cursors import Order, Position
-from tallied.resolvers.orders import COMMENTS, THREADS
-from tallied.resolvers.pages import read_page
-from tallied.resolvers.paging import Asked, Page, Window, window
-from tallied.resolvers.selecting import read_comment_pages
+from tallied.resolvers.pagination.arguments import Asked, Page, Window, window
+from tallied.resolvers.pagination.cursors import Order, Position
+from tallied.resolvers.pagination.keyset import read_page
+from tallied.resolvers.pagination.orders import COMMENTS, THREADS
+from tallied.resolvers.queries import read_comment_pages
 
 EVERYTHING = Asked(frozenset(), cursors=True, has_previous=True, has_next=True)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from support.api import Api
 from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
-from tallied.schema.persisted import PersistedDocuments, read_documents, sha256
+from tallied.execution.persisted_documents import PersistedDocuments, read_documents, sha256
 from tallied.settings import Settings, named
 
 JSON = "application/json"

@@ -18,9 +18,9 @@ from support.api import Api
 from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
-from tallied.resolvers.orders import COMMENTS, THREADS
-from tallied.resolvers.paging import Asked, window
-from tallied.resolvers.selecting import read_comment_pages
+from tallied.resolvers.pagination.arguments import Asked, window
+from tallied.resolvers.pagination.orders import COMMENTS, THREADS
+from tallied.resolvers.queries import read_comment_pages
 
 THREAD_COUNT, COMMENT_COUNT = 2_000, 12_000
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.host import ADA, BOB, MODERATOR, Client, Host
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.policy import Policy
-from tallied.targets import Target
-from tallied.viewer import Viewer
+from tallied.host.policy import Policy
+from tallied.host.targets import Target
 
 
 async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:

@@ -10,9 +10,9 @@ from support.host import BOB, Host, key
 
 from tallied.database import Database
 from tallied.errors import ConfigurationError
+from tallied.host.policy import Policy
 from tallied.models import Thread
-from tallied.policy import Policy
-from tallied.resolvers import reading, writing
+from tallied.resolvers import views, writing
 
 from .test_policy import ARTICLES, CHANGES, Stage
 
@@ -74,7 +74,7 @@ async def test_who_may_read_is_a_condition_or_a_bool(database: Database, answer:
     says = "^The policy's may_read must return a condition on the thread, True or False, not a "
     with pytest.raises(ConfigurationError, match=says):
         async with database.read() as connection:
-            await reading.read_thread(connection, access, id)
+            await views.read_thread(connection, access, id)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ async def test_a_condition_is_a_condition(database: Database, column: Any) -> No
     host = Host(database, policy=policy(lambda *_: column, "may_read"))
     id = key(await Host(database).ada.thread("Engines"))
     async with database.read() as connection:
-        assert await reading.read_thread(connection, host.discussion.access(BOB), id) is None
+        assert await views.read_thread(connection, host.discussion.access(BOB), id) is None

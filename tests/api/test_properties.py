@@ -18,15 +18,15 @@ from support.api import Api
 from support.documents import Checker, Maker
 from support.recount import drifted
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
+from tallied.host.access import Access, Rules
+from tallied.host.targets import Target, registered
 from tallied.models import Comment, Thread
-from tallied.resolvers.orders import COMMENTS, THREADS
+from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.writing import create_thread
-from tallied.rules import Access, Rules
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
-from tallied.targets import Target, registered
-from tallied.viewer import Viewer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = [(START + timedelta(hours=hour)).isoformat() for hour in (-1, 0, 2, 9)]

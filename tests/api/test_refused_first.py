@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary
 from support.host import Host, blocked, key, number
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.host.policy import Policy, ThreadFacts
+from tallied.host.targets import Target
 from tallied.models import Author, Comment, Thread
-from tallied.policy import Policy, ThreadFacts
-from tallied.targets import Target
-from tallied.viewer import Viewer
 
 EDIT = """mutation($c: ID!) { editComment(input: {commentId: $c, message: "two"}) {
             comment { message } userErrors { code } } }"""

@@ -20,9 +20,9 @@ from graphql import (
 from support.api import Api
 
 import tallied.schema
+from tallied.execution.requested_fields import AUTHOR_COLUMNS, COMMENT_COLUMNS, THREAD_COLUMNS
 from tallied.schema.build import schema
-from tallied.schema.sdl import print_sdl
-from tallied.schema.selection import AUTHOR_COLUMNS, COMMENT_COLUMNS, THREAD_COLUMNS
+from tallied.schema.printing import print_sdl
 
 PRINTED = Path(tallied.schema.__file__).with_name("schema.graphql")
 

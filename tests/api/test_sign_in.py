@@ -15,10 +15,10 @@ import pytest
 from starlette.requests import HTTPConnection
 from support.host import ADA, HEADER, Client, Host, get_viewer
 
+from tallied.auth.tokens import mint
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import Unauthenticated
-from tallied.tokens import mint
-from tallied.viewer import Viewer
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 OTHER = "Zy7wKd2NqV9rTb4MxG6sHf1JcP8uLe3a"

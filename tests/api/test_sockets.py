@@ -15,8 +15,8 @@ from support.host import Gate
 from support.sockets import site
 
 from tallied.database import Database
+from tallied.execution.requested_fields import Info
 from tallied.schema.build import merged
-from tallied.schema.selection import Info
 
 BEGIN = """mutation($i: CreateThreadInput!) { createThread(input: $i) {
              thread { id title wordCount commentCount } userErrors { field code message } } }"""

@@ -13,12 +13,12 @@ from starlette.requests import HTTPConnection
 from support.host import Gate, number
 from support.sockets import site
 
+from tallied.auth.tokens import mint
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import ConfigurationError, Unauthenticated
 from tallied.models import Thread
 from tallied.settings import Settings
-from tallied.tokens import mint
-from tallied.viewer import Viewer
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 OTHER = "Zy7wKd2NqV9rTb4MxG6sHf1JcP8uLe3a"

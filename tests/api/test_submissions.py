@@ -14,14 +14,14 @@ from support.host import ADA, Client, Gate, Host, blocked, key, number
 from support.statements import recorded
 
 from tallied.database import Database
+from tallied.database.unit_of_work import Repeated, UnitOfWork
 from tallied.errors import Vetoed
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
+from tallied.host.policy import Policy
 from tallied.models import Comment, Thread
 from tallied.models.base import now
-from tallied.policy import Policy
 from tallied.resolvers.submissions import REPEAT_TIME
 from tallied.resolvers.writing import NewComment, add_comment
-from tallied.units import Repeated, UnitOfWork
 
 ASKED = "isDuplicate clientMutationId comment { id message } thread { commentCount wordCount }"
 MESSAGE = "one two three"

@@ -15,9 +15,9 @@ from support.sockets import Socket, site
 
 from tallied.database import Database
 from tallied.errors import NotFound, Unauthenticated
+from tallied.execution.requested_fields import Info
 from tallied.models import Thread
 from tallied.schema.build import merged
-from tallied.schema.selection import Info
 
 ended: list[str] = []
 

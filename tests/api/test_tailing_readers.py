@@ -19,14 +19,14 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from support.host import ADA, Client, Gate, Host, blocked, key
 from support.sessions import Counted, sync_engine
 
+from tallied.auth.viewer import Viewer
 from tallied.database import CountedSession, Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 from tallied.resolvers import chronology
 from tallied.resolvers.writing import NewComment, add_comment
 from tallied.schema.ids import encode_id
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 AHEAD = datetime(2031, 5, 6, 7, 8, 59, 999_999, UTC)
 """A time in the future, one microsecond before a full minute."""

@@ -10,9 +10,9 @@ from support.host import Gate, Host, about, blocked, number, titles
 from support.sessions import Counted, sync_engine
 
 from tallied.database import Database
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
+from tallied.host.targets import Target
 from tallied.models import Thread
-from tallied.targets import Target
 
 
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])

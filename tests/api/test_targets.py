@@ -13,8 +13,8 @@ from support.host import Host, about, key, number, titles
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
+from tallied.host.targets import Target
 from tallied.models import Thread
-from tallied.targets import Target
 
 
 class Base(DeclarativeBase):

@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import insert, select
 from support.host import ADA, Host, about
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import ConfigurationError, InvalidText
+from tallied.host.targets import Target
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
-from tallied.resolvers.filters import CommentFilter
-from tallied.resolvers.reading import read_comments
+from tallied.resolvers.pagination.filters import CommentFilter
+from tallied.resolvers.views import read_comments
 from tallied.resolvers.writing import NewComment, add_comment, create_thread, rename_thread
-from tallied.targets import Target
-from tallied.units import UnitOfWork
-from tallied.viewer import Viewer
 
 GUESTS = {"settings": {"guests": "moderate"}}
 NOTHING = ["\u200b", "\ufeff", "\u00ad\u00ad", " \u3164 ", "\u2800", "\u200d\u200c", "\u2067\u2069"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from support.host import Host
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.policy import CommentFacts, Policy
-from tallied.viewer import Viewer
+from tallied.host.policy import CommentFacts, Policy
 
 MAY = "viewerCanDelete"
 LISTS = {

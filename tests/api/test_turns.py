@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from support.api import Api
 
+from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
+from tallied.execution.dataloader import Loader
 from tallied.models import Comment, Thread
-from tallied.resolvers import pages, turns
-from tallied.schema.loading import Loader
+from tallied.resolvers.pagination import keyset
 
 
 @asynccontextmanager
@@ -34,11 +35,11 @@ async def counted() -> AsyncIterator[list[int]]:
 async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
     seen: list[tuple[int, int]] = []
 
     async def work(number: int) -> None:
-        await turns.take_turn()
+        await scheduler.take_turn()
         seen.append((number, rounds[0]))
 
     async with counted() as rounds:
@@ -48,11 +49,11 @@ async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
 
 
 async def test_within_a_slice_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SLICE", 3600)
-    await turns.take_turn()
+    monkeypatch.setattr(scheduler, "SLICE", 3600)
+    await scheduler.take_turn()
     async with counted() as rounds:
         for _ in range(100):
-            await turns.take_turn()
+            await scheduler.take_turn()
         assert rounds == [0]
 
 
@@ -82,8 +83,8 @@ async def test_the_pages_of_many_parents_are_put_together_in_turns(
             return rounds[0] - start
 
     await database.write(fill)
-    monkeypatch.setattr(turns, "SLICE", 0)
-    monkeypatch.setattr(pages, "SLICE", 1)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(keyset, "SLICE", 1)
     # A turn for each row that is read, each page of them, and each item that is shown.
     assert await rounds_of() >= 270 + 30 + 270 + 30
 
@@ -107,7 +108,7 @@ async def test_turns_change_neither_answers_nor_errors_nor_statements(
         await api.thread(f"T{number}", *["a b"] * number)
 
     async def ask(slice: float, **variables: Any) -> tuple[Any, int]:
-        monkeypatch.setattr(turns, "SLICE", slice)
+        monkeypatch.setattr(scheduler, "SLICE", slice)
         with statements() as executed:
             answer = await api.post(NESTED, **variables)
         return answer, len(executed)
@@ -127,12 +128,12 @@ async def test_turns_change_neither_answers_nor_errors_nor_statements(
 async def test_a_small_operation_is_not_behind_a_large_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
     ended: list[str] = []
 
     async def work(name: str, count: int) -> None:
-        turns.new_pace()
-        await asyncio.gather(*[turns.take_turn() for _ in range(count)])
+        scheduler.new_pace()
+        await asyncio.gather(*[scheduler.take_turn() for _ in range(count)])
         ended.append(name)
 
     large = [asyncio.create_task(work(f"large {n}", 300)) for n in range(10)]
@@ -148,19 +149,19 @@ async def test_a_small_operation_is_not_behind_a_large_one(
 
 
 async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "SLICE", 0)
     asked: list[list[int]] = []
 
     async def load(keys: list[int]) -> list[int]:
         asked.append(keys)
         return [key * 10 for key in keys]
 
-    pace = turns.new_pace()
+    pace = scheduler.new_pace()
     loader: Loader[int, int] = Loader(load, max_batch_size=30)
 
     async def ask(key: int) -> int:
         try:
-            await turns.take_turn()
+            await scheduler.take_turn()
         finally:
             pace.expected(key)
         return await loader.load(key % 40)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tallied.checks import Finding, check_settings, read_settings
-from tallied.rules import Rules
+from tallied.host.access import Rules
+from tallied.host.targets import Target, registered
 from tallied.settings import Guests, Settings
-from tallied.targets import Target, registered
 
 SECRET = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
 OTHER = "b7Wq2Xe9Zr4Tc1Yv6Un3Im8Oo5Pp0Lk7"

@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from tallied.checks import Finding, check, stored
 from tallied.database import Database, UnitOfWork
 from tallied.discussion import Discussion
+from tallied.host.access import Rules
+from tallied.host.targets import Target, registered
 from tallied.models import Comment, Thread
-from tallied.rules import Rules
 from tallied.settings import Settings
-from tallied.targets import Target, registered
 
 SETTINGS = Settings(playground=False, environment="development", guests="write")
 

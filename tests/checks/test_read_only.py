@@ -17,9 +17,9 @@ from support.commands import Commands, sql
 from support.server import Server
 
 from tallied.checks import Finding, check_database
+from tallied.checks.readiness import READ_ONLY, Readiness
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.health import READ_ONLY, Readiness
 from tallied.migrations.run import migrate
 from tallied.settings import Settings
 

@@ -12,8 +12,8 @@ import jwt
 import pytest
 from support.server import Server
 
-from tallied.tokens import mint
-from tallied.viewer import Viewer
+from tallied.auth.tokens import mint
+from tallied.auth.viewer import Viewer
 
 from .conftest import Programs
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import strawberry
 
+from tallied.execution.requested_fields import Info
 from tallied.schema.build import merged
 from tallied.schema.nodes import Node
-from tallied.schema.sdl import print_sdl
-from tallied.schema.selection import Info
+from tallied.schema.printing import print_sdl
 
 from .conftest import Programs
 

@@ -9,7 +9,7 @@ from support.host import about, titles
 from support.sockets import site
 
 from tallied.database import Database
-from tallied.targets import Target
+from tallied.host.targets import Target
 
 from .conftest import Programs
 

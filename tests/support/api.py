@@ -11,12 +11,12 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from tallied.asgi import create_app
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.host.access import Rules
 from tallied.models import Author, Comment, Thread
-from tallied.rules import Rules
-from tallied.schema.http import GraphQLEndpoint
 from tallied.settings import Settings
-from tallied.viewer import Viewer
+from tallied.transport.http_endpoint import GraphQLEndpoint
 
 
 class Api:

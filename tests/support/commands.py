@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import NullPool, Row, create_engine, make_url, text
 
 import tallied
-from tallied.cli import main
-from tallied.opening import place
+from tallied.cli.app import main
+from tallied.migrations.opening import place
 
 VERSIONS = Path(tallied.__file__).parent / "migrations" / "versions"
 NEWEST = max(re.findall(r"tallied_\d+", " ".join(map(str, VERSIONS.glob("*.py")))))

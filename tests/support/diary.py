@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tallied.database import Database
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
 from tallied.models import Thread
 
 from .host import number

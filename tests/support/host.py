@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import Vetoed
-from tallied.hooks import Event, Hooks
+from tallied.host.hooks import Event, Hooks
 from tallied.models import Author, Comment
 from tallied.models.counters import counters
 from tallied.schema.ids import decode_id
 from tallied.settings import Settings
-from tallied.viewer import Viewer
 
 from .api import Api
 from .recount import drifted

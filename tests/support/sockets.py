@@ -19,8 +19,8 @@ from websockets.typing import Subprotocol
 
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.protocol import Config
-from tallied.server import SHUTDOWN_TIMEOUT
+from tallied.server.http_protocol import Config
+from tallied.server.process import SHUTDOWN_TIMEOUT
 from tallied.settings import Settings
 
 from .server import free_port

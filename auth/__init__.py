@@ -1,0 +1,1 @@
+"""Who makes a request: viewers, and the tokens that prove them."""

@@ -1,0 +1,170 @@
+"""Signed bearer tokens, for a server on its own: who a request comes from, proved by a secret.
+
+A token is a JSON Web Token (RFC 7519) signed with HS256, the one algorithm that is
+accepted (RFC 8725, section 3.1), so that any service that shares the secret can make one::
+
+    {"iss": "tallied", "aud": "tallied", "sub": "42", "exp": 1790000000,
+     "name": "Ada", "is_moderator": true}
+
+``name`` and ``is_moderator`` may be left out. What is wrong with a token is told in no
+more detail than its bearer needs to get a better one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import jwt
+
+from ..errors import ConfigurationError, Unauthenticated
+from ..settings import Settings, is_strong
+from .viewer import Viewer
+
+ALGORITHM = "HS256"
+ISSUER = AUDIENCE = "tallied"
+
+TOKEN_SIZE = 8192
+"""The most bytes that a token may have."""
+
+LEEWAY = timedelta(seconds=10)
+"""How far the clocks of who signs and who reads may be apart."""
+
+LONGEST = timedelta(days=366)
+"""The longest time until a token expires: it cannot be called back."""
+
+# RFC 6750, section 2.1; the scheme in any case, by RFC 9110, section 11.1.
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+
+_UNREADABLE = "The token cannot be read; send it as it was given out."
+_FOREIGN = "The token is not one that this server accepts; get a new one."
+
+
+def mint(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
+    """A token that stands for `viewer` until it expires.
+
+    :raises ConfigurationError: for a secret that is missing or weak, and for a time that
+        is not from a second to 366 days.
+    """
+    if not timedelta(seconds=1) <= expires_in <= LONGEST:
+        raise ConfigurationError(
+            f"A token expires after 1 second to {LONGEST.days} days, not after"
+            f" {expires_in.total_seconds():,.0f} seconds."
+        )
+    now = int(time.time())
+    claims: dict[str, Any] = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": viewer.subject,
+        "iat": now,
+        "exp": now + int(expires_in.total_seconds()),
+    }
+    if viewer.name is not None:
+        claims["name"] = viewer.name
+    if viewer.is_moderator:
+        claims["is_moderator"] = True
+    try:
+        return jwt.encode(claims, _key(secret), ALGORITHM)
+    except jwt.InvalidKeyError as error:
+        raise _unusable() from error
+
+
+def read(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
+    """The viewer whom `token` stands for.
+
+    :param previous_secret: the secret before this one, if its tokens are to be accepted.
+    :raises Unauthenticated: for a token that proves nothing, which without a secret is any.
+    :raises ConfigurationError: for a weak secret.
+    """
+    if not secret:
+        raise Unauthenticated("This server accepts no tokens; send the request without one.")
+    if len(token) > TOKEN_SIZE:
+        raise Unauthenticated(f"The token is longer than {TOKEN_SIZE} bytes; get a shorter one.")
+    if not token.isascii():
+        raise Unauthenticated(_UNREADABLE)
+    try:
+        try:
+            claims = _claims(token, secret)
+        except jwt.InvalidSignatureError:
+            if not previous_secret:
+                raise
+            claims = _claims(token, previous_secret)
+    except jwt.ExpiredSignatureError as error:
+        raise Unauthenticated("The token has expired; get a new one.") from error
+    except jwt.ImmatureSignatureError as error:
+        raise Unauthenticated(
+            "The token is not valid yet; wait, or set the clock where it was made."
+        ) from error
+    except jwt.InvalidKeyError as error:
+        raise _unusable() from error
+    except jwt.InvalidTokenError as error:
+        # A signature that does not fit is a kind of DecodeError to PyJWT.
+        unreadable = type(error) is jwt.DecodeError
+        raise Unauthenticated(_UNREADABLE if unreadable else _FOREIGN) from error
+    try:
+        return Viewer(claims["sub"], claims.get("name"), claims.get("is_moderator", False))
+    except ConfigurationError as error:  # here it is the token's fault, and not the host's
+        raise Unauthenticated(_FOREIGN) from error
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The token of an ``Authorization: Bearer …`` header (RFC 6750); None without the header.
+
+    :param headers: a request's, or the like of a WebSocket's; names in any case.
+    :raises Unauthenticated: for a header that is given twice or cannot be read.
+    """
+    found = [value for name, value in headers.items() if name.lower() == "authorization"]
+    if not found:
+        return None
+    text = found[0] if len(found) == 1 and isinstance(found[0], str) else ""
+    match = _BEARER.fullmatch(text.strip(" \t"))
+    if match is None:
+        raise Unauthenticated(
+            "The Authorization header cannot be read; send it once, as"
+            " `Authorization: Bearer TOKEN`."
+        )
+    return match[1]
+
+
+def authenticate(settings: Settings, headers: Mapping[str, str]) -> Viewer | None:
+    """The viewer whom the headers' token stands for; None, a guest, where there is none.
+
+    :raises Unauthenticated: for a header or a token that proves nothing.
+    """
+    token = bearer(headers)
+    if token is None:
+        return None
+    return read(settings.secret, token, previous_secret=settings.previous_secret)
+
+
+def _claims(token: str, secret: str) -> dict[str, Any]:
+    return jwt.decode(
+        token,
+        _key(secret),
+        algorithms=[ALGORITHM],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        leeway=LEEWAY,
+        options={"require": ["exp", "sub", "aud", "iss"], "strict_aud": True},
+    )
+
+
+def _key(secret: str) -> str:
+    if not secret:
+        raise ConfigurationError(
+            "TALLIED_SECRET is not set, and tokens are signed with it; set it, for the server too,"
+            " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
+        )
+    if not is_strong(secret):
+        raise _unusable()
+    return secret
+
+
+def _unusable() -> ConfigurationError:
+    return ConfigurationError(
+        "TALLIED_SECRET must be a text of at least 32 random bytes, and no public key; take what"
+        " `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
+    )

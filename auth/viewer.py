@@ -1,0 +1,86 @@
+"""Who makes a request, as the host knows them; a guest is ``None``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from ..content.characters import describe_control, find_control, is_blank
+from ..errors import ConfigurationError
+
+SUBJECT_LENGTH = 255
+"""The most characters of a subject: what OpenID Connect allows a ``sub`` (Core 1.0, section 2)."""
+
+NAME_LENGTH = 100
+"""The most characters of a display name."""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who makes a request, as the host knows them.
+
+    :raises ConfigurationError: for a subject or a name that cannot be used; where the
+        viewer comes from is the host's code, so this is the host's to mend.
+    """
+
+    subject: str
+    """The host's own name for the identity: a user id, an OIDC ``sub``; 1 to 255 characters.
+
+    It must never name someone else later. Nobody is shown it."""
+
+    name: str | None = None
+    """The display name, 1 to 100 characters; None where the host knows none."""
+
+    is_moderator: bool = False
+    """Whether the default policy lets them change what others wrote."""
+
+    author_id: UUID | None = None
+    """The key of their :class:`~tallied.models.Author`, which Tallied fills in before it asks a
+    policy; None where they have written nothing yet."""
+
+    def __post_init__(self) -> None:
+        _check("subject", self.subject, SUBJECT_LENGTH)
+        if self.name is not None:
+            _check("name", self.name, NAME_LENGTH)
+            _check_name(self.name)
+        if not isinstance(self.is_moderator, bool):
+            raise ConfigurationError(
+                "The viewer's is_moderator must be True or False,"
+                f" not of the type {type(self.is_moderator).__name__}."
+            )
+
+
+def _check(field: str, value: object, longest: int) -> None:
+    # Never the value itself: who someone is does not belong in a log.
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"The viewer's {field} must be a string, not of the type {type(value).__name__};"
+            " pass str(...) of it."
+        )
+    if not value.strip() or len(value) > longest:
+        raise ConfigurationError(
+            f"The viewer's {field} must have 1 to {longest} characters that are not all blank,"
+            f" not {len(value)}."
+        )
+    # NUL and halves of surrogate pairs cannot be stored; no other control character is
+    # part of a name, and a line break would forge a line of a log.
+    if not value.isprintable() and any(_is_control(character) for character in value):
+        raise ConfigurationError(
+            f"The viewer's {field} has a control character or half a surrogate pair;"
+            " pass it without."
+        )
+
+
+def _check_name(name: str) -> None:
+    """Hold a display name to what a guest's own is held to."""
+    if is_blank(name):
+        raise ConfigurationError("The viewer's name has nothing that can be seen; pass None.")
+    character = find_control(name)
+    if character is not None:
+        raise ConfigurationError(
+            f"The viewer's name has {describe_control(character)}; pass it without."
+        )
+
+
+def _is_control(character: str) -> bool:
+    return character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"

@@ -1,0 +1,99 @@
+"""What ``verify`` and ``rebuild`` have found and done, in words and as JSON."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from ..counters import Drift
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What :func:`verify` has found."""
+
+    looked_at: dict[str, int]
+    """How many objects were looked at, by the name of their class."""
+    everything: bool
+    """Whether that was all there is."""
+    only_amounts: bool
+    """Whether no counter was looked at."""
+    counters: int
+    """How many counters are wrong."""
+    amounts: int
+    """How many amounts are wrong."""
+
+    @property
+    def drifted(self) -> int:
+        return self.counters + self.amounts
+
+    def __str__(self) -> str:
+        if not self.drifted:
+            every = "all " if self.everything else ""
+            some = {name: number for name, number in self.looked_at.items() if number}
+            *others, last = [
+                _number(number, each.lower()) for each, number in (some or self.looked_at).items()
+            ]
+            listed = f"{', '.join(others)} and {last}" if others else last
+            what = "amounts" if self.only_amounts else "counters"
+            return f"The {what} of {every}{listed} are right."
+        wrong = {"counter": self.counters, "amount": self.amounts}
+        found = (_number(number, what) for what, number in wrong.items() if number)
+        are = "is" if self.drifted == 1 else "are"
+        command = "tallied rebuild --amounts" if self.amounts else "tallied rebuild"
+        return f"{' and '.join(found)} {are} wrong; run `{command}`."
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What :func:`rebuild` has put right."""
+
+    rows: int
+    """How many rows had a wrong counter."""
+    amounts: int
+    """How many rows had a wrong amount."""
+
+    def __str__(self) -> str:
+        done = {"row": self.rows, "amount": self.amounts}
+        found = [_number(number, what) for what, number in done.items() if number]
+        return f"Put {' and '.join(found)} right." if found else "All counters were right."
+
+
+def with_option(text: str, option: str) -> str:
+    """A text whose commands are told with the option that names the database.
+
+    :param option: such as ``--app discussing:discussion``; nothing where there is none.
+    """
+    if not option:
+        return text
+    told = re.sub(r"`tallied (migrate|verify|rebuild|check)( --app …)?", r"`tallied \1", text)
+    return re.sub(
+        r"`tallied (migrate|verify|rebuild|check)\b", lambda found: f"{found[0]} {option}", told
+    )
+
+
+def _number(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def as_json(drift: Drift) -> str:
+    """`drift` as one line of JSON; the difference between times is in seconds."""
+    record = {
+        "counter": drift.counter,
+        "key": drift.key,
+        "stored": drift.stored,
+        "true": drift.true,
+        "difference": drift.difference,
+        "cause": drift.cause,
+    }
+    return orjson.dumps(record, default=_plain).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)

@@ -1,0 +1,73 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from ..checks.reports import with_option
+from ..errors import ConfigurationError
+from .output import Form
+
+DatabaseURL = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE. "
+        "[default: $TALLIED_DATABASE, or sqlite+aiosqlite:///tallied.db]",
+    ),
+]
+
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:NAME",
+        help="The Discussion of an application, such as discussing:discussion: its database, its "
+        "counters, its way to count words. In place of --database.",
+    ),
+]
+
+Format = Annotated[
+    Form,
+    typer.Option(
+        "--format",
+        help="text for people; json for programs: an object a line, errors on standard error too.",
+    ),
+]
+
+CounterNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="COUNTER", help="Such as Thread.word_count, or Thread. [default: all]"),
+]
+
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Look only at rows for which this holds: a column, one of = != < <= > >= in, and a "
+        "value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
+        "must be of one class, such as Thread.",
+    ),
+]
+
+
+def option_of(app: str | None, database: str | None) -> str:
+    """How another command is to be given the same database; a URL may have a password in it."""
+    if app is not None:
+        return f"--app {quote(app)}"
+    return "" if database is None else "--database …"
+
+
+@contextmanager
+def told_with(option: str) -> Iterator[None]:
+    """Have the commands that an error names told with that option."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(with_option(str(error), option)) from error

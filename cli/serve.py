@@ -1,0 +1,138 @@
+"""``tallied serve``: migrate, check, fill in demo data where there is to be some, and serve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import checks
+from ..checks import Finding
+from ..database import Database
+from ..errors import ConfigurationError
+from ..migrations.run import migrate
+from ..seed import count_threads, seed
+from ..server import development, process
+from ..settings import Guests, named
+from ..transport.playground import Playground
+from . import runner
+from .options import DatabaseURL, Format
+from .output import Output
+from .progress import bar, say_migrated
+from .startup import read_settings
+
+_GUESTS = {
+    "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
+    "write": "Guests may read and write; to let them only read, pass --guests read, or set "
+    "TALLIED_GUESTS.",
+    "moderate": "Guests may do everything, as moderators may: for trying things out. Pass --guests "
+    "read or write, or set TALLIED_GUESTS, before others can reach this server.",
+}
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="N", help="The port to listen on. [default: 8000]"),
+    ] = None,
+    database: DatabaseURL = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, metavar="N", help="How many processes share the port. [default: 1]"
+        ),
+    ] = None,
+    guests: Annotated[
+        Guests | None,
+        typer.Option(
+            help="What those may do who have not signed in: read; write threads and comments, "
+            "too; or moderate, which is everything, and not for production. [default: read]"
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
+    ] = False,
+    form: Format = "text",
+) -> None:
+    """Serve the API and its playground.
+
+    The database is migrated first; Ctrl-C stops the server. What is not given here is
+    read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS, TALLIED_DATABASE and TALLIED_GUESTS.
+    """
+    out = Output(form)
+    settings = read_settings(
+        host=host, port=port, workers=workers, database=database, guests=guests
+    )
+
+    if settings.guests == "moderate" and guests is None and not process.is_local(settings.host):
+        raise ConfigurationError(
+            f"Whoever reaches {settings.host} could moderate, as {named('guests')} has it: pass"
+            " --guests read or write, or --guests moderate if everybody is to."
+        )
+
+    async def prepare(opened: Database) -> None:
+        found.extend(await checks.check_file(opened, settings, start=True))
+        _refuse(out, found)  # Nobody should migrate a damaged file.
+        say_migrated(out, await migrate(opened), opened.url)
+        found.extend(await checks.check_database(opened))
+        _refuse(out, found)
+        if demo:
+            await _fill_in(out, opened)
+
+    with process.listen(settings.host, settings.port) as listener:
+        found = checks.check_settings(settings)
+        _refuse(out, found)
+        runner.run(settings, prepare, warn=out.warn)
+        settings = development.begin(settings)
+        out.say(_GUESTS[settings.guests], guests=settings.guests)
+        address = process.address(settings)
+        has_page = settings.playground and Playground().is_complete
+
+        def announce() -> None:
+            for warning in checks.in_order(found):
+                _print(out, warning)
+            page = " (GraphiQL at /graphql)" if has_page else ""
+            sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
+            out.say(sentence, url=address, playground=has_page)
+
+        if settings.playground and not has_page:
+            out.warn(
+                "warning: The playground's assets are not installed, so a browser is shown how to"
+                " get them; the API works without."
+            )
+        if not process.run(settings, listener, announce):
+            raise typer.Exit(3)
+    out.say("Tallied has stopped.")
+
+
+async def _fill_in(out: Output, database: Database) -> None:
+    """Write demo data into a database without threads, as a whole or not at all."""
+    threads = await count_threads(database)
+    if threads:
+        they = "1 thread" if threads == 1 else f"{threads:,} threads"
+        out.say(
+            f"The database has {they} already, so no demo data is written; `tallied seed` adds to"
+            " them.",
+            threads=threads,
+        )
+        return
+    out.say("The database has no threads yet: writing demo data.", threads=0)
+    with bar(out, "Writing demo data") as progress:
+        await seed(database, at_once=True, progress=progress)
+
+
+def _refuse(out: Output, found: list[Finding]) -> None:
+    """Go no further where an error has been found; warnings are told once the start succeeds."""
+    errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
+    for error in errors:
+        _print(out, error)
+    if errors:
+        raise typer.Exit(2)
+
+
+def _print(out: Output, finding: Finding) -> None:
+    out.warn(str(finding), level=finding.level, id=finding.id, hint=finding.hint)

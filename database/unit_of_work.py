@@ -1,0 +1,129 @@
+"""A unit of work: what one writing transaction works with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+from ..errors import TalliedError
+
+LOAD_FIRST = (
+    "Tallied's relationships are never loaded in passing, which would be a statement for each row"
+    " and cannot be awaited: load them with their rows, as by"
+    " select(Comment).options(selectinload(Comment.thread)), or await session.get(Thread,"
+    " comment.thread_id)."
+)
+"""The way for who has read a relationship that is not loaded (PEP 678, a note of the error)."""
+
+_IS_WHOLE = "tallied.unit_of_work_is_whole"
+
+_CONNECTIONS = "tallied.connections"
+
+_COMMITTED = "tallied.committed"
+
+
+class Repeated(TalliedError):
+    """What a unit of work would write is there already; run again, it looks before it writes."""
+
+
+@dataclass
+class UnitOfWork:
+    """One writing transaction: rolled back unless it ends well, committed in one place."""
+
+    session: AsyncSession
+    after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What must happen once, when the unit has committed, in order; never before."""
+    untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
+    """Entered for as long as the unit waits for what follows its commit."""
+    author_names: dict[UUID, str | None] = field(default_factory=dict, init=False, repr=False)
+    """Display names of authors that hooks have been told of."""
+    can_repeat: bool = field(default=False, init=False)
+    """Whether the unit runs again where it raises :class:`Repeated`, and has not done so yet."""
+
+    async def committed(self) -> None:
+        """Do what waits for the commit, which has happened."""
+        while self.after_commit:
+            await self.after_commit.pop(0)()
+
+
+def watch(session_class: type[Session]) -> None:
+    """Have sessions of that class keep to :func:`undivided`, and know their connections."""
+    for name, listener in (
+        ("before_commit", _refuse_to_commit),
+        ("after_transaction_end", _notice_the_end),
+        ("after_begin", _remember_connection),
+    ):
+        if not event.contains(session_class, name, listener):
+            event.listen(session_class, name, listener)
+    if not event.contains(session_class, "after_commit", _note_commit):
+        # Before a host's own, which may raise.
+        event.listen(session_class, "after_commit", _note_commit, insert=True)
+
+
+def is_committed(session: AsyncSession) -> bool:
+    """Return whether a unit's session has committed, whatever was raised after that."""
+    return bool(session.sync_session.info.get(_COMMITTED))
+
+
+def _note_commit(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info[_COMMITTED] = True
+
+
+@contextmanager
+def undivided(session: AsyncSession) -> Iterator[None]:
+    """What is done with the session in the block is one transaction, which stays open.
+
+    Otherwise half of it would stay when the rest fails. Savepoints may come and go.
+
+    :raises InvalidRequestError: where the session is committed; and at the end, where it has
+        been rolled back or closed.
+    """
+    info = session.sync_session.info
+    info[_IS_WHOLE] = True
+    try:
+        yield
+        if not info[_IS_WHOLE]:
+            raise InvalidRequestError(
+                "The session of a unit of work was rolled back or closed within it, so nothing of"
+                " the unit is written; raise an error to undo a unit, or use begin_nested()."
+            )
+    except InvalidRequestError as error:
+        if "lazy='raise'" in str(error):
+            error.add_note(LOAD_FIRST)
+        raise
+    finally:
+        del info[_IS_WHOLE]
+
+
+def connections(session: AsyncSession) -> list[Connection]:
+    """Return the connections that a unit's session has begun a transaction on."""
+    begun: list[Connection] = session.sync_session.info.get(_CONNECTIONS, [])
+    return begun
+
+
+def _remember_connection(
+    session: Session, transaction: SessionTransaction, connection: Connection
+) -> None:
+    if _IS_WHOLE in session.info and not transaction.nested:
+        session.info.setdefault(_CONNECTIONS, []).append(connection)
+
+
+def _refuse_to_commit(session: Session) -> None:
+    if _IS_WHOLE in session.info and not session.in_nested_transaction():
+        raise InvalidRequestError(
+            "The session of a unit of work cannot be committed within it: the unit commits when"
+            " its function returns. Leave the commit out, or use begin_nested() for a part."
+        )
+
+
+def _notice_the_end(session: Session, transaction: SessionTransaction) -> None:
+    if _IS_WHOLE in session.info and transaction.parent is None:
+        session.info[_IS_WHOLE] = False

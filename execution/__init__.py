@@ -1,0 +1,1 @@
+"""One GraphQL operation: documents, limits, cost, context, errors."""

@@ -1,0 +1,1 @@
+"""What a host supplies: a policy, hooks, targets, and how they are checked."""

@@ -1,0 +1,1 @@
+"""Pages by keyset: orders, cursors, filters, and the arguments of a connection."""

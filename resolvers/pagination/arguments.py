@@ -1,0 +1,101 @@
+"""Which page is asked for: the arguments of a Relay connection, read and checked.
+
+The rules are those of the Relay cursor connections specification, section 4.3:
+``first`` or ``last`` rows of what lies between ``after`` and ``before``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement
+
+from ...errors import BadUserInput
+from .cursors import Order, Position
+from .filters import Filter
+
+DEFAULT_SIZE = 20
+"""The rows of a page that is asked for without a size, where as many are allowed."""
+
+Record = Mapping[str, Any]
+"""A row, as far as its columns were asked for, by attribute name."""
+
+
+class Window(NamedTuple):
+    """Which rows of an order: `size` of them, from one end of what lies between two places."""
+
+    order: Order
+    size: int
+    backward: bool = False
+    after: Position | None = None
+    before: Position | None = None
+    filter: Filter | None = None
+    readable: ColumnElement[bool] | None = None
+    """What a row must be like for the viewer."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must meet to be in the list at all."""
+        conditions = self.filter.conditions() if self.filter else []
+        return conditions if self.readable is None else [*conditions, self.readable]
+
+
+class Asked(NamedTuple):
+    """What of a page is wanted; nothing else is read."""
+
+    columns: frozenset[str] = frozenset()
+    cursors: bool = False
+    has_previous: bool = False
+    has_next: bool = False
+
+
+@dataclass
+class Page:
+    """The rows of a window in their order, with their cursors where those were asked for."""
+
+    rows: list[Record] = field(default_factory=list)
+    cursors: list[str] = field(default_factory=list)
+    has_previous: bool = False
+    has_next: bool = False
+
+
+def window(
+    order: Order,
+    *,
+    limit: int,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    filter: Filter | None = None,
+    readable: ColumnElement[bool] | None = None,
+) -> Window:
+    """Read the arguments of a connection; without first and last, the first `DEFAULT_SIZE` rows.
+
+    :param limit: the most rows that a page may have.
+    :param readable: what a row must be like for the viewer.
+    :raises BadUserInput: naming the argument.
+    """
+    if first is not None and last is not None:
+        raise BadUserInput("Give first or last, not both.", field="last")
+    if first is None and last is None:
+        first = min(DEFAULT_SIZE, limit)
+    name, size = ("last", last) if first is None else ("first", first)
+    if not isinstance(size, int):
+        raise BadUserInput(f"{name} must be a number from 1 to {limit}, not {size!r}.", field=name)
+    if not 1 <= size <= limit:
+        raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
+    return Window(
+        order,
+        size,
+        backward=first is None,
+        after=None if after is None else order.position(after, "after"),
+        before=None if before is None else order.position(before, "before"),
+        filter=filter,
+        readable=readable,
+    )
+
+
+SIZE = "tallied.size"
+"""The metadata of an argument ``first`` that says how many items there are without it."""

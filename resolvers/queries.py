@@ -1,0 +1,110 @@
+"""Selecting: a connection and the columns asked for come in, rows go out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..models import Author, Comment, Thread
+from .pagination.arguments import Asked, Page, Record, Window
+from .pagination.filters import Filter
+from .pagination.keyset import Link, read_pages
+
+COMMENTS_OF_THREADS = Link(Thread, "thread_id")
+
+
+async def read_one(
+    connection: AsyncConnection,
+    entity: type[Any],
+    id: UUID,
+    columns: Collection[str],
+    readable: ColumnElement[bool] | None = None,
+) -> Record | None:
+    """The columns of the row with that id; None where there is no such row.
+
+    :param readable: what its thread must be like.
+    """
+    statement = _select(entity, columns or {"id"}, readable).where(entity.id == id)
+    found = await connection.execute(statement)
+    row = found.one_or_none()
+    return None if row is None else row._asdict()
+
+
+async def read_for(
+    connection: AsyncConnection,
+    target_type: str,
+    target_id: str,
+    columns: Collection[str],
+    readable: ColumnElement[bool] | None = None,
+) -> Record | None:
+    """The columns of the thread about an object of the host; None where there is none."""
+    statement = _select(Thread, columns or {"id"}, readable)
+    ours = (Thread.target_type == target_type, Thread.target_id == target_id)
+    row = (await connection.execute(statement.where(*ours))).one_or_none()
+    return None if row is None else row._asdict()
+
+
+async def read_many(
+    connection: AsyncConnection,
+    entity: type[Any],
+    ids: Iterable[UUID],
+    columns: Collection[str],
+    readable: ColumnElement[bool] | None = None,
+) -> dict[UUID, Record]:
+    """The columns of the rows with these ids, as far as there are such rows.
+
+    :param readable: what their threads must be like.
+    """
+    statement = _select(entity, {"id", *columns}, readable).where(entity.id.in_(ids))
+    return {row.id: row._asdict() for row in await connection.execute(statement)}
+
+
+async def read_comment_pages(
+    connection: AsyncConnection, thread_ids: Iterable[UUID], window: Window, asked: Asked
+) -> dict[UUID, Page]:
+    """The same page of the comments of each of these threads, as far as there are such threads."""
+    return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, asked)
+
+
+async def count_threads(
+    connection: AsyncConnection,
+    filter: Filter | None = None,
+    readable: ColumnElement[bool] | None = None,
+) -> int:
+    """How many threads there are, of those that a filter lets through.
+
+    :param readable: what they must be like.
+    """
+    statement = select(func.count()).select_from(Thread)
+    if readable is not None:
+        statement = statement.where(readable)
+    if filter:
+        statement = statement.where(*filter.conditions())
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def count_comments(
+    connection: AsyncConnection, thread_ids: Iterable[UUID], filter: Filter
+) -> dict[UUID, int]:
+    """How many comments that a filter lets through each of these threads has, if it has any."""
+    statement = (
+        select(Comment.thread_id, func.count())
+        .where(Comment.thread_id.in_(thread_ids), *filter.conditions())
+        .group_by(Comment.thread_id)
+    )
+    return {row[0]: row[1] for row in await connection.execute(statement)}
+
+
+def _select(
+    entity: type[Any], columns: Collection[str], readable: ColumnElement[bool] | None
+) -> Any:
+    statement = select(*(getattr(entity, name) for name in sorted(columns)))
+    if readable is None or entity is Author:
+        return statement
+    if entity is Comment:
+        return statement.where(Comment.thread.has(readable))
+    return statement.where(readable)

@@ -1,0 +1,242 @@
+"""Reading: what a page that is put together on the server shows to one viewer.
+
+The counterpart of :mod:`tallied.resolvers.writing`: a host calls these functions with a
+connection and with the access of whoever looks on, and gets what the API would hand out.
+Threads that the viewer may not read are not there; names, HTML and what the viewer may do
+come along; and pages go by the API's own cursors. Each costs a few statements, whatever the
+size of the page.
+
+    async with discussion.database.read() as connection:
+        page = await reading.read_comments(connection, access, thread_id, last=50)
+
+The connection may be a host's own, too, or the session of a unit of work. An argument of another
+type than is written here is a ``TypeError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from ..host.access import Access
+from ..host.policy import COMMENT_COLUMNS, CommentFacts, ThreadFacts
+from ..models import Author, Comment, Thread
+from .authors import acting
+from .pagination.arguments import Asked, Record, window
+from .pagination.filters import CommentFilter, ThreadFilter
+from .pagination.keyset import read_page
+from .pagination.orders import COMMENTS, THREADS
+from .queries import read_comment_pages, read_for, read_many, read_one
+from .rendering import rendered
+from .rows import THREAD_COLUMNS, facts_of
+from .validation import expect
+from .view_types import CommentPage as CommentPage
+from .view_types import ShownComment as ShownComment
+from .view_types import ShownPage as ShownPage
+from .view_types import ShownThread as ShownThread
+
+Reader: TypeAlias = AsyncConnection | AsyncSession
+ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
+
+MOST = 1000
+"""The most rows of a page."""
+
+_OF_THREADS = frozenset(column.key for column in THREAD_COLUMNS)
+_OF_COMMENTS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
+
+
+async def read_thread(reader: Reader, access: Access, id: UUID) -> ShownThread | None:
+    """A thread; None where there is none that the viewer may read."""
+    expect(UUID, id=id)
+    connection, access = await _begin(reader, access)
+    row = await read_one(connection, Thread, id, _OF_THREADS, access.readable())
+    return await _thread(connection, access, row)
+
+
+async def read_thread_for(
+    reader: Reader, access: Access, target_type: str, target_id: str
+) -> ShownThread | None:
+    """The thread about an object of the host; None where there is none that they may read.
+
+    :raises UnknownTargetType: for a type that is not registered.
+    """
+    expect(Access, access=access)
+    expect(str, target_type=target_type, target_id=target_id)
+    access.rules.target(target_type)
+    connection, access = await _begin(reader, access)
+    readable = access.readable()
+    row = await read_for(connection, target_type, target_id, _OF_THREADS, readable)
+    return await _thread(connection, access, row)
+
+
+async def read_threads(
+    reader: Reader,
+    access: Access,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    order_by: ThreadOrder = "LAST_COMMENT_AT",
+    descending: bool = True,
+    filter_by: ThreadFilter | None = None,
+) -> ShownPage[ShownThread]:
+    """A page of the threads that the viewer may read; the arguments are those of the API.
+
+    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+        order.
+    """
+    connection, access = await _begin(reader, access)
+    which = window(
+        THREADS[order_by, descending],
+        limit=MOST,
+        first=first,
+        last=last,
+        after=after,
+        before=before,
+        filter=filter_by,
+        readable=access.readable(),
+    )
+    page = await read_page(connection, which, Asked(_OF_THREADS, True, True, True))
+    names = await _names(connection, page.rows)
+    nodes = [
+        _shown_thread(access, row, names, cursor)
+        for row, cursor in zip(page.rows, page.cursors, strict=True)
+    ]
+    return ShownPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
+
+
+async def read_comments(
+    reader: Reader,
+    access: Access,
+    thread_id: UUID,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    descending: bool = False,
+    filter_by: CommentFilter | None = None,
+) -> CommentPage | None:
+    """A page of a thread's comments; None where there is no thread that the viewer may read.
+
+    :param descending: the latest first; by default, the oldest.
+    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+        order.
+    """
+    expect(UUID, thread_id=thread_id)
+    which = window(
+        COMMENTS["CREATED_AT", descending],
+        limit=MOST,
+        first=first,
+        last=last,
+        after=after,
+        before=before,
+        filter=filter_by,
+    )
+    connection, access = await _begin(reader, access)
+    thread = await read_one(connection, Thread, thread_id, _OF_THREADS, access.readable())
+    if thread is None:
+        return None
+    asked = Asked(_OF_COMMENTS, True, True, True)
+    page = (await read_comment_pages(connection, [thread_id], which, asked)).get(thread_id)
+    if page is None:
+        return None  # It has been deleted meanwhile.
+    names = await _names(connection, [thread, *page.rows])
+    facts = facts_of(thread)
+    return CommentPage(
+        thread=_shown_thread(access, thread, names),
+        nodes=[
+            await _shown_comment(access, row, facts, names, cursor)
+            for row, cursor in zip(page.rows, page.cursors, strict=True)
+        ],
+        has_previous_page=page.has_previous,
+        has_next_page=page.has_next,
+    )
+
+
+async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment | None:
+    """A comment; None where there is none that the viewer may read."""
+    expect(UUID, id=id)
+    connection, access = await _begin(reader, access)
+    readable = access.readable()
+    row = await read_one(connection, Comment, id, _OF_COMMENTS, readable)
+    if row is None:
+        return None
+    thread = await read_one(connection, Thread, row["thread_id"], ThreadFacts._fields, readable)
+    if thread is None:
+        return None
+    names = await _names(connection, [row])
+    return await _shown_comment(access, row, facts_of(thread), names)
+
+
+async def _begin(reader: Reader, access: Access) -> tuple[AsyncConnection, Access]:
+    expect(Access, access=access)
+    if isinstance(reader, AsyncSession):
+        reader = await reader.connection()
+    return reader, await acting(reader, access)
+
+
+async def _thread(
+    connection: AsyncConnection, access: Access, row: Record | None
+) -> ShownThread | None:
+    if row is None:
+        return None
+    return _shown_thread(access, row, await _names(connection, [row]))
+
+
+async def _names(
+    connection: AsyncConnection, rows: Collection[Record]
+) -> Mapping[UUID, str | None]:
+    """The names of those who have written, in one statement, if there is anybody."""
+    ids = {row["author_id"] for row in rows} - {None}
+    found = await read_many(connection, Author, ids, ("name",)) if ids else {}
+    return {id: row["name"] for id, row in found.items()}
+
+
+def _shown_thread(
+    access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
+) -> ShownThread:
+    facts = facts_of(row)
+    return ShownThread(
+        **_only(row, _OF_THREADS),
+        author_name=names.get(row["author_id"]),
+        cursor=cursor,
+        viewer_can_comment=facts.locked_at is None and access.may("may_comment", facts),
+        viewer_can_rename=access.may("may_rename", facts),
+        viewer_can_lock=access.may("may_lock", facts),
+        viewer_can_delete=access.may("may_delete_thread", facts),
+    )
+
+
+async def _shown_comment(
+    access: Access,
+    row: Record,
+    thread: ThreadFacts,
+    names: Mapping[UUID, str | None],
+    cursor: str = "",
+) -> ShownComment:
+    facts = CommentFacts._make([*(row[name] for name in COMMENT_COLUMNS), thread])
+    return ShownComment(
+        **_only(row, _OF_COMMENTS - {"author_name"}),
+        author_name=_author_name(access, row, names),
+        message_html=await rendered(access.rules.render, row["message"]),
+        cursor=cursor,
+        viewer_can_edit=access.may("may_edit", facts),
+        viewer_can_move=access.may("may_move", facts),
+        viewer_can_delete=access.may("may_delete", facts),
+    )
+
+
+def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) -> str | None:
+    if row["author_id"] in names:
+        return names[row["author_id"]]
+    name: str | None = row["author_name"]
+    return access.rules.deleted_author() if name is None else name
+
+
+def _only(row: Record, names: Collection[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}

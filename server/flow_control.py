@@ -1,0 +1,136 @@
+"""Flow control of a connection: what its client does not read, and what is not read of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from weakref import WeakKeyDictionary
+
+import orjson
+import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from ..logs.request_ids import choose_request_id
+from ..settings import Settings, named
+from ..transport.addresses import AddressLimit
+
+logger = logging.getLogger("tallied.api")
+
+
+class Reader:
+    """Drops the connection of a client that reads nothing of its answer for a time."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self.has_read = False
+        """Whether it has read nearly all there was, so that there may be as much again by now."""
+
+    def watch(self, transport: asyncio.Transport) -> None:
+        """Begin, unless it is watched already or has nothing to read."""
+        left = transport.get_write_buffer_size()
+        if left and self._timer is None:
+            self.has_read = False
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._seconds, self._look, transport, left)
+
+    def _look(self, transport: asyncio.Transport, before: int) -> None:
+        self._timer = None
+        if transport.get_write_buffer_size() >= before and not self.has_read:
+            transport.abort()
+        else:
+            self.watch(transport)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Flow(FlowControl):
+    """uvicorn's flow control, which also says when reading goes on.
+
+    :param on_resume: called where the application asks for more of what the client sends.
+    """
+
+    def __init__(self, transport: asyncio.Transport, on_resume: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._on_resume = on_resume
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        self._on_resume()
+
+
+def settings_of(config: uvicorn.Config) -> Settings:
+    """Return the settings of a server: its own, or under plain uvicorn the environment's."""
+    settings: Settings | None = getattr(config, "settings", None)
+    return settings or _settings_of_environment()
+
+
+class Connections:
+    """The connections of one server process, bounded for each address that clients connect from.
+
+    A proxy connects from one address for all of its clients, so those that uvicorn trusts to name
+    the client (``FORWARDED_ALLOW_IPS``) are not bounded.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        setting = "connections_per_address"
+        self._limit = AddressLimit(getattr(settings_of(config), setting), named(setting))
+        self._proxies = ProxyHeadersMiddleware(config.loaded_app, config.forwarded_allow_ips)
+
+    @classmethod
+    def of(cls, server: ServerState, config: uvicorn.Config) -> Connections:
+        """Return those of a server."""
+        if server not in _connections:
+            _connections[server] = cls(config)
+        return _connections[server]
+
+    def acquire(self, client: tuple[str, int] | None) -> bool:
+        """Count a connection, and return whether its client may have it."""
+        return self._limit.acquire(self._host(client))
+
+    def release(self, client: tuple[str, int] | None) -> None:
+        """Count it no more."""
+        self._limit.release(self._host(client))
+
+    def _host(self, client: tuple[str, int] | None) -> str | None:
+        return client[0] if client and client[0] not in self._proxies.trusted_hosts else None
+
+
+_connections: WeakKeyDictionary[ServerState, Connections] = WeakKeyDictionary()
+
+
+@cache
+def _settings_of_environment() -> Settings:
+    return Settings.from_environ(os.environ)
+
+
+def error_response(
+    status: int, code: str, message: str, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """Return an answer in GraphQL's form, after which the connection is closed, and log it.
+
+    No application is asked, so that nothing else writes a line.
+
+    :param headers: those of the request, as far as they are there.
+    """
+    request_id = choose_request_id(headers)
+    logger.info("%s: %r", code, message, extra={"request_id": request_id, "status": status})
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    head = (
+        b"content-type: application/json\r\n"
+        b"cache-control: no-store\r\n"
+        b"x-request-id: %s\r\n"
+        b"connection: close\r\n"
+        b"content-length: %d\r\n\r\n" % (request_id.encode(), len(body))
+    )
+    return STATUS_LINE[status] + head + body

@@ -1,0 +1,393 @@
+"""HTTP/1.1 as uvicorn reads it, with bounds on how much and how slowly clients send.
+
+uvicorn 0.54 with httptools bounds neither the size of a request's headers nor the time
+that a client takes to send it, so that a few idle sockets, or one that trickles, hold on
+to the server (a "slowloris"). It takes trailers for headers, drops the body of a request
+that offers an upgrade, and makes objects of all requests that a client sends ahead. Here a
+client that is past a limit loses its connection, and the parser is given no more than what
+it may make objects of. The body's size is bounded by the application, which knows what it
+is for.
+
+A host's application is served like this too, by
+``uvicorn --http tallied.server.http_protocol:BoundedProtocol``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from ..settings import Settings
+from .flow_control import Connections, Flow, Reader, error_response, settings_of
+from .websocket_protocol import BoundedWebSocket
+
+MAX_WAITING = 32
+"""How many requests may wait on a connection for the answer to the one before them."""
+
+MAX_HEADERS = 100
+"""How many headers a request may have; each is an object, however few its bytes."""
+
+MIN_REQUEST = len(b"GET / HTTP/1.0\r\n\r\n")
+"""The bytes of the shortest request: so many more than that cannot begin in a piece of data."""
+
+LINGER_TIME = 2
+"""Seconds for which a refused client is still listened to, so that it can read why."""
+
+REFUSED_TIME = 0.2
+"""The same for one whose connections are too many, which is to hold no more of them."""
+
+DRAIN_TIME = 0.5
+"""Seconds for which an idle connection is still read when the server stops: its client may have
+sent a request before it could know."""
+
+BODY_CREDIT = 9
+"""How many bytes of chunk sizes, extensions and trailers a byte of a body may bring with it."""
+
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?",
+)
+"""``uri-host [ ":" port ]`` (RFC 9110, section 7.2); it may be empty."""
+
+_HOP_BY_HOP = (b"upgrade", b"http2-settings")
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, with the settings that the protocol needs."""
+
+    def __init__(self, settings: Settings, app: str, **options: Any) -> None:
+        super().__init__(
+            app,
+            http=BoundedProtocol,
+            ws=BoundedWebSocket,
+            ws_max_size=settings.body_size,
+            ws_per_message_deflate=False,
+            **options,
+        )
+        self.settings = settings
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. At any moment it waits for headers, or a body, or for the application."""
+
+    def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self._settings = settings_of(config)
+        self._timer: asyncio.TimerHandle | None = None
+        self._reader = Reader(self._settings.body_time)
+        self._current: RequestResponseCycle | None = None
+        self.unread = bytearray()
+        """What has been received, and is for the parser once the application reads on."""
+        self._in_headers = True
+        self._advanced = False
+        self._received = 0
+        self._parsed = 0
+        self._framing = 0
+        self._connections = Connections.of(self.server_state, config)
+        self._is_counted = False
+        self._last_answer: bytes | None = None
+        self._is_stopping = False
+        self.url = b""
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = Flow(transport, self._read_on)
+        self._wait(self._settings.header_time)
+        self._is_counted = self._connections.acquire(self.client)
+        if not self._is_counted:
+            problem = "Your address has as many connections open as one may; close one first."
+            self._refuse(429, "TOO_MANY_CONNECTIONS", problem)
+            self._wait(REFUSED_TIME)
+
+    def _uncount(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._connections.release(self.client)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._uncount()
+        self._stop_waiting()
+        self._reader.stop()
+        self.unread.clear()
+        if self._current is not None:
+            # uvicorn tells only the latest request, which pipelined ones come before.
+            _disconnect(self._current)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reader.watch(self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reader.has_read = True
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._reader.watch(self.transport)
+
+    def shutdown(self) -> None:
+        """Close the connection once what is under way is answered, as the server stops.
+
+        uvicorn closes an idle one at once, and so one that has been opened just now, whose request
+        was to follow: it would be lost (RFC 9112, section 9.8, has clients retry it).
+        """
+        self._is_stopping = True
+        if self._current is None or self._current.response_complete:
+            self._unset_keepalive_if_required()
+            self._wait(DRAIN_TIME)
+        else:
+            super().shutdown()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        if self._timer is None and self._in_headers:
+            # Before the parser finds a message to begin, since blank lines may come first.
+            self._wait(self._settings.header_time)
+        self._unset_keepalive_if_required()
+        self.unread += data
+        self._feed()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._last_answer is not None or self.transport.is_closing()
+
+    def _read_on(self) -> None:
+        if self.unread:
+            # Later, since this is asked for in the midst of an answer.
+            self.loop.call_soon(self._feed)
+
+    def _feed(self) -> None:
+        """Parse what has been received, piece by piece, until the application is to go on first.
+
+        A piece is so small that no more requests begin in it than may wait.
+        """
+        while self.unread and not self._is_over and not self.flow.read_paused:
+            size = (MAX_WAITING - len(self.pipeline)) * MIN_REQUEST
+            if not size:
+                self.flow.pause_reading()
+                return
+            piece = bytes(self.unread[:size])
+            del self.unread[:size]
+            self._parse(piece)
+
+    def _parse(self, piece: bytes) -> None:
+        self._advanced = False
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(piece[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(400, "BAD_REQUEST", "The request is not valid HTTP/1.1.")
+            return
+        if not self._in_headers:
+            self._framing += len(piece)
+            self._check_framing()
+        elif not self._advanced:
+            # The parser tells of a header only once it is there as a whole.
+            self._received += len(piece)
+            self._check_size(self._received)
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Open a WebSocket; or read the request as if it had offered no upgrade.
+
+        A server may ignore an offer (RFC 9110, section 7.8). The parser does not read the body of
+        a request that has one, so another parser reads it again without.
+
+        :param rest: what has been received after its head.
+        """
+        if self._should_upgrade():
+            self.handle_websocket_upgrade()
+            self.unread.clear()
+        elif self.parser.get_method() == b"CONNECT":
+            self._refuse(400, "BAD_REQUEST", "This server is no proxy: there is no CONNECT.")
+        else:
+            self.unread[:0] = self._head_without_upgrade() + rest
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _HOP_BY_HOP)
+            if name not in _HOP_BY_HOP:
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_waiting()
+        if self.cycle is not None and not self.cycle.response_complete:
+            # What was asked before would be answered in the midst of the WebSocket.
+            self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
+        elif self._is_stopping:
+            self._refuse(503, "UNAVAILABLE", "The server stops; connect again.")
+        if not self._is_over:
+            self._reader.stop()
+            self._uncount()  # WebSockets have a bound of their own.
+            super().handle_websocket_upgrade()
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._parsed = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._parsed += len(url)
+        self._check_size(self._parsed)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_headers:
+            return  # A trailer, which is never merged into the headers (RFC 9110, section 6.5.1).
+        super().on_header(name, value)
+        self._parsed += len(name) + len(value) + len(": \r\n")
+        self._check_size(self._parsed)
+        if len(self.headers) > MAX_HEADERS:
+            problem = f"The request must have at most {MAX_HEADERS} headers."
+            self._refuse(431, "HEADERS_TOO_LARGE", problem)
+
+    def on_headers_complete(self) -> None:
+        self._check_host()
+        self._advanced = True
+        self._received = 0
+        if self._is_over or self._is_ignored_upgrade():
+            return
+        self._in_headers = False
+        self._framing = 0
+        self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._framing -= BODY_CREDIT * len(body)
+        if not self._is_over:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_over or self._is_ignored_upgrade():
+            return
+        self._in_headers = True
+        self._advanced = True
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def _is_ignored_upgrade(self) -> bool:
+        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+
+    # Answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        if self._is_stopping and not self.pipeline:
+            cycle.keep_alive = False
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._answer_last()
+
+    # Limits
+
+    def _check_host(self) -> None:
+        """Refuse what names no host, or two (RFC 9112, section 3.2)."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+            problem = "The request must have one Host header: a host, and a port if need be."
+            self._refuse(400, "BAD_REQUEST", problem)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.header_size
+        if size > limit:
+            problem = f"The request's line and headers must have at most {limit} bytes."
+            if len(self.url) > limit // 2:
+                self._refuse(414, "URI_TOO_LONG", f"{problem} Send a long query by POST.")
+            else:
+                self._refuse(431, "HEADERS_TOO_LARGE", problem)
+
+    def _check_framing(self) -> None:
+        if self._framing > self._settings.header_size:
+            problem = "The chunk extensions and trailers of the request's body are too long."
+            self._refuse(400, "BAD_REQUEST", problem)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.pipeline or self.unread:
+            # The server does not read on until it has answered what came before.
+            self._wait(self._settings.body_time)
+        elif self._in_headers and self._received:
+            seconds = self._settings.header_time
+            problem = f"The request's headers must be sent within {seconds} seconds."
+            self._refuse(408, "REQUEST_TIMEOUT", problem)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer what the application does not get to see, or not to its end; then close.
+
+        What came before on the connection is answered first.
+        """
+        if self._is_over:
+            return
+        self._last_answer = error_response(status, code, message, self.headers or ())
+        self.unread.clear()
+        if not self._in_headers:  # It is the body of the latest request that is refused.
+            self._withdraw(self.cycle)
+        self._answer_last()
+
+    def _withdraw(self, cycle: RequestResponseCycle) -> None:
+        """Take a request back whose body turns out to be malformed."""
+        if cycle.response_started:
+            self._last_answer = b""  # There is one answer to a request.
+        elif cycle is not self._current:
+            self.pipeline.popleft()
+        else:
+            _disconnect(cycle)
+            self._current = None
+
+    def _answer_last(self) -> None:
+        """Send the refusal and close, once all that came before it is answered."""
+        current = self._current
+        is_answered = current is None or current.response_complete
+        if self._last_answer is None or not is_answered or self.pipeline:
+            return
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.write(self._last_answer)
+            self.transport.close()
+            return
+        self.transport.write(self._last_answer)
+        # Closed at once, it would be reset by what its client still sends, and the answer lost
+        # (RFC 9112, section 9.6).
+        self.transport.write_eof()
+        self._stop_waiting()
+        self._timer = self.loop.call_later(LINGER_TIME, self.transport.close)
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """Tell the application that its client is gone; what it sends from now on is dropped."""
+    cycle.disconnected = True
+    cycle.message_event.set()

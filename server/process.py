@@ -1,0 +1,115 @@
+"""The server process: a port that is taken before anything else, and uvicorn on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import fields
+from ipaddress import ip_address
+
+import uvicorn
+
+from ..errors import ConfigurationError
+from ..execution.executor import Executor
+from ..logs.output import make_log_config
+from ..schema.build import schema
+from ..settings import Settings
+from .http_protocol import Config
+from .workers import WorkerConfig, Workers, stop_on_hangup
+
+APP = "tallied.asgi:create_app"
+"""The application's factory, by name: each worker process imports it anew."""
+
+SHUTDOWN_TIMEOUT = 10
+"""Seconds that requests have to finish once the server is told to stop."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port; from now on no other process can.
+
+    :raises ConfigurationError: when the port is in use, or not to be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(_why_not(error, host, port)) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> bool:
+    """Serve until SIGINT or SIGTERM, and return whether the server could start.
+
+    SIGHUP ends one process as SIGTERM does, and has several replaced one by one.
+
+    :param announce: called once, when every worker process accepts requests.
+    :raises ConfigurationError: for a list of documents that cannot be used.
+    """
+    Executor(schema, settings)  # or each worker process would find fault with its documents
+    os.environ.update(_environ(settings))
+    config = (WorkerConfig if settings.workers > 1 else Config)(
+        settings,
+        APP,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=make_log_config(settings.log_format),
+        access_log=False,  # Tallied's own has no query strings, and has ids.
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+    )
+    if isinstance(config, WorkerConfig):
+        return Workers(config, listener, announce).serve()
+    server = _Server(config, announce)
+    stop_on_hangup()
+    # uvicorn raises the signals again once it has shut down: by then the work is done.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    server.run([listener])
+    return server.started
+
+
+def address(settings: Settings) -> str:
+    """The address to open in a browser on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Server(uvicorn.Server):
+    """One server process that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    """How the settings reach the worker processes."""
+    return {f"TALLIED_{f.name.upper()}": str(getattr(settings, f.name)) for f in fields(settings)}
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is in use on {host}; stop what listens there, or pass another --port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights; pass a --port of 1024 or above."
+    if error.errno in (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN):
+        return f"{host!r} is not an address of this machine; pass another --host."
+    return f"Port {port} on {host} cannot be used ({error.strerror}); pass another --port."

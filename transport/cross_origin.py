@@ -1,0 +1,150 @@
+"""The pages of other origins that may use the API: over HTTP (CORS) and over WebSocket.
+
+One setting, ``origins``, decides for both. Browsers ask before they let a page of another origin
+send JSON or a token, and read the answer (Fetch standard, section 3.3 "CORS protocol"). Nobody
+asks for a WebSocket; there the ``Origin`` of the handshake is compared instead.
+
+It is compared for a POST as well, where the request could change something in the name of whoever
+visits the page: where guests may write, or where a cookie comes along. The preflight that JSON asks
+for stops such a page already, unless a host's own CORS middleware lets every page in. A page whose
+name has been rebound to this server's address sends an ``Origin`` that equals ``Host``:
+:mod:`.allowed_hosts` refuses that one. A client that is no browser sends no ``Origin``.
+"""
+
+from __future__ import annotations
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from strawberry.http.websocket_origin import is_same_origin
+
+from ..execution.errors import BAD_REQUEST, mistake
+from ..settings import ANY_ORIGIN, Settings, listed, named
+from .media_types import JSON
+from .refusals import Refused
+
+ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
+
+FOREIGN_SITES = ("cross-site", "same-site")
+"""What browsers say of another origin (W3C Fetch Metadata, section 2.3)."""
+
+METHODS = ("GET", "HEAD", "POST")
+
+REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-None-Match",
+    "Apollo-Require-Preflight",
+    "ApolloGraphQL-Client-Name",
+    "ApolloGraphQL-Client-Version",
+    "X-Apollo-Operation-Id",
+    "X-Apollo-Operation-Name",
+    "Baggage",
+    "Sentry-Trace",
+    "Traceparent",
+    "Tracestate",
+    "X-Request-Id",
+)
+"""What pages may send: the API's own headers, Apollo's, and those of tracing (W3C Trace Context).
+urql and Relay send no others than the API's own."""
+
+RESPONSE_HEADERS = ("ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id")
+"""What pages may read of an answer, beside what any page may."""
+
+MAX_AGE = 7200
+"""Seconds for which a browser need not ask again; Chromium takes no more."""
+
+
+class AllowedOrigins:
+    """The origins that the settings name.
+
+    >>> AllowedOrigins(Settings(origins="https://forum.example")).allows("https://forum.example")
+    True
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.names = frozenset(listed(settings.origins))
+
+    def allows(self, origin: str) -> bool:
+        """Return whether pages of `origin` may use the API."""
+        return ANY_ORIGIN in self.names or origin in self.names
+
+    def check(self, headers: Headers, deed: str) -> None:
+        """Refuse a request that a browser sends for a page of an origin that is not allowed.
+
+        No page can set ``Origin``, ``Host`` or ``Sec-Fetch-Site``. Only host and port are compared,
+        since the server does not know of the TLS of a proxy in front of it.
+
+        :param deed: what the page tries to do, for the sentence.
+        :raises Refused: then.
+        """
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is None:
+            is_allowed = site not in FOREIGN_SITES or ANY_ORIGIN in self.names
+        else:
+            is_allowed = (
+                is_same_origin(origin, headers.get("host"))
+                or site == "same-origin"  # where a proxy has changed Host
+                or self.allows(origin)
+            )
+        if not is_allowed:
+            raise Refused(403, ORIGIN_NOT_ALLOWED, refusal(deed))
+
+
+class CrossOrigin(CORSMiddleware):
+    """CORS for a server on its own; it goes around everything that answers, errors included.
+
+    Cookies and HTTP authentication are allowed for origins that are named, and for no others.
+    Without any origin, all that it does is to say so to a page that asks.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._allowed = AllowedOrigins(settings)
+        super().__init__(
+            app,
+            allow_origins=self._allowed.names,
+            allow_methods=METHODS,
+            allow_headers=REQUEST_HEADERS,
+            allow_credentials=ANY_ORIGIN not in self._allowed.names,
+            expose_headers=RESPONSE_HEADERS,
+            max_age=MAX_AGE,
+        )
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Return whether pages of `origin` may read answers."""
+        return self._allowed.allows(origin)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a browser that asks; a refusal is JSON with a code, as any of the API."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        if self.is_allowed_origin(request_headers["origin"]):
+            status, code = 400, BAD_REQUEST
+            sentence = (
+                f"Pages of other origins may use the methods {', '.join(METHODS)} and the headers"
+                f" {', '.join(self.allow_headers)}."
+            )
+        else:
+            status, code, sentence = 403, ORIGIN_NOT_ALLOWED, refusal("use this API")
+        content = orjson.dumps({"errors": [mistake(code, sentence)]})
+        del response.headers["content-length"], response.headers["content-type"]
+        return Response(content, status, response.headers, JSON)
+
+    async def simple_response(
+        self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
+    ) -> None:
+        """Serve a request; with no origin allowed, its answer does not depend on the origin."""
+        if self._allowed.names:
+            await super().simple_response(scope, receive, send, request_headers)
+        else:
+            await self.app(scope, receive, send)
+
+
+def refusal(deed: str) -> str:
+    """Return the sentence for a page of an origin that is not allowed."""
+    return (
+        f"Pages of this origin may not {deed}; the server's setting {named('origins')} may name it."
+    )

@@ -1,0 +1,142 @@
+"""The playground: GraphiQL, from files beside the package, with no other host involved."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import mimetypes
+import re
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from .. import schema
+from ..settings import Guests
+
+FOLDER = Path(schema.__file__).parent / "playground"
+
+HEADERS = {
+    # The page has no script of its own, so none is allowed in it, with a nonce or without.
+    # GraphiQL and its editor write style elements and attributes; their fonts are data URLs.
+    # 'self' covers the WebSocket of the same host, too (Content Security Policy, section 6.7.2.8).
+    "Content-Security-Policy": "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "style-src 'self' 'unsafe-inline'",
+            "font-src 'self' data:",
+            "img-src 'self' data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+"""What the browser is told of the page: above all, to ask no other host for anything
+(Content Security Policy, level 3)."""
+
+FOREVER = "public, max-age=31536000, immutable"
+"""For an address that names the version of what is there (RFC 8246)."""
+
+_VERSION = re.compile(r"[0-9a-f]{16}/")
+
+
+class Assets:
+    """The files of the page, read once: an ASGI application that serves them compressed.
+
+    Below their version, which is a digest of all of them, browsers keep them for good.
+
+    :param folder: where ``index.html`` and ``vendor/`` are.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self._contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        self._compressed: dict[str, bytes] = {}
+        digest = hashlib.sha256()
+        for name, content in self._contents.items():
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        self.version = digest.hexdigest()[:16]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the page and what it runs on are installed."""
+        has_vendor = any(name.startswith("vendor/") for name in self._contents)
+        return has_vendor and "index.html" in self._contents
+
+    def page(self, guests: Guests) -> bytes:
+        """Return the page, which refers to this version of the files.
+
+        :param guests: what guests may do, for the page to choose its examples by.
+        """
+        text = self._contents["index.html"].decode()
+        text = re.sub(r'((?:src|href)=")playground/', rf"\1playground/{self.version}/", text)
+        return text.replace("<body>", f'<body data-guests="{guests}">').encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._respond(Request(scope))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
+        mounted_at = request.scope.get("root_path", "")
+        path = request.scope["path"].removeprefix(mounted_at).lstrip("/")
+        name = _VERSION.sub("", path, count=1)
+        if name not in self._contents:
+            return PlainTextResponse("There is no such file.\n", 404)
+        encodings = request.headers.get("accept-encoding", "").lower()
+        # The quality of an encoding can only be 0 where someone asks for no compression.
+        is_compressed = bool(re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", encodings))
+        tag = f'"{self.version}{"-gzip" if is_compressed else ""}"'
+        headers = {
+            "Cache-Control": FOREVER if path.startswith(f"{self.version}/") else "no-cache",
+            "ETag": tag,
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(None, 304, headers)
+        content = self._contents[name]
+        if is_compressed:
+            headers["Content-Encoding"] = "gzip"
+            content = await self._compress(name)
+        return Response(content, 200, headers, mimetypes.guess_type(name)[0] or "text/plain")
+
+    async def _compress(self, name: str) -> bytes:
+        if name not in self._compressed:
+            # Beside the event loop, which the largest file would hold for 50 ms.
+            compressed = await asyncio.to_thread(gzip.compress, self._contents[name], mtime=0)
+            self._compressed[name] = compressed
+        return self._compressed[name]
+
+
+class Playground:
+    """The playground's page, put together once.
+
+    :param folder: where ``index.html`` and ``vendor/`` are.
+    :param guests: what those may do who have not signed in.
+    """
+
+    def __init__(self, folder: Path = FOLDER, guests: Guests = "read") -> None:
+        self.assets = Assets(folder)
+        self.is_complete = self.assets.is_complete
+        self._page = self.assets.page(guests) if self.is_complete else None
+
+    def response(self) -> Response:
+        """Return the page; or how to get it, where its assets have not been brought in."""
+        if self._page is not None:
+            return HTMLResponse(self._page, headers=HEADERS)
+        return PlainTextResponse(
+            "This is Tallied's GraphQL API, and it works: send it a POST.\n\n"
+            "Its playground is not installed here: npm could not bring in its assets. Start the\n"
+            "server anew with scripts/serve, which tries again, or install Tallied's wheel.\n",
+            404,
+        )

@@ -1,0 +1,76 @@
+"""The handshake of a WebSocket: what must not be opened is refused by HTTP, with a code."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+
+from ..execution.errors import BAD_REQUEST
+from ..settings import named
+from .addresses import AddressLimit
+from .allowed_hosts import AllowedHosts
+from .cross_origin import AllowedOrigins
+from .refusals import Refused, refuse
+from .service import RETRY_AFTER, Service
+from .websocket_endpoint import Connection
+
+
+class Sockets:
+    """The WebSockets of one endpoint."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._hosts = AllowedHosts(service.settings)
+        self._origins = AllowedOrigins(service.settings)
+        self._open = 0
+        setting = "sockets_per_address"
+        self._per_address = AddressLimit(getattr(service.settings, setting), named(setting))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one, from its handshake to its end."""
+        socket = WebSocket(scope, receive, send)
+        await socket.receive()
+        host = socket.client.host if socket.client else None
+        try:
+            self._check(socket)
+            self._acquire(host)
+        except Refused as refused:
+            await refuse(refused, scope, receive, send)
+            return
+        self._open += 1
+        try:
+            await socket.accept(GRAPHQL_TRANSPORT_WS_PROTOCOL)
+            await Connection(self._service, socket).handle()
+        finally:
+            self._open -= 1
+            self._per_address.release(host)
+
+    def _acquire(self, host: str | None) -> None:
+        """Count one more WebSocket of a client address.
+
+        :raises Refused: where it has as many as it may.
+        """
+        if not self._per_address.acquire(host):
+            says = (
+                f"Your address has {self._per_address.maximum} WebSockets open, the most that one"
+                " may; close one, or try again later."
+            )
+            raise Refused(429, "TOO_MANY_CONNECTIONS", says, {"Retry-After": RETRY_AFTER})
+
+    def _check(self, socket: WebSocket) -> None:
+        """Refuse what must not be opened.
+
+        Browsers send a visitor's cookies along whichever page opens a WebSocket, and ask nobody
+        whether it may; all that tells is Origin, which no page can forge (RFC 6455, 10.2).
+
+        :raises Refused: then.
+        """
+        self._hosts.check(socket.scope)
+        self._origins.check(socket.headers, "open a WebSocket")
+        if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
+            says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
+            raise Refused(400, BAD_REQUEST, says)
+        if self._open >= self._service.settings.concurrent_sockets:
+            says = "The server has as many WebSockets open as it may; try again later."
+            raise Refused(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})
