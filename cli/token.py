@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import replace
 from datetime import timedelta
+from typing import Annotated
+
+import typer
 
 from ..auth.tokens import mint
 from ..auth.viewer import Viewer
 from ..errors import ConfigurationError
+from ..server import development
 from ..settings import Settings
+from .options import DatabaseURL, Format
+from .output import Output
+from .startup import read_settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
@@ -49,3 +58,38 @@ def parse_duration(text: str) -> timedelta:
             f"{text!r} is no duration; write a whole number and s, m, h or d, such as 90s or 7d."
         )
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def token(
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="The identity that the token stands for.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The display name. [default: none]")
+    ] = None,
+    moderator: Annotated[
+        bool, typer.Option("--moderator", help="Let them change what others wrote.")
+    ] = False,
+    expires: Annotated[
+        str, typer.Option(metavar="DURATION", help="After how long: 90s, 15m, 1h, 7d.")
+    ] = "1h",
+    database: DatabaseURL = None,
+    form: Format = "text",
+) -> None:
+    """Print a signed bearer token, and nothing else.
+
+    It is signed with TALLIED_SECRET, which the server must have, too; in development, with a
+    secret that is kept beside the database. Clients send it as `Authorization: Bearer TOKEN`.
+    It is good until it expires: keep that short.
+    """
+    settings = read_settings(database=database)
+    if "TALLIED_ENVIRONMENT" not in os.environ and development.is_development(settings):
+        settings = replace(settings, environment="development")
+    printed = issue_token(
+        development.with_secret(settings),
+        subject,
+        name=name,
+        is_moderator=moderator,
+        expires=expires,
+    )
+    Output(form).say_value("token", printed)

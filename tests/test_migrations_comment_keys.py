@@ -14,7 +14,7 @@ from sqlalchemy import Connection, column, insert, select, table
 from test_migrations import described, read
 from uuid_utils.compat import uuid7
 
-from tallied.cli.app import maintenance
+from tallied.cli import maintenance
 from tallied.database import Database
 from tallied.migrations import run
 from tallied.migrations.run import downgrade, migrate

@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from test_migrations import catalog, described, read
 from uuid_utils.compat import uuid7
 
-from tallied.cli.app import maintenance
+from tallied.cli import maintenance
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy
 from tallied.migrations import run

@@ -1,0 +1,24 @@
+"""``tallied migrate``: create the tables, or bring them up to date."""
+
+from __future__ import annotations
+
+from ..counters import Counters
+from ..database import Database
+from ..migrations.run import migrate as migrate_database
+from .options import App, DatabaseURL, Format
+from .output import Output
+from .progress import say_migrated
+from .startup import run
+
+
+def migrate(database: DatabaseURL = None, app: App = None, form: Format = "text") -> None:
+    """Create Tallied's tables, or bring them up to date.
+
+    Where they are, nothing happens; several processes may do it at once.
+    """
+    out = Output(form)
+
+    async def work(opened: Database, _: Counters) -> None:
+        say_migrated(out, await migrate_database(opened), opened.url)
+
+    run(work, database, app, warn=out.warn)

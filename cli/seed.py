@@ -1,0 +1,58 @@
+"""``tallied seed``: add demo threads and comments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..database import Database
+from ..migrations.run import migrate as migrate_database
+from ..seed import count_threads
+from ..seed import seed as write_demo_data
+from . import runner
+from .options import DatabaseURL, Format
+from .output import Output
+from .progress import bar, say_migrated
+from .startup import read_settings
+
+
+def seed(
+    database: DatabaseURL = None,
+    threads: Annotated[
+        int, typer.Option(min=0, max=1_000_000, metavar="N", help="How many threads to add.")
+    ] = 1000,
+    comments: Annotated[
+        int, typer.Option(min=0, max=100_000_000, metavar="N", help="How many comments to add.")
+    ] = 100_000,
+    random_seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The same number gives the same texts and sizes."),
+    ] = None,
+    form: Format = "text",
+) -> None:
+    """Add demo threads and comments.
+
+    They are in several languages and scripts. What the database has already stays.
+    Interrupt it when you like: each batch is a transaction, and the counters are exact
+    after every one.
+    """
+
+    out = Output(form)
+
+    async def work(opened: Database) -> None:
+        say_migrated(out, await migrate_database(opened), opened.url)
+        if await count_threads(opened):
+            out.say("The database has threads already; the new ones are added to them.")
+        with bar(out, "Writing demo data") as progress:
+            await write_demo_data(
+                opened,
+                threads=threads,
+                comments=comments,
+                random_seed=random_seed,
+                progress=progress,
+            )
+
+    runner.run(read_settings(database=database), work, warn=out.warn)
+    sentence = f"Added {threads:,} threads and {comments:,} comments."
+    out.say(sentence, threads=threads, comments=comments)
