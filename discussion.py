@@ -40,7 +40,7 @@ from .database import BUSY_TIMEOUT, CountedSession, Database
 from .database.unit_of_work import UnitOfWork
 from .errors import ConfigurationError
 from .execution.context import Context
-from .host.access import Access, Rules, accept, nobody
+from .host.access import Access, HostRules, accept, nobody
 from .host.hooks import Hooks
 from .host.policy import Policy
 from .host.targets import Target, registered
@@ -123,7 +123,7 @@ class Discussion:
             deleted_author=deleted_author,
         )
         self.settings = accept_settings(settings)
-        self.rules = Rules(
+        self.rules = HostRules(
             policy=accept_policy(policy),
             hooks=accept_hooks(hooks),
             targets=registered(accept_targets(targets)),

@@ -43,7 +43,7 @@ _UNREADABLE = "The token cannot be read; send it as it was given out."
 _FOREIGN = "The token is not one that this server accepts; get a new one."
 
 
-def mint(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
+def encode_token(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
     """A token that stands for `viewer` until it expires.
 
     :raises ConfigurationError: for a secret that is missing or weak, and for a time that

@@ -20,8 +20,8 @@ from ..counters.session_classes import Installable
 from ..database import Database
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..execution.executor import Executor
-from ..host.access import Rules
-from ..migrations.opening import failure, has_answered, no_answer, opened
+from ..host.access import HostRules
+from ..migrations.opening import failure, has_answered, opened, unreachable_error
 from ..schema.build import schema
 from ..settings import Settings
 from .access import check_access
@@ -44,7 +44,7 @@ _REACH = "Mend that, and check again: nothing more of the database has been look
 
 
 async def run_checks(
-    settings: Settings, rules: Rules | None = None, *, deep: bool = False
+    settings: Settings, rules: HostRules | None = None, *, deep: bool = False
 ) -> list[Finding]:
     """Everything, for the database that the settings name, which need not be there.
 
@@ -62,7 +62,7 @@ async def run_checks(
 def out_of_reach(
     error: ConfigurationError,
     settings: Settings,
-    rules: Rules | None = None,
+    rules: HostRules | None = None,
     *,
     has_viewers: bool | None = None,
 ) -> list[Finding]:
@@ -75,7 +75,7 @@ def out_of_reach(
 async def check(
     database: Database,
     settings: Settings,
-    rules: Rules | None = None,
+    rules: HostRules | None = None,
     *,
     session_class: Installable | None = None,
     has_viewers: bool | None = None,
@@ -104,7 +104,7 @@ async def check(
 
 async def check_database(
     database: Database,
-    rules: Rules | None = None,
+    rules: HostRules | None = None,
     *,
     session_class: Installable | None = None,
     start: bool = True,
@@ -118,13 +118,13 @@ async def check_database(
     except Busy as error:
         found.append(Finding("tallied.E001", str(error), _REACH))
     except (DBAPIError, OSError, Unavailable) as error:
-        told = (failure if has_answered(error) else no_answer)(error, database.url)
+        told = (failure if has_answered(error) else unreachable_error)(error, database.url)
         found.append(Finding("tallied.E001", str(told), _REACH))
     return found
 
 
 async def _ask(
-    database: Database, rules: Rules | None, sessions: Installable, start: bool, deep: bool
+    database: Database, rules: HostRules | None, sessions: Installable, start: bool, deep: bool
 ) -> AsyncIterator[Finding]:
     engine, of_sessions = check_sessions(sessions)
     for finding in of_sessions:

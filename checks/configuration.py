@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..host.access import Rules
+from ..host.access import HostRules
 from ..settings import ANY_ORIGIN, Settings, assigned, named
 from .finding import Finding
 
@@ -12,7 +12,7 @@ _DEVELOPMENT = f"for trying things out, {assigned('environment', 'development')}
 
 
 def check_settings(
-    settings: Settings, rules: Rules | None = None, *, has_viewers: bool | None = None
+    settings: Settings, rules: HostRules | None = None, *, has_viewers: bool | None = None
 ) -> list[Finding]:
     """What is wrong with the settings; no database is needed for that.
 
@@ -22,7 +22,7 @@ def check_settings(
     """
     is_own_server = rules is None
     if rules is None:
-        rules = Rules(guests=settings.guests, message_length=settings.message_length)
+        rules = HostRules(guests=settings.guests, message_length=settings.message_length)
     if has_viewers is None:
         has_viewers = bool(settings.secret) or settings.environment == "development"
     found = list(_contradictions(settings, rules))
@@ -67,7 +67,7 @@ def check_settings(
     return found
 
 
-def _dangers(settings: Settings, rules: Rules) -> Iterator[Finding]:
+def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
     if settings.playground:
         yield Finding(
             "tallied.W001",
@@ -95,7 +95,7 @@ def _dangers(settings: Settings, rules: Rules) -> Iterator[Finding]:
             )
 
 
-def _contradictions(settings: Settings, rules: Rules) -> Iterator[Finding]:
+def _contradictions(settings: Settings, rules: HostRules) -> Iterator[Finding]:
     if settings.only_persisted and not settings.persisted_documents:
         yield Finding(
             "tallied.E003",

@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..concurrency.pending_tasks import Unfinished
+from ..concurrency.pending_tasks import PendingTasks
 from ..database import Database, asks_for_retry
 from ..database.access import read_table_access
 from ..database.engine import is_in_memory
 from ..errors import Unavailable
-from ..migrations.opening import failure, has_answered, no_answer
+from ..migrations.opening import failure, has_answered, unreachable_error
 from ..migrations.run import is_behind
 from ..models import Base
 
@@ -85,7 +85,7 @@ class Readiness:
         self._file: Path | None = None
         self._question: asyncio.Future[str | None] | None = None
         self._asked = 0.0
-        self._tasks = Unfinished()
+        self._tasks = PendingTasks()
         self._last_problem: str | None = None
 
     async def find_problem(self) -> str | None:
@@ -171,7 +171,7 @@ class Readiness:
                         return None, ""  # Others are at work.
                 if has_answered(error):
                     return FAILED, str(failure(error, self._database.url))
-                return NO_ANSWER, str(no_answer(error, self._database.url))
+                return NO_ANSWER, str(unreachable_error(error, self._database.url))
         raise AssertionError
 
     def _examine(self, connection: Connection) -> str | None:

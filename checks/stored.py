@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..counters import Counters
 from ..database import Database
-from ..host.access import Rules
+from ..host.access import HostRules
 from ..host.targets import Target
 from ..models import Comment, Thread
 from .finding import Finding
@@ -47,7 +47,7 @@ class _Some:
         return ", ".join(self.examples) + (", …" if self.number > SHOWN else "")
 
 
-async def check_targets(database: Database, rules: Rules) -> AsyncIterator[Finding]:
+async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[Finding]:
     """Threads about objects of the host that are gone, or of kinds that nobody registered."""
     for name in sorted(rules.targets):
         try:

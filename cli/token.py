@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..auth.tokens import mint
+from ..auth.tokens import encode_token
 from ..auth.viewer import Viewer
 from ..errors import ConfigurationError
 from ..server import development
@@ -44,7 +44,7 @@ def issue_token(
             " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints. A"
             " server with TALLIED_ENVIRONMENT=development, such as scripts/serve, makes one itself."
         )
-    return mint(settings.secret, viewer, lifetime)
+    return encode_token(settings.secret, viewer, lifetime)
 
 
 def parse_duration(text: str) -> timedelta:

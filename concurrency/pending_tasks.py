@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 T = TypeVar("T")
 
 
-class Unfinished:
+class PendingTasks:
     """What one database does: a connection that comes back to a closed pool is never closed.
 
     It would be left to the garbage collector, which cannot wait for the driver's thread.
@@ -42,7 +42,7 @@ class Unfinished:
         task.add_done_callback(self._futures.discard)
         return task
 
-    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it; a cancellation of who waits for it does not end it."""
         return await asyncio.shield(self.start(work))
 

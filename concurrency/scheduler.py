@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
-SLICE = 0.003
+TIME_SLICE = 0.003
 """Seconds that are worked at answers before everything else has its turn."""
 
 RELEASED = 32
@@ -29,7 +29,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._until = 0.0
-        self._waiting: list[Pace] = []
+        self._waiting: list[Scheduler] = []
         self._is_first = False
         self._slices = 0
 
@@ -41,15 +41,15 @@ class Turns:
     def begin(self) -> None:
         """Open a slice at once if nobody has worked for a while."""
         now = perf_counter()
-        if not self._waiting and now > self._until + SLICE:
-            self._until = now + SLICE
+        if not self._waiting and now > self._until + TIME_SLICE:
+            self._until = now + TIME_SLICE
 
-    def wait(self, pace: Pace) -> None:
+    def wait(self, scheduler: Scheduler) -> None:
         """Give an operation a slice when it is its turn."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
-        if pace not in self._waiting:
-            self._waiting.append(pace)
+        if scheduler not in self._waiting:
+            self._waiting.append(scheduler)
 
     def goes_on(self) -> bool:
         """Whether one that was woken may work: the first may for certain."""
@@ -57,22 +57,24 @@ class Turns:
         return is_first or self.is_open
 
     def _next(self) -> None:
-        self._waiting = [pace for pace in self._waiting if pace.queue]
+        self._waiting = [scheduler for scheduler in self._waiting if scheduler.queue]
         if not self._waiting:
             return
         self._slices += 1
         # The other slices are for the one that has waited longest, so that nobody starves.
         by_slices = self._slices % 2
-        pace = min(self._waiting, key=lambda each: each.slices) if by_slices else self._waiting[0]
-        self._waiting.remove(pace)
-        self._waiting.append(pace)
+        scheduler = (
+            min(self._waiting, key=lambda each: each.slices) if by_slices else self._waiting[0]
+        )
+        self._waiting.remove(scheduler)
+        self._waiting.append(scheduler)
         self._is_first = True
-        self._until = perf_counter() + SLICE
-        pace.release()
+        self._until = perf_counter() + TIME_SLICE
+        scheduler.release()
         asyncio.get_running_loop().call_soon(self._next)
 
 
-class Pace:
+class Scheduler:
     """The turns of one operation, and what it has begun but not yet run into."""
 
     def __init__(self, turns: Turns) -> None:
@@ -134,26 +136,26 @@ class Pace:
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
-_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
+_scheduler: ContextVar[Scheduler | None] = ContextVar("pace", default=None)
 
 
-def new_pace() -> Pace:
+def new_scheduler() -> Scheduler:
     """A pace of this event loop, which the current task and those it starts work at."""
     loop = asyncio.get_running_loop()
     turns = _of_loops.get(loop)
     if turns is None:
         turns = _of_loops[loop] = Turns()
     turns.begin()
-    pace = Pace(turns)
-    _pace.set(pace)
-    return pace
+    scheduler = Scheduler(turns)
+    _scheduler.set(scheduler)
+    return scheduler
 
 
-def current_pace() -> Pace:
+def current_scheduler() -> Scheduler:
     """The pace that the current task works at."""
-    return _pace.get() or new_pace()
+    return _scheduler.get() or new_scheduler()
 
 
-async def take_turn() -> None:
+async def yield_if_due() -> None:
     """Let everything else run if this loop's slice is used up."""
-    await current_pace().take()
+    await current_scheduler().take()

@@ -31,19 +31,19 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 
 from .declare import Counter, Key
-from .links import Unseen
+from .links import InternalCounter
 from .rows import chunks, in_keys
 from .source import Source
 
 
-class Ahead:
+class DeletionLockOrder:
     """The foreign keys by which rows go, or are detached, that count for the row they refer to."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._edges: dict[Table, list[ForeignKeyConstraint]] = defaultdict(list)
         for source in sources:
             for counter in source.counters:
-                if not isinstance(counter, Unseen):
+                if not isinstance(counter, InternalCounter):
                     self._begin(counter)
 
     def _begin(self, counter: Counter) -> None:

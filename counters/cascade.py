@@ -20,12 +20,12 @@ from sqlalchemy import ForeignKeyConstraint, Table, select
 from sqlalchemy.orm import Mapper
 
 from .declare import Counter, Key
-from .links import Pointer, Watch
+from .links import ColumnTracker, ForeignKeyTracker
 from .rows import chunks, in_keys, read
 from .source import Source
 
 if TYPE_CHECKING:
-    from .settle import Settlement
+    from .settle import PendingChanges
 
 Gone = Collection[tuple[Any, Key]]
 
@@ -65,9 +65,9 @@ class Cascades:
         stays = (constraint.ondelete or "").upper() != "CASCADE"
         counters = (c for source in self._sources.get(table, ()) for c in source.counters)
         return bool(self._edges.get(table)) or any(
-            _columns(c) != columns or (stays and isinstance(c, Pointer))
+            _columns(c) != columns or (stays and isinstance(c, ForeignKeyTracker))
             for c in counters
-            if not isinstance(c, Watch)
+            if not isinstance(c, ColumnTracker)
         )
 
     def starts(self) -> list[Table]:
@@ -79,15 +79,15 @@ class Cascades:
         return any(self._edges.get(table) for table in tables)
 
     def reach(
-        self, settlement: Settlement, mapper: Mapper[Any], keys: list[Key], gone: Gone
+        self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key], gone: Gone
     ) -> None:
         """Lock and read what deleting the rows `keys` of `mapper` will reach.
 
         :param gone: rows that are counted otherwise, as table and key.
         """
-        connection = settlement.connection(mapper)
+        connection = pending_changes.connection(mapper)
         own = list(mapper.local_table.primary_key)
-        held = settlement.ledger.held
+        held = pending_changes.ledger.held
         unlocked = [key for key in keys if not held.is_to_go(mapper, key, connection)]
         for some in chunks(unlocked, len(own)):
             lock = select(*own).where(in_keys(own, some)).order_by(*own).with_for_update()
@@ -105,7 +105,7 @@ class Cascades:
                         if (child, key) not in seen
                     ]
                     seen.update((child, key) for key in found)
-                    self._expect(settlement, child, found)
+                    self._expect(pending_changes, child, found)
                     if (constraint.ondelete or "").upper() == "CASCADE" and self._edges.get(child):
                         following[child] += found
             level = {table: keys for table, keys in following.items() if keys}
@@ -131,12 +131,12 @@ class Cascades:
             found += [tuple(row) for row in connection.execute(children)]
         return found
 
-    def _expect(self, settlement: Settlement, table: Table, keys: list[Key]) -> None:
+    def _expect(self, pending_changes: PendingChanges, table: Table, keys: list[Key]) -> None:
         for source in self._sources.get(table, ()) if keys else ():
-            connection = settlement.connection(source.mapper)
+            connection = pending_changes.connection(source.mapper)
             images = read(connection, source.mapper, source.names, keys, lock=True, deleting=True)
             for key, image in images.items():
-                settlement.read_later(source, key, image)
+                pending_changes.read_later(source, key, image)
 
 
 def _columns(counter: Counter) -> set[Any]:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.orm import Mapper
 
-from .declare import Change, Counter, Image, Key
+from .declare import Change, Counter, Key, RowValues
 
 Groups: TypeAlias = tuple[tuple[Counter, ...], ...]
 """Counters in groups that share a relationship, and so the parent of a row."""
@@ -23,7 +23,7 @@ def by_relationship(counters: Iterable[Counter]) -> Groups:
 
 
 def count_new_row(
-    changes: Mapping[Mapper[Any], dict[Key, Change]], groups: Groups, new: Image
+    changes: Mapping[Mapper[Any], dict[Key, Change]], groups: Groups, new: RowValues
 ) -> None:
     """As :func:`count_row`, where there was no row before."""
     for counters in groups:
@@ -39,8 +39,8 @@ def count_new_row(
 def count_row(
     changes: Mapping[Mapper[Any], dict[Key, Change]],
     groups: Groups,
-    old: Image | None,
-    new: Image | None,
+    old: RowValues | None,
+    new: RowValues | None,
 ) -> None:
     """Enter into `changes`, by parent mapper and key, what turns the row `old` into `new`.
 

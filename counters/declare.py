@@ -23,7 +23,7 @@ from .mapped_rows import columns_of, with_stored_columns
 from .predicate import Predicate
 from .special_values import comparable, is_finite
 
-Image: TypeAlias = Mapping[str, Any]
+RowValues: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
 """A primary key, in the order of the mapper's primary key columns."""
 
@@ -145,22 +145,22 @@ class Counter:
         unset = self.defaults if state.key is None else {}
         return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
 
-    def is_exact(self, image: Image, dialect: Dialect) -> bool:
+    def is_exact(self, image: RowValues, dialect: Dialect) -> bool:
         """Whether the database will hold the amount of `image` just as it is."""
         if self.of is None:
             return True
         column = self.source.column_attrs[self.of.key].columns[0]
         return is_exact(column.type, image[self.of.key], dialect)
 
-    def counts(self, image: Image) -> bool:
+    def counts(self, image: RowValues) -> bool:
         """Whether a row meets the condition."""
         return self.predicate is None or self.predicate(image)
 
-    def parent_key(self, image: Image | None) -> Key | None:
+    def parent_key(self, image: RowValues | None) -> Key | None:
         """The key of the parent that a row counts for; None where it counts for none."""
         return None if image is None or not self.counts(image) else self.named_parent(image)
 
-    def named_parent(self, image: Image | None) -> Key | None:
+    def named_parent(self, image: RowValues | None) -> Key | None:
         """The key of the parent that a row names, whether or not it meets the condition."""
         if image is None:
             return None
@@ -170,7 +170,7 @@ class Counter:
         key = tuple([image[name] for name in self.foreign_key])
         return None if None in key else key
 
-    def value(self, image: Image) -> Any:
+    def value(self, image: RowValues) -> Any:
         """What a row contributes."""
         raise NotImplementedError
 
@@ -260,7 +260,7 @@ class Count(Additive):
     ) -> None:
         super().__init__(target, via=via, where=where)
 
-    def value(self, image: Image) -> int:
+    def value(self, image: RowValues) -> int:
         return 1
 
     def aggregate(self) -> Any:
@@ -289,7 +289,7 @@ class Sum(CounterOfColumn, Additive):
     ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
     """
 
-    def value(self, image: Image) -> Any:
+    def value(self, image: RowValues) -> Any:
         value = image[self.of.key]
         return 0 if value is None else value
 
@@ -316,11 +316,11 @@ class Extreme(CounterOfColumn):
     falls back is that one parent looked up again, under its lock.
     """
 
-    beats: ClassVar[Any]
+    is_more_extreme: ClassVar[Any]
     holds: ClassVar[Any]
     function: ClassVar[Any]
 
-    def value(self, image: Image) -> Any:
+    def value(self, image: RowValues) -> Any:
         return image[self.of.key]
 
     def best(self, one: Any, other: Any) -> Any:
@@ -330,7 +330,7 @@ class Extreme(CounterOfColumn):
         return one
 
     def _beats(self, one: Any, other: Any) -> bool:
-        return bool(type(self).beats(comparable(one), comparable(other)))
+        return bool(type(self).is_more_extreme(comparable(one), comparable(other)))
 
     def put(self, change: Change, value: Any) -> None:
         if value is not None:
@@ -373,7 +373,7 @@ class Extreme(CounterOfColumn):
 class Max(Extreme):
     """The greatest value of a column of the sources."""
 
-    beats = gt
+    is_more_extreme = gt
     holds = ge
     function = func.max
 
@@ -381,7 +381,7 @@ class Max(Extreme):
 class Min(Extreme):
     """The smallest value of a column of the sources."""
 
-    beats = lt
+    is_more_extreme = lt
     holds = le
     function = func.min
 

@@ -13,14 +13,14 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers
 
 from ..errors import UncountedStatementError
 from . import listeners, uncounted
-from .ahead import Ahead
+from .ahead import DeletionLockOrder
 from .binds import Partners, check_shards, find_partners
 from .cascade import Cascades
 from .checks import check, check_tables, raise_findings
 from .declare import Counter
 from .derived import Derived, check_no_counters
 from .held import lock
-from .ledger import Ledger
+from .ledger import SessionState
 from .links import Link, Links, counted, find_links
 from .paused import Paused
 from .rebuild import Progress, rebuild
@@ -51,7 +51,7 @@ class Counters:
         self.tables: Mapping[Table, Mapper[Any] | None] = {}
         """The tables that something is counted by or in, or that a cascade starts from."""
         self.cascades = Cascades(())
-        self.ahead = Ahead(())
+        self.ahead = DeletionLockOrder(())
         self.partners: Partners = {}
         """By a class: those whose rows must be in the same database, to be counted with it."""
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
@@ -323,16 +323,17 @@ class Counters:
             found = self._source_of[mapper] = Source(mapper, counters) if counters else None
             return found
 
-    def ledger(self, session: Session) -> Ledger | None:
+    def ledger(self, session: Session) -> SessionState | None:
         """The memory of `session`; None where the engine is not installed on it."""
-        ledger: Ledger | None = session.info.get(self)
+        ledger: SessionState | None = session.info.get(self)
         if ledger is not None and ledger.session() is session:
             return ledger
         if not isinstance(session, self._classes) or isinstance(session, tuple(self._replaced)):
             return None
         for other in self._replaces:
             session.info.pop(other, None)
-        ledger = session.info[self] = Ledger(session)  # info may have been copied from another
+        # Its info may have been copied from another.
+        ledger = session.info[self] = SessionState(session)
         return ledger
 
     def _keeper(self, session: Session) -> Counters:
@@ -372,7 +373,7 @@ class Counters:
         self.sources = {mapper: Source(mapper, found) for mapper, found in by_source.items()}
         self._chained = without_links(chains)
         self.cascades = Cascades(self.sources.values())
-        self.ahead = Ahead(self.sources.values())
+        self.ahead = DeletionLockOrder(self.sources.values())
         self.partners = find_partners(self.declared)
         self.tables = find_tables(self.sources, self.parents, self.cascades)
         listeners.listen_to_models(self)

@@ -50,15 +50,15 @@ def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
         return True
     # As SQLAlchemy keeps its own, with the dialect and no longer: nothing of an engine that its
     # application has dropped stays behind.
-    judge = type_._cached_custom_processor(dialect, "tallied", _judge_of)
-    return judge(value, type_, dialect)
+    exactness_test = type_._cached_custom_processor(dialect, "tallied", _exactness_test_of)
+    return exactness_test(value, type_, dialect)
 
 
-Judge: TypeAlias = Callable[[Any, TypeEngine[Any], Dialect], bool]
+ExactnessTest: TypeAlias = Callable[[Any, TypeEngine[Any], Dialect], bool]
 """Whether a value is held as it is, given the type as declared. It must not hold on to that."""
 
 
-def _judge_of(impl: TypeEngine[Any]) -> Judge:
+def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
     """Who judges values of a type that is `impl` on a dialect; which may be a variant."""
     if isinstance(impl, TypeDecorator):
         inner = impl.impl_instance

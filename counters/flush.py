@@ -31,32 +31,34 @@ from sqlalchemy.orm.attributes import instance_state
 from ..errors import UncountedStatementError
 from .binds import write_bind
 from .count import count_new_row
-from .declare import Additive, Change, Counter, Extreme, Image, Key
+from .declare import Additive, Change, Counter, Extreme, Key, RowValues
 from .deletions import Deletions
 from .follow import lock_pointed
-from .held import lock_ahead
+from .held import lock_children_first
 from .rows import read
-from .settle import Settlement
+from .settle import PendingChanges
 from .source import Source, counts_as, identity, key_of, takes_over_row
 
 if TYPE_CHECKING:
     from .engine import Counters
-    from .ledger import Ledger
+    from .ledger import SessionState
 
 Pair = tuple[Source, InstanceState[Any]]
 
 
-class Flush(Settlement):
+class Flush(PendingChanges):
     """What one flush of one session does to counted rows."""
 
     def __init__(
-        self, engine: Counters, ledger: Ledger, session: Session, context: UOWTransaction
+        self, engine: Counters, ledger: SessionState, session: Session, context: UOWTransaction
     ) -> None:
         super().__init__(engine, ledger, session)
         self.context = context
-        self._locked: dict[tuple[Source, Key], Image | None] = {}
+        self._locked: dict[tuple[Source, Key], RowValues | None] = {}
         self._changed: dict[InstanceState[Any], set[str]] = {}
-        self._born: list[tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]] = []
+        self._inserted_parents: list[
+            tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]
+        ] = []
         self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
         self._dialects: dict[Mapper[Any], Dialect] = {}
@@ -73,7 +75,7 @@ class Flush(Settlement):
     def lock_known(self) -> None:
         """Lock what is known before the flush to be edited, moved or deleted."""
         if self.session.deleted:
-            lock_ahead(self.engine, self.ledger, self.session)
+            lock_children_first(self.engine, self.ledger, self.session)
         edited = [
             (source, state)
             for obj in self._dirty()
@@ -144,7 +146,7 @@ class Flush(Settlement):
         else:
             self._replaced(source, state, new)
 
-    def _replaced(self, source: Source, state: InstanceState[Any], new: Image | None) -> None:
+    def _replaced(self, source: Source, state: InstanceState[Any], new: RowValues | None) -> None:
         """A row has come, maybe in the place of one with the same key that was deleted."""
         key = key_of(source.mapper, state)
         self._enter(source, key, self._locked.pop((source, key), None), new)
@@ -190,7 +192,9 @@ class Flush(Settlement):
         else:
             self.read_later(source, key, old)
 
-    def _enter(self, source: Source, key: Key, old: Image | None, new: Image | None) -> None:
+    def _enter(
+        self, source: Source, key: Key, old: RowValues | None, new: RowValues | None
+    ) -> None:
         if new is None:
             self.read_later(source, key, old)
         else:
@@ -198,19 +202,19 @@ class Flush(Settlement):
 
     # Parents
 
-    def bear(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
+    def set_initial_counters(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Give a new parent what its new sources amount to, before its INSERT."""
         self.ledger.forget_preview(state)
         if takes_over_row(mapper, state):
             key = key_of(mapper, state)
-            self.newborn[mapper, key] = state
+            self.inserted_states[mapper, key] = state
             self.change_of(mapper, key).must_write = True
             return
         given: dict[Counter, Any] = {}
         for counter in self.engine.counters_of(mapper):
             given[counter] = self._initial(counter, state)
             self.ledger.show(state, counter.key, given[counter])
-        self._born.append((mapper, state, given))
+        self._inserted_parents.append((mapper, state, given))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
         change = Change()
@@ -250,7 +254,7 @@ class Flush(Settlement):
 
     # What is deleted
 
-    def bury(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
+    def mark_parent_deleted(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """A parent was deleted; its counters went with it, unless a trigger has kept the row."""
         if self.deletions.are_complete(mapper):
             self.dead.add((mapper, identity(state)))
@@ -273,11 +277,11 @@ class Flush(Settlement):
 
     def finish(self) -> None:
         """Take off what new parents were given, write the rest, show what comes back."""
-        for mapper in {m for m, _, given in self._born if any(given.values())}:
+        for mapper in {m for m, _, given in self._inserted_parents if any(given.values())}:
             self.connection(mapper)  # raises where sources are not in the parent's database
-        for mapper, state, given in self._born:
+        for mapper, state, given in self._inserted_parents:
             key = key_of(mapper, state)
-            self.newborn[mapper, key] = state
+            self.inserted_states[mapper, key] = state
             for counter, value in given.items():
                 _take_off(self.change_of(mapper, key), counter, value)
         self.deletions.close()

@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state
 
-from .declare import Additive, Change, Counter, Image, Key
+from .declare import Additive, Change, Counter, Key, RowValues
 from .dependents import generated_names
-from .links import Link, Links, Pointer, difference
+from .links import ForeignKeyTracker, Link, Links, difference
 from .mapped_rows import key_columns as mapped_key
 from .mapped_rows import select_rows
 from .rows import chunks, in_keys, read
@@ -37,21 +37,21 @@ from .truth import key_columns, plain_table, stored_column
 
 if TYPE_CHECKING:
     from .flush import Flush
-    from .settle import Settlement
+    from .settle import PendingChanges
 
-Answers = dict[Key, Image]
+Answers = dict[Key, RowValues]
 
 
-def follow(settlement: Settlement, link: Link, changes: Mapping[Key, Change]) -> None:
+def follow(pending_changes: PendingChanges, link: Link, changes: Mapping[Key, Change]) -> None:
     """Bring the copies up to date whose row that is pointed to has just been written.
 
     :param changes: what was done to those rows.
     """
-    holder, engine = link.holder, settlement.engine
+    holder, engine = link.holder, pending_changes.engine
     keys = [key for key, change in changes.items() if link.concerns(change)]
-    released = settlement.released(link)
-    if settlement.ledger.paused is not None:  # those that point elsewhere are found at its end
-        settlement.ledger.paused[holder].update(dict.fromkeys(released))
+    released = pending_changes.released(link)
+    if pending_changes.ledger.paused is not None:  # those that point elsewhere are found at its end
+        pending_changes.ledger.paused[holder].update(dict.fromkeys(released))
         return
     if not keys and not released:
         return
@@ -59,7 +59,7 @@ def follow(settlement: Settlement, link: Link, changes: Mapping[Key, Change]) ->
     counters = engine.counters_of(holder)
     names = [c.key for c in counters] + [name for outer in chained for name in outer.tracked]
     names += generated_names(holder, counters)
-    connection = settlement.connection(holder)
+    connection = pending_changes.connection(holder)
     old: Answers = {}
     if chained or (len(keys) + len(released) > 1 and connection.dialect.name != "sqlite"):
         old = _lock(connection, link, keys, released)
@@ -69,8 +69,8 @@ def follow(settlement: Settlement, link: Link, changes: Mapping[Key, Change]) ->
             for inner in {*chained.values()}:
                 difference(inner, old[key][inner.key], answer[inner.key], change)
             for outer, inner in chained.items():
-                settlement.pass_on(outer, inner, change, answer)
-        settlement.show(holder, key, answer)
+                pending_changes.pass_on(outer, inner, change, answer)
+        pending_changes.show(holder, key, answer)
 
 
 def _lock(
@@ -188,7 +188,10 @@ def lock_pointed(
     wanted: dict[Mapper[Any], set[Key]] = defaultdict(set)
     for source, state in edited:
         for counter in source.counters:
-            if isinstance(counter, Pointer) and (key := _future_key(counter, state)) is not None:
+            if (
+                isinstance(counter, ForeignKeyTracker)
+                and (key := _future_key(counter, state)) is not None
+            ):
                 wanted[counter.parent].add(key)
     gone: set[Mapper[Any]] = set()
     for obj in flush.session.deleted:
@@ -203,7 +206,7 @@ def lock_pointed(
             read(connection, mapper, (), list(wanted[mapper]), lock=True, deleting=mapper in gone)
 
 
-def _future_key(pointer: Pointer, state: InstanceState[Any]) -> Key | None:
+def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:
     """The key of the stored row that an object has come to point to, as memory knows it."""
     name = pointer.relationship.key
     if name in state.committed_state:

@@ -22,33 +22,33 @@ from sqlalchemy.orm.attributes import instance_state
 
 from ..errors import CounterError
 from .binds import bound_to_write, write_bind, write_connection
-from .declare import Image, Key
+from .declare import Key, RowValues
 from .source import Source, identity
 
 if TYPE_CHECKING:
     from .engine import Counters
-    from .ledger import Ledger
+    from .ledger import SessionState
 
 T = TypeVar("T")
 
 
-class Held:
+class LockedRows:
     """What the rows held that one session has locked since it last wrote."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[Source, Key], tuple[Image, Any, Any]] = {}
+        self._rows: dict[tuple[Source, Key], tuple[RowValues, Any, Any]] = {}
         self._to_go: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
 
-    def keep(self, source: Source, key: Key, image: Image, connection: Connection) -> None:
+    def keep(self, source: Source, key: Key, image: RowValues, connection: Connection) -> None:
         """The row has just been locked on `connection`, and held `image`."""
         self._rows[source, key] = (image, *_within(connection))
 
-    def get(self, source: Source, key: Key, connection: Connection) -> Image | None:
+    def get(self, source: Source, key: Key, connection: Connection) -> RowValues | None:
         """What the row holds, if it has been locked ever since it was read."""
         image, *within = self._rows.get((source, key), (None,))
         return image if within and _lasts(within, connection) else None
 
-    def keep_to_go(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
+    def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
         """The row has just been locked to be deleted, and before it what counts for it."""
         self._to_go[mapper, key] = _within(connection)
 
@@ -80,7 +80,7 @@ def is_open(transaction: Any) -> bool:
     return bool(transaction.is_active)
 
 
-def lock_ahead(engine: Counters, ledger: Ledger, session: Session) -> None:
+def lock_children_first(engine: Counters, ledger: SessionState, session: Session) -> None:
     """Lock what counts for the objects that the session is to delete, ahead of these."""
     deleted: dict[Mapper[Any], list[Key]] = {}
     for obj in session.deleted:
@@ -116,7 +116,7 @@ def lock(
     state = instance_state(found)
     connection = write_connection(session, state.mapper, engine.partners)
     if deleting:
-        ledger.held.keep_to_go(state.mapper, ident, connection)
+        ledger.held.mark_for_deletion(state.mapper, ident, connection)
     source = engine.source_of(state)
     if source is None or source.points or not state.dict.keys() >= set(source.names):
         return found

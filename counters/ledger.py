@@ -14,13 +14,13 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
 
 from .declare import Key
-from .held import Held
+from .held import LockedRows
 
 if TYPE_CHECKING:
     from .copies import Pointing
     from .flush import Flush
     from .links import Link
-    from .settle import Settlement
+    from .settle import PendingChanges
 
 ABSENT = object()
 """Stands for an attribute that was not loaded."""
@@ -75,19 +75,19 @@ class Savepoint:
                 session.expire(obj, names)
 
 
-class Ledger:
+class SessionState:
     """The engine's memory of one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = ref(session)
         self.flush: Flush | None = None
-        self.statement: Settlement | None = None
+        self.statement: PendingChanges | None = None
         """What the statement that is being executed will be settled by."""
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         self.pointing: dict[Link, Pointing] = {}
-        self.held = Held()
+        self.held = LockedRows()
         self._previewed: Values = {}
         self._held: list[Any] = []
         """The objects of previews: one that is collected would come back without its preview."""
@@ -128,7 +128,7 @@ class Ledger:
         if self._savepoints:
             self._savepoints[-1].unseen.add(identity)
 
-    def insist_on_flush(self, session: Session) -> None:
+    def force_next_flush(self, session: Session) -> None:
         """See to it that the next flush is not skipped, as one with nothing to write is.
 
         Needed where what was previewed is not in the session, or is no longer: the

@@ -8,8 +8,8 @@ row away until the commit; the change tells transactions of an older snapshot (R
 READ) that they must not go on with it. So whoever writes the copy writes the last word.
 
 Two things make a copy stale, and each is seen by what the engine does already: the
-column that is copied changes (by its own counters, or as a :class:`Watch` sees it), or
-the row comes to point elsewhere, as a :class:`Pointer` sees it. Both end in the row that
+column that is copied changes (by its own counters, or as a :class:`ColumnTracker` sees it), or
+the row comes to point elsewhere, as a :class:`ForeignKeyTracker` sees it. Both end in the row that
 is pointed to being written, which :mod:`.follow` does the rest after.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from .declare import Change, Counter, Image, Key
+from .declare import Change, Counter, Key, RowValues
 
 Chained = dict[Mapper[Any], dict[Counter, Counter]]
 
@@ -31,7 +31,7 @@ def key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
     return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
 
 
-class Unseen(Counter):
+class InternalCounter(Counter):
     """What a row brings about that is stored in no column, and so shown in none."""
 
     is_linked = False
@@ -40,10 +40,10 @@ class Unseen(Counter):
         return shown
 
 
-class Pointer(Unseen):
+class ForeignKeyTracker(InternalCounter):
     """A foreign key of a link: where it comes to point, that row is written."""
 
-    def value(self, image: Image) -> Key:
+    def value(self, image: RowValues) -> Key:
         """The key of the row that points."""
         return tuple(image[name] for name in key_names(self.source))
 
@@ -60,7 +60,7 @@ class Pointer(Unseen):
         change.released.setdefault(self, set()).add(value)
 
 
-class Watch(Unseen):
+class ColumnTracker(InternalCounter):
     """A column that is copied and no counter of ours: where it changes, its row is written.
 
     A new row has nobody to copy it yet, and one that is gone nobody any more.
@@ -89,7 +89,7 @@ class Watch(Unseen):
         assert self.of is not None
         return frozenset((*self.foreign_key, self.of.key, *names))
 
-    def value(self, image: Image) -> Any:
+    def value(self, image: RowValues) -> Any:
         """What those who point to the row copy."""
         assert self.of is not None
         return (self._watched.counts(image), image[self.of.key])
@@ -114,12 +114,12 @@ class Link:
         self.names = key_names(self.pointed)
         self.foreign_key = first.foreign_key
         self.relationship = first.relationship
-        self.pointer = Pointer(first.target, via=first.via)
+        self.pointer = ForeignKeyTracker(first.target, via=first.via)
         known = inner.get(self.pointed, {})
         self.chained = {c: known[c] for c in self.counters if c in known}
         """The counters that are copies of counters, each with the one."""
         self.watches = tuple(
-            Watch(c) for c in self.counters if c not in known or c.where is not None
+            ColumnTracker(c) for c in self.counters if c not in known or c.where is not None
         )
 
     def concerns(self, change: Change) -> bool:

@@ -83,7 +83,7 @@ def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
         if session is None or session._flushing:
             return
         if ledger := engine.ledger(session):
-            ledger.insist_on_flush(session)  # what was assigned is gone, and its preview must go
+            ledger.force_next_flush(session)  # what was assigned is gone, and its preview must go
 
     event.listen(root.class_, "expire", from_database, propagate=True, raw=True)
     event.listen(root.class_, "refresh", from_database, propagate=True, raw=True)
@@ -121,14 +121,14 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
         if not counts_as(state.mapper, parent):
             return
         if flush := _flush_of(engine, state):
-            flush.bear(parent, state)
+            flush.set_initial_counters(parent, state)
         elif any(state.dict.get(c.key, c.empty) != c.empty for c in engine.counters_of(parent)):
             refuse_row(engine, state)  # what it shows is a preview that nobody will correct
 
     _watch_deletions(engine, parent)
     event.listen(parent.class_, "before_insert", before_insert, propagate=True, raw=True)
     on("before_update", Flush.refuse_new_key)
-    on("after_delete", Flush.bury)
+    on("after_delete", Flush.mark_parent_deleted)
 
     def from_database(state: InstanceState[Any], *rest: Any) -> None:
         session = state.session
@@ -184,7 +184,7 @@ def make_session_listeners(engine: Counters) -> SessionListeners:
         if ledger is not None:
             ledger.take_back(state)
             if engine.source_of(state):
-                ledger.insist_on_flush(session)
+                ledger.force_next_flush(session)
 
     def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
         if ledger := engine.ledger(session):

@@ -15,7 +15,7 @@ from .dependents import generated_names
 from .follow import keys_pointed_to, keys_pointing
 from .links import names_of_copied
 from .rows import chunks, in_keys, read
-from .settle import Settlement
+from .settle import PendingChanges
 from .truth import repair
 from .write import write
 
@@ -83,25 +83,27 @@ class Paused:
 
     def _repair(self) -> None:
         assert self._ledger.paused is not None
-        settlement = Settlement(self._engine, self._ledger, self._sync)
-        self._add_pointed(settlement)
+        pending_changes = PendingChanges(self._engine, self._ledger, self._sync)
+        self._add_pointed(pending_changes)
         for mapper in self._engine.parents:
             for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
-                self._repair_some(settlement, mapper, list(keys))
-        settlement.show_dependents()
+                self._repair_some(pending_changes, mapper, list(keys))
+        pending_changes.show_dependents()
 
-    def _add_pointed(self, settlement: Settlement) -> None:
+    def _add_pointed(self, pending_changes: PendingChanges) -> None:
         """What the parents point to is locked before them."""
         assert self._ledger.paused is not None
         for link in self._engine.all_links():
-            connection = settlement.connection(link.holder)
+            connection = pending_changes.connection(link.holder)
             holders = list(self._ledger.paused[link.holder])
             found = keys_pointed_to(connection, link, holders)
             self._ledger.paused[link.pointed].update(dict.fromkeys(found))
 
-    def _repair_some(self, settlement: Settlement, mapper: Mapper[Any], keys: list[Key]) -> None:
+    def _repair_some(
+        self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key]
+    ) -> None:
         assert self._ledger.paused is not None
-        engine, connection = self._engine, settlement.connection(mapper)
+        engine, connection = self._engine, pending_changes.connection(mapper)
         links = engine.links.get(mapper, ())
         if links:  # changed, so that no transaction of an older snapshot goes on with them
             touched = {key: Change(must_write=True) for key in keys}
@@ -122,4 +124,4 @@ class Paused:
         for key, values in repair(
             connection, mapper, counters, within, answer=answer, only_wrong=False
         ):
-            settlement.show(mapper, key, values)
+            pending_changes.show(mapper, key, values)

@@ -196,4 +196,4 @@ def _adjust(
         for follow in engine.followers.get(counter, ()):
             follow(state, {counter.key: value})
         if source.session is None:
-            ledger.insist_on_flush(state.session)
+            ledger.force_next_flush(state.session)

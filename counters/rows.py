@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
 from sqlalchemy.orm import Mapper
 
-from .declare import Image, Key
+from .declare import Key, RowValues
 from .mapped_rows import columns_of, key_columns, select_rows
 
 MOST_PARAMETERS = 30_000
@@ -55,7 +55,7 @@ def read(
     *,
     lock: bool,
     deleting: bool = False,
-) -> dict[Key, Image]:
+) -> dict[Key, RowValues]:
     """The attributes `names` of the rows of `mapper` that have one of `keys`.
 
     With `lock` the rows are locked in the order of their keys, so that two units that
@@ -65,9 +65,9 @@ def read(
     """
     width = len(mapper.primary_key)
     statement = _select(mapper, tuple(names), lock, deleting)
-    images: dict[Key, Image] = {}
+    images: dict[Key, RowValues] = {}
     for some in chunks(keys, width):
-        images |= as_images(connection.execute(statement, given(some)), width, names)
+        images |= rows_by_key(connection.execute(statement, given(some)), width, names)
     return images
 
 
@@ -81,6 +81,6 @@ def _select(
     return statement.with_for_update(key_share=not deleting) if lock else statement
 
 
-def as_images(rows: Any, width: int, names: Sequence[str]) -> dict[Key, Image]:
+def rows_by_key(rows: Any, width: int, names: Sequence[str]) -> dict[Key, RowValues]:
     """Rows of a key of `width` columns and the attributes `names`, as images by key."""
     return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}

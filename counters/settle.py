@@ -15,7 +15,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from .binds import write_connection
 from .count import count_row
-from .declare import Change, Counter, Image, Key
+from .declare import Change, Counter, Key, RowValues
 from .dependents import generated_names, read_names
 from .follow import follow
 from .links import Link, names_of_copied
@@ -25,13 +25,13 @@ from .write import write
 
 if TYPE_CHECKING:
     from .engine import Counters
-    from .ledger import Ledger
+    from .ledger import SessionState
 
 
-class Settlement:
+class PendingChanges:
     """What has happened to rows, until it is written to their parents."""
 
-    def __init__(self, engine: Counters, ledger: Ledger, session: Session) -> None:
+    def __init__(self, engine: Counters, ledger: SessionState, session: Session) -> None:
         self.engine = engine
         self.ledger = ledger
         self.session = session
@@ -43,12 +43,12 @@ class Settlement:
         """
         self.is_shared = False
         """Whether it is of a statement whose listeners have executed others that are counted."""
-        self.newborn: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
+        self.inserted_states: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
         """Parents that were inserted, which the session's identity map does not know yet."""
         self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
             lambda: defaultdict(Change)
         )
-        self._unread: dict[Source, dict[Key, Image | None]] = defaultdict(dict)
+        self._unread: dict[Source, dict[Key, RowValues | None]] = defaultdict(dict)
         self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
         """Objects that show what is to be read, by their class and the one with the counters."""
 
@@ -56,16 +56,18 @@ class Settlement:
         """The session's own connection: executing on it cannot re-enter the flush."""
         return write_connection(self.session, mapper, self.engine.partners)
 
-    def count(self, source: Source, old: Image | None, new: Image | None) -> None:
+    def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
         """A row of `source` has turned from `old` to `new`; None is no row."""
         count_row(self._changes, source.groups, old, new)
 
-    def count_or_read(self, source: Source, key: Key, old: Image | None, new: Image | None) -> None:
+    def count_or_read(
+        self, source: Source, key: Key, old: RowValues | None, new: RowValues | None
+    ) -> None:
         """As :meth:`count`, but a row that will be read anyway is counted then, and once."""
         if not any(s.mapper is source.mapper and key in rows for s, rows in self._unread.items()):
             self.count(source, old, new)
 
-    def read_later(self, source: Source, key: Key, old: Image | None) -> None:
+    def read_later(self, source: Source, key: Key, old: RowValues | None) -> None:
         """A row was `old`, and what it has turned to will be read before all is written."""
         self._unread[source].setdefault(key, old)
 
@@ -114,13 +116,13 @@ class Settlement:
                 self.pass_on(outer, inner, changes[key], answer)
             self.show(mapper, key, answer)
 
-    def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: Image) -> None:
+    def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: RowValues) -> None:
         """The source's own counter has changed, and with it the next one of the chain."""
         parent = outer.parent_key(answer)
         if parent is not None:
             outer.pass_on(inner, change, answer[inner.key], self._changes[outer.parent][parent])
 
-    def show(self, mapper: Mapper[Any], key: Key, answer: Image) -> None:
+    def show(self, mapper: Mapper[Any], key: Key, answer: RowValues) -> None:
         """Show what the database holds in memory, where the parent is loaded.
 
         :param answer: the counters and what is generated from them, by attribute name.
@@ -129,7 +131,7 @@ class Settlement:
         values = {counter.key: answer[counter.key] for counter in counters}
         generated = generated_names(mapper, counters)
         self.ledger.wrote(mapper, key, values, (*generated, *read_names(mapper, mapper, counters)))
-        state = self.newborn.get((mapper, key))
+        state = self.inserted_states.get((mapper, key))
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
             parent = self.session.identity_map.get(identity)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from .count import by_relationship
 from .declare import Counter, Key
 from .exact import is_exact, plain_kind
-from .links import Pointer, Unseen, Watch
+from .links import ColumnTracker, ForeignKeyTracker, InternalCounter
 
 
 class Source:
@@ -23,12 +23,12 @@ class Source:
         self.groups = by_relationship(self.counters)
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
         self.relationships = tuple(
-            {c.relationship.key: None for c in self.counters if not isinstance(c, Watch)}
+            {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
         )
-        self.shown = tuple(c for c in self.counters if not isinstance(c, Unseen))
+        self.shown = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
         """The counters that a change of an object shows in."""
         self.shown_groups = by_relationship(self.shown)
-        self.points = any(isinstance(c, Pointer) for c in self.counters)
+        self.points = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
         """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
             name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])

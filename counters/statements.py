@@ -32,8 +32,8 @@ from .refusals import (
     refusal,
     written,
 )
-from .rows import MOST_PARAMETERS, as_images, in_keys, primary_key, read
-from .settle import Settlement
+from .rows import MOST_PARAMETERS, in_keys, primary_key, read, rows_by_key
+from .settle import PendingChanges
 
 if TYPE_CHECKING:
     from .engine import Counters
@@ -95,8 +95,8 @@ class Statement:
         self.sources = [s for s in engine.sources.values() if tables & set(s.mapper.tables)]
         self.ledger = ledger
         self.outer = ledger.statement
-        self.settlement = self.outer or Settlement(engine, ledger, state.session)
-        self.settlement.is_shared = self.outer is not None
+        self.pending_changes = self.outer or PendingChanges(engine, ledger, state.session)
+        self.pending_changes.is_shared = self.outer is not None
 
     def execute(self) -> Any:
         """Run it and count it; None where it changes nothing that is counted."""
@@ -141,8 +141,8 @@ class Statement:
         rows = frozen().all()
         ours = len(key) + len(columns)
         own = [tuple(row)[-ours:] for row in rows]
-        for image in as_images(own, len(key), source.names).values():
-            self.settlement.count(source, None, image)
+        for image in rows_by_key(own, len(key), source.names).values():
+            self.pending_changes.count(source, None, image)
         self._finish()
         if not asked:
             return Inserted([row[: len(key)] for row in own])
@@ -174,14 +174,14 @@ class Statement:
         They may do so by statements that are counted themselves, of rows that are noted here: all
         is settled together, so that nothing is counted twice.
         """
-        self.ledger.statement = self.settlement
+        self.ledger.statement = self.pending_changes
         try:
             with bound_to_write(self.state.session, self.mapper):  # and so where rows are locked
                 return self.state.invoke_statement(
                     statement=statement, bind_arguments={"mapper": self.mapper}
                 )
         except Exception:
-            if self.settlement.is_shared:
+            if self.pending_changes.is_shared:
                 with suppress(DBAPIError):  # PostgreSQL has no more to say in a failed transaction
                     self._finish()
             raise
@@ -190,7 +190,7 @@ class Statement:
 
     def _finish(self) -> None:
         if self.outer is None:
-            self.settlement.finish()
+            self.pending_changes.finish()
 
     def _has_deleted(self, result: Any, number: int) -> bool:
         """Return whether the database says that it has deleted `number` rows of the table.
@@ -208,7 +208,7 @@ class Statement:
     def _bury(self, keys: list[Key]) -> None:
         for parent in self.engine.parents:
             if self.table in parent.tables:
-                self.settlement.dead.update((parent, key) for key in keys)
+                self.pending_changes.dead.update((parent, key) for key in keys)
 
     def _lock_found(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
@@ -218,7 +218,7 @@ class Statement:
         if self.statement.whereclause is not None:
             query = query.where(self.statement.whereclause)
         query = query.with_for_update(of=self.mapper.tables, key_share=self.verb == "UPDATE")
-        connection = self.settlement.connection(self.mapper)
+        connection = self.pending_changes.connection(self.mapper)
         parameters: Any = self.state.parameters or {}
         found = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
         if len(found) * len(key) > MOST_PARAMETERS:
@@ -231,7 +231,7 @@ class Statement:
             names, stop = source.names, start + len(source.names)
             for each, row in found.items():
                 image = dict(zip(names, row[start:stop], strict=True))
-                self.settlement.read_later(source, each, image)
+                self.pending_changes.read_later(source, each, image)
             start = stop
         return list(found)
 
@@ -242,17 +242,17 @@ class Statement:
             query = select_rows(self.mapper, *key_columns(self.mapper))
             if self.statement.whereclause is not None:
                 query = query.where(self.statement.whereclause)
-            connection = self.settlement.connection(self.mapper)
+            connection = self.pending_changes.connection(self.mapper)
             ahead.lock(connection, self.mapper, query, self.state.parameters)
 
     def _lock_given(self) -> list[Key]:
         """As :meth:`_lock_found`, for rows that a list of parameters names by their keys."""
         keys = self._keys_of_parameters()
         for source in self.sources:
-            connection = self.settlement.connection(source.mapper)
+            connection = self.pending_changes.connection(source.mapper)
             images = read(connection, source.mapper, source.names, keys, lock=True)
             for key, image in images.items():
-                self.settlement.read_later(source, key, image)
+                self.pending_changes.read_later(source, key, image)
         return keys
 
     def _keys_of_parameters(self) -> list[Key]:
@@ -267,4 +267,4 @@ class Statement:
         cascades = self.engine.cascades
         if cascades.reaches_from(self.mapper.tables):
             gone = {(self.mapper.local_table, key) for key in keys}
-            cascades.reach(self.settlement, self.mapper, keys, gone)
+            cascades.reach(self.pending_changes, self.mapper, keys, gone)

@@ -188,11 +188,11 @@ def repair(
     :param only_wrong: leave the rows alone that are right.
     :returns: key and values of the parents that were set.
     """
-    statement = repairing(mapper, counters, within, answer=answer, only_wrong=only_wrong)
+    statement = repair_statement(mapper, counters, within, answer=answer, only_wrong=only_wrong)
     return repaired(connection.execute(statement), mapper, counters, answer)
 
 
-def repairing(
+def repair_statement(
     mapper: Mapper[Any],
     counters: Sequence[Counter],
     within: Within,
@@ -224,7 +224,7 @@ def repaired(
     counters: Sequence[Counter],
     answer: Sequence[str] = (),
 ) -> list[tuple[Key, dict[str, Any]]]:
-    """What :func:`repairing` has returned, as :func:`repair` returns it."""
+    """What :func:`repair_statement` has returned, as :func:`repair` returns it."""
     names = [*(counter.key for counter in counters), *answer]
     width = len(mapper.primary_key)
     return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows]

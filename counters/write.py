@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from .declare import Additive, Change, Counter, Extreme, Key
 from .dependents import generated_names
 from .rows import chunks, given, in_given_keys
-from .truth import key_columns, plain_table, repaired, repairing, stored_column
+from .truth import key_columns, plain_table, repair_statement, repaired, stored_column
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
@@ -270,4 +270,4 @@ def _look_up(
 
 @lru_cache(maxsize=256)
 def _look_up_again(mapper: Mapper[Any], counter: Counter, answer: tuple[str, ...]) -> Update:
-    return repairing(mapper, [counter], in_given_keys, answer=answer, only_wrong=False)
+    return repair_statement(mapper, [counter], in_given_keys, answer=answer, only_wrong=False)

@@ -25,7 +25,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
-from ..concurrency.pending_tasks import Unfinished, run_bounded
+from ..concurrency.pending_tasks import PendingTasks, run_bounded
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..logs.errors import log_error
 from ..models.counters import counters
@@ -38,7 +38,7 @@ from .file import DatabaseFile, file_of
 from .postgresql import Connector
 from .retries import Retries
 from .sqlite import empty_log
-from .unit_of_work import UnitOfWork, undivided, watch
+from .unit_of_work import UnitOfWork, forbid_commit, install_guards
 from .urls import check_url, parse_url
 
 logger = logging.getLogger("tallied")
@@ -110,7 +110,7 @@ class Database:
         self.schema = schema
         if schema is not None and self.is_sqlite:
             raise ConfigurationError("SQLite has no schemas; leave the schema out.")
-        self._unfinished = Unfinished()
+        self._pending_tasks = PendingTasks()
         self.file = _file_of(self.url, is_ours=self.is_ours)
         """The file of an SQLite database, a host's too; None for any other database."""
         self.connector: Connector | None = None
@@ -123,7 +123,7 @@ class Database:
                 patience=patience,
                 idle_timeout=idle_timeout,
                 pool_size=pool_size,
-                unfinished=self._unfinished,
+                pending_tasks=self._pending_tasks,
                 file=self.file,
             )
             self.engine = factory.create(options)
@@ -146,7 +146,7 @@ class Database:
                 reader=self.reader,
             )
         counters.install(session_class)
-        watch(session_class)
+        install_guards(session_class)
         self.session_class = session_class
         self.sessions = async_sessionmaker(
             self._writer, sync_session_class=session_class, expire_on_commit=False
@@ -181,7 +181,7 @@ class Database:
 
     def _empty_log(self) -> None:
         assert self.file is not None
-        self._unfinished.start(empty_log(self.reader, self.file, patience=self.patience))
+        self._pending_tasks.start(empty_log(self.reader, self.file, patience=self.patience))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -217,12 +217,12 @@ class Database:
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncConnection]:
-        with self._unfinished.block():
+        with self._pending_tasks.block():
             connection = await self._open(self.reader.connect())
             try:
                 yield connection
             finally:
-                await self._unfinished.to_its_end(connection.close())
+                await self._pending_tasks.run_shielded(connection.close())
 
     def _retries(self) -> Retries:
         return Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
@@ -235,7 +235,7 @@ class Database:
         self.check_file(max_age=READ_AGE)
         if not self.is_sqlite:
             return await connection.start()
-        return await self._unfinished.opened(connection.start(), AsyncConnection.close)
+        return await self._pending_tasks.opened(connection.start(), AsyncConnection.close)
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run `work` as one unit of work, and return what it returns once it is committed.
@@ -268,16 +268,16 @@ class Database:
     async def _attempt(
         self, work: Callable[[UnitOfWork], Awaitable[T]], *, can_repeat: bool
     ) -> tuple[UnitOfWork, T, asyncio.CancelledError | None]:
-        with self._unfinished.block():
+        with self._pending_tasks.block():
             async with self._turn():
                 session = self.sessions()
                 unit = UnitOfWork(session)
                 unit.can_repeat = can_repeat
                 # SQLite waits for nothing but the machine's own disk, and cannot be left alone.
                 patience = None if self.is_sqlite else self.patience
-                ending = Ending(session, patience, self._unfinished)
+                ending = Ending(session, patience, self._pending_tasks)
                 try:
-                    with undivided(session):
+                    with forbid_commit(session):
                         result = await work(unit)
                         # Its statements may wait for locks; the commit is to wait for nothing.
                         await session.flush()
@@ -295,7 +295,7 @@ class Database:
             self.check_file()  # What is acknowledged is in a file that had its name after that.
         except Unavailable as error:
             lost = error
-        following = self._unfinished.start(unit.committed())
+        following = self._pending_tasks.start(unit.committed())
         with unit.untimed():
             done, _ = await asyncio.wait({following}, timeout=self.patience)
         if cancelled:
@@ -333,11 +333,11 @@ class Database:
 
         A host's stays open.
         """
-        await self._unfinished.wait(self.patience)
+        await self._pending_tasks.wait(self.patience)
         if self.is_ours:
             abort = self.connector.terminate if self.connector else (lambda: None)
             work = run_bounded(self.engine.dispose(), min(self.patience, CLOSE_TIME), abort)
-            await self._unfinished.to_its_end(work)
+            await self._pending_tasks.run_shielded(work)
 
 
 def _file_of(url: URL, *, is_ours: bool) -> DatabaseFile | None:

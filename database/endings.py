@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..concurrency.pending_tasks import Unfinished, run_bounded
+from ..concurrency.pending_tasks import PendingTasks, run_bounded
 from ..logs.errors import log_error, log_outage
 from .failures import Repeat, classify, is_outcome_unknown, unknown_outcome
 from .unit_of_work import connections, is_committed
@@ -30,11 +30,11 @@ class Ending:
     """
 
     def __init__(
-        self, session: AsyncSession, patience: float | None, unfinished: Unfinished
+        self, session: AsyncSession, patience: float | None, pending_tasks: PendingTasks
     ) -> None:
         self._session = session
         self._patience = patience
-        self._unfinished = unfinished
+        self._pending_tasks = pending_tasks
 
     async def commit(self) -> asyncio.CancelledError | None:
         """Commit and close, also when the task is cancelled meanwhile.
@@ -86,7 +86,7 @@ class Ending:
             await asyncio.shield(self._start(work()))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
-        return self._unfinished.start(run_bounded(work, self._patience, self._terminate))
+        return self._pending_tasks.start(run_bounded(work, self._patience, self._terminate))
 
     def _terminate(self) -> None:
         """Terminate the connections at once, which makes what waits for them fail.

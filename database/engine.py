@@ -9,7 +9,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from ..concurrency.pending_tasks import Unfinished
+from ..concurrency.pending_tasks import PendingTasks
 from . import sqlite
 from .file import DatabaseFile
 from .network import refuse_closed, timeouts
@@ -36,14 +36,14 @@ class EngineFactory:
         patience: float,
         idle_timeout: float,
         pool_size: int,
-        unfinished: Unfinished,
+        pending_tasks: PendingTasks,
         file: DatabaseFile | None,
     ) -> None:
         self._url = url
         self._patience = patience
         self._idle_timeout = idle_timeout
         self._pool_size = pool_size
-        self._unfinished = unfinished
+        self._pending_tasks = pending_tasks
         self._file = file
         self.connector: Connector | None = None
 
@@ -102,7 +102,7 @@ class EngineFactory:
                 raise
             return connection
 
-        connection = await_only(self._unfinished.opened(greenlet_spawn(open), _close))
+        connection = await_only(self._pending_tasks.opened(greenlet_spawn(open), _close))
         if file is not None:
             file.add(connection)
         return connection

@@ -53,8 +53,8 @@ class UnitOfWork:
             await self.after_commit.pop(0)()
 
 
-def watch(session_class: type[Session]) -> None:
-    """Have sessions of that class keep to :func:`undivided`, and know their connections."""
+def install_guards(session_class: type[Session]) -> None:
+    """Have sessions of that class keep to :func:`forbid_commit`, and know their connections."""
     for name, listener in (
         ("before_commit", _refuse_to_commit),
         ("after_transaction_end", _notice_the_end),
@@ -78,7 +78,7 @@ def _note_commit(session: Session) -> None:
 
 
 @contextmanager
-def undivided(session: AsyncSession) -> Iterator[None]:
+def forbid_commit(session: AsyncSession) -> Iterator[None]:
     """What is done with the session in the block is one transaction, which stays open.
 
     Otherwise half of it would stay when the rest fails. Savepoints may come and go.

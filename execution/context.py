@@ -18,7 +18,7 @@ from ..auth.viewer import Viewer
 from ..database import Database
 from ..database.unit_of_work import UnitOfWork
 from ..errors import OutcomeUnknown
-from ..host.access import Access, Rules
+from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
 from ..resolvers.authors import find_author
 from ..resolvers.pagination.arguments import Asked, Page, Record, Window
@@ -48,7 +48,7 @@ class Context:
 
     database: Database
     settings: Settings
-    rules: Rules = field(default_factory=Rules)
+    rules: HostRules = field(default_factory=HostRules)
     viewer: Viewer | None = None
     request: HTTPConnection | None = None
     """The request that asks, for the resolvers of a host."""
@@ -117,7 +117,7 @@ class Context:
         access, viewer = Access(self.rules, self.viewer), self.viewer
         if viewer is None:
             return access
-        return access.known_as(await self.read(lambda it: find_author(it, viewer.subject)))
+        return access.with_author(await self.read(lambda it: find_author(it, viewer.subject)))
 
     @contextmanager
     def _untimed(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
-from ..concurrency.scheduler import RELEASED, current_pace
+from ..concurrency.scheduler import RELEASED, current_scheduler
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Loader(Generic[K, T]):
     ) -> None:
         self._load = load
         self._max_batch_size = max_batch_size
-        self._pace = current_pace()
+        self._pace = current_scheduler()
         self._asked: dict[K, list[asyncio.Future[T]]] = {}
         self._loading: dict[K, list[asyncio.Future[T]]] = {}
         self._loaded: dict[K, T] = {}

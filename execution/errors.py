@@ -22,7 +22,7 @@ import strawberry.permission
 from graphql import FieldNode, GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
-from ..concurrency.scheduler import take_turn
+from ..concurrency.scheduler import yield_if_due
 from ..database.failures import classify, translate
 from ..errors import (
     BadUserInput,
@@ -79,7 +79,7 @@ async def report_all(errors: Sequence[GraphQLError], *, of_mutation: bool) -> li
             mistakes += 1
             if mistakes <= MOST_LOGGED:
                 note(told[-1])
-        await take_turn()
+        await yield_if_due()
     if mistakes > MOST_LOGGED:
         logger.info("and %d more mistakes in the same request", mistakes - MOST_LOGGED)
     return told

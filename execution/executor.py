@@ -41,7 +41,7 @@ from .errors import (
     report,
     report_all,
 )
-from .fair_executor import PacedExecutor
+from .fair_executor import FairExecutor
 from .persisted_documents import PersistedDocuments, sha256
 
 NO_DATABASE = 503
@@ -63,7 +63,7 @@ class Request:
     document_id: str | None = None
 
 
-class Answer(NamedTuple):
+class GraphQLResponse(NamedTuple):
     """A response as the specification has it, section 7.1, and how it came about."""
 
     body: dict[str, Any]
@@ -151,18 +151,18 @@ class Executor:
 
     async def prepare(
         self, request: Request, kinds: Collection[OperationType] = BY_POST
-    ) -> Operation | Answer:
+    ) -> Operation | GraphQLResponse:
         """The operation that a request asks for; or the answer, if it is not to be executed.
 
         :param kinds: what may be asked for in the way that the request came.
         """
         text = self._text(request)
-        if isinstance(text, Answer):
+        if isinstance(text, GraphQLResponse):
             return text
         document = await self.documents.load(text)
         if document.node is None or document.errors:
             note(document.errors[0])
-            return Answer({"errors": document.errors}, document.status)
+            return GraphQLResponse({"errors": document.errors}, document.status)
         if request.document_id and request.query:
             self.persisted.keep(text)
         operation = document.operation(request.operation_name)
@@ -179,12 +179,12 @@ class Executor:
         nodes = cost.nodes(request.variables, self._settings.page_size)
         fault = self._costs.check(cost, nodes, self._settings)
         if fault is not None:
-            return Answer({"errors": [report(fault)]}, 422)
+            return GraphQLResponse({"errors": [report(fault)]}, 422)
         return Operation(
             document.node, request.operation_name, operation.operation, request.variables, nodes
         )
 
-    def _text(self, request: Request) -> str | Answer:
+    def _text(self, request: Request) -> str | GraphQLResponse:
         """The text of the document to execute, whichever way it is given."""
         text, id = request.query, request.document_id
         if text is None:
@@ -202,7 +202,9 @@ class Executor:
             )
         return text
 
-    async def execute(self, operation: Operation, context: Context, event: Any = None) -> Answer:
+    async def execute(
+        self, operation: Operation, context: Context, event: Any = None
+    ) -> GraphQLResponse:
         """Execute an operation; whatever goes wrong is told in the answer.
 
         :param event: of a subscription, what it has come to.
@@ -216,7 +218,7 @@ class Executor:
             variable_values=operation.variables,
             operation_name=operation.name,
             is_awaitable=_is_awaitable,
-            executor_class=PacedExecutor,
+            executor_class=FairExecutor,
             operation_extensions=None,
             hide_suggestions=self._hide_suggestions,
         )
@@ -231,9 +233,9 @@ class Executor:
 
     async def subscribe(
         self, operation: Operation, context: Context
-    ) -> AsyncIterator[Any] | Answer:
+    ) -> AsyncIterator[Any] | GraphQLResponse:
         """The events of a subscription, each to be executed; or why there are none."""
-        built = PacedExecutor.build(
+        built = FairExecutor.build(
             self._schema,
             operation.document,
             context_value=context,
@@ -264,7 +266,7 @@ class Executor:
 
 async def _answer(
     result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool, is_changed: bool
-) -> Answer:
+) -> GraphQLResponse:
     errors = result.errors or []
     told = {"errors": await report_all(errors, of_mutation=of_mutation)} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
@@ -273,9 +275,9 @@ async def _answer(
     is_answered = any(value is not None for value in (result.data or {}).values())
     is_changed = is_changed or (of_mutation and _is_partial(errors))
     if errors and not (is_answered or is_changed) and _are_outages(told["errors"]):
-        return Answer({**told, "data": None, "extensions": extensions}, NO_DATABASE)
+        return GraphQLResponse({**told, "data": None, "extensions": extensions}, NO_DATABASE)
     status = PARTIAL_SUCCESS if errors else 200
-    return Answer({**told, "data": result.data, "extensions": extensions}, status)
+    return GraphQLResponse({**told, "data": result.data, "extensions": extensions}, status)
 
 
 def _are_outages(errors: Sequence[Mapping[str, Any]]) -> bool:
@@ -287,17 +289,17 @@ def _is_partial(errors: Sequence[GraphQLError]) -> bool:
     return any(len(error.path or ()) > 1 for error in errors)
 
 
-async def _request_error(errors: Sequence[GraphQLError]) -> Answer:
+async def _request_error(errors: Sequence[GraphQLError]) -> GraphQLResponse:
     """The answer to what has not come to be executed."""
     return _without_data({"errors": await report_all(errors, of_mutation=False)})
 
 
-def _without_data(told: dict[str, Any]) -> Answer:
+def _without_data(told: dict[str, Any]) -> GraphQLResponse:
     codes = {error["extensions"]["code"] for error in told["errors"]}
-    return Answer(told, 500 if INTERNAL in codes else 422)
+    return GraphQLResponse(told, 500 if INTERNAL in codes else 422)
 
 
-def _elsewhere(kind: OperationType) -> Answer:
+def _elsewhere(kind: OperationType) -> GraphQLResponse:
     """The answer to what has to be sent in another way."""
     if kind is OperationType.SUBSCRIPTION:
         says = "Subscriptions are sent over WebSocket, in the sub-protocol graphql-transport-ws."
@@ -305,12 +307,12 @@ def _elsewhere(kind: OperationType) -> Answer:
     return refusal(405, METHOD_NOT_ALLOWED, "Only queries can be sent by GET; send this by POST.")
 
 
-def refusal(status: int, code: str, message: str) -> Answer:
+def refusal(status: int, code: str, message: str) -> GraphQLResponse:
     """The answer to a request that is not executed, or not to its end."""
-    return Answer({"errors": [mistake(code, message)]}, status)
+    return GraphQLResponse({"errors": [mistake(code, message)]}, status)
 
 
-def _unknown(takes_new: bool) -> Answer:
+def _unknown(takes_new: bool) -> GraphQLResponse:
     """What Apollo's clients wait for: they send the document along, or no more hashes."""
     if takes_new:
         return refusal(404, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")

@@ -16,16 +16,16 @@ from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLOutputType, Graph
 from graphql.pyutils import Path, Undefined
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from ..concurrency.scheduler import Pace, current_pace
+from ..concurrency.scheduler import Scheduler, current_scheduler
 from .response_size import AnswerSize
 
 
-class PacedExecutor(StrawberryGraphQLCoreExecutionContext):
+class FairExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation at the pace of the task that it is made in."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._pace = current_pace()
+        self._pace = current_scheduler()
         self._size: AnswerSize = self.context_value.size
 
     # A static method there, which its callers find on the executor.
@@ -95,7 +95,7 @@ class _List:
 
     def __init__(
         self,
-        executor: PacedExecutor,
+        executor: FairExecutor,
         items: Iterable[Any],
         what: tuple[GraphQLOutputType, Any, GraphQLResolveInfo[Any]],
         path: Path,
@@ -110,12 +110,12 @@ class _List:
         self._path = path
         self._context = position_context
 
-    def work(self, pace: Pace) -> None:
+    def work(self, scheduler: Scheduler) -> None:
         """Complete items until there is none, or the slice is used up; one at least."""
         try:
             for item in self._items:
                 self._complete(item)
-                if not pace.turns.is_open:
+                if not scheduler.turns.is_open:
                     return
         except Exception:
             if self.awaitable:
@@ -137,27 +137,27 @@ class _List:
         ):
             self.awaitable.append(index)
 
-    async def rest(self, pace: Pace) -> list[Any]:
+    async def rest(self, scheduler: Scheduler) -> list[Any]:
         """Complete the other items, in turns, and await those that are awaitable."""
-        pace.expect(self)
+        scheduler.expect(self)
         try:
             while not self.is_complete:
-                await pace.take()
-                self.work(pace)
+                await scheduler.take()
+                self.work(scheduler)
         except asyncio.CancelledError:
             _close(self.results)  # None of it has begun: that is for _gather to do.
             raise
         finally:
-            pace.expected(self)
-        values = await _gather(pace, [self.results[index] for index in self.awaitable])
+            scheduler.expected(self)
+        values = await _gather(scheduler, [self.results[index] for index in self.awaitable])
         for index, value in zip(self.awaitable, values, strict=True):
             self.results[index] = value
         return self.results
 
 
-async def _gather(pace: Pace, awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
+async def _gather(scheduler: Scheduler, awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
     """Await them concurrently, each begun in a turn; the first error cancels the others."""
-    begun = [_Begun(pace, awaitable) for awaitable in awaitables]
+    begun = [_Begun(scheduler, awaitable) for awaitable in awaitables]
     if len(begun) == 1:
         return [await begun[0].run()]
     tasks = [each.task() for each in begun]
@@ -173,10 +173,10 @@ async def _gather(pace: Pace, awaitables: Sequence[Awaitable[Any]]) -> list[Any]
 class _Begun:
     """An awaitable that is to begin in a turn, and is expected until it has."""
 
-    def __init__(self, pace: Pace, awaitable: Awaitable[Any]) -> None:
-        self._pace = pace
+    def __init__(self, scheduler: Scheduler, awaitable: Awaitable[Any]) -> None:
+        self._pace = scheduler
         self._awaitable: Awaitable[Any] | None = awaitable
-        pace.expect(self)
+        scheduler.expect(self)
 
     async def run(self) -> Any:
         try:

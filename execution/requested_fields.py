@@ -15,7 +15,7 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.values import VariableValues
 
 from ..host.policy import COMMENT_COLUMNS as COMMENT_FACTS
-from ..host.policy import ThreadFacts
+from ..host.policy import ThreadContext
 from ..resolvers.pagination.arguments import Asked
 from .context import Context, Fields
 
@@ -33,10 +33,10 @@ THREAD_COLUMNS = {
     "author": ("author_id",),
     "target": ("target_type", "target_id"),
     "comments": ("id",),
-    "viewerCanComment": ThreadFacts._fields,
-    "viewerCanRename": ThreadFacts._fields,
-    "viewerCanLock": ThreadFacts._fields,
-    "viewerCanDelete": ThreadFacts._fields,
+    "viewerCanComment": ThreadContext._fields,
+    "viewerCanRename": ThreadContext._fields,
+    "viewerCanLock": ThreadContext._fields,
+    "viewerCanDelete": ThreadContext._fields,
 }
 COMMENT_COLUMNS = {
     "id": ("id",),
@@ -130,7 +130,7 @@ class Info(strawberry.Info[Context, None]):
         if "totalCount" in connection:
             columns |= {"comment_count"}
         if COMMENT_ACTIONS & self.fields("Comment", self._nodes("Comment", connection)).keys():
-            columns |= frozenset(ThreadFacts._fields)
+            columns |= frozenset(ThreadContext._fields)
         return columns
 
     def _nodes(self, type_name: str, connection: Fields) -> list[FieldNode]:

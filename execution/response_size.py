@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..concurrency.scheduler import take_turn
+from ..concurrency.scheduler import yield_if_due
 
 LARGE = 262_144
 """Characters of an answer from which on its JSON is made in turns; orjson makes less in 2 ms."""
@@ -81,6 +81,6 @@ async def _in_turns(value: Any) -> Any:
         made = []
         for item in value:
             made.append(orjson.Fragment(orjson.dumps(await _in_turns(item))))
-            await take_turn()
+            await yield_if_due()
         return made
     return value

@@ -25,10 +25,10 @@ from ..settings import Guests
 from .hooks import Hooks
 from .policy import (
     CommentAction,
-    CommentFacts,
+    CommentContext,
     Policy,
     ThreadAction,
-    ThreadFacts,
+    ThreadContext,
 )
 from .targets import Target
 
@@ -42,7 +42,7 @@ def nobody() -> str | None:
 
 
 @dataclass(frozen=True)
-class Rules:
+class HostRules:
     """What a host decides about its discussions."""
 
     policy: Policy = field(default_factory=Policy)
@@ -102,7 +102,7 @@ class Rules:
 class Access:
     """What one viewer may do, by these rules."""
 
-    rules: Rules
+    rules: HostRules
     viewer: Viewer | None = None
     is_host: bool = False
     """Whether it is the host itself that acts, who is asked for no permission; what it writes, it
@@ -114,7 +114,7 @@ class Access:
         """The host's own, by the same rules; see :meth:`.Discussion.access_as_host`."""
         return Access(self.rules, viewer, is_host=True, request=self.request)
 
-    def known_as(self, author_id: UUID | None) -> Access:
+    def with_author(self, author_id: UUID | None) -> Access:
         """The same for a viewer whose author is known."""
         if self.viewer is None or author_id is None:
             return self
@@ -173,12 +173,14 @@ class Access:
         """Whether there may be a thread in which the viewer writes."""
         return self.is_host or self.viewer is not None or self.rules.guests_write
 
-    def may(self, action: ThreadAction | CommentAction, row: ThreadFacts | CommentFacts) -> bool:
+    def may(
+        self, action: ThreadAction | CommentAction, row: ThreadContext | CommentContext
+    ) -> bool:
         """Whether the viewer may do that with the row.
 
         :raises ConfigurationError: where the policy returns no bool.
         """
-        thread = row if isinstance(row, ThreadFacts) else row.thread
+        thread = row if isinstance(row, ThreadContext) else row.thread
         return self._asked(action, thread.target_type, row)
 
     def may_delete_author(self, author_id: UUID) -> bool:

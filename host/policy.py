@@ -23,7 +23,7 @@ ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_
 CommentAction: TypeAlias = Literal["may_edit", "may_move", "may_delete"]
 
 
-class ThreadFacts(NamedTuple):
+class ThreadContext(NamedTuple):
     """What a policy goes by for a thread."""
 
     id: UUID
@@ -34,7 +34,7 @@ class ThreadFacts(NamedTuple):
     created_at: datetime
 
 
-class CommentFacts(NamedTuple):
+class CommentContext(NamedTuple):
     """What a policy goes by for a comment."""
 
     id: UUID
@@ -42,11 +42,11 @@ class CommentFacts(NamedTuple):
     author_id: UUID | None
     created_at: datetime
     edited_at: datetime | None
-    thread: ThreadFacts
+    thread: ThreadContext
     """The thread that it is in: ``comment.thread.author_id`` is who has begun that."""
 
 
-COMMENT_COLUMNS = CommentFacts._fields[:-1]
+COMMENT_COLUMNS = CommentContext._fields[:-1]
 """The columns of the comment itself that a policy goes by."""
 
 
@@ -78,36 +78,36 @@ class Policy:
         """
         return True
 
-    def may_comment(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Whether the viewer may add a comment to the thread, or move one there.
 
         A locked thread takes none, whatever this says.
         """
         return True
 
-    def may_rename(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_rename(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Whether the viewer may give the thread another title."""
-        return self.is_theirs(viewer, thread)
+        return self.owns(viewer, thread)
 
-    def may_lock(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_lock(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Whether the viewer may lock the thread, and unlock it."""
         return viewer is not None and viewer.is_moderator
 
-    def may_delete_thread(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_delete_thread(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Whether the viewer may delete the thread, and all that others have said in it."""
         return viewer is not None and viewer.is_moderator
 
-    def may_edit(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_edit(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Whether the viewer may give the comment another message."""
-        return self.is_theirs(viewer, comment)
+        return self.owns(viewer, comment)
 
-    def may_move(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_move(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Whether the viewer may put the comment into a thread that they may comment in."""
         return viewer is not None and viewer.is_moderator
 
-    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Whether the viewer may delete the comment."""
-        return self.is_theirs(viewer, comment)
+        return self.owns(viewer, comment)
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
         """Whether the viewer may delete the author; what they wrote stays, without a name."""
@@ -115,7 +115,7 @@ class Policy:
             return False
         return viewer.is_moderator or viewer.author_id == author_id
 
-    def is_theirs(self, viewer: Viewer | None, row: ThreadFacts | CommentFacts) -> bool:
+    def owns(self, viewer: Viewer | None, row: ThreadContext | CommentContext) -> bool:
         """Whether the viewer is a moderator, or the row's author."""
         if viewer is None:
             return False

@@ -155,7 +155,7 @@ def _check_file(url: URL, must_exist: bool) -> None:
             # Processes that switch a new file to WAL at once fail at once.
             busy = isinstance(error, DBAPIError) and asks_for_retry(error)
             if not busy or time.monotonic() > deadline:
-                raise no_answer(error, url) from error
+                raise unreachable_error(error, url) from error
             time.sleep(0.05)
 
 
@@ -170,7 +170,7 @@ async def _check_answer(database: Database, wait: Wait) -> None:
         except Exception as error:  # Whatever a driver raises, this database cannot be used.
             left = began + wait.seconds - time.monotonic()
             if left <= 0 or not _is_unreachable(error):
-                raise no_answer(error, database.url) from error
+                raise unreachable_error(error, database.url) from error
             if not is_told:
                 is_told = True
                 wait.warn(
@@ -194,7 +194,7 @@ def _is_unreachable(error: Exception) -> bool:
     return state.startswith("08") or state in ("57P01", "57P02", "57P03")
 
 
-def no_answer(error: Exception, url: URL) -> ConfigurationError:
+def unreachable_error(error: Exception, url: URL) -> ConfigurationError:
     """What to raise for a database that cannot be used; names no password."""
     return ConfigurationError(
         f"The database at {place(url)} does not answer ({_reason(error, url)});"

@@ -32,10 +32,10 @@ async def acting(connection: AsyncConnection | AsyncSession, access: Access) -> 
     """The access of someone whose author is looked up, which a policy can compare."""
     if access.viewer is None or access.viewer.author_id is not None:
         return access
-    return access.known_as(await find_author(connection, access.viewer.subject))
+    return access.with_author(await find_author(connection, access.viewer.subject))
 
 
-async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUID | None]:
+async def get_or_create_author(session: AsyncSession, access: Access) -> tuple[Access, UUID | None]:
     """The key of the viewer's author, who is made where there is none; None for a guest.
 
     It comes with the access that a policy decides by, to which an author who was made just
@@ -51,7 +51,7 @@ async def writing_as(session: AsyncSession, access: Access) -> tuple[Access, UUI
 
 
 async def find_writer(session: AsyncSession, access: Access) -> tuple[Access, UUID | None, bool]:
-    """Return what :func:`writing_as` does, and whether the display name is to be renewed.
+    """Return what :func:`get_or_create_author` does, and whether the display name is to be renewed.
 
     For who locks a thread first, as everyone locks threads before authors.
     """
@@ -68,7 +68,7 @@ async def find_writer(session: AsyncSession, access: Access) -> tuple[Access, UU
         return (access, made, False) if made else await find_writer(session, access)
     # asyncpg has a subclass of its own; the counters trust memory for a plain UUID alone.
     id = UUID(int=row.id.int)
-    return access.known_as(id), id, viewer.name is not None and viewer.name != row.name
+    return access.with_author(id), id, viewer.name is not None and viewer.name != row.name
 
 
 async def rename_writer(session: AsyncSession, access: Access) -> None:

@@ -14,9 +14,9 @@ from ..host.access import Access
 from ..host.policy import (
     COMMENT_COLUMNS,
     CommentAction,
-    CommentFacts,
+    CommentContext,
     ThreadAction,
-    ThreadFacts,
+    ThreadContext,
 )
 from ..models import Author, Base, Comment, Thread
 from ..models.counters import counters
@@ -44,7 +44,7 @@ async def locked_thread(
         access.require(access.may(action, _thread_facts(facts)), what)
     deleting = action == "may_delete_thread"
     thread = await _locked(session, Thread, id, "threadId", deleting=deleting)
-    if facts is not None and _has_changed(access, facts, thread, ThreadFacts._fields):
+    if facts is not None and _has_changed(access, facts, thread, ThreadContext._fields):
         _, facts = await _look(session, access, Thread, id, "threadId")
         assert facts is not None
         access.require(access.may(action, _thread_facts(facts)), what)
@@ -53,7 +53,7 @@ async def locked_thread(
 
 async def locked_comment(
     session: AsyncSession, access: Access, id: UUID, action: CommentAction, what: str
-) -> tuple[Access, Comment, CommentFacts | None]:
+) -> tuple[Access, Comment, CommentContext | None]:
     """The comment, under its lock, with which the viewer may do that; as :func:`locked_thread`.
 
     :returns: with what is known of it; None where no policy was to be asked.
@@ -85,7 +85,7 @@ async def _look(
         access = await acting(session, access)
     if access.may_everything:
         return access, None
-    columns: list[Any] = [getattr(Thread, name) for name in ThreadFacts._fields]
+    columns: list[Any] = [getattr(Thread, name) for name in ThreadContext._fields]
     if entity is Comment:
         columns = [*(getattr(Comment, name) for name in COMMENT_COLUMNS), *columns]
     viewer, condition = access.viewer, access.readable()
@@ -103,16 +103,16 @@ async def _look(
     if row is None:
         raise not_found(field)
     *facts, author_id = row
-    return access.known_as(author_id), tuple(facts)
+    return access.with_author(author_id), tuple(facts)
 
 
-def _thread_facts(row: tuple[Any, ...]) -> ThreadFacts:
-    return ThreadFacts(*row)
+def _thread_facts(row: tuple[Any, ...]) -> ThreadContext:
+    return ThreadContext(*row)
 
 
-def _comment_facts(row: tuple[Any, ...]) -> CommentFacts:
+def _comment_facts(row: tuple[Any, ...]) -> CommentContext:
     own = len(COMMENT_COLUMNS)
-    return CommentFacts._make([*row[:own], _thread_facts(row[own:])])
+    return CommentContext._make([*row[:own], _thread_facts(row[own:])])
 
 
 def _has_changed(access: Access, row: tuple[Any, ...], locked: Base, names: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..concurrency.scheduler import take_turn
+from ..concurrency.scheduler import yield_if_due
 
 SHORT = 500
 """The most characters of a message that is rendered at once; that takes a millisecond or two."""
@@ -27,5 +27,5 @@ async def rendered(render: Callable[[str], str], message: str) -> str:
     """The message's HTML, rendered so that others are answered meanwhile."""
     if len(message) > SHORT:
         return await beside(render, message)
-    await take_turn()
+    await yield_if_due()
     return render(message)

@@ -15,7 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from ..counters.binds import write_bind
 from ..errors import NotFound
-from ..host.policy import ThreadFacts
+from ..host.policy import ThreadContext
 from ..models import Base, Thread
 from ..models.counters import counters
 from .pagination.arguments import Record
@@ -68,9 +68,9 @@ def _begin_to_write(session: Session) -> Engine | Connection:
     return bind
 
 
-def facts_of(thread: Record) -> ThreadFacts:
+def facts_of(thread: Record) -> ThreadContext:
     """What a policy is told of a thread."""
-    return ThreadFacts(*(thread[name] for name in ThreadFacts._fields))
+    return ThreadContext(*(thread[name] for name in ThreadContext._fields))
 
 
 def known(obj: Base) -> Record:

@@ -8,7 +8,7 @@ from ..errors import NotFound
 from ..host.access import Access
 from ..host.targets import ID_LENGTH, Target
 from ..models import Thread
-from .authors import acting, writing_as
+from .authors import acting, get_or_create_author
 from .events import run_after, run_before
 from .insertion import insert_if_new
 from .locking import is_readable
@@ -56,8 +56,8 @@ async def _begin(
 ) -> Change:
     # So that what hooks have written goes, where another unit has been faster.
     savepoint = await unit.session.begin_nested()
-    _, author_id = await writing_as(unit.session, access)
-    asked, access = access, access.known_as(author_id)
+    _, author_id = await get_or_create_author(unit.session, access)
+    asked, access = access, access.with_author(author_id)
     thread = Thread(title=title, author_id=author_id, target_type=target.name, target_id=target_id)
     values = known(thread)
     if not await _would_be_readable(unit, access, values):

@@ -26,7 +26,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownThread(Shown):
+class ThreadView(Shown):
     """A thread, as one viewer may see it."""
 
     title: str
@@ -42,7 +42,7 @@ class ShownThread(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownComment(Shown):
+class CommentView(Shown):
     """A comment, as one viewer may see it. Its name is the author's, or what a guest gave."""
 
     thread_id: UUID
@@ -74,7 +74,7 @@ class ShownPage(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommentPage(ShownPage[ShownComment]):
+class CommentPage(ShownPage[CommentView]):
     """A part of the comments of a thread."""
 
-    thread: ShownThread
+    thread: ThreadView

@@ -22,7 +22,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..host.access import Access
-from ..host.policy import COMMENT_COLUMNS, CommentFacts, ThreadFacts
+from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
 from .authors import acting
 from .pagination.arguments import Asked, Record, window
@@ -34,9 +34,9 @@ from .rendering import rendered
 from .rows import THREAD_COLUMNS, facts_of
 from .validation import expect
 from .view_types import CommentPage as CommentPage
-from .view_types import ShownComment as ShownComment
+from .view_types import CommentView as CommentView
 from .view_types import ShownPage as ShownPage
-from .view_types import ShownThread as ShownThread
+from .view_types import ThreadView as ThreadView
 
 Reader: TypeAlias = AsyncConnection | AsyncSession
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
@@ -48,7 +48,7 @@ _OF_THREADS = frozenset(column.key for column in THREAD_COLUMNS)
 _OF_COMMENTS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
 
 
-async def read_thread(reader: Reader, access: Access, id: UUID) -> ShownThread | None:
+async def read_thread(reader: Reader, access: Access, id: UUID) -> ThreadView | None:
     """A thread; None where there is none that the viewer may read."""
     expect(UUID, id=id)
     connection, access = await _begin(reader, access)
@@ -58,7 +58,7 @@ async def read_thread(reader: Reader, access: Access, id: UUID) -> ShownThread |
 
 async def read_thread_for(
     reader: Reader, access: Access, target_type: str, target_id: str
-) -> ShownThread | None:
+) -> ThreadView | None:
     """The thread about an object of the host; None where there is none that they may read.
 
     :raises UnknownTargetType: for a type that is not registered.
@@ -83,7 +83,7 @@ async def read_threads(
     order_by: ThreadOrder = "LAST_COMMENT_AT",
     descending: bool = True,
     filter_by: ThreadFilter | None = None,
-) -> ShownPage[ShownThread]:
+) -> ShownPage[ThreadView]:
     """A page of the threads that the viewer may read; the arguments are those of the API.
 
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
@@ -158,7 +158,7 @@ async def read_comments(
     )
 
 
-async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment | None:
+async def read_comment(reader: Reader, access: Access, id: UUID) -> CommentView | None:
     """A comment; None where there is none that the viewer may read."""
     expect(UUID, id=id)
     connection, access = await _begin(reader, access)
@@ -166,7 +166,7 @@ async def read_comment(reader: Reader, access: Access, id: UUID) -> ShownComment
     row = await read_one(connection, Comment, id, _OF_COMMENTS, readable)
     if row is None:
         return None
-    thread = await read_one(connection, Thread, row["thread_id"], ThreadFacts._fields, readable)
+    thread = await read_one(connection, Thread, row["thread_id"], ThreadContext._fields, readable)
     if thread is None:
         return None
     names = await _names(connection, [row])
@@ -182,7 +182,7 @@ async def _begin(reader: Reader, access: Access) -> tuple[AsyncConnection, Acces
 
 async def _thread(
     connection: AsyncConnection, access: Access, row: Record | None
-) -> ShownThread | None:
+) -> ThreadView | None:
     if row is None:
         return None
     return _shown_thread(access, row, await _names(connection, [row]))
@@ -199,9 +199,9 @@ async def _names(
 
 def _shown_thread(
     access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
-) -> ShownThread:
+) -> ThreadView:
     facts = facts_of(row)
-    return ShownThread(
+    return ThreadView(
         **_only(row, _OF_THREADS),
         author_name=names.get(row["author_id"]),
         cursor=cursor,
@@ -215,12 +215,12 @@ def _shown_thread(
 async def _shown_comment(
     access: Access,
     row: Record,
-    thread: ThreadFacts,
+    thread: ThreadContext,
     names: Mapping[UUID, str | None],
     cursor: str = "",
-) -> ShownComment:
-    facts = CommentFacts._make([*(row[name] for name in COMMENT_COLUMNS), thread])
-    return ShownComment(
+) -> CommentView:
+    facts = CommentContext._make([*(row[name] for name in COMMENT_COLUMNS), thread])
+    return CommentView(
         **_only(row, _OF_COMMENTS - {"author_name"}),
         author_name=_author_name(access, row, names),
         message_html=await rendered(access.rules.render, row["message"]),

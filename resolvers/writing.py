@@ -20,10 +20,10 @@ from ..database.unit_of_work import UnitOfWork
 from ..errors import InvalidText
 from ..host.access import Access
 from ..host.hooks import Operation
-from ..host.policy import CommentFacts
+from ..host.policy import CommentContext
 from ..models import Comment, Thread
 from ..models.base import now
-from .authors import find_writer, rename_writer, writing_as
+from .authors import find_writer, get_or_create_author, rename_writer
 from .chronology import find_time_after
 from .events import run_after, run_before
 from .locking import locked_comment, locked_thread, takes_comments, target_type_of
@@ -58,9 +58,9 @@ async def create_thread(
     _expect(unit, access)
     if comment is not None:
         expect(NewComment, comment=comment)
-    access, author_id = await writing_as(unit.session, access)
+    access, author_id = await get_or_create_author(unit.session, access)
     access.require(access.may_start(), "begin a thread")
-    access = access.known_as(author_id)
+    access = access.with_author(author_id)
     unset: dict[str, Any] = dict.fromkeys(("locked_at", "target_type", "target_id"))
     # With every column set, none is missing from memory after the flush.
     thread = Thread(title=clean_title(title), author_id=author_id, **unset)
@@ -178,7 +178,7 @@ async def add_comment(
     session = unit.session
     access.require(access.may_write, "write comments")
     access, author_id, has_new_name = await find_writer(session, access)
-    writer = access.known_as(author_id)
+    writer = access.with_author(author_id)
     key = hash_submission(access, thread_id, comment, submission) if submission else None
     if duplicate := await _find_duplicate(unit, access, key):
         return duplicate
@@ -306,7 +306,7 @@ async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> Change:
 
 
 async def _check_length(
-    unit: UnitOfWork, access: Access, comment: Comment, facts: CommentFacts | None, message: str
+    unit: UnitOfWork, access: Access, comment: Comment, facts: CommentContext | None, message: str
 ) -> None:
     rules = access.rules
     target_type = None if facts is None else facts.thread.target_type

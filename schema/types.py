@@ -9,15 +9,15 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
-from ..concurrency.scheduler import take_turn
+from ..concurrency.scheduler import yield_if_due
 from ..errors import NotFound
 from ..execution.requested_fields import Info
 from ..host.policy import (
     COMMENT_COLUMNS,
     CommentAction,
-    CommentFacts,
+    CommentContext,
     ThreadAction,
-    ThreadFacts,
+    ThreadContext,
 )
 from ..resolvers.pagination.arguments import Asked, Page, Record, Window, window
 from ..resolvers.pagination.orders import COMMENTS
@@ -42,7 +42,7 @@ from .nodes import Node
 from .scalars import SafeInt
 
 AUTHOR_NAME = frozenset({"name"})
-THREAD_FACTS = frozenset(ThreadFacts._fields)
+THREAD_FACTS = frozenset(ThreadContext._fields)
 
 
 class Row:
@@ -152,7 +152,7 @@ class Thread(Row, Node):
         return await self._may(info, "may_delete_thread")
 
     async def _may(self, info: Info, action: ThreadAction) -> bool:
-        facts = ThreadFacts(*map(self.value, ThreadFacts._fields))
+        facts = ThreadContext(*map(self.value, ThreadContext._fields))
         return (await info.context.access()).may(action, facts)
 
     @field("Its comments, a page at a time.")
@@ -184,7 +184,7 @@ class Thread(Row, Node):
             page = await info.context.comments(self.record["id"], which, asked)
         if which.filter and "totalCount" in info.fields("CommentConnection"):
             total = await info.context.count_comments(self.record["id"], which.filter)
-        await take_turn()
+        await yield_if_due()
         return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
 
@@ -209,7 +209,7 @@ class Comment(Row, Node):
         if len(message) > SHORT:
             # Rendering may take some tenths of a second, in which others have to be answered.
             return await info.context.beside(render, message)
-        await take_turn()
+        await yield_if_due()
         return render(message)
 
     @field(
@@ -251,15 +251,15 @@ class Comment(Row, Node):
         thread = await self._thread_facts(info)
         if thread is None:
             return False  # It was deleted while this was read.
-        return access.may(action, CommentFacts._make([*map(self.value, COMMENT_COLUMNS), thread]))
+        return access.may(action, CommentContext._make([*map(self.value, COMMENT_COLUMNS), thread]))
 
-    async def _thread_facts(self, info: Info) -> ThreadFacts | None:
+    async def _thread_facts(self, info: Info) -> ThreadContext | None:
         thread: Record | None = self.parent
         if not self.parent.keys() >= THREAD_FACTS:
             thread = await info.context.thread(self.value("thread_id"), THREAD_FACTS)
         if thread is None:
             return None
-        return ThreadFacts(*map(Thread.of(thread).value, ThreadFacts._fields))
+        return ThreadContext(*map(Thread.of(thread).value, ThreadContext._fields))
 
     @field("The thread that it is in.")
     async def thread(self, info: Info) -> Thread:

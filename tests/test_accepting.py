@@ -63,7 +63,7 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
         ({"policy": made(Policy, may_read=awaited(wait))}, "policy.may_read must be a plain"),
         ({"policy": made(Policy, may_lock=stream)}, "policy.may_lock must be a plain function"),
         ({"policy": made(Policy, may_move=Called())}, "policy.may_move must be a plain function"),
-        ({"policy": made(Policy, is_theirs=wait)}, "policy.is_theirs must be a plain function"),
+        ({"policy": made(Policy, owns=wait)}, "policy.owns must be a plain function"),
         ({"policy": made(Policy, may_start=True)}, "policy.may_start must be a function, not a b"),
         ({"policy": made(Policy, may_edt=len)}, "Own.* a method may_edt, .*; is may_edit meant?"),
         ({"hooks": [Hooks]}, r"hooks\[0\] must be an instance .*, not the class Hooks itself"),

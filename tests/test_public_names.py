@@ -34,12 +34,12 @@ PUBLIC = {
     "tallied.migrations.run": "VERSION_TABLE migrate downgrade state require_newest",
     "tallied.models": "Base Author Thread Comment count_words",
     "tallied.models.counters": "counters",
-    "tallied.host.policy": "Policy ThreadFacts CommentFacts",
+    "tallied.host.policy": "Policy ThreadContext CommentContext",
     "tallied.content.markdown": "render_message",
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment ShownThread ShownComment ShownPage CommentPage""",
+        read_comment ThreadView CommentView ShownPage CommentPage""",
     "tallied.resolvers.targeting": "thread_for",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.writing": """NewComment Change create_thread rename_thread lock_thread
@@ -58,7 +58,7 @@ PUBLIC = {
     "tallied.schema.types.Thread": "of",
     "tallied.settings": "Settings",
     "tallied.host.targets": "Target",
-    "tallied.auth.tokens": "mint read bearer authenticate",
+    "tallied.auth.tokens": "encode_token read bearer authenticate",
     "tallied.database.unit_of_work": "UnitOfWork",
     "tallied.auth.viewer": "Viewer",
 }

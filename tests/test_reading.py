@@ -16,7 +16,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import BadUserInput, UnknownTargetType
 from tallied.host.access import Access
-from tallied.host.policy import CommentFacts, Policy
+from tallied.host.policy import CommentContext, Policy
 from tallied.host.targets import Target
 from tallied.models import Thread
 from tallied.resolvers import views, writing
@@ -38,7 +38,7 @@ class Discreet(Policy):
             return True
         return thread.title.not_like("Secret%")
 
-    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
         return theirs or super().may_delete(viewer, comment)
 

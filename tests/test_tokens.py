@@ -14,7 +14,7 @@ import jwt
 import pytest
 from starlette.datastructures import Headers
 
-from tallied.auth.tokens import LONGEST, TOKEN_SIZE, authenticate, bearer, mint, read
+from tallied.auth.tokens import LONGEST, TOKEN_SIZE, authenticate, bearer, encode_token, read
 from tallied.auth.viewer import Viewer
 from tallied.errors import ConfigurationError, Unauthenticated
 from tallied.settings import Settings
@@ -70,11 +70,11 @@ def refusal(token: str, secret: str = SECRET) -> str:
     ],
 )
 def test_a_token_stands_for_its_viewer(viewer: Viewer) -> None:
-    assert read(SECRET, mint(SECRET, viewer, HOUR)) == viewer
+    assert read(SECRET, encode_token(SECRET, viewer, HOUR)) == viewer
 
 
 def test_any_library_reads_a_token_and_can_make_one() -> None:
-    token = mint(SECRET, Viewer("42", "Ada"), HOUR)
+    token = encode_token(SECRET, Viewer("42", "Ada"), HOUR)
     theirs = jwt.decode(token, SECRET, ["HS256"], audience="tallied", issuer="tallied")
     assert (theirs["sub"], theirs["name"], theirs["exp"] - theirs["iat"]) == ("42", "Ada", 3600)
     assert "is_moderator" not in theirs
@@ -185,7 +185,7 @@ def test_clocks_may_differ_by_a_few_seconds() -> None:
 
 
 def test_tokens_of_the_previous_secret_are_accepted_while_it_is_named() -> None:
-    old, new = (mint(secret, Viewer("42"), HOUR) for secret in (OTHER, SECRET))
+    old, new = (encode_token(secret, Viewer("42"), HOUR) for secret in (OTHER, SECRET))
     for token in (old, new):
         assert read(SECRET, token, previous_secret=OTHER) == Viewer("42")
     assert refusal(old) == FOREIGN
@@ -199,7 +199,7 @@ def test_tokens_of_the_previous_secret_are_accepted_while_it_is_named() -> None:
 
 def test_without_a_secret_no_token_is_accepted() -> None:
     sentence = "This server accepts no tokens; send the request without one."
-    assert refusal(mint(SECRET, Viewer("42"), HOUR), secret="") == sentence
+    assert refusal(encode_token(SECRET, Viewer("42"), HOUR), secret="") == sentence
     assert refusal(hand_made(claims(), secret=""), secret="") == sentence
 
 
@@ -217,7 +217,7 @@ def test_without_a_secret_no_token_is_accepted() -> None:
 )
 def test_nothing_is_signed_with_a_secret_that_is_none(secret: str, part: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        mint(secret, Viewer("42"), HOUR)
+        encode_token(secret, Viewer("42"), HOUR)
     assert part in str(refused.value)
     assert SECRET[:31] not in str(refused.value)
     if secret:
@@ -230,7 +230,7 @@ def test_nothing_is_signed_with_a_secret_that_is_none(secret: str, part: str) ->
 )
 def test_a_token_lives_for_a_second_to_a_year(lifetime: timedelta) -> None:
     with pytest.raises(ConfigurationError, match="expires after 1 second to 366 days, not after"):
-        mint(SECRET, Viewer("42"), lifetime)
+        encode_token(SECRET, Viewer("42"), lifetime)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
@@ -268,7 +268,7 @@ def test_a_header_that_is_given_twice_is_refused() -> None:
 def test_a_request_is_its_tokens_or_a_guests() -> None:
     settings = Settings(secret=SECRET, previous_secret=OTHER)
     for secret in (SECRET, OTHER):
-        token = mint(secret, Viewer("42", "Ada"), HOUR)
+        token = encode_token(secret, Viewer("42", "Ada"), HOUR)
         headers = Headers({"Authorization": f"Bearer {token}"})
         assert authenticate(settings, headers) == Viewer("42", "Ada")
         with pytest.raises(Unauthenticated, match="accepts no tokens"):

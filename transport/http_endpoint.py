@@ -24,7 +24,7 @@ from strawberry import Schema
 from ..database import Database
 from ..execution.errors import METHOD_NOT_ALLOWED, mask
 from ..execution.executor import BY_GET, BY_POST
-from ..host.access import Rules
+from ..host.access import HostRules
 from ..logs.request_ids import RequestIds
 from ..schema.build import schema
 from ..settings import Settings
@@ -35,7 +35,7 @@ from .media_types import GRAPHQL, HTML, JSON, choose
 from .playground import Playground
 from .refusals import Refused, encode_refusal
 from .requests import from_body, from_query
-from .service import RETRY_AFTER, GetViewer, Served, Service
+from .service import RETRY_AFTER, GetViewer, ServedResponse, Service
 from .websocket_handshake import Sockets
 
 
@@ -59,12 +59,12 @@ class GraphQLEndpoint:
         settings: Settings,
         playground: Playground | None = None,
         *,
-        rules: Rules | None = None,
+        rules: HostRules | None = None,
         get_viewer: GetViewer = _guest,
         schema: Schema = schema,
     ) -> None:
         self._playground = playground
-        rules = rules or Rules(guests=settings.guests)
+        rules = rules or HostRules(guests=settings.guests)
         self._service = Service(database, settings, rules, get_viewer, schema)
         self._sockets = Sockets(self._service)
         self._hosts = AllowedHosts(settings)
@@ -111,7 +111,7 @@ class GraphQLEndpoint:
         self._service.check_room()
         asked = await from_body(request, self._settings) if by_post else from_query(request)
         served = await self._service.serve(asked, request, BY_POST if by_post else BY_GET)
-        assert isinstance(served, Served)  # which all is that is not a subscription
+        assert isinstance(served, ServedResponse)  # which all is that is not a subscription
         answer, content, viewer = served
         headers = {"Allow": "POST"} if answer.status == 405 else {}
         if answer.may_be_repeated:

@@ -14,16 +14,16 @@ from starlette.requests import HTTPConnection
 from strawberry import Schema
 
 from ..auth.viewer import Viewer
-from ..concurrency.scheduler import new_pace
+from ..concurrency.scheduler import new_scheduler
 from ..database import Database
 from ..database.failures import classify, translate
 from ..errors import Busy, ConfigurationError, Unauthenticated, Unavailable
 from ..execution import limits
 from ..execution.context import Context
 from ..execution.errors import report
-from ..execution.executor import BY_POST, Answer, Executor, Operation, Request, refusal
+from ..execution.executor import BY_POST, Executor, GraphQLResponse, Operation, Request, refusal
 from ..execution.response_size import AnswerTooLarge
-from ..host.access import Rules
+from ..host.access import HostRules
 from ..settings import Settings
 from .refusals import Refused
 
@@ -61,17 +61,17 @@ async def viewer_of(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | 
     return viewer
 
 
-class Served(NamedTuple):
+class ServedResponse(NamedTuple):
     """What came of a request."""
 
-    answer: Answer
+    answer: GraphQLResponse
     content: bytes
     """The answer's JSON."""
 
     viewer: Viewer | None
 
 
-class Events(NamedTuple):
+class SubscriptionStream(NamedTuple):
     """A subscription that has begun."""
 
     operation: Operation
@@ -89,7 +89,7 @@ class Service:
         self,
         database: Database,
         settings: Settings,
-        rules: Rules,
+        rules: HostRules,
         get_viewer: GetViewer,
         schema: Schema,
     ) -> None:
@@ -151,7 +151,7 @@ class Service:
 
     async def serve(
         self, asked: Request, request: HTTPConnection, kinds: Collection[OperationType] = BY_POST
-    ) -> Served | Events:
+    ) -> ServedResponse | SubscriptionStream:
         """Execute a query or a mutation, or begin a subscription.
 
         :param kinds: what may be asked for in the way that the request came.
@@ -162,9 +162,11 @@ class Service:
             viewer = await self.viewer(request)
             context = self.context(viewer, request)
             done = await self._bounded(context, self._work(asked, context, kinds))
-        return done if isinstance(done, Events) else Served(*done, viewer)
+        return done if isinstance(done, SubscriptionStream) else ServedResponse(*done, viewer)
 
-    async def serve_event(self, events: Events, event: Any, request: HTTPConnection) -> Served:
+    async def serve_event(
+        self, events: SubscriptionStream, event: Any, request: HTTPConnection
+    ) -> ServedResponse:
         """Execute what a subscription asks of an event, for whom its client is by now.
 
         It waits for room: it is not the client that has chosen the time.
@@ -175,32 +177,32 @@ class Service:
             viewer = await self.viewer(request)
             context = self.context(viewer, request)
             work = self._execute(events.operation, context, event)
-            return Served(*await self._bounded(context, work), viewer)
+            return ServedResponse(*await self._bounded(context, work), viewer)
 
     async def _work(
         self, asked: Request, context: Context, kinds: Collection[OperationType]
-    ) -> tuple[Answer, bytes] | Events:
+    ) -> tuple[GraphQLResponse, bytes] | SubscriptionStream:
         operation = await self.executor.prepare(asked, kinds)
-        if isinstance(operation, Answer):
+        if isinstance(operation, GraphQLResponse):
             return operation, await context.size.dump(operation.body)
         if operation.kind is not OperationType.SUBSCRIPTION:
             return await self._execute(operation, context)
         source = await self.executor.subscribe(operation, context)
-        if isinstance(source, Answer):
+        if isinstance(source, GraphQLResponse):
             return source, await context.size.dump(source.body)
-        return Events(operation, source, context)
+        return SubscriptionStream(operation, source, context)
 
     async def _execute(
         self, operation: Operation, context: Context, event: Any = None
-    ) -> tuple[Answer, bytes]:
+    ) -> tuple[GraphQLResponse, bytes]:
         answer = await self.executor.execute(operation, context, event)
         return answer, await context.size.dump(answer.body)
 
     async def _bounded(
         self, context: Context, work: Coroutine[Any, Any, T]
-    ) -> T | tuple[Answer, bytes]:
+    ) -> T | tuple[GraphQLResponse, bytes]:
         """What is worked out in time and not too large; or the answer that tells why not."""
-        new_pace()
+        new_scheduler()
         size, seconds = context.size, self.settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:
@@ -225,19 +227,19 @@ def _stop(time: asyncio.Timeout) -> None:
         time.reschedule(asyncio.get_running_loop().time())
 
 
-def _too_long(seconds: int, context: Context) -> Answer:
+def _too_long(seconds: int, context: Context) -> GraphQLResponse:
     says = f"The request took longer than {seconds} seconds, and was stopped; "
     if warning := _do_not_repeat(context):  # Not a 503: after that, a client would send it again.
         return refusal(500, "TIMEOUT", says + warning)
     return refusal(503, "TIMEOUT", f"{says}ask for less.")
 
 
-def _too_large(maximum: int, context: Context) -> Answer:
+def _too_large(maximum: int, context: Context) -> GraphQLResponse:
     says = f"The answer would have more than {maximum} bytes; "
     warning = _do_not_repeat(context)
     says += warning or "ask for smaller pages or fewer fields."
     fault = limits.exceeded("answer_size", maximum, says)
-    return Answer({"errors": [report(fault)]}, 500 if warning else 422)
+    return GraphQLResponse({"errors": [report(fault)]}, 500 if warning else 422)
 
 
 def _do_not_repeat(context: Context) -> str:

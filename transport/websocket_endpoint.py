@@ -28,7 +28,7 @@ from ..execution.errors import mask, mistake, report
 from ..execution.executor import BY_SOCKET, Request
 from .refusals import Refused
 from .requests import request_of
-from .service import Events, Service
+from .service import Service, SubscriptionStream
 from .websocket_messages import BAD_MESSAGE, FORBIDDEN, Gate, Wire, as_over_http
 
 AT_ONCE = 6
@@ -126,11 +126,11 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
 
     async def _answer(
         self, operation: Operation[dict[str, Any], None], asked: Request
-    ) -> Events | None:
+    ) -> SubscriptionStream | None:
         """Tell what comes of a query or a mutation; the events of a subscription are still to."""
         async with self._slots:
             served = await self._service.serve(asked, self._request(), BY_SOCKET)
-            if isinstance(served, Events):
+            if isinstance(served, SubscriptionStream):
                 return served
             if "data" in served.answer.body:
                 await self._tell(operation.id, "next", orjson.Fragment(served.content))
@@ -139,7 +139,9 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
                 await self._end(operation, "error", served.answer.body["errors"])
         return None
 
-    async def _stream(self, operation: Operation[dict[str, Any], None], events: Events) -> None:
+    async def _stream(
+        self, operation: Operation[dict[str, Any], None], events: SubscriptionStream
+    ) -> None:
         """Tell what comes of a subscription's events, until there are no more."""
         try:
             async for event in events.source:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 
 from tallied.auth.viewer import Viewer
-from tallied.host.policy import CommentFacts, Policy, ThreadFacts
+from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.models import Thread
 
 from .models import Article
@@ -46,20 +46,20 @@ class MagazinePolicy(Policy):
     def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
         return False
 
-    def may_rename(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_rename(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         return False
 
-    def may_delete_thread(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_delete_thread(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         return False
 
-    def may_lock(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_lock(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         return moderates(viewer, thread.id)
 
-    def may_edit(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_edit(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Nobody puts words into another's mouth, editors included."""
         return _wrote(viewer, comment)
 
-    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         return _wrote(viewer, comment) or moderates(viewer, comment.thread_id)
 
 
@@ -70,5 +70,5 @@ def moderates(viewer: Viewer | None, thread_id: Any) -> bool:
     return viewer.is_moderator or (isinstance(viewer, Reader) and thread_id in viewer.threads)
 
 
-def _wrote(viewer: Viewer | None, comment: CommentFacts) -> bool:
+def _wrote(viewer: Viewer | None, comment: CommentContext) -> bool:
     return viewer is not None and None is not comment.author_id == viewer.author_id

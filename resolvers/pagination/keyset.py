@@ -23,13 +23,13 @@ from sqlalchemy import ColumnElement, Row, Select, and_, literal, select, true, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from ...concurrency.scheduler import take_turn
+from ...concurrency.scheduler import yield_if_due
 from .arguments import Asked, Page, Window
 from .cursors import Position
 
 T = TypeVar("T")
 
-SLICE = 50
+TIME_SLICE = 50
 """How many rows are turned into Python's objects before others may have their turn."""
 
 Columns = list[ColumnElement[Any]]
@@ -97,8 +97,8 @@ async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
     for item in items:
         yield item
         worked += weight
-        if worked >= SLICE:
-            await take_turn()
+        if worked >= TIME_SLICE:
+            await yield_if_due()
             worked = 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.api import Api
 
 from tallied.database import Database, UnitOfWork
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.models import Comment, Thread
 from tallied.resolvers import rendering
 from tallied.resolvers.rendering import SHORT
@@ -49,7 +49,7 @@ async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
 
     long, short = [f"{n:03}{'x' * SHORT}" for n in range(9)], [f"{n:03}" for n in range(100, 105)]
     await fill(database, Mixed=[*long, *short])
-    found = html_of(await Api(database, rules=Rules(render=render))(HTML, title="Mixed"))
+    found = html_of(await Api(database, rules=HostRules(render=render))(HTML, title="Mixed"))
     assert found == [message[:3] for message in (*long, *short)]
     assert {threads[message] for message in short} == {threading.current_thread().name}
     (name,) = {threads[message] for message in long}
@@ -65,7 +65,7 @@ async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: 
         assert may_go_on.wait(60)
         return ""
 
-    api = Api(database, rules=Rules(render=render))
+    api = Api(database, rules=HostRules(render=render))
     asked = [asyncio.create_task(api(HTML, title="Much"))]
     while not rendered:
         await asyncio.sleep(0.01)
@@ -87,7 +87,7 @@ async def test_rendering_ends_with_the_request(database: Database) -> None:
         time.sleep(0.05)
         return ""
 
-    api = Api(database, rules=Rules(render=render), execution_time=1)
+    api = Api(database, rules=HostRules(render=render), execution_time=1)
     answer = await api.http.post("/graphql", json={"query": HTML, "variables": {"title": "Much"}})
     assert answer.status_code == 503
     assert answer.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"

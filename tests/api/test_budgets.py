@@ -15,7 +15,7 @@ from support.api import Api
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.host.targets import Target, registered
 from tallied.models import Author, Comment, Thread
 from tallied.schema.build import schema
@@ -370,7 +370,7 @@ async def books(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     return {row.id: row.title for row in found if row.id in ids}
 
 
-RULES = Rules(targets=registered([Target("book", books)]))
+RULES = HostRules(targets=registered([Target("book", books)]))
 GUEST, VIEWER = 0, 1
 
 

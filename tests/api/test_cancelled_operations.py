@@ -53,15 +53,15 @@ class Canceller:
         """How many turns the last operation asked for."""
         self._task: asyncio.Task[Any] | None = None
         self._last_turn = -1
-        take = scheduler.Pace.take
+        take = scheduler.Scheduler.take
 
-        async def take_and_count(pace: scheduler.Pace) -> None:
+        async def take_and_count(pace: scheduler.Scheduler) -> None:
             self.turns += 1
             if self.turns == self._last_turn and self._task is not None:
                 asyncio.get_running_loop().call_soon(self._task.cancel)
             await take(pace)
 
-        monkeypatch.setattr(scheduler.Pace, "take", take_and_count)
+        monkeypatch.setattr(scheduler.Scheduler, "take", take_and_count)
         monkeypatch.setattr(scheduler, "SLICE", 0)  # Every item and every field waits for a turn.
 
     async def run(self, query: str, *, at_round: int = -1, at_turn: int = -1) -> None:

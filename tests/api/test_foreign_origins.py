@@ -16,7 +16,7 @@ from support.api import Api
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.host.targets import Target
 from tallied.settings import Settings
 
@@ -106,7 +106,7 @@ async def test_guests_who_write_in_one_target_are_protected(database: Database) 
         return dict.fromkeys(ids, "Engines")
 
     target = Target("article", titles, guests="write")
-    api = Api(database, guests="read", rules=Rules(targets={"article": target}))
+    api = Api(database, guests="read", rules=HostRules(targets={"article": target}))
     assert_refused(await api.http.post("/graphql", json=CREATE, headers=FOREIGN[0]))
 
 

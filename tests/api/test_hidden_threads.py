@@ -38,7 +38,7 @@ class Discreet(Policy):
             return True
         return thread.title.not_like("Secret%")
 
-    def is_theirs(self, viewer: Viewer | None, row: Any) -> bool:
+    def owns(self, viewer: Viewer | None, row: Any) -> bool:
         return True
 
     def may_lock(self, viewer: Viewer | None, thread: Any) -> bool:

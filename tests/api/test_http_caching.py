@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.api import Api
 
-from tallied.auth.tokens import mint
+from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 
@@ -57,7 +57,7 @@ async def test_an_anonymous_answer_is_anyones_and_a_personal_one_is_not(
 ) -> None:
     api = Api(database, secret=SECRET)
     assert (await get(api)).headers["cache-control"] == "public, no-cache"
-    token = mint(SECRET, Viewer("7"), timedelta(minutes=5))
+    token = encode_token(SECRET, Viewer("7"), timedelta(minutes=5))
     personal: dict[str, Any]
     for personal in ({"cookie": "session=1"}, {"authorization": f"Bearer {token}"}):
         answer = await get(api, **personal)

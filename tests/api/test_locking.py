@@ -24,10 +24,10 @@ LOCKED = {
 class Anything(Policy):
     """Everyone may do everything."""
 
-    def is_theirs(self, viewer: Any, row: Any) -> bool:
+    def owns(self, viewer: Any, row: Any) -> bool:
         return True
 
-    may_lock = may_delete_thread = may_move = is_theirs
+    may_lock = may_delete_thread = may_move = owns
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from support.recount import drifted
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.host.access import Access, Rules
+from tallied.host.access import Access, HostRules
 from tallied.host.targets import Target, registered
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
@@ -40,7 +40,7 @@ async def books(_: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     return {id: f"Book {id}" for id in ids if len(id) < 10}
 
 
-RULES = Rules(targets=registered([Target("book", books)]))
+RULES = HostRules(targets=registered([Target("book", books)]))
 VIEWERS = [None, Viewer("7", "Ada"), Viewer("8", "Grace", is_moderator=True)]
 """A guest, who may do everything, an author, and a moderator."""
 

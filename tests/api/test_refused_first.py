@@ -15,7 +15,7 @@ from support.host import Host, blocked, key, number
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.host.policy import Policy, ThreadFacts
+from tallied.host.policy import Policy, ThreadContext
 from tallied.host.targets import Target
 from tallied.models import Author, Comment, Thread
 
@@ -31,7 +31,7 @@ class Discreet(Policy):
             return True
         return thread.title.not_like("Secret%")
 
-    def may_comment(self, viewer: Viewer | None, thread: ThreadFacts) -> bool:
+    def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         return viewer is not None and (viewer.is_moderator or thread.target_type != "quiet")
 
 

@@ -15,7 +15,7 @@ import pytest
 from starlette.requests import HTTPConnection
 from support.host import ADA, HEADER, Client, Host, get_viewer
 
-from tallied.auth.tokens import mint
+from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import Unauthenticated
@@ -55,10 +55,10 @@ def authorization(token: str) -> tuple[str, str]:
 
 async def test_a_token_says_who_asks(bearer: Bearer) -> None:
     for viewer in (ADA, Viewer("7", "Zoë 字", is_moderator=True), Viewer("8")):
-        answer = await bearer(WHO, authorization(mint(SECRET, viewer, HOUR)))
+        answer = await bearer(WHO, authorization(encode_token(SECRET, viewer, HOUR)))
         expect = {"name": viewer.name, "isModerator": viewer.is_moderator}
         assert answer.json()["data"] == {"viewer": expect}
-    answer = await bearer(START, authorization(mint(SECRET, ADA, HOUR)))
+    answer = await bearer(START, authorization(encode_token(SECRET, ADA, HOUR)))
     made = answer.json()["data"]["createThread"]
     assert made == {"thread": {"author": {"name": "Ada"}}, "userErrors": []}
     assert await bearer.host.authors() == {"user-1": ("Ada", 1, 1)}
@@ -129,14 +129,14 @@ async def test_a_header_that_is_no_token_is_refused(bearer: Bearer, header: str)
 
 
 async def test_a_header_that_is_given_twice_is_refused(bearer: Bearer) -> None:
-    good = authorization(mint(SECRET, ADA, HOUR))
+    good = authorization(encode_token(SECRET, ADA, HOUR))
     answer = await bearer(WHO, good, authorization("x"))
     assert answer.status_code == 401
 
 
 async def test_a_server_without_a_secret_accepts_no_token(database: Database) -> None:
     bearer = Bearer(database, secret="")
-    answer = await bearer(WHO, authorization(mint(SECRET, ADA, HOUR)))
+    answer = await bearer(WHO, authorization(encode_token(SECRET, ADA, HOUR)))
     assert answer.status_code == 401
     assert "accepts no tokens" in answer.json()["errors"][0]["message"]
 
@@ -144,7 +144,7 @@ async def test_a_server_without_a_secret_accepts_no_token(database: Database) ->
 async def test_tokens_of_the_secret_before_are_accepted(database: Database) -> None:
     bearer = Bearer(database, previous_secret=OTHER)
     for secret in (SECRET, OTHER):
-        answer = await bearer(WHO, authorization(mint(secret, ADA, HOUR)))
+        answer = await bearer(WHO, authorization(encode_token(secret, ADA, HOUR)))
         assert answer.json()["data"]["viewer"]["name"] == "Ada"
 
 

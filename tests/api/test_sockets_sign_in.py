@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from support.host import Gate, number
 from support.sockets import site
 
-from tallied.auth.tokens import mint
+from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import ConfigurationError, Unauthenticated
@@ -36,7 +36,7 @@ def backend() -> str:
 
 
 def bearer(secret: str = SECRET, lasts: timedelta = HOUR) -> str:
-    return f"Bearer {mint(secret, ADA, lasts)}"
+    return f"Bearer {encode_token(secret, ADA, lasts)}"
 
 
 def expiring(seconds: float) -> str:

@@ -10,7 +10,7 @@ from support.host import Host
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.host.policy import CommentFacts, Policy
+from tallied.host.policy import CommentContext, Policy
 
 MAY = "viewerCanDelete"
 LISTS = {
@@ -28,7 +28,7 @@ LISTS = {
 class Hosted(Policy):
     """Who has begun a thread, may delete what is said in it, until it is locked."""
 
-    def may_delete(self, viewer: Viewer | None, comment: CommentFacts) -> bool:
+    def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
         return (theirs and comment.thread.locked_at is None) or super().may_delete(viewer, comment)
 

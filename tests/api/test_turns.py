@@ -39,7 +39,7 @@ async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
     seen: list[tuple[int, int]] = []
 
     async def work(number: int) -> None:
-        await scheduler.take_turn()
+        await scheduler.yield_if_due()
         seen.append((number, rounds[0]))
 
     async with counted() as rounds:
@@ -50,10 +50,10 @@ async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
 
 async def test_within_a_slice_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "SLICE", 3600)
-    await scheduler.take_turn()
+    await scheduler.yield_if_due()
     async with counted() as rounds:
         for _ in range(100):
-            await scheduler.take_turn()
+            await scheduler.yield_if_due()
         assert rounds == [0]
 
 
@@ -132,8 +132,8 @@ async def test_a_small_operation_is_not_behind_a_large_one(
     ended: list[str] = []
 
     async def work(name: str, count: int) -> None:
-        scheduler.new_pace()
-        await asyncio.gather(*[scheduler.take_turn() for _ in range(count)])
+        scheduler.new_scheduler()
+        await asyncio.gather(*[scheduler.yield_if_due() for _ in range(count)])
         ended.append(name)
 
     large = [asyncio.create_task(work(f"large {n}", 300)) for n in range(10)]
@@ -156,12 +156,12 @@ async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch
         asked.append(keys)
         return [key * 10 for key in keys]
 
-    pace = scheduler.new_pace()
+    pace = scheduler.new_scheduler()
     loader: Loader[int, int] = Loader(load, max_batch_size=30)
 
     async def ask(key: int) -> int:
         try:
-            await scheduler.take_turn()
+            await scheduler.yield_if_due()
         finally:
             pace.expected(key)
         return await loader.load(key % 40)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tallied.checks import Finding, check_settings, read_settings
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.host.targets import Target, registered
 from tallied.settings import Guests, Settings
 
@@ -25,8 +25,8 @@ async def no_titles(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, s
     return {}
 
 
-def target(guests: Guests | None) -> Rules:
-    return Rules(targets=registered([Target("article", no_titles, guests=guests)]))
+def target(guests: Guests | None) -> HostRules:
+    return HostRules(targets=registered([Target("article", no_titles, guests=guests)]))
 
 
 def ids(found: list[Finding]) -> list[str]:
@@ -95,7 +95,9 @@ def test_a_server_without_names_where_guests_write_is_warned_of() -> None:
     assert "TALLIED_ALLOWED_HOSTS=forum.example" in warned.hint
     for hosts in ("forum.example", "*"):
         assert "tallied.W009" not in ids(check_settings(replace(written, allowed_hosts=hosts)))
-    assert ids(check_settings(written, Rules(guests="write"))) == ["tallied.W002"]  # a host's own
+    assert ids(check_settings(written, HostRules(guests="write"))) == [
+        "tallied.W002"
+    ]  # a host's own
 
 
 def test_who_can_write_is_a_matter_of_the_host_too() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tallied.checks import Finding, check, stored
 from tallied.database import Database, UnitOfWork
 from tallied.discussion import Discussion
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.host.targets import Target, registered
 from tallied.models import Comment, Thread
 from tallied.settings import Settings
@@ -21,11 +21,13 @@ from tallied.settings import Settings
 SETTINGS = Settings(playground=False, environment="development", guests="write")
 
 
-def rules(*targets: Target) -> Rules:
-    return Rules(guests="write", targets=registered(targets))
+def rules(*targets: Target) -> HostRules:
+    return HostRules(guests="write", targets=registered(targets))
 
 
-async def found(database: Database, rules: Rules | None = None, **options: Any) -> list[Finding]:
+async def found(
+    database: Database, rules: HostRules | None = None, **options: Any
+) -> list[Finding]:
     return await check(database, SETTINGS, rules, start=False, **options)
 
 

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from support.server import Server
 
-from tallied.auth.tokens import mint
+from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 
 from .conftest import Programs
@@ -72,7 +72,7 @@ def test_graphql_ws_works(
     passed = programs.test(
         "socket/contract.js",
         TALLIED_URL=f"{server.url}/graphql",
-        TALLIED_TOKEN=mint(secret, Viewer("user-1", "Ada"), timedelta(hours=1)),
+        TALLIED_TOKEN=encode_token(secret, Viewer("user-1", "Ada"), timedelta(hours=1)),
         TALLIED_SHORT_TOKEN=short,
         TALLIED_SHORT_TIME=str(seconds * 1000),
     )

@@ -41,7 +41,7 @@ from support.sessions import Counted, sync_engine
 from tallied.counters import flush, write
 from tallied.counters import held as held_rows
 from tallied.counters.declare import Additive
-from tallied.counters.held import Held
+from tallied.counters.held import LockedRows
 from tallied.counters.rows import read
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
@@ -321,7 +321,7 @@ def test_a_lock_that_ended_with_its_savepoint_is_taken_anew(
 def test_with_what_a_savepoint_had_locked_the_race_is_lost(
     server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Held, "forget", lambda self: None)
+    monkeypatch.setattr(LockedRows, "forget", lambda self: None)
     monkeypatch.setattr(held_rows, "is_open", lambda transaction: True)
     edit_after_the_savepoint(*actors)
     with server.connect() as connection:

@@ -16,7 +16,7 @@ from support.sessions import Counted, sync_engine
 from support.statements import recorded
 
 from tallied.counters import Count, Sum
-from tallied.counters.ahead import Ahead
+from tallied.counters.ahead import DeletionLockOrder
 from tallied.models import Author, Base, Comment, Thread
 from tallied.models.counters import counters
 
@@ -189,7 +189,7 @@ def test_a_comment_that_comes_in_between_is_locked_too(
 def test_without_that_order_the_two_deadlock(
     server: Engine, actors: tuple[Actor, Actor], way: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ahead, "lock", lambda *args: None)
+    monkeypatch.setattr(DeletionLockOrder, "lock", lambda *args: None)
     assert sorted(meet(server, actors, edit, way(Thread, DOOMED))) == ["ok", "retry"]
     with server.connect() as connection:
         assert drifted(connection) == 0

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from tallied.asgi import create_app
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.host.access import Rules
+from tallied.host.access import HostRules
 from tallied.models import Author, Comment, Thread
 from tallied.settings import Settings
 from tallied.transport.http_endpoint import GraphQLEndpoint
@@ -30,7 +30,7 @@ class Api:
         self,
         database: Database,
         *,
-        rules: Rules | None = None,
+        rules: HostRules | None = None,
         viewer: Viewer | None = None,
         **settings: Any,
     ) -> None:
@@ -39,7 +39,7 @@ class Api:
         configured = Settings(**{"guests": "moderate", **settings})
         app = create_app(configured, database)
         if rules or viewer:
-            rules = replace(rules or Rules(), guests=configured.guests)
+            rules = replace(rules or HostRules(), guests=configured.guests)
             endpoint = GraphQLEndpoint(
                 database, configured, rules=rules, get_viewer=lambda _: viewer
             )
