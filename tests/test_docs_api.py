@@ -80,7 +80,9 @@ NOT_CODES = {"POST", "HEAD", "USER_ERROR", "DESC"}
 
 def test_every_code_is_listed() -> None:
     codes = set(build_schema(print_sdl()).type_map["UserErrorCode"].values)
-    for path in (*(ROOT / "schema").glob("*.py"), ROOT / "errors.py"):
+    packages = ("schema", "execution", "transport")
+    modules = [path for package in packages for path in (ROOT / package).glob("*.py")]
+    for path in (*modules, ROOT / "errors.py"):
         codes |= set(re.findall(r'"([A-Z_]{4,})"', path.read_text("utf-8")))
     orders = {"LAST_COMMENT_AT", "CREATED_AT", "COMMENT_COUNT", "WORD_COUNT"}
     assert {"BAD_USER_INPUT", "NOT_FOUND", "BUSY", "OVERLOADED", "BAD_REQUEST"} <= codes

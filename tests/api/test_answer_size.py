@@ -136,7 +136,7 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
 
 
 async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     monkeypatch.setattr(response_size, "LARGE", 0)
     body = {"data": {"a": [{"b": [1, None, "\N{EURO SIGN}"]}, [], {}] * 9, "c": {"d": 1.5}}}
     rounds = 0

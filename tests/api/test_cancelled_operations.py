@@ -62,7 +62,9 @@ class Canceller:
             await take(pace)
 
         monkeypatch.setattr(scheduler.Scheduler, "take", take_and_count)
-        monkeypatch.setattr(scheduler, "SLICE", 0)  # Every item and every field waits for a turn.
+        monkeypatch.setattr(
+            scheduler, "TIME_SLICE", 0
+        )  # Every item and every field waits for a turn.
 
     async def run(self, query: str, *, at_round: int = -1, at_turn: int = -1) -> None:
         """Execute an operation, and cancel it at that point, if there is one."""
@@ -103,7 +105,7 @@ async def test_a_cancelled_operation_leaves_no_coroutine(
 async def test_a_client_that_disconnects_leaves_no_coroutine(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     problems: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
     await fill(database)

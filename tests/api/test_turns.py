@@ -35,7 +35,7 @@ async def counted() -> AsyncIterator[list[int]]:
 async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     seen: list[tuple[int, int]] = []
 
     async def work(number: int) -> None:
@@ -49,7 +49,7 @@ async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
 
 
 async def test_within_a_slice_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 3600)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 3600)
     await scheduler.yield_if_due()
     async with counted() as rounds:
         for _ in range(100):
@@ -83,8 +83,8 @@ async def test_the_pages_of_many_parents_are_put_together_in_turns(
             return rounds[0] - start
 
     await database.write(fill)
-    monkeypatch.setattr(scheduler, "SLICE", 0)
-    monkeypatch.setattr(keyset, "SLICE", 1)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
+    monkeypatch.setattr(keyset, "TIME_SLICE", 1)
     # A turn for each row that is read, each page of them, and each item that is shown.
     assert await rounds_of() >= 270 + 30 + 270 + 30
 
@@ -108,7 +108,7 @@ async def test_turns_change_neither_answers_nor_errors_nor_statements(
         await api.thread(f"T{number}", *["a b"] * number)
 
     async def ask(slice: float, **variables: Any) -> tuple[Any, int]:
-        monkeypatch.setattr(scheduler, "SLICE", slice)
+        monkeypatch.setattr(scheduler, "TIME_SLICE", slice)
         with statements() as executed:
             answer = await api.post(NESTED, **variables)
         return answer, len(executed)
@@ -128,7 +128,7 @@ async def test_turns_change_neither_answers_nor_errors_nor_statements(
 async def test_a_small_operation_is_not_behind_a_large_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     ended: list[str] = []
 
     async def work(name: str, count: int) -> None:
@@ -149,7 +149,7 @@ async def test_a_small_operation_is_not_behind_a_large_one(
 
 
 async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "SLICE", 0)
+    monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     asked: list[list[int]] = []
 
     async def load(keys: list[int]) -> list[int]:
