@@ -14,7 +14,7 @@ from sqlalchemy import URL, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tallied.database import Database, UnitOfWork
-from tallied.errors import Unavailable
+from tallied.errors import OutcomeUnknown, Unavailable
 from tallied.models import Thread
 
 SENTENCE = "The database's file was removed or replaced while the server ran"
@@ -194,7 +194,10 @@ async def test_units_stay_exact_while_a_backup_is_put_in_place(forum: Database, 
     backup.replace(path)
     before = len(acknowledged)
     ended = await asyncio.gather(*writers, return_exceptions=True)
-    assert [type(error) for error in ended] == [Unavailable] * 8
+    # Units run one by one: at most one had committed when the file turned out to be another.
+    kinds = [type(error) for error in ended]
+    assert kinds.count(Unavailable) + kinds.count(OutcomeUnknown) == 8
+    assert kinds.count(OutcomeUnknown) <= 1
     assert len(acknowledged) == before, "nothing is acknowledged after the replacement"
     await forum.dispose()
     assert stored_titles(path) == ["0"]
