@@ -60,7 +60,8 @@ def test_a_backup_put_in_place_is_not_spoilt(tmp_path: Path) -> None:
         for writer in writers:
             writer.join(TIMEOUT)
         refused = [errors[0]["extensions"]["code"] for w in writers for errors in w.errors]
-        assert set(refused) == set(UNAVAILABLE)
+        # One may have been committed when the file turned out to be another.
+        assert set(refused) - {"OUTCOME_UNKNOWN"} == set(UNAVAILABLE)
         assert codes_of(server, CREATE) == UNAVAILABLE
         assert codes_of(server, READ) == UNAVAILABLE
         assert httpx.get(f"{server.url}/health").status_code == 503
