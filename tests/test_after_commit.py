@@ -103,7 +103,7 @@ async def test_cancelled_commit_that_fails_is_not_run_again(
     await database.dispose()
 
 
-async def test_file_lost_right_after_the_commit_leaves_the_outcome_unknown(
+async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not database.is_sqlite:
