@@ -155,8 +155,8 @@ class Settings:
     answer_size: int = 10_485_760
     """The most bytes that an answer may have, 64 KiB to 1 GiB."""
 
-    transaction_attempts: int = 10
-    """How often a unit of work is tried when the database asks for a retry, 1 to 100."""
+    transaction_attempts: int = 30
+    """How often a unit of work is run at most, while the database asks for that, 1 to 100."""
 
     playground: bool = True
     """Whether a browser that opens ``/graphql`` is shown the playground."""

@@ -76,7 +76,7 @@ class Database:
         are not yet.
     :param schema: the schema of the database that Tallied's tables are in (PostgreSQL); by
         default, the one that the connections look into.
-    :param attempts: how often a unit is tried when the database asks for a retry.
+    :param attempts: how often a unit is run at most, while the database asks for that.
     :param patience: seconds that a unit waits for others, and for what follows its commit, and
         anyone for a connection.
     :param pool_size: how many connections are open at most, for a URL.
@@ -93,7 +93,7 @@ class Database:
         *,
         session_class: type[Session] = CountedSession,
         schema: str | None = None,
-        attempts: int = 10,
+        attempts: int = Settings.transaction_attempts,
         patience: float = BUSY_TIMEOUT,
         pool_size: int = Settings.pool_size,
         idle_timeout: float = IDLE_TIMEOUT,
