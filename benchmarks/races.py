@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.races [--quick]`` prints how many of the races each way ends with the stored
 word count equal to the recount, on PostgreSQL. What a race is, and how it is forced,
-stands in ``tests/counters/test_races.py`` and ``tests/support/races.py``; a unit that the
+stands in ``tests/counters/races/test_races.py`` and ``tests/support/races.py``; a unit that the
 database asks to retry is run again, and nothing afterwards repairs a counter.
 """
 

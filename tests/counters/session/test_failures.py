@@ -152,7 +152,7 @@ def test_a_process_killed_within_a_flush_changes_nothing(
     id = str(thread.id)
     kept.rollback()
     url = engine.url.render_as_string(hide_password=False)
-    tests = Path(__file__).parents[1]
+    tests = Path(__file__).parents[2]
     command = [sys.executable, "-W", "ignore", "-c", KILLED, url, id, start]
     done = subprocess.run(command, cwd=tests, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
