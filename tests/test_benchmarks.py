@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import counters, pings, writers, writes
+from tallied.benchmarks import counters, pings, sessions, writers, writes
 from tallied.benchmarks.contestants import CONTESTANTS
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.forms import FORMS, WAYS
@@ -75,6 +75,29 @@ def test_each_operation_by_one_writer(
     assert ends["Tallied"] == "yes"
     assert ends["mapper event"] == "no"
     assert ends["no counter"] == "n/a"
+
+
+def test_one_session(engine: Engine) -> None:
+    results = sessions.measure(engine)
+    failures = {
+        way: {scenario for scenario, end in ends.items() if end != "exact"}
+        for way, ends in results.items()
+    }
+    recounted = {"add", "add by key", "edit", "delete", "move", "move by key"}
+    by_events = {"add by key", "add with a new thread", "create without adding", "delete"}
+    by_events |= {"move by key", "roll back a savepoint"}
+    assert failures == {
+        "Tallied": set(),
+        "SQLAlchemy-Utils": recounted,
+        "mapper event": recounted,
+        "attribute events": by_events,
+        "before_flush": {"add by key", "delete", "move", "move by key"},
+        "mapper event, as published": recounted,
+        "attribute events, as published": by_events | {"add"},
+    }
+    assert results["mapper event, as published"]["add"] == "stored 13, true 9, in memory 5"
+    assert results["attribute events, as published"]["add"] == "AttributeError"
+    assert results["before_flush"]["add by key"] == "AttributeError"
 
 
 def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], backend: str) -> None:
