@@ -1,7 +1,8 @@
 """Ways to keep ``thread.word_count`` current, each on tables and sessions of its own.
 
-The benchmarks time them and show where each goes wrong, so each stands here once. :data:`PUBLISHED` are the three of the well-known answer (Stack Overflow, question
-13693872, "Can SQLAlchemy events be used to update a denormalized data cache?").
+The benchmarks time them and show where each goes wrong, so each stands here once.
+:data:`PUBLISHED` are the three of the well-known answer (Stack Overflow, question 13693872,
+"Can SQLAlchemy events be used to update a denormalized data cache?").
 """
 
 from .aggregated import AGGREGATED as AGGREGATED
