@@ -40,30 +40,30 @@ from .database import BUSY_TIMEOUT, CountedSession, Database
 from .database.unit_of_work import UnitOfWork
 from .errors import ConfigurationError
 from .execution.context import Context
-from .host.access import Access, HostRules, accept, nobody
+from .host.access import Access, HostRules, accept_any, no_name
 from .host.hooks import Hooks
 from .host.policy import Policy
-from .host.targets import Target, registered
+from .host.targets import Target, targets_by_name
 from .host.validation import (
-    accept_application,
-    accept_functions,
-    accept_get_viewer,
-    accept_hooks,
-    accept_one_database,
-    accept_policy,
-    accept_settings,
-    accept_targets,
+    validate_application,
+    validate_database_setting,
+    validate_functions,
+    validate_get_viewer,
+    validate_hooks,
+    validate_policy,
+    validate_settings,
+    validate_targets,
 )
 from .migrations.opening import in_use
 from .models import Comment
 from .models.words import count_words as default_count_words
-from .schema.build import accept_schema
 from .schema.build import schema as default_schema
+from .schema.build import validate_schema
 from .settings import Settings
 from .transport.http_endpoint import GraphQLEndpoint
 from .transport.playground import Playground
 from .transport.schema_files import FILES, PublishedFile
-from .transport.service import GetViewer, viewer_of
+from .transport.service import GetViewer, load_viewer
 
 logger = logging.getLogger("tallied")
 
@@ -108,25 +108,25 @@ class Discussion:
         hooks: Sequence[Hooks] = (),
         targets: Collection[Target] = (),
         count_words: Callable[[str], int] | None = None,
-        check_message: Callable[[str], None] = accept,
+        check_message: Callable[[str], None] = accept_any,
         render: Callable[[str], str] = render_message,
-        deleted_author: Callable[[], str | None] = nobody,
+        deleted_author: Callable[[], str | None] = no_name,
         session_class: type[Session] = CountedSession,
         schema: strawberry.Schema = default_schema,
         path: str = "/graphql",
     ) -> None:
-        accept_get_viewer(get_viewer)
-        accept_functions(
+        validate_get_viewer(get_viewer)
+        validate_functions(
             count_words=count_words,
             check_message=check_message,
             render=render,
             deleted_author=deleted_author,
         )
-        self.settings = accept_settings(settings)
+        self.settings = validate_settings(settings)
         self.rules = HostRules(
-            policy=accept_policy(policy),
-            hooks=accept_hooks(hooks),
-            targets=registered(accept_targets(targets)),
+            policy=validate_policy(policy),
+            hooks=validate_hooks(hooks),
+            targets=targets_by_name(validate_targets(targets)),
             guests=self.settings.guests,
             message_length=self.settings.message_length,
             check_message=check_message,
@@ -136,12 +136,12 @@ class Discussion:
         self._closes = not isinstance(database, Database)
         self.database = self._open(database, session_class)
         if database is not None:
-            accept_one_database(self.settings, self.database.url)
+            validate_database_setting(self.settings, self.database.url)
         self.readiness = Readiness(self.database)
         if count_words is not None:
             _count_words_by(count_words)
         self.path = _checked_path(path)
-        self.schema = accept_schema(schema)
+        self.schema = validate_schema(schema)
         self.get_viewer = get_viewer or self._by_token
         self._has_viewers = get_viewer is not None or bool(self.settings.secret)
         has_playground = self.settings.playground
@@ -202,7 +202,7 @@ class Discussion:
         :param prefix: the path that the routes are put below, such as ``/discussion``.
         :raises ConfigurationError: for anything else, such as a router.
         """
-        accept_application(app)
+        validate_application(app)
         app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
         theirs = app.router.lifespan_context
 
@@ -354,7 +354,7 @@ class Discussion:
 
         :raises Unauthenticated: for a request that does not prove who makes it.
         """
-        return self.endpoint.context(await viewer_of(self.get_viewer, request), request)
+        return self.endpoint.context(await load_viewer(self.get_viewer, request), request)
 
 
 def _checked_path(path: str) -> str:

@@ -33,7 +33,7 @@ TOKEN_SIZE = 8192
 LEEWAY = timedelta(seconds=10)
 """How far the clocks of who signs and who reads may be apart."""
 
-LONGEST = timedelta(days=366)
+MAX_LIFETIME = timedelta(days=366)
 """The longest time until a token expires: it cannot be called back."""
 
 # RFC 6750, section 2.1; the scheme in any case, by RFC 9110, section 11.1.
@@ -49,9 +49,9 @@ def encode_token(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
     :raises ConfigurationError: for a secret that is missing or weak, and for a time that
         is not from a second to 366 days.
     """
-    if not timedelta(seconds=1) <= expires_in <= LONGEST:
+    if not timedelta(seconds=1) <= expires_in <= MAX_LIFETIME:
         raise ConfigurationError(
-            f"A token expires after 1 second to {LONGEST.days} days, not after"
+            f"A token expires after 1 second to {MAX_LIFETIME.days} days, not after"
             f" {expires_in.total_seconds():,.0f} seconds."
         )
     now = int(time.time())
@@ -69,10 +69,10 @@ def encode_token(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
     try:
         return jwt.encode(claims, _key(secret), ALGORITHM)
     except jwt.InvalidKeyError as error:
-        raise _unusable() from error
+        raise _secret_error() from error
 
 
-def read(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
+def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
     """The viewer whom `token` stands for.
 
     :param previous_secret: the secret before this one, if its tokens are to be accepted.
@@ -99,7 +99,7 @@ def read(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
             "The token is not valid yet; wait, or set the clock where it was made."
         ) from error
     except jwt.InvalidKeyError as error:
-        raise _unusable() from error
+        raise _secret_error() from error
     except jwt.InvalidTokenError as error:
         # A signature that does not fit is a kind of DecodeError to PyJWT.
         unreadable = type(error) is jwt.DecodeError
@@ -110,7 +110,7 @@ def read(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
         raise Unauthenticated(_FOREIGN) from error
 
 
-def bearer(headers: Mapping[str, str]) -> str | None:
+def read_bearer_token(headers: Mapping[str, str]) -> str | None:
     """The token of an ``Authorization: Bearer …`` header (RFC 6750); None without the header.
 
     :param headers: a request's, or the like of a WebSocket's; names in any case.
@@ -134,10 +134,10 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Viewer | Non
 
     :raises Unauthenticated: for a header or a token that proves nothing.
     """
-    token = bearer(headers)
+    token = read_bearer_token(headers)
     if token is None:
         return None
-    return read(settings.secret, token, previous_secret=settings.previous_secret)
+    return decode_token(settings.secret, token, previous_secret=settings.previous_secret)
 
 
 def _claims(token: str, secret: str) -> dict[str, Any]:
@@ -159,11 +159,11 @@ def _key(secret: str) -> str:
             " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
         )
     if not is_strong(secret):
-        raise _unusable()
+        raise _secret_error()
     return secret
 
 
-def _unusable() -> ConfigurationError:
+def _secret_error() -> ConfigurationError:
     return ConfigurationError(
         "TALLIED_SECRET must be a text of at least 32 random bytes, and no public key; take what"
         " `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."

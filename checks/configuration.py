@@ -117,10 +117,10 @@ def _contradictions(settings: Settings, rules: HostRules) -> Iterator[Finding]:
             f" {settings.operation_cost} nodes (TALLIED_OPERATION_COST, Settings.operation_cost).",
             "Lower the one, or raise the other.",
         )
-    if rules.longest_message > settings.body_size:
+    if rules.max_message_length > settings.body_size:
         yield Finding(
             "tallied.W006",
-            f"A comment may have {rules.longest_message} characters, and no request more than"
+            f"A comment may have {rules.max_message_length} characters, and no request more than"
             f" {settings.body_size} bytes (TALLIED_BODY_SIZE, Settings.body_size).",
             f"Lower {named('message_length')}, or raise the other.",
         )

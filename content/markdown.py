@@ -45,19 +45,19 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 REL = "nofollow noopener noreferrer ugc"
 """The ``rel`` of every link: who runs a site does not vouch for what others write."""
 
-LONGEST = 10_000
+MAX_LENGTH = 10_000
 """The most characters that are read as Markdown; a longer message is shown as it was written."""
 
-DEEPEST = 12
+MAX_DEPTH = 12
 """How many blocks may be nested, and how many spans of text in each other.
 
 A message that is nested deeper is shown as it was written: markdown-it-py would leave out
 what is in deeper blocks, and browsers limit how deep they build a page."""
 
-MOST_CELLS = 5000
+MAX_CELLS = 5000
 """The cells that tables may have, filled up to their full width; tables with more stay text."""
 
-MOST_QUOTED = 60_000
+MAX_QUOTED = 60_000
 """The product of lines and of quotes that begin, above which a message is shown as it was
 written: markdown-it-py reads on to the end from the beginning of each."""
 
@@ -90,31 +90,31 @@ def render_message(message: str) -> str:
     """
     # Halves of surrogate pairs are no characters, and cannot be encoded.
     text = message.encode(errors="replace").decode()
-    if len(text) > LONGEST or _quoted(text) > MOST_QUOTED:
-        return _as_written(text)
+    if len(text) > MAX_LENGTH or _count_quotes(text) > MAX_QUOTED:
+        return _render_plain(text)
     parser = _parser(
-        tables=_most_cells(text) <= MOST_CELLS, linkify=text.count("://") <= MAX_BARE_URLS
+        tables=_count_cells(text) <= MAX_CELLS, linkify=text.count("://") <= MAX_BARE_URLS
     )
     tokens = parser.parse(text)
-    if _depth(tokens) >= DEEPEST:
-        return _as_written(text)
+    if _depth(tokens) >= MAX_DEPTH:
+        return _render_plain(text)
     return _cleaner().clean(parser.renderer.render(tokens, parser.options, {}))
 
 
-def _as_written(text: str) -> str:
+def _render_plain(text: str) -> str:
     safe = escape(text.strip()).replace("\0", "\N{REPLACEMENT CHARACTER}")
     lines = _LINE_BREAK.sub("<br>\n", safe)
     return f"<p>{lines}</p>\n"
 
 
-def _most_cells(text: str) -> int:
+def _count_cells(text: str) -> int:
     """As many cells as tables in `text` can have: a row that is cut short is filled up."""
     lines = text.splitlines()
     widths = (line.count("|") + 1 for line in lines if "-" in line and _DELIMITERS.fullmatch(line))
     return max(widths, default=0) * len(lines)
 
 
-def _quoted(text: str) -> int:
+def _count_quotes(text: str) -> int:
     """How many lines there are, for each quote that begins, nested ones and each item's too."""
     markers, begun = "", 0
     lines = text.splitlines()
@@ -135,7 +135,7 @@ def _depth(tokens: Iterable[Token]) -> int:
 @cache
 def _parser(*, tables: bool, linkify: bool) -> MarkdownIt:
     # One more than is shown, so that what is left out can be told from what is not.
-    options = {"html": False, "breaks": True, "linkify": linkify, "maxNesting": DEEPEST + 1}
+    options = {"html": False, "breaks": True, "linkify": linkify, "maxNesting": MAX_DEPTH + 1}
     parser = MarkdownIt("commonmark", options)
     parser.enable(["strikethrough", "linkify", *(["table"] if tables else [])])
     parser.linkify = _linkify()

@@ -21,23 +21,23 @@ from ..errors import OutcomeUnknown
 from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
 from ..resolvers.authors import find_author
-from ..resolvers.pagination.arguments import Asked, Page, Record, Window
+from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ..resolvers.pagination.filters import Filter
 from ..resolvers.queries import count_comments, read_comment_pages, read_many
-from ..resolvers.rendering import beside
+from ..resolvers.rendering import run_in_thread
 from ..settings import Settings
-from .dataloader import Loader
-from .response_size import AnswerSize
+from .dataloader import DataLoader
+from .response_size import ResponseSize
 
 T = TypeVar("T")
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
 """Field nodes by the field's name, whatever its aliases."""
 
-BATCH_SIZE = 1000
+MAX_BATCH_SIZE = 1000
 """The most keys that one statement looks up; databases bound a statement's parameters."""
 
-TEXTS = 2500
+MAX_MESSAGES = 2500
 """The most messages that one statement reads: each may have 10,000 characters, and all of them
 are in memory before the first is counted."""
 
@@ -53,9 +53,9 @@ class Context:
     request: HTTPConnection | None = None
     """The request that asks, for the resolvers of a host."""
     selections: dict[Hashable, Fields] = field(default_factory=dict)
-    made: dict[Hashable, Any] = field(default_factory=dict)
+    cache: dict[Hashable, Any] = field(default_factory=dict)
     """What the arguments of a field come to, which stands for many parents at once."""
-    size: AnswerSize = field(init=False)
+    size: ResponseSize = field(init=False)
     time: asyncio.Timeout | None = field(default=None, init=False)
     """The time that the operation has."""
     changes: int = 0
@@ -65,14 +65,14 @@ class Context:
     _beside: asyncio.Lock = field(default_factory=asyncio.Lock)
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    _loaders: dict[Hashable, Loader[UUID, Any]] = field(default_factory=dict)
+    _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.size = AnswerSize(self.settings.answer_size)
+        self.size = ResponseSize(self.settings.answer_size)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on a connection of its own."""
-        with self._at_work():
+        with self._track_task():
             return await self.database.run_query(query)
 
     async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
@@ -83,10 +83,10 @@ class Context:
 
         async def work(unit: UnitOfWork) -> T:
             unit.after_commit.append(self._count_change)
-            unit.untimed = self._untimed
+            unit.untimed = self._pause_time
             return await command(unit, access)
 
-        with self._at_work():
+        with self._track_task():
             try:
                 return await self.database.write(work)
             except OutcomeUnknown:
@@ -98,13 +98,13 @@ class Context:
         access = Access(self.rules, self.viewer)
         if access.reads_by_author:
             access = await self.access()
-        return self.once(("readable", access.viewer), access.readable)
+        return self.cached(("readable", access.viewer), access.readable)
 
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` makes, which is the same for the whole operation."""
-        if key not in self.made:
-            self.made[key] = make()
-        made: T = self.made[key]
+        if key not in self.cache:
+            self.cache[key] = make()
+        made: T = self.cache[key]
         return made
 
     async def access(self) -> Access:
@@ -120,7 +120,7 @@ class Context:
         return access.with_author(await self.read(lambda it: find_author(it, viewer.subject)))
 
     @contextmanager
-    def _untimed(self) -> Iterator[None]:
+    def _pause_time(self) -> Iterator[None]:
         """A wait that is not taken off the operation's time, so that its answer is not lost."""
         time, loop = self.time, asyncio.get_running_loop()
         if time is None or time.expired():
@@ -146,13 +146,13 @@ class Context:
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def beside(self, work: Callable[[str], str], text: str) -> str:
+    async def run_in_thread(self, work: Callable[[str], str], text: str) -> str:
         """Work that takes long, beside the event loop; an operation's, one by one."""
         async with self._beside:
-            return await beside(work, text)
+            return await run_in_thread(work, text)
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _track_task(self) -> Iterator[None]:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -192,10 +192,10 @@ class Context:
 
         return await self._loader(("count", filter), load).load(thread_id)
 
-    async def comments(self, thread_id: UUID, window: Window, asked: Asked) -> Page:
+    async def comments(self, thread_id: UUID, window: Window, asked: RequestedFields) -> RowPage:
         """A page of a thread's comments, in one statement with those of its siblings."""
 
-        async def load(ids: list[UUID]) -> list[Page]:
+        async def load(ids: list[UUID]) -> list[RowPage]:
             self.size.check()
             found = await self.read(
                 lambda reader: read_comment_pages(reader, set(ids), window, asked)
@@ -203,18 +203,22 @@ class Context:
             if has_texts:
                 texts = (row["message"] for page in found.values() for row in page.rows)
                 self.size.read(sum(map(len, texts)))
-            return [found.get(id) or Page() for id in ids]
+            return [found.get(id) or RowPage() for id in ids]
 
         has_texts = "message" in asked.columns
-        keys = max(1, min(BATCH_SIZE, TEXTS // (window.size + 1))) if has_texts else BATCH_SIZE
+        keys = (
+            max(1, min(MAX_BATCH_SIZE, MAX_MESSAGES // (window.size + 1)))
+            if has_texts
+            else MAX_BATCH_SIZE
+        )
         return await self._loader(("comments", window, asked), load, keys).load(thread_id)
 
     def _loader(
         self,
         key: Hashable,
         load: Callable[[list[UUID]], Awaitable[list[T]]],
-        keys: int = BATCH_SIZE,
-    ) -> Loader[UUID, T]:
+        keys: int = MAX_BATCH_SIZE,
+    ) -> DataLoader[UUID, T]:
         if key not in self._loaders:
-            self._loaders[key] = Loader(load, max_batch_size=keys)
+            self._loaders[key] = DataLoader(load, max_batch_size=keys)
         return self._loaders[key]

@@ -47,24 +47,24 @@ from graphql import (
 from graphql.utilities import type_from_ast
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from ..resolvers.pagination.arguments import SIZE
+from ..resolvers.pagination.arguments import SIZE_METADATA
 from ..settings import Settings
-from .limits import exceeded
+from .limits import limit_error
 
-INTROSPECTIONS = 1.25
+MAX_INTROSPECTIONS = 1.25
 """How much an operation may introspect: so many standard introspection queries."""
 
 Typed = tuple[GraphQLNamedType, SelectionSetNode]
 Values = Mapping[str, Any]
 
 
-class Reach(NamedTuple):
+class FieldCost(NamedTuple):
     """A field that may reach nodes: how often, and what each time."""
 
     sizes: tuple[ValueNode, ...] | None
     """The arguments that say how often; None for once."""
     each: int
-    below: tuple[Reach, ...]
+    below: tuple[FieldCost, ...]
     default: int | None = None
     """How often where the arguments do not say; None for as often as a page allows."""
 
@@ -74,10 +74,10 @@ class Reach(NamedTuple):
         return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
 
 
-class Cost(NamedTuple):
+class OperationCost(NamedTuple):
     """What an operation costs, as far as its document tells."""
 
-    reaches: tuple[Reach, ...]
+    reaches: tuple[FieldCost, ...]
     defaults: Values
     introspects: float
     """How many fields the introspection's answer may have."""
@@ -89,16 +89,16 @@ class Cost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Costs:
+class CostEstimator:
     """Measures the operations of one schema."""
 
     schema: GraphQLSchema
 
-    def of(self, document: DocumentNode, operation: OperationDefinitionNode) -> Cost:
+    def of(self, document: DocumentNode, operation: OperationDefinitionNode) -> OperationCost:
         """The cost of an operation of a valid document."""
-        return _Measure(self.schema, document, self._lists).cost(operation)
+        return _CostMeasurement(self.schema, document, self._lists).cost(operation)
 
-    def check(self, cost: Cost, nodes: int, settings: Settings) -> GraphQLError | None:
+    def check(self, cost: OperationCost, nodes: int, settings: Settings) -> GraphQLError | None:
         """What a client is told whose operation costs too much.
 
         :param nodes: what the cost comes to with the operation's variables.
@@ -109,14 +109,14 @@ class Costs:
                 f"The operation may reach {nodes} nodes; at most {most} are allowed: ask for "
                 f"smaller pages, or nest fewer of them."
             )
-            return exceeded("operation_cost", most, says)
-        most = round(self.most_introspection * INTROSPECTIONS)
+            return limit_error("operation_cost", most, says)
+        most = round(self.most_introspection * MAX_INTROSPECTIONS)
         if cost.introspects > most:
             says = (
                 f"The introspection may have {cost.introspects:.0f} fields; at most {most} are "
                 f"allowed, which is what the standard introspection query needs."
             )
-            return exceeded("introspection", most, says)
+            return limit_error("introspection", most, says)
         return None
 
     @cached_property
@@ -136,11 +136,11 @@ class Costs:
         return self.of(document, operation).introspects
 
     @cached_property
-    def _lists(self) -> Lists:
-        return _lists(self.schema)
+    def _lists(self) -> ListLengths:
+        return _measure_lists(self.schema)
 
 
-class Lists(NamedTuple):
+class ListLengths(NamedTuple):
     """How long the lists of the introspection system are, by type and field."""
 
     most: dict[tuple[str, str], float]
@@ -148,7 +148,7 @@ class Lists(NamedTuple):
     """Where all types are listed, so that each has its own."""
 
 
-def _lists(schema: GraphQLSchema) -> Lists:
+def _measure_lists(schema: GraphQLSchema) -> ListLengths:
     types = list(schema.type_map.values())
     with_fields = [
         type_ for type_ in types if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType)
@@ -179,18 +179,18 @@ def _lists(schema: GraphQLSchema) -> Lists:
         key: max(found, default=0) for key, found in lengths.items()
     }
     mean = {key: sum(found) / len(types) for key, found in lengths.items()}
-    return Lists(
+    return ListLengths(
         most | fixed | {("__Field", "args"): max(arguments)},
         mean | fixed | {("__Field", "args"): sum(arguments) / len(arguments)},
     )
 
 
-class _Measure:
+class _CostMeasurement:
     def __init__(
         self,
         schema: GraphQLSchema,
         document: DocumentNode,
-        lists: Lists,
+        lists: ListLengths,
     ) -> None:
         self.schema = schema
         self.lists = lists
@@ -200,10 +200,10 @@ class _Measure:
             if isinstance(node, FragmentDefinitionNode)
         }
 
-    def cost(self, operation: OperationDefinitionNode) -> Cost:
+    def cost(self, operation: OperationDefinitionNode) -> OperationCost:
         root = self.schema.get_root_type(operation.operation)
         assert root is not None
-        reaches: list[Reach] = []
+        reaches: list[FieldCost] = []
         introspects = 0.0
         for type_, nodes in self._collect([(root, operation.selection_set)]):
             if nodes[0].name.value in ("__schema", "__type"):
@@ -215,11 +215,11 @@ class _Measure:
             for variable in operation.variable_definitions or ()
             if variable.default_value
         }
-        return Cost(tuple(reaches), defaults, introspects)
+        return OperationCost(tuple(reaches), defaults, introspects)
 
     def _reach(
         self, parent: GraphQLNamedType, nodes: list[FieldNode], listed: bool = False
-    ) -> list[Reach]:
+    ) -> list[FieldCost]:
         """What a field of the answer reaches.
 
         :param listed: whether its nodes are those of a connection, which counts them.
@@ -241,7 +241,7 @@ class _Measure:
         else:
             asked = False
         default = self._default_size(parent, nodes[0]) if paged else None
-        return [Reach(sizes, int(asked), tuple(below), default)] if asked or below else []
+        return [FieldCost(sizes, int(asked), tuple(below), default)] if asked or below else []
 
     def _default_size(self, parent: GraphQLNamedType, node: FieldNode) -> int | None:
         """Return how many items a connection has that is asked without first and last.
@@ -254,7 +254,7 @@ class _Measure:
         definition = (
             first.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF) if first else None
         )
-        size: int | None = definition.metadata.get(SIZE) if definition else None
+        size: int | None = definition.metadata.get(SIZE_METADATA) if definition else None
         return size
 
     def _is_node(self, type_: GraphQLNamedType) -> bool:

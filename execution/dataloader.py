@@ -18,7 +18,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Loader(Generic[K, T]):
+class DataLoader(Generic[K, T]):
     """What belongs to keys, each loaded once, and many at a time.
 
     :param load: gives what belongs to keys, in their order.
@@ -30,8 +30,8 @@ class Loader(Generic[K, T]):
     ) -> None:
         self._load = load
         self._max_batch_size = max_batch_size
-        self._pace = current_scheduler()
-        self._asked: dict[K, list[asyncio.Future[T]]] = {}
+        self._scheduler = current_scheduler()
+        self._pending: dict[K, list[asyncio.Future[T]]] = {}
         self._loading: dict[K, list[asyncio.Future[T]]] = {}
         self._loaded: dict[K, T] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,14 +45,14 @@ class Loader(Generic[K, T]):
         elif key in self._loading:
             self._loading[key].append(future)
         else:
-            if not self._asked:
-                self._pace.when_idle(self._begin)
-            self._asked.setdefault(key, []).append(future)
+            if not self._pending:
+                self._scheduler.when_idle(self._begin)
+            self._pending.setdefault(key, []).append(future)
         return future
 
     def _begin(self) -> None:
-        self._loading.update(self._asked)
-        keys, self._asked = iter(self._asked), {}
+        self._loading.update(self._pending)
+        keys, self._pending = iter(self._pending), {}
         batches = list(iter(lambda: list(islice(keys, self._max_batch_size)), []))
         task = asyncio.ensure_future(self._fetch(batches))
         self._tasks.add(task)
@@ -85,16 +85,16 @@ class Loader(Generic[K, T]):
 
     async def _hand_out(self, waiting: list[tuple[asyncio.Future[T], T]]) -> None:
         # Whoever has waited goes on in turns, and may ask for more together with the others.
-        self._pace.expect(self)
+        self._scheduler.expect(self)
         try:
             for number, (future, value) in enumerate(waiting, 1):
                 if not future.done():
                     future.set_result(value)
                 if number % RELEASED == 0:
                     await asyncio.sleep(0)
-                    await self._pace.take()
+                    await self._scheduler.take()
         finally:
-            self._pace.expected(self)
+            self._scheduler.expected(self)
 
     def _fail(self, key: K, error: BaseException) -> None:
         for future in self._loading.pop(key):

@@ -30,17 +30,17 @@ from graphql import (
 )
 from graphql.validation.specified_rules import recommended_rules
 
-from .cost import Cost
-from .errors import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, describe
-from .limits import exceeded
+from .cost import OperationCost
+from .errors import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, format_error
+from .limits import limit_error
 
 MAX_ERRORS = 10
 """How many faults of a document are told at once."""
 
-CACHED_CHARACTERS = 500_000
+MAX_CACHED_CHARACTERS = 500_000
 """How much text the cache holds; a parsed document takes about 50 to 100 times its text."""
 
-SHORT = 1000
+MAX_INLINE_CHARACTERS = 1000
 """A document of so many characters is read at once, in about a millisecond; a longer one in
 a thread, so that nobody else waits for it."""
 
@@ -85,7 +85,7 @@ class Document:
 
     node: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
-    costs: dict[str | None, Cost] = field(default_factory=dict)
+    costs: dict[str | None, OperationCost] = field(default_factory=dict)
     """What its operations cost, by name, as far as they have been asked for."""
 
     @property
@@ -111,7 +111,7 @@ class Document:
         return operations[0] if len(operations) == 1 else None
 
 
-class Documents:
+class DocumentCache:
     """The documents of a schema, of which the latest used are kept.
 
     :param max_tokens: how many lexical tokens a document may have.
@@ -140,7 +140,7 @@ class Documents:
         # One thread: who sends many long documents waits for them one after the other.
         self._thread = ThreadPoolExecutor(1, "tallied-documents")
         self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._room = CACHED_CHARACTERS
+        self._room = MAX_CACHED_CHARACTERS
 
     def get(self, text: str) -> Document:
         """The document with that text, parsed and validated."""
@@ -151,7 +151,7 @@ class Documents:
         document = self._known(text)
         if document is not None:
             return document
-        if len(text) <= SHORT:
+        if len(text) <= MAX_INLINE_CHARACTERS:
             return self._keep(text, self._read(text))
         loop = asyncio.get_running_loop()
         read = await loop.run_in_executor(self._thread, self._read_once, text)
@@ -169,7 +169,7 @@ class Documents:
         return document
 
     def _keep(self, text: str, document: Document) -> Document:
-        if len(text) <= CACHED_CHARACTERS // 10 and text not in self._kept:
+        if len(text) <= MAX_CACHED_CHARACTERS // 10 and text not in self._kept:
             self._kept[text] = document
             self._room -= len(text)
             while self._room < 0:
@@ -183,18 +183,18 @@ class Documents:
     def _read(self, text: str) -> Document:
         if len(text) > self._max_characters:
             says = f"The document must have at most {self._max_characters} characters."
-            fault = exceeded("document_size", self._max_characters, says)
-            return Document(None, [describe(fault, VALIDATION_FAILED)])
+            fault = limit_error("document_size", self._max_characters, says)
+            return Document(None, [format_error(fault, VALIDATION_FAILED)])
         try:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
             if error.message.startswith(TOO_MANY_TOKENS):
                 says = f"The document must have at most {self._max_tokens} tokens."
-                error = exceeded("document_tokens", self._max_tokens, says)
-            return Document(None, [describe(error, PARSE_FAILED)])
+                error = limit_error("document_tokens", self._max_tokens, says)
+            return Document(None, [format_error(error, PARSE_FAILED)])
         too_large = self._check(node)
         if too_large is not None:
-            return Document(node, [describe(too_large, VALIDATION_FAILED)])
+            return Document(node, [format_error(too_large, VALIDATION_FAILED)])
         faults = validate(
             self._schema,
             node,
@@ -202,4 +202,4 @@ class Documents:
             max_errors=MAX_ERRORS,
             hide_suggestions=not self._introspection,
         )
-        return Document(node, [describe(error, VALIDATION_FAILED) for error in faults])
+        return Document(node, [format_error(error, VALIDATION_FAILED) for error in faults])

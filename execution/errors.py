@@ -43,30 +43,32 @@ METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 BAD_USER_INPUT = BadUserInput.code
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
-LOGGED = 500
+MAX_LOGGED_CHARACTERS = 500
 """How many characters of a client's mistake the log takes."""
 
-MOST_LOGGED = 10
+MAX_LOGGED_ERRORS = 10
 """How many mistakes of one request the log takes."""
 
 OUTAGES = frozenset({Busy.code, Unavailable.code})
 """The codes of errors after which nothing was changed, and the same request may succeed."""
 
-CHANGED = "The change was made, but this could not be read after it; {}."
+UNREADABLE_PAYLOAD = "The change was made, but this could not be read after it; {}."
 """What a client is told of a part of a mutation's payload."""
 
 
-def report(
+def report_error(
     error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
     """:func:`describe` an error, and log it if it is a client's mistake."""
-    told = describe(error, code, of_mutation=of_mutation, raised=raised)
+    told = format_error(error, code, of_mutation=of_mutation, raised=raised)
     if told["extensions"]["code"] != INTERNAL:
-        note(told)
+        log_client_error(told)
     return told
 
 
-async def report_all(errors: Sequence[GraphQLError], *, of_mutation: bool) -> list[dict[str, Any]]:
+async def report_errors(
+    errors: Sequence[GraphQLError], *, of_mutation: bool
+) -> list[dict[str, Any]]:
     """:func:`report` the errors of fields, which may be as many as the answer has fields.
 
     The log takes the first of a client's mistakes, and how many more there were.
@@ -74,18 +76,18 @@ async def report_all(errors: Sequence[GraphQLError], *, of_mutation: bool) -> li
     told: list[dict[str, Any]] = []
     mistakes = 0
     for error in errors:
-        told.append(describe(error, of_mutation=of_mutation))
+        told.append(format_error(error, of_mutation=of_mutation))
         if told[-1]["extensions"]["code"] != INTERNAL:
             mistakes += 1
-            if mistakes <= MOST_LOGGED:
-                note(told[-1])
+            if mistakes <= MAX_LOGGED_ERRORS:
+                log_client_error(told[-1])
         await yield_if_due()
-    if mistakes > MOST_LOGGED:
-        logger.info("and %d more mistakes in the same request", mistakes - MOST_LOGGED)
+    if mistakes > MAX_LOGGED_ERRORS:
+        logger.info("and %d more mistakes in the same request", mistakes - MAX_LOGGED_ERRORS)
     return told
 
 
-def describe(
+def format_error(
     error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
     """An error as the response carries it (GraphQL specification, section 7.1.2).
@@ -108,25 +110,25 @@ def describe(
         if cause.field:
             extensions["field"] = cause.field
         if changed and isinstance(cause, Busy):
-            message = CHANGED.format("the database was too busy for it")
+            message = UNREADABLE_PAYLOAD.format("the database was too busy for it")
         elif changed and isinstance(cause, Unavailable):
-            message = CHANGED.format("the database cannot be used at present")
+            message = UNREADABLE_PAYLOAD.format("the database cannot be used at present")
     # A ValueError is what the parse_value of a host's scalar raises for a client's value.
     elif (code or not of_field) and isinstance(origin, GraphQLError | ValueError):
-        message = plain(error.message)
+        message = simplify_message(error.message)
         extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
     elif of_field and isinstance(origin, GraphQLError) and _is_raised_by_host(origin):
         message, extensions = _describe_host_error(origin)
     else:
-        masked = mask(cause or error, f"at {error.path}")
+        masked = mask_error(cause or error, f"at {error.path}")
         if changed:
             says = f"that has been logged, with the id {masked['extensions']['id']}"
-            masked["message"] = CHANGED.format(says)
+            masked["message"] = UNREADABLE_PAYLOAD.format(says)
         return {**error.formatted, **masked}
     return {**error.formatted, "message": message, "extensions": extensions}
 
 
-def mask(error: Exception, where: str) -> dict[str, Any]:
+def mask_error(error: Exception, where: str) -> dict[str, Any]:
     """What a client is told of an error that is not its own; the rest is for the log.
 
     :param where: where it happened, for the log.
@@ -140,21 +142,25 @@ def mask(error: Exception, where: str) -> dict[str, Any]:
     }
 
 
-def note(told: Mapping[str, Any]) -> None:
+def log_client_error(told: Mapping[str, Any]) -> None:
     """Log a client's mistake, as it was told of it, in one line."""
     message = told["message"]
-    short = message if len(message) <= LOGGED else message[:LOGGED] + "..."
+    short = (
+        message
+        if len(message) <= MAX_LOGGED_CHARACTERS
+        else message[:MAX_LOGGED_CHARACTERS] + "..."
+    )
     logger.info("%s: %r", told["extensions"]["code"], short)
 
 
-def mistake(code: str, message: str) -> dict[str, Any]:
+def client_error(code: str, message: str) -> dict[str, Any]:
     """An error that has no place in a document; logged like any."""
     told = {"message": message, "extensions": {"code": code}}
-    note(told)
+    log_client_error(told)
     return told
 
 
-def plain(message: str) -> str:
+def simplify_message(message: str) -> str:
     """A message of graphql-core without its Python spellings, and without rejected objects."""
     # What the parse_value of a host's scalar has raised, which is Python's and not for clients.
     message = re.sub(r", but encountered error '.*'(?=; found)", "", message, flags=re.DOTALL)

@@ -29,17 +29,17 @@ from ..errors import ConfigurationError
 from ..settings import Settings, named
 from . import limits
 from .context import Context
-from .cost import Cost, Costs
-from .documents import Document, Documents
+from .cost import CostEstimator, OperationCost
+from .documents import Document, DocumentCache
 from .errors import (
     BAD_REQUEST,
     INTERNAL,
     METHOD_NOT_ALLOWED,
     OUTAGES,
-    mistake,
-    note,
-    report,
-    report_all,
+    client_error,
+    log_client_error,
+    report_error,
+    report_errors,
 )
 from .fair_executor import FairExecutor
 from .persisted_documents import PersistedDocuments, sha256
@@ -72,17 +72,17 @@ class GraphQLResponse(NamedTuple):
     body has data."""
 
     @property
-    def may_be_repeated(self) -> bool:
+    def is_retryable(self) -> bool:
         """Whether the same request may succeed in a moment, and nothing of it was done."""
         return self.status == NO_DATABASE and _are_outages(self.body["errors"])
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether it is an answer without any error."""
         return "errors" not in self.body
 
 
-class Operation(NamedTuple):
+class PreparedOperation(NamedTuple):
     """An operation that may be executed: its document is valid, and it is within the limits."""
 
     document: DocumentNode
@@ -107,15 +107,15 @@ class Executor:
 
     def __init__(self, schema: Schema, settings: Settings) -> None:
         core: GraphQLSchema = schema._schema
-        self.documents = Documents(
+        self.documents = DocumentCache(
             core,
             settings.document_tokens,
             introspection=settings.introspection,
             max_characters=settings.document_size,
-            check=partial(limits.check, settings=settings),
+            check=partial(limits.check_limits, settings=settings),
         )
         self.persisted = PersistedDocuments.of(settings)
-        self._costs = Costs(core)
+        self._costs = CostEstimator(core)
         self._settings = settings
         self._schema = core
         self._hide_suggestions = not settings.introspection
@@ -151,7 +151,7 @@ class Executor:
 
     async def prepare(
         self, request: Request, kinds: Collection[OperationType] = BY_POST
-    ) -> Operation | GraphQLResponse:
+    ) -> PreparedOperation | GraphQLResponse:
         """The operation that a request asks for; or the answer, if it is not to be executed.
 
         :param kinds: what may be asked for in the way that the request came.
@@ -161,7 +161,7 @@ class Executor:
             return text
         document = await self.documents.load(text)
         if document.node is None or document.errors:
-            note(document.errors[0])
+            log_client_error(document.errors[0])
             return GraphQLResponse({"errors": document.errors}, document.status)
         if request.document_id and request.query:
             self.persisted.keep(text)
@@ -172,15 +172,15 @@ class Executor:
                 if request.operation_name
                 else "The document has not exactly one operation; pass operationName to choose one."
             )
-            return refusal(422, BAD_REQUEST, message)
+            return error_response(422, BAD_REQUEST, message)
         if operation.operation not in kinds:
-            return _elsewhere(operation.operation)
+            return _wrong_transport(operation.operation)
         cost = self._cost(document, operation)
         nodes = cost.nodes(request.variables, self._settings.page_size)
         fault = self._costs.check(cost, nodes, self._settings)
         if fault is not None:
-            return GraphQLResponse({"errors": [report(fault)]}, 422)
-        return Operation(
+            return GraphQLResponse({"errors": [report_error(fault)]}, 422)
+        return PreparedOperation(
             document.node, request.operation_name, operation.operation, request.variables, nodes
         )
 
@@ -191,11 +191,15 @@ class Executor:
             assert id is not None
             text = self.persisted.find(id)
             if text is None:
-                return _unknown(self.persisted.takes_new or self._settings.only_persisted)
+                return _unknown_document(
+                    self.persisted.accepts_new or self._settings.only_persisted
+                )
         elif id is not None and id.removeprefix("sha256:") != sha256(text).removeprefix("sha256:"):
-            return refusal(400, BAD_REQUEST, "The document's id is not its sha256: send one only.")
+            return error_response(
+                400, BAD_REQUEST, "The document's id is not its sha256: send one only."
+            )
         if self._settings.only_persisted and not self.persisted.is_listed(text):
-            return refusal(
+            return error_response(
                 403,
                 "DOCUMENT_NOT_ALLOWED",
                 "This server executes only the documents that it has a list of.",
@@ -203,7 +207,7 @@ class Executor:
         return text
 
     async def execute(
-        self, operation: Operation, context: Context, event: Any = None
+        self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> GraphQLResponse:
         """Execute an operation; whatever goes wrong is told in the answer.
 
@@ -229,10 +233,10 @@ class Executor:
             result = await result
         context.size.check()
         is_changed = bool(context.changes) or context.is_outcome_unknown
-        return await _answer(result, extensions, of_mutation, is_changed)
+        return await _build_response(result, extensions, of_mutation, is_changed)
 
     async def subscribe(
-        self, operation: Operation, context: Context
+        self, operation: PreparedOperation, context: Context
     ) -> AsyncIterator[Any] | GraphQLResponse:
         """The events of a subscription, each to be executed; or why there are none."""
         built = FairExecutor.build(
@@ -246,16 +250,16 @@ class Executor:
             hide_suggestions=self._hide_suggestions,
         )
         if isinstance(built, list):
-            return await _request_error(built)
+            return await _request_error_response(built)
         events = create_source_event_stream(built)
         if isawaitable(events):
             events = await events
         if isinstance(events, ExecutionResult):
             # GraphQL specification, section 6.2.3.1: without a source stream, there is no data.
-            return await _request_error(events.errors or [])
+            return await _request_error_response(events.errors or [])
         return aiter(events)
 
-    def _cost(self, document: Document, operation: OperationDefinitionNode) -> Cost:
+    def _cost(self, document: Document, operation: OperationDefinitionNode) -> OperationCost:
         """The cost of an operation, measured once a document."""
         name = operation.name.value if operation.name else None
         if name not in document.costs:
@@ -264,14 +268,14 @@ class Executor:
         return document.costs[name]
 
 
-async def _answer(
+async def _build_response(
     result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool, is_changed: bool
 ) -> GraphQLResponse:
     errors = result.errors or []
-    told = {"errors": await report_all(errors, of_mutation=of_mutation)} if errors else {}
+    told = {"errors": await report_errors(errors, of_mutation=of_mutation)} if errors else {}
     # A request error has no path, the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
-        return _without_data(told)
+        return _response_without_data(told)
     is_answered = any(value is not None for value in (result.data or {}).values())
     is_changed = is_changed or (of_mutation and _is_partial(errors))
     if errors and not (is_answered or is_changed) and _are_outages(told["errors"]):
@@ -289,31 +293,33 @@ def _is_partial(errors: Sequence[GraphQLError]) -> bool:
     return any(len(error.path or ()) > 1 for error in errors)
 
 
-async def _request_error(errors: Sequence[GraphQLError]) -> GraphQLResponse:
+async def _request_error_response(errors: Sequence[GraphQLError]) -> GraphQLResponse:
     """The answer to what has not come to be executed."""
-    return _without_data({"errors": await report_all(errors, of_mutation=False)})
+    return _response_without_data({"errors": await report_errors(errors, of_mutation=False)})
 
 
-def _without_data(told: dict[str, Any]) -> GraphQLResponse:
+def _response_without_data(told: dict[str, Any]) -> GraphQLResponse:
     codes = {error["extensions"]["code"] for error in told["errors"]}
     return GraphQLResponse(told, 500 if INTERNAL in codes else 422)
 
 
-def _elsewhere(kind: OperationType) -> GraphQLResponse:
+def _wrong_transport(kind: OperationType) -> GraphQLResponse:
     """The answer to what has to be sent in another way."""
     if kind is OperationType.SUBSCRIPTION:
         says = "Subscriptions are sent over WebSocket, in the sub-protocol graphql-transport-ws."
-        return refusal(422, BAD_REQUEST, says)
-    return refusal(405, METHOD_NOT_ALLOWED, "Only queries can be sent by GET; send this by POST.")
+        return error_response(422, BAD_REQUEST, says)
+    return error_response(
+        405, METHOD_NOT_ALLOWED, "Only queries can be sent by GET; send this by POST."
+    )
 
 
-def refusal(status: int, code: str, message: str) -> GraphQLResponse:
+def error_response(status: int, code: str, message: str) -> GraphQLResponse:
     """The answer to a request that is not executed, or not to its end."""
-    return GraphQLResponse({"errors": [mistake(code, message)]}, status)
+    return GraphQLResponse({"errors": [client_error(code, message)]}, status)
 
 
-def _unknown(takes_new: bool) -> GraphQLResponse:
+def _unknown_document(takes_new: bool) -> GraphQLResponse:
     """What Apollo's clients wait for: they send the document along, or no more hashes."""
     if takes_new:
-        return refusal(404, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
-    return refusal(404, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
+        return error_response(404, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+    return error_response(404, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")

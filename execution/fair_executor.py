@@ -17,7 +17,7 @@ from graphql.pyutils import Path, Undefined
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from ..concurrency.scheduler import Scheduler, current_scheduler
-from .response_size import AnswerSize
+from .response_size import ResponseSize
 
 
 class FairExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -25,8 +25,8 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._pace = current_scheduler()
-        self._size: AnswerSize = self.context_value.size
+        self._scheduler = current_scheduler()
+        self._size: ResponseSize = self.context_value.size
 
     # A static method there, which its callers find on the executor.
     def complete_leaf_value(  # type: ignore[override]
@@ -48,11 +48,13 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         """Complete a list; what is awaitable, and what is past this slice, by a coroutine."""
-        done = _List(self, items, (item_type, field_details_list, info), path, position_context)
-        done.work(self._pace)
+        done = _ListCompletion(
+            self, items, (item_type, field_details_list, info), path, position_context
+        )
+        done.work(self._scheduler)
         if done.is_complete and not done.awaitable:
             return done.results
-        return done.rest(self._pace)
+        return done.rest(self._scheduler)
 
     def execute_fields(
         self,
@@ -85,12 +87,12 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
         return self._awaited(results, awaitable) if awaitable else results
 
     async def _awaited(self, results: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        values = await _gather(self._pace, [results[name] for name in names])
+        values = await _gather(self._scheduler, [results[name] for name in names])
         results.update(zip(names, values, strict=True))
         return results
 
 
-class _List:
+class _ListCompletion:
     """A list that is being completed."""
 
     def __init__(
@@ -157,7 +159,7 @@ class _List:
 
 async def _gather(scheduler: Scheduler, awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
     """Await them concurrently, each begun in a turn; the first error cancels the others."""
-    begun = [_Begun(scheduler, awaitable) for awaitable in awaitables]
+    begun = [_FairAwaitable(scheduler, awaitable) for awaitable in awaitables]
     if len(begun) == 1:
         return [await begun[0].run()]
     tasks = [each.task() for each in begun]
@@ -170,22 +172,22 @@ async def _gather(scheduler: Scheduler, awaitables: Sequence[Awaitable[Any]]) ->
         raise
 
 
-class _Begun:
+class _FairAwaitable:
     """An awaitable that is to begin in a turn, and is expected until it has."""
 
     def __init__(self, scheduler: Scheduler, awaitable: Awaitable[Any]) -> None:
-        self._pace = scheduler
+        self._scheduler = scheduler
         self._awaitable: Awaitable[Any] | None = awaitable
         scheduler.expect(self)
 
     async def run(self) -> Any:
         try:
-            await self._pace.take()
+            await self._scheduler.take()
         except BaseException:
             _close(self._awaitable)
             raise
         finally:
-            self._pace.expected(self)
+            self._scheduler.expected(self)
         awaitable, self._awaitable = self._awaitable, None
         assert awaitable is not None
         return await awaitable
@@ -197,7 +199,7 @@ class _Begun:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         """Cancelled before it began, it is expected no more, and never will be awaited."""
-        self._pace.expected(self)
+        self._scheduler.expected(self)
         _close(self._awaitable)
 
 
@@ -211,7 +213,7 @@ def _close(value: Any) -> None:
             held = list(value.cr_frame.f_locals.values())
             value.close()
             _close(held)
-    elif isinstance(value, _List):
+    elif isinstance(value, _ListCompletion):
         _close(value.results)
     elif isinstance(value, list | dict):
         for each in value.values() if isinstance(value, dict) else value:

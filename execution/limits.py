@@ -33,11 +33,11 @@ N = TypeVar("N", bound=Node)
 
 LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
 
-REPEATS = 30
+MAX_REPEATS = 30
 """How often one field may stand at the same place, which its repeats are compared for."""
 
 
-class _Refused(Exception):
+class _LimitExceeded(Exception):
     """The document is past a limit; the rest of it need not be looked at."""
 
     def __init__(self, error: GraphQLError) -> None:
@@ -45,7 +45,7 @@ class _Refused(Exception):
         self.error = error
 
 
-def exceeded(limit: str, maximum: int, says: str, node: Node | None = None) -> GraphQLError:
+def limit_error(limit: str, maximum: int, says: str, node: Node | None = None) -> GraphQLError:
     """What a client is told of a limit.
 
     :param limit: the limit's name: that of its setting.
@@ -54,11 +54,11 @@ def exceeded(limit: str, maximum: int, says: str, node: Node | None = None) -> G
     return GraphQLError(says, node, extensions=extensions)
 
 
-def check(document: DocumentNode, settings: Settings) -> GraphQLError | None:
+def check_limits(document: DocumentNode, settings: Settings) -> GraphQLError | None:
     """The first limit that a document is past, or the first fragment that spreads itself."""
     try:
         _Limits(document, settings).check()
-    except _Refused as refused:
+    except _LimitExceeded as refused:
         return refused.error
     return None
 
@@ -106,7 +106,7 @@ class _Limits:
 
     def _refuse(self, limit: str, says: str, node: Node | None = None) -> NoReturn:
         maximum: int = getattr(self.settings, limit)
-        raise _Refused(exceeded(limit, maximum, says.format(maximum), node))
+        raise _LimitExceeded(limit_error(limit, maximum, says.format(maximum), node))
 
     def _root(self, operation: OperationDefinitionNode) -> None:
         fields = self._collect([operation.selection_set])
@@ -126,9 +126,9 @@ class _Limits:
     def _below(self, found: list[FieldNode], depth: int, limit: str) -> None:
         """What stands below a place that is so many fields deep."""
         name = found[0].name.value
-        if len(found) > REPEATS:
-            says = f"{name} stands {len(found)} times at the same place; at most {REPEATS} may."
-            raise _Refused(exceeded("document_repeats", REPEATS, says, found[0]))
+        if len(found) > MAX_REPEATS:
+            says = f"{name} stands {len(found)} times at the same place; at most {MAX_REPEATS} may."
+            raise _LimitExceeded(limit_error("document_repeats", MAX_REPEATS, says, found[0]))
         if depth > getattr(self.settings, limit):
             self._refuse(limit, "The document is more than {} fields deep.", found[0])
         sets = [node.selection_set for node in found if node.selection_set]
@@ -187,7 +187,7 @@ def _refuse_cycles(fragments: Mapping[str, FragmentDefinitionNode]) -> None:
                 continue
             if node.name.value in path:
                 says = f"Cannot spread fragment {node.name.value!r} within itself."
-                raise _Refused(GraphQLError(says, node))
+                raise _LimitExceeded(GraphQLError(says, node))
             if node.name.value not in done:
                 visit(node.name.value)
         done.add(path.pop())

@@ -24,7 +24,7 @@ from ..settings import Settings, named
 IDENTIFIER = re.compile(r"[A-Za-z0-9\-._~]+(:[A-Za-z0-9\-._~]+)?")
 """A document identifier, as the draft's appendix spells it."""
 
-LONGEST = 256
+MAX_ID_LENGTH = 256
 """How many characters a document identifier may have."""
 
 
@@ -36,7 +36,7 @@ class PersistedDocuments:
     """
 
     def __init__(self, listed: Mapping[str, str], room: int) -> None:
-        self.takes_new = room > 0
+        self.accepts_new = room > 0
         self.listed = listed
         self._listed = {**{sha256(text): text for text in listed.values()}, **listed}
         self._texts = frozenset(listed.values())
@@ -126,4 +126,4 @@ def _is_document(item: tuple[Any, Any]) -> bool:
 
 def is_identifier(id: str) -> bool:
     """Whether a text can be a document identifier."""
-    return len(id) <= LONGEST and IDENTIFIER.fullmatch(id) is not None
+    return len(id) <= MAX_ID_LENGTH and IDENTIFIER.fullmatch(id) is not None

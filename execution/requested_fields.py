@@ -16,7 +16,7 @@ from graphql.execution.values import VariableValues
 
 from ..host.policy import COMMENT_COLUMNS as COMMENT_FACTS
 from ..host.policy import ThreadContext
-from ..resolvers.pagination.arguments import Asked
+from ..resolvers.pagination.arguments import RequestedFields
 from .context import Context, Fields
 
 T = TypeVar("T")
@@ -102,9 +102,9 @@ class Info(strawberry.Info[Context, None]):
             known = self.context.selections[key] = self._collect(type_name, nodes)
         return known
 
-    def once(self, make: Callable[[], T]) -> T:
+    def cached(self, make: Callable[[], T]) -> T:
         """What `make` makes of this field's arguments, which are the same for every parent."""
-        return self.context.once(("once", *map(id, self._raw_info.field_nodes)), make)
+        return self.context.cached(("once", *map(id, self._raw_info.field_nodes)), make)
 
     def _collect(self, type_name: str, nodes: Sequence[FieldNode]) -> Fields:
         raw = self._raw_info
@@ -150,7 +150,7 @@ class Info(strawberry.Info[Context, None]):
         fields = self.fields(type_name, nodes)
         return frozenset(column for name in fields for column in known.get(name, ()))
 
-    def page(self, type_name: str) -> Asked | None:
+    def page(self, type_name: str) -> RequestedFields | None:
         """What is asked of this field's connection of `type_name`; None where no page is."""
         fields = self.fields(f"{type_name}Connection")
         edges = self.fields(f"{type_name}Edge", fields.get("edges", ()))
@@ -159,7 +159,7 @@ class Info(strawberry.Info[Context, None]):
             return None
         nodes = self._nodes(type_name, fields)
         columns = self.thread_columns if type_name == "Thread" else self.comment_columns
-        return Asked(
+        return RequestedFields(
             columns(nodes),
             cursors="cursor" in edges or bool(info.keys() & {"startCursor", "endCursor"}),
             has_previous="hasPreviousPage" in info,

@@ -9,15 +9,15 @@ import orjson
 
 from ..concurrency.scheduler import yield_if_due
 
-LARGE = 262_144
+MAX_INLINE_CHARACTERS = 262_144
 """Characters of an answer from which on its JSON is made in turns; orjson makes less in 2 ms."""
 
 
-class AnswerTooLarge(Exception):
+class ResponseTooLarge(Exception):
     """What an answer that has come to too much is no longer worked at for."""
 
 
-class AnswerSize:
+class ResponseSize:
     """What one answer has come to, for certain, in bytes.
 
     Counted are the texts alone, in as few bytes as they may have: so execution stops long
@@ -56,31 +56,33 @@ class AnswerSize:
         :raises AnswerTooLarge: then.
         """
         if self.is_exceeded:
-            raise AnswerTooLarge
+            raise ResponseTooLarge
 
     async def dump(self, body: dict[str, Any]) -> bytes:
         """The JSON of an answer.
 
         :raises AnswerTooLarge: for an answer that must not be sent.
         """
-        content = orjson.dumps(await _in_turns(body) if self.written > LARGE else body)
+        content = orjson.dumps(
+            await _encode_fairly(body) if self.written > MAX_INLINE_CHARACTERS else body
+        )
         if len(content) > self.maximum:
             self.exceed()
         self.check()
         return content
 
 
-async def _in_turns(value: Any) -> Any:
+async def _encode_fairly(value: Any) -> Any:
     """The same value, with the items of its lists made into JSON, one by one."""
     if isinstance(value, dict):
         return {
-            name: await _in_turns(each) if isinstance(each, dict | list) else each
+            name: await _encode_fairly(each) if isinstance(each, dict | list) else each
             for name, each in value.items()
         }
     if isinstance(value, list):
         made = []
         for item in value:
-            made.append(orjson.Fragment(orjson.dumps(await _in_turns(item))))
+            made.append(orjson.Fragment(orjson.dumps(await _encode_fairly(item))))
             await yield_if_due()
         return made
     return value

@@ -33,11 +33,11 @@ from .policy import (
 from .targets import Target
 
 
-def accept(message: str) -> None:
+def accept_any(message: str) -> None:
     pass
 
 
-def nobody() -> str | None:
+def no_name() -> str | None:
     return None
 
 
@@ -52,9 +52,9 @@ class HostRules:
     message_length: int = 10_000
     render: Callable[[str], str] = render_message
     """From a message to the HTML that ``messageHtml`` hands out, safe as it is."""
-    check_message: Callable[[str], None] = accept
+    check_message: Callable[[str], None] = accept_any
     """Raises :class:`~tallied.errors.Rejected` for a message that the host does not want."""
-    deleted_author: Callable[[], str | None] = nobody
+    deleted_author: Callable[[], str | None] = no_name
     """What ``authorName`` says of an author who has been deleted."""
 
     def target(self, name: str) -> Target:
@@ -81,7 +81,7 @@ class HostRules:
         return self.guests if target is None or target.guests is None else target.guests
 
     @property
-    def longest_message(self) -> int:
+    def max_message_length(self) -> int:
         """The most characters of a comment anywhere."""
         return max(map(self.message_length_of, (None, *self.targets)))
 
@@ -131,7 +131,7 @@ class Access:
         if isinstance(allowed, bool):
             return None if allowed else false()
         if not isinstance(allowed, SQLColumnExpression):
-            raise _undecided("may_read", allowed, "a condition on the thread, True or False")
+            raise _policy_error("may_read", allowed, "a condition on the thread, True or False")
         return true() & allowed
 
     @property
@@ -142,18 +142,18 @@ class Access:
         return type(self.rules.policy).may_read is not Policy.may_read
 
     @property
-    def always(self) -> bool | None:
+    def constant_permission(self) -> bool | None:
         """What :meth:`may` says of every row; None where it depends on the row."""
         varies = not self.is_host and self.rules.guests_vary
-        return None if varies else self._settled(None)
+        return None if varies else self._decide_without_policy(None)
 
     @property
-    def may_everything(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether no row has to be looked at to tell what may be done with it."""
-        return self.always is True and self.readable() is None
+        return self.constant_permission is True and self.readable() is None
 
     @property
-    def comments_anywhere(self) -> bool:
+    def may_comment_anywhere(self) -> bool:
         """Whether no thread has to be looked at to tell whether comments may be added to it."""
         if self.is_host:
             return True
@@ -166,7 +166,7 @@ class Access:
 
         :raises ConfigurationError: where the policy returns no bool.
         """
-        return self._asked("may_start", target_type, target_type)
+        return self._decide("may_start", target_type, target_type)
 
     @property
     def may_write(self) -> bool:
@@ -181,14 +181,14 @@ class Access:
         :raises ConfigurationError: where the policy returns no bool.
         """
         thread = row if isinstance(row, ThreadContext) else row.thread
-        return self._asked(action, thread.target_type, row)
+        return self._decide(action, thread.target_type, row)
 
     def may_delete_author(self, author_id: UUID) -> bool:
         """Whether the viewer may delete the author.
 
         :raises ConfigurationError: where the policy returns no bool.
         """
-        return self._asked("may_delete_author", None, author_id)
+        return self._decide("may_delete_author", None, author_id)
 
     def require(self, allowed: bool, what: str) -> None:
         """Refuse what is not allowed.
@@ -203,18 +203,18 @@ class Access:
             raise SignInRequired(f"Guests may not {what}; sign in first.")
         raise NotAllowed(f"You may not {what}.")
 
-    def _asked(self, method: str, target_type: str | None, about: Any) -> bool:
+    def _decide(self, method: str, target_type: str | None, about: Any) -> bool:
         """What is settled; else what the policy's method says."""
-        settled = self._settled(target_type)
+        settled = self._decide_without_policy(target_type)
         if settled is not None:
             return settled
         allowed = getattr(self.rules.policy, method)(self.viewer, about)
         if not isinstance(allowed, bool):
             # A coroutine is true, and so is many a thing that was meant as a No.
-            raise _undecided(method, allowed, "True or False")
+            raise _policy_error(method, allowed, "True or False")
         return allowed
 
-    def _settled(self, target_type: str | None) -> bool | None:
+    def _decide_without_policy(self, target_type: str | None) -> bool | None:
         """What holds for the host, and for a guest by the settings; else the policy is asked."""
         if self.is_host:
             return True
@@ -224,7 +224,7 @@ class Access:
         return None if guests == "write" else guests == "moderate"
 
 
-def _undecided(method: str, returned: object, wanted: str) -> ConfigurationError:
+def _policy_error(method: str, returned: object, wanted: str) -> ConfigurationError:
     remedy = ""
     if iscoroutine(returned):
         returned.close()  # nobody awaits it

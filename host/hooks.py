@@ -48,7 +48,7 @@ from ..logs.errors import log_error
 
 logger = logging.getLogger("tallied.host.hooks")
 
-Operation: TypeAlias = Literal[
+HookedOperation: TypeAlias = Literal[
     "create_thread",
     "rename_thread",
     "lock_thread",
@@ -69,7 +69,7 @@ class Event:
     What it has of a row are values by the names of its model's attributes.
     """
 
-    operation: Operation
+    operation: HookedOperation
     viewer: Viewer | None
     thread: Mapping[str, Any] | None = None
     """Before: its ``id`` at least, and what is to be written. After: with its new counters."""
@@ -120,7 +120,7 @@ class Hooks:
     async def after_delete_author(self, event: Event) -> None: ...
 
 
-async def before(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
+async def run_before_hooks(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
     """Run what comes before the change.
 
     :raises Vetoed: where one of them forbids it.
@@ -131,7 +131,7 @@ async def before(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None
         await unit.session.flush()
 
 
-def after(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
+def schedule_after_hooks(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
     """Have what comes after the change run once it is committed."""
     name = f"after_{event.operation}"
     unit.after_commit += [partial(_run, hook, name, event) for hook in hooks]

@@ -106,7 +106,7 @@ class Target:
         return cls(name, titles, **options)
 
 
-def registered(targets: Collection[Target]) -> Mapping[str, Target]:
+def targets_by_name(targets: Collection[Target]) -> Mapping[str, Target]:
     """The targets by their names.
 
     :raises ConfigurationError: for two with the same name.

@@ -25,7 +25,7 @@ from .targets import Target
 T = TypeVar("T")
 
 
-def accept_settings(settings: Settings | None) -> Settings:
+def validate_settings(settings: Settings | None) -> Settings:
     """The settings; the defaults where there are none.
 
     :raises ConfigurationError: for anything else.
@@ -34,12 +34,13 @@ def accept_settings(settings: Settings | None) -> Settings:
         return Settings()
     if not isinstance(settings, Settings):
         raise ConfigurationError(
-            f"settings must be a Settings, such as Settings(guests='write'), not {_kind(settings)}."
+            "settings must be a Settings, such as Settings(guests='write'),"
+            f" not {_kind_of(settings)}."
         )
     return settings
 
 
-def accept_policy(policy: Policy | None) -> Policy:
+def validate_policy(policy: Policy | None) -> Policy:
     """The policy; the default where there is none.
 
     :raises ConfigurationError: for what is none, or has methods that would not be asked or
@@ -49,24 +50,26 @@ def accept_policy(policy: Policy | None) -> Policy:
         return Policy()
     if not isinstance(policy, Policy):
         raise ConfigurationError(
-            f"policy must be an instance of a class derived from Policy, not {_kind(policy)}."
+            f"policy must be an instance of a class derived from Policy, not {_kind_of(policy)}."
         )
-    _check_names(policy, Policy, "policy")
-    for name in _names(Policy):
-        _check_plain(f"policy.{name}", getattr(policy, name), "and may wait for nothing")
+    _validate_method_names(policy, Policy, "policy")
+    for name in _method_names(Policy):
+        _validate_plain_function(
+            f"policy.{name}", getattr(policy, name), "and may wait for nothing"
+        )
     return policy
 
 
-def accept_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
+def validate_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
     """The hooks, in their order.
 
     :raises ConfigurationError: for what is none, and for methods that would not be called or
         cannot be awaited.
     """
-    found = _several("hooks", hooks, Hooks, "an instance of a class derived from Hooks")
+    found = _validate_instances("hooks", hooks, Hooks, "an instance of a class derived from Hooks")
     for place, hook in enumerate(found):
-        _check_names(hook, Hooks, f"hooks[{place}]")
-        for name in _names(Hooks):
+        _validate_method_names(hook, Hooks, f"hooks[{place}]")
+        for name in _method_names(Hooks):
             if not iscoroutinefunction(unwrap(getattr(hook, name))):
                 raise ConfigurationError(
                     f"hooks[{place}].{name} ({type(hook).__qualname__}) must be an asynchronous"
@@ -75,48 +78,48 @@ def accept_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
     return found
 
 
-def accept_targets(targets: Collection[Target]) -> tuple[Target, ...]:
+def validate_targets(targets: Collection[Target]) -> tuple[Target, ...]:
     """The targets.
 
     :raises ConfigurationError: for what is none.
     """
-    return _several("targets", targets, Target, "a Target")
+    return _validate_instances("targets", targets, Target, "a Target")
 
 
-def accept_functions(**functions: Callable[..., Any] | None) -> None:
+def validate_functions(**functions: Callable[..., Any] | None) -> None:
     """Check functions of the host that are called and not awaited; None stands for no function.
 
     :raises ConfigurationError: for what cannot be called, and for asynchronous functions.
     """
     for name, function in functions.items():
         if function is not None:
-            _check_plain(name, function, "which nothing awaits")
+            _validate_plain_function(name, function, "which nothing awaits")
 
 
-def accept_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
+def validate_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
     """Check who tells the viewers, which may be asynchronous.
 
     :raises ConfigurationError: for what cannot be called.
     """
     if get_viewer is not None and not callable(get_viewer):
         raise ConfigurationError(
-            f"get_viewer must be a function of a connection, not {_kind(get_viewer)}."
+            f"get_viewer must be a function of a connection, not {_kind_of(get_viewer)}."
         )
 
 
-def accept_application(app: object) -> None:
+def validate_application(app: object) -> None:
     """Check what a Discussion is installed on.
 
     :raises ConfigurationError: for anything but a Starlette or FastAPI application.
     """
     if not isinstance(app, Starlette):
         raise ConfigurationError(
-            f"install() needs the Starlette or FastAPI application itself, not {_kind(app)}; call"
-            ' discussion.install(app, "/discussion").'
+            f"install() needs the Starlette or FastAPI application itself, not {_kind_of(app)};"
+            ' call discussion.install(app, "/discussion").'
         )
 
 
-def accept_one_database(settings: Settings, url: URL) -> None:
+def validate_database_setting(settings: Settings, url: URL) -> None:
     """Refuse settings that name another database than the one that is used.
 
     :param url: the address of the one that was passed.
@@ -125,7 +128,7 @@ def accept_one_database(settings: Settings, url: URL) -> None:
     if settings.database == Settings.database:
         return
     other = parse_url(settings.database)
-    if _place(other) != _place(url):
+    if _location(other) != _location(url):
         raise ConfigurationError(
             "Settings(database=…) names another database"
             f" ({other.render_as_string(hide_password=True)}) than the one that is passed to"
@@ -133,21 +136,21 @@ def accept_one_database(settings: Settings, url: URL) -> None:
         )
 
 
-def _several(name: str, given: Iterable[T], kind: type[T], what: str) -> tuple[T, ...]:
+def _validate_instances(name: str, given: Iterable[T], kind: type[T], what: str) -> tuple[T, ...]:
     if isinstance(given, kind | str) or not isinstance(given, Iterable):
         raise ConfigurationError(
-            f"{name} must be a sequence, such as {name}=[…], not {_kind(given)}."
+            f"{name} must be a sequence, such as {name}=[…], not {_kind_of(given)}."
         )
     found = tuple(given)
     for place, each in enumerate(found):
         if not isinstance(each, kind):
-            raise ConfigurationError(f"{name}[{place}] must be {what}, not {_kind(each)}.")
+            raise ConfigurationError(f"{name}[{place}] must be {what}, not {_kind_of(each)}.")
     return found
 
 
-def _check_names(given: object, base: type[Any], what: str) -> None:
+def _validate_method_names(given: object, base: type[Any], what: str) -> None:
     """Refuse names that are spelt like those of `base`, and that nothing asks for."""
-    known = list(_names(base))
+    known = list(_method_names(base))
     for name in dir(type(given)):
         if name.startswith(("may_", "before_", "after_")) and name not in known:
             close = get_close_matches(name, known, n=1)
@@ -158,14 +161,14 @@ def _check_names(given: object, base: type[Any], what: str) -> None:
             )
 
 
-def _names(base: type[Any]) -> Iterator[str]:
+def _method_names(base: type[Any]) -> Iterator[str]:
     """The methods of a class that a host may override."""
     return (name for name, value in vars(base).items() if name[0] != "_" and callable(value))
 
 
-def _check_plain(name: str, function: Any, why: str) -> None:
+def _validate_plain_function(name: str, function: Any, why: str) -> None:
     if not callable(function):
-        raise ConfigurationError(f"{name} must be a function, not {_kind(function)}.")
+        raise ConfigurationError(f"{name} must be a function, not {_kind_of(function)}.")
     # An object may be called by a method of its class, too.
     for each in (function, function.__call__):
         if iscoroutinefunction(unwrap(each)) or isasyncgenfunction(each):
@@ -174,14 +177,14 @@ def _check_plain(name: str, function: Any, why: str) -> None:
             )
 
 
-def _kind(given: object) -> str:
+def _kind_of(given: object) -> str:
     """What was given, where its value may be long or secret."""
     if isinstance(given, type):
         return f"the class {given.__qualname__} itself"
     return f"{'an' if type(given).__name__[0] in 'aeiouAEIOU' else 'a'} {type(given).__name__}"
 
 
-def _place(url: URL) -> tuple[object, ...]:
+def _location(url: URL) -> tuple[object, ...]:
     if url.get_backend_name() == "sqlite":
         name = url.database or ""
         return (name if name.startswith("file:") else str(Path(name).resolve()),)

@@ -17,8 +17,8 @@ from ..models.counters import counters
 from .events import run_after, run_before
 from .insertion import insert_if_new
 from .pagination.arguments import Record
-from .rows import known, not_found
-from .validation import expect
+from .rows import loaded_values, not_found
+from .validation import expect_type
 
 
 async def find_author(connection: AsyncConnection | AsyncSession, subject: str) -> UUID | None:
@@ -28,7 +28,7 @@ async def find_author(connection: AsyncConnection | AsyncSession, subject: str) 
     return id
 
 
-async def acting(connection: AsyncConnection | AsyncSession, access: Access) -> Access:
+async def with_author(connection: AsyncConnection | AsyncSession, access: Access) -> Access:
     """The access of someone whose author is looked up, which a policy can compare."""
     if access.viewer is None or access.viewer.author_id is not None:
         return access
@@ -44,13 +44,13 @@ async def get_or_create_author(session: AsyncSession, access: Access) -> tuple[A
     Two units that make the same author at once end up with one: the second waits for the
     first, and takes its row. The display name is kept as the host last gave it.
     """
-    access, author_id, has_new_name = await find_writer(session, access)
+    access, author_id, has_new_name = await ensure_author(session, access)
     if has_new_name:
-        await rename_writer(session, access)
+        await update_author_name(session, access)
     return access, author_id
 
 
-async def find_writer(session: AsyncSession, access: Access) -> tuple[Access, UUID | None, bool]:
+async def ensure_author(session: AsyncSession, access: Access) -> tuple[Access, UUID | None, bool]:
     """Return what :func:`get_or_create_author` does, and whether the display name is to be renewed.
 
     For who locks a thread first, as everyone locks threads before authors.
@@ -63,15 +63,15 @@ async def find_writer(session: AsyncSession, access: Access) -> tuple[Access, UU
     found = await session.execute(query.with_for_update(read=True, key_share=True))
     row = found.one_or_none()
     if row is None:
-        made = await _make(session, viewer)
+        made = await _insert_author(session, viewer)
         # None is made where another unit has been faster; then its row is found.
-        return (access, made, False) if made else await find_writer(session, access)
+        return (access, made, False) if made else await ensure_author(session, access)
     # asyncpg has a subclass of its own; the counters trust memory for a plain UUID alone.
     id = UUID(int=row.id.int)
     return access.with_author(id), id, viewer.name is not None and viewer.name != row.name
 
 
-async def rename_writer(session: AsyncSession, access: Access) -> None:
+async def update_author_name(session: AsyncSession, access: Access) -> None:
     """Keep the display name of the viewer, whose author is known, as the host last gave it."""
     viewer = access.viewer
     assert viewer is not None
@@ -81,7 +81,7 @@ async def rename_writer(session: AsyncSession, access: Access) -> None:
     )
 
 
-async def _make(session: AsyncSession, viewer: Viewer) -> UUID | None:
+async def _insert_author(session: AsyncSession, viewer: Viewer) -> UUID | None:
     id = new_id()
     row = {"id": id, "subject": viewer.subject, "name": viewer.name, "created_at": now()}
     return id if await insert_if_new(session, Author, row) else None
@@ -93,10 +93,10 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises NotFound: when there is no such author.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not.
     """
-    expect(UnitOfWork, unit=unit)
-    expect(Access, access=access)
-    expect(UUID, id=id)
-    access = await acting(unit.session, access)
+    expect_type(UnitOfWork, unit=unit)
+    expect_type(Access, access=access)
+    expect_type(UUID, id=id)
+    access = await with_author(unit.session, access)
     if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
         raise not_found("authorId")
     # Before the lock, which would tell by a wait that they are writing.
@@ -104,7 +104,7 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     author = await unit.session.run_sync(counters.lock, Author, id, deleting=True)
     if author is None:
         raise not_found("authorId")
-    last = known(author)
+    last = loaded_values(author)
     await run_before(unit, access, "delete_author", author=last)
     await unit.session.delete(author)
     await unit.session.flush()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..host.hooks import Event, Operation, after, before
+from ..host.hooks import Event, HookedOperation, run_before_hooks, schedule_after_hooks
 from ..models import Author
 from .pagination.arguments import Record
 
@@ -18,7 +18,7 @@ _OF_THEIR_OWN = frozenset({"create_thread", "add_comment"})
 
 
 async def run_before(
-    unit: UnitOfWork, access: Access, operation: Operation, **rows: Record | None
+    unit: UnitOfWork, access: Access, operation: HookedOperation, **rows: Record | None
 ) -> None:
     """Run the hooks before a change.
 
@@ -26,18 +26,20 @@ async def run_before(
     :raises Vetoed: where one of them forbids it.
     """
     if access.rules.hooks:
-        await before(access.rules.hooks, await _event(unit, access, operation, rows), unit)
+        await run_before_hooks(
+            access.rules.hooks, await _event(unit, access, operation, rows), unit
+        )
 
 
 async def run_after(
-    unit: UnitOfWork, access: Access, operation: Operation, **rows: Record | None
+    unit: UnitOfWork, access: Access, operation: HookedOperation, **rows: Record | None
 ) -> None:
     """Have the hooks after a change run once it is committed."""
     if access.rules.hooks:
-        after(access.rules.hooks, await _event(unit, access, operation, rows), unit)
+        schedule_after_hooks(access.rules.hooks, await _event(unit, access, operation, rows), unit)
 
 
-async def _event(unit: UnitOfWork, access: Access, operation: Operation, rows: Any) -> Event:
+async def _event(unit: UnitOfWork, access: Access, operation: HookedOperation, rows: Any) -> Event:
     comment = rows.get("comment")
     if comment is not None:
         viewer = access.viewer

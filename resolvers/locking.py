@@ -20,14 +20,14 @@ from ..host.policy import (
 )
 from ..models import Author, Base, Comment, Thread
 from ..models.counters import counters
-from .authors import acting
+from .authors import with_author
 from .pagination.arguments import Record
-from .rows import facts_of, lock_thread_row, not_found, read_thread
+from .rows import lock_thread_row, not_found, read_thread, thread_context
 
 _Model = TypeVar("_Model", bound=Base)
 
 
-async def locked_thread(
+async def lock_permitted_thread(
     session: AsyncSession, access: Access, id: UUID, action: ThreadAction, what: str
 ) -> tuple[Access, Thread]:
     """The thread, under its lock, with which the viewer may do that.
@@ -39,19 +39,19 @@ async def locked_thread(
     :raises NotFound: for a thread that is not there, or that the viewer may not read.
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
-    access, facts = await _look(session, access, Thread, id, "threadId")
+    access, facts = await _read_context(session, access, Thread, id, "threadId")
     if facts is not None:
-        access.require(access.may(action, _thread_facts(facts)), what)
+        access.require(access.may(action, _thread_context(facts)), what)
     deleting = action == "may_delete_thread"
-    thread = await _locked(session, Thread, id, "threadId", deleting=deleting)
-    if facts is not None and _has_changed(access, facts, thread, ThreadContext._fields):
-        _, facts = await _look(session, access, Thread, id, "threadId")
+    thread = await _lock_row(session, Thread, id, "threadId", deleting=deleting)
+    if facts is not None and _must_read_again(access, facts, thread, ThreadContext._fields):
+        _, facts = await _read_context(session, access, Thread, id, "threadId")
         assert facts is not None
-        access.require(access.may(action, _thread_facts(facts)), what)
+        access.require(access.may(action, _thread_context(facts)), what)
     return access, thread
 
 
-async def locked_comment(
+async def lock_permitted_comment(
     session: AsyncSession, access: Access, id: UUID, action: CommentAction, what: str
 ) -> tuple[Access, Comment, CommentContext | None]:
     """The comment, under its lock, with which the viewer may do that; as :func:`locked_thread`.
@@ -60,20 +60,20 @@ async def locked_comment(
     :raises NotFound: for a comment that is not there, or that the viewer may not read.
     :raises SignInRequired, NotAllowed: where the viewer may not.
     """
-    access, row = await _look(session, access, Comment, id, "commentId")
-    facts = None if row is None else _comment_facts(row)
+    access, row = await _read_context(session, access, Comment, id, "commentId")
+    facts = None if row is None else _comment_context(row)
     if facts is not None:
         access.require(access.may(action, facts), what)
-    comment = await _locked(session, Comment, id, "commentId")
-    if row is not None and _has_changed(access, row, comment, COMMENT_COLUMNS):
-        _, row = await _look(session, access, Comment, id, "commentId")
+    comment = await _lock_row(session, Comment, id, "commentId")
+    if row is not None and _must_read_again(access, row, comment, COMMENT_COLUMNS):
+        _, row = await _read_context(session, access, Comment, id, "commentId")
         assert row is not None
-        facts = _comment_facts(row)
+        facts = _comment_context(row)
         access.require(access.may(action, facts), what)
     return access, comment, facts
 
 
-async def _look(
+async def _read_context(
     session: AsyncSession, access: Access, entity: type[Thread | Comment], id: UUID, field: str
 ) -> tuple[Access, tuple[Any, ...] | None]:
     """The facts of a row, without its lock; None where nothing depends on them.
@@ -81,9 +81,9 @@ async def _look(
     The viewer's author is looked up in the same statement, unless the condition on what they
     may read has to know it.
     """
-    if access.may_everything or access.reads_by_author:
-        access = await acting(session, access)
-    if access.may_everything:
+    if access.is_unrestricted or access.reads_by_author:
+        access = await with_author(session, access)
+    if access.is_unrestricted:
         return access, None
     columns: list[Any] = [getattr(Thread, name) for name in ThreadContext._fields]
     if entity is Comment:
@@ -106,16 +106,18 @@ async def _look(
     return access.with_author(author_id), tuple(facts)
 
 
-def _thread_facts(row: tuple[Any, ...]) -> ThreadContext:
+def _thread_context(row: tuple[Any, ...]) -> ThreadContext:
     return ThreadContext(*row)
 
 
-def _comment_facts(row: tuple[Any, ...]) -> CommentContext:
+def _comment_context(row: tuple[Any, ...]) -> CommentContext:
     own = len(COMMENT_COLUMNS)
-    return CommentContext._make([*row[:own], _thread_facts(row[own:])])
+    return CommentContext._make([*row[:own], _thread_context(row[own:])])
 
 
-def _has_changed(access: Access, row: tuple[Any, ...], locked: Base, names: Sequence[str]) -> bool:
+def _must_read_again(
+    access: Access, row: tuple[Any, ...], locked: Base, names: Sequence[str]
+) -> bool:
     """Whether a row, now that it is locked, has to be looked at again.
 
     A condition on what may be read depends on more of it than the facts.
@@ -125,13 +127,13 @@ def _has_changed(access: Access, row: tuple[Any, ...], locked: Base, names: Sequ
     return row[: len(names)] != tuple(getattr(locked, name) for name in names)
 
 
-async def target_type_of(session: AsyncSession, thread_id: UUID) -> str | None:
+async def read_target_type(session: AsyncSession, thread_id: UUID) -> str | None:
     """What the thread of a comment that is locked is about."""
     query = select(Thread.target_type).where(Thread.id == thread_id)
     return (await session.execute(query)).scalar_one()
 
 
-async def takes_comments(
+async def read_open_thread(
     session: AsyncSession, access: Access, id: UUID, *, lock: bool = False
 ) -> Record:
     """The row of a thread that takes the viewer's comments.
@@ -147,14 +149,14 @@ async def takes_comments(
     found = await read(session, Thread.id == id, *readable)
     if found is None:
         raise not_found("threadId")
-    facts = facts_of(found)
+    facts = thread_context(found)
     access.require(access.may("may_comment", facts), "comment in this thread")
     if facts.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
     return found
 
 
-async def _locked(
+async def _lock_row(
     session: AsyncSession, model: type[_Model], id: UUID, field: str, *, deleting: bool = False
 ) -> _Model:
     found = await session.run_sync(counters.lock, model, id, deleting=deleting)

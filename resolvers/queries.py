@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..models import Author, Comment, Thread
-from .pagination.arguments import Asked, Page, Record, Window
+from .pagination.arguments import Record, RequestedFields, RowPage, Window
 from .pagination.filters import Filter
-from .pagination.keyset import Link, read_pages
+from .pagination.keyset import ChildRelation, read_pages
 
-COMMENTS_OF_THREADS = Link(Thread, "thread_id")
+COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
 
 
 async def read_one(
@@ -34,7 +34,7 @@ async def read_one(
     return None if row is None else row._asdict()
 
 
-async def read_for(
+async def read_target_thread(
     connection: AsyncConnection,
     target_type: str,
     target_id: str,
@@ -64,8 +64,8 @@ async def read_many(
 
 
 async def read_comment_pages(
-    connection: AsyncConnection, thread_ids: Iterable[UUID], window: Window, asked: Asked
-) -> dict[UUID, Page]:
+    connection: AsyncConnection, thread_ids: Iterable[UUID], window: Window, asked: RequestedFields
+) -> dict[UUID, RowPage]:
     """The same page of the comments of each of these threads, as far as there are such threads."""
     return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, asked)
 

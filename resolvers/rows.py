@@ -68,12 +68,12 @@ def _begin_to_write(session: Session) -> Engine | Connection:
     return bind
 
 
-def facts_of(thread: Record) -> ThreadContext:
+def thread_context(thread: Record) -> ThreadContext:
     """What a policy is told of a thread."""
     return ThreadContext(*(thread[name] for name in ThreadContext._fields))
 
 
-def known(obj: Base) -> Record:
+def loaded_values(obj: Base) -> Record:
     """Return the columns of an object that are in memory; all of them of a new object.
 
     What a new object does not hold, such as its counters, is read without a statement.
@@ -87,13 +87,13 @@ def known(obj: Base) -> Record:
     }
 
 
-def counted(session: AsyncSession, thread_id: UUID) -> Record:
+def counter_values(session: AsyncSession, thread_id: UUID) -> Record:
     """A thread's key, and its counters where the flush brought them back."""
     return {"id": thread_id, **(counters.returned(session, Thread, thread_id) or {})}
 
 
 @contextmanager
-def gone(*, row: str | None = None, parent: str | None = None) -> Iterator[None]:
+def translate_missing_row(*, row: str | None = None, parent: str | None = None) -> Iterator[None]:
     """Turn what the database says of a row that is gone into NotFound.
 
     :param row: the input that names the row to change, such as ``commentId``.

@@ -26,7 +26,7 @@ from ..models import Comment
 from ..models.base import now
 from .chronology import read_time
 from .texts import NewComment
-from .validation import expect
+from .validation import expect_type
 
 REPEAT_TIME = timedelta(minutes=1)
 """For how long a comment that is sent again is the same comment."""
@@ -41,7 +41,7 @@ def hash_submission(access: Access, thread_id: UUID, new: NewComment, submission
     :param submission: the client's own id of what it sends.
     :returns: 64 hexadecimal digits.
     """
-    expect(str, submission=submission)
+    expect_type(str, submission=submission)
     subject = None if access.viewer is None else access.viewer.subject
     name = None if new.author_name is None else name_key(new.author_name)
     sent = [subject, submission, str(thread_id), name, new.message]

@@ -8,17 +8,19 @@ from ..errors import NotFound
 from ..host.access import Access
 from ..host.targets import ID_LENGTH, Target
 from ..models import Thread
-from .authors import acting, get_or_create_author
+from .authors import get_or_create_author, with_author
 from .events import run_after, run_before
 from .insertion import insert_if_new
 from .locking import is_readable
 from .pagination.arguments import Record
-from .rows import known, read_thread
-from .validation import TITLE_LENGTH, expect, unstorable
-from .writing import Change
+from .rows import loaded_values, read_thread
+from .validation import TITLE_LENGTH, expect_type, find_unstorable
+from .writing import ChangedRows
 
 
-async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_id: str) -> Change:
+async def thread_for(
+    unit: UnitOfWork, access: Access, target_type: str, target_id: str
+) -> ChangedRows:
     """The thread about an object of the host; where there is none, it is begun.
 
     Two units that begin the same one at once end up with one: the second waits for the
@@ -28,18 +30,18 @@ async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_
     :raises NotFound: where there is no such object, or the viewer may not read its thread.
     :raises SignInRequired, NotAllowed, Vetoed: where the viewer may not begin it.
     """
-    expect(UnitOfWork, unit=unit)
-    expect(Access, access=access)
-    expect(str, target_type=target_type, target_id=target_id)
+    expect_type(UnitOfWork, unit=unit)
+    expect_type(Access, access=access)
+    expect_type(str, target_type=target_type, target_id=target_id)
     target = access.rules.target(target_type)
-    if len(target_id) > ID_LENGTH or unstorable(target_id):
+    if len(target_id) > ID_LENGTH or find_unstorable(target_id):
         raise _no_object(target)
     session = unit.session
-    access = await acting(session, access)
+    access = await with_author(session, access)
     ours = (Thread.target_type == target.name, Thread.target_id == target_id)
     found = await read_thread(session, *ours)
     if found is not None and await is_readable(session, access, found["id"]):
-        return Change(found)
+        return ChangedRows(found)
     # One that is hidden is refused as one that is not there.
     access.require(access.may_start(target_type), "begin a thread")
     titles = {} if found else await target.titles(session, [target_id])
@@ -53,13 +55,13 @@ async def thread_for(unit: UnitOfWork, access: Access, target_type: str, target_
 
 async def _begin(
     unit: UnitOfWork, access: Access, target: Target, target_id: str, title: str
-) -> Change:
+) -> ChangedRows:
     # So that what hooks have written goes, where another unit has been faster.
     savepoint = await unit.session.begin_nested()
     _, author_id = await get_or_create_author(unit.session, access)
     asked, access = access, access.with_author(author_id)
     thread = Thread(title=title, author_id=author_id, target_type=target.name, target_id=target_id)
-    values = known(thread)
+    values = loaded_values(thread)
     if not await _would_be_readable(unit, access, values):
         raise _no_object(target)
     await run_before(unit, access, "create_thread", thread=values)
@@ -71,7 +73,7 @@ async def _begin(
         raise _no_object(target)
     begun = await read_thread(unit.session, Thread.id == thread.id)
     assert begun is not None
-    change = Change(begun)
+    change = ChangedRows(begun)
     await run_after(unit, access, "create_thread", thread=change.thread)
     return change
 

@@ -21,7 +21,7 @@ def clean_title(title: str, field: str = "title") -> str:
     :raises InvalidText: naming `field`.
     :raises TypeError: for what is no text.
     """
-    expect(str, **{field: title})
+    expect_type(str, **{field: title})
     return _checked_line(title.strip(), field, TITLE_LENGTH)
 
 
@@ -31,7 +31,7 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
     :raises InvalidText: naming `field`.
     :raises TypeError: for what is no text.
     """
-    expect(str, **{field: name})
+    expect_type(str, **{field: name})
     return _checked_line(name.strip(), field, AUTHOR_NAME_LENGTH)
 
 
@@ -42,7 +42,7 @@ def clean_message(message: str, field: str = "message", longest: int = MESSAGE_L
     :raises InvalidText: naming `field`.
     :raises TypeError: for what is no text.
     """
-    expect(str, **{field: message})
+    expect_type(str, **{field: message})
     return _checked(message, field, longest)
 
 
@@ -60,7 +60,7 @@ def check_length(text: str, field: str, longest: int) -> None:
         )
 
 
-def expect(kind: type[Any], **given: object) -> None:
+def expect_type(kind: type[Any], **given: object) -> None:
     """Refuse arguments of a host's code that are of another type, by their names.
 
     Otherwise what is wrong would be found out by the database, and by each in its own words.
@@ -77,7 +77,7 @@ def _described(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def together(*checks: Callable[[], Any]) -> list[Any]:
+def collect_errors(*checks: Callable[[], Any]) -> list[Any]:
     """What the checks hand out, in their order.
 
     :raises ExceptionGroup: of :class:`~tallied.errors.Rejected`, of all that is wrong.
@@ -120,7 +120,7 @@ def check_characters(text: str, field: str) -> None:
 
     :raises InvalidText: naming `field`.
     """
-    character = unstorable(text)
+    character = find_unstorable(text)
     if character == "\0":
         _refuse_character(character, "a NUL character (U+0000), which cannot be stored", field)
     elif character is not None:
@@ -128,7 +128,7 @@ def check_characters(text: str, field: str) -> None:
         _refuse_character(character, kind, field)
 
 
-def unstorable(text: str) -> str | None:
+def find_unstorable(text: str) -> str | None:
     """Return the first character of a text that no database can hold, or None."""
     if "\0" in text:
         return "\0"

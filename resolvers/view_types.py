@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-T = TypeVar("T", bound="Shown")
+T = TypeVar("T", bound="View")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class View:
     """What threads and comments have in common."""
 
     id: UUID
@@ -26,7 +26,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreadView(Shown):
+class ThreadView(View):
     """A thread, as one viewer may see it."""
 
     title: str
@@ -42,7 +42,7 @@ class ThreadView(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommentView(Shown):
+class CommentView(View):
     """A comment, as one viewer may see it. Its name is the author's, or what a guest gave."""
 
     thread_id: UUID
@@ -55,7 +55,7 @@ class CommentView(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownPage(Generic[T]):
+class ViewPage(Generic[T]):
     """A part of a list, as the Relay cursor connections specification has it."""
 
     nodes: list[T]
@@ -74,7 +74,7 @@ class ShownPage(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommentPage(ShownPage[CommentView]):
+class CommentPage(ViewPage[CommentView]):
     """A part of the comments of a thread."""
 
     thread: ThreadView

@@ -24,56 +24,56 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
-from .authors import acting
-from .pagination.arguments import Asked, Record, window
+from .authors import with_author
+from .pagination.arguments import Record, RequestedFields, read_window
 from .pagination.filters import CommentFilter, ThreadFilter
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, THREADS
-from .queries import read_comment_pages, read_for, read_many, read_one
-from .rendering import rendered
-from .rows import THREAD_COLUMNS, facts_of
-from .validation import expect
+from .queries import read_comment_pages, read_many, read_one, read_target_thread
+from .rendering import render_fairly
+from .rows import THREAD_COLUMNS, thread_context
+from .validation import expect_type
 from .view_types import CommentPage as CommentPage
 from .view_types import CommentView as CommentView
-from .view_types import ShownPage as ShownPage
 from .view_types import ThreadView as ThreadView
+from .view_types import ViewPage as ViewPage
 
-Reader: TypeAlias = AsyncConnection | AsyncSession
+ReadConnection: TypeAlias = AsyncConnection | AsyncSession
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
 
-MOST = 1000
+MAX_PAGE_SIZE = 1000
 """The most rows of a page."""
 
 _OF_THREADS = frozenset(column.key for column in THREAD_COLUMNS)
 _OF_COMMENTS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
 
 
-async def read_thread(reader: Reader, access: Access, id: UUID) -> ThreadView | None:
+async def read_thread(reader: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
     """A thread; None where there is none that the viewer may read."""
-    expect(UUID, id=id)
+    expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
     row = await read_one(connection, Thread, id, _OF_THREADS, access.readable())
     return await _thread(connection, access, row)
 
 
 async def read_thread_for(
-    reader: Reader, access: Access, target_type: str, target_id: str
+    reader: ReadConnection, access: Access, target_type: str, target_id: str
 ) -> ThreadView | None:
     """The thread about an object of the host; None where there is none that they may read.
 
     :raises UnknownTargetType: for a type that is not registered.
     """
-    expect(Access, access=access)
-    expect(str, target_type=target_type, target_id=target_id)
+    expect_type(Access, access=access)
+    expect_type(str, target_type=target_type, target_id=target_id)
     access.rules.target(target_type)
     connection, access = await _begin(reader, access)
     readable = access.readable()
-    row = await read_for(connection, target_type, target_id, _OF_THREADS, readable)
+    row = await read_target_thread(connection, target_type, target_id, _OF_THREADS, readable)
     return await _thread(connection, access, row)
 
 
 async def read_threads(
-    reader: Reader,
+    reader: ReadConnection,
     access: Access,
     *,
     first: int | None = None,
@@ -83,16 +83,16 @@ async def read_threads(
     order_by: ThreadOrder = "LAST_COMMENT_AT",
     descending: bool = True,
     filter_by: ThreadFilter | None = None,
-) -> ShownPage[ThreadView]:
+) -> ViewPage[ThreadView]:
     """A page of the threads that the viewer may read; the arguments are those of the API.
 
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
     connection, access = await _begin(reader, access)
-    which = window(
+    which = read_window(
         THREADS[order_by, descending],
-        limit=MOST,
+        limit=MAX_PAGE_SIZE,
         first=first,
         last=last,
         after=after,
@@ -100,17 +100,17 @@ async def read_threads(
         filter=filter_by,
         readable=access.readable(),
     )
-    page = await read_page(connection, which, Asked(_OF_THREADS, True, True, True))
+    page = await read_page(connection, which, RequestedFields(_OF_THREADS, True, True, True))
     names = await _names(connection, page.rows)
     nodes = [
-        _shown_thread(access, row, names, cursor)
+        _thread_view(access, row, names, cursor)
         for row, cursor in zip(page.rows, page.cursors, strict=True)
     ]
-    return ShownPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
+    return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
 
 
 async def read_comments(
-    reader: Reader,
+    reader: ReadConnection,
     access: Access,
     thread_id: UUID,
     *,
@@ -127,10 +127,10 @@ async def read_comments(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
-    expect(UUID, thread_id=thread_id)
-    which = window(
+    expect_type(UUID, thread_id=thread_id)
+    which = read_window(
         COMMENTS["CREATED_AT", descending],
-        limit=MOST,
+        limit=MAX_PAGE_SIZE,
         first=first,
         last=last,
         after=after,
@@ -141,16 +141,16 @@ async def read_comments(
     thread = await read_one(connection, Thread, thread_id, _OF_THREADS, access.readable())
     if thread is None:
         return None
-    asked = Asked(_OF_COMMENTS, True, True, True)
+    asked = RequestedFields(_OF_COMMENTS, True, True, True)
     page = (await read_comment_pages(connection, [thread_id], which, asked)).get(thread_id)
     if page is None:
         return None  # It has been deleted meanwhile.
     names = await _names(connection, [thread, *page.rows])
-    facts = facts_of(thread)
+    facts = thread_context(thread)
     return CommentPage(
-        thread=_shown_thread(access, thread, names),
+        thread=_thread_view(access, thread, names),
         nodes=[
-            await _shown_comment(access, row, facts, names, cursor)
+            await _comment_view(access, row, facts, names, cursor)
             for row, cursor in zip(page.rows, page.cursors, strict=True)
         ],
         has_previous_page=page.has_previous,
@@ -158,9 +158,9 @@ async def read_comments(
     )
 
 
-async def read_comment(reader: Reader, access: Access, id: UUID) -> CommentView | None:
+async def read_comment(reader: ReadConnection, access: Access, id: UUID) -> CommentView | None:
     """A comment; None where there is none that the viewer may read."""
-    expect(UUID, id=id)
+    expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
     readable = access.readable()
     row = await read_one(connection, Comment, id, _OF_COMMENTS, readable)
@@ -170,14 +170,14 @@ async def read_comment(reader: Reader, access: Access, id: UUID) -> CommentView 
     if thread is None:
         return None
     names = await _names(connection, [row])
-    return await _shown_comment(access, row, facts_of(thread), names)
+    return await _comment_view(access, row, thread_context(thread), names)
 
 
-async def _begin(reader: Reader, access: Access) -> tuple[AsyncConnection, Access]:
-    expect(Access, access=access)
+async def _begin(reader: ReadConnection, access: Access) -> tuple[AsyncConnection, Access]:
+    expect_type(Access, access=access)
     if isinstance(reader, AsyncSession):
         reader = await reader.connection()
-    return reader, await acting(reader, access)
+    return reader, await with_author(reader, access)
 
 
 async def _thread(
@@ -185,7 +185,7 @@ async def _thread(
 ) -> ThreadView | None:
     if row is None:
         return None
-    return _shown_thread(access, row, await _names(connection, [row]))
+    return _thread_view(access, row, await _names(connection, [row]))
 
 
 async def _names(
@@ -197,10 +197,10 @@ async def _names(
     return {id: row["name"] for id, row in found.items()}
 
 
-def _shown_thread(
+def _thread_view(
     access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
 ) -> ThreadView:
-    facts = facts_of(row)
+    facts = thread_context(row)
     return ThreadView(
         **_only(row, _OF_THREADS),
         author_name=names.get(row["author_id"]),
@@ -212,7 +212,7 @@ def _shown_thread(
     )
 
 
-async def _shown_comment(
+async def _comment_view(
     access: Access,
     row: Record,
     thread: ThreadContext,
@@ -223,7 +223,7 @@ async def _shown_comment(
     return CommentView(
         **_only(row, _OF_COMMENTS - {"author_name"}),
         author_name=_author_name(access, row, names),
-        message_html=await rendered(access.rules.render, row["message"]),
+        message_html=await render_fairly(access.rules.render, row["message"]),
         cursor=cursor,
         viewer_can_edit=access.may("may_edit", facts),
         viewer_can_move=access.may("may_move", facts),

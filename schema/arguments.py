@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import strawberry
 from strawberry import UNSET
 
-from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE
+from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA
 from ..resolvers.pagination.cursors import Order
 from ..resolvers.pagination.filters import (
     CommentFilter,
@@ -41,7 +41,7 @@ First = Annotated[
     strawberry.argument(
         description=f"How many to take from the start: 1 to {_UP_TO}. Give either first or last; "
         f"without both, it is {DEFAULT_SIZE}, or as many as the server allows.",
-        metadata={SIZE: DEFAULT_SIZE},
+        metadata={SIZE_METADATA: DEFAULT_SIZE},
     ),
 ]
 Last = Annotated[
@@ -143,7 +143,9 @@ class ThreadFilterInput:
     def read(self) -> ThreadFilter:
         """The filter, checked."""
         return thread_filter(
-            given(self.title_contains), given(self.active_since), given(self.min_comment_count)
+            unset_to_none(self.title_contains),
+            unset_to_none(self.active_since),
+            unset_to_none(self.min_comment_count),
         )
 
 
@@ -166,10 +168,10 @@ class CommentFilterInput:
 
     def read(self) -> CommentFilter:
         """The filter, checked."""
-        author = given(self.author_id)
+        author = unset_to_none(self.author_id)
         return comment_filter(
-            given(self.author_name),
-            given(self.since),
+            unset_to_none(self.author_name),
+            unset_to_none(self.since),
             decode_id(author, "filterBy.authorId", "Author")[1] if author else None,
         )
 
@@ -182,22 +184,22 @@ CommentFilterBy = Annotated[
 ]
 
 
-def filter_of(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
+def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
     """The filter that a filterBy argument describes.
 
     :raises BadUserInput: naming the condition that cannot be used.
     """
-    described = given(filter_by)
+    described = unset_to_none(filter_by)
     filter = described.read() if described else None
     return filter if filter and filter.conditions() else None
 
 
-def given(value: T) -> T | None:
+def unset_to_none(value: T) -> T | None:
     """The value of an argument, which may be left out."""
     return None if value is UNSET else value
 
 
-def order_of(
+def read_order(
     orders: Mapping[tuple[str, bool], Order], order_by: ThreadOrder | CommentOrder
 ) -> Order:
     """The order that an orderBy argument names."""

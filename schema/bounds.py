@@ -9,7 +9,7 @@ import strawberry
 from ..execution.requested_fields import Info
 from ..resolvers.pagination.arguments import DEFAULT_SIZE
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
-from .arguments import given
+from .arguments import unset_to_none
 from .fields import field
 
 TargetType = Annotated[
@@ -35,7 +35,7 @@ class Limits:
 
     @field("The most characters of a comment.")
     def message_length(self, info: Info, target_type: TargetType = strawberry.UNSET) -> int:
-        return info.context.rules.message_length_of(given(target_type))
+        return info.context.rules.message_length_of(unset_to_none(target_type))
 
     @field("The most items that a page may have, and the most ids of nodes.")
     def page_size(self, info: Info) -> int:

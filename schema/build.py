@@ -45,7 +45,7 @@ class Prefixed(NameConverter):
         return with_prefix(self.prefix, name) if is_of_tallied(origin) else name
 
 
-def merged(
+def merge_schemas(
     query: type | None = None,
     mutation: type | None = None,
     subscription: type | None = None,
@@ -117,7 +117,7 @@ def _clash(name: str, prefix: str) -> str:
     says = f"The host has a type {name}, and Tallied has one, too"
     if name not in OF_RELAY:
         another = "a different" if prefix else "a"
-        return f"{says}; pass merged() {another} prefix, such as prefix='Forum'."
+        return f"{says}; pass merge_schemas() {another} prefix, such as prefix='Forum'."
     return (
         f"{says}, which keeps its name, since Relay needs it; use {OF_RELAY[name]} for the host's"
         " types, or rename the host's."
@@ -155,20 +155,20 @@ def _part(rename: Mapping[str, str], root: type) -> dict[str, str]:
     return {old: new for old, new in rename.items() if old in field_names(root)}
 
 
-def accept_schema(schema: strawberry.Schema) -> strawberry.Schema:
+def validate_schema(schema: strawberry.Schema) -> strawberry.Schema:
     """A schema that a discussion can serve.
 
-    :raises ConfigurationError: for one that :func:`merged` has not made.
+    :raises ConfigurationError: for one that :func:`merge_schemas` has not made.
     """
     if not isinstance(schema, strawberry.Schema):
         shown = getattr(schema, "__name__", type(schema).__name__)
-        raise ConfigurationError(f"schema must be what merged() returns, not {shown}.")
+        raise ConfigurationError(f"schema must be what merge_schemas() returns, not {shown}.")
     if PREFIX not in schema._schema.extensions:
         raise ConfigurationError(
-            "schema has nothing of Tallied's in it; make it by merged(Query, Mutation) of"
+            "schema has nothing of Tallied's in it; make it by merge_schemas(Query, Mutation) of"
             " tallied.schema.build in place of strawberry.Schema(Query, Mutation)."
         )
     return schema
 
 
-schema = merged()
+schema = merge_schemas()

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import strawberry
 from strawberry.relay import PageInfo
 
-from ..resolvers.pagination.arguments import Page, Record
+from ..resolvers.pagination.arguments import Record, RowPage
 from .scalars import SafeInt
 
 T = TypeVar("T")
@@ -33,7 +33,9 @@ class Connection(Generic[T]):
     )
 
     @classmethod
-    def of(cls, page: Page, total_count: int | None, wrap: Callable[[Record], T]) -> Connection[T]:
+    def of(
+        cls, page: RowPage, total_count: int | None, wrap: Callable[[Record], T]
+    ) -> Connection[T]:
         """A connection of what was read; what was not asked for is left empty."""
         nodes = [wrap(row) for row in page.rows]
         cursors = page.cursors or [""] * len(nodes)

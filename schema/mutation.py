@@ -22,8 +22,8 @@ from ..resolvers.pagination.arguments import Record
 from ..resolvers.rows import not_found
 from ..resolvers.targeting import thread_for
 from ..resolvers.texts import checks
-from ..resolvers.validation import clean_message, clean_title, together
-from .arguments import given
+from ..resolvers.validation import clean_message, clean_title, collect_errors
+from .arguments import unset_to_none
 from .ids import decode_id, encode_id
 from .inputs import (
     AddCommentInput,
@@ -82,7 +82,7 @@ def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Reso
             except* Rejected as rejected:
                 done.user_errors = list(map(UserError.of, _all(rejected)))
             name = getattr(arguments.get("input"), "client_mutation_id", None)
-            done.client_mutation_id = given(name)
+            done.client_mutation_id = unset_to_none(name)
             return done
 
         return cast("Resolver[P]", strawberry.mutation(resolve, description=description))
@@ -96,9 +96,9 @@ class Mutation:
     async def create_thread(
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
-        comment = given(input.comment)
+        comment = unset_to_none(input.comment)
         texts = [] if comment is None else _checks(info, comment, "comment.")
-        title, *rest = together(partial(clean_title, input.title), *texts)
+        title, *rest = collect_errors(partial(clean_title, input.title), *texts)
         first = _new_comment(*rest) if rest else None
         done = await info.context.write(
             lambda unit, access: writing.create_thread(unit, access, title, first)
@@ -175,10 +175,10 @@ class Mutation:
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
-        comment = _new_comment(*together(*_checks(info, input, "")))
+        comment = _new_comment(*collect_errors(*_checks(info, input, "")))
         done = await info.context.write(
             lambda unit, access: writing.add_comment(
-                unit, access, id, comment, submission=given(input.client_mutation_id)
+                unit, access, id, comment, submission=unset_to_none(input.client_mutation_id)
             )
         )
         return AddCommentPayload(
@@ -192,7 +192,7 @@ class Mutation:
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
         id = _key(input.comment_id, "commentId", "Comment")
-        message = clean_message(input.message, longest=info.context.rules.longest_message)
+        message = clean_message(input.message, longest=info.context.rules.max_message_length)
         done = await info.context.write(
             lambda unit, access: writing.edit_comment(unit, access, id, message)
         )
@@ -248,8 +248,8 @@ def _checks(
 ) -> list[Callable[[], str | None]]:
     """The checks of a new comment; but a guest's name is not missed where guests write nowhere."""
     access = Access(info.context.rules, info.context.viewer)
-    comment = writing.NewComment(input.message, given(input.author_name))
-    name, message = checks(access, comment, info.context.rules.longest_message, path)
+    comment = writing.NewComment(input.message, unset_to_none(input.author_name))
+    name, message = checks(access, comment, info.context.rules.max_message_length, path)
     return [name if access.may_write else (lambda: None), message]
 
 
@@ -265,7 +265,7 @@ def _all(rejected: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:
             yield from _all(error)
 
 
-def _comment(done: writing.Change) -> Comment | None:
+def _comment(done: writing.ChangedRows) -> Comment | None:
     return None if done.comment is None else Comment.of(done.comment, done.thread)
 
 

@@ -15,7 +15,7 @@ from .arguments import (
     DEFAULT_THREAD_ORDER,
     CommentOrderBy,
     ThreadOrderBy,
-    order_of,
+    read_order,
 )
 from .connections import Edge
 from .fields import field
@@ -133,7 +133,7 @@ class CreateThreadPayload(Payload):
     def thread_edge(self, order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER) -> Edge[Thread] | None:
         if self.thread is None:
             return None
-        order = order_of(THREADS, order_by or DEFAULT_THREAD_ORDER)
+        order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
         return Edge(cursor=order.cursor(order.place(self.thread.record)), node=self.thread)
 
 
@@ -204,7 +204,7 @@ class CommentEdgePayload(CommentPayload):
     ) -> Edge[Comment] | None:
         if self.comment is None:
             return None
-        order = order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
+        order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
         return Edge(cursor=order.cursor(order.place(self.comment.record)), node=self.comment)
 
 

@@ -14,11 +14,11 @@ from strawberry import UNSET
 from .. import models
 from ..errors import BadUserInput
 from ..execution.requested_fields import Info
-from ..resolvers.pagination.arguments import Page, Record, window
+from ..resolvers.pagination.arguments import Record, RowPage, read_window
 from ..resolvers.pagination.keyset import read_page
 from ..resolvers.pagination.orders import THREADS
-from ..resolvers.queries import count_threads, read_for, read_one
-from ..resolvers.validation import unstorable
+from ..resolvers.queries import count_threads, read_one, read_target_thread
+from ..resolvers.validation import find_unstorable
 from .arguments import (
     DEFAULT_THREAD_ORDER,
     After,
@@ -33,9 +33,9 @@ from .arguments import (
     ThreadFilterBy,
     ThreadID,
     ThreadOrderBy,
-    filter_of,
-    given,
-    order_of,
+    read_filter,
+    read_order,
+    unset_to_none,
 )
 from .bounds import Limits
 from .connections import Connection
@@ -75,11 +75,11 @@ class Query:
     )
     async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
         info.context.rules.target(target.type)
-        if unstorable(target.key):
+        if find_unstorable(target.key):
             return None
         columns, readable = info.thread_columns(), await info.context.readable()
         row = await info.context.read(
-            lambda it: read_for(it, target.type, target.key, columns, readable)
+            lambda it: read_target_thread(it, target.type, target.key, columns, readable)
         )
         return None if row is None else Thread.of(row)
 
@@ -128,19 +128,19 @@ class Query:
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread] | None:
-        filter, readable = filter_of(filter_by), await info.context.readable()
-        which = window(
-            order_of(THREADS, order_by or DEFAULT_THREAD_ORDER),
+        filter, readable = read_filter(filter_by), await info.context.readable()
+        which = read_window(
+            read_order(THREADS, order_by or DEFAULT_THREAD_ORDER),
             limit=info.context.settings.page_size,
-            first=given(first),
-            last=given(last),
-            after=given(after),
-            before=given(before),
+            first=unset_to_none(first),
+            last=unset_to_none(last),
+            after=unset_to_none(after),
+            before=unset_to_none(before),
             filter=filter,
             readable=readable,
         )
         asked = info.page("Thread")
-        page, total = Page(), None
+        page, total = RowPage(), None
         if asked:
             page = await info.context.read(lambda reader: read_page(reader, which, asked))
         if "totalCount" in info.fields("ThreadConnection"):

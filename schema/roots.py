@@ -20,7 +20,7 @@ OF_RELAY = frozenset({"node", "nodes"})
 def merge_roots(argument: str, host: type | None, tallied: type, rename: Mapping[str, str]) -> type:
     """Return one root type with the fields of both.
 
-    :param argument: what :func:`~tallied.schema.build.merged` calls the host's.
+    :param argument: what :func:`~tallied.schema.build.merge_schemas` calls the host's.
     :param rename: other names for Tallied's fields, by the names that they have.
     :raises ConfigurationError: for a field that both have.
     """
@@ -78,7 +78,7 @@ def _check_fields(argument: str, host: type, tallied: type, rename: Mapping[str,
     """Refuse to replace what clients of Tallied ask for."""
     both = sorted(field_names(host) & {rename.get(name, name) for name in field_names(tallied)})
     if both:
-        remedy = f"pass rename={{{both[0]!r}: ...}} to merged(), or rename the host's"
+        remedy = f"pass rename={{{both[0]!r}: ...}} to merge_schemas(), or rename the host's"
         if OF_RELAY & {*both}:
             remedy = (
                 "leave it to Tallied's, which serves the host's types, too, that implement"

@@ -19,9 +19,9 @@ from ..host.policy import (
     ThreadAction,
     ThreadContext,
 )
-from ..resolvers.pagination.arguments import Asked, Page, Record, Window, window
+from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window, read_window
 from ..resolvers.pagination.orders import COMMENTS
-from ..resolvers.rendering import SHORT
+from ..resolvers.rendering import MAX_INLINE_LENGTH
 from ..resolvers.validation import TITLE_LENGTH
 from .arguments import (
     DEFAULT_COMMENT_ORDER,
@@ -31,9 +31,9 @@ from .arguments import (
     CommentOrderBy,
     First,
     Last,
-    filter_of,
-    given,
-    order_of,
+    read_filter,
+    read_order,
+    unset_to_none,
 )
 from .connections import Connection
 from .fields import field
@@ -91,7 +91,7 @@ class Viewer:
     @field("What they have written as; null where they have written nothing yet.")
     async def author(self, info: Info) -> Author | None:
         viewer = (await info.context.access()).viewer
-        return None if viewer is None else await author_of(info, viewer.author_id)
+        return None if viewer is None else await load_author(info, viewer.author_id)
 
     @field("Whether they may begin a thread that is about no object of the host.")
     async def can_start_thread(self, info: Info) -> bool:
@@ -128,7 +128,7 @@ class Thread(Row, Node):
 
     @field("Who has begun it; null where a guest has, or where the author is gone.")
     async def author(self, info: Info) -> Author | None:
-        return await author_of(info, self.value("author_id"))
+        return await load_author(info, self.value("author_id"))
 
     @field("What of the host's it is about; null where it stands for itself.")
     def target(self) -> Target | None:
@@ -166,20 +166,20 @@ class Thread(Row, Node):
         order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
         filter_by: CommentFilterBy = UNSET,
     ) -> Connection[Comment]:
-        def read() -> tuple[Window, Asked | None]:
-            which = window(
-                order_of(COMMENTS, order_by or DEFAULT_COMMENT_ORDER),
+        def read() -> tuple[Window, RequestedFields | None]:
+            which = read_window(
+                read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER),
                 limit=info.context.settings.page_size,
-                first=given(first),
-                last=given(last),
-                after=given(after),
-                before=given(before),
-                filter=filter_of(filter_by),
+                first=unset_to_none(first),
+                last=unset_to_none(last),
+                after=unset_to_none(after),
+                before=unset_to_none(before),
+                filter=read_filter(filter_by),
             )
             return which, info.page("Comment")
 
-        which, asked = info.once(read)
-        page, total = Page(), self.record.get("comment_count")
+        which, asked = info.cached(read)
+        page, total = RowPage(), self.record.get("comment_count")
         if asked:
             page = await info.context.comments(self.record["id"], which, asked)
         if which.filter and "totalCount" in info.fields("CommentConnection"):
@@ -206,9 +206,9 @@ class Comment(Row, Node):
     @field("The message as HTML, from Markdown; safe to be put into a page as it is.")
     async def message_html(self, info: Info) -> str:
         render, message = info.context.rules.render, self.value("message")
-        if len(message) > SHORT:
+        if len(message) > MAX_INLINE_LENGTH:
             # Rendering may take some tenths of a second, in which others have to be answered.
-            return await info.context.beside(render, message)
+            return await info.context.run_in_thread(render, message)
         await yield_if_due()
         return render(message)
 
@@ -230,7 +230,7 @@ class Comment(Row, Node):
 
     @field("Who wrote it; null where a guest did, or where the author is gone.")
     async def author(self, info: Info) -> Author | None:
-        return await author_of(info, self.value("author_id"))
+        return await load_author(info, self.value("author_id"))
 
     @field("Whether the viewer may give it another message.")
     async def viewer_can_edit(self, info: Info) -> bool:
@@ -246,8 +246,8 @@ class Comment(Row, Node):
 
     async def _may(self, info: Info, action: CommentAction) -> bool:
         access = await info.context.access()
-        if access.always is not None:
-            return access.always
+        if access.constant_permission is not None:
+            return access.constant_permission
         thread = await self._thread_facts(info)
         if thread is None:
             return False  # It was deleted while this was read.
@@ -279,7 +279,7 @@ class Comment(Row, Node):
         return comment
 
 
-async def author_of(info: Info, id: UUID | None) -> Author | None:
+async def load_author(info: Info, id: UUID | None) -> Author | None:
     """The author with that key, read in one statement with those beside it."""
     if id is None:
         return None

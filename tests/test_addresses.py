@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from tallied.database import Database
 from tallied.settings import Settings
-from tallied.transport.addresses import AddressLimit, network_of
+from tallied.transport.addresses import AddressLimit, client_network
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -30,7 +30,7 @@ REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
     ],
 )
 def test_an_ipv6_network_stands_for_its_clients(host: str, network: str) -> None:
-    assert network_of(host) == network
+    assert client_network(host) == network
 
 
 def test_a_released_address_is_forgotten() -> None:

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from support.commands import Commands
 
-from tallied.auth.tokens import read
+from tallied.auth.tokens import decode_token
 from tallied.auth.viewer import Viewer
 from tallied.cli.token import parse_duration
 from tallied.errors import ConfigurationError
@@ -43,7 +43,7 @@ def test_a_token_is_printed_and_nothing_else(
 ) -> None:
     printed = commands("token", *arguments)
     assert (printed.code, printed.err) == (0, "")
-    assert read(SECRET, printed.out.removesuffix("\n")) == viewer
+    assert decode_token(SECRET, printed.out.removesuffix("\n")) == viewer
     assert minutes - 1 < minutes_left(printed.out.strip()) <= minutes
 
 

@@ -12,7 +12,7 @@ import pytest
 from support.commands import Commands
 from support.server import Server
 
-from tallied.auth.tokens import read
+from tallied.auth.tokens import decode_token
 from tallied.errors import ConfigurationError
 from tallied.server.development import begin, file_of, is_development, with_secret
 from tallied.settings import Settings
@@ -53,7 +53,7 @@ def test_a_token_made_first_is_accepted_later(
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
     token = commands("token", "7", "--database", empty_url).out.strip()
     settings = begin(Settings(database=empty_url, environment="development"))
-    assert read(settings.secret, token).subject == "7"
+    assert decode_token(settings.secret, token).subject == "7"
 
 
 def test_a_server_for_production_forgets_the_secret(empty_url: str, commands: Commands) -> None:

@@ -22,7 +22,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.host.hooks import Event, Hooks
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.settings import Settings
 
 ADA = Viewer("user-1", "Ada L.")
@@ -93,7 +93,7 @@ async def hosted(database: Database, viewer: Viewer | None) -> AsyncIterator[str
         settings=settings,
         get_viewer=get_viewer,
         hooks=[Announce()],
-        schema=merged(subscription=Subscription, prefix="Forum"),
+        schema=merge_schemas(subscription=Subscription, prefix="Forum"),
     )
     app = Starlette()
     discussion.install(app, "/forum")

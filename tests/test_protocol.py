@@ -17,8 +17,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from tallied.server.flow_control import Reader
 from tallied.server.http_protocol import BoundedProtocol
 from tallied.server.websocket_protocol import BoundedWebSocket
-from tallied.transport.websocket_endpoint import Connection
-from tallied.transport.websocket_messages import Wire
+from tallied.transport.websocket_endpoint import WebSocketHandler
+from tallied.transport.websocket_messages import MessageAdapter
 
 OURS = {
     BoundedProtocol: {
@@ -40,7 +40,7 @@ OURS = {
         "_withdraw",
     },
     BoundedWebSocket: {"_fail"},
-    Connection: {
+    WebSocketHandler: {
         "_answer",
         "_begin",
         "_close_if_refused",
@@ -53,13 +53,13 @@ OURS = {
         "_stream",
         "_tell",
     },
-    Wire: {"_read"},
+    MessageAdapter: {"_read"},
 }
 SOME = {
     BoundedProtocol: {"_start_asgi_task", "on_response_complete", "on_headers_complete"},
     BoundedWebSocket: {"handle_cont", "pause_writing", "keepalive_timeout"},
-    Connection: {"handle_subscribe", "shutdown"},
-    Wire: {"iter_json", "send_json", "close"},
+    WebSocketHandler: {"handle_subscribe", "shutdown"},
+    MessageAdapter: {"iter_json", "send_json", "close"},
 }
 
 
@@ -68,8 +68,8 @@ SOME = {
     [
         (BoundedProtocol, HttpToolsProtocol),
         (BoundedWebSocket, WebSocketsSansIOProtocol),
-        (Connection, BaseGraphQLTransportWSHandler),
-        (Wire, AsyncWebSocketAdapter),
+        (WebSocketHandler, BaseGraphQLTransportWSHandler),
+        (MessageAdapter, AsyncWebSocketAdapter),
     ],
 )
 def test_what_is_overridden_is_still_there(ours: type, theirs: type) -> None:

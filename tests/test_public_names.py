@@ -39,13 +39,13 @@ PUBLIC = {
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment ThreadView CommentView ShownPage CommentPage""",
+        read_comment ThreadView CommentView ViewPage CommentPage""",
     "tallied.resolvers.targeting": "thread_for",
     "tallied.resolvers.validation": "clean_message clean_title",
-    "tallied.resolvers.writing": """NewComment Change create_thread rename_thread lock_thread
+    "tallied.resolvers.writing": """NewComment ChangedRows create_thread rename_thread lock_thread
         delete_thread add_comment edit_comment move_comment delete_comment""",
     "tallied.host.access.Access": "as_host may may_start may_delete_author readable",
-    "tallied.schema.build": "merged schema",
+    "tallied.schema.build": "merge_schemas schema",
     "tallied.execution.context.Context": "read write stop thread author",
     "tallied.schema.ids": "encode_id decode_id",
     "tallied.schema.mutation": "mutation",
@@ -58,7 +58,7 @@ PUBLIC = {
     "tallied.schema.types.Thread": "of",
     "tallied.settings": "Settings",
     "tallied.host.targets": "Target",
-    "tallied.auth.tokens": "encode_token read bearer authenticate",
+    "tallied.auth.tokens": "encode_token decode_token read_bearer_token authenticate",
     "tallied.database.unit_of_work": "UnitOfWork",
     "tallied.auth.viewer": "Viewer",
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from tallied.content.markdown import LONGEST, render_message
+from tallied.content.markdown import MAX_LENGTH, render_message
 
 REL = 'rel="nofollow noopener noreferrer ugc"'
 
@@ -94,7 +94,7 @@ def test_what_is_shown_as_written_is_safe_and_keeps_its_lines() -> None:
     assert render_message("> " * 30 + "<b a=\"1\" b='2'>&\r\nnext") == (
         f"<p>{'&gt; ' * 30}&lt;b a=&quot;1&quot; b=&#x27;2&#x27;&gt;&amp;<br>\nnext</p>\n"
     )
-    assert render_message(f"<{'x' * LONGEST}").startswith("<p>&lt;xxx")
+    assert render_message(f"<{'x' * MAX_LENGTH}").startswith("<p>&lt;xxx")
 
 
 def test_what_is_no_character_is_replaced() -> None:
@@ -104,7 +104,7 @@ def test_what_is_no_character_is_replaced() -> None:
 
 def full(unit: str, tail: str = "") -> str:
     """As long a message as there may be."""
-    return (unit * LONGEST)[: LONGEST - len(tail)] + tail
+    return (unit * MAX_LENGTH)[: MAX_LENGTH - len(tail)] + tail
 
 
 HOSTILE = {
@@ -118,7 +118,7 @@ HOSTILE = {
     "emphasis, closed": "*a " * 2500 + "a*" * 1250,
     "strikethrough": full("~~a "),
     "backticks": full("`a``"),
-    "backticks of all lengths": "".join("`" * n + "a" for n in range(140))[:LONGEST],
+    "backticks of all lengths": "".join("`" * n + "a" for n in range(140))[:MAX_LENGTH],
     "quotes": full("> "),
     "quotes of many lines": full("> " * 9 + "a\n"),
     "quotes that go on": "> " * 10 + full("a\n")[20:],
@@ -164,6 +164,6 @@ def steps(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("what", HOSTILE)
 def test_no_message_takes_long(what: str) -> None:
     message = HOSTILE[what]
-    assert len(message) <= LONGEST
+    assert len(message) <= MAX_LENGTH
     assert steps(lambda: render_message(message)) < 4_000_000
-    assert len(render_message(message)) < 20 * LONGEST
+    assert len(render_message(message)) < 20 * MAX_LENGTH

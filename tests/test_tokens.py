@@ -14,7 +14,14 @@ import jwt
 import pytest
 from starlette.datastructures import Headers
 
-from tallied.auth.tokens import LONGEST, TOKEN_SIZE, authenticate, bearer, encode_token, read
+from tallied.auth.tokens import (
+    MAX_LIFETIME,
+    TOKEN_SIZE,
+    authenticate,
+    decode_token,
+    encode_token,
+    read_bearer_token,
+)
 from tallied.auth.viewer import Viewer
 from tallied.errors import ConfigurationError, Unauthenticated
 from tallied.settings import Settings
@@ -54,7 +61,7 @@ def hand_made(
 def refusal(token: str, secret: str = SECRET) -> str:
     """Why a token is refused."""
     with pytest.raises(Unauthenticated) as refused:
-        read(secret, token)
+        decode_token(secret, token)
     assert refused.value.code == "UNAUTHENTICATED"
     assert secret not in refused.value.message or not secret
     return refused.value.message
@@ -70,7 +77,7 @@ def refusal(token: str, secret: str = SECRET) -> str:
     ],
 )
 def test_a_token_stands_for_its_viewer(viewer: Viewer) -> None:
-    assert read(SECRET, encode_token(SECRET, viewer, HOUR)) == viewer
+    assert decode_token(SECRET, encode_token(SECRET, viewer, HOUR)) == viewer
 
 
 def test_any_library_reads_a_token_and_can_make_one() -> None:
@@ -78,8 +85,8 @@ def test_any_library_reads_a_token_and_can_make_one() -> None:
     theirs = jwt.decode(token, SECRET, ["HS256"], audience="tallied", issuer="tallied")
     assert (theirs["sub"], theirs["name"], theirs["exp"] - theirs["iat"]) == ("42", "Ada", 3600)
     assert "is_moderator" not in theirs
-    assert read(SECRET, jwt.encode(claims(), SECRET)) == Viewer("42")
-    assert read(SECRET, hand_made(claims(is_moderator=True, scope="x"))).is_moderator
+    assert decode_token(SECRET, jwt.encode(claims(), SECRET)) == Viewer("42")
+    assert decode_token(SECRET, hand_made(claims(is_moderator=True, scope="x"))).is_moderator
 
 
 def signed_by(**changes: Any) -> str:
@@ -171,28 +178,28 @@ def test_a_forgery_is_refused_in_one_sentence(wrong: str) -> None:
 
 def test_the_forgeries_are_made_as_what_is_accepted_is() -> None:
     # or each would be refused for being made badly
-    assert read(SECRET, hand_made(claims())) == Viewer("42")
-    assert read(SECRET, signed_by()) == Viewer("42")
+    assert decode_token(SECRET, hand_made(claims())) == Viewer("42")
+    assert decode_token(SECRET, signed_by()) == Viewer("42")
     fill = "x" * 5000
     assert len(signed_by(fill=fill)) < TOKEN_SIZE
-    assert read(SECRET, signed_by(fill=fill)) == Viewer("42")
+    assert decode_token(SECRET, signed_by(fill=fill)) == Viewer("42")
 
 
 def test_clocks_may_differ_by_a_few_seconds() -> None:
     now = int(time.time())
-    assert read(SECRET, signed_by(exp=now - 3, iat=now + 3, nbf=now + 3)) == Viewer("42")
+    assert decode_token(SECRET, signed_by(exp=now - 3, iat=now + 3, nbf=now + 3)) == Viewer("42")
     assert refusal(signed_by(exp=now - 11)) == EXPIRED
 
 
 def test_tokens_of_the_previous_secret_are_accepted_while_it_is_named() -> None:
     old, new = (encode_token(secret, Viewer("42"), HOUR) for secret in (OTHER, SECRET))
     for token in (old, new):
-        assert read(SECRET, token, previous_secret=OTHER) == Viewer("42")
+        assert decode_token(SECRET, token, previous_secret=OTHER) == Viewer("42")
     assert refusal(old) == FOREIGN
     with pytest.raises(Unauthenticated, match="has expired"):
-        read(SECRET, jwt.encode(claims(exp=1), OTHER), previous_secret=OTHER)
+        decode_token(SECRET, jwt.encode(claims(exp=1), OTHER), previous_secret=OTHER)
     with pytest.raises(Unauthenticated, match="not one that this server accepts"):
-        read(
+        decode_token(
             SECRET, jwt.encode(claims(), "neither of them, but long enough"), previous_secret=OTHER
         )
 
@@ -222,11 +229,11 @@ def test_nothing_is_signed_with_a_secret_that_is_none(secret: str, part: str) ->
     assert SECRET[:31] not in str(refused.value)
     if secret:
         with pytest.raises(ConfigurationError, match="TALLIED_SECRET"):
-            read(secret, signed_by())
+            decode_token(secret, signed_by())
 
 
 @pytest.mark.parametrize(
-    "lifetime", [timedelta(0), -HOUR, timedelta(milliseconds=5), LONGEST + timedelta(1)]
+    "lifetime", [timedelta(0), -HOUR, timedelta(milliseconds=5), MAX_LIFETIME + timedelta(1)]
 )
 def test_a_token_lives_for_a_second_to_a_year(lifetime: timedelta) -> None:
     with pytest.raises(ConfigurationError, match="expires after 1 second to 366 days, not after"):
@@ -236,13 +243,13 @@ def test_a_token_lives_for_a_second_to_a_year(lifetime: timedelta) -> None:
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 def test_the_token_is_read_from_the_header(name: str, scheme: str) -> None:
-    assert bearer({name: f"{scheme} a.b-c_d~e+f/g=="}) == "a.b-c_d~e+f/g=="
-    assert bearer(Headers({name: f"{scheme}   abc "})) == "abc"
+    assert read_bearer_token({name: f"{scheme} a.b-c_d~e+f/g=="}) == "a.b-c_d~e+f/g=="
+    assert read_bearer_token(Headers({name: f"{scheme}   abc "})) == "abc"
 
 
 def test_without_the_header_there_is_no_token() -> None:
-    assert bearer({}) is None
-    assert bearer(Headers({"cookie": "authorization=Bearer x"})) is None
+    assert read_bearer_token({}) is None
+    assert read_bearer_token(Headers({"cookie": "authorization=Bearer x"})) is None
 
 
 @pytest.mark.parametrize(
@@ -253,7 +260,7 @@ def test_without_the_header_there_is_no_token() -> None:
 )  # fmt: skip
 def test_a_header_that_cannot_be_read_is_refused(value: Any) -> None:
     with pytest.raises(Unauthenticated) as refused:
-        bearer({"Authorization": value})
+        read_bearer_token({"Authorization": value})
     assert refused.value.message == (
         "The Authorization header cannot be read; send it once, as `Authorization: Bearer TOKEN`."
     )
@@ -262,7 +269,7 @@ def test_a_header_that_cannot_be_read_is_refused(value: Any) -> None:
 def test_a_header_that_is_given_twice_is_refused() -> None:
     raw = [(b"authorization", b"Bearer abc"), (b"authorization", b"Bearer def")]
     with pytest.raises(Unauthenticated, match="send it once"):
-        bearer(Headers(raw=raw))
+        read_bearer_token(Headers(raw=raw))
 
 
 def test_a_request_is_its_tokens_or_a_guests() -> None:

@@ -32,7 +32,7 @@ class AddressLimit:
         """
         if host is None:
             return True
-        network = network_of(host)
+        network = client_network(host)
         if self._counts[network] >= self.maximum:
             self._tell(network)
             return False
@@ -42,7 +42,7 @@ class AddressLimit:
     def release(self, host: str | None) -> None:
         """Count one less for an address that has acquired it."""
         if host is not None:
-            network = network_of(host)
+            network = client_network(host)
             self._counts[network] -= 1
             if not self._counts[network]:
                 del self._counts[network]
@@ -60,7 +60,7 @@ class AddressLimit:
             )
 
 
-def network_of(host: str) -> str:
+def client_network(host: str) -> str:
     """Return what stands for a client: its IPv4 address, or the network of its IPv6 address.
 
     What is no address, as a proxy may send, stands for itself.

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..settings import ANY_HOST, Settings, listed, named
-from .refusals import Refused, refuse
+from .refusals import RequestError, send_error
 
 HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
 
@@ -55,7 +55,7 @@ class AllowedHosts:
         :raises Refused: then.
         """
         if self.patterns and not self.allows(_split_host(scope)[0]):
-            raise _refusal()
+            raise _host_error()
 
 
 class HostGuard:
@@ -81,15 +81,15 @@ class HostGuard:
         if scope["type"] in ("http", "websocket") and not _is_probe(scope):
             try:
                 self._check(scope)
-            except Refused as refused:
-                await refuse(refused, scope, receive, send)
+            except RequestError as refused:
+                await send_error(refused, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         self._hosts.check(scope)
         if not self._hosts.patterns and self._may_be_rebound(scope):
-            raise _refusal()
+            raise _host_error()
 
     def _may_be_rebound(self, scope: Scope) -> bool:
         name, port = _split_host(scope)
@@ -133,9 +133,9 @@ def _is_probe(scope: Scope) -> bool:
     return path == HEALTH or path.startswith(f"{HEALTH}/")
 
 
-def _refusal() -> Refused:
+def _host_error() -> RequestError:
     sentence = (
         "The server is not known by the name in the request's Host header; its setting"
         f" {named('allowed_hosts')} may list it."
     )
-    return Refused(400, HOST_NOT_ALLOWED, sentence)
+    return RequestError(400, HOST_NOT_ALLOWED, sentence)

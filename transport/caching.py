@@ -18,13 +18,13 @@ from starlette.responses import Response
 VARY = "Accept, Authorization, Cookie"
 """What the answer to a GET depends on beside its address."""
 
-LARGE = 1_048_576
+MAX_INLINE_BYTES = 1_048_576
 """Bytes of an answer from which on its tag is made in a thread."""
 
 CREDENTIALS = ("authorization", "cookie")
 
 
-async def allow(
+async def allow_caching(
     response: Response, request: Headers, seconds: int, *, personal: bool = False
 ) -> Response:
     """An answer that may be kept; or that the client's own copy is still right.
@@ -40,7 +40,7 @@ async def allow(
         policy = f"public, max-age={seconds}" if seconds else "public, no-cache"
     response.headers["Cache-Control"] = policy
     # Beside the event loop, which a large answer would hold for as much as 10 ms.
-    large = len(response.body) > LARGE
+    large = len(response.body) > MAX_INLINE_BYTES
     tag = await asyncio.to_thread(_tag, response) if large else _tag(response)
     response.headers["ETag"] = tag
     if not _is_known(tag, ",".join(request.getlist("if-none-match"))):

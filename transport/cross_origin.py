@@ -20,10 +20,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin
 
-from ..execution.errors import BAD_REQUEST, mistake
+from ..execution.errors import BAD_REQUEST, client_error
 from ..settings import ANY_ORIGIN, Settings, listed, named
 from .media_types import JSON
-from .refusals import Refused
+from .refusals import RequestError
 
 ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
 
@@ -90,7 +90,7 @@ class AllowedOrigins:
                 or self.allows(origin)
             )
         if not is_allowed:
-            raise Refused(403, ORIGIN_NOT_ALLOWED, refusal(deed))
+            raise RequestError(403, ORIGIN_NOT_ALLOWED, origin_sentence(deed))
 
 
 class CrossOrigin(CORSMiddleware):
@@ -128,8 +128,8 @@ class CrossOrigin(CORSMiddleware):
                 f" {', '.join(self.allow_headers)}."
             )
         else:
-            status, code, sentence = 403, ORIGIN_NOT_ALLOWED, refusal("use this API")
-        content = orjson.dumps({"errors": [mistake(code, sentence)]})
+            status, code, sentence = 403, ORIGIN_NOT_ALLOWED, origin_sentence("use this API")
+        content = orjson.dumps({"errors": [client_error(code, sentence)]})
         del response.headers["content-length"], response.headers["content-type"]
         return Response(content, status, response.headers, JSON)
 
@@ -143,7 +143,7 @@ class CrossOrigin(CORSMiddleware):
             await self.app(scope, receive, send)
 
 
-def refusal(deed: str) -> str:
+def origin_sentence(deed: str) -> str:
     """Return the sentence for a page of an origin that is not allowed."""
     return (
         f"Pages of this origin may not {deed}; the server's setting {named('origins')} may name it."

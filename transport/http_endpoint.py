@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry import Schema
 
 from ..database import Database
-from ..execution.errors import METHOD_NOT_ALLOWED, mask
+from ..execution.errors import METHOD_NOT_ALLOWED, mask_error
 from ..execution.executor import BY_GET, BY_POST
 from ..host.access import HostRules
 from ..logs.request_ids import RequestIds
@@ -33,17 +33,17 @@ from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
 from .media_types import GRAPHQL, HTML, JSON, choose
 from .playground import Playground
-from .refusals import Refused, encode_refusal
-from .requests import from_body, from_query
+from .refusals import RequestError, encode_error
+from .requests import read_body, read_query
 from .service import RETRY_AFTER, GetViewer, ServedResponse, Service
-from .websocket_handshake import Sockets
+from .websocket_handshake import WebSocketEndpoint
 
 
 def _guest(_: HTTPConnection) -> None:
     return None
 
 
-TOLD_TO_ALL = frozenset({405, 500, 503})
+COMMON_STATUSES = frozenset({405, 500, 503})
 """The statuses, other than 200, that an answer in application/json can have, too."""
 
 
@@ -66,7 +66,7 @@ class GraphQLEndpoint:
         self._playground = playground
         rules = rules or HostRules(guests=settings.guests)
         self._service = Service(database, settings, rules, get_viewer, schema)
-        self._sockets = Sockets(self._service)
+        self._sockets = WebSocketEndpoint(self._service)
         self._hosts = AllowedHosts(settings)
         self._origins = AllowedOrigins(settings)
         self._guests_write = rules.guests_write
@@ -92,13 +92,13 @@ class GraphQLEndpoint:
                 response = self._playground.response()
             else:
                 response = await self._respond(request, media_type)
-        except Refused as refused:
-            content = encode_refusal(refused)
+        except RequestError as refused:
+            content = encode_error(refused)
             response = _response(media_type, refused.status, content, refused.headers)
         except ClientDisconnect:
             return
         except Exception as error:
-            told = orjson.dumps({"errors": [mask(error, "outside of any field")]})
+            told = orjson.dumps({"errors": [mask_error(error, "outside of any field")]})
             response = _response(media_type, 500, told)
         response.headers["Vary"] = caching.VARY if is_get else "Accept"
         await response(scope, receive, send)
@@ -109,18 +109,18 @@ class GraphQLEndpoint:
         # Before a body is read, so that it need not be; a client that is slow to send it takes
         # nobody's place.
         self._service.check_room()
-        asked = await from_body(request, self._settings) if by_post else from_query(request)
+        asked = await read_body(request, self._settings) if by_post else read_query(request)
         served = await self._service.serve(asked, request, BY_POST if by_post else BY_GET)
         assert isinstance(served, ServedResponse)  # which all is that is not a subscription
         answer, content, viewer = served
         headers = {"Allow": "POST"} if answer.status == 405 else {}
-        if answer.may_be_repeated:
+        if answer.is_retryable:
             headers["Retry-After"] = RETRY_AFTER
-        as_told = media_type == GRAPHQL or answer.status in TOLD_TO_ALL
+        as_told = media_type == GRAPHQL or answer.status in COMMON_STATUSES
         response = _response(media_type, answer.status if as_told else 200, content, headers)
-        if not by_post and answer.is_whole:
+        if not by_post and answer.is_complete:
             # Whoever is known is so by something that this request has brought.
-            response = await caching.allow(
+            response = await caching.allow_caching(
                 response, request.headers, self._settings.cache_time, personal=viewer is not None
             )
         return response
@@ -143,13 +143,15 @@ def _media_type(request: HTTPRequest, has_page: bool) -> str:
         that accepts none.
     """
     if request.method not in ("GET", "HEAD", "POST"):
-        raise Refused(405, METHOD_NOT_ALLOWED, "Use GET or POST.", {"Allow": "GET, HEAD, POST"})
+        raise RequestError(
+            405, METHOD_NOT_ALLOWED, "Use GET or POST.", {"Allow": "GET, HEAD, POST"}
+        )
     offers = [JSON, GRAPHQL]
     if has_page and request.method != "POST":
         offers.append(HTML)
     accepted = choose(",".join(request.headers.getlist("accept")), offers)
     if accepted is None:
-        raise Refused(406, "NOT_ACCEPTABLE", f"Accept {' or '.join(offers)}.")
+        raise RequestError(406, "NOT_ACCEPTABLE", f"Accept {' or '.join(offers)}.")
     return accepted
 
 

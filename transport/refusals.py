@@ -8,11 +8,11 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..execution.errors import mistake
+from ..execution.errors import client_error
 from .media_types import JSON
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is not even a GraphQL request."""
 
     def __init__(
@@ -29,14 +29,14 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def encode_refusal(refused: Refused) -> bytes:
+def encode_error(refused: RequestError) -> bytes:
     """Return the JSON of a refusal, which is logged as any mistake of a client."""
-    return orjson.dumps({"errors": [mistake(refused.code, refused.message)]})
+    return orjson.dumps({"errors": [client_error(refused.code, refused.message)]})
 
 
-async def refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_error(refused: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request, or the handshake of a WebSocket, by HTTP."""
-    content = encode_refusal(refused)
+    content = encode_error(refused)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope["extensions"]:
         await send({"type": "websocket.close"})  # which is a 403, whatever it was for
         return

@@ -15,13 +15,13 @@ from ..execution.executor import Request
 from ..execution.persisted_documents import is_identifier
 from ..settings import Settings
 from .media_types import is_json
-from .refusals import Refused
+from .refusals import RequestError
 
 CLOSE = {"Connection": "close"}
 """Sent where the rest of a body is not wanted, which the client may be sending still."""
 
 
-async def from_body(request: HTTPRequest, settings: Settings) -> Request:
+async def read_body(request: HTTPRequest, settings: Settings) -> Request:
     """The request in a POST's body.
 
     JSON alone is taken. No form of a foreign page can send that, and its scripts have to ask
@@ -30,13 +30,13 @@ async def from_body(request: HTTPRequest, settings: Settings) -> Request:
     :raises Refused: for what is no JSON, no GraphQL-over-HTTP request, too large or too slow.
     """
     if not is_json(request.headers.get("content-type", "")):
-        raise Refused(
+        raise RequestError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             "Send the request as JSON in UTF-8, with Content-Type: application/json.",
         )
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(
+        raise RequestError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             "Send the request's body as it is, without a Content-Encoding.",
@@ -46,16 +46,16 @@ async def from_body(request: HTTPRequest, settings: Settings) -> Request:
         async with asyncio.timeout(settings.body_time):
             body = await _read(request, settings.body_size)
     except TimeoutError as error:
-        raise Refused(
+        raise RequestError(
             408,
             "REQUEST_TIMEOUT",
             f"The request's body must be sent within {settings.body_time} seconds.",
             CLOSE,
         ) from error
-    return request_of(_loads(body, "The request's body"))
+    return parse_request(_loads(body, "The request's body"))
 
 
-def from_query(request: HTTPRequest) -> Request:
+def read_query(request: HTTPRequest) -> Request:
     """The request in a GET's address.
 
     :raises Refused: for what is no GraphQL-over-HTTP request.
@@ -63,19 +63,21 @@ def from_query(request: HTTPRequest) -> Request:
     given: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
         if name in given:
-            raise Refused(400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once.")
+            raise RequestError(
+                400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once."
+            )
         given[name] = text
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _loads(given[name], f"The parameter {name}") if given[name] else None
     # An optional parameter that is empty is as good as none.
-    return request_of(
+    return parse_request(
         {name: value for name, value in given.items() if value != "" or name == "query"}
     )
 
 
 async def _read(request: HTTPRequest, limit: int) -> bytes:
-    too_large = Refused(
+    too_large = RequestError(
         413, "CONTENT_TOO_LARGE", f"The request's body must have at most {limit} bytes.", CLOSE
     )
     length = request.headers.get("content-length", "0")
@@ -94,10 +96,10 @@ def _loads(text: bytes | str, what: str) -> Any:
     try:
         return orjson.loads(text)
     except ValueError as error:
-        raise Refused(400, BAD_REQUEST, f"{what} {json_fault(text)}") from error
+        raise RequestError(400, BAD_REQUEST, f"{what} {describe_json_fault(text)}") from error
 
 
-def json_fault(text: bytes | str) -> str:
+def describe_json_fault(text: bytes | str) -> str:
     """Return what is wrong with a text that is no JSON, as the end of a sentence.
 
     A byte order mark is named: editors and Windows tools write it, and nobody sees it. RFC 8259,
@@ -111,30 +113,30 @@ def json_fault(text: bytes | str) -> str:
     return "is not valid JSON in UTF-8."
 
 
-def request_of(given: Any) -> Request:
+def parse_request(given: Any) -> Request:
     """The request that a client's JSON is.
 
     :raises Refused: for what is no GraphQL-over-HTTP request.
     """
     if not isinstance(given, dict):
-        raise Refused(
+        raise RequestError(
             400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
         )
     for name, type_, shape in _SHAPES:
         value = given.get(name)
         if value is not None and not isinstance(value, type_):
             says = f"{name} must be {shape}, not {_kind(value)}."
-            raise Refused(400, BAD_REQUEST, says)
+            raise RequestError(400, BAD_REQUEST, says)
     query, id = given.get("query"), given.get("documentId")
     if id is not None and not is_identifier(id):
-        raise Refused(
+        raise RequestError(
             400,
             BAD_REQUEST,
             "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits.",
         )
     id = id or _hash_of_apollo(given.get("extensions") or {})
     if query is None and id is None:
-        raise Refused(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
+        raise RequestError(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
     return Request(
         query,
         given.get("variables"),
@@ -160,13 +162,13 @@ def _hash_of_apollo(extensions: dict[str, Any]) -> str | None:
         return None
     hash_ = given.get("sha256Hash") if isinstance(given, dict) else None
     if not isinstance(hash_, str) or not isinstance(given, dict) or given.get("version") != 1:
-        raise Refused(
+        raise RequestError(
             400,
             BAD_REQUEST,
             'extensions.persistedQuery must be {"version": 1, "sha256Hash": "..."}.',
         )
     if not re.fullmatch("[0-9a-fA-F]{64}", hash_):
-        raise Refused(
+        raise RequestError(
             400, BAD_REQUEST, "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits."
         )
     return f"sha256:{hash_.lower()}"

@@ -53,4 +53,4 @@ class PublishedFile:
             return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
         headers = {"X-Content-Type-Options": "nosniff"}
         response = Response(self._body, 200, headers, self._media_type)
-        return await caching.allow(response, request.headers, 0)
+        return await caching.allow_caching(response, request.headers, 0)

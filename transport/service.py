@@ -20,12 +20,19 @@ from ..database.failures import classify, translate
 from ..errors import Busy, ConfigurationError, Unauthenticated, Unavailable
 from ..execution import limits
 from ..execution.context import Context
-from ..execution.errors import report
-from ..execution.executor import BY_POST, Executor, GraphQLResponse, Operation, Request, refusal
-from ..execution.response_size import AnswerTooLarge
+from ..execution.errors import report_error
+from ..execution.executor import (
+    BY_POST,
+    Executor,
+    GraphQLResponse,
+    PreparedOperation,
+    Request,
+    error_response,
+)
+from ..execution.response_size import ResponseTooLarge
 from ..host.access import HostRules
 from ..settings import Settings
-from .refusals import Refused
+from .refusals import RequestError
 
 T = TypeVar("T")
 
@@ -37,7 +44,7 @@ RETRY_AFTER = "1"
 """Seconds after which a client that was turned away may try again."""
 
 
-async def viewer_of(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | None:
+async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | None:
     """Who makes the request.
 
     :raises Unauthenticated: for a request that does not prove who makes it.
@@ -74,7 +81,7 @@ class ServedResponse(NamedTuple):
 class SubscriptionStream(NamedTuple):
     """A subscription that has begun."""
 
-    operation: Operation
+    operation: PreparedOperation
     source: AsyncIterator[Any]
     context: Context
 
@@ -113,7 +120,7 @@ class Service:
         :raises Refused: then.
         """
         if self._places.locked():
-            raise Refused(
+            raise RequestError(
                 503,
                 "OVERLOADED",
                 "The server executes as many requests as it may; send the same request again.",
@@ -128,17 +135,19 @@ class Service:
         seconds = self.settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:
-                return await viewer_of(self._get_viewer, request)
+                return await load_viewer(self._get_viewer, request)
         except TimeoutError as error:
             if not time.expired():
                 raise
             says = f"It took longer than {seconds} seconds to find out who asks; try again later."
-            raise Refused(503, "TIMEOUT", says) from error
+            raise RequestError(503, "TIMEOUT", says) from error
         except (Busy, Unavailable) as error:
-            raise Refused(503, error.code, error.message, {"Retry-After": RETRY_AFTER}) from error
+            raise RequestError(
+                503, error.code, error.message, {"Retry-After": RETRY_AFTER}
+            ) from error
         except Unauthenticated as error:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            raise Refused(401, error.code, error.message, challenge) from error
+            raise RequestError(401, error.code, error.message, challenge) from error
 
     async def authenticate(self, request: HTTPConnection) -> None:
         """Find out who opens a connection, in the room of a request.
@@ -193,7 +202,7 @@ class Service:
         return SubscriptionStream(operation, source, context)
 
     async def _execute(
-        self, operation: Operation, context: Context, event: Any = None
+        self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> tuple[GraphQLResponse, bytes]:
         answer = await self.executor.execute(operation, context, event)
         return answer, await context.size.dump(answer.body)
@@ -208,11 +217,11 @@ class Service:
             async with asyncio.timeout(seconds) as time:
                 size.when_exceeded, context.time = partial(_stop, time), time
                 return await work
-        except (TimeoutError, AnswerTooLarge):
+        except (TimeoutError, ResponseTooLarge):
             if size.is_exceeded:
-                answer = _too_large(size.maximum, context)
+                answer = _too_large_response(size.maximum, context)
             elif time.expired():
-                answer = _too_long(seconds, context)
+                answer = _timeout_response(seconds, context)
             else:
                 raise
             return answer, orjson.dumps(answer.body)
@@ -227,22 +236,22 @@ def _stop(time: asyncio.Timeout) -> None:
         time.reschedule(asyncio.get_running_loop().time())
 
 
-def _too_long(seconds: int, context: Context) -> GraphQLResponse:
+def _timeout_response(seconds: int, context: Context) -> GraphQLResponse:
     says = f"The request took longer than {seconds} seconds, and was stopped; "
-    if warning := _do_not_repeat(context):  # Not a 503: after that, a client would send it again.
-        return refusal(500, "TIMEOUT", says + warning)
-    return refusal(503, "TIMEOUT", f"{says}ask for less.")
+    if warning := _repeat_warning(context):  # Not a 503: after that, a client would send it again.
+        return error_response(500, "TIMEOUT", says + warning)
+    return error_response(503, "TIMEOUT", f"{says}ask for less.")
 
 
-def _too_large(maximum: int, context: Context) -> GraphQLResponse:
+def _too_large_response(maximum: int, context: Context) -> GraphQLResponse:
     says = f"The answer would have more than {maximum} bytes; "
-    warning = _do_not_repeat(context)
+    warning = _repeat_warning(context)
     says += warning or "ask for smaller pages or fewer fields."
-    fault = limits.exceeded("answer_size", maximum, says)
-    return GraphQLResponse({"errors": [report(fault)]}, 500 if warning else 422)
+    fault = limits.limit_error("answer_size", maximum, says)
+    return GraphQLResponse({"errors": [report_error(fault)]}, 500 if warning else 422)
 
 
-def _do_not_repeat(context: Context) -> str:
+def _repeat_warning(context: Context) -> str:
     """Return what warns of sending changes again; an empty text where nothing was changed."""
     if context.is_outcome_unknown:
         made = f"changes made before: {context.changes}, and one that may have been made."

@@ -24,27 +24,33 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 
 from ..execution import limits
-from ..execution.errors import mask, mistake, report
+from ..execution.errors import client_error, mask_error, report_error
 from ..execution.executor import BY_SOCKET, Request
-from .refusals import Refused
-from .requests import request_of
+from .refusals import RequestError
+from .requests import parse_request
 from .service import Service, SubscriptionStream
-from .websocket_messages import BAD_MESSAGE, FORBIDDEN, Gate, Wire, as_over_http
+from .websocket_messages import (
+    BAD_MESSAGE,
+    FORBIDDEN,
+    ConnectionAuthenticator,
+    MessageAdapter,
+    as_http_connection,
+)
 
-AT_ONCE = 6
+MAX_CONCURRENT_OPERATIONS = 6
 """How many operations of one WebSocket are executed at once, or not yet handed to the connection:
 as many as a browser sends to one host over HTTP/1.1. The others wait, and so does a client that
 does not read."""
 
 
-class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
+class WebSocketHandler(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
     """One WebSocket, and the operations that are under way on it."""
 
     def __init__(self, service: Service, socket: WebSocket) -> None:
-        self.wire = Wire(socket, service.settings.body_size)
+        self.adapter = MessageAdapter(socket, service.settings.body_size)
         super().__init__(
-            view=cast(Any, Gate(service, self.wire)),
-            websocket=self.wire,
+            view=cast(Any, ConnectionAuthenticator(service, self.adapter)),
+            websocket=self.adapter,
             context={},
             root_value=None,
             schema=service.schema,
@@ -52,7 +58,7 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
             max_subscriptions_per_connection=service.settings.socket_operations,
         )
         self._service = service
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
         self._held = 0
@@ -60,7 +66,7 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
 
     def _request(self) -> HTTPConnection:
         """What an operation is asked by, as if it had come over HTTP."""
-        return as_over_http(self.wire.socket, self.context["connection_params"])
+        return as_http_connection(self.adapter.socket, self.context["connection_params"])
 
     async def shutdown(self) -> None:
         """End all operations, those that the client knows no more, too; return when they have."""
@@ -71,11 +77,11 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation."""
-        id, settings, size = message["id"], self._service.settings, self.wire.size
+        id, settings, size = message["id"], self._service.settings, self.adapter.size
         if not self.connection_acknowledged:
-            await self.wire.close(4401, "Send connection_init first, and await connection_ack.")
+            await self.adapter.close(4401, "Send connection_init first, and await connection_ack.")
         elif id in self.operations:
-            await self.wire.close(4409, f"Subscriber for {id} already exists")
+            await self.adapter.close(4409, f"Subscriber for {id} already exists")
         elif self._refused:
             pass  # It is about to be closed: the client asks again on another.
         elif len(self._tasks) >= settings.socket_operations:
@@ -86,16 +92,16 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
             await self._exceed(id, "body_size", settings.body_size, says)
         else:
             try:
-                asked = request_of(message["payload"])
-            except Refused as refused:
+                asked = parse_request(message["payload"])
+            except RequestError as refused:
                 # The protocol: an invalid message closes the connection with 4400.
-                await self.wire.close(BAD_MESSAGE, refused.message)
+                await self.adapter.close(BAD_MESSAGE, refused.message)
             else:
                 self._begin(id, asked, size)
 
     async def _exceed(self, id: str, limit: str, maximum: int, says: str) -> None:
-        fault = limits.exceeded(limit, maximum, says.format(maximum))
-        await self._tell(id, "error", [report(fault)])
+        fault = limits.limit_error(limit, maximum, says.format(maximum))
+        await self._tell(id, "error", [report_error(fault)])
 
     def _begin(self, id: str, asked: Request, size: int) -> None:
         operation = Operation(self, id, asked.query or "", asked.variables, asked.operation_name)
@@ -115,10 +121,10 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
         events = None
         try:
             events = await self._answer(operation, asked)
-        except Refused as refused:
+        except RequestError as refused:
             await self._refuse(operation, refused)
         except Exception as error:
-            await self._end(operation, "error", [mask(error, "outside of any field")])
+            await self._end(operation, "error", [mask_error(error, "outside of any field")])
         finally:
             await self._rest()
         if events:
@@ -148,11 +154,11 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
                 async with self._slots:
                     served = await self._service.serve_event(events, event, self._request())
                     await self._tell(operation.id, "next", orjson.Fragment(served.content))
-        except Refused as refused:
+        except RequestError as refused:
             await self._refuse(operation, refused)
             await self._close_if_refused()
         except Exception as error:
-            await self._end(operation, "error", [report(located_error(error), raised=True)])
+            await self._end(operation, "error", [report_error(located_error(error), raised=True)])
         else:
             await self._end(operation, "complete")
         finally:
@@ -160,12 +166,14 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
                 await events.source.aclose()
             await events.context.stop()
 
-    async def _refuse(self, operation: Operation[dict[str, Any], None], refused: Refused) -> None:
+    async def _refuse(
+        self, operation: Operation[dict[str, Any], None], refused: RequestError
+    ) -> None:
         """Tell why an operation is not executed; or that nobody knows who asks any more."""
         if refused.status == 401:
             self._refused = refused.message
         else:
-            await self._end(operation, "error", [mistake(refused.code, refused.message)])
+            await self._end(operation, "error", [client_error(refused.code, refused.message)])
 
     async def _rest(self) -> None:
         self._working -= 1
@@ -178,7 +186,7 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
         must not be a mutation that has been made.
         """
         if self._refused and not self._working:
-            await self.wire.close(FORBIDDEN, self._refused)
+            await self.adapter.close(FORBIDDEN, self._refused)
 
     async def _end(
         self, operation: Operation[dict[str, Any], None], type: str, payload: Any = None
@@ -193,4 +201,4 @@ class Connection(BaseGraphQLTransportWSHandler[dict[str, Any], None]):
         if payload is None:
             del message["payload"]
         with suppress(WebSocketDisconnected):  # The loop that receives is told so, too.
-            await self.wire.send_json(message)
+            await self.adapter.send_json(message)

@@ -11,12 +11,12 @@ from ..settings import named
 from .addresses import AddressLimit
 from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
-from .refusals import Refused, refuse
+from .refusals import RequestError, send_error
 from .service import RETRY_AFTER, Service
-from .websocket_endpoint import Connection
+from .websocket_endpoint import WebSocketHandler
 
 
-class Sockets:
+class WebSocketEndpoint:
     """The WebSockets of one endpoint."""
 
     def __init__(self, service: Service) -> None:
@@ -35,13 +35,13 @@ class Sockets:
         try:
             self._check(socket)
             self._acquire(host)
-        except Refused as refused:
-            await refuse(refused, scope, receive, send)
+        except RequestError as refused:
+            await send_error(refused, scope, receive, send)
             return
         self._open += 1
         try:
             await socket.accept(GRAPHQL_TRANSPORT_WS_PROTOCOL)
-            await Connection(self._service, socket).handle()
+            await WebSocketHandler(self._service, socket).handle()
         finally:
             self._open -= 1
             self._per_address.release(host)
@@ -56,7 +56,7 @@ class Sockets:
                 f"Your address has {self._per_address.maximum} WebSockets open, the most that one"
                 " may; close one, or try again later."
             )
-            raise Refused(429, "TOO_MANY_CONNECTIONS", says, {"Retry-After": RETRY_AFTER})
+            raise RequestError(429, "TOO_MANY_CONNECTIONS", says, {"Retry-After": RETRY_AFTER})
 
     def _check(self, socket: WebSocket) -> None:
         """Refuse what must not be opened.
@@ -70,7 +70,7 @@ class Sockets:
         self._origins.check(socket.headers, "open a WebSocket")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
-            raise Refused(400, BAD_REQUEST, says)
+            raise RequestError(400, BAD_REQUEST, says)
         if self._open >= self._service.settings.concurrent_sockets:
             says = "The server has as many WebSockets open as it may; try again later."
-            raise Refused(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})
+            raise RequestError(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})

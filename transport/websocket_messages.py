@@ -15,9 +15,9 @@ from strawberry.http.async_base_view import AsyncWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types.unset import UNSET
 
-from ..execution.errors import BAD_REQUEST, mask
-from .refusals import Refused
-from .requests import json_fault
+from ..execution.errors import BAD_REQUEST, mask_error
+from .refusals import RequestError
+from .requests import describe_json_fault
 from .service import Service
 
 logger = logging.getLogger("tallied.api")
@@ -29,14 +29,14 @@ TOO_BIG = 1009
 TRY_AGAIN = 1013
 """The codes of closing; those from 4000 on are the protocol's (graphql-ws, CloseCode)."""
 
-REASON_SIZE = 123
+MAX_REASON_SIZE = 123
 """The most bytes of a reason to close (RFC 6455, section 5.5)."""
 
-ID_LENGTH = 255
+MAX_ID_LENGTH = 255
 """The most characters of an operation's id, which every message of it carries."""
 
 
-class Wire(AsyncWebSocketAdapter):
+class MessageAdapter(AsyncWebSocketAdapter):
     """Reads messages of the protocol's shape and no others, and writes them.
 
     :param limit: the most bytes of a message.
@@ -60,7 +60,7 @@ class Wire(AsyncWebSocketAdapter):
                 return
             try:
                 yield self._read(received.get("text"))
-            except Refused as refused:
+            except RequestError as refused:
                 await self.close(refused.status, refused.message)
 
     async def send_json(self, message: Mapping[str, object]) -> None:
@@ -80,27 +80,27 @@ class Wire(AsyncWebSocketAdapter):
         if self._is_closed:
             return
         self._is_closed = True
-        logger.info("WebSocket closed with %d: %r", code, reason[:REASON_SIZE])
-        short = reason.encode()[:REASON_SIZE].decode(errors="ignore")
+        logger.info("WebSocket closed with %d: %r", code, reason[:MAX_REASON_SIZE])
+        short = reason.encode()[:MAX_REASON_SIZE].decode(errors="ignore")
         with suppress(WebSocketDisconnect, RuntimeError):  # It may be gone.
             await self.socket.close(code, short)
 
     def _read(self, text: str | None) -> dict[str, Any]:
         if text is None:
-            raise Refused(BAD_MESSAGE, BAD_REQUEST, "Send messages as text.")
+            raise RequestError(BAD_MESSAGE, BAD_REQUEST, "Send messages as text.")
         content = text.encode()
         self.size = len(content)
         if self.size > self._limit:
             says = f"A message must have at most {self._limit} bytes."
-            raise Refused(TOO_BIG, "CONTENT_TOO_LARGE", says)
+            raise RequestError(TOO_BIG, "CONTENT_TOO_LARGE", says)
         try:
             message = orjson.loads(content)
         except ValueError as error:
-            says = f"The message {json_fault(content)}"
-            raise Refused(BAD_MESSAGE, BAD_REQUEST, says) from error
+            says = f"The message {describe_json_fault(content)}"
+            raise RequestError(BAD_MESSAGE, BAD_REQUEST, says) from error
         fault = _fault(message)
         if fault:
-            raise Refused(BAD_MESSAGE, BAD_REQUEST, fault)
+            raise RequestError(BAD_MESSAGE, BAD_REQUEST, fault)
         if message.get("payload", message) is None:
             del message["payload"]
         return cast(dict[str, Any], message)
@@ -113,8 +113,8 @@ def _fault(message: Any) -> str | None:
     type, payload = message["type"], message.get("payload")
     if type in ("subscribe", "complete"):
         id = message.get("id")
-        if not isinstance(id, str) or not 1 <= len(id) <= ID_LENGTH:
-            return f"id must be a string of 1 to {ID_LENGTH} characters."
+        if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID_LENGTH:
+            return f"id must be a string of 1 to {MAX_ID_LENGTH} characters."
     if type == "subscribe" and not isinstance(payload, dict):
         return "payload must be an object: the GraphQL request."
     if payload is not None and not isinstance(payload, dict):
@@ -122,10 +122,10 @@ def _fault(message: Any) -> str | None:
     return None
 
 
-class Gate:
+class ConnectionAuthenticator:
     """Acknowledges a connection, or does not; Strawberry's handler asks it as its view."""
 
-    def __init__(self, service: Service, wire: Wire) -> None:
+    def __init__(self, service: Service, wire: MessageAdapter) -> None:
         self._service = service
         self._wire = wire
 
@@ -135,13 +135,13 @@ class Gate:
         :raises ConnectionRejectionError: when it has been closed instead.
         """
         try:
-            request = as_over_http(self._wire.socket, context["connection_params"])
+            request = as_http_connection(self._wire.socket, context["connection_params"])
             await self._service.authenticate(request)
-        except Refused as refused:
+        except RequestError as refused:
             await self._wire.close(_CODES.get(refused.status, TRY_AGAIN), refused.message)
             raise ConnectionRejectionError from refused
         except Exception as error:
-            told = mask(error, "as a WebSocket was opened")
+            told = mask_error(error, "as a WebSocket was opened")
             await self._wire.close(INTERNAL_ERROR, told["message"])
             raise ConnectionRejectionError from error
         return UNSET
@@ -150,7 +150,7 @@ class Gate:
 _CODES = {400: BAD_MESSAGE, 401: FORBIDDEN}
 
 
-def as_over_http(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPConnection:
+def as_http_connection(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPConnection:
     """The handshake, with an authorization that the payload of connection_init brings.
 
     Each operation is asked by one of its own: what a host notes in its ``state``, such as whom it
@@ -169,7 +169,7 @@ def as_over_http(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPConnectio
             continue
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             says = f"{name} in the payload must be a string of printable ASCII characters."
-            raise Refused(400, BAD_REQUEST, says)
+            raise RequestError(400, BAD_REQUEST, says)
         if value not in known:
             headers.append((b"authorization", value.encode()))
     state = dict(socket.scope.get("state", {}))

@@ -55,7 +55,7 @@ async def comment(request: Request, site: OurSite, us: Us, id: ArticleID) -> Res
         return to_sign_in(request)
     access = site.discussion.access(us)
 
-    async def work(unit: UnitOfWork) -> writing.Change:
+    async def work(unit: UnitOfWork) -> writing.ChangedRows:
         new = writing.NewComment(clean_message(message))
         return await writing.add_comment(unit, access, await articles.thread_of(unit, id), new)
 

@@ -11,7 +11,7 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import BadUserInput, NotFound
 from tallied.execution.requested_fields import Info
 from tallied.host.access import Access
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.schema.mutation import mutation
 from tallied.schema.payloads import Payload
 from tallied.schema.types import Thread
@@ -104,4 +104,4 @@ def _key(id: str) -> int:
     return int(id)
 
 
-schema = merged(Query, Mutation)
+schema = merge_schemas(Query, Mutation)

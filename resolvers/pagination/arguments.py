@@ -41,7 +41,7 @@ class Window(NamedTuple):
         return conditions if self.readable is None else [*conditions, self.readable]
 
 
-class Asked(NamedTuple):
+class RequestedFields(NamedTuple):
     """What of a page is wanted; nothing else is read."""
 
     columns: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class Page:
+class RowPage:
     """The rows of a window in their order, with their cursors where those were asked for."""
 
     rows: list[Record] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Page:
     has_next: bool = False
 
 
-def window(
+def read_window(
     order: Order,
     *,
     limit: int,
@@ -97,5 +97,5 @@ def window(
     )
 
 
-SIZE = "tallied.size"
+SIZE_METADATA = "tallied.size"
 """The metadata of an argument ``first`` that says how many items there are without it."""

@@ -31,7 +31,7 @@ class Position(NamedTuple):
     id: UUID
 
 
-class Key(NamedTuple):
+class SortKey(NamedTuple):
     """What rows are sorted by, twice: in SQL, and of a row that is in memory."""
 
     expression: Callable[[Any], ColumnElement[Any]]

@@ -13,7 +13,7 @@ from ...content.characters import is_blank, name_key
 from ...errors import BadUserInput, InvalidText
 from ...models import Comment, Thread
 from ...models.thread import fold, last_activity
-from ..validation import clean_author_name, clean_title, unstorable
+from ..validation import clean_author_name, clean_title, find_unstorable
 
 
 class ThreadFilter(NamedTuple):
@@ -89,7 +89,7 @@ def comment_filter(
 
 
 def _readable(check: Callable[[str, str], str], text: str | None, field: str) -> str | None:
-    if text is None or (isinstance(text, str) and is_blank(text) and not unstorable(text)):
+    if text is None or (isinstance(text, str) and is_blank(text) and not find_unstorable(text)):
         return None
     try:
         return check(text, field)

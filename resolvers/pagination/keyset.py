@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from ...concurrency.scheduler import yield_if_due
-from .arguments import Asked, Page, Window
+from .arguments import RequestedFields, RowPage, Window
 from .cursors import Position
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ TIME_SLICE = 50
 Columns = list[ColumnElement[Any]]
 
 
-class Link(NamedTuple):
+class ChildRelation(NamedTuple):
     """How the rows of a page belong to a parent.
 
     :param parent: the parent's mapped class.
@@ -46,7 +46,7 @@ class Link(NamedTuple):
     foreign_key: str
 
 
-async def read_page(connection: AsyncConnection, window: Window, asked: Asked) -> Page:
+async def read_page(connection: AsyncConnection, window: Window, asked: RequestedFields) -> RowPage:
     """One page of a whole table."""
     entity, places = window.order.entity, _Places(connection, window)
     around = places.around(asked)
@@ -63,8 +63,12 @@ async def read_page(connection: AsyncConnection, window: Window, asked: Asked) -
 
 
 async def read_pages(
-    connection: AsyncConnection, link: Link, ids: Iterable[UUID], window: Window, asked: Asked
-) -> dict[UUID, Page]:
+    connection: AsyncConnection,
+    link: ChildRelation,
+    ids: Iterable[UUID],
+    window: Window,
+    asked: RequestedFields,
+) -> dict[UUID, RowPage]:
     """The same page of every parent that is there."""
     entity, parent, places = window.order.entity, link.parent, _Places(connection, window)
     ours = getattr(entity, link.foreign_key) == parent.id
@@ -103,15 +107,15 @@ async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
 
 
 def _page(
-    rows: list[Row[Any]], window: Window, asked: Asked, around: Row[Any] | None = None
-) -> Page:
+    rows: list[Row[Any]], window: Window, asked: RequestedFields, around: Row[Any] | None = None
+) -> RowPage:
     """The page of `rows`, which are in the window's direction, one more than it shows."""
     more = len(rows) > window.size
     rows = rows[: window.size]
     if window.backward:
         rows.reverse()
     cursor = window.order.cursor
-    return Page(
+    return RowPage(
         rows=[row._asdict() for row in rows],
         cursors=[cursor(Position(row.sort_key, row.id)) for row in rows] if asked.cursors else [],
         has_previous=getattr(around, "precedes", False) or (more and window.backward),
@@ -119,7 +123,7 @@ def _page(
     )
 
 
-def _columns(entity: Any, window: Window, asked: Asked) -> Columns:
+def _columns(entity: Any, window: Window, asked: RequestedFields) -> Columns:
     """The key, the other columns asked for, and the sort key, in this order."""
     names = ["id", *sorted(asked.columns - {"id"})]
     return [
@@ -152,7 +156,7 @@ class _Places:
             statement = statement.where(self.beyond(before, backward=True))
         return _sorted(statement, self.window, self.key, self.id)
 
-    def around(self, asked: Asked, *where: ColumnElement[bool]) -> Columns:
+    def around(self, asked: RequestedFields, *where: ColumnElement[bool]) -> Columns:
         """Whether rows precede the cursors, or follow them, where that is asked for.
 
         A lookup in the index's order: for an EXISTS, PostgreSQL may read the table instead.

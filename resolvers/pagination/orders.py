@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from ...models import Comment, Thread
 from ...models.thread import last_activity
-from .cursors import Key, Order
+from .cursors import Order, SortKey
 
 _THREAD_KEYS = {
-    "CREATED_AT": Key(lambda thread: thread.created_at, lambda row: row["created_at"]),
-    "LAST_COMMENT_AT": Key(
+    "CREATED_AT": SortKey(lambda thread: thread.created_at, lambda row: row["created_at"]),
+    "LAST_COMMENT_AT": SortKey(
         lambda _: last_activity(), lambda row: row["last_comment_at"] or row["created_at"]
     ),
-    "COMMENT_COUNT": Key(lambda thread: thread.comment_count, lambda row: row["comment_count"]),
-    "WORD_COUNT": Key(lambda thread: thread.word_count, lambda row: row["word_count"]),
+    "COMMENT_COUNT": SortKey(lambda thread: thread.comment_count, lambda row: row["comment_count"]),
+    "WORD_COUNT": SortKey(lambda thread: thread.word_count, lambda row: row["word_count"]),
 }
 _COMMENT_KEYS = {
-    "CREATED_AT": Key(lambda comment: comment.created_at, lambda row: row["created_at"])
+    "CREATED_AT": SortKey(lambda comment: comment.created_at, lambda row: row["created_at"])
 }
 
 THREADS = {

@@ -17,7 +17,7 @@ from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
 from tallied.errors import BadUserInput
 from tallied.execution import context, response_size
-from tallied.execution.errors import report_all
+from tallied.execution.errors import report_errors
 from tallied.models import Comment, Thread
 
 LEAST = 65_536
@@ -84,7 +84,7 @@ async def test_the_limit_is_the_bytes_that_are_sent(database: Database, text: st
 async def test_no_more_is_read_than_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch, statements: Callable[[], Any]
 ) -> None:
-    monkeypatch.setattr(context, "TEXTS", 8)
+    monkeypatch.setattr(context, "MAX_MESSAGES", 8)
     await fill(database, 12, 3, "x" * 9000)
     query = MESSAGES.replace("first: 99) { nodes { m", "first: 3) { nodes { m")
     with statements() as all_of_it:
@@ -125,9 +125,9 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
     await fill(database, 3, 9, 'some "words" \n\N{EURO SIGN} ' * 700)
     api = Api(database)
     at_once = await ask(api, MESSAGES)
-    monkeypatch.setattr(response_size, "LARGE", 0)
+    monkeypatch.setattr(response_size, "MAX_INLINE_CHARACTERS", 0)
     assert (await ask(api, MESSAGES)).content == at_once.content
-    monkeypatch.setattr("tallied.transport.caching.LARGE", 0)
+    monkeypatch.setattr("tallied.transport.caching.MAX_INLINE_BYTES", 0)
     got = await api.http.get("/graphql", params={"query": MESSAGES})
     assert got.json() == at_once.json()
     known = {"If-None-Match": got.headers["etag"]}
@@ -137,7 +137,7 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
 
 async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
-    monkeypatch.setattr(response_size, "LARGE", 0)
+    monkeypatch.setattr(response_size, "MAX_INLINE_CHARACTERS", 0)
     body = {"data": {"a": [{"b": [1, None, "\N{EURO SIGN}"]}, [], {}] * 9, "c": {"d": 1.5}}}
     rounds = 0
 
@@ -148,7 +148,7 @@ async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.M
             await asyncio.sleep(0)
 
     others = asyncio.create_task(go_round())
-    counted = response_size.AnswerSize(10**6)
+    counted = response_size.ResponseSize(10**6)
     counted.write("x")
     assert await counted.dump(body) == orjson.dumps(body)
     others.cancel()
@@ -160,7 +160,7 @@ async def test_many_mistakes_of_one_request_are_all_told_and_some_are_logged(
 ) -> None:
     errors = [GraphQLError("no", original_error=BadUserInput(f"No {n}.")) for n in range(30)]
     with caplog.at_level(logging.INFO, "tallied.api"):
-        told = await report_all(errors, of_mutation=False)
+        told = await report_errors(errors, of_mutation=False)
     assert [each["message"] for each in told] == [f"No {n}." for n in range(30)]
     lines = [each.getMessage() for each in caplog.records]
     assert lines[:2] == ["BAD_USER_INPUT: 'No 0.'", "BAD_USER_INPUT: 'No 1.'"]

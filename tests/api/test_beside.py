@@ -14,7 +14,7 @@ from tallied.database import Database, UnitOfWork
 from tallied.host.access import HostRules
 from tallied.models import Comment, Thread
 from tallied.resolvers import rendering
-from tallied.resolvers.rendering import SHORT
+from tallied.resolvers.rendering import MAX_INLINE_LENGTH
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -47,7 +47,10 @@ async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
         threads[message] = threading.current_thread().name
         return message[:3]
 
-    long, short = [f"{n:03}{'x' * SHORT}" for n in range(9)], [f"{n:03}" for n in range(100, 105)]
+    long, short = (
+        [f"{n:03}{'x' * MAX_INLINE_LENGTH}" for n in range(9)],
+        [f"{n:03}" for n in range(100, 105)],
+    )
     await fill(database, Mixed=[*long, *short])
     found = html_of(await Api(database, rules=HostRules(render=render))(HTML, title="Mixed"))
     assert found == [message[:3] for message in (*long, *short)]
@@ -57,7 +60,11 @@ async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
 
 
 async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: Database) -> None:
-    await fill(database, Much=["much " * SHORT] * 30, Little=["little " * SHORT] * 3)
+    await fill(
+        database,
+        Much=["much " * MAX_INLINE_LENGTH] * 30,
+        Little=["little " * MAX_INLINE_LENGTH] * 3,
+    )
     may_go_on, rendered = threading.Event(), []
 
     def render(message: str) -> str:
@@ -70,7 +77,7 @@ async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: 
     while not rendered:
         await asyncio.sleep(0.01)
     asked.append(asyncio.create_task(api(HTML, title="Little")))
-    while not rendering._BESIDE._work_queue.qsize():
+    while not rendering._THREAD._work_queue.qsize():
         await asyncio.sleep(0.01)
     may_go_on.set()
     await asyncio.gather(*asked)
@@ -79,7 +86,7 @@ async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: 
 
 
 async def test_rendering_ends_with_the_request(database: Database) -> None:
-    await fill(database, Much=["much " * SHORT] * 99)
+    await fill(database, Much=["much " * MAX_INLINE_LENGTH] * 99)
     rendered = []
 
     def render(message: str) -> str:

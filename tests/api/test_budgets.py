@@ -16,7 +16,7 @@ from support.api import Api
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import HostRules
-from tallied.host.targets import Target, registered
+from tallied.host.targets import Target, targets_by_name
 from tallied.models import Author, Comment, Thread
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
@@ -370,7 +370,7 @@ async def books(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     return {row.id: row.title for row in found if row.id in ids}
 
 
-RULES = HostRules(targets=registered([Target("book", books)]))
+RULES = HostRules(targets=targets_by_name([Target("book", books)]))
 GUEST, VIEWER = 0, 1
 
 

@@ -7,7 +7,7 @@ from graphql import GraphQLSchema, build_schema
 from graphql.validation import ASTValidationRule
 
 from tallied.execution import documents
-from tallied.execution.documents import CACHED_CHARACTERS, RULES, Documents
+from tallied.execution.documents import MAX_CACHED_CHARACTERS, RULES, DocumentCache
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def padded(number: int, length: int) -> str:
 
 
 def test_a_document_is_read_once(core: GraphQLSchema) -> None:
-    known = Documents(core, 100)
+    known = DocumentCache(core, 100)
     first = known.get("{ word }")
     assert first.errors == []
     assert [known.get("{ word }") is first for _ in range(3)] == [True] * 3
@@ -30,7 +30,7 @@ def test_a_document_is_read_once(core: GraphQLSchema) -> None:
 
 
 def test_a_faulty_document_is_read_once_too(core: GraphQLSchema) -> None:
-    known = Documents(core, 100)
+    known = DocumentCache(core, 100)
     for text, code in (
         ("{ word", "GRAPHQL_PARSE_FAILED"),
         ("{ sentence }", "GRAPHQL_VALIDATION_FAILED"),
@@ -43,8 +43,8 @@ def test_a_faulty_document_is_read_once_too(core: GraphQLSchema) -> None:
 
 
 def test_the_cache_holds_so_much_text_and_forgets_the_oldest(core: GraphQLSchema) -> None:
-    known = Documents(core, 100)
-    length = CACHED_CHARACTERS // 20
+    known = DocumentCache(core, 100)
+    length = MAX_CACHED_CHARACTERS // 20
     kept = [known.get(padded(number, length)) for number in range(20)]
     assert known.get(padded(0, length)) is kept[0]
     known.get(padded(20, length))
@@ -53,14 +53,14 @@ def test_the_cache_holds_so_much_text_and_forgets_the_oldest(core: GraphQLSchema
 
 
 def test_a_very_long_document_is_not_kept(core: GraphQLSchema) -> None:
-    known = Documents(core, 100)
-    text = padded(1, CACHED_CHARACTERS // 10 + 1)
+    known = DocumentCache(core, 100)
+    text = padded(1, MAX_CACHED_CHARACTERS // 10 + 1)
     assert known.get(text) is not known.get(text)
     assert known.hits == 0
 
 
 def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
-    known = Documents(core, 100)
+    known = DocumentCache(core, 100)
     assert known.get("{" + " word" * 98 + "}").errors == []
     (error,) = known.get("{" + " word" * 99 + "}").errors
     limit = {"limit": "document_tokens", "maximum": 100}
@@ -73,7 +73,7 @@ def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
 
 
 def test_many_faults_are_told_ten_at_a_time(core: GraphQLSchema) -> None:
-    errors = Documents(core, 1000).get("{" + " x" * 50 + "}").errors
+    errors = DocumentCache(core, 1000).get("{" + " x" * 50 + "}").errors
     assert 10 <= len(errors) <= 11
 
 
@@ -85,7 +85,7 @@ def test_the_rules_are_the_same_for_every_document(
     monkeypatch.setattr(
         documents, "validate", lambda *args, **kw: used.append(args[2]) or real(*args, **kw)
     )
-    known = Documents(core, 100)
+    known = DocumentCache(core, 100)
     for text in ("{ word }", "{ number }"):
         known.get(text)
     assert used == [RULES, RULES]

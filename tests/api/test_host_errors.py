@@ -15,7 +15,7 @@ from support.sockets import Site, site
 
 from tallied.database import Database
 from tallied.errors import NotAllowed
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -167,7 +167,7 @@ class Subscription:
         yield Item()
 
 
-SCHEMA = merged(Query, root("Mutation", mutates=True), Subscription)
+SCHEMA = merge_schemas(Query, root("Mutation", mutates=True), Subscription)
 
 DELIBERATE: dict[str, tuple[str, dict[str, Any]]] = {
     "members": ("Members only.", {"code": "NOT_ALLOWED"}),

@@ -15,7 +15,7 @@ from tallied.execution.requested_fields import Info
 from tallied.host.targets import Target
 from tallied.models import Thread
 from tallied.resolvers import writing
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.schema.mutation import mutation
 from tallied.schema.payloads import Payload
 
@@ -83,7 +83,9 @@ class Mutation:
 @pytest.fixture
 def host(database: Database) -> Host:
     return Host(
-        database, schema=merged(None, Mutation, prefix="Forum"), targets=[Target("a", titles)]
+        database,
+        schema=merge_schemas(None, Mutation, prefix="Forum"),
+        targets=[Target("a", titles)],
     )
 
 

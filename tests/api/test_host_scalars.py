@@ -12,7 +12,7 @@ from graphql import GraphQLError
 from support.sockets import Site, site
 
 from tallied.database import Database
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -49,7 +49,7 @@ class Query:
         return f"{hex!r} {even} {uuid} {decimal}"
 
 
-SCHEMA = merged(Query, scalars=SCALARS)
+SCHEMA = merge_schemas(Query, scalars=SCALARS)
 
 
 async def told(there: Site, query: str, **variables: object) -> tuple[str, str]:

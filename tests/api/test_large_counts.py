@@ -16,7 +16,7 @@ from tallied.execution.requested_fields import Info
 from tallied.models import Comment
 from tallied.models import Thread as ThreadModel
 from tallied.models.counters import counters
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.schema.types import Thread
 
 WORDS = 2_147_483_640
@@ -124,7 +124,7 @@ async def test_a_subscription_has_large_counts(host: Host) -> None:
             for row in await info.context.read(lambda it: it.execute(query)):
                 yield Thread.of(row._asdict())
 
-    schema = merged(subscription=Subscription)
+    schema = merge_schemas(subscription=Subscription)
     async with site(host.database, schema=schema) as there, there.socket() as socket:
         await socket.subscribe("subscription { longest { title wordCount } }")
         events = [await socket.receive() for _ in LARGE]

@@ -57,7 +57,7 @@ def fields(*selections: str) -> str:
 
 
 def fault(document: str, settings: Settings = SETTINGS) -> GraphQLError | None:
-    return limits.check(parse(document), settings)
+    return limits.check_limits(parse(document), settings)
 
 
 def nested(depth: int) -> str:
@@ -131,7 +131,7 @@ def test_fields_as_fragments_spread_them_out() -> None:
 
 def test_a_field_that_stands_often_at_the_same_place() -> None:
     """Its repeats are compared pairwise when the document is validated."""
-    twenty, rest = "c " * 20, "c " * (limits.REPEATS - 20)
+    twenty, rest = "c " * 20, "c " * (limits.MAX_REPEATS - 20)
     fits = "{ a { b { " + twenty + "} } ...f } fragment f on X { a { ... { b { " + rest + "} } } }"
     assert fault(fits, Settings()) is None
     error = fault(fits.replace("c }", "c c }", 1), Settings())
@@ -139,7 +139,7 @@ def test_a_field_that_stands_often_at_the_same_place() -> None:
     assert error.extensions == {
         "code": "LIMIT_EXCEEDED",
         "limit": "document_repeats",
-        "maximum": limits.REPEATS,
+        "maximum": limits.MAX_REPEATS,
     }
 
 
@@ -304,8 +304,8 @@ async def test_a_size_that_cannot_be_read_is_told_as_such(api: Api) -> None:
 def test_the_rules_of_validation_stay_quick_at_the_limits() -> None:
     """What passes is small: the pairs of fields that validation compares are bounded."""
     settings = Settings()
-    groups = settings.document_fields // limits.REPEATS
-    repeats = many("title#: title " * (limits.REPEATS - 1), groups)
+    groups = settings.document_fields // limits.MAX_REPEATS
+    repeats = many("title#: title " * (limits.MAX_REPEATS - 1), groups)
     worst = f"{{ threads(first: 1) {{ nodes {{ {repeats} }} }} }}"
     assert fault(worst, replace(settings, document_aliases=10_000)) is None
     assert validate(schema._schema, parse(worst)) == []

@@ -13,7 +13,7 @@ from support.sockets import site
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.execution.requested_fields import Info
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.schema.nodes import Node
 
 TITLES = {"7": "Looms", "12": "Mills"}
@@ -41,7 +41,7 @@ class Query:
         return ArticleType(id=ArticleType.global_id(key), title=TITLES[key])
 
 
-SCHEMA = merged(Query, prefix="Forum")
+SCHEMA = merge_schemas(Query, prefix="Forum")
 NODES = """query($ids: [ID!]!) { nodes(ids: $ids) { __typename id
     ... on Article { title } ... on ForumThread { title } ... on ForumAuthor { commentCount } } }"""
 
@@ -123,7 +123,7 @@ def test_a_node_that_cannot_be_loaded_is_refused() -> None:
         title: str
 
     with pytest.raises(ConfigurationError, match=r"Book implements Node, .* define load_nodes"):
-        merged(types=[Book])
+        merge_schemas(types=[Book])
 
 
 def test_a_node_named_as_tallieds_is_refused() -> None:
@@ -136,7 +136,7 @@ def test_a_node_named_as_tallieds_is_refused() -> None:
             return []
 
     with pytest.raises(ConfigurationError, match="Thread implements Node, and so its ids"):
-        merged(types=[Thread], prefix="Forum")
+        merge_schemas(types=[Thread], prefix="Forum")
 
 
 def test_connections_of_strawberry_stand_beside() -> None:
@@ -144,7 +144,7 @@ def test_connections_of_strawberry_stand_beside() -> None:
     class Shelf:
         books: strawberry.relay.ListConnection[ArticleType]
 
-    schema = merged(types=[Shelf], prefix="Forum")._schema
+    schema = merge_schemas(types=[Shelf], prefix="Forum")._schema
     page_info = schema.type_map["PageInfo"]
     for name in ("ArticleConnection", "ForumThreadConnection"):
         assert schema.type_map[name].fields["pageInfo"].type.of_type is page_info  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ def test_another_page_info_is_refused() -> None:
         pages: int
 
     with pytest.raises(ConfigurationError, match=r"use strawberry\.relay\.PageInfo"):
-        merged(types=[PageInfo], prefix="Forum")
+        merge_schemas(types=[PageInfo], prefix="Forum")
 
 
 def test_another_interface_named_node_is_refused() -> None:
@@ -165,4 +165,4 @@ def test_another_interface_named_node_is_refused() -> None:
         key: strawberry.relay.NodeID[int]
 
     with pytest.raises(ConfigurationError, match=r"use tallied\.schema\.nodes\.Node"):
-        merged(types=[Fruit], prefix="Forum")
+        merge_schemas(types=[Fruit], prefix="Forum")

@@ -11,7 +11,7 @@ from support.host import Host
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.schema import build
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 
 @strawberry.type
@@ -38,7 +38,7 @@ class Mutation:
 
 
 RENAME = {"viewer": "forumViewer", "author": "forumAuthor", "addComment": "addForumComment"}
-SCHEMA = merged(Query, Mutation, prefix="Forum", rename=RENAME)
+SCHEMA = merge_schemas(Query, Mutation, prefix="Forum", rename=RENAME)
 
 
 async def test_both_fields_of_one_name_are_served(database: Database) -> None:
@@ -90,7 +90,7 @@ async def test_a_renamed_mutation_rejects_as_before(database: Database) -> None:
 
 
 def test_a_renamed_field_keeps_its_description_and_arguments() -> None:
-    plain, renamed = build.schema._schema, merged(rename={"threads": "discussions"})._schema
+    plain, renamed = build.schema._schema, merge_schemas(rename={"threads": "discussions"})._schema
     assert plain.query_type is not None
     assert renamed.query_type is not None
     before, after = plain.query_type.fields["threads"], renamed.query_type.fields["discussions"]
@@ -105,7 +105,7 @@ def test_a_renamed_field_keeps_its_description_and_arguments() -> None:
 
 
 def test_a_name_is_renamed_in_both_roots() -> None:
-    schema = merged(rename={"threadFor": "forumThreadFor"})._schema
+    schema = merge_schemas(rename={"threadFor": "forumThreadFor"})._schema
     for root in (schema.query_type, schema.mutation_type):
         assert root is not None
         assert "forumThreadFor" in root.fields
@@ -133,7 +133,7 @@ def test_a_name_is_renamed_in_both_roots() -> None:
 )
 def test_a_rename_that_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        merged(**given)
+        merge_schemas(**given)
 
 
 def test_a_node_field_of_the_hosts_is_refused() -> None:
@@ -142,7 +142,7 @@ def test_a_node_field_of_the_hosts_is_refused() -> None:
         node: str
 
     with pytest.raises(ConfigurationError, match=r"field node, .*; leave it to Tallied's, which"):
-        merged(Root, prefix="Forum")
+        merge_schemas(Root, prefix="Forum")
 
 
 def test_a_scalar_that_both_have_is_refused() -> None:
@@ -153,4 +153,4 @@ def test_a_scalar_that_both_have_is_refused() -> None:
         number: complex
 
     with pytest.raises(ConfigurationError, match=r"a scalar SafeInt, .* tallied\.schema\.scalars"):
-        merged(Root, scalars={complex: other})
+        merge_schemas(Root, scalars={complex: other})

@@ -53,7 +53,7 @@ class Host:
     """A client of a host with a merged schema."""
 
     def __init__(self, database: Database, prefix: str) -> None:
-        schema = build.merged(Query, Mutation, prefix=prefix)
+        schema = build.merge_schemas(Query, Mutation, prefix=prefix)
         discussion = Discussion(
             database,
             schema=schema,
@@ -143,14 +143,16 @@ async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
 
 def test_without_a_prefix_the_names_are_those_of_the_api() -> None:
     ours = {name for name in build.schema._schema.type_map if not name.startswith("__")}
-    with_host = build.merged(strawberry.type(type("More", (), {"__annotations__": {"n": int}})))
+    with_host = build.merge_schemas(
+        strawberry.type(type("More", (), {"__annotations__": {"n": int}}))
+    )
     assert ours <= with_host._schema.type_map.keys()
 
 
 @pytest.mark.parametrize("prefix", ["forum", "1", "For um", "Ümlaut"])
 def test_a_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="prefix must begin with a capital letter"):
-        build.merged(prefix=prefix)
+        build.merge_schemas(prefix=prefix)
 
 
 def fields(*names: str) -> type:
@@ -169,7 +171,7 @@ def fields(*names: str) -> type:
 )
 def test_a_root_field_that_both_have_is_refused(given: list[Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        build.merged(*given)
+        build.merge_schemas(*given)
 
 
 def test_what_derives_from_tallieds_may_replace_a_field() -> None:
@@ -179,7 +181,7 @@ def test_what_derives_from_tallieds_may_replace_a_field() -> None:
         def viewer(self) -> str:
             return "the host's own"
 
-    viewer = build.merged(Own)._schema.query_type
+    viewer = build.merge_schemas(Own)._schema.query_type
     assert viewer is not None
     assert str(viewer.fields["viewer"].type) == "String!"
     assert "threads" in viewer.fields
@@ -187,13 +189,13 @@ def test_what_derives_from_tallieds_may_replace_a_field() -> None:
 
 def test_a_type_that_both_have_needs_a_prefix() -> None:
     with pytest.raises(ConfigurationError, match=r"a type Thread, .*, such as prefix='Forum'"):
-        build.merged(Query)
+        build.merge_schemas(Query)
     forum = strawberry.type(type("ForumThread", (), {"__annotations__": {"n": int}}))
     with pytest.raises(ConfigurationError, match=r"a type ForumThread, .* a different prefix"):
-        build.merged(types=[forum], prefix="Forum")
+        build.merge_schemas(types=[forum], prefix="Forum")
 
 
 @pytest.mark.parametrize("schema", [strawberry.Schema(Query), Query, None])
 def test_a_schema_without_tallieds_is_refused(schema: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"schema .* merged"):
+    with pytest.raises(ConfigurationError, match=r"schema .* merge_schemas"):
         Discussion("sqlite+aiosqlite:///never-opened.db", schema=schema)

@@ -24,7 +24,7 @@ from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database
 from tallied.errors import Unavailable
 from tallied.execution.requested_fields import Info
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.settings import Settings
 from tallied.transport.http_endpoint import GraphQLEndpoint
 
@@ -129,7 +129,7 @@ class Subscription:
 
 
 async def test_outage_ends_a_subscription(with_tables: None, empty_url: str) -> None:
-    schema = merged(subscription=Subscription)
+    schema = merge_schemas(subscription=Subscription)
     async with (
         proxied(empty_url, patience=0.3) as (proxy, database),
         site(database, schema=schema) as there,
@@ -171,7 +171,7 @@ async def test_outage_after_a_change_of_the_same_request_is_no_503(database: Dat
         async def like(self) -> int:
             raise Unavailable("The host's database cannot be used.")
 
-    schema = merged(mutation=Mutation)
+    schema = merge_schemas(mutation=Mutation)
     endpoint = GraphQLEndpoint(database, Settings(guests="moderate"), schema=schema)
     app = Starlette(routes=[Route("/graphql", endpoint)])
     transport = httpx.ASGITransport(app)

@@ -16,13 +16,13 @@ from support.api import Api
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
-from tallied.resolvers.pagination.arguments import Asked, Page, Window, window
+from tallied.resolvers.pagination.arguments import RequestedFields, RowPage, Window, read_window
 from tallied.resolvers.pagination.cursors import Order, Position
 from tallied.resolvers.pagination.keyset import read_page
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.queries import read_comment_pages
 
-EVERYTHING = Asked(frozenset(), cursors=True, has_previous=True, has_next=True)
+EVERYTHING = RequestedFields(frozenset(), cursors=True, has_previous=True, has_next=True)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SIZES = (0, 7, 1, 4, 0, 2, 4)
 """How many comments each thread has: several times the same, so that the key decides."""
@@ -61,7 +61,7 @@ def windows(order: Order, rows: Sequence[Position], sizes: Sequence[int]) -> Ite
         yield Window(order, size, backward, after, before)
 
 
-def seen(page: Page, order: Order) -> Expected:
+def seen(page: RowPage, order: Order) -> Expected:
     assert [order.position(cursor, "after").id for cursor in page.cursors] == [
         row["id"] for row in page.rows
     ]
@@ -133,7 +133,7 @@ async def test_pages_of_threads_that_are_gone_are_left_out(filled: Database) -> 
     (id, _), *_ = await positions(filled, THREADS["COMMENT_COUNT", True])
     async with filled.read() as connection:
         pages = await read_comment_pages(
-            connection, [id, UUID(int=7)], window(order, limit=100, first=3), EVERYTHING
+            connection, [id, UUID(int=7)], read_window(order, limit=100, first=3), EVERYTHING
         )
     assert pages.keys() == {id}
 

@@ -18,7 +18,7 @@ from support.api import Api
 from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
-from tallied.resolvers.pagination.arguments import Asked, window
+from tallied.resolvers.pagination.arguments import RequestedFields, read_window
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.queries import read_comment_pages
 
@@ -240,10 +240,10 @@ async def test_filters_of_comments_go_by_their_indexes(full: Database) -> None:
 async def rows_read(database: Database, thread_id: UUID) -> int:
     """What the database went through for the last ten comments of a thread, in its own count."""
     order = COMMENTS["CREATED_AT", False]
-    asked = Asked(frozenset({"message"}), has_previous=True)
+    asked = RequestedFields(frozenset({"message"}), has_previous=True)
     with executed(database) as statements:
         async with database.read() as connection:
-            which = window(order, limit=100, last=10)
+            which = read_window(order, limit=100, last=10)
             pages = await read_comment_pages(connection, [thread_id], which, asked)
             assert len(pages[thread_id].rows) == 10
     ((statement, parameters),) = statements

@@ -21,7 +21,7 @@ from support.recount import drifted
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import Access, HostRules
-from tallied.host.targets import Target, registered
+from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.writing import create_thread
@@ -40,7 +40,7 @@ async def books(_: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     return {id: f"Book {id}" for id in ids if len(id) < 10}
 
 
-RULES = HostRules(targets=registered([Target("book", books)]))
+RULES = HostRules(targets=targets_by_name([Target("book", books)]))
 VIEWERS = [None, Viewer("7", "Ada"), Viewer("8", "Grace", is_moderator=True)]
 """A guest, who may do everything, an author, and a moderator."""
 

@@ -16,7 +16,7 @@ from support.sockets import site
 
 from tallied.database import Database
 from tallied.execution.requested_fields import Info
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 BEGIN = """mutation($i: CreateThreadInput!) { createThread(input: $i) {
              thread { id title wordCount commentCount } userErrors { field code message } } }"""
@@ -162,7 +162,7 @@ class Query:
         return "never"
 
 
-SCHEMA = merged(Query)
+SCHEMA = merge_schemas(Query)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

@@ -19,7 +19,7 @@ from support.sockets import Site, Socket, opened, site
 
 from tallied.database import Database
 from tallied.models import Thread
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 from .test_limits_http import running, slow_down
 
@@ -335,7 +335,7 @@ async def reading_little(there: Site, buffer: int = 4096) -> AsyncIterator[Socke
 
 async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> None:
     settings = {"body_time": 1, "concurrent_sockets": 1}
-    async with site(database, schema=merged(Query), settings=settings) as there:
+    async with site(database, schema=merge_schemas(Query), settings=settings) as there:
         Query.answered = 0
         async with reading_little(there) as socket:
             for _ in range(40):
@@ -378,7 +378,7 @@ async def fill(there: Site, socket: Socket) -> None:
 async def test_a_server_that_stops_does_not_wait_for_who_does_not_read(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    there = Site(database, {"schema": merged(Query), "settings": {}})
+    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
     await there.server.__aenter__()
     async with reading_little(there) as socket, there.http:
         await fill(there, socket)
@@ -390,7 +390,7 @@ async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """uvicorn's own protocol waits for as long as it may for the client to read on."""
-    there = Site(database, {"schema": merged(Query), "settings": {}})
+    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
     there.server.config.ws = "websockets-sansio"
     there.server.config.timeout_graceful_shutdown = 1
     await there.server.__aenter__()
@@ -403,7 +403,7 @@ async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
 
 async def test_a_slow_reader_is_waited_for(database: Database) -> None:
     async with (
-        site(database, schema=merged(Query), settings={"body_time": 2}) as there,
+        site(database, schema=merge_schemas(Query), settings={"body_time": 2}) as there,
         reading_little(there, buffer=262_144) as socket,
     ):
         began = time.monotonic()

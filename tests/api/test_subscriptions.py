@@ -17,7 +17,7 @@ from tallied.database import Database
 from tallied.errors import NotFound, Unauthenticated
 from tallied.execution.requested_fields import Info
 from tallied.models import Thread
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 
 ended: list[str] = []
 
@@ -62,7 +62,7 @@ class Subscription:
         raise ValueError("s3cret") if secret else NotFound("The well has run dry.")
 
 
-SCHEMA = merged(subscription=Subscription)
+SCHEMA = merge_schemas(subscription=Subscription)
 FOREVER = "subscription { ticks(to: 1000000, pause: 0.01) { number } }"
 
 

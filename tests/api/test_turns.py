@@ -12,7 +12,7 @@ from support.api import Api
 
 from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
-from tallied.execution.dataloader import Loader
+from tallied.execution.dataloader import DataLoader
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination import keyset
 
@@ -157,7 +157,7 @@ async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch
         return [key * 10 for key in keys]
 
     pace = scheduler.new_scheduler()
-    loader: Loader[int, int] = Loader(load, max_batch_size=30)
+    loader: DataLoader[int, int] = DataLoader(load, max_batch_size=30)
 
     async def ask(key: int) -> int:
         try:
@@ -177,6 +177,6 @@ async def test_what_fails_to_load_fails_for_all_who_asked() -> None:
     async def load(keys: list[int]) -> list[int]:
         raise ValueError(len(keys))
 
-    loader: Loader[int, int] = Loader(load, max_batch_size=30)
+    loader: DataLoader[int, int] = DataLoader(load, max_batch_size=30)
     found = await asyncio.gather(*map(loader.load, (1, 2, 2)), return_exceptions=True)
     assert [str(each) for each in found] == ["2", "2", "2"]

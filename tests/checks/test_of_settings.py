@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tallied.checks import Finding, check_settings, read_settings
 from tallied.host.access import HostRules
-from tallied.host.targets import Target, registered
+from tallied.host.targets import Target, targets_by_name
 from tallied.settings import Guests, Settings
 
 SECRET = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
@@ -26,7 +26,7 @@ async def no_titles(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, s
 
 
 def target(guests: Guests | None) -> HostRules:
-    return HostRules(targets=registered([Target("article", no_titles, guests=guests)]))
+    return HostRules(targets=targets_by_name([Target("article", no_titles, guests=guests)]))
 
 
 def ids(found: list[Finding]) -> list[str]:

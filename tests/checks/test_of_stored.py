@@ -14,7 +14,7 @@ from tallied.checks import Finding, check, stored
 from tallied.database import Database, UnitOfWork
 from tallied.discussion import Discussion
 from tallied.host.access import HostRules
-from tallied.host.targets import Target, registered
+from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
 from tallied.settings import Settings
 
@@ -22,7 +22,7 @@ SETTINGS = Settings(playground=False, environment="development", guests="write")
 
 
 def rules(*targets: Target) -> HostRules:
-    return HostRules(guests="write", targets=registered(targets))
+    return HostRules(guests="write", targets=targets_by_name(targets))
 
 
 async def found(

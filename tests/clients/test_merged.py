@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import strawberry
 
 from tallied.execution.requested_fields import Info
-from tallied.schema.build import merged
+from tallied.schema.build import merge_schemas
 from tallied.schema.nodes import Node
 from tallied.schema.printing import print_sdl
 
@@ -35,7 +35,7 @@ class Query:
 
 
 def test_relays_compiler_takes_a_merged_schema(programs: Programs) -> None:
-    schema = merged(Query, prefix="Forum", rename={"viewer": "forumViewer"})
+    schema = merge_schemas(Query, prefix="Forum", rename={"viewer": "forumViewer"})
     folder = programs.folder / "merged"
     (folder / "schema.graphql").write_text(print_sdl(schema), "utf-8")
     (folder / "__generated__").mkdir()
