@@ -23,7 +23,7 @@ from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
 from .ids import decode_id
 
-_UP_TO = f"{Settings.page_size}, unless the server is set otherwise"
+_UP_TO = f"{Settings.page_size}, unless the server has another limit"
 
 T = TypeVar("T")
 
@@ -34,37 +34,45 @@ AuthorID = Annotated[strawberry.ID, strawberry.argument(description="The id of t
 
 NodeIDs = Annotated[
     list[strawberry.ID],
-    strawberry.argument(description=f"The ids of the objects: up to {_UP_TO}."),
+    strawberry.argument(description=f"The global ids: at most {_UP_TO}."),
 ]
 First = Annotated[
     int | None,
     strawberry.argument(
-        description=f"How many to take from the start: 1 to {_UP_TO}. Give either first or last; "
-        f"without both, it is {DEFAULT_SIZE}, or as many as the server allows.",
+        description=f"Return this number of items from the start: 1 to {_UP_TO}. Give either first "
+        f"or last. Without both, first is {DEFAULT_SIZE}, or the server's limit if that is lower.",
         metadata={SIZE_METADATA: DEFAULT_SIZE},
     ),
 ]
 Last = Annotated[
     int | None,
     strawberry.argument(
-        description=f"How many to take from the end: 1 to {_UP_TO}. They still come in the order "
-        "asked for."
+        description=f"Return this number of items from the end: 1 to {_UP_TO}. The items keep the "
+        "order of orderBy."
     ),
 ]
 After = Annotated[
     str | None,
-    strawberry.argument(description="Take only what comes after this cursor of the same orderBy."),
+    strawberry.argument(
+        description="Return only items after this cursor, which must come from the same orderBy."
+    ),
 ]
 Before = Annotated[
     str | None,
-    strawberry.argument(description="Take only what comes before this cursor of the same orderBy."),
+    strawberry.argument(
+        description="Return only items before this cursor, which must come from the same orderBy."
+    ),
 ]
 
 
-@strawberry.input(name="TargetInput", description="An object of the host.")
+@strawberry.input(
+    name="TargetInput", description="An object of the host application, such as an article."
+)
 class TargetInput:
-    type: str = strawberry.field(description="Its kind, as the host has registered it.")
-    key: str = strawberry.field(description="Its id within its kind, as the host spells it.")
+    type: str = strawberry.field(description="The kind of the object, as registered by the host.")
+    key: str = strawberry.field(
+        description="The object's id within its kind, in the host's spelling."
+    )
 
 
 TargetBy = Annotated[
@@ -72,38 +80,42 @@ TargetBy = Annotated[
 ]
 
 
-@strawberry.enum(description="Which end of an order comes first.")
+@strawberry.enum(description="The direction of an order.")
 class OrderDirection(Enum):
-    ASC = strawberry.enum_value("ASC", description="The smallest, or oldest, comes first.")
-    DESC = strawberry.enum_value("DESC", description="The largest, or newest, comes first.")
+    ASC = strawberry.enum_value("ASC", description="Smallest or oldest first.")
+    DESC = strawberry.enum_value("DESC", description="Largest or newest first.")
 
 
-@strawberry.enum(description="What threads can be ordered by; the id breaks ties.")
+@strawberry.enum(description="The values by which threads can be ordered. The id breaks ties.")
 class ThreadOrderField(Enum):
-    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the thread was begun.")
+    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the thread was created.")
     LAST_COMMENT_AT = strawberry.enum_value(
         "LAST_COMMENT_AT",
-        description="When the thread's latest comment was made, or the thread was begun "
-        "where it has no comment.",
+        description="When the thread's latest comment was created, or the thread itself if it "
+        "has no comments.",
     )
-    COMMENT_COUNT = strawberry.enum_value("COMMENT_COUNT", description="How many comments it has.")
-    WORD_COUNT = strawberry.enum_value("WORD_COUNT", description="How many words they have.")
+    COMMENT_COUNT = strawberry.enum_value(
+        "COMMENT_COUNT", description="The number of comments in the thread."
+    )
+    WORD_COUNT = strawberry.enum_value(
+        "WORD_COUNT", description="The number of words in the thread's comments."
+    )
 
 
-@strawberry.enum(description="What comments can be ordered by; the id breaks ties.")
+@strawberry.enum(description="The values by which comments can be ordered. The id breaks ties.")
 class CommentOrderField(Enum):
-    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the comment was made.")
+    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When the comment was created.")
 
 
-@strawberry.input(description="The order of threads.")
+@strawberry.input(description="An order of threads.")
 class ThreadOrder:
-    field: ThreadOrderField = strawberry.field(description="What to order by.")
+    field: ThreadOrderField = strawberry.field(description="The value to order by.")
     direction: OrderDirection = strawberry.field(description="Which end comes first.")
 
 
-@strawberry.input(description="The order of comments.")
+@strawberry.input(description="An order of comments.")
 class CommentOrder:
-    field: CommentOrderField = strawberry.field(description="What to order by.")
+    field: CommentOrderField = strawberry.field(description="The value to order by.")
     direction: OrderDirection = strawberry.field(description="Which end comes first.")
 
 
@@ -115,29 +127,34 @@ DEFAULT_COMMENT_ORDER = CommentOrder(
 )
 
 ThreadOrderBy = Annotated[
-    ThreadOrder | None, strawberry.argument(description="The order; the most recent first.")
+    ThreadOrder | None,
+    strawberry.argument(
+        description="The order of the threads. The default is the most recent activity first."
+    ),
 ]
 CommentOrderBy = Annotated[
-    CommentOrder | None, strawberry.argument(description="The order; the oldest first.")
+    CommentOrder | None,
+    strawberry.argument(description="The order of the comments. The default is oldest first."),
 ]
 
 
 @strawberry.input(
-    name="ThreadFilter", description="Which threads; those that meet every condition given."
+    name="ThreadFilter", description="Conditions on threads. A thread must meet all that are given."
 )
 class ThreadFilterInput:
     title_contains: str | None = strawberry.field(
         default=UNSET,
-        description="What the title contains, in upper or lower case; up to "
-        f"{TITLE_LENGTH} characters. An empty text filters nothing.",
+        description="Threads whose title contains this text, of at most "
+        f"{TITLE_LENGTH} characters. Case does not matter. An empty text is no condition.",
     )
     active_since: datetime | None = strawberry.field(
         default=UNSET,
-        description="When the thread was last commented on at the earliest, or begun where it has "
-        "no comment.",
+        description="Threads whose latest comment was created at this time or later. A thread "
+        "without comments counts from its own creation.",
     )
     min_comment_count: int | None = strawberry.field(
-        default=UNSET, description="How many comments it has at least; 0 or more."
+        default=UNSET,
+        description="Threads with at least this number of comments. Must be 0 or more.",
     )
 
     def read(self) -> ThreadFilter:
@@ -150,20 +167,21 @@ class ThreadFilterInput:
 
 
 @strawberry.input(
-    name="CommentFilter", description="Which comments; those that meet every condition given."
+    name="CommentFilter",
+    description="Conditions on comments. A comment must meet all that are given.",
 )
 class CommentFilterInput:
     author_id: strawberry.ID | None = strawberry.field(
-        default=UNSET, description="The id of the author who wrote it."
+        default=UNSET, description="Comments by the author with this id."
     )
     author_name: str | None = strawberry.field(
         default=UNSET,
-        description="The whole name of the guest who wrote it, in the same case; up to "
-        f"{AUTHOR_NAME_LENGTH} characters. Those that nobody sees, such as joiners, make no other "
-        "name. An empty text filters nothing.",
+        description="Comments by guests with exactly this name, of at most "
+        f"{AUTHOR_NAME_LENGTH} characters. Case matters, invisible characters do not. An empty "
+        "text is no condition.",
     )
     since: datetime | None = strawberry.field(
-        default=UNSET, description="When it was made at the earliest."
+        default=UNSET, description="Comments created at this time or later."
     )
 
     def read(self) -> CommentFilter:
@@ -177,10 +195,12 @@ class CommentFilterInput:
 
 
 ThreadFilterBy = Annotated[
-    ThreadFilterInput | None, strawberry.argument(description="Which threads; all of them.")
+    ThreadFilterInput | None,
+    strawberry.argument(description="Conditions on the threads. Null or left out: all threads."),
 ]
 CommentFilterBy = Annotated[
-    CommentFilterInput | None, strawberry.argument(description="Which comments; all of them.")
+    CommentFilterInput | None,
+    strawberry.argument(description="Conditions on the comments. Null or left out: all comments."),
 ]
 
 

@@ -15,32 +15,33 @@ from .fields import field
 TargetType = Annotated[
     str | None,
     strawberry.argument(
-        description="The kind of object that the thread is about, as in Target; left out for a "
-        "thread that is about none."
+        description="The kind of object that the thread is about, as in Target.type. Leave it "
+        "out for a thread without a target."
     ),
 ]
 
 
 @strawberry.type(
-    description="How long texts and pages may be, in Unicode code points and items; what a form "
-    "needs before it is sent."
+    description="The maximum lengths of texts, in Unicode code points, and of pages, in items. A "
+    "form can check its fields against them."
 )
 class Limits:
     title_length: int = strawberry.field(
-        default=TITLE_LENGTH, description="The most characters of a title."
+        default=TITLE_LENGTH, description="The maximum number of characters in a title."
     )
     author_name_length: int = strawberry.field(
-        default=AUTHOR_NAME_LENGTH, description="The most characters of a guest's name."
+        default=AUTHOR_NAME_LENGTH,
+        description="The maximum number of characters in a guest's name.",
     )
 
-    @field("The most characters of a comment.")
+    @field("The maximum number of characters in a comment's message.")
     def message_length(self, info: Info, target_type: TargetType = strawberry.UNSET) -> int:
         return info.context.rules.message_length_of(unset_to_none(target_type))
 
-    @field("The most items that a page may have, and the most ids of nodes.")
+    @field("The maximum number of items on a page, and of ids in nodes.")
     def page_size(self, info: Info) -> int:
         return info.context.settings.page_size
 
-    @field("How many items a page has that is asked for without first and last.")
+    @field("The number of items on a page if neither first nor last is given.")
     def default_page_size(self, info: Info) -> int:
         return min(DEFAULT_SIZE, info.context.settings.page_size)

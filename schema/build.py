@@ -23,6 +23,19 @@ from .roots import check_rename, field_names, merge_roots
 from .scalars import SCALARS
 from .types import Author, Comment, Thread
 
+DESCRIPTION = """\
+A discussion API: threads, their comments, and exact counters of both.
+
+Lists are Relay connections: pass `first` and `after`, or `last` and `before`, with the cursors of \
+`pageInfo`. Every object with an `id` is a `Node`: `node` returns it by that id.
+
+A mutation reports what it rejects in `userErrors` of its payload. All other errors are in \
+`errors`, with a stable code in `extensions.code`.
+
+The documentation is `docs/api.md` in Tallied's repository.\
+"""
+"""The description of the schema, which clients' tools show on their first page."""
+
 OF_RELAY = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
 """The types that both have in common, since Relay asks for them by name."""
 
@@ -107,6 +120,7 @@ def merge_schemas(
             f"The host has a scalar {name}, and Tallied has one, too; use Tallied's, of"
             " tallied.schema.scalars, or give the host's another name."
         ) from error
+    made._schema.description = DESCRIPTION  # Strawberry has no argument for it.
     made._schema.extensions[PREFIX] = prefix
     made._schema.extensions[HOST_NODES] = _host_nodes(made)
     return made

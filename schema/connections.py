@@ -14,10 +14,11 @@ from .scalars import SafeInt
 T = TypeVar("T")
 
 
-@strawberry.type(description="An item of a page, with its place in the list.")
+@strawberry.type(description="An item of a page, with its position in the list.")
 class Edge(Generic[T]):
     cursor: str = strawberry.field(
-        description="The item's place in this order, for after and before; opaque."
+        description="The item's position in this order, as an opaque string. Pass it as after or "
+        "before."
     )
     node: T = strawberry.field(description="The item.")
 
@@ -25,11 +26,11 @@ class Edge(Generic[T]):
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The items, each with its cursor.")
-    nodes: list[T] = strawberry.field(description="The items alone.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies in the list.")
+    nodes: list[T] = strawberry.field(description="The items without cursors.")
+    page_info: PageInfo = strawberry.field(description="The page's position in the list.")
     total_count: SafeInt = strawberry.field(
-        description="How many items the whole list has; first, last, after and before do not "
-        "change it."
+        description="The number of items in the whole list. It takes account of filterBy, but "
+        "not of first, last, after and before."
     )
 
     @classmethod

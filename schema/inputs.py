@@ -9,26 +9,27 @@ from ..settings import Settings
 from .arguments import TargetInput
 
 _TITLE = (
-    f"What it is about; 1 to {TITLE_LENGTH} characters in one line, without the whitespace around "
-    "them."
+    f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them visible. "
+    "Whitespace around it is removed."
 )
 _AUTHOR = (
-    f"The name of a guest; 1 to {AUTHOR_NAME_LENGTH} characters in one line, without the "
-    "whitespace around them. Leave it out where you are signed in."
+    f"The guest's name: one line of 1 to {AUTHOR_NAME_LENGTH} characters, at least one of them "
+    "visible. Whitespace around it is removed. Guests must give it. Leave it out if "
+    "you are signed in."
 )
 _THREAD_ID = "The id of the thread."
 _COMMENT_ID = "The id of the comment."
 _MESSAGE = (
-    f"What is written, kept as it is; 1 to {Settings.message_length:,} characters unless the "
-    "server is set otherwise (see limits), of which one can be seen."
+    f"The text of the comment: 1 to {Settings.message_length:,} characters, at least one of them "
+    "visible. It is stored unchanged. The server can have another limit: see Query.limits."
 )
 
 
-@strawberry.input(description="What the inputs of all mutations have.")
+@strawberry.input(description="The fields that the inputs of all mutations have.")
 class MutationInput:
     client_mutation_id: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Any text of the client's own; the payload gives it back.",
+        description="Any string. The payload returns it unchanged.",
     )
 
 
@@ -38,64 +39,70 @@ class FirstCommentInput:
     author_name: str | None = strawberry.field(default=strawberry.UNSET, description=_AUTHOR)
 
 
-@strawberry.input(description="A thread to begin.")
+@strawberry.input(description="The input of createThread.")
 class CreateThreadInput(MutationInput):
     title: str = strawberry.field(description=_TITLE)
     comment: FirstCommentInput | None = strawberry.field(
-        default=strawberry.UNSET, description="Its first comment, if it is to have one."
+        default=strawberry.UNSET,
+        description="The thread's first comment. Leave it out for a thread without comments.",
     )
 
 
-@strawberry.input(description="Another title for a thread.")
+@strawberry.input(description="The input of renameThread.")
 class RenameThreadInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
     title: str = strawberry.field(description=_TITLE)
 
 
-@strawberry.input(description="A thread to delete.")
+@strawberry.input(description="The input of deleteThread.")
 class DeleteThreadInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
 
 
-@strawberry.input(description="A thread that is to take no more comments.")
+@strawberry.input(description="The input of lockThread.")
 class LockThreadInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
 
 
-@strawberry.input(description="A thread that is to take comments again.")
+@strawberry.input(description="The input of unlockThread.")
 class UnlockThreadInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
 
 
-@strawberry.input(description="The object that a thread is to be about.")
+@strawberry.input(description="The input of threadFor.")
 class ThreadForInput(MutationInput):
-    target: TargetInput = strawberry.field(description="The object of the host.")
+    target: TargetInput = strawberry.field(description="The object that the thread is about.")
 
 
-@strawberry.input(description="An author to delete.")
+@strawberry.input(description="The input of deleteAuthor.")
 class DeleteAuthorInput(MutationInput):
     author_id: strawberry.ID = strawberry.field(description="The id of the author.")
 
 
-@strawberry.input(description="A comment to add to a thread.")
+@strawberry.input(
+    description="The input of addComment. If a viewer sends the same comment again within a "
+    "minute, with the same clientMutationId, it is not added twice."
+)
 class AddCommentInput(MutationInput):
     thread_id: strawberry.ID = strawberry.field(description=_THREAD_ID)
     message: str = strawberry.field(description=_MESSAGE)
     author_name: str | None = strawberry.field(default=strawberry.UNSET, description=_AUTHOR)
 
 
-@strawberry.input(description="Another message for a comment.")
+@strawberry.input(description="The input of editComment.")
 class EditCommentInput(MutationInput):
     comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)
     message: str = strawberry.field(description=_MESSAGE)
 
 
-@strawberry.input(description="Another thread for a comment.")
+@strawberry.input(description="The input of moveComment.")
 class MoveCommentInput(MutationInput):
     comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)
-    thread_id: strawberry.ID = strawberry.field(description="The id of the thread to move it to.")
+    thread_id: strawberry.ID = strawberry.field(
+        description="The id of the thread to move the comment to."
+    )
 
 
-@strawberry.input(description="A comment to delete.")
+@strawberry.input(description="The input of deleteComment.")
 class DeleteCommentInput(MutationInput):
     comment_id: strawberry.ID = strawberry.field(description=_COMMENT_ID)

@@ -59,7 +59,7 @@ from .types import Comment, Thread
 P = TypeVar("P", bound=Payload)
 Resolver = Callable[..., Awaitable[P | None]]
 
-_INPUT = strawberry.argument(description="What to do.")
+_INPUT = strawberry.argument(description="The mutation's arguments.")
 
 
 def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Resolver[P]]:
@@ -90,9 +90,13 @@ def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Reso
     return decorate
 
 
-@strawberry.type(description="What can be changed. A mutation happens as a whole, or not at all.")
+@strawberry.type(
+    description="The mutations. Each succeeds as a whole or changes nothing. What it rejects is in "
+    "userErrors of its payload, which returns the changed objects with their new "
+    "counters."
+)
 class Mutation:
-    @mutation("Begin a thread, with its first comment if one is given.", CreateThreadPayload)
+    @mutation("Create a thread, and its first comment if one is given.", CreateThreadPayload)
     async def create_thread(
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
@@ -108,7 +112,7 @@ class Mutation:
             comment=_comment(done),
         )
 
-    @mutation("Give a thread another title.", RenameThreadPayload)
+    @mutation("Change the title of a thread.", RenameThreadPayload)
     async def rename_thread(
         self, info: Info, input: Annotated[RenameThreadInput, _INPUT]
     ) -> RenameThreadPayload | None:
@@ -119,7 +123,7 @@ class Mutation:
         )
         return RenameThreadPayload(thread=await _thread(info, "RenameThreadPayload", done.thread))
 
-    @mutation("Delete a thread with all its comments.", DeleteThreadPayload)
+    @mutation("Delete a thread and all its comments.", DeleteThreadPayload)
     async def delete_thread(
         self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]
     ) -> DeleteThreadPayload | None:
@@ -131,7 +135,11 @@ class Mutation:
             thread=Thread.of(done.thread), deleted_thread_id=encode_id("Thread", id)
         )
 
-    @mutation("Have a thread take no more comments.", LockThreadPayload)
+    @mutation(
+        "Lock a thread, so that it accepts no more comments. A thread that is locked "
+        "already stays as it is.",
+        LockThreadPayload,
+    )
     async def lock_thread(
         self, info: Info, input: Annotated[LockThreadInput, _INPUT]
     ) -> LockThreadPayload | None:
@@ -139,7 +147,11 @@ class Mutation:
         done = await info.context.write(lambda unit, access: writing.lock_thread(unit, access, id))
         return LockThreadPayload(thread=await _thread(info, "LockThreadPayload", done.thread))
 
-    @mutation("Have a thread take comments again.", UnlockThreadPayload)
+    @mutation(
+        "Unlock a thread, so that it accepts comments again. A thread that is not locked "
+        "stays as it is.",
+        UnlockThreadPayload,
+    )
     async def unlock_thread(
         self, info: Info, input: Annotated[UnlockThreadInput, _INPUT]
     ) -> UnlockThreadPayload | None:
@@ -149,7 +161,10 @@ class Mutation:
         )
         return UnlockThreadPayload(thread=await _thread(info, "UnlockThreadPayload", done.thread))
 
-    @mutation("The thread about an object of the host, begun if need be.", ThreadForPayload)
+    @mutation(
+        "Return the thread about an object of the host, and create it if there is none.",
+        ThreadForPayload,
+    )
     async def thread_for(
         self, info: Info, input: Annotated[ThreadForInput, _INPUT]
     ) -> ThreadForPayload | None:
@@ -160,7 +175,7 @@ class Mutation:
         return ThreadForPayload(thread=await _thread(info, "ThreadForPayload", done.thread))
 
     @mutation(
-        "Delete an author. What they wrote stays, without a name.",
+        "Delete an author. The author's threads and comments stay, without the author's name.",
         DeleteAuthorPayload,
     )
     async def delete_author(
@@ -187,7 +202,7 @@ class Mutation:
             thread=await _thread(info, "AddCommentPayload", done.thread),
         )
 
-    @mutation("Give a comment another message.", EditCommentPayload)
+    @mutation("Change the message of a comment.", EditCommentPayload)
     async def edit_comment(
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
@@ -200,7 +215,7 @@ class Mutation:
             comment=_comment(done), thread=await _thread(info, "EditCommentPayload", done.thread)
         )
 
-    @mutation("Put a comment into another thread.", MoveCommentPayload)
+    @mutation("Move a comment to another thread.", MoveCommentPayload)
     async def move_comment(
         self, info: Info, input: Annotated[MoveCommentInput, _INPUT]
     ) -> MoveCommentPayload | None:

@@ -15,11 +15,16 @@ from .ids import encode_id, split_id
 PACKAGE = __package__
 
 
-@strawberry.interface(description="An object that can be fetched again by its id, as Relay has it.")
+@strawberry.interface(
+    description="An object with a global id, by which node and nodes return it, as in Relay's "
+    "specification."
+)
 class Node:
     """What ``node(id:)`` and ``nodes(ids:)`` serve, by one id for all types of a schema."""
 
-    id: strawberry.ID = strawberry.field(description="The object's id; opaque, and never reused.")
+    id: strawberry.ID = strawberry.field(
+        description="The object's global id. It is an opaque string, and is never reused."
+    )
 
     @classmethod
     def global_id(cls, key: object) -> strawberry.ID:

@@ -21,50 +21,59 @@ from .connections import Edge
 from .fields import field
 from .types import Comment, Thread
 
-_REJECTED = "null where it was rejected, or if it has been deleted since."
-_THREAD = f"The thread with its new counters; {_REJECTED}"
+_REJECTED = "Null if the mutation was rejected, or if the thread has been deleted since."
+_THREAD = f"The thread with its new counters. {_REJECTED}"
 
 
-@strawberry.enum(description="Why a mutation was rejected. More codes may come.")
+@strawberry.enum(description="The reason why a mutation was rejected. More codes may be added.")
 class UserErrorCode(Enum):
     NOT_FOUND = strawberry.enum_value(
-        "NOT_FOUND", description="What the field names is not there; it may have been deleted."
+        "NOT_FOUND",
+        description="The object that the field names does not exist. It may have been deleted.",
     )
     BLANK = strawberry.enum_value(
-        "BLANK", description="The text is empty, or has nothing that can be seen."
+        "BLANK", description="The text is empty or has no visible character."
     )
     TOO_LONG = strawberry.enum_value(
-        "TOO_LONG", description="The text has more characters than it may have."
+        "TOO_LONG", description="The text is longer than the maximum length."
     )
     INVALID_CHARACTERS = strawberry.enum_value(
         "INVALID_CHARACTERS",
-        description="The text has a character that it may not have, such as U+0000; a name or a "
-        "title also no other control character.",
+        description="The text contains a character that is not allowed, such as U+0000. A name "
+        "or a title may contain no control character at all.",
     )
     SIGN_IN_REQUIRED = strawberry.enum_value(
-        "SIGN_IN_REQUIRED", description="Guests may not do this; sign in first."
+        "SIGN_IN_REQUIRED", description="Guests may not do this. Sign in first."
     )
     NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The viewer may not do this.")
-    LOCKED = strawberry.enum_value("LOCKED", description="The thread takes no more comments.")
+    LOCKED = strawberry.enum_value(
+        "LOCKED", description="The thread is locked, and accepts no more comments."
+    )
     VETOED = strawberry.enum_value(
-        "VETOED", description="The host does not want this, for the reason that it gives."
+        "VETOED", description="The host has rejected the change, for the reason in message."
     )
     UNKNOWN_TARGET_TYPE = strawberry.enum_value(
-        "UNKNOWN_TARGET_TYPE", description="The host has registered no such kind of objects."
+        "UNKNOWN_TARGET_TYPE", description="The host has not registered this kind of object."
     )
 
 
-@strawberry.type(description="What the message of a user error is made of, for another language.")
+@strawberry.type(
+    description="The values in the message of a user error, for a message in another language."
+)
 class UserErrorParams:
     max: int | None = strawberry.field(
-        default=None, description="How many characters the text may have; of BLANK and TOO_LONG."
+        default=None,
+        description="The maximum length of the text, in characters. Null unless the code is "
+        "BLANK or TOO_LONG.",
     )
     actual: int | None = strawberry.field(
-        default=None, description="How many characters it has; of TOO_LONG."
+        default=None,
+        description="The length of the text, in characters. Null unless the code is TOO_LONG.",
     )
     character: str | None = strawberry.field(
         default=None,
-        description="The character that it may not have, such as U+0000; of INVALID_CHARACTERS.",
+        description="The character that is not allowed, such as U+0000. Null unless the code is "
+        "INVALID_CHARACTERS.",
     )
 
     @classmethod
@@ -75,23 +84,24 @@ class UserErrorParams:
         )
 
 
-@strawberry.type(description="A reason why a mutation was rejected; nothing was changed.")
+@strawberry.type(description="A reason why a mutation was rejected. Nothing was changed.")
 class UserError:
     message: str = strawberry.field(
-        description="The reason, in one English sentence that can be shown to people beside the "
-        "field; it does not name the field."
+        description="The reason, as one English sentence to show to the user beside the form "
+        "field. It does not name the field."
     )
     field: str | None = strawberry.field(
-        description="The field of the input that it is about, such as title or comment.message; "
-        "null where it is about no single field."
+        description="The input field that the error is about, such as title or comment.message. "
+        "Null if it is about no single field."
     )
     path: list[str] | None = strawberry.field(
-        description="The path of that field within the input, such as [comment, message]; null "
-        "where the field is."
+        description="The path of that field within the input, such as [comment, message]. Null "
+        "if field is null."
     )
-    code: UserErrorCode = strawberry.field(description="The reason, for programs.")
+    code: UserErrorCode = strawberry.field(description="The reason, as a stable code for programs.")
     params: UserErrorParams = strawberry.field(
-        description="With code, what a message in another language needs."
+        description="The values for a message in another language, which the client makes from "
+        "code and params."
     )
 
     @classmethod
@@ -107,29 +117,30 @@ class UserError:
         )
 
 
-@strawberry.type(description="What the payloads of all mutations have.")
+@strawberry.type(description="The fields that the payloads of all mutations have.")
 class Payload:
     user_errors: list[UserError] = strawberry.field(
         default_factory=list,
-        description="Why the mutation was rejected; empty where it was done. What it would have "
-        "given back is null then.",
+        description="The reasons why the mutation was rejected. Empty if it succeeded. If it was "
+        "rejected, nothing was changed, and the payload's objects and ids are null.",
     )
     client_mutation_id: str | None = strawberry.field(
-        default=None, description="The clientMutationId of the input, given back."
+        default=None, description="The clientMutationId of the input. Null if none was given."
     )
 
 
-@strawberry.type(description="What createThread gives back.")
+@strawberry.type(description="The payload of createThread.")
 class CreateThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        default=None, description=f"The new thread; {_REJECTED}"
+        default=None, description=f"The new thread. {_REJECTED}"
     )
     comment: Comment | None = strawberry.field(
         default=None,
-        description="Its first comment; null where none was given, or it was rejected.",
+        description="The thread's first comment. Null if none was given, or if the mutation was "
+        "rejected.",
     )
 
-    @field("The new thread as an item of a list of threads; null where the thread is.")
+    @field("The new thread as an edge of a connection of threads. Null if thread is null.")
     def thread_edge(self, order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER) -> Edge[Thread] | None:
         if self.thread is None:
             return None
@@ -137,68 +148,70 @@ class CreateThreadPayload(Payload):
         return Edge(cursor=order.cursor(order.place(self.thread.record)), node=self.thread)
 
 
-@strawberry.type(description="What renameThread gives back.")
+@strawberry.type(description="The payload of renameThread.")
 class RenameThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread as it is now; {_REJECTED}"
+        default=None, description=f"The thread after the change. {_REJECTED}"
     )
 
 
-@strawberry.type(description="What lockThread gives back.")
+@strawberry.type(description="The payload of lockThread.")
 class LockThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread as it is now; {_REJECTED}"
+        default=None, description=f"The thread after the change. {_REJECTED}"
     )
 
 
-@strawberry.type(description="What unlockThread gives back.")
+@strawberry.type(description="The payload of unlockThread.")
 class UnlockThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread as it is now; {_REJECTED}"
+        default=None, description=f"The thread after the change. {_REJECTED}"
     )
 
 
-@strawberry.type(description="What threadFor gives back.")
+@strawberry.type(description="The payload of threadFor.")
 class ThreadForPayload(Payload):
     thread: Thread | None = strawberry.field(
         default=None,
-        description="The thread about the object, whoever has begun it; null where it was "
+        description="The thread about the object, new or existing. Null if the mutation was "
         "rejected.",
     )
 
 
-@strawberry.type(description="What deleteAuthor gives back.")
+@strawberry.type(description="The payload of deleteAuthor.")
 class DeleteAuthorPayload(Payload):
     deleted_author_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="The id of the author, for a client's cache; null where it was rejected.",
+        description="The id of the deleted author, for the client's cache. Null if the mutation "
+        "was rejected.",
     )
 
 
-@strawberry.type(description="What deleteThread gives back.")
+@strawberry.type(description="The payload of deleteThread.")
 class DeleteThreadPayload(Payload):
     thread: Thread | None = strawberry.field(
         default=None,
-        description="The thread as it last was, whose comments are gone; null where it was "
-        "rejected.",
+        description="The thread as it was before its deletion. Its list of comments is empty. "
+        "Null if the mutation was rejected.",
     )
     deleted_thread_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="The id of the thread, for a client's cache; null where it was rejected.",
+        description="The id of the deleted thread, for the client's cache. Null if the mutation "
+        "was rejected.",
     )
 
 
-@strawberry.type(description="What the payloads of mutations that put a comment somewhere have.")
+@strawberry.type(description="The fields that the payloads of mutations on a comment have.")
 class CommentPayload(Payload):
     comment: Comment | None = strawberry.field(
-        default=None, description="The comment as it is now; null where it was rejected."
+        default=None, description="The comment after the change. Null if the mutation was rejected."
     )
     thread: Thread | None = strawberry.field(default=None, description=_THREAD)
 
 
-@strawberry.type(description="What the payloads of mutations that put a comment somewhere have.")
+@strawberry.type(description="The fields that the payloads of mutations on a comment have.")
 class CommentEdgePayload(CommentPayload):
-    @field("The comment as an item of its thread's comments; null where the comment is.")
+    @field("The comment as an edge of its thread's comments. Null if comment is null.")
     def comment_edge(
         self, order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER
     ) -> Edge[Comment] | None:
@@ -208,36 +221,38 @@ class CommentEdgePayload(CommentPayload):
         return Edge(cursor=order.cursor(order.place(self.comment.record)), node=self.comment)
 
 
-@strawberry.type(description="What addComment gives back.")
+@strawberry.type(description="The payload of addComment.")
 class AddCommentPayload(CommentEdgePayload):
     is_duplicate: bool = strawberry.field(
         default=False,
-        description="Whether nothing was added, since the same viewer had sent the same comment "
-        "with the same clientMutationId within the last minute, as a double click does; the "
-        "comment is that one.",
+        description="Whether the viewer had sent the same comment, with the same "
+        "clientMutationId, within the last minute, as after a double click. If true, "
+        "nothing was added, and comment is the first one.",
     )
 
 
-@strawberry.type(description="What editComment gives back.")
+@strawberry.type(description="The payload of editComment.")
 class EditCommentPayload(CommentPayload):
     pass
 
 
-@strawberry.type(description="What moveComment gives back.")
+@strawberry.type(description="The payload of moveComment.")
 class MoveCommentPayload(CommentEdgePayload):
     previous_thread: Thread | None = strawberry.field(
         default=None,
-        description=f"The thread that the comment was in, with its new counters; {_REJECTED}",
+        description=f"The thread that the comment came from, with its new counters. {_REJECTED}",
     )
 
 
-@strawberry.type(description="What deleteComment gives back.")
+@strawberry.type(description="The payload of deleteComment.")
 class DeleteCommentPayload(Payload):
     comment: Comment | None = strawberry.field(
-        default=None, description="The comment as it last was; null where it was rejected."
+        default=None,
+        description="The comment as it was before its deletion. Null if the mutation was rejected.",
     )
     deleted_comment_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="The id of the comment, for a client's cache; null where it was rejected.",
+        description="The id of the deleted comment, for the client's cache. Null if the mutation "
+        "was rejected.",
     )
     thread: Thread | None = strawberry.field(default=None, description=_THREAD)

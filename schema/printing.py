@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 from graphql import introspection_from_schema
+from graphql.utilities.print_schema import print_schema_definition
 from strawberry import Schema
 
 from .build import schema
@@ -11,7 +12,9 @@ from .build import schema
 
 def print_sdl(schema: Schema = schema) -> str:
     """The schema in the schema definition language, as ``schema.graphql`` holds it."""
-    return schema.as_str() + "\n"
+    # Strawberry leaves the schema's own description out.
+    definition = print_schema_definition(schema._schema)
+    return "\n\n".join(filter(None, [definition, schema.as_str()])) + "\n"
 
 
 def print_introspection(schema: Schema = schema) -> str:

@@ -45,33 +45,37 @@ from .nodes import Node, load_host_nodes
 from .types import Author, Comment, Thread, Viewer
 
 
-@strawberry.type(description="What can be read. A record that is not there is null.")
+@strawberry.type(
+    description="The queries. An object that does not exist, or that the viewer may not read, is "
+    "null. A malformed id is the error BAD_USER_INPUT."
+)
 class Query:
-    @field("A thread by its id; null where there is none.")
+    @field("Return a thread by its id. Null if there is none.")
     async def thread(self, info: Info, id: ThreadID) -> Thread | None:
         _, key = decode_id(id, "id", "Thread")
         return await _thread(info, key)
 
-    @field("A comment by its id; null where there is none.")
+    @field("Return a comment by its id. Null if there is none.")
     async def comment(self, info: Info, id: CommentID) -> Comment | None:
         _, key = decode_id(id, "id", "Comment")
         return await _comment(info, key)
 
-    @field("Who asks; null for a guest.")
+    @field("The signed-in person who makes the request. Null for a guest.")
     async def viewer(self, info: Info) -> Viewer | None:
         viewer = info.context.viewer
         if viewer is None:
             return None
         return Viewer(name=viewer.name, is_moderator=viewer.is_moderator)
 
-    @field("An author by its id; null where there is none.")
+    @field("Return an author by their id. Null if there is none.")
     async def author(self, info: Info, id: AuthorID) -> Author | None:
         _, key = decode_id(id, "id", "Author")
         return await _author(info, key)
 
     @field(
-        "The thread about an object of the host; null where nobody has begun it. To have it made, "
-        "use the mutation of that name."
+        "Return the thread about an object of the host. Null if there is none yet: "
+        "the mutation threadFor creates it. A kind of object that the host has not "
+        "registered is the error UNKNOWN_TARGET_TYPE."
     )
     async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
         info.context.rules.target(target.type)
@@ -83,7 +87,7 @@ class Query:
         )
         return None if row is None else Thread.of(row)
 
-    @field("Any object by its id; null where there is none.")
+    @field("Return any object by its global id. Null if there is none.")
     async def node(self, info: Info, id: NodeID) -> Node | None:
         of_host = await load_host_nodes(info, [id])
         if id in of_host:
@@ -92,8 +96,9 @@ class Query:
         return await _ONE[type_name](info, key)
 
     @field(
-        "Objects by their ids, in the order of these; null where there is none. An id that cannot "
-        "be read is an error at its own place in the list."
+        "Return objects by their global ids, in the order of the ids. An object that "
+        "does not exist is null. A malformed id is null, too, with an error whose "
+        "path has its index."
     )
     async def nodes(self, info: Info, ids: NodeIDs) -> list[Node | None] | None:
         limit = info.context.settings.page_size
@@ -110,13 +115,12 @@ class Query:
         nodes = await gather(*starmap(load, enumerate(ids)), return_exceptions=True)
         return cast("list[Node | None]", nodes)
 
-    @field("How long texts and pages may be.")
+    @field("The maximum lengths of texts and pages.")
     def limits(self) -> Limits:
         return Limits()
 
     @field(
-        "All threads, or those that are asked for, a page at a time; null where they could not be "
-        "read, which leaves what stands beside them."
+        "A page of the threads. Null if they could not be read. Other root fields are unaffected."
     )
     async def threads(
         self,

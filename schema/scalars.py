@@ -44,16 +44,16 @@ def _read_moment(value: object) -> datetime:
 SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment in UTC, as ISO 8601 and RFC 3339 write it: "
-        "2026-01-31T12:34:56.789012Z.",
+        description="A point in time, in the format of RFC 3339. Outputs are in UTC: "
+        "2026-01-31T12:34:56.789012Z. Inputs need an offset, such as Z or +01:00.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=_write_moment,
         parse_value=_read_moment,
     ),
     SafeInt: strawberry.scalar(
         name="SafeInt",
-        description="A whole number that may be larger than Int's 2147483647, up to "
-        "9007199254740991, as a JSON number: every number of JavaScript's holds it exactly.",
+        description="A whole number up to 9007199254740991, as a JSON number. It can be larger "
+        "than Int's maximum of 2147483647, and JavaScript represents it exactly.",
         specified_by_url="https://tc39.es/ecma262/#sec-number.issafeinteger",
         serialize=int,
     ),

@@ -67,87 +67,99 @@ class Row:
         return value
 
 
-@strawberry.type(description="Someone who has signed in and written something.")
+@strawberry.type(description="A signed-in person who has written a thread or a comment.")
 class Author(Row, Node):
     name: str | None = strawberry.field(
-        description="Their display name; null where the host has given none."
+        description="The display name. Null if the host supplies none."
     )
-    comment_count: SafeInt = strawberry.field(description="How many comments they have written.")
-    word_count: SafeInt = strawberry.field(description="The words of all their comments together.")
-    created_at: datetime = strawberry.field(description="When they first wrote something.")
+    comment_count: SafeInt = strawberry.field(description="The number of comments by the author.")
+    word_count: SafeInt = strawberry.field(
+        description="The number of words in all comments by the author."
+    )
+    created_at: datetime = strawberry.field(description="When the author first wrote something.")
 
-    @field("Whether the viewer may delete the author; what they wrote stays, without a name.")
+    @field("Whether the viewer may delete the author.")
     async def viewer_can_delete(self, info: Info) -> bool:
         return (await info.context.access()).may_delete_author(self.record["id"])
 
 
-@strawberry.type(description="Who asks.")
+@strawberry.type(description="The signed-in person who makes the request.")
 class Viewer:
     name: str | None = strawberry.field(
-        description="Their display name; null where the host has given none."
+        description="The display name. Null if the host supplies none."
     )
-    is_moderator: bool = strawberry.field(description="Whether they moderate.")
+    is_moderator: bool = strawberry.field(description="Whether the viewer is a moderator.")
 
-    @field("What they have written as; null where they have written nothing yet.")
+    @field(
+        "The author of the viewer's threads and comments. Null if the viewer has written "
+        "nothing yet."
+    )
     async def author(self, info: Info) -> Author | None:
         viewer = (await info.context.access()).viewer
         return None if viewer is None else await load_author(info, viewer.author_id)
 
-    @field("Whether they may begin a thread that is about no object of the host.")
+    @field("Whether the viewer may create a thread without a target.")
     async def can_start_thread(self, info: Info) -> bool:
         return (await info.context.access()).may_start()
 
 
-@strawberry.type(description="An object of the host, which a thread is about.")
+@strawberry.type(
+    description="An object of the host application, such as an article, that a thread is about."
+)
 class Target:
-    type: str = strawberry.field(description="Its kind, as the host has registered it.")
+    type: str = strawberry.field(description="The kind of the object, as registered by the host.")
     key: str = strawberry.field(
-        description="Its id within its kind, as the host spells it. Two kinds may have one key, so "
-        "that it is no id for a client's cache."
+        description="The object's id within its kind, in the host's spelling. Objects of two "
+        "kinds can have the same key, so do not use it as an id in a client's cache."
     )
 
 
-@strawberry.type(description="A discussion: a title, and comments.")
+@strawberry.type(description="A discussion, with a title and comments.")
 class Thread(Row, Node):
-    title: str = strawberry.field(description=f"What it is about; 1 to {TITLE_LENGTH} characters.")
+    title: str = strawberry.field(
+        description=f"The title: one line of 1 to {TITLE_LENGTH} characters."
+    )
     word_count: SafeInt = strawberry.field(
-        description="The words of all its comments together. A comment's words are what Unicode "
-        "whitespace separates: len(message.split()) in Python."
+        description="The number of words in all comments of the thread. Unicode whitespace "
+        "separates words: len(message.split()) in Python."
     )
-    comment_count: SafeInt = strawberry.field(description="How many comments it has.")
+    comment_count: SafeInt = strawberry.field(description="The number of comments in the thread.")
     last_comment_at: datetime | None = strawberry.field(
-        description="When its latest comment was made; null where it has none."
+        description="When the latest comment was created. Null if the thread has no comments."
     )
-    created_at: datetime = strawberry.field(description="When it was begun.")
+    created_at: datetime = strawberry.field(description="When the thread was created.")
     updated_at: datetime = strawberry.field(
-        description="When it was begun or last renamed; comments do not change this."
+        description="When the thread was created or last renamed. Comments do not change it."
     )
     locked_at: datetime | None = strawberry.field(
-        description="Since when it takes no more comments; null where it does."
+        description="When the thread was locked. Null if it accepts comments."
     )
 
-    @field("Who has begun it; null where a guest has, or where the author is gone.")
+    @field(
+        "The author who created the thread. Null if a guest created it, or if the author "
+        "has been deleted."
+    )
     async def author(self, info: Info) -> Author | None:
         return await load_author(info, self.value("author_id"))
 
-    @field("What of the host's it is about; null where it stands for itself.")
+    @field("The object of the host that the thread is about. Null if it is about none.")
     def target(self) -> Target | None:
         type_, key = self.value("target_type"), self.value("target_id")
         return None if type_ is None else Target(type=type_, key=key)
 
-    @field("Whether the viewer may add a comment to it.")
+    @field("Whether the viewer may add a comment to the thread. False if it is locked.")
     async def viewer_can_comment(self, info: Info) -> bool:
         return self.value("locked_at") is None and await self._may(info, "may_comment")
 
-    @field("Whether the viewer may give it another title.")
+    @field("Whether the viewer may rename the thread.")
     async def viewer_can_rename(self, info: Info) -> bool:
         return await self._may(info, "may_rename")
 
-    @field("Whether the viewer may lock it, and unlock it.")
+    @field("Whether the viewer may lock and unlock the thread.")
     async def viewer_can_lock(self, info: Info) -> bool:
         return await self._may(info, "may_lock")
 
-    @field("Whether the viewer may delete it with its comments.")
+    @field("Whether the viewer may delete the thread and its comments.")
     async def viewer_can_delete(self, info: Info) -> bool:
         return await self._may(info, "may_delete_thread")
 
@@ -155,7 +167,7 @@ class Thread(Row, Node):
         facts = ThreadContext(*map(self.value, ThreadContext._fields))
         return (await info.context.access()).may(action, facts)
 
-    @field("Its comments, a page at a time.")
+    @field("A page of the thread's comments.")
     async def comments(
         self,
         info: Info,
@@ -188,22 +200,25 @@ class Thread(Row, Node):
         return Connection.of(page, total, lambda row: Comment.of(row, self.record))
 
 
-@strawberry.type(description="One message in a thread.")
+@strawberry.type(description="A message in a thread.")
 class Comment(Row, Node):
     message: str = strawberry.field(
-        description="What was written; its length is bounded by limits."
+        description="The text of the comment, as it was written. Query.limits has its maximum "
+        "length."
     )
     word_count: int = strawberry.field(
-        description="The words of the message: what Unicode whitespace separates, "
+        description="The number of words in the message. Unicode whitespace separates words: "
         "len(message.split()) in Python."
     )
-    created_at: datetime = strawberry.field(description="When it was made.")
+    created_at: datetime = strawberry.field(description="When the comment was created.")
     edited_at: datetime | None = strawberry.field(
-        description="When its message was last changed; null where it never was."
+        description="When the message was last changed. Null if it never was."
     )
     parent: strawberry.Private[Record]
 
-    @field("The message as HTML, from Markdown; safe to be put into a page as it is.")
+    @field(
+        "The message as HTML, rendered from Markdown. It is safe to insert into a page unchanged."
+    )
     async def message_html(self, info: Info) -> str:
         render, message = info.context.rules.render, self.value("message")
         if len(message) > MAX_INLINE_LENGTH:
@@ -213,8 +228,8 @@ class Comment(Row, Node):
         return render(message)
 
     @field(
-        "The name of who wrote it, the author's or the one that a guest gave; null where the "
-        "author is gone."
+        "The display name of the author, or the name that a guest gave. If the "
+        "author has been deleted, it is the host's replacement, or null."
     )
     def author_name(self, info: Info) -> str | None:
         if self.value("author_id") is not None:
@@ -228,19 +243,22 @@ class Comment(Row, Node):
         name: str | None = found["name"] if found else info.context.rules.deleted_author()
         return name
 
-    @field("Who wrote it; null where a guest did, or where the author is gone.")
+    @field(
+        "The author who wrote the comment. Null if a guest wrote it, or if the author "
+        "has been deleted."
+    )
     async def author(self, info: Info) -> Author | None:
         return await load_author(info, self.value("author_id"))
 
-    @field("Whether the viewer may give it another message.")
+    @field("Whether the viewer may edit the comment.")
     async def viewer_can_edit(self, info: Info) -> bool:
         return await self._may(info, "may_edit")
 
-    @field("Whether the viewer may put it into another thread.")
+    @field("Whether the viewer may move the comment to another thread.")
     async def viewer_can_move(self, info: Info) -> bool:
         return await self._may(info, "may_move")
 
-    @field("Whether the viewer may delete it.")
+    @field("Whether the viewer may delete the comment.")
     async def viewer_can_delete(self, info: Info) -> bool:
         return await self._may(info, "may_delete")
 
@@ -261,7 +279,7 @@ class Comment(Row, Node):
             return None
         return ThreadContext(*map(Thread.of(thread).value, ThreadContext._fields))
 
-    @field("The thread that it is in.")
+    @field("The thread that the comment is in.")
     async def thread(self, info: Info) -> Thread:
         columns = info.thread_columns()
         if columns <= self.parent.keys():

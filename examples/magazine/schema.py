@@ -27,12 +27,14 @@ class Article:
     id: strawberry.ID
     headline: str
     body: str
-    author: str = strawberry.field(description="The name of who has written it.")
-    published_on: date | None = strawberry.field(description="Null for a draft.")
-    comment_count: int = strawberry.field(description="How many comments it has.")
+    author: str = strawberry.field(description="The name of the author.")
+    published_on: date | None = strawberry.field(
+        description="The date of publication. Null for a draft."
+    )
+    comment_count: int = strawberry.field(description="The number of comments on the article.")
     row: strawberry.Private[Any]
 
-    @strawberry.field(description="Its discussion; null where none was opened yet.")
+    @strawberry.field(description="The discussion of the article. Null if it has none yet.")
     async def thread(self, info: Info) -> Thread | None:
         if self.row.thread_id is None:
             return None
@@ -56,7 +58,7 @@ class Article:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="The latest articles, and first of all the viewer's drafts.")
+    @strawberry.field(description="The viewer's drafts, and then the latest articles.")
     async def articles(self, info: Info, first: int = 20) -> list[Article]:
         if not 0 <= first <= MOST:
             raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
@@ -64,21 +66,21 @@ class Query:
         rows = await info.context.read(lambda it: reading.articles(it, viewer, first))
         return [Article.of(row) for row in rows]
 
-    @strawberry.field(description="An article; null where there is none.")
+    @strawberry.field(description="Return an article by its id. Null if there is none.")
     async def article(self, info: Info, id: strawberry.ID) -> Article | None:
         return await _article(info, _key(id))
 
 
-@strawberry.type(description="What publishArticle gives back.")
+@strawberry.type(description="The payload of publishArticle.")
 class PublishArticlePayload(Payload):
     article: Article | None = strawberry.field(
-        default=None, description="The article; null where it was not published."
+        default=None, description="The article. Null if the mutation was rejected."
     )
 
 
 @strawberry.type
 class Mutation:
-    @mutation("Show an article to everybody, and open its discussion.", PublishArticlePayload)
+    @mutation("Publish an article, and open its discussion.", PublishArticlePayload)
     async def publish_article(self, info: Info, id: strawberry.ID) -> PublishArticlePayload | None:
         key = _key(id)
 

@@ -118,6 +118,7 @@
         fetcher: makeFetcher(),
         defaultTabs: tabs,
         defaultEditorToolsVisibility: "variables",
+        schemaDescription: true,
         plugins,
         storage,
       },
