@@ -35,7 +35,7 @@ from .auth.viewer import Viewer
 from .checks import Finding, check, out_of_reach, with_option
 from .checks.readiness import Readiness
 from .content.markdown import render_message
-from .counters.session_classes import Installable
+from .counters.registry.session_classes import Installable
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .database.unit_of_work import UnitOfWork
 from .errors import ConfigurationError

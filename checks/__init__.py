@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..counters import Counters
-from ..counters.session_classes import Installable
+from ..counters.registry.session_classes import Installable
 from ..database import Database
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..execution.executor import Executor

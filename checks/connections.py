@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from ..counters import Counters
-from ..counters.session_classes import Installable
+from ..counters.registry.session_classes import Installable
 from ..models.counters import counters
 from .finding import Finding
 

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Column, Connection
 
 from ..counters import Counter, Counters
-from ..counters.checks import column_of
-from ..counters.session_classes import Installable, is_made, name_of, sync_class
-from ..counters.several import related
+from ..counters.registry.checks import column_of
+from ..counters.registry.conflicts import related
+from ..counters.registry.session_classes import Installable, is_made, name_of, sync_class
 from ..models import Base
 from .catalog import read_columns
 from .finding import Finding

@@ -71,23 +71,26 @@ tallied.errors.CounterAssignmentError: Basket.cents is kept by its counter and c
 **Cheap.** An insert costs that one UPDATE, whatever the parent's size; an edit, a move or
 a deletion one locking SELECT more; a flush of anything else nothing.
 
-How it is made, in reading order: :mod:`.declare` (what can be counted), :mod:`.preview`
-(memory), :mod:`.flush` with :mod:`.settle` and :mod:`.write` (the database),
-:mod:`.derived` with :mod:`.derivation` and :mod:`.derived_dml` (columns that Python computes),
-:mod:`.ledger` (what a session remembers, and takes back), :mod:`.cascade`, :mod:`.ahead`
-and :mod:`.statements` (what fires no event), :mod:`.links` (counters that copy what their own
-row points to), :mod:`.binds` (sessions that route), :mod:`.dependents` (what the database computes
-from counters), :mod:`.verify` and :mod:`.rebuild`. What is
-promised, and what is not: ``docs/counters.md``.
+The code is in layers, and each imports those below it alone:
+
+- :mod:`.manager`: :class:`Counters`, and :mod:`.alembic`, a migration that adds a counter;
+- :mod:`.maintenance`: verify counters, and rebuild those that are wrong;
+- :mod:`.unit_of_work`: what a flush or a statement does to rows, and so to counters;
+- :mod:`.session`: what a session remembers, and shows before it is flushed;
+- :mod:`.registry`: the declared counters, resolved and checked;
+- :mod:`.sql`: the statements that recount, update and read;
+- :mod:`.declarations`: what can be counted.
+
+What is promised, and what is not: ``docs/counters.md``.
 """
 
-from .declare import Count as Count
-from .declare import Counter as Counter
-from .declare import First as First
-from .declare import Latest as Latest
-from .declare import Max as Max
-from .declare import Min as Min
-from .declare import Sum as Sum
-from .derived import Derived as Derived
-from .engine import Counters as Counters
-from .verify import Drift as Drift
+from .declarations.counter import Count as Count
+from .declarations.counter import Counter as Counter
+from .declarations.counter import First as First
+from .declarations.counter import Latest as Latest
+from .declarations.counter import Max as Max
+from .declarations.counter import Min as Min
+from .declarations.counter import Sum as Sum
+from .declarations.derived import Derived as Derived
+from .maintenance.verify import Drift as Drift
+from .manager import Counters as Counters

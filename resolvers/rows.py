@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from ..counters.binds import write_bind
+from ..counters.session.binds import write_bind
 from ..errors import NotFound
 from ..host.policy import ThreadContext
 from ..models import Base, Thread

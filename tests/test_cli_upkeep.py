@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from support.commands import Commands, sql
 
-from tallied.counters import rebuild as rebuilding
+from tallied.counters.maintenance import rebuild as rebuilding
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from sqlalchemy.orm import (
 from support.pairs import assert_verified
 
 from tallied.counters import Count, Counters, Derived, Drift, Sum
-from tallied.counters.derived import pages, repair
+from tallied.counters.maintenance.derived_columns import pages, repair
 from tallied.errors import CounterAssignmentError, CounterDeclarationError
 
 

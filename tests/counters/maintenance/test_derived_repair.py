@@ -12,8 +12,9 @@ from support.sessions import Counted
 from support.statements import recorded
 from support.writers import store_threads, turn, writing
 
-from tallied.counters import Drift, derived
-from tallied.counters.derived import pages, repair
+from tallied.counters import Drift
+from tallied.counters.maintenance import derived_columns
+from tallied.counters.maintenance.derived_columns import pages, repair
 from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
@@ -81,7 +82,7 @@ def test_rows_of_a_condition_are_looked_up_for_many_pages_at_once(
         of = Comment.thread_id.in_(threads[3:13])
         keys = [tuple(row) for row in connection.execute(select(Comment.id).where(of))]
     assert len(keys) == 30
-    monkeypatch.setattr(derived, "AHEAD", 12)
+    monkeypatch.setattr(derived_columns, "AHEAD", 12)
     reader = create_engine(engine.url)
     for start in (None, sorted(keys)[6]):
         left = [key for key in sorted(keys) if start is None or key > start]
@@ -98,7 +99,7 @@ def test_more_rows_are_wrong_than_one_statement_can_name(
     engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = counters.derived[0]
-    monkeypatch.setattr(derived, "MOST_PARAMETERS", 8)
+    monkeypatch.setattr(derived_columns, "MOST_PARAMETERS", 8)
     with engine.begin() as connection:
         connection.execute(update(Comment.__table__).values(word_count=1))
     reader = create_engine(engine.url)

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from support.sessions import sync_engine
 
 from tallied.counters import Count, Counters
-from tallied.counters.rebuild import Progress
+from tallied.counters.maintenance.rebuild import Progress
 from tallied.errors import CounterError
 
 FEW = 5_000
@@ -124,7 +124,7 @@ from sqlalchemy import ForeignKey, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from tallied.counters import Count
-from tallied.counters.migrate import add_counter
+from tallied.counters.alembic import add_counter
 
 revision, down_revision = "0002", "0001"
 

@@ -14,7 +14,7 @@ from support.sessions import sync_engine
 from support.shop import Clerk, Customer, Folder, Order, Region, Shop, ShopSession, Track, shop
 
 from tallied.counters import Count, Counters, Sum
-from tallied.counters.rebuild import Progress
+from tallied.counters.maintenance.rebuild import Progress
 from tallied.errors import CounterError
 
 DAY = date(2026, 3, 1)

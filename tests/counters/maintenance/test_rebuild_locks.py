@@ -16,7 +16,7 @@ from support.recount import drifted
 from support.sessions import Counted
 from support.writers import comment, spoil, store_threads
 
-from tallied.counters.rebuild import Progress
+from tallied.counters.maintenance.rebuild import Progress
 from tallied.models.counters import counters
 
 

@@ -12,7 +12,7 @@ from support.recount import drifted
 from support.sessions import Counted
 from support.statements import recorded
 
-from tallied.counters.rebuild import Progress
+from tallied.counters.maintenance.rebuild import Progress
 from tallied.errors import CounterError
 from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters

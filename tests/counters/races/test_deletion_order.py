@@ -16,7 +16,7 @@ from support.sessions import Counted, sync_engine
 from support.statements import recorded
 
 from tallied.counters import Count, Sum
-from tallied.counters.ahead import DeletionLockOrder
+from tallied.counters.registry.deletion_lock_order import DeletionLockOrder
 from tallied.models import Author, Base, Comment, Thread
 from tallied.models.counters import counters
 

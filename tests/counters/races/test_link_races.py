@@ -32,11 +32,12 @@ from support.magazine import (
 from support.races import TIMEOUT, Actor, Operation, in_savepoint, outcome, race, settle
 from support.sessions import sync_engine
 
-from tallied.counters import flush, follow
-from tallied.counters import settle as settle_module
-from tallied.counters.declare import Change
-from tallied.counters.rows import read
-from tallied.counters.write import write
+from tallied.counters.declarations.counter import Change
+from tallied.counters.sql import copies
+from tallied.counters.sql.counter_updates import write
+from tallied.counters.sql.rows import read
+from tallied.counters.unit_of_work import flush
+from tallied.counters.unit_of_work import pending_changes as settle_module
 from tallied.models import Base, Comment, Thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
@@ -382,6 +383,6 @@ def test_articles_are_locked_in_the_order_of_their_keys(
 def test_without_the_order_of_articles_they_deadlock(
     server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "_lock", lambda *_: {})
+    monkeypatch.setattr(copies, "_lock", lambda *_: {})
     # Once both go on, one may still be through before the other comes to its second lock.
     assert any(sorted(opposite(server, actors)) == ["ok", "retry"] for _ in range(5))

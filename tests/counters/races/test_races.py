@@ -38,11 +38,12 @@ from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
-from tallied.counters import flush, write
-from tallied.counters import held as held_rows
-from tallied.counters.declare import Additive
-from tallied.counters.held import LockedRows
-from tallied.counters.rows import read
+from tallied.counters.declarations.counter import Additive
+from tallied.counters.session import locked_rows as held_rows
+from tallied.counters.session.locked_rows import LockedRows
+from tallied.counters.sql import counter_updates
+from tallied.counters.sql.rows import read
+from tallied.counters.unit_of_work import flush
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
 
@@ -337,9 +338,9 @@ def test_with_absolute_values_the_race_is_lost(
         return read_before.scalar_subquery() + change
 
     monkeypatch.setattr(Additive, "updated", absolute)
-    write._update_one.cache_clear()
+    counter_updates._update_one.cache_clear()
     race(server, actors, (insert, insert), "after")
-    write._update_one.cache_clear()
+    counter_updates._update_one.cache_clear()
     with server.connect() as connection:
         assert drifted(connection) > 0
 

@@ -20,8 +20,8 @@ from support.races import TIMEOUT, Actor, outcome, settle
 from support.recount import drifted
 from support.sessions import Counted
 
-from tallied.counters import write
-from tallied.counters.write import _update_many
+from tallied.counters.sql import counter_updates
+from tallied.counters.sql.counter_updates import _update_many
 from tallied.models import Base, Comment, Thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
@@ -194,5 +194,5 @@ def test_without_the_order_of_parents_two_threads_deadlock(
     def unlocked(*args: Any) -> Any:
         return _update_many.__wrapped__(*args[:-1], False)
 
-    monkeypatch.setattr(write, "_update_many", unlocked)
+    monkeypatch.setattr(counter_updates, "_update_many", unlocked)
     assert sorted(opposite(server, actors, held)) == ["ok", "retry"]

@@ -25,7 +25,8 @@ from support.sessions import sync_engine
 from support.statements import recorded
 
 from tallied.counters import Count, Counters, Max, Sum
-from tallied.counters.derived import Derived, repair
+from tallied.counters.declarations.derived import Derived
+from tallied.counters.maintenance.derived_columns import repair
 
 
 class Base(DeclarativeBase):

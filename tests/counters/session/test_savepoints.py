@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from support.recount import assert_exact, shown
 
-from tallied.counters.ledger import Savepoint
+from tallied.counters.session.state import Savepoint
 from tallied.models import Comment, Thread
 
 

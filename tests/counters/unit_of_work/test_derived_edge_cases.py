@@ -10,7 +10,7 @@ from sqlalchemy import Engine, ForeignKey, Numeric, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tallied.counters import Counters, Derived, Sum
-from tallied.counters.derived import repair
+from tallied.counters.maintenance.derived_columns import repair
 
 
 class Base(DeclarativeBase):

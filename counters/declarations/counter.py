@@ -1,0 +1,394 @@
+"""What can be counted: the declarations, and what one row contributes to each.
+
+A row is seen as an **image**: a mapping of the source's tracked attributes to what
+the row holds. All that a flush does to a row is a pair of images, old and new, either
+of them None where there is no row; a counter turns each pair into changes of parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from operator import ge, gt, le, lt
+from typing import Any, ClassVar, TypeAlias
+
+from sqlalchemy import ColumnElement, Dialect, case, func
+from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm.interfaces import MANYTOONE
+
+from .change import Change as Change
+from .exactness import is_exact
+from .keys import own_key
+from .mapped_rows import columns_of, with_stored_columns
+from .predicate import Predicate
+from .special_values import comparable, is_finite
+
+RowValues: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = tuple[Any, ...]
+"""A primary key, in the order of the mapper's primary key columns."""
+
+
+class Counter:
+    """A column of a parent that caches something about its sources.
+
+    :param target: the cached column, an attribute of the parent class.
+    :param via: the many-to-one relationship from the source class to the parent; or from
+        the parent to the one source that it points to, whose column it copies then.
+    :param of: the column of the source that is summed or compared.
+    :param where: a condition on the source's own columns; rows that do not meet it are
+        not counted, and a row that comes to meet it counts as one that comes.
+    """
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        via: InstrumentedAttribute[Any],
+        of: InstrumentedAttribute[Any] | None = None,
+        where: ColumnElement[bool] | None = None,
+    ) -> None:
+        self.target = target
+        self.via = via
+        self.of = of
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.target.class_.__name__}.{self.target.key}"
+
+    @property
+    def key(self) -> str:
+        """The name of the cached attribute on the parent."""
+        return self.target.key
+
+    @cached_property
+    def relationship(self) -> RelationshipProperty[Any]:
+        """The relationship from the source to the parent."""
+        prop = self.via.property
+        assert isinstance(prop, RelationshipProperty)
+        return prop
+
+    @cached_property
+    def holder(self) -> Mapper[Any]:
+        """The mapper of the class that holds the foreign key: the one that `via` was taken from."""
+        mapper: Mapper[Any] = self.via.class_.__mapper__
+        return mapper
+
+    @cached_property
+    def is_linked(self) -> bool:
+        """Whether the class that has the counter has the foreign key (:mod:`.copied_relation`)."""
+        prop, target = self.via.property, self.target.class_.__mapper__
+        return (
+            isinstance(prop, RelationshipProperty)
+            and prop.direction is MANYTOONE
+            and self.holder.base_mapper is target.base_mapper
+            and prop.mapper.base_mapper is not target.base_mapper
+        )
+
+    @cached_property
+    def parent(self) -> Mapper[Any]:
+        """The mapper of the class that holds the counter."""
+        return self.holder if self.is_linked else self.relationship.mapper
+
+    @cached_property
+    def source(self) -> Mapper[Any]:
+        """The mapper of the class that is counted."""
+        return self.relationship.mapper if self.is_linked else self.holder
+
+    @cached_property
+    def foreign_key(self) -> tuple[str, ...]:
+        """The holder's attributes that hold the primary key of the other, in its order."""
+        local = {remote: local for local, remote in self.relationship.local_remote_pairs or ()}
+        primary_key: Any = self.relationship.mapper.primary_key
+        if not local.keys() <= set(primary_key):  # of a subclass's own table
+            primary_key = own_key(self.relationship.mapper)
+        return tuple(
+            self.holder.get_property_by_column(local[column]).key for column in primary_key
+        )
+
+    @cached_property
+    def predicate(self) -> Predicate | None:
+        """The condition of `where`, for an image."""
+        return None if self.where is None else Predicate(self.source, self.where)
+
+    @cached_property
+    def amount(self) -> Any:
+        """Return the stored column behind `of`."""
+        assert self.of is not None
+        return columns_of(self.source, [self.of.key])[0]
+
+    @cached_property
+    def condition(self) -> ColumnElement[bool] | None:
+        """Return the `where` in terms of the stored columns."""
+        return None if self.where is None else with_stored_columns(self.source, self.where)
+
+    @cached_property
+    def tracked(self) -> frozenset[str]:
+        """The source's attributes that this counter depends on."""
+        names = set(self.foreign_key)
+        if self.of is not None:
+            names.add(self.of.key)
+        if self.predicate is not None:
+            names |= self.predicate.names
+        return frozenset(names)
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What a new row will hold in tracked attributes that nobody has set."""
+        found = {}
+        for name in self.tracked:
+            default: Any = self.source.column_attrs[name].columns[0].default
+            found[name] = default.arg if default is not None and default.is_scalar else None
+        return found
+
+    def image_of(self, state: InstanceState[Any]) -> dict[str, Any]:
+        """What memory knows of an object; None stands for what it does not."""
+        unset = self.defaults if state.key is None else {}
+        return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
+
+    def is_exact(self, image: RowValues, dialect: Dialect) -> bool:
+        """Whether the database will hold the amount of `image` just as it is."""
+        if self.of is None:
+            return True
+        column = self.source.column_attrs[self.of.key].columns[0]
+        return is_exact(column.type, image[self.of.key], dialect)
+
+    def counts(self, image: RowValues) -> bool:
+        """Whether a row meets the condition."""
+        return self.predicate is None or self.predicate(image)
+
+    def parent_key(self, image: RowValues | None) -> Key | None:
+        """The key of the parent that a row counts for; None where it counts for none."""
+        return None if image is None or not self.counts(image) else self.named_parent(image)
+
+    def named_parent(self, image: RowValues | None) -> Key | None:
+        """The key of the parent that a row names, whether or not it meets the condition."""
+        if image is None:
+            return None
+        if len(self.foreign_key) == 1:
+            part = image[self.foreign_key[0]]
+            return None if part is None else (part,)
+        key = tuple([image[name] for name in self.foreign_key])
+        return None if None in key else key
+
+    def value(self, image: RowValues) -> Any:
+        """What a row contributes."""
+        raise NotImplementedError
+
+    def put(self, change: Change, value: Any) -> None:
+        """Enter into `change` that a row with `value` has come."""
+        raise NotImplementedError
+
+    def take(self, change: Change, value: Any) -> None:
+        """Enter into `change` that a row with `value` has left."""
+        raise NotImplementedError
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        """What memory shows instead of `shown` when `old` leaves and `new` comes.
+
+        Both are None where nothing leaves or comes.
+        """
+        raise NotImplementedError
+
+    @property
+    def empty(self) -> Any:
+        """The counter of a parent that nothing counts for."""
+        raise NotImplementedError
+
+    def truth(self) -> ColumnElement[Any]:
+        """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
+        aggregate = self.aggregate()
+        if self.condition is not None:
+            aggregate = aggregate.filter(self.condition)
+        truth: ColumnElement[Any] = aggregate
+        return truth
+
+    def aggregate(self) -> Any:
+        """The aggregate function over all sources of a parent."""
+        raise NotImplementedError
+
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        """Enter into `to` what a `change` of the source's own counter `inner` means to this one.
+
+        :param stored: what `inner` holds now.
+        """
+        raise NotImplementedError
+
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The expression that brings the stored `column` up to date with `change`."""
+        raise NotImplementedError
+
+    def must_look_up(self, change: Change, stored: Any) -> bool:
+        """Whether the counter of a parent whose column holds `stored` now is to be recounted."""
+        return change.is_recounted(self)
+
+
+class Additive(Counter):
+    """A counter that changes by differences."""
+
+    def put(self, change: Change, value: Any) -> None:
+        change.added[self] += value
+
+    def take(self, change: Change, value: Any) -> None:
+        change.added[self] -= value
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        return shown + (new or 0) - (old or 0)
+
+    @property
+    def empty(self) -> Any:
+        return 0
+
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        return column + change
+
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        if change.is_recounted(inner):
+            to.recount(self)
+        elif isinstance(inner, Additive):
+            to.added[self] += change.added.get(inner, 0)
+
+
+class Count(Additive):
+    """How many sources a parent has: ``Count(Thread.comment_count, via=Comment.thread)``."""
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        via: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | None = None,
+    ) -> None:
+        super().__init__(target, via=via, where=where)
+
+    def value(self, image: RowValues) -> int:
+        return 1
+
+    def aggregate(self) -> Any:
+        return func.count()
+
+
+class CounterOfColumn(Counter):
+    """A counter that is computed from a column of its sources."""
+
+    of: InstrumentedAttribute[Any]
+
+    def __init__(
+        self,
+        target: InstrumentedAttribute[Any],
+        *,
+        of: InstrumentedAttribute[Any],
+        via: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | None = None,
+    ) -> None:
+        super().__init__(target, via=via, of=of, where=where)
+
+
+class Sum(CounterOfColumn, Additive):
+    """The sum of a column of the sources; NULL counts as 0.
+
+    ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
+    """
+
+    def value(self, image: RowValues) -> Any:
+        value = image[self.of.key]
+        return 0 if value is None else value
+
+    def put(self, change: Change, value: Any) -> None:
+        if is_finite(value):
+            super().put(change, value)
+        else:
+            change.recount(self)
+
+    def take(self, change: Change, value: Any) -> None:
+        if is_finite(value):
+            super().take(change, value)
+        else:
+            change.recount(self)
+
+    def aggregate(self) -> Any:
+        return func.sum(self.amount)
+
+
+class Extreme(CounterOfColumn):
+    """The greatest or smallest value of a column of the sources; NULL where there is none.
+
+    A value that comes costs one comparison. Only when the current extreme leaves or
+    falls back is that one parent looked up again, under its lock.
+    """
+
+    is_more_extreme: ClassVar[Any]
+    holds: ClassVar[Any]
+    function: ClassVar[Any]
+
+    def value(self, image: RowValues) -> Any:
+        return image[self.of.key]
+
+    def best(self, one: Any, other: Any) -> Any:
+        """The more extreme of two values, either of which may be None."""
+        if one is None or (other is not None and self._beats(other, one)):
+            return other
+        return one
+
+    def _beats(self, one: Any, other: Any) -> bool:
+        return bool(type(self).is_more_extreme(comparable(one), comparable(other)))
+
+    def put(self, change: Change, value: Any) -> None:
+        if value is not None:
+            change.risen[self] = self.best(change.risen.get(self), value)
+
+    def take(self, change: Change, value: Any) -> None:
+        if value is not None:
+            change.left[self] = self.best(change.left.get(self), value)
+
+    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+        return self.best(shown, new)
+
+    @property
+    def empty(self) -> None:
+        return None
+
+    def aggregate(self) -> Any:
+        return type(self).function(self.amount)
+
+    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
+        if isinstance(inner, Extreme) and (inner in change.risen or inner in change.left):
+            self.put(to, stored)
+            self.take(to, change.left.get(inner))
+
+    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        # NULL, where there was none yet, falls to the change too.
+        return case((type(self).holds(column, change), column), else_=change)
+
+    def must_look_up(self, change: Change, stored: Any) -> bool:
+        """Whether the extreme may have left a parent whose column holds `stored` now."""
+        left = change.left.get(self)
+        if left is None or stored is None:
+            return left is not None
+        try:
+            return not self._beats(stored, left)
+        except TypeError:  # the columns' types differ, such as times with a zone and without
+            return True
+
+
+class Max(Extreme):
+    """The greatest value of a column of the sources."""
+
+    is_more_extreme = gt
+    holds = ge
+    function = func.max
+
+
+class Min(Extreme):
+    """The smallest value of a column of the sources."""
+
+    is_more_extreme = lt
+    holds = le
+    function = func.min
+
+
+class Latest(Max):
+    """The latest time: ``Latest(Thread.last_comment_at, of=…created_at, via=Comment.thread)``."""
+
+
+class First(Min):
+    """The first time: ``First(Thread.first_comment_at, of=…created_at, via=Comment.thread)``."""

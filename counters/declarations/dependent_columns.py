@@ -1,0 +1,97 @@
+"""What the database computes from a counter: generated columns, triggers, expressions.
+
+The engine's UPDATE of a counter changes them too, and no event tells memory of that. Generated
+columns come back by RETURNING. What RETURNING does not tell, a column that a trigger may set after
+the UPDATE (``server_onupdate=FetchedValue()``) and a ``column_property()`` over one of all these,
+is read once everything is written, and only for loaded objects that show it: an attribute that is
+expired instead would be loaded behind an AsyncSession's back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Computed, FetchedValue
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.visitors import iterate
+
+from .counter import Counter
+
+
+@lru_cache(maxsize=256)
+def generated_names(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> tuple[str, ...]:
+    """Return the attributes of `mapper` that are generated from `counters`, in their table."""
+    generated = _generated(mapper, counters)
+    return tuple(prop.key for prop in mapper.column_attrs if prop.columns[0] in generated)
+
+
+@lru_cache(maxsize=256)
+def read_names(
+    mapper: Mapper[Any], parent: Mapper[Any], counters: tuple[Counter, ...]
+) -> tuple[str, ...]:
+    """Return the attributes of `mapper` to read after an UPDATE of `counters`.
+
+    :param parent: the mapper that has the counters, which `mapper` is or inherits from.
+    """
+    set_by_trigger: set[Any] = {
+        column
+        for column in parent.local_table.c
+        if type(getattr(column, "server_onupdate", None)) is FetchedValue
+    }
+    changing: set[Any] = {parent.column_attrs[c.key].columns[0] for c in counters}
+    changing |= set_by_trigger | _generated(parent, counters)
+    told = {*(c.key for c in counters), *generated_names(parent, counters)}
+    return tuple(
+        prop.key
+        for prop in mapper.column_attrs
+        if prop.key not in told and not changing.isdisjoint(iterate(prop.columns[0]))
+    )
+
+
+def _generated(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> set[Any]:
+    """Return the columns that are generated from `counters`, or from one another of these.
+
+    What they are generated from is seen by name, since their expression may be plain text.
+    """
+    names = {mapper.column_attrs[counter.key].columns[0].name for counter in counters}
+    found: set[Any] = set()
+    while True:
+        more = {
+            column
+            for column in mapper.local_table.c
+            if isinstance(column, Column)
+            and column not in found
+            and isinstance(column.computed, Computed)
+            and _mentions(str(column.computed.sqltext), names)
+        }
+        if not more:
+            return found
+        found |= more
+        names |= {column.name for column in more}
+
+
+def _mentions(expression: str, names: set[str]) -> bool:
+    words = {word.lower() for word in re.findall(r"\w+", expression)}
+    return any(set(re.findall(r"\w+", name.lower())) <= words for name in names)
+
+
+def check_generated(counters: Sequence[Counter]) -> Iterator[tuple[str, str, str]]:
+    """Yield the counters that depend on what is generated from another: id, sentence, and hint."""
+    by_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
+    for counter in counters:
+        by_parent[counter.parent] = (*by_parent.get(counter.parent, ()), counter)
+    generated = {column for each in by_parent.items() for column in _generated(*each)}
+    for counter in counters:
+        names = set() if counter.of is None else {counter.of.key}
+        names |= frozenset() if counter.predicate is None else counter.predicate.names
+        for name in names:
+            if counter.source.column_attrs[name].columns[0] in generated:
+                yield (
+                    "counters.E040",
+                    f"{counter} depends on {counter.source.class_.__name__}.{name}, which the "
+                    f"database generates from a counter, in an UPDATE that fires no event.",
+                    "Depend on the counter itself.",
+                )

@@ -1,0 +1,231 @@
+"""How an object's derived columns are kept: by attribute listeners, and once more at the flush.
+
+Setting the source computes the target, and both are written then, even where neither has
+changed since it was loaded: another transaction may have changed them meanwhile, and a row
+must never hold one writer's text beside another's number. So a flush writes both or neither.
+Nothing is ever loaded: under asyncio a listener that loads would fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BindParameter, ColumnDefault, event
+from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm.attributes import (
+    OP_REPLACE,
+    AttributeEventToken,
+    flag_modified,
+    set_attribute,
+)
+from sqlalchemy.orm.base import NO_VALUE
+
+from ...errors import CounterAssignmentError, UncountedStatementError
+from ..registry.source import takes_over_row
+from ..session.preview import is_expression
+from .merge import leave_out_of_merge
+from .special_values import are_same
+
+if TYPE_CHECKING:
+    from .derived import Derived
+
+DERIVED = "tallied.counters.derived"
+"""Where a column keeps the declaration that it is derived by, in its ``info``."""
+
+SOURCE = "tallied.counters.derives"
+"""Where a column keeps a declaration by which another is derived from it, in its ``info``."""
+
+IMMUTABLE = (str, bytes, int, type(None))
+"""Types whose values are not computed from again at the flush: they cannot change in place."""
+
+
+def keep(derived: Derived) -> None:
+    """Keep a derived column of the objects of its class, and of classes that inherit from it."""
+    keeper = _Keeper(derived)
+    # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
+    as_is: Any = {"raw": True, "retval": True, "include_key": True, "propagate": True}
+    event.listen(derived.of, "set", keeper.source_set, **as_is)
+    event.listen(derived.target, "set", keeper.target_set, **as_is)
+    class_ = derived.target.class_
+    at_flush: Any = {"raw": True, "retval": True, "propagate": True}
+    event.listen(class_, "before_insert", keeper.before_insert, **at_flush)
+    event.listen(class_, "before_update", keeper.before_update, **at_flush)
+    leave_out_of_merge(derived.target.property)
+    derived.column.info[DERIVED] = derived
+    derived.source_column.info[SOURCE] = derived
+    derived.column.default = default = ColumnDefault(_default_of(derived))
+    default.column = derived.column
+
+
+class _Keeper:
+    """The listeners of one derived column."""
+
+    def __init__(self, derived: Derived) -> None:
+        self.derived = derived
+        self.source = derived.of.key
+        self.target = derived.target.key
+        # By name, since an object's info is pickled with it.
+        self.note = f"{DERIVED}.{self.target}"
+        self.claim = f"{DERIVED}.{self.target}.claim"
+
+    @cached_property
+    def token(self) -> AttributeEventToken:
+        """What tells the values that are computed here from those that are assigned."""
+        return AttributeEventToken(self.derived.target.impl, OP_REPLACE)
+
+    def source_set(
+        self, state: InstanceState[Any], value: Any, old: object, initiator: object, key: Any = None
+    ) -> Any:
+        """Compute the target from the value that the source is about to have."""
+        if is_expression(value):
+            raise CounterAssignmentError(
+                f"{self.derived.source_name} cannot be set to an SQL expression, since "
+                f"{self.derived} is computed from it in Python: assign the value itself."
+            )
+        self._derive(state, value)
+        return value
+
+    def target_set(
+        self, state: InstanceState[Any], value: Any, old: object, initiator: object, key: Any = None
+    ) -> Any:
+        """Refuse an assignment of another value than the computed one.
+
+        :returns: the value that the attribute is to have.
+        """
+        if initiator is self.token:
+            return value
+        held = state.dict
+        is_new = state.key is None
+        if is_expression(value):
+            raise self._refusal()
+        if self.source not in held:
+            if is_new and value:
+                state.info[self.claim] = value  # until the source is set: the order is free
+                return None
+            if is_new or (self.target in held and are_same(held[self.target], value)):
+                return value
+            raise CounterAssignmentError(
+                f"{self.derived} is computed from {self.derived.source_name}, which is not loaded, "
+                f"so nothing can be compared with it: leave it out, or load the object first."
+            )
+        if is_new and not value:  # a default, as dataclasses and forms pass it
+            return self._expected(state)
+        if self.target in held and are_same(held[self.target], value):
+            return value
+        if not are_same(value, self._expected(state)):
+            raise self._refusal()
+        self._derive(state, held[self.source])
+        return value
+
+    def before_insert(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
+        """Compute the target of a new row, where that has not been done."""
+        value = state.dict.get(self.source, NO_VALUE)
+        if value is NO_VALUE:
+            value = self._unset(state)
+            if takes_over_row(mapper, state):
+                # The INSERT becomes an UPDATE, which would leave the old row's source as it is.
+                set_attribute(state.obj(), self.source, value)
+        if not self._is_derived_of(state, value):
+            self._derive(state, value)
+        state.info.pop(self.note, None)
+
+    def before_update(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
+        """See to it that the target is written with its source, and never without."""
+        changed = state.committed_state
+        if self.source in changed:
+            value = state.dict.get(self.source)
+            if self.target not in changed or not self._is_derived_of(state, value):
+                self._derive(state, value)
+            state.info.pop(self.note, None)
+        elif self.target in changed:
+            loaded = changed.pop(self.target)
+            if loaded is not NO_VALUE:
+                state.dict[self.target] = loaded
+            elif state.session is not None:
+                state.session.expire(state.obj(), [self.target])
+
+    def _derive(self, state: InstanceState[Any], value: Any) -> None:
+        result = self.derived.computed(value)
+        notes = state.info
+        if self.claim in notes and not are_same(notes.pop(self.claim), result):
+            raise self._refusal()
+        obj = state.obj()
+        if state.key is not None:
+            for name in (self.source, self.target):
+                if name in state.dict:
+                    flag_modified(obj, name)
+        set_attribute(obj, self.target, result, self.token)
+        notes[self.note] = (value, result)
+
+    def _is_derived_of(self, state: InstanceState[Any], value: Any) -> bool:
+        """Return whether the target in memory is known to have been computed from `value`."""
+        source, result = state.info.get(self.note, (NO_VALUE, NO_VALUE))
+        return (
+            source is value
+            and isinstance(value, IMMUTABLE)
+            and state.dict.get(self.target, NO_VALUE) is result
+        )
+
+    def _expected(self, state: InstanceState[Any]) -> Any:
+        value = state.dict[self.source]
+        if self._is_derived_of(state, value):
+            return state.dict[self.target]
+        return self.derived.computed(value)
+
+    def _unset(self, state: InstanceState[Any]) -> Any:
+        """Return what the INSERT will make of a source that was never set."""
+        value = getattr(state.obj(), self.source)  # a dataclass's default, or None
+        if value is not None:
+            return value
+        value, is_known = default_value(self.derived)
+        if not is_known:
+            raise UncountedStatementError(
+                f"{self.derived.source_name} is not set and has a default that is made in the "
+                f"INSERT, so {self.derived} cannot be computed from it: set it."
+            )
+        return value
+
+    def _refusal(self) -> CounterAssignmentError:
+        return CounterAssignmentError(
+            f"{self.derived} is computed from {self.derived.source_name} and cannot be set to "
+            f"another value: leave it out, and set {self.derived.source_name}."
+        )
+
+
+def default_value(derived: Derived) -> tuple[Any, bool]:
+    """Return what a row holds whose INSERT leaves the source out, and whether that is known."""
+    default: Any = derived.source_column.default
+    if default is None:
+        return None, derived.source_column.server_default is None
+    return (default.arg, True) if default.is_scalar else (None, False)
+
+
+def _default_of(derived: Derived) -> Callable[[Any], Any]:
+    """Return the target's default, for an INSERT that leaves it out, on any connection.
+
+    As SQLAlchemy's documentation has it ("Context-Sensitive Default Functions"), but for
+    ``get_current_parameters()``, which fails for ``insert(Class).values([…])`` in 2.1.
+    """
+    name = derived.source_column.key
+
+    def default(context: Any) -> Any:
+        parameters, column = context.current_parameters, context.current_column
+        number = column.index + 1 if getattr(column, "_is_multiparam_column", False) else 0
+        names = [f"{name}_m{number}", *([] if number else [name])]
+        values = context.compiled.compile_state._dict_parameters or {}
+        given = [value for key, value in values.items() if getattr(key, "key", key) == name]
+        names += [value.key for value in given if isinstance(value, BindParameter)]
+        for spelling in names:
+            if spelling in parameters:
+                return derived.computed(parameters[spelling])
+        value, is_known = default_value(derived)
+        if given or not is_known:
+            raise UncountedStatementError(
+                f"INSERT of {derived.mapper.class_.__name__} gives {derived.source_name} no value "
+                f"that Python knows, so {derived} cannot be computed from it: give the value."
+            )
+        return derived.computed(value)
+
+    return default

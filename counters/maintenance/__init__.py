@@ -1,0 +1,1 @@
+"""Verify counters, and rebuild those that are wrong."""

@@ -1,0 +1,262 @@
+"""Put wrong counters right while writers go on, and hold up none of them for long.
+
+The parents are walked in the order of their keys, a batch at a time:
+
+1. A batch is recounted without a lock. Most counters are right, and who writes to their
+   parents never notices.
+2. The parents that looked wrong are locked, in a transaction of its own, and recounted in
+   a *second* statement. Its snapshot is younger than the locks: what a writer has
+   committed is seen, and what it has not yet counted it will add to the repaired value
+   once it gets the lock. (A recount within the UPDATE that waits for the lock would use
+   a snapshot from before, and lose what was committed meanwhile.)
+
+On PostgreSQL the locks are taken with ``SKIP LOCKED``: parents that a writer holds are
+left out, and repaired one by one afterwards. So no batch ever waits while it holds locks
+itself; a writer waits for one batch at most, and the two never deadlock. On SQLite, where
+there is one lock for all, a batch is one short transaction, with a pause after it.
+
+How many parents are locked at once follows from how long their recount took without a
+lock (:data:`LOCK_TIME`). One parent is the least: a thread of ten million comments is
+locked for as long as it takes to count them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import Mapper
+
+from ...errors import CounterError
+from ..declarations.copied_relation import Link
+from ..declarations.counter import Counter, Key
+from ..sql.copies import keys_pointing
+from ..sql.recount import after as comes_after
+from ..sql.recount import drifted, key_columns, plain_table, repair
+from ..sql.rows import MOST_PARAMETERS, in_keys
+from .selection import Condition, Named, choose, parents_in
+from .transactions import locking, pause, retried, transactional
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+LOCK_TIME = 0.25
+"""The seconds for which one batch is meant to hold its locks."""
+
+FIRST_BATCH = 50
+"""How many parents are looked at first; from there on the batches grow while they are quick."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a rebuild has come."""
+
+    parent: type[Any]
+    """The class whose counters are being put right."""
+    key: Key
+    """The primary key that it has reached; ``(parent, key)`` is where to go on after."""
+    done: int
+    """How many objects of the class have been looked at."""
+    total: int
+    """How many there were when it began with the class."""
+    repaired: int
+    """How many of them had a wrong counter."""
+
+
+Report = Callable[[Progress], None]
+
+
+def rebuild(
+    engine: Counters,
+    connection: Connection,
+    *,
+    only: Iterable[Named] = (),
+    where: Condition | None = None,
+    after: tuple[type[Any], Any] | None = None,
+    batch_size: int = 1000,
+    progress: Report | None = None,
+) -> int:
+    """What :meth:`.Counters.rebuild` does."""
+    if connection.in_transaction():
+        raise CounterError(
+            "A rebuild commits every batch, and this connection is in a transaction; commit it "
+            "or roll it back first."
+        )
+    selection = choose(engine, only)
+    if where is not None:
+        selection.one_class()
+    mappers = list(selection.counters)
+    start: Key | None = None
+    if after is not None:
+        classes = [mapper.class_ for mapper in mappers]
+        if after[0] not in classes:
+            raise CounterError(f"No counter of {after[0].__name__} is to be rebuilt.")
+        mappers = mappers[classes.index(after[0]) :]
+        start = after[1] if isinstance(after[1], tuple) else (after[1],)
+    followers = _followers(engine, set().union(*selection.counters.values()), where is None)
+    repaired = 0
+    with transactional(connection):
+        for mapper in mappers:
+            for counters in _waves(engine, mapper, selection.counters[mapper]):
+                walk = Rebuild(connection, mapper, counters, where, batch_size, progress)
+                walk.chained = {m: _only(engine.chained(m), followers) for m in engine.parents}
+                walk.links = [(link, _only(link.chained, followers)) for link in engine.all_links()]
+                repaired += walk.run(start)
+                start = None
+    return repaired
+
+
+def _only(chained: dict[Counter, Counter], followers: set[Counter]) -> dict[Counter, Counter]:
+    return {outer: inner for outer, inner in chained.items() if outer in followers}
+
+
+def _followers(engine: Counters, chosen: set[Counter], whole: bool) -> set[Counter]:
+    """The outer links of chains that must follow at once, as no later step does them as a whole."""
+    links = [link for mapper in engine.parents for link in engine.chained(mapper).items()]
+    links += [each for link in engine.all_links() for each in link.chained.items()]
+    changed, followers = set(chosen), set[Counter]()
+    while True:
+        found = {outer for outer, inner in links if inner in changed} - followers
+        found = found - chosen if whole else found
+        if not found:
+            return followers
+        followers |= found
+        changed |= found
+
+
+def _waves(
+    engine: Counters, mapper: Mapper[Any], counters: Sequence[Counter]
+) -> Iterable[tuple[Counter, ...]]:
+    """`counters` of one class, those that are computed from others of them after these."""
+    inner = engine.chained(mapper)
+    left = list(counters)
+    while left:
+        wave = tuple(counter for counter in left if inner.get(counter) not in left)
+        yield wave
+        left = [counter for counter in left if counter not in wave]
+
+
+class Rebuild:
+    """One walk through the parents of one class."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mapper: Mapper[Any],
+        counters: Sequence[Counter],
+        where: Condition | None = None,
+        batch_size: int = 1000,
+        progress: Report | None = None,
+    ) -> None:
+        self.connection = connection
+        self.mapper = mapper
+        self.counters = counters
+        self.progress = progress
+        self.chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
+        """The outer links of chains that follow each repair at once, with their inner ones."""
+        self.links: list[tuple[Link, dict[Counter, Counter]]] = []
+        """The same, of those that copy what is repaired."""
+        self._parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
+        self._key = key_columns(self._parents, mapper)
+        within = parents_in(mapper, where)
+        self._chosen = [] if within is None else [within(self._key)]
+        relationships = len({counter.relationship for counter in counters})
+        most = MOST_PARAMETERS // (len(self._key) * (1 + relationships))
+        self._most = max(1, min(batch_size, most))
+
+    def run(self, start: Key | None = None) -> int:
+        """Walk through all parents after the key `start`; returns how many had to be repaired."""
+        total = self._count()
+        done = 0 if start is None else total - self._count(start)
+        repaired, size, last = 0, min(FIRST_BATCH, self._most), start
+        while True:
+            began = time.monotonic()
+            keys, wrong = self._look(last, size)
+            if not keys:
+                return repaired
+            took = max(time.monotonic() - began, 1e-6)
+            repaired += self._repair(wrong, max(1, int(len(keys) * LOCK_TIME / took)))
+            last = keys[-1]
+            done += len(keys)
+            if self.progress is not None:
+                reached = min(done, total)
+                self.progress(Progress(self.mapper.class_, last, reached, total, repaired))
+            if took > LOCK_TIME:
+                size = max(1, size // 2)
+            elif took < LOCK_TIME / 2:
+                size = min(2 * size, self._most)
+
+    def _count(self, start: Key | None = None) -> int:
+        statement = select(func.count()).select_from(self._parents).where(*self._chosen)
+        if start is not None:
+            statement = statement.where(comes_after(self._key, start))
+        with self.connection.begin():
+            return self.connection.execute(statement).scalar_one()
+
+    def _look(self, last: Key | None, size: int) -> tuple[list[Key], list[Key]]:
+        """The keys of the next parents, and of those among them that look wrong; no locks."""
+        batch = select(*self._key).where(*self._chosen).order_by(*self._key).limit(size)
+        if last is not None:
+            batch = batch.where(comes_after(self._key, last))
+        with self.connection.begin():
+            keys = [tuple(row) for row in self.connection.execute(batch)]
+            if not keys:
+                return [], []
+            within = partial(in_keys, keys=keys)
+            statement = drifted(self._parents, self.mapper, self.counters, within)
+            rows = [tuple(row) for row in self.connection.execute(statement)]
+        width, number = len(self._key), len(self.counters)
+        wrong = [row[:width] for row in rows if row[width:][:number] != row[width + number :]]
+        return keys, wrong
+
+    def _repair(self, keys: Sequence[Key], at_once: int) -> int:
+        repaired = 0
+        for start in range(0, len(keys), at_once):
+            some = keys[start : start + at_once]
+            locked, number = retried(self.connection, partial(self._batch, some, True))
+            repaired += number
+            for key in some if len(locked) < len(some) else ():
+                if key not in locked:
+                    repaired += retried(self.connection, partial(self._batch, [key], False))[1]
+            pause(self.connection)
+        return repaired
+
+    def _batch(self, keys: Sequence[Key], skip_locked: bool) -> tuple[set[Key], int]:
+        """Lock and repair some parents; which could be locked, and how many were wrong."""
+        with locking(self.connection, self.mapper):
+            locked = self._lock(self.mapper, keys, skip_locked)
+            if not locked:
+                return locked, 0
+            repaired = self._set(self.mapper, self.counters, list(locked))
+        return locked, repaired
+
+    def _lock(self, mapper: Mapper[Any], keys: Sequence[Key], skip_locked: bool) -> set[Key]:
+        parents = plain_table(mapper, ())
+        own = key_columns(parents, mapper)
+        lock = select(*own).where(in_keys(own, keys)).order_by(*own)
+        lock = lock.with_for_update(key_share=True, skip_locked=skip_locked)
+        return {tuple(row) for row in self.connection.execute(lock)}
+
+    def _set(self, mapper: Mapper[Any], counters: Sequence[Counter], keys: list[Key]) -> int:
+        """Repair parents that are locked, and those further along a chain that must follow."""
+        chained = {o: i for o, i in self.chained.get(mapper, {}).items() if i in counters}
+        tracked = {name for outer in chained for name in outer.tracked}
+        also = sorted(tracked - {counter.key for counter in counters})
+        rows = repair(self.connection, mapper, counters, partial(in_keys, keys=keys), answer=also)
+        for outer in chained:
+            keys_of_outer = (outer.parent_key(image) for _, image in rows)
+            touched = list({key for key in keys_of_outer if key is not None})
+            if touched:
+                locked = self._lock(outer.parent, touched, False)
+                self._set(outer.parent, [outer], list(locked))
+        for link, copies in self.links if rows else ():
+            stale = [outer for outer, inner in copies.items() if inner in counters]
+            if link.pointed is mapper and stale:
+                pointing = keys_pointing(self.connection, link, [key for key, _ in rows])
+                locked = self._lock(link.holder, pointing, False)
+                self._set(link.holder, stale, list(locked))
+        return len(rows)

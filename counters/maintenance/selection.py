@@ -1,0 +1,133 @@
+"""Which counters, and which of their parents, ``verify`` and ``rebuild`` are asked to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Mapper
+
+from ...errors import CounterError
+from ..declarations.counter import Counter
+from ..declarations.derived import Derived
+from ..sql.recount import Within
+from ..sql.rows import in_keys, primary_key
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+Named: TypeAlias = str | type[Any] | InstrumentedAttribute[Any]
+"""A counter or an amount, as ``Thread.word_count`` or by that name; or all of a class."""
+
+Condition: TypeAlias = ColumnElement[bool]
+
+SAMPLE_BATCH = 1000
+"""How many parents of a sample one statement recounts."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some counters by the class that holds them, and some derived amounts."""
+
+    counters: dict[Mapper[Any], tuple[Counter, ...]]
+    """In the order of the engine: a chain's inner links before its outer ones."""
+    amounts: tuple[Derived, ...]
+
+    def one_class(self) -> Mapper[Any]:
+        """The one class that a condition or a key can be about: it holds the counters.
+
+        Where amounts alone are selected, it is the class that holds them.
+
+        :raises CounterError: where there are several.
+        """
+        found = [*self.counters] or list({each.mapper: None for each in self.amounts})
+        if len(found) == 1:
+            return found[0]
+        names = " and ".join(mapper.class_.__name__ for mapper in found)
+        raise CounterError(
+            f"A condition or a key is about one class, and what is selected is of {names}; "
+            f"name the counters of one class."
+        )
+
+
+def choose(engine: Counters, only: Iterable[Named], derived: bool = False) -> Selection:
+    """What is named by `only`; everything where that is empty.
+
+    :param derived: whether to choose among derived columns, too.
+    :raises CounterError: for a name that is neither a counter nor one of these.
+    """
+    wanted = list(only)
+    amounts = engine.derived if derived else ()
+    known: list[Counter | Derived] = [*engine.declared, *amounts]
+    for name in wanted:
+        if not any(_is(each, name) for each in known):
+            names = ", ".join(str(each) for each in known)
+            raise CounterError(f"There is no counter {_text(name)}; there is {names}.")
+    chosen = {each for each in known if not wanted or any(_is(each, name) for name in wanted)}
+    by_parent = {
+        mapper: tuple(c for c in engine.counters_of(mapper) if c in chosen)
+        for mapper in engine.parents
+    }
+    return Selection(
+        {mapper: found for mapper, found in by_parent.items() if found},
+        tuple(each for each in amounts if each in chosen),
+    )
+
+
+def _is(known: Counter | Derived, name: Named) -> bool:
+    if isinstance(name, str):
+        return name in (str(known), known.target.class_.__name__)
+    return name is known.target.class_ if isinstance(name, type) else str(known) == _text(name)
+
+
+def _text(name: Named) -> str:
+    if isinstance(name, InstrumentedAttribute):
+        return f"{name.class_.__name__}.{name.key}"
+    return name if isinstance(name, str) else name.__name__
+
+
+def keys_of(mapper: Mapper[Any], where: Condition | None) -> Select[Any]:
+    """Select the primary keys of the parents that meet `where`."""
+    statement = select(*primary_key(mapper)).correlate(None)
+    return statement if where is None else statement.where(where)
+
+
+def parents_in(mapper: Mapper[Any], where: Condition | None) -> Within | None:
+    """The parents that meet `where`; None for all of them."""
+    return None if where is None else partial(_in_select, keys=keys_of(mapper, where))
+
+
+def _in_select(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+
+
+def rows_in(
+    derived: Derived, parent: Mapper[Any], counters: Sequence[Counter], within: Within
+) -> ColumnElement[bool]:
+    """The condition that a row of `derived` counts for a `parent` in `within`, or is one."""
+    if parent.isa(derived.mapper):
+        return within(primary_key(derived.mapper))
+    ways = {
+        c.foreign_key: None for c in counters if not c.is_linked and c.source.isa(derived.mapper)
+    }
+    class_ = derived.mapper.class_
+    return or_(false(), *(within([getattr(class_, name) for name in names]) for names in ways))
+
+
+def sampled(
+    connection: Connection, mapper: Mapper[Any], where: Condition | None, size: int
+) -> Iterator[Within]:
+    """So many of the parents that meet `where`, drawn at random, a batch at a time.
+
+    Each parent is as likely as any other. The price is one pass over the parents' keys,
+    which an index holds, and none over what they count. (``TABLESAMPLE SYSTEM`` would be
+    cheaper, but PostgreSQL alone has it, and it favours rows that were written together.)
+    """
+    drawn = keys_of(mapper, where).order_by(func.random()).limit(size).subquery()
+    ordered = select(*drawn.c).order_by(*drawn.c)
+    keys = [tuple(row) for row in connection.execute(ordered)]
+    for start in range(0, len(keys), SAMPLE_BATCH):
+        yield partial(in_keys, keys=keys[start : start + SAMPLE_BATCH])

@@ -1,0 +1,185 @@
+"""Does every counter equal its recount? One read-only statement a class of parents.
+
+The statement recounts all parents at once, compares, and sends back only those that are
+wrong. It takes no lock, so no writer ever waits for it; and one statement is one snapshot
+(PostgreSQL's documentation, 13.2; "Isolation In SQLite"), so a writer at work is either
+seen whole, with its rows and their counters, or not at all. What it reports is therefore
+true even while others write.
+
+A snapshot that is held for long has its price: PostgreSQL cannot vacuum what has been
+deleted since, SQLite cannot reset its write-ahead log. On a big table look at a sample,
+or at a part of the parents at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy.orm import Mapper
+
+from ..declarations.counter import Counter, Key, Sum
+from ..declarations.derived import Derived
+from ..declarations.special_values import are_same, comparable
+from ..sql.recount import Within, drifted, key_columns, plain_table
+from ..sql.rows import primary_key
+from .causes import AMOUNT, Found, a_row_has_it, likely_cause
+from .selection import (
+    Condition,
+    Named,
+    Selection,
+    choose,
+    parents_in,
+    rows_in,
+    sampled,
+)
+from .transactions import transactional
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+STREAMED = 500
+"""How many rows are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One counter that does not equal its recount, or one amount that is not what it should be."""
+
+    counter: str
+    """Which, such as ``Thread.word_count``."""
+    key: Key
+    """The primary key of the row that holds it."""
+    stored: Any
+    """What the column holds."""
+    true: Any
+    """What it should hold."""
+    cause: str | None = None
+    """What may have made it wrong (:mod:`.causes`); None where nothing can be told."""
+
+    @property
+    def difference(self) -> Any:
+        """Stored minus true; None where one is NULL, or of texts. A timedelta between times."""
+        try:
+            return self.stored - self.true
+        except TypeError:
+            return None
+
+    def __str__(self) -> str:
+        key = ", ".join(map(str, self.key))
+        stored, true = _text(self.stored), _text(self.true)
+        difference = "" if self.difference is None else f", difference {_signed(self.difference)}"
+        cause = "" if self.cause is None else f" (likely cause: {self.cause})"
+        return f"{self.counter} of {key}: stored {stored}, true {true}{difference}{cause}"
+
+
+def verify(
+    engine: Counters,
+    connection: Connection,
+    *,
+    only: Iterable[Named] = (),
+    where: Condition | None = None,
+    sample: int | None = None,
+    derived: bool = True,
+) -> Iterator[Drift]:
+    """What :meth:`.Counters.verify` does."""
+    selection = choose(engine, only, derived)
+    if where is not None:
+        selection.one_class()
+    return _verify(connection, selection, where, sample)
+
+
+def _verify(
+    connection: Connection,
+    selection: Selection,
+    where: Condition | None,
+    sample: int | None,
+) -> Iterator[Drift]:
+    everything = where is None and sample is None
+    with transactional(connection):
+        for mapper, counters in selection.counters.items():
+            for within in _parts(connection, mapper, where, sample):
+                yield from verify_counters(connection, mapper, counters, within)
+                if within is None:
+                    continue
+                for derived in selection.amounts:
+                    condition = rows_in(derived, mapper, counters, within)
+                    yield from verify_amounts(connection, derived, condition)
+        for derived in selection.amounts if everything or not selection.counters else ():
+            for within in _parts(connection, derived.mapper, where, sample):
+                chosen = None if within is None else within(primary_key(derived.mapper))
+                yield from verify_amounts(connection, derived, chosen)
+
+
+def _parts(
+    connection: Connection, mapper: Mapper[Any], where: Condition | None, sample: int | None
+) -> Iterator[Within | None]:
+    if sample is None:
+        yield parents_in(mapper, where)
+    else:
+        yield from sampled(connection, mapper, where, sample)
+
+
+def verify_counters(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within | None = None,
+) -> Iterator[Drift]:
+    """Yield the counters of `mapper` that are wrong, in the order of the parents' keys."""
+    parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
+    statement = drifted(parents, mapper, counters, within)
+    width, number = len(key_columns(parents, mapper)), len(counters)
+    trues = list(statement.selected_columns)[width : width + number]
+    stored = list(statement.selected_columns)[width + number :]
+    sums: list[tuple[Counter, ColumnElement[bool]]] = [
+        (counter, a_row_has_it(counter, parents, held, true))
+        for counter, true, held in zip(counters, trues, stored, strict=True)
+        if isinstance(counter, Sum) and not counter.is_linked
+    ]
+    statement = statement.add_columns(*(clue for _, clue in sums))
+    for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
+        values = tuple(row)
+        clues = dict(zip((c for c, _ in sums), values[width + 2 * number :], strict=True))
+        true_values, stored_values = values[width:][:number], values[width + number :][:number]
+        found = {
+            counter: Found(held, true, bool(clues.get(counter)))
+            for counter, true, held in zip(counters, true_values, stored_values, strict=True)
+        }
+        for counter, (held, true, _) in found.items():
+            if comparable(true) != comparable(held):
+                cause = likely_cause(counter, found)
+                yield Drift(str(counter), values[:width], held, true, cause)
+
+
+def verify_amounts(
+    connection: Connection, derived: Derived, condition: ColumnElement[bool] | None = None
+) -> Iterator[Drift]:
+    """Yield the rows whose amount is not what Python computes for them.
+
+    All rows are read, but few are in memory at a time: on PostgreSQL they come through a
+    cursor of the server.
+
+    :param condition: which rows to look at; all of them where it is None.
+    """
+    statement = select(*primary_key(derived.mapper), derived.of, derived.target)
+    if condition is not None:
+        statement = statement.where(condition)
+    for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
+        *key, value, stored = row
+        true = derived.computed(value)
+        if not are_same(true, stored):
+            yield Drift(str(derived), tuple(key), stored, true, AMOUNT)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _signed(value: Any) -> str:
+    return f"{value:+}" if isinstance(value, int) else str(value)

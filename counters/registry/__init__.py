@@ -1,0 +1,1 @@
+"""The counters of one application: resolved, checked, and where they are installed."""

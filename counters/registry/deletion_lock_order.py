@@ -1,0 +1,126 @@
+"""Deletions lock in the order in which everyone else does: what counts for a row before the row.
+
+Who edits, moves or deletes a comment locks it, and then writes its thread. Who deletes a
+thread would lock it first, and its comments as the database removes them; two who meet so
+would deadlock. So what counts for the rows that go is locked before them: one statement
+a foreign key, in the order of keys, and the innermost table first.
+
+This is about order alone. A comment that comes in between waits for nobody and is not
+among those; what has to be counted is locked and read once its parents are locked
+(:mod:`.cascades`). Rows that point (:mod:`.copied_relation`) are locked after what they point to by
+everyone, and so not here. SQLite locks the whole database, and is asked for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ForeignKeyConstraint,
+    Select,
+    Table,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import Mapper
+
+from ..declarations.copied_relation import InternalCounter
+from ..declarations.counter import Counter, Key
+from ..sql.rows import chunks, in_keys
+from .source import Source
+
+
+class DeletionLockOrder:
+    """The foreign keys by which rows go, or are detached, that count for the row they refer to."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._edges: dict[Table, list[ForeignKeyConstraint]] = defaultdict(list)
+        for source in sources:
+            for counter in source.counters:
+                if not isinstance(counter, InternalCounter):
+                    self._begin(counter)
+
+    def _begin(self, counter: Counter) -> None:
+        columns = {counter.source.column_attrs[name].columns[0] for name in counter.foreign_key}
+        for table in counter.source.tables:
+            for constraint in getattr(table, "foreign_key_constraints", ()):
+                if set(constraint.columns) == columns and _acts(constraint):
+                    self._add(constraint)
+
+    def _add(self, constraint: ForeignKeyConstraint) -> None:
+        parent = constraint.referred_table
+        if constraint in self._edges[parent]:
+            return
+        self._edges[parent].append(constraint)
+        for above in parent.foreign_key_constraints:
+            if _acts(above, "CASCADE"):
+                self._add(above)
+
+    def begins_at(self, mapper: Mapper[Any]) -> bool:
+        """Whether rows count for rows of `mapper`, and go with them."""
+        return any(table in mapper.tables for table in self._edges)
+
+    def lock(
+        self,
+        connection: Connection,
+        mapper: Mapper[Any],
+        keys: Sequence[Key] | Select[Any],
+        parameters: Any = None,
+    ) -> None:
+        """Lock what counts for the rows of `mapper` with these keys, before the rows themselves.
+
+        :param keys: primary keys, or a query for them.
+        :param parameters: those of the query.
+        """
+        tables = [table for table in self._edges if table in mapper.tables]
+        if not tables or connection.dialect.name == "sqlite":
+            return
+        if isinstance(keys, Select):
+            pieces: Iterable[Any] = [keys]
+        else:
+            pieces = chunks(keys, len(mapper.primary_key))
+        for some in pieces:
+            for table in tables:
+                for statement in self._statements(table, some, (table,)):
+                    connection.execute(statement, parameters or {})
+
+    def _statements(
+        self, table: Table, keys: Any, path: tuple[Table, ...]
+    ) -> Iterator[Select[Any]]:
+        for constraint in self._edges.get(table, ()):
+            child = constraint.table
+            theirs = _referring(constraint, keys)
+            own = list(child.primary_key)
+            if child not in path and _acts(constraint, "CASCADE"):
+                yield from self._statements(child, select(*own).where(theirs), (*path, child))
+            rows: Any = select(literal_column("1")).where(theirs).order_by(*own).select_from(child)
+            yield select(func.count()).select_from(rows.with_for_update().subquery())
+
+
+def _acts(constraint: ForeignKeyConstraint, *actions: str) -> bool:
+    action = (constraint.ondelete or "").upper()
+    return action in (actions or ("CASCADE", "SET NULL", "SET DEFAULT"))
+
+
+def _referring(constraint: ForeignKeyConstraint, keys: Any) -> ColumnElement[bool]:
+    """The condition that a row refers to one of the rows with `keys`."""
+    foreign = [element.parent for element in constraint.elements]
+    referred = [element.column for element in constraint.elements]
+    key = list(constraint.referred_table.primary_key)
+    if referred == key:
+        return _among(foreign, keys)
+    return _among(foreign, select(*referred).where(_among(key, keys)))
+
+
+def _among(columns: Sequence[Any], keys: Any) -> ColumnElement[bool]:
+    if not isinstance(keys, Select):
+        return in_keys(columns, keys)
+    one: Any = columns[0] if len(columns) == 1 else tuple_(*columns)
+    found: ColumnElement[bool] = one.in_(keys.correlate(None))
+    return found

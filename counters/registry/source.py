@@ -1,0 +1,159 @@
+"""A class whose rows are counted, and what one of its rows contributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Dialect, FetchedValue
+from sqlalchemy.orm import InstanceState, Mapper
+
+from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, InternalCounter
+from ..declarations.counter import Counter, Key
+from ..declarations.exactness import is_exact, plain_kind
+from ..unit_of_work.counting import by_relationship
+
+
+class Source:
+    """A class whose rows are counted, and the counters that they count for."""
+
+    def __init__(self, mapper: Mapper[Any], counters: Iterable[Counter]) -> None:
+        self.mapper = mapper
+        self.counters = tuple(counters)
+        self.groups = by_relationship(self.counters)
+        self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
+        self.relationships = tuple(
+            {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
+        )
+        self.shown = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
+        """The counters that a change of an object shows in."""
+        self.shown_groups = by_relationship(self.shown)
+        self.points = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
+        """Whether its rows hold the foreign key of a link."""
+        self.implicit = frozenset(
+            name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
+        )
+        """The tracked attributes that any UPDATE may change: ``onupdate``, generated columns."""
+        self._null_if_unset = frozenset(
+            name for name in self.names if _is_null_if_unset(mapper.column_attrs[name].columns[0])
+        )
+        self._by_trigger = _by_trigger(self.names, mapper, lambda each: each.server_default)
+        self._by_trigger_on_update = _by_trigger(
+            self.names, mapper, lambda each: each.server_onupdate
+        )
+        types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
+        self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
+
+    def changed(self, state: InstanceState[Any]) -> set[str]:
+        """The tracked attributes of `state` that the flush writes."""
+        changed = {name for name in self.names if _has_changed(state, name)}
+        return changed | self.implicit if state.modified else changed
+
+    def is_touched(self, state: InstanceState[Any]) -> bool:
+        """Whether the flush may change what the row of `state` counts for."""
+        return bool(self.implicit and state.modified) or any(
+            _has_changed(state, name) for name in self.names + self.relationships
+        )
+
+    def known(
+        self, state: InstanceState[Any], names: Iterable[str], dialect: Callable[[], Dialect]
+    ) -> dict[str, Any] | None:
+        """What the row holds in `names`, as it was just written.
+
+        None where memory does not know it to the last digit: the database computed it,
+        or may have rounded it.
+        """
+        if self._by_trigger_on_update and not self._by_trigger_on_update.isdisjoint(names):
+            return None
+        return self._known(state.dict, names, dialect, frozenset())
+
+    def known_new(
+        self, state: InstanceState[Any], dialect: Callable[[], Dialect]
+    ) -> dict[str, Any] | None:
+        """As :meth:`known`, of a row that was just inserted, in all that is tracked.
+
+        SQLAlchemy inserts NULL where nothing was set and the column has no default. What was
+        set to an SQL expression has been expired by now.
+        """
+        if self._by_trigger:
+            return None
+        unset = self._null_if_unset
+        if unset and state.expired_attributes:
+            unset -= state.expired_attributes
+        return self._known(state.dict, self.names, dialect, unset)
+
+    def _known(
+        self,
+        held: Mapping[str, Any],
+        names: Iterable[str],
+        dialect: Callable[[], Dialect],
+        null_if_unset: frozenset[str],
+    ) -> dict[str, Any] | None:
+        values: dict[str, Any] = {}
+        for name in names:
+            if name not in held:
+                if name not in null_if_unset:
+                    return None
+                values[name] = None
+                continue
+            value = values[name] = held[name]
+            type_, kind = self._types[name]
+            if type(value) is not kind and not is_exact(type_, value, dialect()):
+                return None
+        return values
+
+
+def _has_changed(state: InstanceState[Any], name: str) -> bool:
+    # Asked first, since a history takes its time, and what has none is not in there.
+    return name in state.committed_state and state.attrs[name].history.has_changes()
+
+
+def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
+    """Whether a row of `mapper` is a row of `declared` too: it inherits, and not concretely."""
+    step: Mapper[Any] | None = mapper
+    while step is not None and step is not declared:
+        step = None if step.concrete else step.inherits
+    return step is not None
+
+
+def _changes_by_itself(column: Any) -> bool:
+    return column.onupdate is not None or column.server_onupdate is not None
+
+
+def _is_null_if_unset(column: Any) -> bool:
+    has_default = column.default is not None or column.server_default is not None
+    return not (column.primary_key or has_default or column.type.should_evaluate_none)
+
+
+def _by_trigger(
+    names: Iterable[str], mapper: Mapper[Any], default: Callable[[Any], Any]
+) -> frozenset[str]:
+    """Those whose value a trigger sets, as a bare ``FetchedValue`` says.
+
+    What RETURNING tells of them may not be the last word: on SQLite it comes before the trigger.
+    """
+    columns = ((name, mapper.column_attrs[name].columns[0]) for name in names)
+    return frozenset(name for name, column in columns if type(default(column)) is FetchedValue)
+
+
+def identity(state: InstanceState[Any]) -> Key:
+    """The key of a stored object, as its row has it."""
+    assert state.key is not None
+    return tuple(state.key[1])
+
+
+def key_of(mapper: Mapper[Any], state: InstanceState[Any]) -> Key:
+    """The key that memory holds for an object, stored or not."""
+    return tuple(mapper.primary_key_from_instance(state.obj()))
+
+
+def takes_over_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+    """Return whether an INSERT becomes an UPDATE: the row with its key is deleted by the flush.
+
+    The unit of work of SQLAlchemy calls that a "row switch".
+    """
+    key = key_of(mapper, state)
+    if None in key or state.session is None:
+        return False
+    existing = state.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+    return existing is not None and existing is not state.obj()

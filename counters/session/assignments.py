@@ -1,0 +1,122 @@
+"""Assignments to what the engine keeps: those that change nothing pass, others are refused.
+
+Forms, repositories and dataclasses write every attribute of an object back. SQLAlchemy
+gives a listener no way to drop an assignment, and writes what its history shows as changed.
+So the listener returns the value that is there already, and :func:`forget_assignments` takes
+the attribute out of the history before the row is written: it is never in an UPDATE.
+
+Where memory does not hold the value, because it is expired or deferred, finding it out would
+load it, which fails under asyncio. Such an assignment is compared with the row in the flush.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.base import NO_VALUE
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from ...errors import CounterAssignmentError
+from ..declarations.counter import Counter
+from ..declarations.special_values import are_same
+from ..registry.source import identity
+from ..sql.recount import key_columns, plain_table, stored_column
+from ..sql.rows import in_keys
+
+
+def is_same_value(type_: TypeEngine[Any], value: Any, present: Any) -> bool:
+    """Return whether assigning `value` to a column that holds `present` changes nothing.
+
+    An SQL expression is no value: only the database knows what it comes to.
+    """
+    if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+        return False
+    return type_.compare_values(present, value) is True or are_same(present, value)
+
+
+def is_known(state: InstanceState[Any], key: str) -> bool:
+    """Return whether memory shows the stored value of the attribute `key`, or that of a new object.
+
+    False where it is not loaded, and where a value was assigned before it was loaded.
+    """
+    if state.key is None:
+        return True
+    return key in state.dict and state.committed_state.get(key) is not NO_VALUE
+
+
+def accept_assignment(counter: Counter, state: InstanceState[Any], value: Any) -> Any:
+    """Return what memory is to hold after `value` is assigned to `counter`.
+
+    :raises CounterAssignmentError: for another value than the object has.
+    """
+    type_ = counter.parent.column_attrs[counter.key].columns[0].type
+    present = state.dict.get(counter.key, NO_VALUE)
+    if state.key is None:
+        held = counter.empty if present is NO_VALUE or present is None else present
+        if value is None or is_same_value(type_, value, counter.empty):
+            return held
+        if is_same_value(type_, value, held):
+            return held
+    elif is_known(state, counter.key):
+        if is_same_value(type_, value, present):
+            return present
+    elif is_same_value(type_, value, value) and not _is_flushing(state):
+        return value  # for the flush to compare
+    raise refused_assignment(counter)
+
+
+def refused_assignment(counter: Counter) -> CounterAssignmentError:
+    """Return the error for an assignment of another value."""
+    return CounterAssignmentError(
+        f"{counter} is kept by its counter and cannot be assigned another value: leave it out, "
+        f"and add, change or delete {counter.source.class_.__name__} objects, or repair it with "
+        f"rebuild()."
+    )
+
+
+def _is_flushing(state: InstanceState[Any]) -> bool:
+    session = state.session
+    return session is not None and session._flushing
+
+
+def forget_assignments(
+    counters: Sequence[Counter], connection: Connection, state: InstanceState[Any]
+) -> None:
+    """Take assignments to `counters` out of the history of an object that is about to be written.
+
+    :raises CounterAssignmentError: for a value that was assigned before it was loaded, and is
+        not the one in the row.
+    """
+    unknown = []
+    for counter in counters:
+        if counter.key in state.committed_state:
+            if not is_known(state, counter.key):
+                unknown.append(counter)
+            else:
+                state.committed_state.pop(counter.key)
+    if unknown:
+        _compare_with_row(unknown, connection, state)
+
+
+def _compare_with_row(
+    counters: Sequence[Counter], connection: Connection, state: InstanceState[Any]
+) -> None:
+    parent: Mapper[Any] = counters[0].parent
+    names = [counter.key for counter in counters]
+    table = plain_table(parent, names)
+    columns = [stored_column(table, parent, name) for name in names]
+    query = select(*columns).where(in_keys(key_columns(table, parent), [identity(state)]))
+    row = connection.execute(query).one_or_none()
+    for counter, column, stored in zip(counters, columns, row or (), strict=False):
+        if counter.key in state.dict and not is_same_value(
+            column.type, state.dict[counter.key], stored
+        ):
+            raise refused_assignment(counter)
+        set_committed_value(state.obj(), counter.key, stored)
+    for name in names:
+        state.committed_state.pop(name, None)

@@ -1,0 +1,105 @@
+"""The connection on which a session writes rows, whatever it reads from.
+
+A session may read from a follower and write to a leader, by a ``get_bind()`` of its own
+(SQLAlchemy's documentation, "Custom Vertical Partitioning"). What the engine locks, counts and
+writes is in the transaction that writes the rows, so it asks for the bind as that write does:
+within a flush by the mapper alone, and elsewhere with an UPDATE of the mapper's table.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Engine, Update, inspect, update
+from sqlalchemy.ext.horizontal_shard import ShardedSession
+from sqlalchemy.orm import Mapper, Session
+
+from ...errors import UncountedStatementError
+from ..declarations.counter import Counter
+
+Partners: TypeAlias = Mapping[Mapper[Any], frozenset[Mapper[Any]]]
+"""By a class that counts or is counted: the classes whose rows must be in the same database."""
+
+
+def find_partners(counters: Iterable[Counter]) -> Partners:
+    """Return, for each class, those that it counts, or that count it."""
+    partners: dict[Mapper[Any], set[Mapper[Any]]] = defaultdict(set)
+    for counter in counters:
+        partners[counter.parent].add(counter.source)
+        partners[counter.source].add(counter.parent)
+    return {mapper: frozenset(others - {mapper}) for mapper, others in partners.items()}
+
+
+def check_shards(session_class: type[Session]) -> Iterator[tuple[str, str, str]]:
+    """Yield a finding for a class of sessions that choose a database row by row."""
+    if issubclass(session_class, ShardedSession):
+        yield (
+            "counters.E038",
+            f"{session_class.__name__} is a ShardedSession, which chooses a database for each "
+            f"row, so that a row and its counter may be in two of them.",
+            "Install the counters on a plain Session class, and give each shard sessions of its "
+            "own.",
+        )
+
+
+def write_bind(session: Session, mapper: Mapper[Any]) -> Engine | Connection:
+    """Return what `session` writes rows of `mapper` to."""
+    base = mapper.base_mapper  # as the unit of work has it
+    if session._flushing:
+        return session.get_bind(base)
+    return session.get_bind(base, clause=_any_write(base))
+
+
+def write_connection(session: Session, mapper: Mapper[Any], partners: Partners) -> Connection:
+    """Return the session's own connection for writes of `mapper`.
+
+    Executing on it cannot re-enter the flush.
+
+    :raises UncountedStatementError: where rows that count for each other are in two databases.
+    """
+    if session.connection_callable is not None:
+        raise UncountedStatementError(
+            f"{mapper.class_.__name__} is counted, and {type(session).__name__} chooses a "
+            f"database for each row: use a plain Session for each shard."
+        )
+    bind = write_bind(session, mapper)
+    for other in partners.get(mapper, ()):
+        if write_bind(session, other) is not bind:
+            raise UncountedStatementError(
+                f"{mapper.class_.__name__} and {other.class_.__name__} are bound to two databases "
+                f"in this session, and one counts for the other: bind both to the same engine."
+            )
+    return session.connection(bind_arguments={"bind": bind})
+
+
+@contextmanager
+def bound_to_write(session: Session, mapper: Mapper[Any]) -> Iterator[None]:
+    """Send what `session` executes about `mapper` in the block to where it writes its rows.
+
+    For what cannot say so itself: a SELECT … FOR UPDATE looks like a read, and the bulk INSERT and
+    UPDATE of SQLAlchemy ask for a bind by the mapper alone.
+    """
+    written, bind, original = mapper.base_mapper, write_bind(session, mapper), session.get_bind
+    if getattr(original, "__func__", None) is Session.get_bind:
+        yield  # it does not tell a read from a write
+        return
+
+    def get_bind(mapper: Any = None, **arguments: Any) -> Engine | Connection:
+        if mapper is not None and inspect(mapper).mapper.base_mapper is written:
+            return bind
+        return original(mapper, **arguments)
+
+    vars(session)["get_bind"] = get_bind
+    try:
+        yield
+    finally:
+        del vars(session)["get_bind"]
+
+
+@lru_cache(maxsize=256)
+def _any_write(mapper: Mapper[Any]) -> Update:
+    return update(mapper.tables[0])

@@ -1,0 +1,199 @@
+"""Fresh in memory: attribute listeners that show a change before any SQL.
+
+They only refresh what is loaded, and never load: under asyncio a listener that loads
+would fail, and the flush decides what is written anyway. The new value of a counter
+is set as if it had been loaded, so the ORM never writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ClauseElement, event
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.base import NO_VALUE
+
+from ...errors import CounterError
+from ..declarations.counter import Counter
+from ..unit_of_work.counting import Groups, by_relationship
+from .assignments import is_known
+from .protection import ENGINES
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+UNKNOWN = object()
+"""Stands for a value that only the flush will tell."""
+NOTHING = object()
+"""Stands for the value of what does not count."""
+NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
+"""What a value raises that cannot be added or compared, or be a key: the flush will judge it."""
+
+
+def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -> None:
+    """Show what happens to `source` in its parents' `counters`, at once."""
+    by_name: dict[str, list[Counter]] = {}
+    for counter in counters:
+        for name in (*counter.tracked, counter.relationship.key):
+            by_name.setdefault(name, []).append(counter)
+    for name, affected in by_name.items():
+        _listen_to(engine, getattr(source.class_, name), name, affected)
+
+
+def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
+    relationships = tuple({counter.relationship.key for counter in counters})
+    groups = by_relationship(counters)
+    by_object = name in relationships
+
+    def on_set(
+        state: InstanceState[Any], value: Any, old: Any, initiator: Any, key: Any = None
+    ) -> Any:
+        if state.session_id is None and not by_object:
+            held = state.dict
+            for relationship in relationships:
+                if relationship in held:
+                    break
+            else:
+                return value  # still being made: it names its parent by key, and nobody can look
+        for group in groups:
+            show(engine, group, state, {name: value})
+        return value
+
+    def on_remove(state: InstanceState[Any], value: Any, initiator: Any, **_: Any) -> None:
+        on_set(state, None, value, initiator)
+
+    # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
+    as_is = {"raw": True, "retval": True, "include_key": True}
+    event.listen(attribute, "set", on_set, propagate=True, **as_is)
+    event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
+
+
+def show_added(engine: Counters, groups: Groups, state: InstanceState[Any]) -> None:
+    """Show an object that was added to a session and names its parent by key alone.
+
+    Before, there was no session to find the parent in.
+    """
+    held = state.dict
+    for counters in groups:
+        if counters[0].relationship.key in held:
+            continue
+        try:
+            parent = parent_shown(counters[0], state, {})
+        except NOT_COUNTABLE:
+            continue
+        for counter in counters if parent is not None else ():
+            with suppress(*NOT_COUNTABLE):
+                value = _contribution(counter, state, {})
+                if value is not UNKNOWN and value is not NOTHING:
+                    _adjust(engine, counter, state, parent, None, value)
+
+
+def show(
+    engine: Counters,
+    counters: Sequence[Counter],
+    state: InstanceState[Any],
+    assigned: dict[str, Any],
+) -> None:
+    """Show in its parents what the object of `state` turns to by what is `assigned`.
+
+    :param counters: some that share a relationship.
+    """
+    try:
+        old = parent_shown(counters[0], state, {})
+        new = parent_shown(counters[0], state, assigned)
+    except NOT_COUNTABLE:
+        return
+    for counter in counters if old is not None or new is not None else ():
+        with suppress(*NOT_COUNTABLE):
+            _show_one(engine, counter, state, assigned, old, new)
+
+
+def _show_one(
+    engine: Counters,
+    counter: Counter,
+    state: InstanceState[Any],
+    assigned: dict[str, Any],
+    old: Any,
+    new: Any,
+) -> None:
+    left = NOTHING if old is None else _contribution(counter, state, {})
+    come = NOTHING if new is None else _contribution(counter, state, assigned)
+    if left is UNKNOWN or come is UNKNOWN:
+        return
+    if old is new and left is not NOTHING and come is not NOTHING:
+        if left != come:
+            _adjust(engine, counter, state, old, left, come)
+        return
+    if left is not NOTHING:
+        _adjust(engine, counter, state, old, left, None)
+    if come is not NOTHING:
+        _adjust(engine, counter, state, new, None, come)
+
+
+def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
+    """By how much the object of `state` counts for its parent.
+
+    :data:`NOTHING` where it does not; :data:`UNKNOWN` where only the database knows.
+    """
+    image = counter.image_of(state) | assigned
+    if any(is_expression(image[name]) for name in counter.tracked):
+        return UNKNOWN
+    return counter.value(image) if counter.counts(image) else NOTHING
+
+
+def is_expression(value: Any) -> bool:
+    """Whether only the database knows what `value` comes to."""
+    return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
+
+
+def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
+    """The parent as the next flush will see it: a changed relationship beats the key."""
+    name = counter.relationship.key
+    if name in assigned:
+        return assigned[name]
+    held = state.dict
+    loaded = held.get(name)
+    if name in state.committed_state:
+        return loaded
+    key = [
+        assigned[part] if part in assigned else held.get(part, NO_VALUE)
+        for part in counter.foreign_key
+    ]
+    if NO_VALUE in key:
+        return loaded
+    session = state.session
+    if None in key or session is None:
+        return None
+    return session.identity_map.get(counter.parent.identity_key_from_primary_key(tuple(key)))
+
+
+def _adjust(
+    engine: Counters,
+    counter: Counter,
+    source: InstanceState[Any],
+    parent: Any,
+    old: Any,
+    new: Any,
+) -> None:
+    state = instance_state(parent)
+    if not is_known(state, counter.key):
+        return
+    shown = state.dict.get(counter.key)
+    value = counter.preview(counter.empty if shown is None else shown, old, new)
+    for outer, inner in engine.chained(counter.parent).items():
+        if inner is counter:
+            show(engine, (outer,), state, {counter.key: value})
+    if state.session is None:
+        if counter.target.property.info[ENGINES][0] is engine:  # the others would add it again
+            set_committed_value(parent, counter.key, value)
+        return
+    ledger = engine.ledger(state.session)
+    if ledger is not None:
+        ledger.preview(state, counter.key, value)
+        for follow in engine.followers.get(counter, ()):
+            follow(state, {counter.key: value})
+        if source.session is None:
+            ledger.force_next_flush(state.session)

@@ -1,0 +1,198 @@
+"""What the engine remembers of one session: previews, savepoints, what a flush returned.
+
+The ledger lives in ``session.info`` and ends with the session; nothing is kept per
+process or on a pooled connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
+from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
+
+from ..declarations.counter import Key
+from .locked_rows import LockedRows
+
+if TYPE_CHECKING:
+    from ..declarations.copied_relation import Link
+    from ..unit_of_work.flush import Flush
+    from ..unit_of_work.pending_changes import PendingChanges
+    from .copy_preview import Pointing
+
+ABSENT = object()
+"""Stands for an attribute that was not loaded."""
+
+Values = dict[InstanceState[Any], dict[str, Any]]
+
+
+def forget(state: InstanceState[Any], key: str) -> None:
+    """Take a counter out of a new object, which shows it as empty from then on."""
+    state.dict.pop(key, None)
+    state.committed_state.pop(key, None)
+
+
+class Savepoint:
+    """What to do to memory if a savepoint is rolled back."""
+
+    def __init__(self, transaction: SessionTransaction) -> None:
+        self.transaction = transaction
+        self.before: Values = {}
+        """The counters that memory showed before they were first replaced."""
+        self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
+        """The rows that were written, whose object may have been loaded only afterwards."""
+        self.unseen: set[Any] = set()
+        """The identities of those that were written before their object was loaded.
+
+        What such an object shows is no value from before the savepoint.
+        """
+
+    def absorb(self, inner: Savepoint) -> None:
+        """A savepoint within this one was released: it can only be undone together."""
+        for state, values in inner.before.items():
+            known = self.before.setdefault(state, {})
+            for key, value in values.items():
+                known.setdefault(key, ABSENT if state.key in self.unseen else value)
+        self.written |= inner.written
+        self.unseen |= inner.unseen
+
+    def restore(self, session: Session) -> None:
+        """Show what was shown before; what that was cannot be known is loaded when needed."""
+        for state, values in self.before.items():
+            obj = state.obj()
+            for key, value in values.items() if obj is not None else ():
+                if value is not ABSENT:
+                    set_committed_value(obj, key, value)
+                elif obj in session:
+                    session.expire(obj, [key])
+                elif state.key is None:  # new again
+                    forget(state, key)
+        for (mapper, row), names in self.written.items():
+            obj = session.identity_map.get(mapper.identity_key_from_primary_key(row))
+            if obj is not None and instance_state(obj) not in self.before:
+                session.expire(obj, names)
+
+
+class SessionState:
+    """The engine's memory of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = ref(session)
+        self.flush: Flush | None = None
+        self.statement: PendingChanges | None = None
+        """What the statement that is being executed will be settled by."""
+        self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
+        """The parents to repair, while counters stand still; None while they do not."""
+        self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
+        self.pointing: dict[Link, Pointing] = {}
+        self.held = LockedRows()
+        self._previewed: Values = {}
+        self._held: list[Any] = []
+        """The objects of previews: one that is collected would come back without its preview."""
+        self._savepoints: list[Savepoint] = []
+        self._rolled_back: SessionTransaction | None = None
+
+    def preview(self, state: InstanceState[Any], key: str, value: Any) -> None:
+        """Show `value` until the next flush, which replaces it or takes it back."""
+        if state not in self._previewed:
+            self._held.append(state.obj())
+        self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key, ABSENT))
+        self.show(state, key, value)
+
+    def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
+        """Set a counter in memory, as if it had been loaded: the ORM will not write it."""
+        if self._savepoints:
+            savepoint = self._savepoints[-1]
+            is_known = state.key not in savepoint.unseen
+            before = savepoint.before.setdefault(state, {})
+            before.setdefault(key, state.dict.get(key, ABSENT) if is_known else ABSENT)
+        obj = state.obj()
+        if obj is not None:
+            set_committed_value(obj, key, value)
+
+    def wrote(
+        self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
+    ) -> None:
+        """A flush has written `values` to a parent's row.
+
+        :param also: the attributes that the database computes from them.
+        """
+        self.returned[mapper, key] = values
+        if self._savepoints:
+            self._savepoints[-1].written[mapper, key] = (*values, *also)
+
+    def wrote_unseen(self, identity: Any) -> None:
+        """A flush has written a row that no object of the session stands for."""
+        if self._savepoints:
+            self._savepoints[-1].unseen.add(identity)
+
+    def force_next_flush(self, session: Session) -> None:
+        """See to it that the next flush is not skipped, as one with nothing to write is.
+
+        Needed where what was previewed is not in the session, or is no longer: the
+        preview must be taken back although nothing has changed.
+        """
+        for state, values in self._previewed.items():
+            obj = state.obj()
+            if obj is not None and state.session is session and values:
+                flag_dirty(obj)
+                return
+
+    def forget_preview(self, state: InstanceState[Any], names: Any = None) -> None:
+        """Memory of `state` comes from the database now; of `names` alone if given."""
+        if names is None:
+            self._previewed.pop(state, None)
+        elif state in self._previewed:
+            for name in names:
+                self._previewed[state].pop(name, None)
+
+    def take_back(self, state: InstanceState[Any]) -> None:
+        """An object leaves the session, and takes no preview along."""
+        for key, value in self._previewed.pop(state, {}).items():
+            if value is ABSENT:
+                forget(state, key)
+            elif key in state.dict:
+                state.dict[key] = value
+
+    def take_back_previews(self, session: Session) -> None:
+        """Show again what was there before the previews that no statement has confirmed."""
+        previewed, self._previewed = self._previewed, {}
+        for state, values in previewed.items():
+            for key, value in values.items() if state.session is session else ():
+                if value is ABSENT:
+                    forget(state, key)
+                elif key in state.dict:
+                    self.show(state, key, value)
+        self._held.clear()
+
+    def begin_savepoint(self, transaction: SessionTransaction) -> None:
+        """From here on, keep what :meth:`show` replaces."""
+        self._savepoints.append(Savepoint(transaction))
+
+    def roll_back(self, session: Session) -> None:
+        """The innermost savepoint, or else the whole transaction, is being rolled back."""
+        self._rolled_back = session.get_nested_transaction()
+        self._clear()
+        if self.flush is not None:
+            self.flush.deletions.close()
+        self.flush = None
+
+    def end(self, session: Session, transaction: SessionTransaction) -> None:
+        """A transaction or savepoint has ended, and SQLAlchemy has expired what it will."""
+        if transaction.parent is None:
+            self._savepoints.clear()
+            self._clear()
+        elif self._savepoints and self._savepoints[-1].transaction is transaction:
+            savepoint = self._savepoints.pop()
+            if self._rolled_back is transaction:
+                savepoint.restore(session)
+            elif self._savepoints:
+                self._savepoints[-1].absorb(savepoint)
+
+    def _clear(self) -> None:
+        self._previewed.clear()
+        self._held.clear()
+        self.held.forget()
+        self.returned.clear()

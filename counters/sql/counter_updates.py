@@ -1,0 +1,279 @@
+"""The statements that write counters: deltas, with what they came to sent back.
+
+One parent, the usual case, is one ``UPDATE … SET c = c + :delta … RETURNING``, built
+once and kept. Several parents of a table share one UPDATE that joins a list of
+values, kept for each power of two and filled up with NULLs; on PostgreSQL a first part
+of the same statement locks the parents in the order of their keys, so that two units
+never deadlock each other over parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Table,
+    Update,
+    bindparam,
+    case,
+    cast,
+    column,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..declarations.counter import Additive, Change, Counter, Extreme, Key
+from ..declarations.dependent_columns import generated_names
+from .recount import (
+    key_columns,
+    plain_table,
+    repair_statement,
+    repaired,
+    stored_column,
+)
+from .rows import chunks, given, in_given_keys
+
+Answer = dict[str, Any]
+"""The counters of a parent, by attribute name, as they are stored now."""
+MOST_KEPT = 512
+"""For so many parents a statement is kept; one for more is large, and made anew."""
+
+
+def write(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    changes: dict[Key, Change],
+    also: tuple[str, ...] = (),
+) -> dict[Key, Answer]:
+    """Write `changes` to the parents of `mapper`; a parent that is gone is not in the answer.
+
+    :param also: further attributes of the parents to answer with, beside what the database
+        generates from the counters.
+    """
+    generated = generated_names(mapper, tuple(counters))
+    names = tuple(dict.fromkeys([*[c.key for c in counters], *also, *generated]))
+    if len(changes) == 1:
+        ((key, change),) = changes.items()
+        answers = _write_one(connection, mapper, counters, key, change, names)
+    else:
+        answers = _write_many(connection, mapper, counters, changes, names)
+    for counter in counters:
+        if any(_is_in_doubt(counter, change) for change in changes.values()):
+            _look_up(connection, mapper, counter, generated, changes, answers)
+    return answers
+
+
+def _write_one(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    key: Key,
+    change: Change,
+    names: tuple[str, ...],
+) -> dict[Key, Answer]:
+    """The usual case, and so the one that counts its microseconds."""
+    affected = tuple([c for c in counters if _affects(change, c)])
+    statement, parts, deltas = _update_one(mapper, names, affected)
+    parameters = dict(zip(parts, key, strict=True))
+    for name, counter in zip(deltas, affected, strict=True):
+        parameters[name] = _amount(change, counter)
+    row = connection.execute(statement, parameters).first()
+    return {} if row is None else {key: dict(zip(names, row, strict=True))}
+
+
+def _write_many(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    changes: dict[Key, Change],
+    names: tuple[str, ...],
+) -> dict[Key, Answer]:
+    affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
+    lock = connection.dialect.name != "sqlite"  # which locks the whole database
+    width = len(mapper.primary_key)
+    answers: dict[Key, Answer] = {}
+    for keys in chunks(_in_order(changes), 2 * width + len(affected)):
+        keep = len(keys) <= MOST_KEPT
+        build = _update_many if keep else _update_many.__wrapped__
+        size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
+        statement, parameters = build(mapper, names, affected, size, lock)
+        rows = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
+        told = dict.fromkeys(parameters) | dict(zip(parameters, chain(*rows), strict=False))
+        if lock:
+            told |= given(keys)
+        options = {} if keep else {"compiled_cache": None}
+        for row in connection.execute(statement, told, execution_options=options):
+            answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))
+    return answers
+
+
+def _affects(change: Change, counter: Any) -> bool:
+    """Whether the UPDATE has anything to do for `counter`; what left is looked up after it."""
+    return bool(change.added.get(counter)) or counter in change.risen
+
+
+def _is_in_doubt(counter: Any, change: Change) -> bool:
+    """Return whether a difference may not do, so that the counter is to be looked up again."""
+    return counter in change.left or change.is_recounted(counter)
+
+
+def _amount(change: Change, counter: Any) -> Any:
+    if isinstance(counter, Additive):
+        return change.added.get(counter, 0)
+    return change.risen.get(counter)
+
+
+def _in_order(changes: dict[Key, Change]) -> list[Key]:
+    """One order for what takes several statements; within one the database makes the order."""
+    if len(changes) <= MOST_KEPT:
+        return list(changes)
+    return sorted(changes, key=lambda key: tuple(map(str, key)))
+
+
+def _set_clause(
+    parents: Table,
+    mapper: Mapper[Any],
+    affected: Sequence[Counter],
+    deltas: Sequence[ColumnElement[Any]],
+    *,
+    given: bool = False,
+) -> dict[Any, ColumnElement[Any]]:
+    """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock.
+
+    :param given: whether no delta of an extreme is NULL.
+    """
+    clause: dict[Any, ColumnElement[Any]] = {}
+    for counter, delta in zip(affected, deltas, strict=True):
+        stored = stored_column(parents, mapper, counter.key)
+        new = counter.updated(stored, delta)
+        if isinstance(counter, Extreme) and not given:
+            new = case((delta.is_(None), stored), else_=new)
+        clause[stored] = new
+    if not clause:
+        unchanged = list(parents.c)[len(mapper.primary_key)]
+        clause[unchanged] = unchanged
+    return clause
+
+
+@lru_cache(maxsize=256)
+def _update_one(
+    mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
+) -> tuple[Update, list[str], list[str]]:
+    """The statement, and the names of its parameters: the parts of the key, and the deltas."""
+    parents = plain_table(mapper, names)
+    keys = key_columns(parents, mapper)
+    deltas = [
+        bindparam(f"tallied_d{n}", type_=stored_column(parents, mapper, counter.key).type)
+        for n, counter in enumerate(affected)
+    ]
+    parts = [bindparam(f"tallied_k{n}", type_=key.type) for n, key in enumerate(keys)]
+    statement = (
+        update(parents)
+        .where(*(key == part for key, part in zip(keys, parts, strict=True)))
+        .values(_set_clause(parents, mapper, affected, deltas, given=True))
+        .returning(*(stored_column(parents, mapper, name) for name in names))
+    )
+    return statement, [part.key for part in parts], [delta.key for delta in deltas]
+
+
+@lru_cache(maxsize=256)
+def _update_many(
+    mapper: Mapper[Any],
+    names: tuple[str, ...],
+    affected: tuple[Counter, ...],
+    size: int,
+    lock: bool,
+) -> tuple[Update, list[str]]:
+    """The statement for `size` parents, and the names of its parameters, parent by parent.
+
+    There may be fewer parents: a parameter that is NULL is no parent's key.
+    """
+    parents = plain_table(mapper, names)
+    key = key_columns(parents, mapper)
+    types = [each.type for each in key]
+    types += [stored_column(parents, mapper, counter.key).type for counter in affected]
+    listed = _list(types, size)
+    told: list[ColumnElement[Any]] = list(listed.c)
+    if lock:
+        told = [_typed(each) for each in told]
+    statement = update(parents).where(*(a == b for a, b in zip(key, told, strict=False)))
+    if lock:
+        locked = _lock_in_order(mapper)
+        statement = statement.where(*(each == locked.c[each.name] for each in key))
+    statement = statement.values(_set_clause(parents, mapper, affected, told[len(key) :]))
+    returning = (stored_column(parents, mapper, name) for name in names)
+    parameters = [name for row in _parameters(len(types), size) for name in row]
+    return statement.returning(*key, *returning), parameters
+
+
+def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
+    """A table of `size` rows of parameters, with columns of these `types`.
+
+    As text, since SQLAlchemy compiles ``values()`` anew each time it is executed.
+    """
+    names = _parameters(len(types), size)
+    rows = ", ".join(f"(:{', :'.join(row)})" for row in names)
+    # With their types: PostgreSQL takes a column of bare NULLs for text.
+    typed = [bindparam(name, type_=t) for row in names for name, t in zip(row, types, strict=True)]
+    columns = [column(f"column{n}", type_) for n, type_ in enumerate(types, 1)]
+    return text(f"VALUES {rows}").bindparams(*typed).columns(*columns).cte("tallied_delta")
+
+
+def _typed(told: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column of the list as what it is: PostgreSQL takes a parameter without a type for text."""
+    type_ = told.type.impl_instance if isinstance(told.type, TypeDecorator) else told.type
+    return cast(told, told.type) if isinstance(type_, EnumType) else told
+
+
+def _parameters(width: int, size: int) -> list[list[str]]:
+    return [[f"tallied_{row}_{n}" for n in range(width)] for row in range(size)]
+
+
+def _lock_in_order(mapper: Mapper[Any]) -> CTE:
+    """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
+    again = plain_table(mapper, ()).alias("tallied_parent")
+    key = key_columns(again, mapper)
+    return (
+        select(*key)
+        .where(in_given_keys(key))
+        .order_by(*key)
+        .with_for_update(key_share=True)
+        .cte("tallied_locked")
+    )
+
+
+def _look_up(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counter: Counter,
+    generated: tuple[str, ...],
+    changes: dict[Key, Change],
+    answers: dict[Key, Answer],
+) -> None:
+    """Look a counter up again where a difference does not do; the write has locked the parents."""
+    keys = [
+        key
+        for key, answer in answers.items()
+        if counter.must_look_up(changes[key], answer[counter.key])
+    ]
+    statement = _look_up_again(mapper, counter, generated)
+    for some in chunks(keys, 2 * len(mapper.primary_key)):
+        rows = connection.execute(statement, given(some))
+        for key, found in repaired(rows, mapper, [counter], generated):
+            answers[key] |= found
+
+
+@lru_cache(maxsize=256)
+def _look_up_again(mapper: Mapper[Any], counter: Counter, answer: tuple[str, ...]) -> Update:
+    return repair_statement(mapper, [counter], in_given_keys, answer=answer, only_wrong=False)

@@ -1,0 +1,230 @@
+"""The recount: what every counter should hold, in SQL, and the statement that puts it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import eq
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    FromClause,
+    MetaData,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from ..declarations.counter import Additive, Counter, Key
+from ..declarations.keys import own_key
+from ..declarations.mapped_rows import columns_of, kind_criteria, select_rows
+from ..declarations.mapped_rows import key_columns as mapped_key
+
+Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
+"""From key columns to the condition that narrows parents and sources alike."""
+
+
+def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
+    """The table of a parent: its key and the attributes `names`, and no defaults of any kind.
+
+    An UPDATE of the mapped table would fire its ``onupdate`` defaults, and a counter is
+    no reason to change ``updated_at`` or a version.
+    """
+    return _plain_table(mapper, tuple(dict.fromkeys(names)))
+
+
+@lru_cache(maxsize=256)
+def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
+    """Made once, since SQLAlchemy compiles and keeps each statement by the tables it names."""
+    mapped: Any = mapper.local_table
+    columns = {each.name: each.type for each in own_key(mapper)}
+    for name in names:
+        stored = mapper.column_attrs[name].columns[0]
+        columns[stored.name] = stored.type
+    return Table(
+        mapped.name,
+        MetaData(),
+        *(Column(name, type_) for name, type_ in columns.items()),
+        schema=mapped.schema,
+    )
+
+
+def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> ColumnElement[Any]:
+    """The column of :func:`plain_table` that holds the attribute `name`."""
+    return parents.c[mapper.column_attrs[name].columns[0].name]
+
+
+def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
+    """The columns of :func:`plain_table` that hold the key."""
+    return [parents.c[each.name] for each in own_key(mapper)]
+
+
+def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
+    """The condition that a row comes after `key` in the order of the keys."""
+    return columns[0] > key[0] if len(columns) == 1 else tuple_(*columns) > key
+
+
+def recount(
+    parents: FromClause,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within | None = None,
+) -> Select[Any]:
+    """Select each parent's key and the true value of each of its counters, as ``true_…``.
+
+    The sources are aggregated once for each class and relationship, whatever the number of parents.
+
+    :param parents: :func:`plain_table`, or an alias of it.
+    """
+    key = key_columns(parents, mapper)
+    groups: dict[Any, list[Counter]] = {}
+    for counter in counters:
+        groups.setdefault((counter.source, counter.relationship), []).append(counter)
+    aggregates = {group: _aggregate(found, within) for group, found in groups.items()}
+    trues = []
+    for counter in counters:
+        true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
+        true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
+        trues.append(true.label(f"true_{counter.key}"))
+    joined: Any = parents
+    for aggregate in aggregates.values():
+        foreign = list(aggregate.c)[: len(key)]
+        joined = joined.outerjoin(
+            aggregate, and_(*(a == b for a, b in zip(key, foreign, strict=True)))
+        )
+    statement = select(*key, *trues).select_from(joined)
+    return statement if within is None else statement.where(within(key))
+
+
+def drifted(
+    parents: FromClause,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within | None = None,
+) -> Select[Any]:
+    """Select the parents that have a wrong counter: the key, the true and the stored values.
+
+    On SQLite, where a Numeric is a float, a last digit may make a row look wrong; what
+    SQLAlchemy makes of the two values does not differ then.
+    """
+    recounted = recount(parents, mapper, counters, within)
+    key, trues = key_columns(parents, mapper), list(recounted.selected_columns)[-len(counters) :]
+    stored = [stored_column(parents, mapper, counter.key) for counter in counters]
+    wrong = (held.is_distinct_from(true) for held, true in zip(stored, trues, strict=True))
+    # By the type of the column that holds it: on SQLite, another's times may have a time zone.
+    alike = (
+        type_coerce(true, held.type).label(f"true_{counter.key}")
+        for counter, true, held in zip(counters, trues, stored, strict=True)
+    )
+    columns = recounted.with_only_columns(*key, *alike, *stored)
+    return columns.where(or_(*wrong)).order_by(*key)
+
+
+def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
+    """One row for each parent that has sources."""
+    if counters[0].is_linked:
+        return _copied(counters, within)
+    source = counters[0].source
+    foreign = columns_of(source, counters[0].foreign_key)
+    statement = select_rows(
+        source,
+        *(each.label(f"parent_{number}") for number, each in enumerate(foreign)),
+        *(counter.truth().label(counter.key) for counter in counters),
+    ).group_by(*foreign)
+    return (statement if within is None else statement.where(within(foreign))).subquery()
+
+
+def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
+    """One row for each parent that points to a row, with what it is to copy of that."""
+    holder, pointed = counters[0].holder, counters[0].source
+    own = mapped_key(holder)
+    foreign = columns_of(holder, counters[0].foreign_key)
+    same = map(eq, foreign, mapped_key(pointed))
+    copies: list[ColumnElement[Any]] = []
+    for counter in counters:
+        of = counter.amount
+        copies.append(
+            (of if counter.condition is None else case((counter.condition, of))).label(counter.key)
+        )
+    statement = select_rows(
+        holder, *(each.label(f"parent_{number}") for number, each in enumerate(own)), *copies
+    ).join_from(
+        holder.persist_selectable,
+        pointed.persist_selectable,
+        and_(*same, *kind_criteria(pointed)),
+    )
+    return (statement if within is None else statement.where(within(own))).subquery()
+
+
+def repair(
+    connection: Connection,
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within,
+    *,
+    answer: Sequence[str] = (),
+    only_wrong: bool = True,
+) -> list[tuple[Key, dict[str, Any]]]:
+    """Set the counters of some parents to their recount.
+
+    The parents must be locked by an *earlier* statement: this one's snapshot is then
+    younger than the locks (READ COMMITTED), so what a writer has committed is seen, and
+    what it has not yet counted it will add to the repaired value when it gets the lock.
+
+    :param answer: attributes to return, beside the counters.
+    :param only_wrong: leave the rows alone that are right.
+    :returns: key and values of the parents that were set.
+    """
+    statement = repair_statement(mapper, counters, within, answer=answer, only_wrong=only_wrong)
+    return repaired(connection.execute(statement), mapper, counters, answer)
+
+
+def repair_statement(
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    within: Within,
+    *,
+    answer: Sequence[str] = (),
+    only_wrong: bool = True,
+) -> ReturningUpdate[Any]:
+    """The statement of :func:`repair`."""
+    names = [*(counter.key for counter in counters), *answer]
+    parents = plain_table(mapper, names)
+    key = key_columns(parents, mapper)
+    truth = recount(
+        plain_table(mapper, ()).alias("tallied_parent"), mapper, counters, within
+    ).subquery("tallied_truth")
+    stored = [stored_column(parents, mapper, counter.key) for counter in counters]
+    trues = [truth.c[f"true_{counter.key}"] for counter in counters]
+    statement = update(parents).where(*(each == truth.c[each.name] for each in key))
+    if only_wrong:
+        wrong = (a.is_distinct_from(b) for a, b in zip(stored, trues, strict=True))
+        statement = statement.where(or_(*wrong))
+    return statement.values(dict(zip(stored, trues, strict=True))).returning(
+        *key, *(stored_column(parents, mapper, name) for name in names)
+    )
+
+
+def repaired(
+    rows: Iterable[Any],
+    mapper: Mapper[Any],
+    counters: Sequence[Counter],
+    answer: Sequence[str] = (),
+) -> list[tuple[Key, dict[str, Any]]]:
+    """What :func:`repair_statement` has returned, as :func:`repair` returns it."""
+    names = [*(counter.key for counter in counters), *answer]
+    width = len(mapper.primary_key)
+    return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows]

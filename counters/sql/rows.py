@@ -1,0 +1,86 @@
+"""What the rows of a source really hold, read under their lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
+from sqlalchemy.orm import Mapper
+
+from ..declarations.counter import Key, RowValues
+from ..declarations.mapped_rows import columns_of, key_columns, select_rows
+
+MOST_PARAMETERS = 30_000
+"""Both databases take a little over 32,000 parameters in one statement."""
+
+
+def in_keys(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> ColumnElement[bool]:
+    """The condition that a row's key is one of `keys`."""
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    return tuple_(*columns).in_(keys)
+
+
+def in_given_keys(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """As :func:`in_keys`, for a statement that is kept and executed with :func:`given`."""
+    keys: Any = bindparam("tallied_keys", expanding=True)
+    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+
+
+def given(keys: Sequence[Key]) -> dict[str, Any]:
+    """The parameter of :func:`in_given_keys`."""
+    return {"tallied_keys": [key[0] for key in keys] if len(keys[0]) == 1 else keys}
+
+
+def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
+    """`keys` in as many pieces as the databases' limit demands, `parameters` to a key."""
+    size = MOST_PARAMETERS // parameters
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def primary_key(mapper: Mapper[Any]) -> list[Any]:
+    """The key's attributes, in the order of the mapper."""
+    names = (mapper.get_property_by_column(column).key for column in mapper.primary_key)
+    return [getattr(mapper.class_, name) for name in names]
+
+
+def read(
+    connection: Connection,
+    mapper: Mapper[Any],
+    names: Sequence[str],
+    keys: Sequence[Key],
+    *,
+    lock: bool,
+    deleting: bool = False,
+) -> dict[Key, RowValues]:
+    """The attributes `names` of the rows of `mapper` that have one of `keys`.
+
+    With `lock` the rows are locked in the order of their keys, so that two units that
+    want the same rows wait for each other instead of deadlocking; against deletion
+    and the change of keys too when they are `deleting`. A row that is gone is not in
+    what is returned.
+    """
+    width = len(mapper.primary_key)
+    statement = _select(mapper, tuple(names), lock, deleting)
+    images: dict[Key, RowValues] = {}
+    for some in chunks(keys, width):
+        images |= rows_by_key(connection.execute(statement, given(some)), width, names)
+    return images
+
+
+@lru_cache(maxsize=256)
+def _select(
+    mapper: Mapper[Any], names: tuple[str, ...], lock: bool, deleting: bool
+) -> Select[tuple[Any, ...]]:
+    key = key_columns(mapper)
+    rows = select_rows(mapper, *key, *columns_of(mapper, names))
+    statement = rows.where(in_given_keys(key)).order_by(*key)
+    return statement.with_for_update(key_share=not deleting) if lock else statement
+
+
+def rows_by_key(rows: Any, width: int, names: Sequence[str]) -> dict[Key, RowValues]:
+    """Rows of a key of `width` columns and the attributes `names`, as images by key."""
+    return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}

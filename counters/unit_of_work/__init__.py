@@ -1,0 +1,1 @@
+"""What a flush or a statement does to rows, and the counters that it changes."""

@@ -1,0 +1,299 @@
+"""Exact in the database: from what a flush does to rows, to one UPDATE a parent table.
+
+The order of a flush:
+
+1. ``before_flush``: the rows that will be edited, moved or deleted are locked and read
+   (:mod:`.rows`). An insert costs nothing here.
+2. ``before_insert`` of a new parent: it is given what its new sources amount to, so
+   that its INSERT holds the right value.
+3. ``after_insert``, ``after_update``, ``after_delete`` of a source: the difference
+   between what the row holds now and what it held under its lock is entered.
+   ``before_delete`` of anything that the database's own cascades reach from: what they
+   will reach is locked, and read again at the end (:mod:`.cascades`).
+4. ``after_flush``: the differences are written and what comes back is shown
+   (:mod:`.pending_changes`, :mod:`.counter_updates`).
+
+Step 2 is a guess, which step 3 corrects: the value guessed is taken off the
+difference that the parent's sources turn out to make.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
+from sqlalchemy.orm.attributes import instance_state
+
+from ...errors import UncountedStatementError
+from ..declarations.counter import Additive, Change, Counter, Extreme, Key, RowValues
+from ..registry.source import Source, counts_as, identity, key_of, takes_over_row
+from ..session.binds import write_bind
+from ..session.locked_rows import lock_children_first
+from ..sql.copies import lock_pointed
+from ..sql.rows import read
+from .counting import count_new_row
+from .deletions import Deletions
+from .pending_changes import PendingChanges
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+    from ..session.state import SessionState
+
+Pair = tuple[Source, InstanceState[Any]]
+
+
+class Flush(PendingChanges):
+    """What one flush of one session does to counted rows."""
+
+    def __init__(
+        self, engine: Counters, ledger: SessionState, session: Session, context: UOWTransaction
+    ) -> None:
+        super().__init__(engine, ledger, session)
+        self.context = context
+        self._locked: dict[tuple[Source, Key], RowValues | None] = {}
+        self._changed: dict[InstanceState[Any], set[str]] = {}
+        self._inserted_parents: list[
+            tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]
+        ] = []
+        self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
+        self._reached: set[Mapper[Any]] = set()
+        self._dialects: dict[Mapper[Any], Dialect] = {}
+        self.deletions = Deletions()
+
+    def dialect(self, mapper: Mapper[Any]) -> Dialect:
+        """The dialect of the database that holds the rows of `mapper`."""
+        if mapper not in self._dialects:
+            self._dialects[mapper] = write_bind(self.session, mapper).dialect
+        return self._dialects[mapper]
+
+    # Sources
+
+    def lock_known(self) -> None:
+        """Lock what is known before the flush to be edited, moved or deleted."""
+        if self.session.deleted:
+            lock_children_first(self.engine, self.ledger, self.session)
+        edited = [
+            (source, state)
+            for obj in self._dirty()
+            if (source := self.engine.source_of(state := instance_state(obj)))
+            and source.is_touched(state)
+        ]
+        deleted = [
+            (source, state)
+            for obj in self.session.deleted
+            if (source := self.engine.source_of(state := instance_state(obj)))
+        ]
+        if edited or deleted or self.engine.links:
+            self._lock(edited, deleted)
+
+    def _dirty(self) -> Iterable[Any]:
+        """The session's dirty objects, without a search where none has been modified."""
+        return self.session.dirty if self.session.identity_map.check_modified() else ()
+
+    def lock_late(self, source: Source, state: InstanceState[Any]) -> None:
+        """Lock `state`, and all that has come into the flush since it began.
+
+        Orphans, objects whose parent is deleted, and what other listeners have changed.
+        """
+        if (source, identity(state)) in self._locked:
+            return
+        edited: list[Pair] = []
+        deleted: list[Pair] = []
+        for other, (is_delete, list_only) in self.context.states.items():
+            its = self.engine.source_of(other)
+            if its is None or other.key is None or list_only:
+                continue
+            if (its, identity(other)) not in self._locked:
+                if is_delete:
+                    deleted.append((its, other))
+                elif its.is_touched(other):
+                    edited.append((its, other))
+        self._lock(edited, deleted)
+
+    def _lock(self, edited: list[Pair], deleted: list[Pair]) -> None:
+        wanted: dict[Source, list[Key]] = defaultdict(list)
+        for source, state in edited + deleted:
+            wanted[source].append(identity(state))
+        in_order = sorted(wanted, key=lambda each: str(each.mapper))
+        for source in in_order:
+            if not source.points:
+                self._lock_rows(source, wanted[source], deleting=bool(deleted))
+        if self.engine.links:
+            lock_pointed(self, self.engine.links, edited)
+        for source in in_order:
+            if source.points:
+                self._lock_rows(source, wanted[source], deleting=bool(deleted))
+
+    def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
+        connection = self.connection(source.mapper)
+        held = {key: self.ledger.held.get(source, key, connection) for key in keys}
+        if unread := [key for key, image in held.items() if image is None]:
+            held |= read(
+                connection, source.mapper, source.names, unread, lock=True, deleting=deleting
+            )
+        for key, image in held.items():
+            self._locked[source, key] = image
+
+    def inserted(self, source: Source, state: InstanceState[Any]) -> None:
+        """A row was inserted."""
+        new = source.known_new(state, partial(self.dialect, source.mapper))
+        if new is not None and not self._locked and not self._unread:
+            count_new_row(self._changes, source.groups, new)
+        else:
+            self._replaced(source, state, new)
+
+    def _replaced(self, source: Source, state: InstanceState[Any], new: RowValues | None) -> None:
+        """A row has come, maybe in the place of one with the same key that was deleted."""
+        key = key_of(source.mapper, state)
+        self._enter(source, key, self._locked.pop((source, key), None), new)
+
+    def updating(self, source: Source, state: InstanceState[Any]) -> None:
+        """A row is about to be updated."""
+        self._changed[state] = source.changed(state)
+        if self._changed[state]:
+            self.lock_late(source, state)
+
+    def updated(self, source: Source, state: InstanceState[Any]) -> None:
+        """A row was updated; what the UPDATE did not name is still what its lock showed.
+
+        An SQL expression that was assigned is gone from memory by now, or has been
+        replaced by what the database made of it.
+        """
+        if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
+            dialect = partial(self.dialect, source.mapper)
+            self._replaced(source, state, source.known(state, source.names, dialect))
+            return
+        key = identity(state)
+        changed = self._changed.pop(state, set()) | source.changed(state)
+        if not changed:
+            return
+        if (source, key) not in self._locked:
+            raise UncountedStatementError(
+                f"{source.mapper.class_.__name__} {key} was changed by a before_update listener "
+                f"that runs after the counters': register it before Counters.install()."
+            )
+        old = self._locked[source, key]
+        if old is None:
+            return
+        known = source.known(state, changed, partial(self.dialect, source.mapper))
+        now = key_of(source.mapper, state)
+        self._enter(source, now, old, None if known is None else {**old, **known})
+
+    def deleted(self, source: Source, state: InstanceState[Any]) -> None:
+        """A row was deleted, unless it was gone before, or a trigger has kept it."""
+        key = identity(state)
+        old = self._locked.pop((source, key), None)
+        if self.deletions.are_complete(source.mapper):
+            self.count(source, old, None)
+        else:
+            self.read_later(source, key, old)
+
+    def _enter(
+        self, source: Source, key: Key, old: RowValues | None, new: RowValues | None
+    ) -> None:
+        if new is None:
+            self.read_later(source, key, old)
+        else:
+            self.count_or_read(source, key, old, new)
+
+    # Parents
+
+    def set_initial_counters(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
+        """Give a new parent what its new sources amount to, before its INSERT."""
+        self.ledger.forget_preview(state)
+        if takes_over_row(mapper, state):
+            key = key_of(mapper, state)
+            self.inserted_states[mapper, key] = state
+            self.change_of(mapper, key).must_write = True
+            return
+        given: dict[Counter, Any] = {}
+        for counter in self.engine.counters_of(mapper):
+            given[counter] = self._initial(counter, state)
+            self.ledger.show(state, counter.key, given[counter])
+        self._inserted_parents.append((mapper, state, given))
+
+    def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
+        change = Change()
+        arrivals = self._arriving()
+        for parent in (state, key_of(counter.parent, state)):
+            for value in arrivals.get((counter, parent), ()):
+                counter.put(change, value)
+        if isinstance(counter, Additive):
+            return change.added.get(counter, counter.empty)
+        return change.risen.get(counter)  # type: ignore[call-overload]
+
+    def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
+        """What the flush's new sources bring, by counter and parent; found once a flush."""
+        if self._arrivals is None:
+            self._arrivals = defaultdict(list)
+            for obj in self.session.new:
+                state = instance_state(obj)
+                source = self.engine.source_of(state)
+                for counter in source.shown if source else ():
+                    image = counter.image_of(state)
+                    parent = state.dict.get(counter.relationship.key)
+                    at = counter.parent_key(image) if parent is None else instance_state(parent)
+                    dialect = self.dialect(counter.source)
+                    if counter.is_exact(image, dialect) and counter.counts(image):
+                        self._arrivals[counter, at].append(counter.value(image))
+        return self._arrivals
+
+    def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
+        """Refuse to change the key of a parent, whose sources the database would move along."""
+        if state.committed_state.keys().isdisjoint(c.key for c in _key_attributes(mapper)):
+            return
+        if any(state.attrs[a.key].history.deleted for a in _key_attributes(mapper)):
+            raise UncountedStatementError(
+                f"The primary key of {mapper.class_.__name__} {identity(state)} was changed; "
+                f"make a new one and move its rows there."
+            )
+
+    # What is deleted
+
+    def mark_parent_deleted(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
+        """A parent was deleted; its counters went with it, unless a trigger has kept the row."""
+        if self.deletions.are_complete(mapper):
+            self.dead.add((mapper, identity(state)))
+
+    def reach(self, mapper: Mapper[Any]) -> None:
+        """Rows of `mapper` are about to be deleted: lock what the database's cascades reach."""
+        if mapper in self._reached:
+            return
+        self._reached.add(mapper)
+        keys: list[Key] = []
+        gone: set[tuple[Any, Key]] = set()
+        for state, (is_delete, list_only) in self.context.states.items():
+            if is_delete and not list_only and state.key is not None:
+                gone.update((table, identity(state)) for table in state.mapper.tables)
+                if counts_as(state.mapper, mapper):
+                    keys.append(identity(state))
+        self.engine.cascades.reach(self, mapper, keys, gone)
+
+    # The end
+
+    def finish(self) -> None:
+        """Take off what new parents were given, write the rest, show what comes back."""
+        for mapper in {m for m, _, given in self._inserted_parents if any(given.values())}:
+            self.connection(mapper)  # raises where sources are not in the parent's database
+        for mapper, state, given in self._inserted_parents:
+            key = key_of(mapper, state)
+            self.inserted_states[mapper, key] = state
+            for counter, value in given.items():
+                _take_off(self.change_of(mapper, key), counter, value)
+        self.deletions.close()
+        super().finish()
+
+
+def _take_off(change: Change, counter: Counter, value: Any) -> None:
+    if isinstance(counter, Extreme) and change.risen.get(counter) == value:
+        change.risen.pop(counter, None)  # the INSERT holds it already
+    else:
+        counter.take(change, value)
+
+
+def _key_attributes(mapper: Mapper[Any]) -> list[Any]:
+    return [mapper.get_property_by_column(column) for column in mapper.primary_key]

@@ -1,0 +1,127 @@
+"""A bulk load without an UPDATE a flush: note what is touched, repair it once at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, Session
+
+from ..declarations.copied_relation import names_of_copied
+from ..declarations.counter import Change, Key
+from ..declarations.dependent_columns import generated_names
+from ..sql.copies import keys_pointed_to, keys_pointing
+from ..sql.counter_updates import write
+from ..sql.recount import repair
+from ..sql.rows import chunks, in_keys, read
+from .pending_changes import PendingChanges
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+
+class Paused:
+    """A block in which counters stand still; made by :meth:`.Counters.paused`.
+
+    Used with ``with`` on a Session and with ``async with`` on an AsyncSession. At its
+    end the session is flushed, and exactly the parents whose rows were touched are
+    locked and recounted, in the same transaction.
+    """
+
+    def __init__(self, engine: Counters, session: Session | AsyncSession) -> None:
+        self._engine = engine
+        self._session = session
+        self._sync = session.sync_session if isinstance(session, AsyncSession) else session
+        ledger = engine.ledger(self._sync)
+        if ledger is None:
+            raise TypeError(f"the counters are not installed on {type(self._sync).__name__}")
+        self._ledger = ledger
+
+    def touch(self, parent: type[Any], *keys: Any) -> None:
+        """Have the counters of these parents repaired too; for rows written by raw SQL.
+
+        :param keys: primary keys; tuples where they have several columns.
+        """
+        assert self._ledger.paused is not None
+        mapper = self._engine.parent_of(parent)
+        as_tuples = (key if isinstance(key, tuple) else (key,) for key in keys)
+        self._ledger.paused[mapper].update(dict.fromkeys(as_tuples))
+
+    def __enter__(self) -> Paused:
+        self._sync.flush()
+        self._outer = self._ledger.paused
+        self._ledger.paused = defaultdict(dict) if self._outer is None else self._outer
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._outer is not None:  # the outer block repairs
+            return
+        try:
+            if kind is None:
+                self._sync.flush()
+            if kind is None or self._sync.is_active:
+                self._repair()
+        finally:
+            self._ledger.paused = None
+
+    async def __aenter__(self) -> Paused:
+        assert isinstance(self._session, AsyncSession)
+        await self._session.run_sync(lambda _: self.__enter__())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert isinstance(self._session, AsyncSession)
+        await self._session.run_sync(lambda _: self.__exit__(kind))
+
+    def _repair(self) -> None:
+        assert self._ledger.paused is not None
+        pending_changes = PendingChanges(self._engine, self._ledger, self._sync)
+        self._add_pointed(pending_changes)
+        for mapper in self._engine.parents:
+            for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
+                self._repair_some(pending_changes, mapper, list(keys))
+        pending_changes.show_dependents()
+
+    def _add_pointed(self, pending_changes: PendingChanges) -> None:
+        """What the parents point to is locked before them."""
+        assert self._ledger.paused is not None
+        for link in self._engine.all_links():
+            connection = pending_changes.connection(link.holder)
+            holders = list(self._ledger.paused[link.holder])
+            found = keys_pointed_to(connection, link, holders)
+            self._ledger.paused[link.pointed].update(dict.fromkeys(found))
+
+    def _repair_some(
+        self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key]
+    ) -> None:
+        assert self._ledger.paused is not None
+        engine, connection = self._engine, pending_changes.connection(mapper)
+        links = engine.links.get(mapper, ())
+        if links:  # changed, so that no transaction of an older snapshot goes on with them
+            touched = {key: Change(must_write=True) for key in keys}
+            write(connection, mapper, (), touched, tuple(names_of_copied(links)))
+        for link in links:
+            found = keys_pointing(connection, link, keys)
+            self._ledger.paused[link.holder].update(dict.fromkeys(found))
+        counters, chained = engine.counters_of(mapper), engine.chained(mapper)
+        also = sorted({name for outer in chained for name in outer.tracked})
+        for image in read(connection, mapper, also, keys, lock=True).values():
+            for outer in chained:
+                if (parent := outer.parent_key(image)) is not None:
+                    self._ledger.paused[outer.parent][parent] = None
+        if not counters:
+            return
+        within = partial(in_keys, keys=keys)
+        answer = generated_names(mapper, counters)
+        for key, values in repair(
+            connection, mapper, counters, within, answer=answer, only_wrong=False
+        ):
+            pending_changes.show(mapper, key, values)

@@ -1,0 +1,169 @@
+"""From changes of rows to counters: the end of a flush, and of a statement that was counted.
+
+The parents' tables are written in one fixed order, a chain's inner links first, so that
+what a thread's counter came to can be passed on to its forum in the same breath.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
+
+from ..declarations.copied_relation import Link, names_of_copied
+from ..declarations.counter import Change, Counter, Key, RowValues
+from ..declarations.dependent_columns import generated_names, read_names
+from ..registry.source import Source
+from ..session.binds import write_connection
+from ..sql.copies import follow
+from ..sql.counter_updates import write
+from ..sql.rows import read
+from .counting import count_row
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+    from ..session.state import SessionState
+
+
+class PendingChanges:
+    """What has happened to rows, until it is written to their parents."""
+
+    def __init__(self, engine: Counters, ledger: SessionState, session: Session) -> None:
+        self.engine = engine
+        self.ledger = ledger
+        self.session = session
+        self.dead: set[tuple[Mapper[Any], Key]] = set()
+        """Parents that the database has deleted, and their counters with them.
+
+        It spares an UPDATE that would find no row. A parent that a trigger or a listener may have
+        kept is not among them: it is written to, and where it is gone, nothing happens.
+        """
+        self.is_shared = False
+        """Whether it is of a statement whose listeners have executed others that are counted."""
+        self.inserted_states: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
+        """Parents that were inserted, which the session's identity map does not know yet."""
+        self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
+            lambda: defaultdict(Change)
+        )
+        self._unread: dict[Source, dict[Key, RowValues | None]] = defaultdict(dict)
+        self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
+        """Objects that show what is to be read, by their class and the one with the counters."""
+
+    def connection(self, mapper: Mapper[Any]) -> Connection:
+        """The session's own connection: executing on it cannot re-enter the flush."""
+        return write_connection(self.session, mapper, self.engine.partners)
+
+    def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
+        """A row of `source` has turned from `old` to `new`; None is no row."""
+        count_row(self._changes, source.groups, old, new)
+
+    def count_or_read(
+        self, source: Source, key: Key, old: RowValues | None, new: RowValues | None
+    ) -> None:
+        """As :meth:`count`, but a row that will be read anyway is counted then, and once."""
+        if not any(s.mapper is source.mapper and key in rows for s, rows in self._unread.items()):
+            self.count(source, old, new)
+
+    def read_later(self, source: Source, key: Key, old: RowValues | None) -> None:
+        """A row was `old`, and what it has turned to will be read before all is written."""
+        self._unread[source].setdefault(key, old)
+
+    def change_of(self, mapper: Mapper[Any], key: Key) -> Change:
+        """The change of one parent, made where there is none."""
+        return self._changes[mapper][key]
+
+    def released(self, link: Link) -> list[Key]:
+        """The keys of the rows that have ceased to point where they did."""
+        found: dict[Key, None] = {}
+        for change in self._changes[link.pointed].values():
+            found |= dict.fromkeys((change.released or {}).get(link.pointer, ()))
+        return [key for key in found if (link.holder, key) not in self.dead]
+
+    def finish(self) -> None:
+        """Write all changes, and show what the database answers."""
+        for source, rows in self._unread.items():
+            connection = self.connection(source.mapper)
+            images = read(connection, source.mapper, source.names, list(rows), lock=False)
+            for key, old in rows.items():
+                self.count(source, old, images.get(key))
+        for mapper in self.engine.parents:
+            changes = {
+                key: change
+                for key, change in self._changes[mapper].items()
+                if change and (mapper, key) not in self.dead
+            }
+            if changes and self.ledger.paused is not None:
+                self.ledger.paused[mapper].update(changes)
+            elif changes:
+                self._write(mapper, changes)
+            for link in self.engine.links.get(mapper, ()):
+                follow(self, link, changes)
+        self.show_dependents()
+        self.ledger.take_back_previews(self.session)
+
+    def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
+        counters = self.engine.counters_of(mapper)
+        chained = self.engine.chained(mapper)
+        names = {name for outer in chained for name in outer.tracked}
+        if not counters:  # of rows that others copy something of
+            names |= names_of_copied(self.engine.links[mapper])
+        answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
+        for key, answer in answers.items():
+            for outer, inner in chained.items():
+                self.pass_on(outer, inner, changes[key], answer)
+            self.show(mapper, key, answer)
+
+    def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: RowValues) -> None:
+        """The source's own counter has changed, and with it the next one of the chain."""
+        parent = outer.parent_key(answer)
+        if parent is not None:
+            outer.pass_on(inner, change, answer[inner.key], self._changes[outer.parent][parent])
+
+    def show(self, mapper: Mapper[Any], key: Key, answer: RowValues) -> None:
+        """Show what the database holds in memory, where the parent is loaded.
+
+        :param answer: the counters and what is generated from them, by attribute name.
+        """
+        counters = self.engine.counters_of(mapper)
+        values = {counter.key: answer[counter.key] for counter in counters}
+        generated = generated_names(mapper, counters)
+        self.ledger.wrote(mapper, key, values, (*generated, *read_names(mapper, mapper, counters)))
+        state = self.inserted_states.get((mapper, key))
+        if state is None:
+            identity = mapper.identity_key_from_primary_key(key)
+            parent = self.session.identity_map.get(identity)
+            if parent is None:
+                self.ledger.wrote_unseen(identity)
+                return
+            state = instance_state(parent)
+        self.ledger.forget_preview(state)
+        if any(_shows(state, name) for name in read_names(state.mapper, mapper, counters)):
+            self._stale.setdefault((state.mapper, mapper), {})[key] = state
+        for name, value in values.items():
+            self.ledger.show(state, name, value)
+        for name in generated:
+            if name in state.dict:
+                self.ledger.show(state, name, answer[name])
+
+    def show_dependents(self) -> None:
+        """Read and show what the database has made of the counters, now that all is written."""
+        for (mapper, parent), states in self._stale.items():
+            dependent = read_names(mapper, parent, self.engine.counters_of(parent))
+            names = [n for n in dependent if any(_shows(state, n) for state in states.values())]
+            images = read(self.connection(mapper), mapper, names, list(states), lock=False)
+            for key, image in images.items():
+                for name in image:
+                    if _shows(states[key], name):
+                        self.ledger.show(states[key], name, image[name])
+        self._stale.clear()
+
+
+def _shows(state: InstanceState[Any], name: str) -> bool:
+    """Return whether an object shows an attribute, or did until the flush.
+
+    The flush expires the expressions of an object that it has looked at.
+    """
+    return name in state.dict or (not state.expired and name in state.expired_attributes)

@@ -1,0 +1,270 @@
+"""INSERT, UPDATE and DELETE by statement, counted: ``session.execute(delete(Comment)…)``.
+
+Each costs a fixed number of further statements, however many rows it changes:
+
+- an INSERT is asked to return what it has inserted;
+- an UPDATE or DELETE finds, locks and reads its rows first, is narrowed to just those,
+  and they are read again after it. So it does not matter what the statement computes, nor
+  what another transaction has committed meanwhile.
+
+What cannot be counted so is refused, with the way to do it (:mod:`.unsupported_dml`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapper, ORMExecuteState
+
+from ...errors import UncountedStatementError
+from ..declarations.counter import Key
+from ..declarations.mapped_rows import columns_of, key_columns, select_rows
+from ..session.binds import bound_to_write
+from ..sql.dml import changed_table, changes_rows, mapper_of, unwrap
+from ..sql.rows import MOST_PARAMETERS, in_keys, primary_key, read, rows_by_key
+from .pending_changes import PendingChanges
+from .unsupported_dml import (
+    check_assigned_counters,
+    check_form,
+    check_inner,
+    is_list,
+    names_of,
+    refusal,
+    written,
+)
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+
+def execute(engine: Counters, state: ORMExecuteState) -> Any:
+    """Execute a statement that changes counted rows; None if it does not.
+
+    :raises UncountedStatementError: for what cannot be counted.
+    """
+    statement = unwrap(state.statement)
+    table: Any = changed_table(statement) if changes_rows(statement) else None
+    if table not in engine.tables:
+        check_inner(engine, state)
+        return None
+    if engine.ledger(state.session) is None:  # an extension of the engine does it
+        return None
+    state.statement = statement
+    mapper = mapper_of(statement) or engine.tables[table]
+    check_form(engine, state, table, mapper)
+    if mapper is None:
+        return None
+    check_assigned_counters(engine, state, mapper)
+    # Now, since between reading the rows and changing them it would change what was read.
+    if state.execution_options.get("autoflush", True):
+        state.session._autoflush()
+    with state.session.no_autoflush:
+        return Statement(engine, state, mapper).execute()
+
+
+class Inserted:
+    """What an INSERT without RETURNING of its own tells: how many rows, and their keys."""
+
+    returns_rows = False
+    is_insert = True
+
+    def __init__(self, keys: list[Any]) -> None:
+        self.rowcount = len(keys)
+        self.inserted_primary_key_rows = keys
+        self.inserted_primary_key = keys[0] if len(keys) == 1 else None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Statement:
+    """One INSERT, UPDATE or DELETE of a table that something is counted by."""
+
+    def __init__(self, engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> None:
+        ledger = engine.ledger(state.session)
+        assert ledger is not None
+        self.engine = engine
+        self.state = state
+        self.mapper = mapper
+        self.statement: Any = state.statement
+        self.verb: str = self.statement.__visit_name__.upper()
+        self.table = changed_table(self.statement)
+        tables = set(mapper.tables)
+        self.sources = [s for s in engine.sources.values() if tables & set(s.mapper.tables)]
+        self.ledger = ledger
+        self.outer = ledger.statement
+        self.pending_changes = self.outer or PendingChanges(engine, ledger, state.session)
+        self.pending_changes.is_shared = self.outer is not None
+
+    def execute(self) -> Any:
+        """Run it and count it; None where it changes nothing that is counted."""
+        if self.verb == "INSERT":
+            return self._insert() if self.sources else None
+        if self.verb == "UPDATE":
+            if not self._touches(written(self.state)):
+                return None
+        else:
+            self._lock_ahead()
+            if not self.sources and not self.engine.cascades.reaches_from(self.mapper.tables):
+                return None
+        return self._change()
+
+    def _touches(self, names: set[str]) -> bool:
+        key = names_of(self.mapper, (attribute.key for attribute in primary_key(self.mapper)))
+        if names & key and not is_list(self.state.parameters):
+            raise refusal(self.state, self.mapper, "changes primary keys")
+        tracked = {name for source in self.sources for name in source.names}
+        for source in self.sources:
+            discriminator = source.mapper.polymorphic_on
+            if discriminator is not None and names & {discriminator.name, discriminator.key}:
+                raise refusal(self.state, self.mapper, "changes what class its rows are of")
+        return bool(names & names_of(self.mapper, tracked)) or any(s.implicit for s in self.sources)
+
+    def _check_inheritance(self) -> None:
+        related = [self.mapper, *(source.mapper for source in self.sources)]
+        if self.sources and any(len(m.tables) > 1 or m.inherits for m in related):
+            why = "goes to one table of several that a row is made of"
+            raise refusal(self.state, self.mapper, why)
+
+    # INSERT
+
+    def _insert(self) -> Any:
+        self._check_inheritance()
+        asked = bool(self.statement._returning)
+        (source,) = self.sources
+        key = list(source.mapper.primary_key)
+        columns = [source.mapper.column_attrs[name].columns[0] for name in source.names]
+        result = self._invoke(self.statement.returning(*key, *columns))
+        frozen = result.freeze()
+        rows = frozen().all()
+        ours = len(key) + len(columns)
+        own = [tuple(row)[-ours:] for row in rows]
+        for image in rows_by_key(own, len(key), source.names).values():
+            self.pending_changes.count(source, None, image)
+        self._finish()
+        if not asked:
+            return Inserted([row[: len(key)] for row in own])
+        width = len(rows[0]) if rows else len(list(frozen().keys()))
+        return frozen().columns(*range(width - ours))
+
+    # UPDATE and DELETE
+
+    def _change(self) -> Any:
+        self._check_inheritance()
+        by_key = is_list(self.state.parameters)
+        keys = self._lock_given() if by_key else self._lock_found()
+        if self.verb == "DELETE":
+            self._reach(keys)
+        statement = self.statement
+        if not by_key:
+            statement = statement.where(in_keys(primary_key(self.mapper), keys))
+        result = self._invoke(statement)
+        if self._has_deleted(result, len(keys)):
+            self._bury(keys)
+        if self.statement._returning:
+            result = result.freeze()()  # read now: what follows uses the same connection
+        self._finish()
+        return result
+
+    def _invoke(self, statement: Any) -> Any:
+        """Execute `statement`, and take part in what its listeners execute in its place.
+
+        They may do so by statements that are counted themselves, of rows that are noted here: all
+        is settled together, so that nothing is counted twice.
+        """
+        self.ledger.statement = self.pending_changes
+        try:
+            with bound_to_write(self.state.session, self.mapper):  # and so where rows are locked
+                return self.state.invoke_statement(
+                    statement=statement, bind_arguments={"mapper": self.mapper}
+                )
+        except Exception:
+            if self.pending_changes.is_shared:
+                with suppress(DBAPIError):  # PostgreSQL has no more to say in a failed transaction
+                    self._finish()
+            raise
+        finally:
+            self.ledger.statement = self.outer
+
+    def _finish(self) -> None:
+        if self.outer is None:
+            self.pending_changes.finish()
+
+    def _has_deleted(self, result: Any, number: int) -> bool:
+        """Return whether the database says that it has deleted `number` rows of the table.
+
+        Triggers and loader criteria may keep some, and a listener may have executed another
+        statement instead.
+        """
+        context: Any = getattr(result, "context", None)
+        return (
+            getattr(context, "isdelete", False)
+            and result.rowcount == number
+            and changed_table(unwrap(context.invoked_statement)) == self.table
+        )
+
+    def _bury(self, keys: list[Key]) -> None:
+        for parent in self.engine.parents:
+            if self.table in parent.tables:
+                self.pending_changes.dead.update((parent, key) for key in keys)
+
+    def _lock_found(self) -> list[Key]:
+        """Lock the rows that the statement is about, and note what they hold; their keys."""
+        key = key_columns(self.mapper)
+        held = [each for source in self.sources for each in columns_of(source.mapper, source.names)]
+        query = select_rows(self.mapper, *key, *held).order_by(*key)
+        if self.statement.whereclause is not None:
+            query = query.where(self.statement.whereclause)
+        query = query.with_for_update(of=self.mapper.tables, key_share=self.verb == "UPDATE")
+        connection = self.pending_changes.connection(self.mapper)
+        parameters: Any = self.state.parameters or {}
+        found = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
+        if len(found) * len(key) > MOST_PARAMETERS:
+            raise UncountedStatementError(
+                f"{self.verb} of {self.mapper.class_.__name__} by statement changes "
+                f"{len(found):,} rows; narrow it to {MOST_PARAMETERS // len(key):,} at a time."
+            )
+        start = len(key)
+        for source in self.sources:
+            names, stop = source.names, start + len(source.names)
+            for each, row in found.items():
+                image = dict(zip(names, row[start:stop], strict=True))
+                self.pending_changes.read_later(source, each, image)
+            start = stop
+        return list(found)
+
+    def _lock_ahead(self) -> None:
+        """Lock what counts for the rows that a DELETE is about, ahead of these."""
+        ahead = self.engine.ahead
+        if ahead.begins_at(self.mapper):
+            query = select_rows(self.mapper, *key_columns(self.mapper))
+            if self.statement.whereclause is not None:
+                query = query.where(self.statement.whereclause)
+            connection = self.pending_changes.connection(self.mapper)
+            ahead.lock(connection, self.mapper, query, self.state.parameters)
+
+    def _lock_given(self) -> list[Key]:
+        """As :meth:`_lock_found`, for rows that a list of parameters names by their keys."""
+        keys = self._keys_of_parameters()
+        for source in self.sources:
+            connection = self.pending_changes.connection(source.mapper)
+            images = read(connection, source.mapper, source.names, keys, lock=True)
+            for key, image in images.items():
+                self.pending_changes.read_later(source, key, image)
+        return keys
+
+    def _keys_of_parameters(self) -> list[Key]:
+        names = [attribute.key for attribute in primary_key(self.mapper)]
+        rows: Any = self.state.parameters
+        if any(name not in row for row in rows for name in names):
+            why = "with a list of parameters names no primary keys"
+            raise refusal(self.state, self.mapper, why)
+        return [tuple(row[name] for name in names) for row in rows]
+
+    def _reach(self, keys: list[Key]) -> None:
+        cascades = self.engine.cascades
+        if cascades.reaches_from(self.mapper.tables):
+            gone = {(self.mapper.local_table, key) for key in keys}
+            cascades.reach(self.pending_changes, self.mapper, keys, gone)

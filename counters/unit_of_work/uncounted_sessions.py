@@ -1,0 +1,195 @@
+"""Sessions that the counters are not installed on may not write what is counted.
+
+Writing through a plain ``Session(engine)`` is the likeliest mistake of a host, and every counter
+would drift by it in silence. So once an engine is installed anywhere, all sessions of the process
+are looked at when they come to a counted row: in a flush by the listeners that the counted classes
+have anyhow, and by :func:`watch` for statements and for the legacy bulk methods. Reading, writing
+other classes, and updates of columns that nothing is counted by are let pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from sqlalchemy import FromClause, event, inspect
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session
+from sqlalchemy.orm.attributes import instance_state
+
+from ...errors import UncountedStatementError
+from ..registry.conflicts import related
+from ..registry.session_classes import is_made, name_of
+from ..registry.source import Source
+from ..sql.dml import changed_table, changes_rows, mapper_of, unwrap
+from .unsupported_dml import names_of, upserted, written
+
+if TYPE_CHECKING:
+    from ..declarations.derived import Derived
+    from ..manager import Counters
+
+_engines: WeakKeyDictionary[FromClause, WeakSet[Counters]] = WeakKeyDictionary()
+"""The installed engines, by the tables whose rows they have to know of."""
+
+
+def watch(engine: Counters) -> None:
+    """Have statements and bulk methods of all sessions looked at for rows that `engine` counts."""
+    for table in (*engine.tables, *engine.derived_tables):
+        _engines.setdefault(table, WeakSet()).add(engine)
+    for other in (engine, *related(engine)):
+        other.verdicts.clear()
+    if not event.contains(Session, "do_orm_execute", _on_execute):
+        event.listen(Session, "do_orm_execute", _on_execute)
+        _wrap("bulk_save_objects", _of_objects)
+        _wrap("bulk_insert_mappings", _of_mappings)
+        _wrap("bulk_update_mappings", _of_mappings)
+
+
+def may_write(engine: Counters, session: Session, mapper: Mapper[Any]) -> bool:
+    """Return whether `session` may write rows of `mapper` that `engine` counts.
+
+    It may where the engine counts it, or another does that shares counters with it and knows the
+    class: two hosts may extend one app's counters, each in a database of its own.
+    """
+    verdicts = engine.verdicts.setdefault(type(session), {})
+    if mapper not in verdicts:
+        engines = (engine, *related(engine))
+        verdicts[mapper] = any(
+            each.allows_uncounted or (each.ledger(session) is not None and each.knows(mapper))
+            for each in engines
+        )
+    return verdicts[mapper]
+
+
+def refuse_uncounted(engine: Counters, session: Session, mapper: Mapper[Any]) -> None:
+    """Raise unless `session` may write rows of `mapper`.
+
+    :raises UncountedStatementError: naming the class, the session's, and the way out.
+    """
+    if not engine.classes or may_write(engine, session, mapper):
+        return
+    name, written_by = mapper.class_.__name__, name_of(type(session))
+    named = [each.__name__ for each in engine.classes if not is_made(each)]
+    where = " or ".join(named[:3]) if named else "the sessionmaker that they are installed on"
+    is_counted = any(table in engine.tables for table in mapper.tables)
+    raise UncountedStatementError(
+        f"{name} {'is counted' if is_counted else 'has derived columns'}, but the counters are "
+        f"not installed on {written_by}, so that they "
+        f"would not see this change: write {name} objects in a session of {where}, install the "
+        f"counters on the session class in use, or let such sessions write uncounted by "
+        f"install(…, allow_uncounted=True)."
+    )
+
+
+def refuse_row(engine: Counters, state: InstanceState[Any]) -> None:
+    """Raise unless the session of an object that is being flushed may write its row.
+
+    :raises UncountedStatementError: as :func:`refuse_uncounted` does.
+    """
+    if state.session is not None:
+        refuse_uncounted(engine, state.session, state.mapper)
+
+
+# Statements
+
+
+def _on_execute(state: ORMExecuteState) -> None:
+    if state.is_select:
+        return
+    statement = unwrap(state.statement)
+    if not changes_rows(statement):
+        return
+    table = changed_table(statement)
+    for engine in tuple(_engines.get(table, ())):
+        mapper = mapper_of(statement) or engine.mapper_of(table)
+        if mapper is None or may_write(engine, state.session, mapper):
+            continue  # asked first, since the answer is kept and a statement is gone through
+        if _is_counted(engine, state, statement, mapper):
+            refuse_uncounted(engine, state.session, mapper)
+
+
+def _is_counted(
+    engine: Counters, state: ORMExecuteState, statement: Any, mapper: Mapper[Any]
+) -> bool:
+    sources = _sources_of(engine, mapper)
+    match statement.__visit_name__:
+        case "insert":
+            updated = upserted(statement) & _names_kept_by_update(engine, mapper)
+            return bool(sources or updated or written(state) & _kept_names(engine, mapper))
+        case "update":
+            tracked = {name for source in sources for name in source.names}
+            names = _names_kept_by_update(engine, mapper) | names_of(mapper, tracked)
+            return bool(written(state) & names) or any(source.implicit for source in sources)
+        case _:
+            return bool(sources) or engine.cascades.reaches_from(mapper.tables)
+
+
+def _sources_of(engine: Counters, mapper: Mapper[Any]) -> list[Source]:
+    tables = set(mapper.tables)
+    return [source for source in engine.sources.values() if tables & set(source.mapper.tables)]
+
+
+def _kept_names(engine: Counters, mapper: Mapper[Any]) -> set[str]:
+    """Return the names of the counters and the derived columns in the tables of `mapper`."""
+    tables = set(mapper.tables)
+    names: set[str] = set()
+    for parent in engine.parents:
+        if not tables.isdisjoint(parent.tables):
+            names |= names_of(parent, [counter.key for counter in engine.counters_of(parent)])
+    return names | names_of(mapper, [each.target.key for each in _derived_of(engine, mapper)])
+
+
+def _names_kept_by_update(engine: Counters, mapper: Mapper[Any]) -> set[str]:
+    """Return those names, and the names of what the derived columns are computed from."""
+    computed_from = [each.of.key for each in _derived_of(engine, mapper)]
+    return _kept_names(engine, mapper) | names_of(mapper, computed_from)
+
+
+def _derived_of(engine: Counters, mapper: Mapper[Any]) -> list[Derived]:
+    return [each for each in engine.derived if each.column.table in mapper.tables]
+
+
+# The legacy bulk methods, which write rows and fire no event: their only hook is their name.
+
+Written = Iterable[tuple[Mapper[Any], Collection[str]]]
+"""Classes, each with the names of the attributes that are written."""
+
+
+def _of_objects(objects: Iterable[Any], rows: object) -> Written:
+    for obj in objects:
+        yield instance_state(obj).mapper, ()
+
+
+def _of_mappings(class_: Any, rows: Iterable[Mapping[str, Any]]) -> Written:
+    yield inspect(class_), {name for row in rows for name in row}
+
+
+def _wrap(name: str, written_by: Callable[[Any, Any], Written]) -> None:
+    original = getattr(Session, name)
+
+    @wraps(original)
+    def method(self: Session, *args: Any, **kwargs: Any) -> Any:
+        bound = signature(original).bind(self, *args, **kwargs)
+        first, *rest = list(bound.arguments)[1:]
+        for argument in (first, *rest[:1]):  # what can be gone through only once
+            if not isinstance(bound.arguments[argument], type | Mapper | bool):
+                bound.arguments[argument] = list(bound.arguments[argument])
+        second = bound.arguments[rest[0]] if rest else ()
+        for mapper, names in written_by(bound.arguments[first], second):
+            _refuse_bulk(self, name, mapper, names)
+        return original(*bound.args, **bound.kwargs)
+
+    setattr(Session, name, method)
+
+
+def _refuse_bulk(
+    session: Session, method: str, mapper: Mapper[Any], names: Collection[str]
+) -> None:
+    engines = {each for table in mapper.tables for each in _engines.get(table, ())}
+    for engine in engines:
+        if engine.ledger(session) is not None:
+            engine.refuse(mapper, f"Session.{method}() of {mapper.class_.__name__}")
+        elif _sources_of(engine, mapper) or _names_kept_by_update(engine, mapper) & set(names):
+            refuse_uncounted(engine, session, mapper)

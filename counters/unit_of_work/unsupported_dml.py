@@ -1,0 +1,178 @@
+"""Statements that cannot be counted: what they are, and what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.sql.visitors import iterate
+
+from ...errors import UncountedStatementError
+from ..session.binds import write_connection
+from ..sql.dml import changed_table, changes_rows, names_alias, unwrap
+
+if TYPE_CHECKING:
+    from ..manager import Counters
+
+
+def refusal(state: ORMExecuteState, mapper: Mapper[Any] | None, why: str) -> Exception:
+    """The error that says what cannot be counted, and what to do."""
+    statement: Any = state.statement
+    verb = statement.__visit_name__.upper()
+    if mapper is None:
+        name = getattr(statement.table, "name", "a table")
+        return UncountedStatementError(
+            f"{verb} of {name} by statement {why} and cannot be counted: map a class to the "
+            f"table, and delete its objects in the session instead."
+        )
+    name = mapper.class_.__name__
+    return UncountedStatementError(
+        f"{verb} of {name} by statement {why} and cannot be counted: "
+        f"add, change or delete {name} objects in the session instead."
+    )
+
+
+def is_list(parameters: Any) -> bool:
+    """Whether a statement is executed with a list of parameters."""
+    return bool(parameters) and not isinstance(parameters, Mapping)
+
+
+def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
+    """Attributes by every name that a statement may give them: theirs and their column's."""
+    found = set(names)
+    for name in tuple(found):
+        if name in mapper.column_attrs:
+            column = mapper.column_attrs[name].columns[0]
+            found |= {column.name, column.key}
+    return found
+
+
+def written(state: ORMExecuteState) -> set[str]:
+    """The names of the columns and attributes that an INSERT or UPDATE sets."""
+    statement: Any = state.statement
+    names: set[Any] = set(getattr(statement, "_values", None) or ())
+    for pairs in getattr(statement, "_ordered_values", None) or ():
+        names.add(pairs[0])
+    for rows in getattr(statement, "_multi_values", None) or ():
+        for row in rows:
+            names.update(row if isinstance(row, dict) else statement.table.c.keys())
+    parameters: Any = state.parameters or ()
+    for row in parameters if is_list(parameters) else [parameters]:
+        names.update(row)
+    names.update(getattr(statement, "_select_names", None) or ())
+    return {each for name in names for each in spellings(name)} | upserted(statement)
+
+
+def upserted(statement: Any) -> set[str]:
+    """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
+    upsert = getattr(statement, "_post_values_clause", None)
+    names = dict(getattr(upsert, "update_values_to_set", None) or ())
+    return {each for name in names for each in spellings(name)}
+
+
+def spellings(name: Any) -> set[str]:
+    """Return every name of what a statement names a column by: a string, a column, an attribute."""
+    if isinstance(name, str):
+        return {name}
+    column = name.__clause_element__() if hasattr(name, "__clause_element__") else name
+    return {name.key, column.key, getattr(column, "name", column.key)}
+
+
+def check_form(
+    engine: Counters, state: ORMExecuteState, table: Table, mapper: Mapper[Any] | None
+) -> None:
+    """Refuse the forms of a statement that nothing can be counted of.
+
+    :raises UncountedStatementError: naming the form.
+    """
+    statement: Any = state.statement
+    verb = statement.__visit_name__.upper()
+    if mapper is None and verb != "DELETE":
+        return
+    upsert = getattr(statement, "_post_values_clause", None)
+    is_source = any(table in source.mapper.tables for source in engine.sources.values())
+    is_orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
+    by_keys = (
+        verb == "UPDATE"
+        and is_orm
+        and statement.whereclause is None
+        and isinstance(state.parameters, list)
+    )
+    prefixes = " ".join(str(prefix) for prefix, _ in getattr(statement, "_prefixes", ())).upper()
+    reasons = {
+        "cascades to counted rows": mapper is None,
+        "runs within a flush": state.session._flushing,
+        "names its table by an alias": names_alias(statement),
+        "replaces rows": "REPLACE" in prefixes,
+        "updates rows on conflict": is_source and hasattr(upsert, "update_values_to_set"),
+        "is sent to a database of its own": "bind" in state.bind_arguments,
+        "has a schema_translate_map of its own": (
+            mapper is not None and _has_own_schema_map(engine, state, mapper)
+        ),
+        "takes a list of parameters that are not keys": (
+            verb != "INSERT" and is_list(state.parameters) and not by_keys
+        ),
+    }
+    for why, is_so in reasons.items():
+        if is_so:
+            raise refusal(state, mapper, why)
+    check_inner(engine, state)
+
+
+def _has_own_schema_map(engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> bool:
+    """Return whether a statement goes to other tables than what the engine executes around it.
+
+    That has the options of the session's connection: the engine's, the session's own, or those
+    that the connection was first asked for with.
+    """
+    options = state.execution_options
+    if "schema_translate_map" not in options:
+        return False
+    connection = write_connection(state.session, mapper, engine.partners)
+    shared = connection.get_execution_options().get("schema_translate_map")
+    return (options["schema_translate_map"] or {}) != (shared or {})
+
+
+def check_inner(engine: Counters, state: ORMExecuteState) -> None:
+    """Refuse a statement that changes counted rows in a common table expression.
+
+    SQLite has none that change rows, so there nobody looks.
+
+    :raises UncountedStatementError: naming the table.
+    """
+    outermost = unwrap(state.statement)
+    if state.session.get_bind(**state.bind_arguments).dialect.name == "sqlite":
+        elements = [getattr(outermost, "element", None)]
+    else:
+        elements = list(iterate(outermost))
+    for element in map(unwrap, elements):
+        if element is outermost or not changes_rows(element):
+            continue
+        table = changed_table(element)
+        if table in engine.tables or (
+            table in engine.derived_tables and element.__visit_name__ != "delete"
+        ):
+            raise UncountedStatementError(
+                f"{element.__visit_name__.upper()} of {table.name} within another statement cannot "
+                f"be counted: execute it by itself."
+            )
+
+
+def check_assigned_counters(engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> None:
+    """Refuse a statement that assigns a counter.
+
+    :raises UncountedStatementError: naming the counter.
+    """
+    names = written(state) if state.statement.__visit_name__ != "delete" else set()
+    for parent in engine.parents:
+        if not names or not set(parent.tables) & set(mapper.tables):
+            continue
+        for counter in engine.counters_of(parent):
+            if names & names_of(parent, [counter.key]):
+                verb = state.statement.__visit_name__.upper()
+                raise UncountedStatementError(
+                    f"{verb} of {mapper.class_.__name__} would assign {counter}, which is kept "
+                    f"by its counter: leave it out, or repair it with rebuild()."
+                )
