@@ -28,12 +28,18 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 NEEDED = "import bz2, ctypes, ensurepip, sqlite3, ssl, venv"
 
-SLOW = ("clients", "test_benchmarks.py", "test_http_load.py", "test_seed.py", "test_soak.py")
+SLOW = (
+    "benchmarks/test_benchmarks.py",
+    "benchmarks/test_soak.py",
+    "clients",
+    "packaging",
+    "seed",
+    "server/test_http_load.py",
+)
 """What runs only when it is asked for, and the packaging, which concerns no dependency."""
 
 QUICK = [
     *(f"--ignore=tests/{name}" for name in SLOW),
-    "--ignore-glob=tests/test_packaging_*",
     "tests",
 ]
 

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
+from support.api import Api
 from support.statements import recorded
 
 from tallied.database import Database
@@ -25,12 +26,18 @@ BACKENDS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
 
 
-FIRST = ("test_http_load.py", "test_clients.py", "test_cli_serve.py", "test_benchmarks.py")
+FIRST = (
+    "server/test_http_load.py",
+    "clients/test_clients.py",
+    "cli/test_serve.py",
+    "benchmarks/test_benchmarks.py",
+)
 """The files that take longest: begun last, they would leave one process to run alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(tests).as_posix() not in FIRST)
 
 
 def memory() -> Path | None:
@@ -151,3 +158,26 @@ async def database(with_tables: None, empty_url: str) -> AsyncIterator[Database]
 def statements(database: Database) -> Callable[[], object]:
     """``with statements() as executed:`` records what `database` executes in the block."""
     return lambda: recorded(database.engine.sync_engine)
+
+
+@pytest.fixture
+async def api(database: Database) -> AsyncIterator[Api]:
+    """A client of the API over a fresh database."""
+    api = Api(database)
+    yield api
+    await api.http.aclose()
+
+
+@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+async def strict(
+    database: Database, empty_url: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Database]:
+    """The database at each of the isolation levels that it has."""
+    if database.is_sqlite:
+        if request.param != "SERIALIZABLE":
+            pytest.skip("SQLite is always serializable")
+        yield database
+        return
+    strict = Database(empty_url, isolation_level=request.param)
+    yield strict
+    await strict.dispose()

@@ -1,4 +1,4 @@
-"""No attack of the corpus in tests/xss.txt leaves anything but the allowed behind.
+"""No attack of the corpus in tests/content/xss.txt leaves anything but the allowed behind.
 
 What comes out is read by a browser's parser (lexbor's), not the one that has cleaned it.
 """

@@ -30,7 +30,7 @@ from tallied.migrations.run import migrate as migrate_tallied
 from tallied.models import Comment, Thread
 from tallied.resolvers import writing
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
-from sqlalchemy import text
 from support.api import Api
 from support.server import TALLIED, Server, free_port
+from support.slow_threads import running, slow_down
 
 from tallied.database import Database
 from tallied.models import Thread
@@ -227,32 +226,6 @@ def test_a_second_request_on_a_connection_has_its_time_anew(connect: Connect) ->
 def test_a_body_past_the_limit_ends_the_connection(connect: Connect) -> None:
     connection = connect().send(HEAD + b"content-length: 99999999\r\n\r\n{")
     refused(connection.rest(), 413, "CONTENT_TOO_LARGE")
-
-
-async def slow_down(database: Database) -> None:
-    """Make each look at the threads take an hour."""
-    columns = ", ".join(column.name for column in Thread.__table__.columns)
-    hour = (
-        "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
-        if database.is_sqlite
-        else "(SELECT count(*) FROM pg_sleep(3600))"
-    )
-    async with database.engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE tallied_thread RENAME TO real_thread"))
-        view = f"SELECT {columns} FROM real_thread WHERE {hour} > 0"
-        await connection.execute(text(f"CREATE VIEW tallied_thread AS {view}"))
-
-
-def running(request: pytest.FixtureRequest) -> int:
-    """How many statements PostgreSQL executes that take an hour."""
-    server = request.getfixturevalue("postgresql").render_as_string(False)
-    with psycopg.connect(server) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
-            " AND query LIKE '%tallied_thread%' AND pid <> pg_backend_pid()"
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 async def ask(api: Api, query: str, **more: Any) -> httpx.Response:

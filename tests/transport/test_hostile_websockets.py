@@ -15,13 +15,12 @@ import pytest
 import strawberry
 from support.host import Gate, number
 from support.server import Server
+from support.slow_threads import running, slow_down
 from support.sockets import Site, Socket, opened, site
 
 from tallied.database import Database
 from tallied.models import Thread
 from tallied.schema.build import merge_schemas
-
-from .test_limits_http import running, slow_down
 
 START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
 COUNT = "{ threads(first: 1) { totalCount } }"

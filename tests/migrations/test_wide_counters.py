@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Connection, Integer, column, inspect, select, table, text
-from test_migrations import read as read_by_connection
+from support.catalog import read as read_by_connection
 from uuid_utils.compat import uuid7
 
 from tallied.database import Database

@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, column, insert, select, table
-from test_migrations import described, read
+from support.catalog import described, read
 from uuid_utils.compat import uuid7
 
 from tallied.cli import maintenance

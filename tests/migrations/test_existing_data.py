@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from test_migrations import catalog, described, read
+from support.catalog import catalog, described, read
 from uuid_utils.compat import uuid7
 
 from tallied.cli import maintenance

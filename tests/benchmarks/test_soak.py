@@ -18,7 +18,7 @@ from tallied.models import Base
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(empty_url: str) -> None:

@@ -147,7 +147,7 @@ def test_races() -> None:
         [sys.executable, "-m", "benchmarks.races", "--quick"],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1:3] for line in done.stdout.splitlines() if line.startswith("│")]

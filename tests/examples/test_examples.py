@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tallied.database import Database
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_orders_and_their_totals(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""The tables of a database as the database itself and SQLAlchemy describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, inspect, text
+
+from tallied.database import Database
+from tallied.migrations.run import VERSION_TABLE
+
+
+def catalog(connection: Connection) -> list[tuple[Any, ...]]:
+    """All that the database knows of its tables, constraints and indexes, by name."""
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
+    else:
+        found = connection.execute(
+            text(
+                "SELECT 'index', indexname::text, indexdef FROM pg_indexes"
+                " WHERE schemaname = 'public'"
+                " UNION ALL SELECT 'constraint', conname::text, pg_get_constraintdef(oid)"
+                " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+                " UNION ALL SELECT 'column', table_name || '.' || column_name, concat_ws(' ',"
+                " data_type, character_maximum_length, is_nullable,"
+                " column_default) FROM information_schema.columns WHERE table_schema = 'public'"
+            )
+        )
+    # SQLite keeps the very text of each statement, and so its whitespace.
+    return sorted(
+        tuple(" ".join(str(value).split()) for value in row)
+        for row in found
+        if VERSION_TABLE not in row[1]
+    )
+
+
+def described(connection: Connection) -> Any:
+    """The tables as SQLAlchemy reads them, in no order: what a migration adds comes last."""
+    found: dict[str, Any] = {}
+    inspector = inspect(connection)
+    for name in sorted(set(inspector.get_table_names()) - {VERSION_TABLE}):
+        found[name] = {
+            "columns": sorted(map(repr, inspector.get_columns(name))),
+            # On SQLite, the name of one that came with its column is not found.
+            "keys": sorted(repr({**key, "name": None}) for key in inspector.get_foreign_keys(name)),
+            "indexes": sorted(map(repr, inspector.get_indexes(name))),
+            "primary key": repr(inspector.get_pk_constraint(name)),
+            "unique": sorted(map(repr, inspector.get_unique_constraints(name))),
+        }
+    return found
+
+
+def as_made(connection: Connection) -> Any:
+    """What :func:`described` has, and on PostgreSQL all that its own catalog has beside it."""
+    more = catalog(connection) if connection.dialect.name == "postgresql" else []
+    return described(connection), more
+
+
+async def read(database: Database, function: Any) -> Any:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(function)
