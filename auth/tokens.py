@@ -21,7 +21,7 @@ from typing import Any
 import jwt
 
 from ..errors import ConfigurationError, Unauthenticated
-from ..settings import Settings, is_strong
+from ..settings import Settings, is_strong_secret
 from .viewer import Viewer
 
 ALGORITHM = "HS256"
@@ -158,7 +158,7 @@ def _key(secret: str) -> str:
             "TALLIED_SECRET is not set, and tokens are signed with it; set it, for the server too,"
             " to what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
         )
-    if not is_strong(secret):
+    if not is_strong_secret(secret):
         raise _secret_error()
     return secret
 

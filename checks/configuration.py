@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..host.access import HostRules
-from ..settings import ANY_ORIGIN, Settings, assigned, named
+from ..settings import ANY_ORIGIN, SETTINGS, Settings, assignment
 from .finding import Finding
 
-_DEVELOPMENT = f"for trying things out, {assigned('environment', 'development')}"
+_DEVELOPMENT = f"for trying things out, {assignment('environment', 'development')}"
 
 
 def check_settings(
@@ -35,7 +35,7 @@ def check_settings(
                     "Guests may write, and the server answers to every name, so also to one that a"
                     " page has had rebound to its address.",
                     "List the names that it is known by,"
-                    f" {assigned('allowed_hosts', 'forum.example')}.",
+                    f" {assignment('allowed_hosts', 'forum.example')}.",
                 )
             )
     if not has_viewers and not rules.guests_write:
@@ -43,8 +43,8 @@ def check_settings(
             Finding(
                 "tallied.W003",
                 "Nobody can write: guests may only read, and nobody can sign in.",
-                f"Give get_viewer, or set {named('secret')}; or, for guests,"
-                f" {assigned('guests', 'write')}.",
+                f"Give get_viewer, or set {SETTINGS['secret']}; or, for guests,"
+                f" {assignment('guests', 'write')}.",
             )
         )
     if settings.origins.strip() == ANY_ORIGIN:
@@ -52,15 +52,16 @@ def check_settings(
         found.append(
             Finding(
                 "tallied.W008",
-                f"{named('origins')} is {ANY_ORIGIN}: the pages of every website may use the API.",
-                f"Name the origins of your own pages, {assigned('origins', 'https://app.example')}.",
+                f"{SETTINGS['origins']} is {ANY_ORIGIN}: the pages of every website may use the"
+                " API.",
+                f"Name the origins of your own pages, {assignment('origins', 'https://app.example')}.",
             )
         )
     if settings.previous_secret:
         found.append(
             Finding(
                 "tallied.W004",
-                f"{named('previous_secret')} is still set, and its tokens are accepted.",
+                f"{SETTINGS['previous_secret']} is still set, and its tokens are accepted.",
                 "Take it out once the last token that it has signed has expired.",
             )
         )
@@ -72,7 +73,7 @@ def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
         yield Finding(
             "tallied.W001",
             "The playground is on in production.",
-            f"Set {assigned('playground', False)}; {_DEVELOPMENT}.",
+            f"Set {assignment('playground', False)}; {_DEVELOPMENT}.",
         )
     for name in (None, *sorted(rules.targets)):
         target = None if name is None else rules.targets[name]
@@ -80,7 +81,7 @@ def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
             continue
         guests = rules.guests_of(name)
         where = "" if name is None else f" in the threads of {name!r}"
-        setting = named("guests") if name is None else f"guests of the target {name!r}"
+        setting = str(SETTINGS["guests"]) if name is None else f"guests of the target {name!r}"
         if guests == "moderate":
             yield Finding(
                 "tallied.E004",
@@ -99,21 +100,21 @@ def _contradictions(settings: Settings, rules: HostRules) -> Iterator[Finding]:
     if settings.only_persisted and not settings.persisted_documents:
         yield Finding(
             "tallied.E003",
-            f"{named('only_persisted')} is true, and there is no list of documents: nothing can be"
-            " asked.",
-            f"Set {named('persisted_documents')} to the file of the list.",
+            f"{SETTINGS['only_persisted']} is true, and there is no list of documents: nothing can"
+            " be executed.",
+            f"Set {SETTINGS['persisted_documents']} to the file of the list.",
         )
     if settings.playground and (settings.only_persisted or not settings.introspection):
         off = "introspection is" if not settings.introspection else "other documents are"
         yield Finding(
             "tallied.W005",
             f"The playground is on while {off} off, and it needs that.",
-            f"Set {assigned('playground', False)}.",
+            f"Set {assignment('playground', False)}.",
         )
     if settings.page_size > settings.operation_cost:
         yield Finding(
             "tallied.W006",
-            f"{named('page_size')} is {settings.page_size}, and no operation may reach more than"
+            f"{SETTINGS['page_size']} is {settings.page_size}, and no operation may reach more than"
             f" {settings.operation_cost} nodes (TALLIED_OPERATION_COST, Settings.operation_cost).",
             "Lower the one, or raise the other.",
         )
@@ -122,5 +123,5 @@ def _contradictions(settings: Settings, rules: HostRules) -> Iterator[Finding]:
             "tallied.W006",
             f"A comment may have {rules.max_message_length} characters, and no request more than"
             f" {settings.body_size} bytes (TALLIED_BODY_SIZE, Settings.body_size).",
-            f"Lower {named('message_length')}, or raise the other.",
+            f"Lower {SETTINGS['message_length']}, or raise the other.",
         )

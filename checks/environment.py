@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from difflib import get_close_matches
 
 from ..documentation import find_page
 from ..errors import ConfigurationError
-from ..settings import Settings
+from ..settings import SETTINGS, Settings
 from .finding import Finding
 
 _PREFIX = "TALLIED_"
@@ -24,7 +24,7 @@ def read_settings(
     """
     findings: list[Finding] = []
     usable: dict[str, str] = {}
-    known = {f"{_PREFIX}{setting.name.upper()}" for setting in fields(Settings)}
+    known = {setting.variable for setting in SETTINGS.values()}
     for name in sorted(name for name in environ if name.startswith(_PREFIX)):
         if name not in known:
             findings.append(_unknown(name, known))

@@ -8,9 +8,11 @@ from shlex import quote
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from ..checks.reports import with_option
 from ..errors import ConfigurationError
+from ..settings import SETTINGS
 from .output import Form
 
 DatabaseURL = Annotated[
@@ -32,6 +34,16 @@ App = Annotated[
         "counters, its way to count words. In place of --database.",
     ),
 ]
+
+
+def setting_option(name: str, metavar: str | None = None) -> OptionInfo:
+    """Return the option of a command that replaces a setting, as the setting is declared."""
+    setting = SETTINGS[name]
+    low, high = setting.bounds or (None, None)
+    text = f"{setting.text} [default: {setting.default}]"
+    option: OptionInfo = typer.Option(f"--{name}", min=low, max=high, metavar=metavar, help=text)
+    return option
+
 
 Format = Annotated[
     Form,

@@ -13,10 +13,10 @@ from ..errors import ConfigurationError
 from ..migrations.run import migrate
 from ..seed import count_threads, seed
 from ..server import development, process
-from ..settings import Guests, named
+from ..settings import SETTINGS, Guests
 from ..transport.playground import Playground
 from . import runner
-from .options import DatabaseURL, Format
+from .options import DatabaseURL, Format, setting_option
 from .output import Output
 from .progress import bar, say_migrated
 from .startup import read_settings
@@ -31,28 +31,11 @@ _GUESTS = {
 
 
 def serve(
-    host: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]"),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65535, metavar="N", help="The port to listen on. [default: 8000]"),
-    ] = None,
+    host: Annotated[str | None, setting_option("host", "ADDRESS")] = None,
+    port: Annotated[int | None, setting_option("port", "N")] = None,
     database: DatabaseURL = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=64, metavar="N", help="How many processes share the port. [default: 1]"
-        ),
-    ] = None,
-    guests: Annotated[
-        Guests | None,
-        typer.Option(
-            help="What those may do who have not signed in: read; write threads and comments, "
-            "too; or moderate, which is everything, and not for production. [default: read]"
-        ),
-    ] = None,
+    workers: Annotated[int | None, setting_option("workers", "N")] = None,
+    guests: Annotated[Guests | None, setting_option("guests")] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
     ] = False,
@@ -70,7 +53,7 @@ def serve(
 
     if settings.guests == "moderate" and guests is None and not process.is_local(settings.host):
         raise ConfigurationError(
-            f"Whoever reaches {settings.host} could moderate, as {named('guests')} has it: pass"
+            f"Whoever reaches {settings.host} could moderate, as {SETTINGS['guests']} has it: pass"
             " --guests read or write, or --guests moderate if everybody is to."
         )
 

@@ -26,7 +26,7 @@ from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
 from ..errors import ConfigurationError
-from ..settings import Settings, named
+from ..settings import SETTINGS, Settings
 from . import limits
 from .context import Context
 from .cost import CostEstimator, OperationCost
@@ -131,7 +131,7 @@ class Executor:
             fault = self._fault(text)
             if fault is not None:
                 raise ConfigurationError(
-                    f"{named('persisted_documents')}: {self._settings.persisted_documents}: the "
+                    f"{SETTINGS['persisted_documents']}: {self._settings.persisted_documents}: the "
                     f"document {id!r} can never be executed: {' '.join(fault.split())}"
                 )
 

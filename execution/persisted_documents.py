@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigurationError
-from ..settings import Settings, named
+from ..settings import SETTINGS, Settings
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9\-._~]+(:[A-Za-z0-9\-._~]+)?")
 """A document identifier, as the draft's appendix spells it."""
@@ -53,8 +53,8 @@ class PersistedDocuments:
         path = settings.persisted_documents
         if settings.only_persisted and not path:
             raise ConfigurationError(
-                f"{named('only_persisted')} needs a list: set {named('persisted_documents')} to its"
-                " file."
+                f"{SETTINGS['only_persisted']} needs a list: set {SETTINGS['persisted_documents']}"
+                " to its file."
             )
         room = 0 if settings.only_persisted else settings.automatic_documents
         return cls(read_documents(path) if path else {}, room)
@@ -98,14 +98,16 @@ def read_documents(path: str) -> dict[str, str]:
         found = orjson.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(
-            f"{named('persisted_documents')}: {path} cannot be read ({error.strerror})."
+            f"{SETTINGS['persisted_documents']}: {path} cannot be read ({error.strerror})."
         ) from error
     except ValueError as error:
-        raise ConfigurationError(f"{named('persisted_documents')}: {path} is not JSON.") from error
+        raise ConfigurationError(
+            f"{SETTINGS['persisted_documents']}: {path} is not JSON."
+        ) from error
     documents = _of_manifest(found) if isinstance(found, dict) and "format" in found else found
     if not isinstance(documents, dict) or not all(map(_is_document, documents.items())):
         raise ConfigurationError(
-            f"{named('persisted_documents')}: {path} must be a JSON object of documents by"
+            f"{SETTINGS['persisted_documents']}: {path} must be a JSON object of documents by"
             " their ids, or a manifest in Apollo's form."
         )
     return documents

@@ -55,11 +55,11 @@ class Target:
                 f"The guests of the target {self.name!r} must be {' or '.join(get_args(Guests))},"
                 f" or None, not {self.guests!r}."
             )
-        if self.message_length is not None and self.message_length not in MESSAGE_LENGTHS:
+        low, high = MESSAGE_LENGTHS
+        if self.message_length is not None and self.message_length not in range(low, high + 1):
             raise ConfigurationError(
                 f"The message_length of the target {self.name!r} must be a whole number from"
-                f" {MESSAGE_LENGTHS[0]} to {MESSAGE_LENGTHS[-1]}, or None,"
-                f" not {self.message_length!r}."
+                f" {low} to {high}, or None, not {self.message_length!r}."
             )
 
     @classmethod

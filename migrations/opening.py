@@ -22,7 +22,7 @@ from ..database import (
 )
 from ..database.urls import parse_url
 from ..errors import Busy, ConfigurationError, Unavailable
-from ..settings import Settings, named
+from ..settings import SETTINGS, Settings
 from .run import require_newest
 
 CONNECT_TIMEOUT = 10.0
@@ -176,7 +176,7 @@ async def _check_answer(database: Database, wait: Wait) -> None:
                 wait.warn(
                     f"The database at {place(database.url)} does not answer yet"
                     f" ({_reason(error, database.url)}); waiting up to {wait.seconds:g} seconds for"
-                    f" it ({named('database_wait')})."
+                    f" it ({SETTINGS['database_wait']})."
                 )
             await asyncio.sleep(min(left, RETRY_TIME))
 

@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 
 from ..database.urls import parse_url
 from ..errors import ConfigurationError
-from ..settings import Settings, named
+from ..settings import SETTINGS, Settings
 
 
 def file_of(settings: Settings) -> Path | None:
@@ -101,5 +101,5 @@ def _create(file: Path, content: str) -> None:
 def _unusable(file: Path) -> ConfigurationError:
     return ConfigurationError(
         f"The secret for development cannot be kept in {file}; make that file readable and its"
-        f" folder writable, or set {named('secret')}."
+        f" folder writable, or set {SETTINGS['secret']}."
     )

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from ..logs.request_ids import choose_request_id
-from ..settings import Settings, named
+from ..settings import SETTINGS, Settings
 from ..transport.addresses import AddressLimit
 
 logger = logging.getLogger("tallied.api")
@@ -84,7 +84,7 @@ class Connections:
 
     def __init__(self, config: uvicorn.Config) -> None:
         setting = "connections_per_address"
-        self._limit = AddressLimit(getattr(settings_of(config), setting), named(setting))
+        self._limit = AddressLimit(getattr(settings_of(config), setting), str(SETTINGS[setting]))
         self._proxies = ProxyHeadersMiddleware(config.loaded_app, config.forwarded_allow_ips)
 
     @classmethod

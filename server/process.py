@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import fields
 from ipaddress import ip_address
 
 import uvicorn
@@ -50,7 +49,7 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
     :raises ConfigurationError: for a list of documents that cannot be used.
     """
     Executor(schema, settings)  # or each worker process would find fault with its documents
-    os.environ.update(_environ(settings))
+    os.environ.update(settings.to_environ())
     config = (WorkerConfig if settings.workers > 1 else Config)(
         settings,
         APP,
@@ -98,11 +97,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce()
-
-
-def _environ(settings: Settings) -> dict[str, str]:
-    """How the settings reach the worker processes."""
-    return {f"TALLIED_{f.name.upper()}": str(getattr(settings, f.name)) for f in fields(settings)}
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..settings import ANY_HOST, Settings, listed, named
+from ..settings import ANY_HOST, SETTINGS, Settings, split_list
 from .refusals import RequestError, send_error
 
 HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
@@ -40,7 +40,7 @@ class AllowedHosts:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.patterns = listed(settings.allowed_hosts.lower())
+        self.patterns = split_list(settings.allowed_hosts.lower())
 
     def allows(self, name: str) -> bool:
         """Return whether a name in lower case matches a pattern."""
@@ -136,6 +136,6 @@ def _is_probe(scope: Scope) -> bool:
 def _host_error() -> RequestError:
     sentence = (
         "The server is not known by the name in the request's Host header; its setting"
-        f" {named('allowed_hosts')} may list it."
+        f" {SETTINGS['allowed_hosts']} may list it."
     )
     return RequestError(400, HOST_NOT_ALLOWED, sentence)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin
 
 from ..execution.errors import BAD_REQUEST, client_error
-from ..settings import ANY_ORIGIN, Settings, listed, named
+from ..settings import ANY_ORIGIN, SETTINGS, Settings, split_list
 from .media_types import JSON
 from .refusals import RequestError
 
@@ -65,7 +65,7 @@ class AllowedOrigins:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.names = frozenset(listed(settings.origins))
+        self.names = frozenset(split_list(settings.origins))
 
     def allows(self, origin: str) -> bool:
         """Return whether pages of `origin` may use the API."""
@@ -145,6 +145,5 @@ class CrossOrigin(CORSMiddleware):
 
 def origin_sentence(deed: str) -> str:
     """Return the sentence for a page of an origin that is not allowed."""
-    return (
-        f"Pages of this origin may not {deed}; the server's setting {named('origins')} may name it."
-    )
+    setting = SETTINGS["origins"]
+    return f"Pages of this origin may not {deed}; the server's setting {setting} may name it."

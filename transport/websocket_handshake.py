@@ -7,7 +7,7 @@ from starlette.websockets import WebSocket
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from ..execution.errors import BAD_REQUEST
-from ..settings import named
+from ..settings import SETTINGS
 from .addresses import AddressLimit
 from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
@@ -25,7 +25,7 @@ class WebSocketEndpoint:
         self._origins = AllowedOrigins(service.settings)
         self._open = 0
         setting = "sockets_per_address"
-        self._per_address = AddressLimit(getattr(service.settings, setting), named(setting))
+        self._per_address = AddressLimit(getattr(service.settings, setting), str(SETTINGS[setting]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one, from its handshake to its end."""

@@ -9,7 +9,6 @@ import pytest
 
 from tallied.auth.viewer import Viewer
 from tallied.errors import ConfigurationError
-from tallied.server.process import _environ
 from tallied.settings import Settings
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
@@ -90,5 +89,5 @@ def test_secrets_are_read_from_the_environment_and_never_shown() -> None:
     assert SECRET not in repr(settings)
     assert other not in repr(settings)
     assert Settings().secret == ""
-    passed_on = _environ(settings)  # to the server's worker processes
+    passed_on = settings.to_environ()  # to the server's worker processes
     assert Settings.from_environ(passed_on) == settings

@@ -15,7 +15,7 @@ from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.execution.persisted_documents import PersistedDocuments, read_documents, sha256
-from tallied.settings import Settings, named
+from tallied.settings import SETTINGS, Settings
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -254,7 +254,7 @@ async def test_a_listed_document_that_could_never_be_executed_stops_the_start(
     with pytest.raises(ConfigurationError) as caught:
         create_app(settings, database)
     message = str(caught.value)
-    assert message.startswith(f"{named('persisted_documents')}: {path}: the document 'bad-1' ")
+    assert message.startswith(f"{SETTINGS['persisted_documents']}: {path}: the document 'bad-1' ")
     assert sentence in message
     assert "\n" not in message
 
