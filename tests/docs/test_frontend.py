@@ -86,6 +86,7 @@ async def test_the_client_of_the_page_runs_in_a_browser(database: Database, tmp_
 
 
 def test_the_headers_that_the_page_lists_are_those_allowed() -> None:
-    section = TEXT.partition("## Allow the page's origin: a standalone server")[2].partition("\n## ")[0]
+    heading = "## Allow the page's origin: a standalone server"
+    section = TEXT.partition(heading)[2].partition("\n## ")[0]
     for name in (*REQUEST_HEADERS, *RESPONSE_HEADERS):
         assert f"`{name}`" in section
