@@ -18,7 +18,7 @@ def print_sdl(schema: Schema = schema) -> str:
 
 
 def print_introspection(schema: Schema = schema) -> str:
-    """The schema as the answer to an introspection query, as ``introspection.json`` holds it.
+    """Return the response to an introspection query, as ``/introspection.json`` serves it.
 
     An object whose one key is ``__schema``: the form that graphql-js calls
     IntrospectionQuery, and that graphql-codegen, urql and editors take.

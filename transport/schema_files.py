@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from strawberry import Schema
 
-from ..schema import build
-from ..schema.build import schema as ours
+from ..schema.build import schema as tallied_schema
 from ..schema.printing import print_introspection, print_sdl
 from . import caching
 
 FILES = {
-    "schema.graphql": "text/plain",  # GraphQL has no media type for it.
-    "introspection.json": "application/json",
+    "schema.graphql": ("text/plain", print_sdl),  # GraphQL has no media type for it.
+    "introspection.json": ("application/json", print_introspection),
 }
-"""What is published, with its media type; each lies in the package, as CI holds it."""
-
-
-_PRINTERS: Mapping[str, Callable[[Schema], str]] = {
-    "schema.graphql": print_sdl,
-    "introspection.json": print_introspection,
-}
+"""The files by name: the media type, and the function that prints a schema."""
 
 
 class PublishedFile:
-    """The ASGI application of one of :data:`FILES`, which is read, or printed, once.
+    """The ASGI application of one of :data:`FILES`.
 
     Clients may keep it, and ask with ``If-None-Match`` whether it has changed.
 
     :param name: the file's name.
-    :param schema: what it tells of; for Tallied's own schema, it lies in the package.
+    :param schema: the schema that is printed.
     """
 
-    def __init__(self, name: str, schema: Schema = ours) -> None:
-        if schema is ours:
-            self._body = (Path(build.__file__).parent / name).read_bytes()
-        else:
-            self._body = _PRINTERS[name](schema).encode()
-        self._media_type = FILES[name]
+    def __init__(self, name: str, schema: Schema = tallied_schema) -> None:
+        self._body = _print(name, schema)
+        self._media_type = FILES[name][0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._respond(Request(scope))
@@ -54,3 +43,8 @@ class PublishedFile:
         headers = {"X-Content-Type-Options": "nosniff"}
         response = Response(self._body, 200, headers, self._media_type)
         return await caching.allow_caching(response, request.headers, 0)
+
+
+@lru_cache(maxsize=4)  # Printing takes up to 50 ms, and a process may have several applications.
+def _print(name: str, schema: Schema) -> bytes:
+    return FILES[name][1](schema).encode()

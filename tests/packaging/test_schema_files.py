@@ -1,4 +1,4 @@
-"""The check of the schema's files: it fails where they lag behind, and names what breaks."""
+"""The check of schema.graphql fails where the file lags behind, and names what breaks."""
 
 from __future__ import annotations
 
@@ -16,35 +16,25 @@ Copy = Callable[..., Path]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    """``copy("schema.graphql", "old", "new")`` copies both files, one of them altered."""
+    """``copy("old", "new")`` copies the file, altered."""
 
-    def make(name: str, *replacement: str) -> Path:
-        for file in checked.FILES:
-            text = (checked.FOLDER / file).read_text("utf-8")
-            if file == name:
-                text, count = re.subn(*replacement, text, count=1)
-                assert count == 1
-            (tmp_path / file).write_text(text, "utf-8")
-        return tmp_path
+    def make(pattern: str, replacement: str) -> Path:
+        text, count = re.subn(pattern, replacement, checked.FILE.read_text("utf-8"), count=1)
+        assert count == 1
+        file = tmp_path / checked.FILE.name
+        file.write_text(text, "utf-8")
+        return file
 
     return make
 
 
-def test_the_files_are_what_the_code_says() -> None:
-    assert checked.stale(checked.FOLDER) == []
+def test_the_file_is_what_the_code_prints() -> None:
+    assert checked.find_differences(checked.FILE) == []
 
 
-@pytest.mark.parametrize("name", checked.FILES)
-def test_a_missing_file_is_told(copy: Copy, name: str) -> None:
-    folder = copy("schema.graphql", "^", "")
-    (folder / name).unlink()
-    assert checked.stale(folder)[0] == f"schema/{name} is not what the code says:"
-
-
-def test_a_difference_in_introspection_is_told(copy: Copy) -> None:
-    told = checked.stale(copy("introspection.json", '"name": "wordCount"', '"name": "words"'))
-    assert told[0] == "schema/introspection.json is not what the code says:"
-    assert any(line.startswith("  +") and '"wordCount"' in line for line in told)
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    lines = checked.find_differences(tmp_path / "schema.graphql")
+    assert lines[0] == "schema/schema.graphql is not what the code prints:"
 
 
 @pytest.mark.parametrize(
@@ -77,13 +67,14 @@ def test_a_difference_in_introspection_is_told(copy: Copy) -> None:
 def test_each_change_for_clients_is_named(
     copy: Copy, pattern: str, replacement: str, change: str
 ) -> None:
-    told = checked.stale(copy("schema.graphql", pattern, replacement))
-    assert told[0] == "schema/schema.graphql is not what the code says:"
-    assert change in told
-    assert checked.breaks(told) is change.startswith("BREAKING")
+    lines = checked.find_differences(copy(pattern, replacement))
+    assert lines[0] == "schema/schema.graphql is not what the code prints:"
+    assert any(line.startswith(("  +", "  -")) for line in lines)
+    assert change in lines
+    assert checked.is_breaking(lines) is change.startswith("BREAKING")
 
 
-def test_the_command_succeeds_for_files_that_are_right() -> None:
+def test_the_command_succeeds_for_a_correct_file() -> None:
     script = checked.ROOT / "scripts" / "schema_files.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -92,10 +83,11 @@ def test_the_command_succeeds_for_files_that_are_right() -> None:
 def test_changes_since_a_revision(
     copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = copy("schema.graphql", r"\n  updatedAt: DateTime!\n", r"\g<0>\n  views: Int!\n")
+    file = copy(r"\n  updatedAt: DateTime!\n", r"\g<0>\n  views: Int!\n")
+    folder = file.parent
     git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=n@example.org"]
     (folder / "schema").mkdir()
-    (folder / "schema.graphql").rename(folder / "schema" / "schema.graphql")
+    file.rename(folder / "schema" / "schema.graphql")
     for command in (["init", "-q"], ["add", "schema"], ["commit", "-qm", "A release"]):
         subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(checked, "ROOT", folder)

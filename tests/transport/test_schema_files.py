@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,7 +22,6 @@ from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
-from tallied.transport.playground import FOLDER
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -183,10 +181,3 @@ def test_a_switch_is_true_or_false(name: str) -> None:
         assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is True
     with pytest.raises(ConfigurationError, match=f"TALLIED_{name} must be true or false"):
         read({f"TALLIED_{name}": "off"})
-
-
-def test_introspection_json_is_what_the_code_says() -> None:
-    told = json.loads((FOLDER.parent / "introspection.json").read_text("utf-8"))
-    assert printed(build_client_schema(told)) == CODE, (
-        "write it anew with: python scripts/schema_files.py --write"
-    )

@@ -6,7 +6,7 @@ import { persistedExchange } from "@urql/exchange-persisted";
 import type { IntrospectionQuery } from "graphql";
 import { sha256 } from "../sha256.js";
 
-// The schema is what the server has at /introspection.json, and the wheel beside schema.graphql.
+// The schema is what the server has at /introspection.json, and what print-schema prints as JSON.
 export function createClient(url: string, schema: IntrospectionQuery, fetch = globalThis.fetch) {
   return new Client({
     url,
