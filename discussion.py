@@ -304,8 +304,8 @@ class Discussion:
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run the host's writes and Tallied's as one unit of work.
 
-        See :meth:`tallied.database.Database.write`; what is called within it is in
-        :mod:`tallied.resolvers.writing`.
+        See :meth:`tallied.database.Database.write`; the functions to call within it are in
+        :mod:`tallied.resolvers.threads` and :mod:`tallied.resolvers.comments`.
         """
         return await self.database.write(work)
 

@@ -77,6 +77,9 @@ class Unauthenticated(UserError):
 class Rejected(UserError):
     """An input that can be read, but asks for what cannot be done."""
 
+    others: tuple[Rejected, ...] = ()
+    """Further errors of the same input, which the API reports together with this one."""
+
 
 class NotFound(Rejected):
     """An input that names a record that is not there."""

@@ -1,9 +1,9 @@
-"""Comments that arrive twice, such as by a double click, and are one.
+"""A comment that is sent twice, for example by a double click, and written once.
 
-A comment that is sent under an id of the client's own keeps a hash of that id and of all that was
-sent, which is unique. So the database decides which of two comes first, and the ordinary path has
-no statement more: a comment whose hash is taken is undone, and its unit of work runs again and
-looks.
+A comment that is sent with an id of the client's own keeps a hash of that id and of its texts, in a
+column with a unique index. So the database decides which of two comes first, and the common case
+needs no extra statement: a unit whose hash is taken is rolled back, and its second attempt reads
+the first comment.
 """
 
 from __future__ import annotations
@@ -25,53 +25,56 @@ from ..host.access import Access
 from ..models import Comment
 from ..models.base import now
 from .chronology import read_time
-from .texts import NewComment
 from .validation import expect_type
 
 REPEAT_TIME = timedelta(minutes=1)
-"""For how long a comment that is sent again is the same comment."""
+"""The time in which a comment that is sent again is the same comment."""
 
 
-def hash_submission(access: Access, thread_id: UUID, new: NewComment, submission: str) -> str:
-    """Return what two submissions have in common that are the same.
+def hash_submission(
+    access: Access, thread_id: UUID, author_name: str | None, message: str, submission: str
+) -> str:
+    """Return a hash that two submissions of the same comment share.
 
-    Counters of clients begin anew on every page, so their id alone tells nothing: who sends it,
-    where to, and what they say must be the same, too.
+    The counters of clients start anew on every page, so the client's id alone identifies nothing:
+    the viewer, the thread and the texts have to be the same, too.
 
-    :param submission: the client's own id of what it sends.
+    :param submission: the client's own id of the comment.
     :returns: 64 hexadecimal digits.
     """
     expect_type(str, submission=submission)
     subject = None if access.viewer is None else access.viewer.subject
-    name = None if new.author_name is None else name_key(new.author_name)
-    sent = [subject, submission, str(thread_id), name, new.message]
-    return hashlib.sha256(json.dumps(sent).encode()).hexdigest()
+    name = None if author_name is None else name_key(author_name)
+    parts = [subject, submission, str(thread_id), name, message]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 async def find_repeated(session: AsyncSession, key: str) -> Comment | None:
-    """Return the comment that was sent under this hash within `REPEAT_TIME`, if there is one.
+    """Return the comment that was sent with this hash within `REPEAT_TIME`, or None.
 
-    An older one gives the hash away: what is sent now is another comment.
+    An older comment loses the hash: what is sent now is another comment.
     """
-    found = await session.scalar(select(Comment).where(Comment.submission_key == key))
-    # In a thread whose latest comment is dated in the future, only the key tells when it was sent.
-    if found is not None and now() - min(found.created_at, read_time(found.id)) >= REPEAT_TIME:
-        found.submission_key = None
+    comment = await session.scalar(select(Comment).where(Comment.submission_key == key))
+    if comment is None:
+        return None
+    # In a thread whose latest comment is dated in the future, only the key holds the real time.
+    if now() - min(comment.created_at, read_time(comment.id)) >= REPEAT_TIME:
+        comment.submission_key = None
         await session.flush()
         return None
-    return found
+    return comment
 
 
 @contextmanager
 def repeat_if_taken() -> Iterator[None]:
-    """Have the unit of work run again where the hash of a comment is taken.
+    """Run the unit of work again if the hash of a comment is taken.
 
-    :raises Repeated: then.
+    :raises Repeated: in that case.
     """
     try:
         yield
     except IntegrityError as error:
-        # Both databases name the column in what they say of its unique index.
+        # Both databases name the column in the error of its unique index.
         if Comment.submission_key.key not in str(error.orig):
             raise
         raise Repeated from error

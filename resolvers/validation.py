@@ -1,4 +1,4 @@
-"""What a text from outside must be like, before anything is changed."""
+"""The rules for texts from outside, checked before anything is changed."""
 
 from __future__ import annotations
 
@@ -16,116 +16,78 @@ AUTHOR_NAME_LENGTH = NAME_LENGTH
 
 
 def clean_title(title: str, field: str = "title") -> str:
-    """A thread's title, without the whitespace around it.
+    """Return the title of a thread without the whitespace around it.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for what is no text.
+    :raises TypeError: for a value that is no text.
     """
     expect_type(str, **{field: title})
-    return _checked_line(title.strip(), field, TITLE_LENGTH)
+    return _check_line(title.strip(), field, TITLE_LENGTH)
 
 
 def clean_author_name(name: str, field: str = "authorName") -> str:
-    """The name of a comment's author, without the whitespace around it.
+    """Return the name of a guest without the whitespace around it.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for what is no text.
+    :raises TypeError: for a value that is no text.
     """
     expect_type(str, **{field: name})
-    return _checked_line(name.strip(), field, AUTHOR_NAME_LENGTH)
+    return _check_line(name.strip(), field, AUTHOR_NAME_LENGTH)
 
 
-def clean_message(message: str, field: str = "message", longest: int = MESSAGE_LENGTH) -> str:
-    """A comment's message, just as it is.
+def clean_message(message: str, field: str = "message", max_length: int = MESSAGE_LENGTH) -> str:
+    """Return the message of a comment unchanged, if it follows the rules.
 
-    :param longest: how many characters it may have.
     :raises InvalidText: naming `field`.
-    :raises TypeError: for what is no text.
+    :raises TypeError: for a value that is no text.
     """
     expect_type(str, **{field: message})
-    return _checked(message, field, longest)
+    return _check_text(message, field, max_length)
 
 
-def check_length(text: str, field: str, longest: int) -> None:
-    """Refuse a text that is too long.
+def check_length(text: str, field: str, max_length: int) -> None:
+    """Reject a text that is too long.
 
     :raises InvalidText: naming `field`.
     """
-    if len(text) > longest:
+    if len(text) > max_length:
         raise InvalidText(
-            f"This has {len(text)} characters; shorten it to at most {longest}.",
+            f"This has {len(text)} characters; shorten it to at most {max_length}.",
             field=field,
             code="TOO_LONG",
-            params={"max": longest, "actual": len(text)},
+            params={"max": max_length, "actual": len(text)},
         )
 
 
-def expect_type(kind: type[Any], **given: object) -> None:
-    """Refuse arguments of a host's code that are of another type, by their names.
+def expect_type(type_: type[Any], **arguments: object) -> None:
+    """Check the type of arguments that a host's code passes.
 
-    Otherwise what is wrong would be found out by the database, and by each in its own words.
+    Without the check, the database would report a wrong type, and each in its own words.
 
-    :raises TypeError: naming the first of them.
+    :raises TypeError: naming the first argument of another type.
     """
-    for name, value in given.items():
-        if not isinstance(value, kind):
-            article = "an" if kind.__name__[0] in "AEIi" else "a"
-            raise TypeError(f"{name} must be {article} {kind.__name__}, not {_described(value)}.")
-
-
-def _described(value: object) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__}"
+    for name, value in arguments.items():
+        if not isinstance(value, type_):
+            article = "an" if type_.__name__[0] in "AEIi" else "a"
+            actual = "None" if value is None else f"a value of type {type(value).__name__}"
+            raise TypeError(f"{name} must be {article} {type_.__name__}, not {actual}.")
 
 
 def collect_errors(*checks: Callable[[], Any]) -> list[Any]:
-    """What the checks hand out, in their order.
+    """Run all checks, and return their results in order.
 
-    :raises ExceptionGroup: of :class:`~tallied.errors.Rejected`, of all that is wrong.
+    :raises Rejected: the first error, with the further ones as its ``others``.
     """
-    texts, problems = [], []
+    results, errors = [], []
     for check in checks:
         try:
-            texts.append(check())
+            results.append(check())
         except Rejected as error:
-            problems.append(error)
-    if problems:
-        raise ExceptionGroup("texts that break rules", problems)
-    return texts
-
-
-def _checked(text: str, field: str, longest: int) -> str:
-    check_length(text, field, longest)
-    check_characters(text, field)
-    if is_blank(text):
-        raise InvalidText(
-            f"This is empty; write 1 to {longest} characters.",
-            field=field,
-            code="BLANK",
-            params={"max": longest},
-        )
-    return text
-
-
-def _checked_line(text: str, field: str, longest: int) -> str:
-    """Return a text of one line, which is shown beside others: a name, a title."""
-    _checked(text, field, longest)
-    character = find_control(text)
-    if character is not None:
-        _refuse_character(character, describe_control(character), field)
-    return text
-
-
-def check_characters(text: str, field: str) -> None:
-    """Refuse a text that no database can hold.
-
-    :raises InvalidText: naming `field`.
-    """
-    character = find_unstorable(text)
-    if character == "\0":
-        _refuse_character(character, "a NUL character (U+0000), which cannot be stored", field)
-    elif character is not None:
-        kind = "half a surrogate pair (U+D800 to U+DFFF), which is no character"
-        _refuse_character(character, kind, field)
+            errors.append(error)
+    if errors:
+        errors[0].others = tuple(errors[1:])
+        raise errors[0]
+    return results
 
 
 def find_unstorable(text: str) -> str | None:
@@ -134,10 +96,37 @@ def find_unstorable(text: str) -> str | None:
         return "\0"
     if text.isascii():
         return None
-    return next((each for each in text if "\ud800" <= each <= "\udfff"), None)
+    return next((character for character in text if "\ud800" <= character <= "\udfff"), None)
 
 
-def _refuse_character(character: str, kind: str, field: str) -> NoReturn:
+def _check_text(text: str, field: str, max_length: int) -> str:
+    check_length(text, field, max_length)
+    character = find_unstorable(text)
+    if character == "\0":
+        _reject_character(character, "a NUL character (U+0000), which cannot be stored", field)
+    elif character is not None:
+        kind = "half a surrogate pair (U+D800 to U+DFFF), which is no character"
+        _reject_character(character, kind, field)
+    if is_blank(text):
+        raise InvalidText(
+            f"This is empty; write 1 to {max_length} characters.",
+            field=field,
+            code="BLANK",
+            params={"max": max_length},
+        )
+    return text
+
+
+def _check_line(text: str, field: str, max_length: int) -> str:
+    """Check a text of one line, which is shown beside others: a name, a title."""
+    _check_text(text, field, max_length)
+    character = find_control(text)
+    if character is not None:
+        _reject_character(character, describe_control(character), field)
+    return text
+
+
+def _reject_character(character: str, kind: str, field: str) -> NoReturn:
     raise InvalidText(
         f"This has {kind}; remove it.",
         field=field,

@@ -1,6 +1,7 @@
 """Reading: what a page that is put together on the server shows to one viewer.
 
-The counterpart of :mod:`tallied.resolvers.writing`: a host calls these functions with a
+The counterpart of the changes in :mod:`tallied.resolvers.threads` and
+:mod:`tallied.resolvers.comments`: a host calls these functions with a
 connection and with the access of whoever looks on, and gets what the API would hand out.
 Threads that the viewer may not read are not there; names, HTML and what the viewer may do
 come along; and pages go by the API's own cursors. Each costs a few statements, whatever the

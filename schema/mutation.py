@@ -7,7 +7,7 @@ even be read is an error of its field.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -15,14 +15,12 @@ import strawberry
 
 from ..errors import BadUserInput, Rejected
 from ..execution.requested_fields import Info
-from ..host.access import Access
-from ..resolvers import writing
+from ..resolvers import comments, threads
 from ..resolvers.authors import delete_author
+from ..resolvers.changes import ChangedRows
 from ..resolvers.pagination.arguments import Record
 from ..resolvers.rows import not_found
-from ..resolvers.targeting import thread_for
-from ..resolvers.texts import checks
-from ..resolvers.validation import clean_message, clean_title, collect_errors
+from ..resolvers.target_threads import thread_for
 from .arguments import unset_to_none
 from .ids import decode_id, encode_id
 from .inputs import (
@@ -101,11 +99,9 @@ class Mutation:
         self, info: Info, input: Annotated[CreateThreadInput, _INPUT]
     ) -> CreateThreadPayload | None:
         comment = unset_to_none(input.comment)
-        texts = [] if comment is None else _checks(info, comment, "comment.")
-        title, *rest = collect_errors(partial(clean_title, input.title), *texts)
-        first = _new_comment(*rest) if rest else None
+        first = None if comment is None else _new_comment(comment)
         done = await info.context.write(
-            lambda unit, access: writing.create_thread(unit, access, title, first)
+            lambda unit, access: threads.create_thread(unit, access, input.title, first)
         )
         return CreateThreadPayload(
             thread=await _thread(info, "CreateThreadPayload", done.thread),
@@ -117,9 +113,8 @@ class Mutation:
         self, info: Info, input: Annotated[RenameThreadInput, _INPUT]
     ) -> RenameThreadPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
-        title = clean_title(input.title)
         done = await info.context.write(
-            lambda unit, access: writing.rename_thread(unit, access, id, title)
+            lambda unit, access: threads.rename_thread(unit, access, id, input.title)
         )
         return RenameThreadPayload(thread=await _thread(info, "RenameThreadPayload", done.thread))
 
@@ -129,7 +124,7 @@ class Mutation:
     ) -> DeleteThreadPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
-            lambda unit, access: writing.delete_thread(unit, access, id)
+            lambda unit, access: threads.delete_thread(unit, access, id)
         )
         return DeleteThreadPayload(
             thread=Thread.of(done.thread), deleted_thread_id=encode_id("Thread", id)
@@ -144,7 +139,7 @@ class Mutation:
         self, info: Info, input: Annotated[LockThreadInput, _INPUT]
     ) -> LockThreadPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
-        done = await info.context.write(lambda unit, access: writing.lock_thread(unit, access, id))
+        done = await info.context.write(lambda unit, access: threads.lock_thread(unit, access, id))
         return LockThreadPayload(thread=await _thread(info, "LockThreadPayload", done.thread))
 
     @mutation(
@@ -157,7 +152,7 @@ class Mutation:
     ) -> UnlockThreadPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
-            lambda unit, access: writing.lock_thread(unit, access, id, locked=False)
+            lambda unit, access: threads.lock_thread(unit, access, id, locked=False)
         )
         return UnlockThreadPayload(thread=await _thread(info, "UnlockThreadPayload", done.thread))
 
@@ -190,9 +185,9 @@ class Mutation:
         self, info: Info, input: Annotated[AddCommentInput, _INPUT]
     ) -> AddCommentPayload | None:
         id = _key(input.thread_id, "threadId", "Thread")
-        comment = _new_comment(*collect_errors(*_checks(info, input, "")))
+        comment = _new_comment(input)
         done = await info.context.write(
-            lambda unit, access: writing.add_comment(
+            lambda unit, access: comments.add_comment(
                 unit, access, id, comment, submission=unset_to_none(input.client_mutation_id)
             )
         )
@@ -207,9 +202,8 @@ class Mutation:
         self, info: Info, input: Annotated[EditCommentInput, _INPUT]
     ) -> EditCommentPayload | None:
         id = _key(input.comment_id, "commentId", "Comment")
-        message = clean_message(input.message, longest=info.context.rules.max_message_length)
         done = await info.context.write(
-            lambda unit, access: writing.edit_comment(unit, access, id, message)
+            lambda unit, access: comments.edit_comment(unit, access, id, input.message)
         )
         return EditCommentPayload(
             comment=_comment(done), thread=await _thread(info, "EditCommentPayload", done.thread)
@@ -222,7 +216,7 @@ class Mutation:
         id = _key(input.comment_id, "commentId", "Comment")
         to = _key(input.thread_id, "threadId", "Thread")
         done = await info.context.write(
-            lambda unit, access: writing.move_comment(unit, access, id, to)
+            lambda unit, access: comments.move_comment(unit, access, id, to)
         )
         return MoveCommentPayload(
             comment=_comment(done),
@@ -238,7 +232,7 @@ class Mutation:
     ) -> DeleteCommentPayload | None:
         id = _key(input.comment_id, "commentId", "Comment")
         done = await info.context.write(
-            lambda unit, access: writing.delete_comment(unit, access, id)
+            lambda unit, access: comments.delete_comment(unit, access, id)
         )
         return DeleteCommentPayload(
             comment=_comment(done),
@@ -258,29 +252,20 @@ def _key(id: str, field: str, type_name: str) -> UUID:
         raise not_found(field) from error
 
 
-def _checks(
-    info: Info, input: AddCommentInput | FirstCommentInput, path: str
-) -> list[Callable[[], str | None]]:
-    """The checks of a new comment; but a guest's name is not missed where guests write nowhere."""
-    access = Access(info.context.rules, info.context.viewer)
-    comment = writing.NewComment(input.message, unset_to_none(input.author_name))
-    name, message = checks(access, comment, info.context.rules.max_message_length, path)
-    return [name if access.may_write else (lambda: None), message]
-
-
-def _new_comment(author_name: str | None, message: str) -> writing.NewComment:
-    return writing.NewComment(message, author_name)
+def _new_comment(input: AddCommentInput | FirstCommentInput) -> comments.NewComment:
+    return comments.NewComment(input.message, unset_to_none(input.author_name))
 
 
 def _all(rejected: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:
     for error in rejected.exceptions:
         if isinstance(error, Rejected):
             yield error
+            yield from error.others
         else:
             yield from _all(error)
 
 
-def _comment(done: writing.ChangedRows) -> Comment | None:
+def _comment(done: ChangedRows) -> Comment | None:
     return None if done.comment is None else Comment.of(done.comment, done.thread)
 
 

@@ -40,10 +40,11 @@ PUBLIC = {
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
         read_comment ThreadView CommentView ViewPage CommentPage""",
-    "tallied.resolvers.targeting": "thread_for",
+    "tallied.resolvers.target_threads": "thread_for",
     "tallied.resolvers.validation": "clean_message clean_title",
-    "tallied.resolvers.writing": """NewComment ChangedRows create_thread rename_thread lock_thread
-        delete_thread add_comment edit_comment move_comment delete_comment""",
+    "tallied.resolvers.changes": "ChangedRows",
+    "tallied.resolvers.comments": "NewComment add_comment edit_comment move_comment delete_comment",
+    "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
     "tallied.host.access.Access": "as_host may may_start may_delete_author readable",
     "tallied.schema.build": "merge_schemas schema",
     "tallied.execution.context.Context": "read write stop thread author",

@@ -15,7 +15,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import NotAllowed, NotFound, SignInRequired
 from tallied.host.access import Access
-from tallied.resolvers import writing
+from tallied.resolvers import threads
 from tallied.resolvers.validation import clean_message, clean_title
 
 from .models import Article
@@ -48,7 +48,7 @@ async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body:
     article.body = clean_message(body, "body", BODY_LENGTH)
     if article.thread_id is not None and article.headline != headline:
         ours = await publishing(unit, access, article)
-        await writing.rename_thread(unit, ours, article.thread_id, headline)
+        await threads.rename_thread(unit, ours, article.thread_id, headline)
     article.headline = headline
 
 
@@ -72,7 +72,7 @@ async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
     await unit.session.delete(article)
     await unit.session.flush()
     if thread_id is not None:
-        await writing.delete_thread(unit, ours, thread_id)
+        await threads.delete_thread(unit, ours, thread_id)
 
 
 async def thread_of(unit: UnitOfWork, id: int) -> UUID:

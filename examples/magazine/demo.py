@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
-from tallied.resolvers import writing
+from tallied.resolvers import comments
 
 from . import articles
 from .accounts import hash_password, new_session_key
@@ -48,8 +48,8 @@ async def fill(discussion: Discussion, password: str) -> bool:
         await articles.write_draft(unit, access["ada"], *DRAFT)
         thread_id = await articles.thread_of(unit, keys[0])
         for name, message in COMMENTS:
-            new = writing.NewComment(message)
-            await writing.add_comment(unit, access[name], thread_id, new)
+            new = comments.NewComment(message)
+            await comments.add_comment(unit, access[name], thread_id, new)
         return True
 
     return await discussion.write(work)

@@ -8,7 +8,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.host.access import Access
-from tallied.resolvers import writing
+from tallied.resolvers import threads
 
 from .models import Article, User
 
@@ -39,7 +39,7 @@ async def open_discussion(unit: UnitOfWork, access: Access, article: Article) ->
     """Open an article's discussion, unless it has been."""
     if article.thread_id is None:
         ours = await publishing(unit, access, article)
-        begun = await writing.create_thread(unit, ours, article.headline)
+        begun = await threads.create_thread(unit, ours, article.headline)
         article.thread_id = begun.thread["id"]
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import NotFound, Rejected
-from tallied.resolvers import writing
+from tallied.resolvers import changes, comments, threads
 from tallied.resolvers.validation import clean_message
 from tallied.resolvers.views import read_comments
 
@@ -55,9 +55,9 @@ async def comment(request: Request, site: OurSite, us: Us, id: ArticleID) -> Res
         return to_sign_in(request)
     access = site.discussion.access(us)
 
-    async def work(unit: UnitOfWork) -> writing.ChangedRows:
-        new = writing.NewComment(clean_message(message))
-        return await writing.add_comment(unit, access, await articles.thread_of(unit, id), new)
+    async def work(unit: UnitOfWork) -> changes.ChangedRows:
+        new = comments.NewComment(clean_message(message))
+        return await comments.add_comment(unit, access, await articles.thread_of(unit, id), new)
 
     try:
         change = await site.discussion.write(work)
@@ -74,7 +74,7 @@ async def comment(request: Request, site: OurSite, us: Us, id: ArticleID) -> Res
 async def delete_comment(request: Request, site: OurSite, us: Us, id: UUID) -> Response:
     await forms.read(request)
     access = site.discussion.access(us)
-    change = await site.discussion.write(lambda unit: writing.delete_comment(unit, access, id))
+    change = await site.discussion.write(lambda unit: comments.delete_comment(unit, access, id))
     async with site.discussion.database.read() as connection:
         about = await reading.article_about(connection, change.thread["id"])
     return go(f"/articles/{about}#discussion" if about else "/")
@@ -88,7 +88,7 @@ async def lock(request: Request, site: OurSite, us: Us, id: ArticleID) -> Respon
 
     async def work(unit: UnitOfWork) -> None:
         thread_id = await articles.thread_of(unit, id)
-        await writing.lock_thread(unit, access, thread_id, locked=locked)
+        await threads.lock_thread(unit, access, thread_id, locked=locked)
 
     await site.discussion.write(work)
     return go(f"/articles/{id}#discussion")

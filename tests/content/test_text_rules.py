@@ -17,9 +17,10 @@ from tallied.errors import ConfigurationError, InvalidText
 from tallied.host.targets import Target
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
+from tallied.resolvers.comments import NewComment, add_comment
 from tallied.resolvers.pagination.filters import CommentFilter
+from tallied.resolvers.threads import create_thread, rename_thread
 from tallied.resolvers.views import read_comments
-from tallied.resolvers.writing import NewComment, add_comment, create_thread, rename_thread
 
 GUESTS = {"settings": {"guests": "moderate"}}
 NOTHING = ["\u200b", "\ufeff", "\u00ad\u00ad", " \u3164 ", "\u2800", "\u200d\u200c", "\u2067\u2069"]

@@ -14,7 +14,7 @@ from tallied.discussion import Discussion
 from tallied.migrations.run import migrate
 from tallied.models import Thread
 from tallied.models.counters import counters
-from tallied.resolvers import views, writing
+from tallied.resolvers import comments, threads, views
 from tallied.settings import Settings
 
 
@@ -52,13 +52,13 @@ async def test_a_hosts_counter_follows_a_thread_of_another_schema(empty_url: str
     async with discussion.database.plain.begin() as connection:
         await connection.run_sync(Press.metadata.create_all)
     host, guest = discussion.access_as_host(), discussion.access()
-    comment = writing.NewComment("one two three", "Ada")
+    comment = comments.NewComment("one two three", "Ada")
 
     async def publish(unit: UnitOfWork) -> UUID:
-        begun = await writing.create_thread(unit, host, "Engines", comment)
+        begun = await threads.create_thread(unit, host, "Engines", comment)
         unit.session.add(Page(thread_id=begun.thread["id"]))
         await unit.session.flush()
-        await writing.add_comment(unit, guest, begun.thread["id"], comment)
+        await comments.add_comment(unit, guest, begun.thread["id"], comment)
         id: UUID = begun.thread["id"]
         return id
 
@@ -74,7 +74,7 @@ async def test_a_hosts_counter_follows_a_thread_of_another_schema(empty_url: str
         page = await views.read_comments(connection, guest, id, first=5)
         assert page is not None
         assert [each.author_name for each in page.nodes] == ["Ada", "Ada"]
-    await discussion.write(lambda unit: writing.delete_thread(unit, host, id))
+    await discussion.write(lambda unit: threads.delete_thread(unit, host, id))
     async with discussion.database.read() as connection:
         assert (await connection.execute(select(Page.thread_id, Page.words))).all() == [(None, 0)]
     found = {each.id for each in await discussion.check(deep=True)}

@@ -16,7 +16,7 @@ from magazine.discussing import make_discussion, make_engine
 from magazine.models import Article
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Author, Comment, Thread
-from tallied.resolvers import authors, writing
+from tallied.resolvers import authors, comments
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ async def press(empty_url: str) -> AsyncIterator[Press]:
 
 
 async def add(unit: UnitOfWork, access: Any, id: int, message: str = "One.") -> UUID:
-    new = writing.NewComment(message)
-    done = await writing.add_comment(unit, access, await articles.thread_of(unit, id), new)
+    new = comments.NewComment(message)
+    done = await comments.add_comment(unit, access, await articles.thread_of(unit, id), new)
     assert done.comment is not None
     key: UUID = done.comment["id"]
     return key
@@ -52,11 +52,11 @@ async def filled(press: Press) -> tuple[int, int, list[UUID]]:
 async def test_an_article_shows_its_comments_whatever_happens_to_them(press: Press) -> None:
     one, two, keys = await filled(press)
     there = await press.thread_of(two)
-    await press.do(writing.move_comment, "eve", keys[0], there)
+    await press.do(comments.move_comment, "eve", keys[0], there)
     assert await press.numbers() == {one: (2, 2), two: (3, 3)}
-    await press.do(writing.delete_comment, "ben", keys[1])
+    await press.do(comments.delete_comment, "ben", keys[1])
     assert await press.numbers() == {one: (1, 1), two: (3, 3)}
-    await press.do(writing.edit_comment, "ben", keys[2], "Another message.")
+    await press.do(comments.edit_comment, "ben", keys[2], "Another message.")
     assert await press.numbers() == {one: (1, 1), two: (3, 3)}
 
     async def statement(unit: UnitOfWork) -> None:
@@ -101,8 +101,8 @@ async def test_a_rollback_of_the_host_takes_the_comment_along(press: Press) -> N
         await articles.publish(unit, ada, draft)
         await add(unit, ben, draft)
         await add(unit, ben, one)
-        await writing.delete_comment(unit, ben, keys[0])
-        await writing.move_comment(
+        await comments.delete_comment(unit, ben, keys[0])
+        await comments.move_comment(
             unit, press.access("eve"), keys[1], await articles.thread_of(unit, draft)
         )
         assert [await shown(unit, id) for id in (one, draft)] == [2, 2]
@@ -151,14 +151,14 @@ async def test_two_writers_at_once_lose_nothing(press: Press) -> None:
             )
             if number % 2:
                 await discussion.write(
-                    lambda unit, key=key: writing.delete_comment(unit, access, key)
+                    lambda unit, key=key: comments.delete_comment(unit, access, key)
                 )
 
     await asyncio.gather(
         write(press.discussion, "ben", one, two),
         write(other, "eve", two, one),
-        press.do(writing.delete_comment, "ben", keys[0]),
-        other.write(lambda unit: writing.delete_comment(unit, press.access("ben"), keys[1])),
+        press.do(comments.delete_comment, "ben", keys[0]),
+        other.write(lambda unit: comments.delete_comment(unit, press.access("ben"), keys[1])),
     )
     await engine.dispose()
     assert await press.numbers() == {one: (13, 13), two: (14, 14)}

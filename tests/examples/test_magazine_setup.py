@@ -28,7 +28,7 @@ from tallied.discussion import Discussion
 from tallied.migrations.run import downgrade as downgrade_tallied
 from tallied.migrations.run import migrate as migrate_tallied
 from tallied.models import Comment, Thread
-from tallied.resolvers import writing
+from tallied.resolvers import comments
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,9 +89,9 @@ async def test_articles_of_before_get_their_discussions(discussion: Discussion) 
     assert sorted(rows) == [(1, "Salt", 0), (2, "Sand", 0), (3, None, 0)]
 
     async def comment(unit: Any) -> None:
-        new = writing.NewComment("It is I.")
+        new = comments.NewComment("It is I.")
         ada = discussion.access(Reader(subject_of(1), "ada", user_id=1))
-        await writing.add_comment(unit, ada, await articles.thread_of(unit, 1), new)
+        await comments.add_comment(unit, ada, await articles.thread_of(unit, 1), new)
 
     await discussion.write(comment)
     await setup.downgrade(discussion, "magazine_0001")

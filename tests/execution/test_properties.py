@@ -24,7 +24,7 @@ from tallied.host.access import Access, HostRules
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
-from tallied.resolvers.writing import create_thread
+from tallied.resolvers.threads import create_thread
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
 

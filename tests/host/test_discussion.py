@@ -26,7 +26,7 @@ from tallied.host.hooks import Hooks
 from tallied.host.policy import Policy
 from tallied.migrations.run import downgrade, migrate, require_newest
 from tallied.models import Author, Base, Comment, Thread
-from tallied.resolvers import writing
+from tallied.resolvers import comments, threads
 from tallied.schema.ids import encode_id
 from tallied.settings import Settings
 
@@ -72,7 +72,7 @@ async def ask(app: Any, path: str, query: str, user: str = "ada", **variables: A
 
 async def begin(discussion: Discussion, title: str = "Engines") -> Any:
     viewer = discussion.access(Viewer("user-ada", "ada"))
-    done = await discussion.write(lambda unit: writing.create_thread(unit, viewer, title))
+    done = await discussion.write(lambda unit: threads.create_thread(unit, viewer, title))
     return done.thread["id"]
 
 
@@ -151,8 +151,8 @@ async def test_a_hosts_rollback_takes_the_comment_along(empty_url: str) -> None:
     async def comment(unit: Any, fails: bool) -> None:
         assert type(unit.session.sync_session) is HostSession
         unit.session.add(Note(body="beside the comment"))
-        new = writing.NewComment("one two three")
-        done = await writing.add_comment(unit, ada, thread_id, new)
+        new = comments.NewComment("one two three")
+        done = await comments.add_comment(unit, ada, thread_id, new)
         assert done.thread["word_count"] % 3 == 0
         if fails:
             raise RuntimeError("the host changes its mind")

@@ -16,7 +16,7 @@ from support.sockets import site
 from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Author, Comment, Thread
-from tallied.resolvers.writing import NewComment, add_comment
+from tallied.resolvers.comments import NewComment, add_comment
 
 BROWSER = "Browser/7.3"
 

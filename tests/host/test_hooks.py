@@ -16,7 +16,8 @@ from tallied.errors import Rejected, Vetoed
 from tallied.host.hooks import Event, Hooks
 from tallied.host.policy import Policy
 from tallied.models import Author, Comment, Thread
-from tallied.resolvers.writing import NewComment, create_thread
+from tallied.resolvers.comments import NewComment
+from tallied.resolvers.threads import create_thread
 
 
 def test_there_is_a_hook_before_and_after_each_operation() -> None:

@@ -15,10 +15,10 @@ from tallied.errors import InvalidText, Locked, SignInRequired, Vetoed
 from tallied.host.access import Access
 from tallied.host.policy import Policy
 from tallied.host.targets import Target
-from tallied.resolvers import writing
+from tallied.resolvers import comments, threads
 from tallied.resolvers.authors import delete_author
-from tallied.resolvers.targeting import thread_for
-from tallied.resolvers.writing import NewComment
+from tallied.resolvers.comments import NewComment
+from tallied.resolvers.target_threads import thread_for
 
 
 class Nobody(Policy):
@@ -41,22 +41,22 @@ async def titles(_: Any, ids: Any) -> dict[str, str]:
 async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
     """Every change there is, each to what the one before has left."""
     name = None if access.viewer else "Old Bob"
-    begun = await writing.create_thread(unit, access, "Imported", NewComment("one", name))
+    begun = await threads.create_thread(unit, access, "Imported", NewComment("one", name))
     about = await thread_for(unit, access, "photo", "7")
     ids = begun.thread["id"], about.thread["id"]
-    added = await writing.add_comment(unit, access, ids[0], NewComment("one two", name))
+    added = await comments.add_comment(unit, access, ids[0], NewComment("one two", name))
     assert added.comment is not None
     comment = added.comment["id"]
     return [
         begun,
         about,
         added,
-        await writing.rename_thread(unit, access, ids[0], "Renamed"),
-        await writing.edit_comment(unit, access, comment, "one two three"),
-        await writing.move_comment(unit, access, comment, ids[1]),
-        await writing.lock_thread(unit, access, ids[1]),
-        await writing.delete_comment(unit, access, comment),
-        await writing.delete_thread(unit, access, ids[1]),
+        await threads.rename_thread(unit, access, ids[0], "Renamed"),
+        await comments.edit_comment(unit, access, comment, "one two three"),
+        await comments.move_comment(unit, access, comment, ids[1]),
+        await threads.lock_thread(unit, access, ids[1]),
+        await comments.delete_comment(unit, access, comment),
+        await threads.delete_thread(unit, access, ids[1]),
     ]
 
 
@@ -131,18 +131,18 @@ async def test_what_holds_for_every_text_and_lock_holds_for_the_host(database: D
     begun = await host.discussion.write(lambda unit: thread_for(unit, access, "photo", "7"))
     id = begun.thread["id"]
     await refused(
-        InvalidText, lambda unit: writing.add_comment(unit, access, id, NewComment("x" * 8))
+        InvalidText, lambda unit: comments.add_comment(unit, access, id, NewComment("x" * 8))
     )
-    await refused(InvalidText, lambda unit: writing.create_thread(unit, access, " "))
-    await host.discussion.write(lambda unit: writing.lock_thread(unit, access, id))
-    await refused(Locked, lambda unit: writing.add_comment(unit, access, id, NewComment("x")))
+    await refused(InvalidText, lambda unit: threads.create_thread(unit, access, " "))
+    await host.discussion.write(lambda unit: threads.lock_thread(unit, access, id))
+    await refused(Locked, lambda unit: comments.add_comment(unit, access, id, NewComment("x")))
     spoken = Host(database, hooks=[Diary([], before_add_comment=Vetoed("No."))])
     ours = spoken.discussion.access_as_host()
     other = key(await host.ada.thread("Engines"))
-    await refused(Vetoed, lambda unit: writing.add_comment(unit, ours, other, NewComment("x")))
+    await refused(Vetoed, lambda unit: comments.add_comment(unit, ours, other, NewComment("x")))
     # Who is not the host, is asked as ever.
     guest = host.discussion.access()
-    await refused(SignInRequired, lambda unit: writing.rename_thread(unit, guest, other, "x"))
+    await refused(SignInRequired, lambda unit: threads.rename_thread(unit, guest, other, "x"))
 
 
 async def test_nothing_that_a_client_sends_makes_it_the_host(database: Database) -> None:

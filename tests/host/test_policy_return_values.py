@@ -12,7 +12,7 @@ from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.host.policy import Policy
 from tallied.models import Thread
-from tallied.resolvers import views, writing
+from tallied.resolvers import comments, threads, views
 
 from .test_policy import ARTICLES, CHANGES, Stage
 
@@ -56,9 +56,9 @@ async def test_only_true_is_a_yes(database: Database, answer: Any) -> None:
     before = await host.ada.contents()
     says = rf"^The policy's may_\w+ must return True or False, not a {type(answer).__name__}\.$"
     for work in (
-        lambda unit: writing.create_thread(unit, access, "Looms"),
-        lambda unit: writing.rename_thread(unit, access, id, "Looms"),
-        lambda unit: writing.add_comment(unit, access, id, writing.NewComment("one")),
+        lambda unit: threads.create_thread(unit, access, "Looms"),
+        lambda unit: threads.rename_thread(unit, access, id, "Looms"),
+        lambda unit: comments.add_comment(unit, access, id, comments.NewComment("one")),
     ):
         with pytest.raises(ConfigurationError, match=says):
             await host.discussion.write(work)

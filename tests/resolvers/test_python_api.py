@@ -13,10 +13,10 @@ from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import BadUserInput, InvalidText, NotAllowed
 from tallied.host.access import Access
-from tallied.resolvers import views, writing
+from tallied.resolvers import comments, threads, views
 from tallied.resolvers.authors import delete_author
-from tallied.resolvers.targeting import thread_for
-from tallied.resolvers.writing import NewComment
+from tallied.resolvers.comments import NewComment
+from tallied.resolvers.target_threads import thread_for
 
 NAMES = [
     (None, "guest", None, "BLANK"),
@@ -48,13 +48,13 @@ async def test_a_name_breaks_the_same_rules_in_python_and_over_the_api(
             "",
             "addComment",
             {"threadId": thread, **given},
-            lambda unit: writing.add_comment(unit, access, key(thread), comment),
+            lambda unit: comments.add_comment(unit, access, key(thread), comment),
         ),
         (
             "comment.",
             "createThread",
             {"title": "Looms", "comment": given},
-            lambda unit: writing.create_thread(unit, access, "Looms", comment),
+            lambda unit: threads.create_thread(unit, access, "Looms", comment),
         ),
     ):
         with pytest.raises((InvalidText, NotAllowed)) as refused:
@@ -82,8 +82,8 @@ async def test_a_name_is_stored_without_the_whitespace_around_it(database: Datab
 
 async def both(unit: UnitOfWork, access: Access, thread: Any, name: str | None) -> list[Any]:
     new = NewComment("one", name)
-    added = await writing.add_comment(unit, access, thread, new)
-    begun = await writing.create_thread(unit, access, "Looms", new)
+    added = await comments.add_comment(unit, access, thread, new)
+    begun = await threads.create_thread(unit, access, "Looms", new)
     return [added.comment, begun.comment]
 
 
@@ -94,21 +94,21 @@ async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
     ada, id, new = host.discussion.access(ADA), key(await host.ada.thread()), NewComment("one")
     text, other = str(id), uuid4()
     wrong: list[tuple[Any, str]] = [
-        (lambda u: writing.add_comment(u, ada, text, new), "thread_id must be a UUID, not a"),
-        (lambda u: writing.rename_thread(u, ada, text, "A"), "id must be a UUID, not a"),
-        (lambda u: writing.lock_thread(u, ada, text), "id must be a UUID, not a"),
-        (lambda u: writing.delete_thread(u, ada, text), "id must be a UUID, not a"),
-        (lambda u: writing.edit_comment(u, ada, text, "A"), "id must be a UUID, not a"),
-        (lambda u: writing.delete_comment(u, ada, text), "id must be a UUID, not a"),
-        (lambda u: writing.move_comment(u, ada, other, text), "thread_id must be a UUID, not a"),
+        (lambda u: comments.add_comment(u, ada, text, new), "thread_id must be a UUID, not a"),
+        (lambda u: threads.rename_thread(u, ada, text, "A"), "id must be a UUID, not a"),
+        (lambda u: threads.lock_thread(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: threads.delete_thread(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: comments.edit_comment(u, ada, text, "A"), "id must be a UUID, not a"),
+        (lambda u: comments.delete_comment(u, ada, text), "id must be a UUID, not a"),
+        (lambda u: comments.move_comment(u, ada, other, text), "thread_id must be a UUID, not a"),
         (lambda u: delete_author(u, ada, text), "id must be a UUID, not a"),
-        (lambda u: writing.add_comment(u, ada, id, "one"), "comment must be a NewComment, not a"),
-        (lambda u: writing.create_thread(u, ada, "A", "one"), "comment must be a NewComment, no"),
-        (lambda u: writing.add_comment(u, ADA, id, new), "access must be an Access, not a val"),
-        (lambda u: writing.add_comment(u.session, ada, id, new), "unit must be a UnitOfWork, not"),
-        (lambda u: writing.create_thread(u, ada, None), "title must be a str, not None."),
-        (lambda u: writing.add_comment(u, ada, id, NewComment(5)), "message must be a str, not"),
-        (lambda u: writing.add_comment(u, ada, id, NewComment(None)), "message must be a str, "),
+        (lambda u: comments.add_comment(u, ada, id, "one"), "comment must be a NewComment, not a"),
+        (lambda u: threads.create_thread(u, ada, "A", "one"), "comment must be a NewComment, no"),
+        (lambda u: comments.add_comment(u, ADA, id, new), "access must be an Access, not a val"),
+        (lambda u: comments.add_comment(u.session, ada, id, new), "unit must be a UnitOfWork, not"),
+        (lambda u: threads.create_thread(u, ada, None), "title must be a str, not None."),
+        (lambda u: comments.add_comment(u, ada, id, NewComment(5)), "message must be a str, not"),
+        (lambda u: comments.add_comment(u, ada, id, NewComment(None)), "message must be a str, "),
         (lambda u: thread_for(u, ada, "page", 7), "target_id must be a str, not a value of type"),
         (lambda u: thread_for(u, None, "page", "7"), "access must be an Access, not None."),
         (lambda u: views.read_thread(u.session, ada, text), "id must be a UUID, not a value"),

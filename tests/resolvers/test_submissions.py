@@ -20,8 +20,8 @@ from tallied.host.hooks import Event, Hooks
 from tallied.host.policy import Policy
 from tallied.models import Comment, Thread
 from tallied.models.base import now
+from tallied.resolvers.comments import NewComment, add_comment
 from tallied.resolvers.submissions import REPEAT_TIME
-from tallied.resolvers.writing import NewComment, add_comment
 
 ASKED = "isDuplicate clientMutationId comment { id message } thread { commentCount wordCount }"
 MESSAGE = "one two three"

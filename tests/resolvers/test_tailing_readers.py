@@ -25,7 +25,7 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 from tallied.resolvers import chronology
-from tallied.resolvers.writing import NewComment, add_comment
+from tallied.resolvers.comments import NewComment, add_comment
 from tallied.schema.ids import encode_id
 
 AHEAD = datetime(2031, 5, 6, 7, 8, 59, 999_999, UTC)

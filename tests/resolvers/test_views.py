@@ -19,7 +19,7 @@ from tallied.host.access import Access
 from tallied.host.policy import CommentContext, Policy
 from tallied.host.targets import Target
 from tallied.models import Thread
-from tallied.resolvers import views, writing
+from tallied.resolvers import comments, threads, views
 from tallied.resolvers.pagination.filters import CommentFilter, ThreadFilter
 
 THREAD = """id title commentCount wordCount lastCommentAt createdAt updatedAt lockedAt
@@ -209,8 +209,8 @@ async def test_a_unit_of_work_reads_what_it_has_written(host: Host) -> None:
     access = host.discussion.access(ADA)
 
     async def work(unit: Any) -> None:
-        new = writing.NewComment("one two")
-        begun = await writing.create_thread(unit, access, "Engines", new)
+        new = comments.NewComment("one two")
+        begun = await threads.create_thread(unit, access, "Engines", new)
         page = await views.read_comments(unit.session, access, begun.thread["id"], first=5)
         assert page is not None
         assert page.thread.word_count == 2

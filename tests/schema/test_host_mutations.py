@@ -14,7 +14,7 @@ from tallied.errors import BadUserInput, InvalidText, NotFound, Rejected, SignIn
 from tallied.execution.requested_fields import Info
 from tallied.host.targets import Target
 from tallied.models import Thread
-from tallied.resolvers import writing
+from tallied.resolvers import threads
 from tallied.schema.build import merge_schemas
 from tallied.schema.mutation import mutation
 from tallied.schema.payloads import Payload
@@ -42,7 +42,7 @@ async def dyed(info: Info, colour: str) -> DyePayload:
     """Writes a thread, and then may reject it all."""
 
     async def work(unit: Any, access: Any) -> None:
-        await writing.create_thread(unit, access.as_host(), colour)
+        await threads.create_thread(unit, access.as_host(), colour)
         if access.viewer is None:
             raise SignInRequired("Guests may not dye; sign in first.")
         errors = [

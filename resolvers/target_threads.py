@@ -9,13 +9,13 @@ from ..host.access import Access
 from ..host.targets import ID_LENGTH, Target
 from ..models import Thread
 from .authors import get_or_create_author, with_author
+from .changes import ChangedRows
 from .events import run_after, run_before
 from .insertion import insert_if_new
 from .locking import is_readable
 from .pagination.arguments import Record
 from .rows import loaded_values, read_thread
 from .validation import TITLE_LENGTH, expect_type, find_unstorable
-from .writing import ChangedRows
 
 
 async def thread_for(

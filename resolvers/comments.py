@@ -1,0 +1,216 @@
+"""Changes of comments, each within the session of a unit of work.
+
+A thread is not read where its foreign key will do: the database refuses a thread that is not
+there, and the flush returns its counters.
+
+A host calls these functions within a unit of work of its own, with the access of the viewer for
+whom it acts. An argument of another type than its annotation is a ``TypeError``.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..database.unit_of_work import UnitOfWork
+from ..errors import InvalidText
+from ..host.access import Access
+from ..host.policy import CommentContext
+from ..models import Comment, Thread
+from ..models.base import now
+from .authors import ensure_author, update_author_name
+from .changes import ChangedRows, expect_arguments, finish
+from .chronology import find_time_after
+from .events import run_before
+from .locking import lock_permitted_comment, read_open_thread, read_target_type
+from .new_comment import NewComment as NewComment
+from .new_comment import build_comment, comment_checks
+from .pagination.arguments import Record
+from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
+from .submissions import find_repeated, hash_submission, repeat_if_taken
+from .validation import check_length, clean_message, collect_errors, expect_type
+
+
+async def add_comment(
+    unit: UnitOfWork,
+    access: Access,
+    thread_id: UUID,
+    comment: NewComment,
+    *,
+    submission: str | None = None,
+) -> ChangedRows:
+    """Add a comment to a thread.
+
+    :param submission: the client's own id of the comment. If the same viewer sends the same
+        comment again under the same id within a minute, the first one is returned, and no hook
+        runs after it.
+    :raises InvalidText: for a message or a guest's name that breaks a rule.
+    :raises NotFound, Locked: if there is no such thread, or if it accepts no comments.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, thread_id=thread_id)
+    expect_type(NewComment, comment=comment)
+    session, rules = unit.session, access.rules
+    name, message = collect_errors(*comment_checks(access, comment, rules.max_message_length))
+    access.require(access.may_write, "write comments")
+    access, author_id, has_new_name = await ensure_author(session, access)
+    key = hash_submission(access, thread_id, name, message, submission) if submission else None
+    if duplicate := await _find_duplicate(unit, access, key):
+        return duplicate
+    if rules.hooks or not access.may_comment_anywhere:
+        # A hook's veto, or the wait for a lock, would tell of a thread that is closed or hidden.
+        await read_open_thread(session, access, thread_id)
+    rules.check_message(message)
+    row = build_comment(name, message, thread_id=thread_id, author_id=author_id, submission_key=key)
+    writer = access.with_author(author_id)
+    rows = {"thread": {"id": thread_id}, "comment": loaded_values(row)}
+    await run_before(unit, writer, "add_comment", **rows)
+    thread = await _insert_comment(session, access, row, has_new_name=has_new_name)
+    return await finish(unit, writer, "add_comment", ChangedRows(thread, loaded_values(row)))
+
+
+async def _insert_comment(
+    session: AsyncSession, access: Access, comment: Comment, *, has_new_name: bool
+) -> Record:
+    """Insert a comment under the lock of its thread, and return the thread.
+
+    From the lock to the commit, other writers of the thread wait.
+    """
+    thread = await read_open_thread(session, access, comment.thread_id, lock=True)
+    check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
+    if has_new_name:  # not before, because everyone locks threads before authors
+        await update_author_name(session, access)
+    comment.created_at = find_time_after(thread["last_comment_at"])
+    with translate_missing_row(parent="threadId"), repeat_if_taken():
+        session.add(comment)
+        await session.flush()
+    return {**thread, **counter_values(session, comment.thread_id)}
+
+
+async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> ChangedRows | None:
+    """Return the comment that was just sent under the same hash, if there is one.
+
+    Without hooks, the first attempt of a unit leaves that to the INSERT. A hook might reject the
+    comment as a repetition of its author's last one.
+    """
+    if key is None or (unit.can_repeat and not access.rules.hooks):
+        return None
+    comment = await find_repeated(unit.session, key)
+    if comment is None:
+        return None
+    condition = access.readable()
+    readable = () if condition is None else (condition,)
+    thread = await read_thread(unit.session, Thread.id == comment.thread_id, *readable)
+    if thread is None:
+        raise not_found("threadId")
+    return ChangedRows(thread, loaded_values(comment), is_duplicate=True)
+
+
+async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> ChangedRows:
+    """Change the message of a comment.
+
+    :raises InvalidText: for a message that breaks a rule.
+    :raises NotFound: if there is no such comment.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, id=id)
+    message = clean_message(message, max_length=access.rules.max_message_length)
+    with translate_missing_row(row="commentId"):
+        access, comment, context = await lock_permitted_comment(
+            unit.session, access, id, "may_edit", "edit this comment"
+        )
+        await _check_length(unit, access, comment, context, message)
+        access.rules.check_message(message)
+        values = {**loaded_values(comment), "message": message}
+        thread = {"id": comment.thread_id}
+        await run_before(unit, access, "edit_comment", thread=thread, comment=values)
+        if comment.message != message:
+            comment.message, comment.edited_at = message, now()
+            await unit.session.flush()
+        counters = counter_values(unit.session, comment.thread_id)
+        change = ChangedRows(counters, loaded_values(comment))
+        return await finish(unit, access, "edit_comment", change)
+
+
+async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UUID) -> ChangedRows:
+    """Move a comment to another thread.
+
+    :raises NotFound: if there is no such comment, or no such thread.
+    :raises Locked: if that thread accepts no comments.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, id=id, thread_id=thread_id)
+    session = unit.session
+    access, comment, _ = await lock_permitted_comment(
+        session, access, id, "may_move", "move this comment"
+    )
+    previous_id = comment.thread_id
+    must_read = access.rules.hooks or not access.may_comment_anywhere
+    if must_read and thread_id != previous_id:
+        await _read_new_thread(session, access, thread_id, comment)
+    rows: dict[str, Record] = {
+        "thread": {"id": thread_id},
+        "comment": {**loaded_values(comment), "thread_id": thread_id},
+        "previous_thread": {"id": previous_id},
+    }
+    await run_before(unit, access, "move_comment", **rows)
+    with translate_missing_row(row="commentId", parent="threadId"):
+        comment.thread_id = thread_id
+        await session.flush()
+    if thread_id == previous_id:
+        thread = counter_values(session, thread_id)
+    else:
+        thread = await _read_new_thread(session, access, thread_id, comment)
+    previous = counter_values(session, previous_id)
+    change = ChangedRows(thread, loaded_values(comment), previous)
+    return await finish(unit, access, "move_comment", change)
+
+
+async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> ChangedRows:
+    """Delete a comment, and return its last values.
+
+    :raises NotFound: if there is no such comment.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, id=id)
+    with translate_missing_row(row="commentId"):
+        access, comment, _ = await lock_permitted_comment(
+            unit.session, access, id, "may_delete", "delete this comment"
+        )
+        values = loaded_values(comment)
+        thread = {"id": comment.thread_id}
+        await run_before(unit, access, "delete_comment", thread=thread, comment=values)
+        await unit.session.delete(comment)
+        await unit.session.flush()
+        change = ChangedRows(counter_values(unit.session, comment.thread_id), values)
+        return await finish(unit, access, "delete_comment", change)
+
+
+async def _check_length(
+    unit: UnitOfWork, access: Access, comment: Comment, context: CommentContext | None, message: str
+) -> None:
+    """Check a message against the limit of its thread, which may be lower than elsewhere."""
+    rules = access.rules
+    target_type = None if context is None else context.thread.target_type
+    if context is None and any(target.message_length for target in rules.targets.values()):
+        target_type = await read_target_type(unit.session, comment.thread_id)
+    check_length(message, "message", rules.message_length_of(target_type))
+
+
+async def _read_new_thread(
+    session: AsyncSession, access: Access, thread_id: UUID, comment: Comment
+) -> Record:
+    """Read the thread that a comment is moved to, which must accept comments of that length."""
+    thread = await read_open_thread(session, access, thread_id)
+    length = len(comment.message)
+    max_length = access.rules.message_length_of(thread["target_type"])
+    if length > max_length:
+        raise InvalidText(
+            f"The comment has {length} characters, and that thread takes at most {max_length};"
+            " shorten it first.",
+            field="threadId",
+            code="TOO_LONG",
+            params={"max": max_length, "actual": length},
+        )
+    return thread

@@ -1,0 +1,70 @@
+"""A comment that is to be written: its texts, and the rules for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..errors import NotAllowed, Rejected
+from ..host.access import Access
+from ..models import Comment
+from .validation import clean_author_name, clean_message
+
+
+class NewComment(NamedTuple):
+    """The texts of a new comment."""
+
+    message: str
+    author_name: str | None = None
+    """The name of a guest, who must give one; None for a viewer. Where the host writes in nobody's
+    name (:meth:`.Discussion.access_as_host`), it may give one, for a comment that it imports."""
+
+
+def comment_checks(
+    access: Access, new: NewComment, max_length: int, path: str = ""
+) -> tuple[Callable[[], str | None], Callable[[], str]]:
+    """Return the checks of a guest's name and of a message; each returns the text to write.
+
+    A name is not checked where the viewer may write nowhere: they have to sign in, and not to
+    give one.
+
+    :param max_length: the most characters of the message.
+    :param path: the prefix of the fields that errors name, such as ``comment.``.
+    """
+    name = partial(_clean_author_name, access, new.author_name, f"{path}authorName")
+    message = partial(clean_message, new.message, f"{path}message", max_length)
+    return (name if access.may_write else lambda: None), message
+
+
+def build_comment(author_name: str | None, message: str, **values: Any) -> Comment:
+    """Build the row of a new comment, with every column set: none is missing after the flush."""
+    unset = {"edited_at": None, "submission_key": None}
+    return Comment(author_name=author_name, message=message, **{**unset, **values})
+
+
+@contextmanager
+def prefix_error_fields() -> Iterator[None]:
+    """Name a field of a thread's first comment as its input does, such as ``comment.message``.
+
+    Errors of a host's code, which is the same for every comment, name ``message``.
+    """
+    try:
+        yield
+    except Rejected as error:
+        if error.field not in ("message", "authorName"):
+            raise
+        # A copy, because a host may raise the same object for another comment.
+        renamed = error.__class__.__new__(error.__class__, *error.args)
+        renamed.__dict__.update(error.__dict__, field=f"comment.{error.field}")
+        raise renamed from error
+
+
+def _clean_author_name(access: Access, name: str | None, field: str) -> str | None:
+    if access.viewer is not None and name is not None:
+        who = "The viewer is" if access.is_host else "You are"
+        raise NotAllowed(f"{who} signed in, so leave this out; it is for guests.", field=field)
+    if name is None and (access.viewer is not None or access.is_host):
+        return None
+    return clean_author_name("" if name is None else name, field)
