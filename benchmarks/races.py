@@ -2,20 +2,18 @@
 
 ``python -m benchmarks.races [--quick]`` prints how many of the races each way ends with the stored
 word count equal to the recount, on PostgreSQL. What a race is, and how it is forced,
-stands in ``tests/counters/races/test_races.py`` and ``tests/support/races.py``; a unit that the
-database asks to retry is run again, and nothing afterwards repairs a counter.
+stands in ``tests/counters/races/test_races.py``, and the driver in ``tests/support/races.py``; a
+unit that the database asks to retry is run again, and nothing afterwards repairs a counter.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -24,14 +22,14 @@ from rich.table import Table
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from tests.support.races import TIMEOUT, Actor, in_order_of_ends, outcome, settle
+from tests.support.races import LEVELS, actors_on, race, uuids
 
 from .databases import blocking_engine, fresh_database
 from .ways import AGGREGATED, PUBLISHED, TALLIED, TRIGGER, Way
 
-LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 SCHEDULES = ("after", "within", "stale")
-X, Y, Z, MINE = (UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, 5))
+X, Y, Z, MINE = uuids(4)
+STOP = ("UPDATE thread", "WITH tallied_delta", "UPDATE trigger_thread")
 
 Operation = Callable[[Session, Way, Any, int], None]
 
@@ -91,20 +89,18 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def prepare(engine: Engine, way: Way) -> None:
-    """Three threads whose counters are right, however the way came to them."""
-    with engine.begin() as connection:
-        for table in reversed(way.metadata.sorted_tables):
-            connection.execute(table.delete())
-        threads, comments = way.Thread.__table__, way.Comment.__table__
-        for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
-            connection.execute(threads.insert().values(id=key, title="T"))
-            for place, size in enumerate(sizes):
-                extra = {"id": MINE} if (key, place) == (X, 0) else {}
-                values = {"thread_id": key, "message": words(size), "word_count": size}
-                connection.execute(comments.insert().values(**values, **extra))
-            stored = threads.update().where(threads.c.id == key)
-            connection.execute(stored.values(word_count=sum(sizes)))
+def prepare(session: Session, way: Way) -> None:
+    """Store three threads whose counters are right, however the way came to them."""
+    connection = session.connection()
+    threads, comments = way.Thread.__table__, way.Comment.__table__
+    for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
+        connection.execute(threads.insert().values(id=key, title="T"))
+        for place, size in enumerate(sizes):
+            extra = {"id": MINE} if (key, place) == (X, 0) else {}
+            values = {"thread_id": key, "message": words(size), "word_count": size}
+            connection.execute(comments.insert().values(**values, **extra))
+        stored = threads.update().where(threads.c.id == key)
+        connection.execute(stored.values(word_count=sum(sizes)))
 
 
 def is_exact(engine: Engine, way: Way) -> bool:
@@ -120,89 +116,38 @@ def is_exact(engine: Engine, way: Way) -> bool:
     return all(stored == counted for stored, counted in rows)
 
 
-class Race:
-    """Two operations of one way, in a given order, on one schedule and level."""
+def load(session: Session, way: Way) -> Any:
+    """Load the thread and the comment that both want; return the comment, None if it is deleted."""
+    session.get(way.Thread, X)
+    return session.get(way.Comment, MINE)
 
-    def __init__(self, server: Engine, way: Way, level: str) -> None:
-        self.server = server
-        self.way = way
-        self.actors = [Actor(server, way.Session, isolation_level=level) for _ in range(2)]
 
-    def run(self, pair: tuple[Operation, Operation], schedule: str) -> None:
-        """Run it to its end."""
-        one, two = self.actors
-        for actor in self.actors:
-            actor.begin()
-        loaded = [actor.done(self._load) for actor in self.actors]
-        if schedule == "stale":
-            for actor in self.actors:
-                actor.done(lambda session: session.commit())
-                actor.begin()
-        if schedule == "within":
-            one.stop_before("UPDATE thread", "WITH tallied_delta", "UPDATE trigger_thread")
-        first = one.do(self._act(pair[0], 0, loaded[0]))
-        settle(one, first, self.server)
-        if schedule == "stale":
-            self._finish(one, first, pair[0], 0)
-            self._finish(two, two.do(self._act(pair[1], 1, loaded[1])), pair[1], 1)
-            return
-        second = two.do(self._act(pair[1], 1, loaded[1]))
-        settle(two, second, self.server)
-        one.go_on()
-        if settle(one, first, self.server) == "blocked":
-            wait((first, second), timeout=TIMEOUT, return_when=FIRST_COMPLETED)
-        ends = [(one, first, pair[0], 0), (two, second, pair[1], 1)]
-        for place in in_order_of_ends((one, first), (two, second)):
-            self._finish(*ends[place])
+def act(operation: Operation, way: Way) -> Callable[[Session, Any, int], None]:
+    """Return `operation` as one of the races': it is flushed, and needs no deleted comment."""
 
-    def close(self) -> None:
-        """End both sessions."""
-        for actor in self.actors:
-            actor.close(self.server)
+    def step(session: Session, mine: Any, who: int) -> None:
+        if mine is not None or operation in (insert, bulk_update, bulk_delete):
+            operation(session, way, mine, who)
+        session.flush()
 
-    def _load(self, session: Session) -> Any:
-        session.get(self.way.Thread, X)
-        return session.get(self.way.Comment, MINE)
-
-    def _act(self, operation: Operation, who: int, mine: Any) -> Callable[[Session], None]:
-        def step(session: Session) -> None:
-            if mine is not None or operation in (insert, bulk_update, bulk_delete):
-                operation(session, self.way, mine, who)
-            session.flush()
-
-        return step
-
-    def _finish(self, actor: Actor, future: Any, operation: Operation, who: int) -> None:
-        for _ in range(5):
-            result = outcome(future)
-            if result == "ok":
-                result = outcome(actor.do(lambda session: session.commit()))
-            if result == "ok":
-                return
-            actor.done(lambda session: session.rollback())
-            if result == "gone":
-                return
-            actor.done(lambda session: session.expunge_all())
-            mine = actor.done(self._load)
-            future = actor.do(self._act(operation, who, mine))
+    return step
 
 
 def results(server: Engine, way: Way, level: str, operations: Sequence[Operation]) -> Counter[str]:
     """How many races the way ends ``exact``, ``wrong``, or ``failed`` with an error."""
     ended: Counter[str] = Counter()
     races = list(itertools.product(operations, operations, SCHEDULES))
+    store, read = partial(prepare, way=way), partial(load, way=way)
     for first, second, schedule in track(races, f"{way}, {level}", transient=True):
-        prepare(server, way)
-        race = Race(server, way, level)
-        try:
-            race.run((first, second), schedule)
-        except Exception:
-            ended["failed"] += 1
-        else:
-            ended["exact" if is_exact(server, way) else "wrong"] += 1
-        finally:
-            with contextlib.suppress(Exception):
-                race.close()
+        pair = act(first, way), act(second, way)
+        options = {"isolation_level": level}
+        with actors_on(server, way.Session, store, way.metadata, **options) as actors:
+            try:
+                race(server, actors, pair, schedule, load=read, stop=STOP, writes_nothing=pair)
+            except Exception:
+                ended["failed"] += 1
+            else:
+                ended["exact" if is_exact(server, way) else "wrong"] += 1
     return ended
 
 

@@ -1,9 +1,8 @@
-"""Two real transactions, interleaved by force.
+"""Real transactions, interleaved by force.
 
-An :class:`Actor` is a session in a thread of its own. The test tells it what to do
-next and goes on when the actor has done it, or waits for a lock of the other (which
-the database itself is asked for), or stands at a statement that it was told to stop
-before. So every schedule is made, not hoped for, and none depends on a pause.
+An :class:`Actor` is a session in a thread of its own. The test gives it a step, and goes on when
+the step has ended, waits for a lock (which the database itself is asked for), or has stopped at a
+statement of the test's choice. No schedule depends on a pause.
 """
 
 from __future__ import annotations
@@ -11,24 +10,45 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, MetaData, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 RETRIED = {"40001", "40P01"}
 """serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
 TIMEOUT = 60.0
+Step = Callable[[Session], Any]
 Operation = Callable[[Session, Any, int], None]
+"""A function of a session, the objects that it has loaded, and the place of its actor: 0 or 1."""
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+GATE = """
+CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
+CREATE TRIGGER wait_for_the_test BEFORE UPDATE ON {table}
+FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
+"""
+
+
+def uuids(number: int) -> list[UUID]:
+    """Return so many UUIDs of version 7, in ascending order."""
+    return [UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, number + 1)]
+
+
+def label(value: Any) -> str:
+    """Return the id of a parameter: a pair of operations, or the name of a schedule."""
+    return value if isinstance(value, str) else "-".join(operation.__name__ for operation in value)
 
 
 class Actor:
@@ -38,46 +58,59 @@ class Actor:
         self.engine = engine.execution_options(**options)
         self.session = session_class(self.engine, expire_on_commit=False, autoflush=False)
         self.pid: int | None = None
-        self.standing = threading.Event()
+        self.stopped = threading.Event()
         self._go_on = threading.Event()
-        self._stop_before: tuple[str, ...] | None = None
+        self._stop_before: tuple[str, ...] = ()
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
         event.listen(self.engine, "before_cursor_execute", self._before)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def do(self, step: Callable[[Session], Any]) -> Future[Any]:
+    def start(self, step: Step) -> Future[Any]:
         """Start `step`; the future holds what it returns or raises."""
         future: Future[Any] = Future()
         self._steps.put((step, future))
         return future
 
-    def done(self, step: Callable[[Session], Any]) -> Any:
-        """Do `step` to its end."""
-        return self.do(step).result(TIMEOUT)
+    def run(self, step: Step) -> Any:
+        """Run `step` to its end."""
+        return self.start(step).result(TIMEOUT)
 
-    def begin(self) -> None:
-        """Begin a transaction, and know by which process the server serves it."""
-        self.pid = self.done(
-            lambda session: session.connection().execute(text("SELECT pg_backend_pid()")).scalar()
-        )
+    def begin(self, *disabled: str) -> None:
+        """Begin a transaction, and note which process of the server serves it.
 
-    def stop_before(self, *start: str) -> None:
-        """Stop before the first statement that starts with one of `start`, until :meth:`go_on`."""
-        self.standing.clear()
+        :param disabled: settings of the planner that are off in it, such as ``enable_seqscan``.
+        """
+        query = text("SELECT pg_backend_pid()")
+        self.pid = self.run(lambda session: session.connection().execute(query).scalar())
+        for setting in disabled:
+            self.run(lambda session, s=setting: session.execute(text(f"SET LOCAL {s} = off")))
+
+    def stop_before(self, *starts: str) -> None:
+        """Stop before the first statement that starts with one of `starts`."""
+        self.stopped.clear()
         self._go_on.clear()
-        self._stop_before = start
+        self._stop_before = starts
 
     def go_on(self) -> None:
-        """Go on from where the actor stands, if it does."""
-        self._stop_before = None
-        self.standing.clear()
+        """Go on from the statement that the actor has stopped before, if it has."""
+        self._stop_before = ()
+        self.stopped.clear()
         self._go_on.set()
 
+    def end(self, future: Future[Any]) -> str:
+        """Commit what a step has done, or roll it back if it failed; return its outcome."""
+        result = outcome(future)
+        if result == "ok":
+            result = outcome(self.start(Session.commit))
+        if result != "ok":
+            self.run(Session.rollback)
+        return result
+
     def close(self, server: Engine) -> None:
-        """Roll back what is open, whatever it waits for, and end the thread."""
+        """Roll back the open transaction, even if it waits for a lock, and end the thread."""
         self.go_on()
-        ended = self.do(lambda session: session.close())
+        ended = self.start(Session.close)
         try:
             ended.exception(2)
         except TimeoutError:  # a race that failed has left it waiting
@@ -97,22 +130,49 @@ class Actor:
                 future.set_exception(error)
 
     def _before(self, conn: object, cursor: object, statement: str, *_: object) -> None:
-        if self._stop_before is not None and statement.lstrip().startswith(self._stop_before):
-            self._stop_before = None
-            self.standing.set()
+        if self._stop_before and statement.lstrip().startswith(self._stop_before):
+            self._stop_before = ()
+            self.stopped.set()
             assert self._go_on.wait(TIMEOUT)
 
 
-def settle(actor: Actor, future: Future[Any], server: Engine) -> str:
-    """Wait until the actor is ``done``, ``standing`` where it was told, or ``blocked``."""
+@contextmanager
+def actors_on(
+    server: Engine,
+    session_class: type[Session],
+    prepare: Step,
+    *metadata: MetaData,
+    number: int = 2,
+    **options: Any,
+) -> Iterator[tuple[Actor, ...]]:
+    """Provide actors on a database that holds only the rows that `prepare` stores.
+
+    :param metadata: the tables to empty first; in this order, those of each from the last.
+    :param options: execution options of the actors' engines, such as their isolation level.
+    """
+    with server.begin() as connection:
+        for tables in metadata:
+            for table in reversed(tables.sorted_tables):
+                connection.execute(table.delete())
+    with session_class(server) as session:
+        prepare(session)
+        session.commit()
+    actors = tuple(Actor(server, session_class, **options) for _ in range(number))
+    yield actors
+    for actor in actors:
+        actor.close(server)
+
+
+def wait_for_state(actor: Actor, future: Future[Any], server: Engine) -> str:
+    """Wait until the actor's step is ``done``, ``stopped`` before a statement, or ``blocked``."""
     deadline = time.monotonic() + TIMEOUT
     query = text("SELECT cardinality(pg_blocking_pids(:pid)) > 0").bindparams(pid=actor.pid)
     with server.connect() as connection:
         while time.monotonic() < deadline:
             if future.done():
                 return "done"
-            if actor.standing.is_set():
-                return "standing"
+            if actor.stopped.is_set():
+                return "stopped"
             if connection.execute(query).scalar():
                 return "blocked"
             connection.rollback()
@@ -121,7 +181,7 @@ def settle(actor: Actor, future: Future[Any], server: Engine) -> str:
 
 
 def outcome(future: Future[Any]) -> str:
-    """``ok``; ``retry``, which a unit of work does; or ``gone``, which a user is told."""
+    """Return ``ok``; ``retry``, which a unit of work does; or ``gone``, which a user is told."""
     error = future.exception(TIMEOUT)
     if error is None:
         return "ok"
@@ -132,98 +192,120 @@ def outcome(future: Future[Any]) -> str:
     raise error
 
 
-def in_order_of_ends(
-    one: tuple[Actor, Future[Any]], two: tuple[Actor, Future[Any]]
-) -> tuple[int, int]:
-    """Which of two must be finished first, since the other may wait for it.
+def end_all(actors: Sequence[Actor], futures: Sequence[Future[Any]]) -> list[str]:
+    """Commit or roll back each step as it ends, since another may wait for it; the outcomes."""
+    results: dict[int, str] = {}
+    while len(results) < len(futures):
+        running = [place for place in range(len(futures)) if place not in results]
+        wait([futures[n] for n in running], timeout=TIMEOUT, return_when=FIRST_COMPLETED)
+        place = next(n for n in running if futures[n].done())
+        results[place] = actors[place].end(futures[place])
+    return [results[place] for place in range(len(futures))]
 
-    One that the database has refused is rolled back here, and is run again last.
+
+def meet(
+    server: Engine,
+    actors: Sequence[Actor],
+    steps: Sequence[Step],
+    *,
+    stop: Sequence[str] = (),
+    release: Callable[[], None] | None = None,
+    states: tuple[str | None, str | None] = ("stopped", "blocked"),
+) -> list[str]:
+    """Run the first step until it stops or waits, then the second; then let both go on, and end.
+
+    :param stop: how the statement starts that the first stops before.
+    :param release: give up what both wait for; without it, the first goes on from its stop.
+    :param states: what must have become of each by then; None for anything.
+    :returns: the two outcomes.
     """
-    (first, ran), (second, ran_too) = one, two
-    if ran.done() and outcome(ran) != "ok":
-        first.done(lambda session: session.rollback())
-        return 1, 0
-    if not ran.done() and outcome(ran_too) == "ok":
-        return 1, 0
-    if ran_too.done() and outcome(ran_too) != "ok":
-        second.done(lambda session: session.rollback())
-    return 0, 1
+    actors[0].stop_before(*stop)
+    futures = []
+    for actor, step, state in zip(actors, steps, states, strict=True):
+        futures.append(actor.start(step))
+        reached = wait_for_state(actor, futures[-1], server)
+        assert state in (None, reached)
+    (release or actors[0].go_on)()
+    wait_for_state(actors[0], futures[0], server)  # the first commits first, unless it waits
+    return end_all(actors, futures)
+
+
+@contextmanager
+def update_gate(server: Engine, table: str) -> Iterator[Callable[[], None]]:
+    """Have each UPDATE of `table` wait, its first row locked, until the function is called."""
+    with server.connect() as connection:
+
+        def release() -> None:
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            connection.commit()
+
+        connection.execute(text(GATE.format(table=table)))
+        connection.commit()
+        connection.execute(text("SELECT pg_advisory_lock(42)"))
+        connection.commit()
+        try:
+            yield release
+        finally:
+            release()
+            connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+            connection.execute(text("DROP FUNCTION wait_for_the_test() CASCADE"))
+            connection.commit()
 
 
 def in_savepoint(operation: Operation) -> Operation:
-    """The same, in a savepoint of its own."""
+    """Return the same operation in a savepoint of its own."""
 
     @wraps(operation)
-    def run(session: Session, loaded: Any, who: int) -> None:
+    def run(session: Session, loaded: Any, place: int) -> None:
         with session.begin_nested():
-            operation(session, loaded, who)
+            operation(session, loaded, place)
 
     return run
 
 
 def race(
     server: Engine,
-    actors: tuple[Actor, Actor],
-    pair: tuple[Operation, Operation],
+    actors: Sequence[Actor],
+    pair: Sequence[Operation],
     schedule: str,
     *,
     load: Callable[[Session], Any],
-    stop: tuple[str, ...],
+    stop: Sequence[str],
     writes_nothing: Collection[Operation] = (),
 ) -> tuple[str, str]:
-    """Run `pair` on `schedule`, ``after``, ``within`` or ``stale``; how each of the two ended.
+    """Run `pair` on `schedule`, ``after``, ``within`` or ``stale``, and return the two outcomes.
+
+    An operation that the database refuses with a request to retry is run again from its start.
 
     :param load: what a unit has in memory before it acts.
-    :param stop: how the statement begins that the first stops before, ``within`` its flush.
+    :param stop: how the statement starts that the first stops before, ``within`` its flush.
     :param writes_nothing: operations that have no such statement.
     """
-    (one, two), (first, second) = actors, pair
     for actor in actors:
         actor.begin()
-    loaded = [actor.done(load) for actor in actors]
+    loaded = [actor.run(load) for actor in actors]
+
+    def step(place: int, again: bool = False) -> Step:
+        return lambda session: pair[place](
+            session, load(session) if again else loaded[place], place
+        )
+
     if schedule == "stale":
         for actor in actors:
-            actor.done(lambda session: session.commit())
+            actor.run(Session.commit)
             actor.begin()
-    if schedule == "within":
-        one.stop_before(*stop)
-    ran = one.do(lambda session: first(session, loaded[0], 0))
-    reached = settle(one, ran, server)
-    assert schedule != "within" or reached == "standing" or _plain(first) in writes_nothing
-    if schedule == "stale":
-        ended = _finish(one, ran, first, 0, load)
-        ran_too = two.do(lambda session: second(session, loaded[1], 1))
-        return ended, _finish(two, ran_too, second, 1, load)
-    ran_too = two.do(lambda session: second(session, loaded[1], 1))
-    settle(two, ran_too, server)
-    one.go_on()
-    if settle(one, ran, server) == "blocked":
-        # Each waits for the other's commit: the second's flush is complete, or a deadlock ends one.
-        assert wait((ran, ran_too), timeout=TIMEOUT, return_when=FIRST_COMPLETED).done
-    ends = [(one, ran, first, 0), (two, ran_too, second, 1)]
-    order = in_order_of_ends((one, ran), (two, ran_too))
-    results = {place: _finish(*ends[place], load) for place in order}
+        results = [actors[place].end(actors[place].start(step(place))) for place in (0, 1)]
+    else:
+        plain = getattr(pair[0], "__wrapped__", pair[0])
+        stops = schedule == "within"
+        state = "stopped" if stops and plain not in writes_nothing else None
+        steps = [step(0), step(1)]
+        results = meet(server, actors, steps, stop=stop if stops else (), states=(state, None))
+    for place, actor in enumerate(actors):
+        for _ in range(4):
+            if results[place] != "retry":
+                break
+            actor.run(Session.expunge_all)
+            results[place] = actor.end(actor.start(step(place, again=True)))
+        assert results[place] != "retry", "asked for a retry five times"
     return results[0], results[1]
-
-
-def _plain(operation: Operation) -> Operation:
-    plain: Operation = getattr(operation, "__wrapped__", operation)
-    return plain
-
-
-def _finish(
-    actor: Actor, future: Future[Any], operation: Operation, who: int, load: Callable[..., Any]
-) -> str:
-    """Commit what went well; run again what the database asks for; give up what is gone."""
-    result = outcome(future)
-    for _ in range(5):
-        if result == "ok":
-            result = outcome(actor.do(lambda session: session.commit()))
-            if result == "ok":
-                return result
-        actor.done(lambda session: session.rollback())
-        if result == "gone":
-            return result
-        actor.done(lambda session: session.expunge_all())
-        result = outcome(actor.do(lambda session: operation(session, load(session), who)))
-    raise AssertionError("asked for a retry five times")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
@@ -68,9 +68,12 @@ def assert_exact(session: Session, *threads: Thread) -> None:
         assert shown(thread) == true
 
 
-def drifted(connection: Connection) -> int:
-    """How many threads and authors have a counter that differs from the recount."""
-    threads, authors = (connection.scalars(select(model.id)).all() for model in (Thread, Author))
-    return sum(stored(connection, each) != truth(connection, each) for each in threads) + sum(
-        stored_of_author(connection, each) != truth_of_author(connection, each) for each in authors
+def drifted(bind: Engine | Connection) -> int:
+    """Return how many threads and authors have a counter that differs from the recount."""
+    if isinstance(bind, Engine):
+        with bind.connect() as connection:
+            return drifted(connection)
+    threads, authors = (bind.scalars(select(model.id)).all() for model in (Thread, Author))
+    return sum(stored(bind, key) != truth(bind, key) for key in threads) + sum(
+        stored_of_author(bind, key) != truth_of_author(bind, key) for key in authors
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
-from support.races import Actor, settle
+from support.races import LEVELS, Actor, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted
 from support.writers import comment, spoil, store_threads
@@ -31,9 +31,9 @@ class Rebuilding:
     def __init__(self, engine: Engine, **options: Any) -> None:
         self.actor = Actor(engine, Session)
         self.actor.engine = self.actor.engine.execution_options(**options)
-        self.connection: Connection = self.actor.done(lambda _: self.actor.engine.connect())
+        self.connection: Connection = self.actor.run(lambda _: self.actor.engine.connect())
         if engine.dialect.name == "postgresql":
-            self.actor.pid = self.actor.done(lambda _: self._pid())
+            self.actor.pid = self.actor.run(lambda _: self._pid())
 
     def _pid(self) -> Any:
         pid = self.connection.execute(text("SELECT pg_backend_pid()")).scalar()
@@ -41,11 +41,11 @@ class Rebuilding:
         return pid
 
     def start(self, **options: Any) -> Future[int]:
-        return self.actor.do(lambda _: counters.rebuild(self.connection, **options))
+        return self.actor.start(lambda _: counters.rebuild(self.connection, **options))
 
     def close(self, server: Engine) -> None:
         self.actor.go_on()
-        self.actor.done(lambda _: self.connection.close())
+        self.actor.run(lambda _: self.connection.close())
         self.actor.close(server)
 
 
@@ -85,7 +85,7 @@ def add(thread_id: UUID) -> Callable[[Session], None]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
     engine: Engine,
     threads: list[UUID],
@@ -101,7 +101,7 @@ def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
         session.add(comment(4, thread_id=held))
         session.flush()
 
-    writer.done(hold)
+    writer.run(hold)
     rebuild = rebuilding(isolation_level=level)
     locks: list[str] = []
 
@@ -111,16 +111,15 @@ def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
 
     event.listen(rebuild.actor.engine, "before_cursor_execute", record)
     waiting = rebuild.start(batch_size=100)
-    assert settle(rebuild.actor, waiting, engine) == "blocked"
+    assert wait_for_state(rebuild.actor, waiting, engine) == "blocked"
     # It waits for that one thread, and holds up nobody who writes to another.
     others.begin()
     for free in (threads[3], threads[5]):
-        assert settle(others, others.do(add(free)), engine) == "done"
-    writer.done(lambda session: session.commit())
+        assert wait_for_state(others, others.start(add(free)), engine) == "done"
+    writer.run(Session.commit)
     assert waiting.result(10) == len(threads)
     assert len(locks) == 2, "all that were free, then the one: none had to be tried again"
-    with engine.connect() as connection:
-        assert drifted(connection) == 0
+    assert drifted(engine) == 0
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
@@ -129,13 +128,12 @@ def test_what_a_writer_has_stored_but_not_yet_counted_is_added_by_the_writer(
 ) -> None:
     spoil(engine)
     writer.stop_before("UPDATE", "WITH")
-    adding = writer.do(add(threads[4]))
-    assert writer.standing.wait(10)
+    adding = writer.start(add(threads[4]))
+    assert writer.stopped.wait(10)
     assert rebuilding().start().result(10) == len(threads)
     writer.go_on()
     adding.result(10)
-    with engine.connect() as connection:
-        assert drifted(connection) == 0
+    assert drifted(engine) == 0
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
@@ -157,21 +155,20 @@ def test_a_writer_waits_for_its_own_batch_and_no_other(
 
     rebuild.actor.stop_before("UPDATE")
     done = rebuild.start(batch_size=5, progress=progress)
-    assert rebuild.actor.standing.wait(10), "within the first batch, holding its locks"
+    assert rebuild.actor.stopped.wait(10), "within the first batch, holding its locks"
     writer.begin()
-    waiting = writer.do(add(threads[2]))
-    assert settle(writer, waiting, engine) == "blocked"
+    waiting = writer.start(add(threads[2]))
+    assert wait_for_state(writer, waiting, engine) == "blocked"
     others.begin()
-    assert settle(others, others.do(add(threads[7])), engine) == "done"
+    assert wait_for_state(others, others.start(add(threads[7])), engine) == "done"
     rebuild.actor.go_on()
     waiting.result(10)
-    assert rebuild.actor.standing.wait(10), "within the second batch"
+    assert rebuild.actor.stopped.wait(10), "within the second batch"
     assert steps == [5]
-    assert settle(others, others.do(add(threads[3])), engine) == "done"
+    assert wait_for_state(others, others.start(add(threads[3])), engine) == "done"
     rebuild.actor.go_on()
     assert done.result(10) == len(threads)
-    with engine.connect() as connection:
-        assert drifted(connection) == 0
+    assert drifted(engine) == 0
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -194,5 +191,4 @@ def test_between_two_batches_a_writer_finds_the_file_free(
     assert written == [5, 10, 15, 20]
     for each in (host, impatient):
         each.dispose()
-    with engine.connect() as connection:
-        assert drifted(connection) == 0
+    assert drifted(engine) == 0

@@ -1,4 +1,4 @@
-"""Deletions lock what counts for a row before the row, as everyone else does: no deadlock."""
+"""Deletions lock what counts for a row before the row, as other writers do: no deadlock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, String, bindparam, delete, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from support.pairs import assert_verified, counter, install, key, pair, reference
-from support.races import Actor, outcome, settle
+from support.races import Actor, actors_on, meet, outcome, uuids, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 from support.statements import recorded
@@ -20,7 +20,8 @@ from tallied.counters.registry.deletion_lock_order import DeletionLockOrder
 from tallied.models import Author, Base, Comment, Thread
 from tallied.models.counters import counters
 
-DOOMED, KEPT, ADA, BOB, MINE = [UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, 6)]
+DOOMED, KEPT, ADA, BOB, MINE = uuids(5)
+Actors = tuple[Actor, ...]
 
 Delete = Callable[[Session], Any]
 
@@ -56,26 +57,22 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def prepare(session: Session) -> None:
+    """Store two threads with three comments each, by two authors."""
+    session.add_all([Author(id=id, subject=str(id)) for id in (ADA, BOB)])
+    for thread in (DOOMED, KEPT):
+        session.add(Thread(id=thread, title="T"))
+        session.flush()
+        for author, words in ((ADA, 3), (BOB, 4), (ADA, 5)):
+            key = {"id": MINE} if (thread, words) == (DOOMED, 5) else {}
+            message = "word " * words
+            session.add(Comment(thread_id=thread, author_id=author, message=message, **key))
+
+
 @pytest.fixture
-def actors(server: Engine) -> Iterator[tuple[Actor, Actor]]:
-    with server.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(table.delete())
-    with Counted(server) as session:
-        session.add_all([Author(id=id, subject=str(id)) for id in (ADA, BOB)])
-        for thread in (DOOMED, KEPT):
-            session.add(Thread(id=thread, title="T"))
-            session.flush()
-            for author, words in ((ADA, 3), (BOB, 4), (ADA, 5)):
-                mine = {"id": MINE} if (thread, words) == (DOOMED, 5) else {}
-                session.add(
-                    Comment(thread_id=thread, author_id=author, message="word " * words, **mine)
-                )
-        session.commit()
-    pair = (Actor(server, Counted), Actor(server, Counted))
-    yield pair
-    for actor in pair:
-        actor.close(server)
+def actors(server: Engine) -> Iterator[Any]:
+    with actors_on(server, Counted, prepare, Base.metadata) as actors:
+        yield actors
 
 
 def edit(session: Session) -> None:
@@ -98,106 +95,84 @@ def insert(session: Session) -> None:
     session.flush()
 
 
-def meet(
-    server: Engine,
-    actors: tuple[Actor, Actor],
-    change: Callable[[Session], None],
-    delete_it: Delete,
+def meet_deletion(
+    server: Engine, actors: Actors, change: Callable[[Session], None], deletion: Delete
 ) -> list[str]:
-    """`change` stops before it writes a counter, until `delete_it` waits; how the two ended."""
-    one, two = actors
+    """`change` stops before it writes a counter, until `deletion` waits; return the outcomes."""
     for actor in actors:
         actor.begin()
-    one.stop_before("UPDATE tallied_", "WITH tallied_delta")
-    if change in (insert, edit):  # for an insert, nobody waits before the thread itself is wanted
-        one.stop_before("UPDATE tallied_thread")
-    first = one.do(change)
-    assert settle(one, first, server) == "standing"
-    second = two.do(delete_it)
-    assert settle(two, second, server) == "blocked"
-    one.go_on()
-    ended = [outcome(first)]
-    one.done(lambda session: session.commit() if ended == ["ok"] else session.rollback())
-    ended.append(outcome(second))
-    two.done(lambda session: session.commit() if ended[1] == "ok" else session.rollback())
-    return ended
+    stop = ("UPDATE tallied_", "WITH tallied_delta")
+    if change in (insert, edit):  # for an insert, no one waits before the thread itself is locked
+        stop = ("UPDATE tallied_thread",)
+    return meet(server, actors, [change, deletion], stop=stop)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("change", [edit, remove, move, insert])
-def test_who_deletes_a_thread_waits_for_who_writes_in_it(
-    server: Engine, actors: tuple[Actor, Actor], change: Any, way: Any
+@pytest.mark.parametrize(("class_", "key"), [(Thread, DOOMED), (Author, ADA)])
+def test_deletion_of_parent_waits_for_changes_of_its_comments(
+    server: Engine, actors: Actors, class_: Any, key: UUID, change: Any, way: Any
 ) -> None:
-    assert meet(server, actors, change, way(Thread, DOOMED)) == ["ok", "ok"]
+    assert meet_deletion(server, actors, change, way(class_, key)) == ["ok", "ok"]
+    assert drifted(server) == 0
     with server.connect() as connection:
-        assert drifted(connection) == 0
-        left = select(func.count()).select_from(Comment)
-        assert connection.execute(left).scalar() == (4 if change is move else 3)
+        if class_ is Thread:
+            query, expected = select(func.count()).select_from(Comment), 4 if change is move else 3
+        else:
+            query = select(func.count()).where(Comment.author_id.is_(None))
+            expected = {remove: 3, insert: 5}.get(change, 4)
+        assert connection.scalar(query) == expected
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("change", [edit, remove, move, insert])
-def test_who_deletes_an_author_waits_for_who_changes_their_comments(
-    server: Engine, actors: tuple[Actor, Actor], change: Any, way: Any
+def test_comment_added_before_a_deletion_is_locked_too(
+    server: Engine, actors: Actors, way: Any
 ) -> None:
-    assert meet(server, actors, change, way(Author, ADA)) == ["ok", "ok"]
-    with server.connect() as connection:
-        assert drifted(connection) == 0
-        nobodys = select(func.count()).where(Comment.author_id.is_(None))
-        assert connection.execute(nobodys).scalar() == {remove: 3, insert: 5}.get(change, 4)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_comment_that_comes_in_between_is_locked_too(
-    server: Engine, actors: tuple[Actor, Actor], way: Any
-) -> None:
-    """It is no longer changed once the deletion has read whose it is."""
+    """No one changes it after the deletion has read its author."""
     writer, deleter = actors
     third = Actor(server, Counted)
     for actor in (writer, deleter, third):
         actor.begin()
     writer.stop_before("UPDATE tallied_thread")
-    running = writer.do(insert)
-    assert settle(writer, running, server) == "standing"
+    running = writer.start(insert)
+    assert wait_for_state(writer, running, server) == "stopped"
     deleter.stop_before("DELETE")
-    deletion = deleter.do(way(Thread, DOOMED))
-    assert settle(deleter, deletion, server) == "blocked"
+    deletion = deleter.start(way(Thread, DOOMED))
+    assert wait_for_state(deleter, deletion, server) == "blocked"
     writer.go_on()
     assert outcome(running) == "ok"
-    writer.done(lambda session: session.commit())
-    assert settle(deleter, deletion, server) == "standing"
+    writer.run(Session.commit)
+    assert wait_for_state(deleter, deletion, server) == "stopped"
 
     def give_away(session: Session) -> None:
         mine = select(Comment).where(Comment.thread_id == DOOMED, Comment.word_count == 2)
         session.scalars(mine).one().author_id = BOB
         session.flush()
 
-    change = third.do(give_away)
+    change = third.start(give_away)
     try:
-        assert settle(third, change, server) == "blocked"
+        assert wait_for_state(third, change, server) == "blocked"
         deleter.go_on()
         assert outcome(deletion) == "ok"
-        deleter.done(lambda session: session.commit())
+        deleter.run(Session.commit)
         assert outcome(change) == "gone"
     finally:
         third.close(server)
-    with server.connect() as connection:
-        assert drifted(connection) == 0
+    assert drifted(server) == 0
 
 
 @pytest.mark.parametrize("way", [by_session, by_statement])
-def test_without_that_order_the_two_deadlock(
-    server: Engine, actors: tuple[Actor, Actor], way: Any, monkeypatch: pytest.MonkeyPatch
+def test_deletion_and_edit_deadlock_without_that_order(
+    server: Engine, actors: Actors, way: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DeletionLockOrder, "lock", lambda *args: None)
-    assert sorted(meet(server, actors, edit, way(Thread, DOOMED))) == ["ok", "retry"]
-    with server.connect() as connection:
-        assert drifted(connection) == 0
+    assert sorted(meet_deletion(server, actors, edit, way(Thread, DOOMED))) == ["ok", "retry"]
+    assert drifted(server) == 0
 
 
 @pytest.mark.parametrize("how", ["session", "statement"])
 @pytest.mark.parametrize("referred", ["board.id", "board.slug"])
-def test_the_innermost_rows_are_locked_first(engine: Engine, referred: str, how: str) -> None:
+def test_innermost_rows_are_locked_first(engine: Engine, referred: str, how: str) -> None:
     board = {
         "__tablename__": "board",
         "id": key(),
@@ -239,7 +214,7 @@ def test_the_innermost_rows_are_locked_first(engine: Engine, referred: str, how:
 
 
 @pytest.mark.parametrize("how", ["session", "statement"])
-def test_a_tree_goes_with_its_root(engine: Engine, how: str) -> None:
+def test_tree_is_deleted_with_its_root(engine: Engine, how: str) -> None:
     class Own(DeclarativeBase):
         pass
 
@@ -269,7 +244,7 @@ def test_a_tree_goes_with_its_root(engine: Engine, how: str) -> None:
         assert session.get_one(Page, 1).children == 1
 
 
-def test_a_statement_about_several_tables_locks_ahead_too(engine: Engine) -> None:
+def test_statement_on_several_tables_locks_ahead_too(engine: Engine) -> None:
     Parent, Source = pair(
         {"title": mapped_column(String)}, {"parent_id": reference("parent.id", ondelete="CASCADE")}
     )

@@ -10,7 +10,7 @@ Every pair of operations runs in both orders on three schedules:
     the second runs as far as it gets; then the first goes on and commits.
 ``stale``
     Both have loaded the rows in an earlier transaction; the first does all and
-    commits; the second acts on what its memory holds. This one applies to SQLite too,
+    commits; the second acts on the state of its memory. This one applies to SQLite too,
     where units are queued.
 
 A unit that the database asks to retry is run again from its start, as the unit of work
@@ -25,7 +25,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
@@ -33,7 +32,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import AddConstraint, DropConstraint
-from support.races import Actor, in_savepoint
+from support.races import LEVELS, Actor, actors_on, in_savepoint, label, uuids
 from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
@@ -49,11 +48,10 @@ from tallied.models.counters import counters
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 
-IDS = [UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, 20)]
-X, Y, Z = IDS[:3]
-MINE, OTHER = IDS[3:5]
+X, Y, Z, CONTESTED, OTHER = uuids(5)
 
 Objects = dict[str, Any]
+Actors = tuple[Actor, ...]
 
 
 def words(number: int) -> str:
@@ -61,93 +59,93 @@ def words(number: int) -> str:
 
 
 def prepare(session: Session) -> None:
-    """Three threads; the first holds the comment that everyone wants, of ten words."""
+    """Three threads; the first holds the contested comment of ten words."""
     for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
         session.add(Thread(id=key, title="T"))
         for number, size in enumerate(sizes):
-            fixed = {X: MINE, Y: OTHER}.get(key) if number == 0 else None
+            fixed = {X: CONTESTED, Y: OTHER}.get(key) if number == 0 else None
             extra = {"id": fixed} if fixed else {}
             session.add(Comment(thread_id=key, author_name="A", message=words(size), **extra))
     session.commit()
 
 
 def load(session: Session) -> Objects:
-    """What a unit has in memory before it acts."""
+    """Load what a unit has in memory before it acts."""
     return {
-        "mine": session.get(Comment, MINE),
+        "contested": session.get(Comment, CONTESTED),
         "other": session.get(Comment, OTHER),
         "x": session.get(Thread, X),
         "y": session.get(Thread, Y),
     }
 
 
-def insert(session: Session, loaded: Objects, who: int) -> None:
-    session.add(Comment(thread_id=X, author_name="B", message=words(2 + who)))
+def insert(session: Session, loaded: Objects, place: int) -> None:
+    session.add(Comment(thread_id=X, author_name="B", message=words(2 + place)))
     session.flush()
 
 
-def edit(session: Session, loaded: Objects, who: int) -> None:
-    if loaded["mine"] is not None:
-        loaded["mine"].message = words(20 + 10 * who)
+def edit(session: Session, loaded: Objects, place: int) -> None:
+    if loaded["contested"] is not None:
+        loaded["contested"].message = words(20 + 10 * place)
     session.flush()
 
 
-def move(session: Session, loaded: Objects, who: int) -> None:
-    if loaded["mine"] is not None:
-        loaded["mine"].thread_id = (Y, Z)[who]
+def move(session: Session, loaded: Objects, place: int) -> None:
+    if loaded["contested"] is not None:
+        loaded["contested"].thread_id = (Y, Z)[place]
     session.flush()
 
 
-def remove(session: Session, loaded: Objects, who: int) -> None:
-    if loaded["mine"] is not None:
-        session.delete(loaded["mine"])
+def remove(session: Session, loaded: Objects, place: int) -> None:
+    if loaded["contested"] is not None:
+        session.delete(loaded["contested"])
     session.flush()
 
 
-def remove_thread(session: Session, loaded: Objects, who: int) -> None:
+def remove_thread(session: Session, loaded: Objects, place: int) -> None:
     if loaded["x"] is not None:
         session.delete(loaded["x"])
     session.flush()
 
 
-def edit_both(session: Session, loaded: Objects, who: int) -> None:
-    """Two threads, in opposite order by the two who do it."""
-    for name in (("mine", "other"), ("other", "mine"))[who]:
+def edit_both(session: Session, loaded: Objects, place: int) -> None:
+    """Two threads, in opposite order by the two place do it."""
+    for name in (("contested", "other"), ("other", "contested"))[place]:
         if loaded[name] is not None:
-            loaded[name].message = words(15 + who)
+            loaded[name].message = words(15 + place)
             session.flush()
 
 
-def insert_both(session: Session, loaded: Objects, who: int) -> None:
-    for key in ((X, Y), (Y, X))[who]:
-        session.add(Comment(thread_id=key, author_name="B", message=words(2 + who)))
+def insert_both(session: Session, loaded: Objects, place: int) -> None:
+    for key in ((X, Y), (Y, X))[place]:
+        session.add(Comment(thread_id=key, author_name="B", message=words(2 + place)))
     session.flush()
 
 
-def bulk_update(session: Session, loaded: Objects, who: int) -> None:
-    size = 12 + who
+def bulk_update(session: Session, loaded: Objects, place: int) -> None:
+    size = 12 + place
     statement = update(Comment).where(Comment.thread_id == X)
     session.execute(statement.values(message=words(size), word_count=size))
 
 
-def bulk_delete(session: Session, loaded: Objects, who: int) -> None:
-    session.execute(delete(Comment).where(Comment.thread_id == X, Comment.word_count > 3 + who))
+def bulk_delete(session: Session, loaded: Objects, place: int) -> None:
+    session.execute(delete(Comment).where(Comment.thread_id == X, Comment.word_count > 3 + place))
 
 
-def edit_locked(session: Session, loaded: Objects, who: int) -> None:
-    if comment := counters.lock(session, Comment, MINE):
-        comment.message = words(20 + 10 * who)
+def edit_locked(session: Session, loaded: Objects, place: int) -> None:
+    if comment := counters.lock(session, Comment, CONTESTED):
+        comment.message = words(20 + 10 * place)
     session.flush()
 
 
-def move_locked(session: Session, loaded: Objects, who: int) -> None:
-    if comment := counters.lock(session, Comment, MINE):
-        comment.thread_id = (Y, Z)[who]
+def move_locked(session: Session, loaded: Objects, place: int) -> None:
+    if comment := counters.lock(session, Comment, CONTESTED):
+        comment.thread_id = (Y, Z)[place]
     session.flush()
 
 
-def remove_locked(session: Session, loaded: Objects, who: int) -> None:
-    if comment := counters.lock(session, Comment, MINE):
+def remove_locked(session: Session, loaded: Objects, place: int) -> None:
+    if comment := counters.lock(session, Comment, CONTESTED):
         session.delete(comment)
     session.flush()
 
@@ -170,81 +168,54 @@ MORE_PAIRS = [p for p in itertools.product(OPERATIONS + SEVERAL, repeat=2) if p 
 MORE_PAIRS += [
     p for p in itertools.product(OPERATIONS + LOCKED, repeat=2) if p[0] in LOCKED or p[1] in LOCKED
 ]
-LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
-
-
-def names(pair: tuple[Operation, Operation]) -> str:
-    return "-".join(each.__name__ for each in pair)
 
 
 @pytest.fixture
-def level() -> str:
-    """The isolation level of both."""
-    return "READ COMMITTED"
+def actors(server: Engine, level: str) -> Iterator[Any]:
+    with actors_on(server, Counted, prepare, Base.metadata, isolation_level=level) as actors:
+        yield actors
 
 
-@pytest.fixture
-def actors(server: Engine, level: str) -> Iterator[tuple[Actor, Actor]]:
-    with server.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(table.delete())
-    with Counted(server) as session:
-        prepare(session)
-    pair = tuple(Actor(server, Counted, isolation_level=level) for _ in range(2))
-    yield pair
-    for actor in pair:
-        actor.close(server)
-
-
-def race(server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str) -> tuple[str, str]:
-    """Run `pair` on `schedule`; returns how each of the two ended."""
+def race(server: Engine, actors: Actors, pair: Any, schedule: str) -> tuple[str, str]:
+    """Run `pair` on `schedule`, and return the two outcomes."""
     stop = ("UPDATE tallied_thread", "WITH tallied_delta")
     return run(server, actors, pair, schedule, load=load, stop=stop, writes_nothing={remove_thread})
 
 
-def assert_exact_after(
-    server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str
-) -> tuple[str, str]:
+def assert_exact_after(server: Engine, actors: Actors, pair: Any, schedule: str) -> None:
     before = comments(server)
-    ended = race(server, actors, pair, schedule)
-    with server.connect() as connection:
-        assert drifted(connection) == 0
+    outcomes = race(server, actors, pair, schedule)
+    assert drifted(server) == 0
     if pair == (insert, insert):
-        assert ended == ("ok", "ok")
+        assert outcomes == ("ok", "ok")
         assert comments(server) == before + 2
-    return ended
 
 
-@pytest.mark.parametrize("schedule", ["after", "within", "stale"])
-@pytest.mark.parametrize("pair", MORE_PAIRS, ids=names)
-def test_a_race_ends_exact(
-    server: Engine, actors: tuple[Actor, Actor], pair: Any, schedule: str
+SCHEDULES = [(pair, schedule) for pair in MORE_PAIRS for schedule in ("after", "within", "stale")]
+SCHEDULES += [(pair, "stale") for pair in PAIRS]  # the others run on every level, below
+
+
+@pytest.mark.parametrize(("pair", "schedule"), SCHEDULES, ids=label)
+def test_race_of_two_operations_ends_exact(
+    server: Engine, actors: Actors, pair: Any, schedule: str
 ) -> None:
     assert_exact_after(server, actors, pair, schedule)
-
-
-@pytest.mark.parametrize("pair", PAIRS, ids=names)
-def test_a_race_on_stale_memory_ends_exact(
-    server: Engine, actors: tuple[Actor, Actor], pair: Any
-) -> None:
-    """The other schedules of these pairs are below."""
-    assert_exact_after(server, actors, pair, "stale")
 
 
 @pytest.mark.parametrize("schedule", ["after", "within"])
 @pytest.mark.parametrize("savepoint", [False, True], ids=["plain", "savepoint"])
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("pair", PAIRS, ids=names)
-def test_a_race_ends_exact_on_every_level_and_in_savepoints(
-    server: Engine, actors: tuple[Actor, Actor], pair: Any, savepoint: bool, schedule: str
+@pytest.mark.parametrize("pair", PAIRS, ids=label)
+def test_race_ends_exact_on_every_level_and_in_savepoints(
+    server: Engine, actors: Actors, pair: Any, savepoint: bool, schedule: str
 ) -> None:
     if savepoint:
         pair = tuple(map(in_savepoint, pair))
     assert_exact_after(server, actors, pair, schedule)
 
 
-@pytest.mark.parametrize("pair", PAIRS + MORE_PAIRS, ids=names)
-def test_a_unit_that_acts_on_stale_memory_ends_exact_on_sqlite(
+@pytest.mark.parametrize("pair", PAIRS + MORE_PAIRS, ids=label)
+def test_race_on_stale_memory_ends_exact_on_sqlite(
     sqlite_template: Path, tmp_path: Path, pair: Any
 ) -> None:
     engine = sync_engine(f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}")
@@ -258,13 +229,12 @@ def test_a_unit_that_acts_on_stale_memory_ends_exact_on_sqlite(
         for session in (one, two):
             loaded.append(load(session))
             session.commit()
-        for who, session in enumerate((one, two)):
+        for place, session in enumerate((one, two)):
             with contextlib.suppress(StaleDataError, IntegrityError):
-                pair[who](session, loaded[who], who)
+                pair[place](session, loaded[place], place)
                 session.commit()
             session.rollback()
-        with engine.connect() as connection:
-            assert drifted(connection) == 0
+        assert drifted(engine) == 0
     engine.dispose()
 
 
@@ -280,57 +250,49 @@ def unlocked(*args: Any, lock: bool, **kwargs: Any) -> Any:
 @pytest.mark.parametrize(
     "pair",
     [(edit, edit), (edit, remove), (remove, remove), (move, move), (move, remove)],
-    ids=lambda pair: "-".join(each.__name__ for each in pair),
+    ids=label,
 )
-def test_without_the_row_lock_the_race_is_lost(
-    server: Engine, actors: tuple[Actor, Actor], pair: Any, monkeypatch: pytest.MonkeyPatch
+def test_race_without_row_lock_is_lost(
+    server: Engine, actors: Actors, pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flush, "read", unlocked)
     with contextlib.suppress(AssertionError):
         race(server, actors, pair, "after")
-    with server.connect() as connection:
-        assert drifted(connection) > 0
+    assert drifted(server) > 0
 
 
-def edit_after_the_savepoint(one: Actor, two: Actor) -> None:
-    """One locks the comment in a savepoint that it gives up; the other edits it meanwhile."""
+def edit_after_savepoint(one: Actor, two: Actor) -> None:
+    """Lock the comment in a savepoint that is rolled back; edit it after the other's edit."""
 
-    def lock_and_give_up(session: Session) -> None:
+    def lock(session: Session) -> None:
         with session.begin_nested() as savepoint:
-            assert counters.lock(session, Comment, MINE) is not None
+            assert counters.lock(session, Comment, CONTESTED) is not None
             savepoint.rollback()
 
     for actor in (one, two):
         actor.begin()
-    one.done(lock_and_give_up)
-    two.done(lambda session: edit(session, load(session), 1))
-    two.done(lambda session: session.commit())
-    one.done(lambda session: edit(session, load(session), 0))
-    one.done(lambda session: session.commit())
+    one.run(lock)
+    for place, actor in ((1, two), (0, one)):
+        actor.run(lambda session, place=place: edit(session, load(session), place))
+        actor.run(Session.commit)
 
 
-@pytest.mark.parametrize("level", LEVELS[:1])
-def test_a_lock_that_ended_with_its_savepoint_is_taken_anew(
-    server: Engine, actors: tuple[Actor, Actor]
-) -> None:
-    edit_after_the_savepoint(*actors)
-    with server.connect() as connection:
-        assert drifted(connection) == 0
+def test_lock_of_rolled_back_savepoint_is_taken_again(server: Engine, actors: Actors) -> None:
+    edit_after_savepoint(*actors)
+    assert drifted(server) == 0
 
 
-@pytest.mark.parametrize("level", LEVELS[:1])
-def test_with_what_a_savepoint_had_locked_the_race_is_lost(
-    server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
+def test_race_without_forgetting_savepoint_locks_is_lost(
+    server: Engine, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LockedRows, "forget", lambda self: None)
     monkeypatch.setattr(held_rows, "is_open", lambda transaction: True)
-    edit_after_the_savepoint(*actors)
-    with server.connect() as connection:
-        assert drifted(connection) > 0
+    edit_after_savepoint(*actors)
+    assert drifted(server) > 0
 
 
-def test_with_absolute_values_the_race_is_lost(
-    server: Engine, actors: tuple[Actor, Actor], monkeypatch: pytest.MonkeyPatch
+def test_race_with_absolute_values_is_lost(
+    server: Engine, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absolute(self: Additive, column: Any, change: Any) -> Any:
         again = column.table.alias()
@@ -341,21 +303,15 @@ def test_with_absolute_values_the_race_is_lost(
     counter_updates._update_one.cache_clear()
     race(server, actors, (insert, insert), "after")
     counter_updates._update_one.cache_clear()
-    with server.connect() as connection:
-        assert drifted(connection) > 0
+    assert drifted(server) > 0
 
 
-def test_with_the_foreign_key_no_comment_outlives_its_thread(
-    server: Engine, actors: tuple[Actor, Actor]
-) -> None:
+def test_foreign_key_keeps_comments_from_outliving_a_thread(server: Engine, actors: Actors) -> None:
     assert race(server, actors, (remove_thread, insert), "after") == ("ok", "gone")
     assert orphans(server) == 0
 
 
-def test_without_the_foreign_key_a_comment_outlives_its_thread(
-    server: Engine, actors: tuple[Actor, Actor]
-) -> None:
-    """It is what keeps a comment from being added to a thread that is being deleted."""
+def test_comment_outlives_its_thread_without_foreign_key(server: Engine, actors: Actors) -> None:
     (foreign_key,) = Comment.__table__.c.thread_id.foreign_keys
     key = foreign_key.constraint
     with server.begin() as connection:
@@ -371,7 +327,7 @@ def test_without_the_foreign_key_a_comment_outlives_its_thread(
 
 
 def orphans(server: Engine) -> int:
-    """The comments whose thread is gone."""
+    """Count the comments whose thread does not exist."""
     query = select(func.count()).where(Comment.thread_id.not_in(select(Thread.id)))
     with server.connect() as connection:
         return connection.execute(query).scalar_one()

@@ -1,20 +1,20 @@
-"""Contract point 4: the parents' tables are written in one order, who refers to others first.
+"""Contract point 4: the parents' tables are written in one order, those that refer to others first.
 
 A thread refers to its author, and a deletion of the thread lowers the author's counters while
-the thread is locked. So everyone writes the thread before the author; in the order of the tables'
-names, who has locked a thread and who edits a comment in it would wait for each other.
+the thread is locked. So every unit writes the thread before the author. In the order of the
+tables' names, a unit that has locked a thread and one that edits a comment in it would wait for
+each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from support.races import Actor, outcome, settle
+from support.races import Actor, actors_on, uuids, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted
 
@@ -22,24 +22,19 @@ from tallied.counters import Count, Counters
 from tallied.models import Author, Base, Comment, Thread
 from tallied.models.counters import counters
 
-THREAD, ADA, MINE = [UUID(int=n + (7 << 76) + (2 << 62)) for n in range(1, 4)]
+THREAD, ADA, MINE = uuids(3)
+
+
+def prepare(session: Session) -> None:
+    session.add_all([Author(id=ADA, subject="ada"), Thread(id=THREAD, title="T")])
+    session.flush()
+    session.add(Comment(id=MINE, thread_id=THREAD, author_id=ADA, message="two words"))
 
 
 @pytest.fixture
-def actors(server: Engine) -> Iterator[tuple[Actor, Actor]]:
-    with server.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(table.delete())
-    with Counted(server) as session:
-        session.add(Author(id=ADA, subject="ada"))
-        session.add(Thread(id=THREAD, title="T"))
-        session.flush()
-        session.add(Comment(id=MINE, thread_id=THREAD, author_id=ADA, message="two words"))
-        session.commit()
-    pair = (Actor(server, Counted), Actor(server, Counted))
-    yield pair
-    for actor in pair:
-        actor.close(server)
+def actors(server: Engine) -> Iterator[Any]:
+    with actors_on(server, Counted, prepare, Base.metadata) as actors:
+        yield actors
 
 
 def lock(session: Session) -> None:
@@ -63,29 +58,27 @@ def remove(session: Session) -> None:
 
 
 @pytest.mark.parametrize("change", [add, edit, remove])
-def test_who_has_locked_a_thread_writes_in_it_undisturbed(
+def test_unit_that_has_locked_a_thread_writes_undisturbed(
     server: Engine, actors: tuple[Actor, Actor], change: Any
 ) -> None:
     one, two = actors
     for actor in actors:
         actor.begin()
-    one.done(lock)
-    second = two.do(change)
-    assert settle(two, second, server) == "blocked"
-    assert outcome(one.do(add)) == "ok"
-    one.done(lambda session: session.commit())
-    assert outcome(second) == "ok"
-    two.done(lambda session: session.commit())
+    one.run(lock)
+    second = two.start(change)
+    assert wait_for_state(two, second, server) == "blocked"
+    assert one.end(one.start(add)) == "ok"
+    assert two.end(second) == "ok"
+    assert drifted(server) == 0
     with server.connect() as connection:
-        assert drifted(connection) == 0
         assert [str(drift) for drift in counters.verify(connection)] == []
 
 
-def test_tallied_writes_threads_before_authors() -> None:
+def test_threads_are_written_before_authors() -> None:
     assert [mapper.class_ for mapper in counters.parents] == [Thread, Author]
 
 
-def test_tables_that_refer_to_each_other_have_an_order() -> None:
+def test_tables_that_refer_to_each_other_are_ordered() -> None:
     class Models(DeclarativeBase):
         pass
 

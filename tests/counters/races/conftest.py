@@ -1,0 +1,11 @@
+"""What races share: the isolation level of both transactions."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def level() -> str:
+    """The isolation level, unless a test is parametrised with others."""
+    return "READ COMMITTED"
