@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, ForeignKey, Identity, Integer, inspect, select, text
+from sqlalchemy import Engine, ForeignKey, Identity, Integer, String, inspect, select, text
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 
 from tallied.counters import Counter, Counters
@@ -40,15 +40,27 @@ def pair(
     class Base(DeclarativeBase):
         pass
 
-    usual: dict[str, Any] = {"__tablename__": "parent", "id": key(), "n": counter()}
-    its: dict[str, Any] = {
-        "__tablename__": "source",
-        "id": key(),
-        "parent_id": reference("parent.id"),
-        "parent": relationship("Parent"),
+    columns = {"__tablename__": "parent", "id": key(), "n": counter(), **(parent or {})}
+    Parent: Any = type("Parent", (Base,), columns)
+    columns = {"__tablename__": "source", "id": key(), "parent_id": reference("parent.id")}
+    columns |= {"parent": relationship(Parent), **(source or {})}
+    return Parent, type("Source", (Base,), columns)
+
+
+def joined(target: str, **columns: Any) -> tuple[Any, Any]:
+    """Return a joined subclass of a parent, and a source that refers to the column `target`."""
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    Parent, Source = pair(
+        {"kind": mapped_column(String), "__mapper_args__": identity},
+        {"parent_id": reference(target), "parent": relationship("Joined")},
+    )
+    subclass = {
+        "__tablename__": "joined",
+        "__mapper_args__": {"polymorphic_identity": "joined"},
+        "id": mapped_column(ForeignKey("parent.id"), primary_key=True),
+        **columns,
     }
-    made = type("Parent", (Base,), usual | dict(parent or {}))
-    return made, type("Source", (Base,), its | dict(source or {}))
+    return type("Joined", (Parent,), subclass), Source
 
 
 def install(engine: Engine, *declared: Counter) -> tuple[Counters, type[Session]]:

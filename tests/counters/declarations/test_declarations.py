@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import (
     Engine,
-    FetchedValue,
-    Float,
     ForeignKey,
-    Index,
     Integer,
     create_engine,
-    func,
     text,
 )
 from sqlalchemy.orm import (
@@ -30,7 +25,6 @@ from sqlalchemy.orm import (
 from support.recount import shown
 
 from tallied.counters import Count, Counters, Latest, Sum
-from tallied.errors import CounterDeclarationError
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 
@@ -73,155 +67,6 @@ def count(base: Any) -> Count:
 def add(base: Any, **values: Any) -> Sum:
     arguments = {"of": base.Source.size, "via": base.Source.parent} | values
     return Sum(base.Parent.s, **arguments)
-
-
-def by_other_key() -> list[Any]:
-    base = models(source__parent_id=mapped_column(ForeignKey("parent.other"), index=True))
-    return [count(base)]
-
-
-def with_reverse() -> list[Any]:
-    base = models(parent__sources=relationship("Source", viewonly=True))
-    return [Count(base.Source.size, via=base.Parent.sources)]
-
-
-def computed_from_itself() -> list[Any]:
-    base = models(
-        parent__up_id=mapped_column(ForeignKey("parent.id"), index=True),
-        parent__up=relationship("Parent", remote_side="Parent.id"),
-    )
-    return [Sum(base.Parent.s, of=base.Parent.s, via=base.Parent.up)]
-
-
-def with_version(column: Any) -> list[Any]:
-    base = models(parent____mapper_args__={"version_id_col": column}, parent__v=column)
-    return [count(base)]
-
-
-def where_of_a_counter() -> list[Any]:
-    base = models(
-        parent__up_id=mapped_column(ForeignKey("parent.id"), index=True),
-        parent__up=relationship("Parent", remote_side="Parent.id"),
-    )
-    ups = Count(base.Parent.s, via=base.Parent.up, where=base.Parent.n > 2)
-    return [count(base), ups]
-
-
-WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
-    "not many-to-one": ("E001", with_reverse),
-    "post_update": (
-        "E002",
-        lambda: [count(models(source__parent=relationship("Parent", post_update=True)))],
-    ),
-    "not the primary key": ("E003", by_other_key),
-    "no index": (
-        "E004",
-        lambda: [count(models(source__parent_id=mapped_column(ForeignKey("parent.id"))))],
-    ),
-    "index starts elsewhere": (
-        "E004",
-        lambda: [
-            count(
-                models(
-                    source__parent_id=mapped_column(ForeignKey("parent.id")),
-                    source____table_args__=(Index("ix", "size", "parent_id"),),
-                )
-            )
-        ],
-    ),
-    "another class": (
-        "E005",
-        lambda: [Count(models().Parent.n, via=models().Source.parent)],
-    ),
-    "nullable": (
-        "E006",
-        lambda: [count(models(parent__n=mapped_column(Integer, server_default=ZERO)))],
-    ),
-    "no server default": (
-        "E007",
-        lambda: [count(models(parent__n=mapped_column(Integer, nullable=False)))],
-    ),
-    "extreme that cannot be empty": (
-        "E008",
-        lambda: [
-            (lambda base: Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent))(
-                models(parent__latest=mapped_column(Integer, nullable=False))
-            )
-        ],
-    ),
-    "version column of the database": (
-        "E009",
-        lambda: with_version(mapped_column("xmin", Integer, FetchedValue(), system=True)),
-    ),
-    "version column that a trigger raises": (
-        "E009",
-        lambda: with_version(mapped_column(Integer, server_onupdate=FetchedValue(for_update=True))),
-    ),
-    "sum of another class": (
-        "E010",
-        lambda: [(lambda base: add(base, of=base.Parent.n))(models())],
-    ),
-    "sum of a relationship": (
-        "E010",
-        lambda: [(lambda base: add(base, of=base.Source.parent))(models())],
-    ),
-    "sum of floats": (
-        "E011",
-        lambda: [add(models(source__size=mapped_column(Float)))],
-    ),
-    "where with a function": (
-        "E012",
-        lambda: [(lambda base: add(base, where=func.length(base.Source.size) > 2))(models())],
-    ),
-    "where of another class": (
-        "E012",
-        lambda: [(lambda base: add(base, where=base.Parent.n > 2))(models())],
-    ),
-    "where of nothing": (
-        "E012",
-        lambda: [(lambda base: add(base, where=text("1 = 1")))(models())],
-    ),
-    "declared twice": (
-        "E013",
-        lambda: (lambda base: [count(base), count(base)])(models()),
-    ),
-    "computed from itself": ("E014", computed_from_itself),
-    "where of a counter": ("E015", where_of_a_counter),
-    "count that starts at five": (
-        "E026",
-        lambda: [
-            count(
-                models(parent__n=mapped_column(Integer, nullable=False, server_default=text("(5)")))
-            )
-        ],
-    ),
-    "extreme that starts at nought": (
-        "E026",
-        lambda: [
-            (lambda base: Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent))(
-                models(parent__latest=mapped_column(Integer, nullable=True, server_default="0"))
-            )
-        ],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_declaration_is_refused_when_it_is_installed(name: str) -> None:
-    id, declare = WRONG[name]
-
-    class Own(Session):
-        pass
-
-    with pytest.raises(CounterDeclarationError) as caught:
-        Counters(*declare()).install(Own)
-    error = caught.value
-    assert error.id == f"counters.{id}"
-    assert error.sentence.endswith(".")
-    assert error.hint.endswith(".")
-    (first, *_), lines = error.findings, str(error).splitlines()
-    assert first == (error.id, error.sentence, error.hint)
-    assert lines == [f"({id}) {what} HINT: {how}" for id, what, how in error.findings]
 
 
 def test_a_right_declaration_is_accepted() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from sqlalchemy import (
     Computed,
@@ -30,7 +27,7 @@ from support.pairs import assert_verified
 
 from tallied.counters import Count, Counters, Derived, Drift, Sum
 from tallied.counters.maintenance.derived_columns import pages, repair
-from tallied.errors import CounterAssignmentError, CounterDeclarationError
+from tallied.errors import CounterAssignmentError
 
 
 class Models:
@@ -69,120 +66,6 @@ class Models:
             size: Mapped[int]
 
         self.base, self.Reader, self.Book, self.Novel = Base, Reader, Book, Novel
-
-
-async def count_later(value: str) -> int:
-    return len(value)
-
-
-WRONG: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
-    "a relationship": (
-        "counters.E030",
-        "Book.reader, which is not a plain column",
-        lambda m: Derived(m.Book.size, of=m.Book.reader, compute=len),
-    ),
-    "an expression": (
-        "counters.E030",
-        "which is not a plain column",
-        lambda m: Derived(m.Book.size, of=m.Book.loud, compute=len),
-    ),
-    "a synonym": (
-        "counters.E030",
-        "Book.name, which is not a plain column",
-        lambda m: Derived(m.Book.size, of=m.Book.name, compute=len),
-    ),
-    "a column of the table": (
-        "counters.E030",
-        "book.title, which is not a plain column",
-        lambda m: Derived(m.Book.size, of=m.Book.__table__.c.title, compute=len),
-    ),
-    "a generated column": (
-        "counters.E030",
-        "Book.double, which is not a plain column",
-        lambda m: Derived(m.Book.half, of=m.Book.double, compute=int),
-    ),
-    "a column with an onupdate": (
-        "counters.E030",
-        "Book.at, which is not a plain column",
-        lambda m: Derived(m.Book.size, of=m.Book.at, compute=len),
-    ),
-    "another class": (
-        "counters.E031",
-        "Novel.size is derived from Book.title, which is not another column of its own class",
-        lambda m: Derived(m.Novel.size, of=m.Book.title, compute=len),
-    ),
-    "itself": (
-        "counters.E031",
-        "Book.size is derived from Book.size",
-        lambda m: Derived(m.Book.size, of=m.Book.size, compute=abs),
-    ),
-    "twice": (
-        "counters.E032",
-        "Book.size is derived twice",
-        lambda m: [Derived(m.Book.size, of=m.Book.title, compute=len) for _ in range(2)],
-    ),
-    "one after the other": (
-        "counters.E032",
-        "Book.half and Book.size would be derived one after the other",
-        lambda m: [
-            Derived(m.Book.size, of=m.Book.title, compute=len),
-            Derived(m.Book.half, of=m.Book.size, compute=lambda size: size // 2),
-        ],
-    ),
-    "one before the other": (
-        "counters.E032",
-        "Book.size and Book.title would be derived one after the other",
-        lambda m: [
-            Derived(m.Book.half, of=m.Book.size, compute=lambda size: size // 2),
-            Derived(m.Book.size, of=m.Book.title, compute=len),
-        ],
-    ),
-    "no function": (
-        "counters.E033",
-        "The compute of Book.size is no plain function",
-        lambda m: Derived(m.Book.size, of=m.Book.title, compute=7),  # type: ignore[arg-type]
-    ),
-    "a coroutine function": (
-        "counters.E033",
-        "The compute of Book.size is no plain function",
-        lambda m: Derived(m.Book.size, of=m.Book.title, compute=count_later),
-    ),
-    "a counter": (
-        "counters.E034",
-        "Reader.books is derived from Reader.label, and one of them is a counter",
-        lambda m: Counters(
-            Count(m.Reader.books, via=m.Book.reader),
-            Derived(m.Reader.books, of=m.Reader.label, compute=len),
-        ).install(type("Own", (Session,), {})),
-    ),
-    "of a counter": (
-        "counters.E034",
-        "Reader.label is derived from Reader.books, and one of them is a counter",
-        lambda m: Counters(
-            Derived(m.Reader.label, of=m.Reader.books, compute=str),
-            Count(m.Reader.books, via=m.Book.reader),
-        ).install(type("Own", (Session,), {})),
-    ),
-    "of a counter of others": (
-        "counters.E034",
-        "Reader.label is derived from Reader.books, and one of them is a counter",
-        lambda m: [
-            Counters(Count(m.Reader.books, via=m.Book.reader)).install(type("A", (Session,), {})),
-            Counters(Derived(m.Reader.label, of=m.Reader.books, compute=str)).install(
-                type("B", (Session,), {})
-            ),
-        ],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_declaration_that_cannot_be_kept_is_refused(name: str) -> None:
-    id, sentence, declare = WRONG[name]
-    with pytest.raises(CounterDeclarationError) as refused:
-        declare(Models())
-    assert refused.value.id == id
-    assert sentence in str(refused.value)
 
 
 def test_an_extension_may_add_derived_columns_alone(engine: Engine) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, ForeignKeyConstraint, Index, Integer, String, select
+from sqlalchemy import Engine, ForeignKey, ForeignKeyConstraint, Index, Integer, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 from support.magazine import Article, Host, comment, make_tables, thread_of
@@ -46,90 +45,6 @@ def models(**changes: Any) -> Any:
 
 def link(base: Any, **values: Any) -> Sum:
     return Sum(base.Holder.n, **{"of": base.Pointed.size, "via": base.Holder.pointed} | values)
-
-
-def joined() -> list[Any]:
-    base = models(
-        holder__kind=mapped_column(String),
-        holder____mapper_args__={"polymorphic_on": "kind", "polymorphic_identity": "holder"},
-    )
-    sub = type(
-        "Sub",
-        (base.Holder,),
-        {
-            "__tablename__": "sub",
-            "m": counter("m"),
-            "id": mapped_column(ForeignKey("holder.id"), primary_key=True),
-            "__mapper_args__": {"polymorphic_identity": "sub"},
-        },
-    )
-    return [Sum(sub.m, of=base.Pointed.size, via=sub.pointed)]
-
-
-def in_circles() -> list[Any]:
-    base = models(pointed__total=counter("total"), holder__m=counter("m"))
-    return [
-        link(base),
-        Sum(base.Pointed.total, of=base.Holder.m, via=base.Holder.pointed),
-        Count(base.Holder.m, via=source(base).holder),
-    ]
-
-
-def through_itself() -> list[Any]:
-    base = models(pointed__total=counter("total"))
-    return [
-        link(base),
-        Sum(base.Pointed.total, of=base.Holder.n, via=base.Holder.pointed),
-    ]
-
-
-def source(base: Any) -> Any:
-    return type(
-        "Source",
-        (base,),
-        {
-            "__tablename__": "source",
-            "id": key(),
-            "holder_id": mapped_column(ForeignKey("holder.id"), index=True),
-            "holder": relationship("Holder"),
-        },
-    )
-
-
-WRONG: dict[str, tuple[str, Callable[[], list[Any]]]] = {
-    "a count": ("E022", lambda: [(lambda b: Count(b.Holder.n, via=b.Holder.pointed))(models())]),
-    "no index": (
-        "E004",
-        lambda: [link(models(holder__pointed_id=mapped_column(ForeignKey("pointed.id"))))],
-    ),
-    "nullable": ("E006", lambda: [link(models(holder__n=mapped_column(Integer)))]),
-    "no server default": (
-        "E007",
-        lambda: [link(models(holder__n=mapped_column(Integer, nullable=False)))],
-    ),
-    "an extreme that cannot be empty": (
-        "E008",
-        lambda: [(lambda b: Latest(b.Holder.n, of=b.Pointed.size, via=b.Holder.pointed))(models())],
-    ),
-    "a column of the holder": ("E010", lambda: [(lambda b: link(b, of=b.Holder.latest))(models())]),
-    "two tables": ("E023", joined),
-    "tables that wait for each other": ("E024", in_circles),
-    "computed from itself": ("E024", through_itself),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_link_is_refused_when_it_is_installed(name: str) -> None:
-    id, declare = WRONG[name]
-
-    class Own(Session):
-        pass
-
-    with pytest.raises(CounterDeclarationError) as caught:
-        Counters(*declare()).install(Own)
-    assert caught.value.id == f"counters.{id}"
-    assert caught.value.sentence.endswith(".")
-    assert caught.value.hint.endswith(".")
 
 
 def test_a_link_by_a_composite_key_with_the_counters_of_both_sides(engine: Engine) -> None:

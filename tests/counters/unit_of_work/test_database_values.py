@@ -43,25 +43,6 @@ def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
 
 # Relationships that write the foreign key behind the events' back
 
-POST_UPDATE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "collection": ({"sources": ("Source", "parent")}, {}),
-    "second": ({}, {"other": ("Parent", "parent")}),
-}
-
-
-@pytest.mark.parametrize("name", POST_UPDATE)
-def test_another_relationship_that_writes_the_key_by_post_update_is_refused(name: str) -> None:
-    its = [
-        {
-            key: relationship(target, post_update=True, overlaps=overlaps)
-            for key, (target, overlaps) in each.items()
-        }
-        for each in POST_UPDATE[name]
-    ]
-    Parent, Source = pair(its[0], its[1] | {"parent_id": optional()})
-    with pytest.raises(CounterDeclarationError, match=r"E002.* post_update"):
-        install(None, Count(Parent.n, via=Source.parent))  # type: ignore[arg-type]
-
 
 def test_post_update_of_a_key_that_is_not_counted_by_is_allowed(engine: Engine) -> None:
     favourite: dict[str, Any] = {

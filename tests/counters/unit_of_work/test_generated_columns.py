@@ -30,7 +30,6 @@ from sqlalchemy.orm import (
 from support.statements import recorded
 
 from tallied.counters import Count, Counters, Max, Sum
-from tallied.errors import CounterDeclarationError
 
 
 class Base(DeclarativeBase):
@@ -293,37 +292,3 @@ async def test_nothing_is_loaded_behind_an_asynchronous_session(
         ]
         await session.commit()
     await bound.dispose()
-
-
-def test_a_sum_of_what_is_generated_from_a_counter_is_refused() -> None:
-    class Mine(DeclarativeBase):
-        pass
-
-    class Forum(Mine):
-        __tablename__ = "forum"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        score: Mapped[int] = mapped_column(server_default="0")
-        many: Mapped[int] = mapped_column(server_default="0")
-
-    class Thread(Mine):
-        __tablename__ = "thread"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        n: Mapped[int] = mapped_column(server_default="0")
-        score: Mapped[int] = mapped_column(Computed("n * 10"))
-        forum_id: Mapped[int] = mapped_column(ForeignKey("forum.id"), index=True)
-        forum: Mapped[Forum] = relationship()
-
-    class Comment(Mine):
-        __tablename__ = "comment"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        thread_id: Mapped[int] = mapped_column(ForeignKey("thread.id"), index=True)
-        thread: Mapped[Thread] = relationship()
-
-    inner = Count(Thread.n, via=Comment.thread)
-    for outer in (
-        Sum(Forum.score, of=Thread.score, via=Thread.forum),
-        Count(Forum.many, via=Thread.forum, where=Thread.score > 20),
-    ):
-        with pytest.raises(CounterDeclarationError, match=r"depends on Thread\.score,") as raised:
-            Counters(inner, outer).install(type("Refused", (Session,), {}))
-        assert raised.value.id == "counters.E040"
