@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .counter import Additive, Counter, Extreme, Key
+from .mapped_rows import Key
 
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """What happens to the counters of one parent row."""
+    """What happens to the counters of one parent row; each map is by the counter."""
 
-    added: dict[Additive, Any] = field(default_factory=lambda: defaultdict(int))
+    added: dict[Hashable, Any] = field(default_factory=lambda: defaultdict(int))
     """What to add to a count or a sum."""
-    risen: dict[Extreme, Any] = field(default_factory=dict)
+    risen: dict[Hashable, Any] = field(default_factory=dict)
     """The most extreme value that has come."""
-    left: dict[Extreme, Any] = field(default_factory=dict)
+    left: dict[Hashable, Any] = field(default_factory=dict)
     """The most extreme value that has left."""
     must_write: bool = False
     """Whether the row is to be asked for its counters even if they stay the same."""
     released: dict[Any, set[Key]] | None = None
     """The keys of the rows that no longer point to this one, by :class:`.ForeignKeyTracker`."""
 
-    recounted: set[Additive] | None = None
+    recounted: set[Hashable] | None = None
     """The sums that no difference brings up to date: they are looked up again."""
 
     def __bool__(self) -> bool:
@@ -33,12 +33,12 @@ class Change:
             self.must_write or self.risen or self.left or self.recounted or any(self.added.values())
         )
 
-    def recount(self, counter: Additive) -> None:
+    def recount(self, counter: Hashable) -> None:
         """Have a sum looked up again, once its parent is locked."""
         if self.recounted is None:
             self.recounted = set()
         self.recounted.add(counter)
 
-    def is_recounted(self, counter: Counter) -> bool:
+    def is_recounted(self, counter: Hashable) -> bool:
         """Return whether a sum is to be looked up again."""
         return self.recounted is not None and counter in self.recounted

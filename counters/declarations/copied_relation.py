@@ -21,14 +21,10 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from .counter import Change, Counter, Key, RowValues
+from .counter import Change, Counter
+from .mapped_rows import Key, RowValues, key_names
 
 Chained = dict[Mapper[Any], dict[Counter, Counter]]
-
-
-def key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """The attributes of the primary key, in the order of the mapper."""
-    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
 
 
 class InternalCounter(Counter):
@@ -125,7 +121,7 @@ class Link:
     def concerns(self, change: Change) -> bool:
         """Whether `change` of a row makes the copies of those who point to it stale."""
         return change.must_write or any(
-            change.added.get(inner)  # type: ignore[call-overload]
+            change.added.get(inner)
             or inner in change.risen
             or inner in change.left
             or change.is_recounted(inner)

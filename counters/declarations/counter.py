@@ -7,10 +7,9 @@ of them None where there is no row; a counter turns each pair into changes of pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from operator import ge, gt, le, lt
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, Dialect, case, func
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
@@ -18,14 +17,12 @@ from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .change import Change as Change
 from .exactness import is_exact
-from .keys import own_key
-from .mapped_rows import columns_of, with_stored_columns
+from .mapped_rows import Key, RowValues, columns_of, own_key, with_stored_columns
 from .predicate import Predicate
 from .special_values import comparable, is_finite
 
-RowValues: TypeAlias = Mapping[str, Any]
-Key: TypeAlias = tuple[Any, ...]
-"""A primary key, in the order of the mapper's primary key columns."""
+REGISTRIES = "tallied.counters"
+"""The key in a property's ``info`` for the registries that its counter was declared to."""
 
 
 class Counter:

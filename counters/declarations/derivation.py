@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import BindParameter, ColumnDefault, event
 from sqlalchemy.orm import InstanceState
@@ -23,13 +23,10 @@ from sqlalchemy.orm.attributes import (
 from sqlalchemy.orm.base import NO_VALUE
 
 from ...errors import CounterAssignmentError, UncountedStatementError
-from ..registry.source import takes_over_row
-from ..session.preview import is_expression
+from .computation import Computation
 from .merge import leave_out_of_merge
+from .object_state import is_expression, takes_over_row
 from .special_values import are_same
-
-if TYPE_CHECKING:
-    from .derived import Derived
 
 DERIVED = "tallied.counters.derived"
 """Where a column keeps the declaration that it is derived by, in its ``info``."""
@@ -41,7 +38,7 @@ IMMUTABLE = (str, bytes, int, type(None))
 """Types whose values are not computed from again at the flush: they cannot change in place."""
 
 
-def keep(derived: Derived) -> None:
+def keep(derived: Computation) -> None:
     """Keep a derived column of the objects of its class, and of classes that inherit from it."""
     keeper = _Keeper(derived)
     # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
@@ -62,7 +59,7 @@ def keep(derived: Derived) -> None:
 class _Keeper:
     """The listeners of one derived column."""
 
-    def __init__(self, derived: Derived) -> None:
+    def __init__(self, derived: Computation) -> None:
         self.derived = derived
         self.source = derived.of.key
         self.target = derived.target.key
@@ -179,7 +176,7 @@ class _Keeper:
         value = getattr(state.obj(), self.source)  # a dataclass's default, or None
         if value is not None:
             return value
-        value, is_known = default_value(self.derived)
+        value, is_known = self.derived.default()
         if not is_known:
             raise UncountedStatementError(
                 f"{self.derived.source_name} is not set and has a default that is made in the "
@@ -194,15 +191,7 @@ class _Keeper:
         )
 
 
-def default_value(derived: Derived) -> tuple[Any, bool]:
-    """Return what a row holds whose INSERT leaves the source out, and whether that is known."""
-    default: Any = derived.source_column.default
-    if default is None:
-        return None, derived.source_column.server_default is None
-    return (default.arg, True) if default.is_scalar else (None, False)
-
-
-def _default_of(derived: Derived) -> Callable[[Any], Any]:
+def _default_of(derived: Computation) -> Callable[[Any], Any]:
     """Return the target's default, for an INSERT that leaves it out, on any connection.
 
     As SQLAlchemy's documentation has it ("Context-Sensitive Default Functions"), but for
@@ -220,7 +209,7 @@ def _default_of(derived: Derived) -> Callable[[Any], Any]:
         for spelling in names:
             if spelling in parameters:
                 return derived.computed(parameters[spelling])
-        value, is_known = default_value(derived)
+        value, is_known = derived.default()
         if given or not is_known:
             raise UncountedStatementError(
                 f"INSERT of {derived.mapper.class_.__name__} gives {derived.source_name} no value "

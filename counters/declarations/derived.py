@@ -13,23 +13,21 @@ and so is an INSERT that leaves the column out, on any connection. Other stateme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper
+from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
 
 from ...errors import CounterDeclarationError
-from ..session.protection import ENGINES
 from . import derivation
-from .counter import Counter
+from .computation import Computation
 
 
 @dataclass(frozen=True, eq=False)
-class Derived:
+class Derived(Computation):
     """A stored column that is a function of another column of its row.
 
     From here on it is kept: setting the other column sets this one too, and assigning another
@@ -43,54 +41,13 @@ class Derived:
     :raises CounterDeclarationError: for a column that cannot be kept so.
     """
 
-    target: InstrumentedAttribute[Any]
-    of: InstrumentedAttribute[Any]
-    compute: Callable[[Any], Any]
-    engines: list[Any] = field(default_factory=list, init=False, repr=False)
-    """The :class:`.Counters` that keep it in statements."""
+    registries: list[Any] = field(default_factory=list, init=False, repr=False)
+    """The registries that keep it in statements."""
 
     def __post_init__(self) -> None:
         for finding in _findings(self):
             raise CounterDeclarationError(*finding)
         derivation.keep(self)
-
-    def __str__(self) -> str:
-        return f"{self.target.class_.__name__}.{self.target.key}"
-
-    @property
-    def source_name(self) -> str:
-        """The name of the column that it is computed from, such as ``Comment.message``."""
-        return f"{self.of.class_.__name__}.{self.of.key}"
-
-    @property
-    def mapper(self) -> Mapper[Any]:
-        """The mapper of the class that has both columns."""
-        mapper: Mapper[Any] = self.target.class_.__mapper__
-        return mapper
-
-    @cached_property
-    def column(self) -> Column[Any]:
-        """The table's column that is computed."""
-        return _column_of(self.target)
-
-    @cached_property
-    def source_column(self) -> Column[Any]:
-        """The table's column that it is computed from."""
-        return _column_of(self.of)
-
-    def computed(self, value: Any) -> Any:
-        """Return the value of `target` for a value of `of`.
-
-        None for None where `of` cannot be NULL: then the database refuses the row.
-        """
-        if value is None and not self.source_column.nullable:
-            return None
-        return self.compute(value)
-
-
-def _column_of(attribute: InstrumentedAttribute[Any]) -> Column[Any]:
-    column: Column[Any] = attribute.property.columns[0]
-    return column
 
 
 def _findings(derived: Derived) -> Iterator[tuple[str, str, str]]:
@@ -141,25 +98,3 @@ def _is_plain_column(attribute: Any) -> bool:
         return False
     column = prop.columns[0]
     return column.computed is None and column.onupdate is None and column.server_onupdate is None
-
-
-def check_no_counters(
-    columns: Iterable[Derived], counters: Iterable[Counter]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield a finding for each counter that is derived, or that a column is derived from."""
-    of_counters = {
-        column.info[name]
-        for column in (_column_of(counter.target) for counter in counters)
-        for name in (derivation.DERIVED, derivation.SOURCE)
-        if name in column.info
-    }
-    for derived in columns:
-        if ENGINES in derived.target.property.info or ENGINES in derived.of.property.info:
-            of_counters.add(derived)
-    for derived in of_counters:
-        yield (
-            "counters.E034",
-            f"{derived} is derived from {derived.source_name}, and one of them is a counter, "
-            f"which only its counter writes.",
-            "Derive a column of its own from a column that is no counter.",
-        )

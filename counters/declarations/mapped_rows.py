@@ -10,12 +10,18 @@ tables that make up a row of the class, joined by their keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.visitors import replacement_traverse
+
+Key: TypeAlias = tuple[Any, ...]
+"""A primary key, in the order of the mapper's primary key columns."""
+
+RowValues: TypeAlias = Mapping[str, Any]
+"""The values of a row, by the names of the attributes."""
 
 
 def key_columns(mapper: Mapper[Any]) -> list[Any]:
@@ -53,3 +59,39 @@ def with_stored_columns(mapper: Mapper[Any], clause: ColumnElement[bool]) -> Col
         return columns_of(mapper, [mapper.get_property_by_column(element).key])[0]
 
     return replacement_traverse(clause, {}, replace)
+
+
+def own_key(mapper: Mapper[Any]) -> list[Any]:
+    """The columns of the mapper's own table that hold its primary key, in the mapper's order.
+
+    They differ from ``mapper.primary_key`` in a subclass with a table of its own.
+    """
+    table: Any = mapper.local_table
+    found: list[Any] = []
+    for column in mapper.primary_key:
+        equivalent = next(
+            (own for own in table.primary_key if own is column or own.references(column)), None
+        )
+        if equivalent is None:  # more than one step up
+            equivalent = list(table.primary_key)[len(found)]
+        found.append(equivalent)
+    return found
+
+
+def primary_key(mapper: Mapper[Any]) -> list[Any]:
+    """The key's attributes, in the order of the mapper."""
+    names = (mapper.get_property_by_column(column).key for column in mapper.primary_key)
+    return [getattr(mapper.class_, name) for name in names]
+
+
+def key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """The attributes of the primary key, in the order of the mapper."""
+    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+
+
+def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
+    """Whether a row of `mapper` is a row of `declared` too: it inherits, and not concretely."""
+    step: Mapper[Any] | None = mapper
+    while step is not None and step is not declared:
+        step = None if step.concrete else step.inherits
+    return step is not None

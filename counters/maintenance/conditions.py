@@ -22,8 +22,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ...errors import BadUserInput
-from ..declarations.counter import Key
-from ..sql.rows import primary_key
+from ..declarations.mapped_rows import Key, primary_key
 
 _FORM = re.compile(r"\s*(\w+)\s*(<=|>=|!=|=|<|>|\bin\b)\s*(.*?)\s*", re.DOTALL)
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, select
 from sqlalchemy.orm import Session
 
-from ..declarations.counter import Key
 from ..declarations.derived import Derived
+from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..session.binds import bound_to_write
 from ..sql.recount import after
-from ..sql.rows import MOST_PARAMETERS, in_keys, primary_key
+from ..sql.rows import MOST_PARAMETERS, in_keys
 
 AHEAD = 100_000
 """How many keys are held in memory, at most, where rows are chosen by a condition."""

@@ -26,23 +26,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Mapper
 
 from ...errors import CounterError
 from ..declarations.copied_relation import Link
-from ..declarations.counter import Counter, Key
+from ..declarations.counter import Counter
+from ..declarations.mapped_rows import Key
+from ..registry.counter_registry import CounterRegistry
 from ..sql.copies import keys_pointing
 from ..sql.recount import after as comes_after
 from ..sql.recount import drifted, key_columns, plain_table, repair
 from ..sql.rows import MOST_PARAMETERS, in_keys
 from .selection import Condition, Named, choose, parents_in
 from .transactions import locking, pause, retried, transactional
-
-if TYPE_CHECKING:
-    from ..manager import Counters
 
 LOCK_TIME = 0.25
 """The seconds for which one batch is meant to hold its locks."""
@@ -71,7 +70,7 @@ Report = Callable[[Progress], None]
 
 
 def rebuild(
-    engine: Counters,
+    registry: CounterRegistry,
     connection: Connection,
     *,
     only: Iterable[Named] = (),
@@ -86,7 +85,7 @@ def rebuild(
             "A rebuild commits every batch, and this connection is in a transaction; commit it "
             "or roll it back first."
         )
-    selection = choose(engine, only)
+    selection = choose(registry, only)
     if where is not None:
         selection.one_class()
     mappers = list(selection.counters)
@@ -97,14 +96,16 @@ def rebuild(
             raise CounterError(f"No counter of {after[0].__name__} is to be rebuilt.")
         mappers = mappers[classes.index(after[0]) :]
         start = after[1] if isinstance(after[1], tuple) else (after[1],)
-    followers = _followers(engine, set().union(*selection.counters.values()), where is None)
+    followers = _followers(registry, set().union(*selection.counters.values()), where is None)
     repaired = 0
     with transactional(connection):
         for mapper in mappers:
-            for counters in _waves(engine, mapper, selection.counters[mapper]):
+            for counters in _waves(registry, mapper, selection.counters[mapper]):
                 walk = Rebuild(connection, mapper, counters, where, batch_size, progress)
-                walk.chained = {m: _only(engine.chained(m), followers) for m in engine.parents}
-                walk.links = [(link, _only(link.chained, followers)) for link in engine.all_links()]
+                walk.chained = {m: _only(registry.chained(m), followers) for m in registry.parents}
+                walk.links = [
+                    (link, _only(link.chained, followers)) for link in registry.all_links()
+                ]
                 repaired += walk.run(start)
                 start = None
     return repaired
@@ -114,10 +115,10 @@ def _only(chained: dict[Counter, Counter], followers: set[Counter]) -> dict[Coun
     return {outer: inner for outer, inner in chained.items() if outer in followers}
 
 
-def _followers(engine: Counters, chosen: set[Counter], whole: bool) -> set[Counter]:
+def _followers(registry: CounterRegistry, chosen: set[Counter], whole: bool) -> set[Counter]:
     """The outer links of chains that must follow at once, as no later step does them as a whole."""
-    links = [link for mapper in engine.parents for link in engine.chained(mapper).items()]
-    links += [each for link in engine.all_links() for each in link.chained.items()]
+    links = [link for mapper in registry.parents for link in registry.chained(mapper).items()]
+    links += [each for link in registry.all_links() for each in link.chained.items()]
     changed, followers = set(chosen), set[Counter]()
     while True:
         found = {outer for outer, inner in links if inner in changed} - followers
@@ -129,10 +130,10 @@ def _followers(engine: Counters, chosen: set[Counter], whole: bool) -> set[Count
 
 
 def _waves(
-    engine: Counters, mapper: Mapper[Any], counters: Sequence[Counter]
+    registry: CounterRegistry, mapper: Mapper[Any], counters: Sequence[Counter]
 ) -> Iterable[tuple[Counter, ...]]:
     """`counters` of one class, those that are computed from others of them after these."""
-    inner = engine.chained(mapper)
+    inner = registry.chained(mapper)
     left = list(counters)
     while left:
         wave = tuple(counter for counter in left if inner.get(counter) not in left)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
@@ -13,11 +13,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper
 from ...errors import CounterError
 from ..declarations.counter import Counter
 from ..declarations.derived import Derived
+from ..declarations.mapped_rows import primary_key
+from ..registry.counter_registry import CounterRegistry
 from ..sql.recount import Within
-from ..sql.rows import in_keys, primary_key
-
-if TYPE_CHECKING:
-    from ..manager import Counters
+from ..sql.rows import in_keys
 
 Named: TypeAlias = str | type[Any] | InstrumentedAttribute[Any]
 """A counter or an amount, as ``Thread.word_count`` or by that name; or all of a class."""
@@ -53,23 +52,23 @@ class Selection:
         )
 
 
-def choose(engine: Counters, only: Iterable[Named], derived: bool = False) -> Selection:
+def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = False) -> Selection:
     """What is named by `only`; everything where that is empty.
 
     :param derived: whether to choose among derived columns, too.
     :raises CounterError: for a name that is neither a counter nor one of these.
     """
     wanted = list(only)
-    amounts = engine.derived if derived else ()
-    known: list[Counter | Derived] = [*engine.declared, *amounts]
+    amounts = registry.derived if derived else ()
+    known: list[Counter | Derived] = [*registry.declared, *amounts]
     for name in wanted:
         if not any(_is(each, name) for each in known):
             names = ", ".join(str(each) for each in known)
             raise CounterError(f"There is no counter {_text(name)}; there is {names}.")
     chosen = {each for each in known if not wanted or any(_is(each, name) for name in wanted)}
     by_parent = {
-        mapper: tuple(c for c in engine.counters_of(mapper) if c in chosen)
-        for mapper in engine.parents
+        mapper: tuple(c for c in registry.counters_of(mapper) if c in chosen)
+        for mapper in registry.parents
     }
     return Selection(
         {mapper: found for mapper, found in by_parent.items() if found},

@@ -16,16 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Mapper
 
-from ..declarations.counter import Counter, Key, Sum
+from ..declarations.counter import Counter, Sum
 from ..declarations.derived import Derived
+from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same, comparable
+from ..registry.counter_registry import CounterRegistry
 from ..sql.recount import Within, drifted, key_columns, plain_table
-from ..sql.rows import primary_key
 from .causes import AMOUNT, Found, a_row_has_it, likely_cause
 from .selection import (
     Condition,
@@ -37,9 +38,6 @@ from .selection import (
     sampled,
 )
 from .transactions import transactional
-
-if TYPE_CHECKING:
-    from ..manager import Counters
 
 STREAMED = 500
 """How many rows are in memory at a time."""
@@ -77,7 +75,7 @@ class Drift:
 
 
 def verify(
-    engine: Counters,
+    registry: CounterRegistry,
     connection: Connection,
     *,
     only: Iterable[Named] = (),
@@ -86,7 +84,7 @@ def verify(
     derived: bool = True,
 ) -> Iterator[Drift]:
     """What :meth:`.Counters.verify` does."""
-    selection = choose(engine, only, derived)
+    selection = choose(registry, only, derived)
     if where is not None:
         selection.one_class()
     return _verify(connection, selection, where, sample)

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from ...errors import CounterDeclarationError
 from ..declarations.counter import Additive, Count, Counter, Extreme
 from ..declarations.dependent_columns import check_generated
-from ..declarations.keys import own_key
+from ..declarations.mapped_rows import own_key
 from .mapped_tables import check_mapped_tables
 from .relationship_conditions import check_join
 from .resolution import all_mappers, passes_on

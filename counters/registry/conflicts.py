@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column
 
-from ..declarations.counter import Counter
-from ..session.protection import ENGINES
+from ..declarations.counter import REGISTRIES, Counter
+from ..registry.counter_registry import CounterRegistry
 from .checks import Finding, column_of
 from .session_classes import name_of
-
-if TYPE_CHECKING:
-    from ..manager import Counters
 
 INSTALLED = "tallied.counters.installed"
 """Where a column keeps the installed engines that keep or read it, in its ``info``."""
 
 
-def related(engine: Counters) -> set[Counters]:
+def related(registry: CounterRegistry) -> set[CounterRegistry]:
     """The other engines that were given some of the same counters or derived columns."""
-    found = [c.target.property.info.get(ENGINES, ()) for c in engine.declared]
-    found += [derived.engines for derived in engine.derived]
-    return {other for each in found for other in each} - {engine}
+    found = [c.target.property.info.get(REGISTRIES, ()) for c in registry.declared]
+    found += [derived.registries for derived in registry.derived]
+    return {other for each in found for other in each} - {registry}
 
 
-def check_installed(engine: Counters, session_class: type[Any]) -> Iterator[Finding]:
+def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iterator[Finding]:
     """Find the counters that another engine keeps on sessions of `session_class` already."""
-    for counter in engine.declared:
-        for other in counter.target.property.info.get(ENGINES, ()):
+    for counter in registry.declared:
+        for other in counter.target.property.info.get(REGISTRIES, ()):
             clash = any(
                 issubclass(session_class, each) or issubclass(each, session_class)
                 for each in other.classes
             )
             if (
-                other is not engine
+                other is not registry
                 and clash
-                and not (other.extends(engine) or engine.extends(other))
+                and not (other.extends(registry) or registry.extends(other))
             ):
                 yield (
                     "counters.E013",
@@ -48,16 +45,16 @@ def check_installed(engine: Counters, session_class: type[Any]) -> Iterator[Find
                 )
 
 
-def check_apart(engine: Counters) -> Iterator[Finding]:
+def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
     """Find counters of one engine that are computed from a counter that only another keeps.
 
     An engine writes counters by statements that no other engine sees.
     """
-    others: dict[Counters, None] = {}
-    for column in (*_kept(engine), *_read(engine)):
+    others: dict[CounterRegistry, None] = {}
+    for column in (*_kept(registry), *_read(registry)):
         others |= dict.fromkeys(column.info.get(INSTALLED, ()))
-    for other in others.keys() - {engine}:
-        for reader, keeper in ((engine, other), (other, engine)):
+    for other in others.keys() - {registry}:
+        for reader, keeper in ((registry, other), (other, registry)):
             kept, own = _kept(keeper), _kept(reader)
             for column, counter in _read(reader).items():
                 if column in kept and column not in own:
@@ -68,18 +65,18 @@ def check_apart(engine: Counters) -> Iterator[Finding]:
                     )
 
 
-def note_installed(engine: Counters) -> None:
-    """Leave a note of `engine` at the columns that it keeps and reads."""
-    for column in {*_kept(engine), *_read(engine)}:
-        column.info.setdefault(INSTALLED, {})[engine] = None
+def note_installed(registry: CounterRegistry) -> None:
+    """Leave a note of `registry` at the columns that it keeps and reads."""
+    for column in {*_kept(registry), *_read(registry)}:
+        column.info.setdefault(INSTALLED, {})[registry] = None
 
 
-def _kept(engine: Counters) -> dict[Column[Any], Counter]:
-    return {column_of(c.parent, c.key): c for c in engine.declared}
+def _kept(registry: CounterRegistry) -> dict[Column[Any], Counter]:
+    return {column_of(c.parent, c.key): c for c in registry.declared}
 
 
-def _read(engine: Counters) -> dict[Column[Any], Counter]:
-    return {column_of(c.source, name): c for c in engine.declared for name in _names_read(c)}
+def _read(registry: CounterRegistry) -> dict[Column[Any], Counter]:
+    return {column_of(c.source, name): c for c in registry.declared for name in _names_read(c)}
 
 
 def _names_read(counter: Counter) -> Iterator[str]:

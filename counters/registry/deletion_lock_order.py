@@ -31,8 +31,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 
 from ..declarations.copied_relation import InternalCounter
-from ..declarations.counter import Counter, Key
+from ..declarations.counter import Counter
+from ..declarations.mapped_rows import Key
 from ..sql.rows import chunks, in_keys
+from .cascades import acts_on_delete, cascades
 from .source import Source
 
 
@@ -50,7 +52,7 @@ class DeletionLockOrder:
         columns = {counter.source.column_attrs[name].columns[0] for name in counter.foreign_key}
         for table in counter.source.tables:
             for constraint in getattr(table, "foreign_key_constraints", ()):
-                if set(constraint.columns) == columns and _acts(constraint):
+                if set(constraint.columns) == columns and acts_on_delete(constraint):
                     self._add(constraint)
 
     def _add(self, constraint: ForeignKeyConstraint) -> None:
@@ -59,7 +61,7 @@ class DeletionLockOrder:
             return
         self._edges[parent].append(constraint)
         for above in parent.foreign_key_constraints:
-            if _acts(above, "CASCADE"):
+            if cascades(above):
                 self._add(above)
 
     def begins_at(self, mapper: Mapper[Any]) -> bool:
@@ -97,15 +99,10 @@ class DeletionLockOrder:
             child = constraint.table
             theirs = _referring(constraint, keys)
             own = list(child.primary_key)
-            if child not in path and _acts(constraint, "CASCADE"):
+            if child not in path and cascades(constraint):
                 yield from self._statements(child, select(*own).where(theirs), (*path, child))
             rows: Any = select(literal_column("1")).where(theirs).order_by(*own).select_from(child)
             yield select(func.count()).select_from(rows.with_for_update().subquery())
-
-
-def _acts(constraint: ForeignKeyConstraint, *actions: str) -> bool:
-    action = (constraint.ondelete or "").upper()
-    return action in (actions or ("CASCADE", "SET NULL", "SET DEFAULT"))
 
 
 def _referring(constraint: ForeignKeyConstraint, keys: Any) -> ColumnElement[bool]:

@@ -7,13 +7,12 @@ it name another thing than the class, and no counter can be written to it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
-if TYPE_CHECKING:
-    from ..declarations.counter import Counter
+from ..declarations.counter import Counter
 
 
 def check_mapped_tables(counter: Counter) -> Iterator[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Table
 from sqlalchemy.exc import NoReferenceError
@@ -142,3 +142,16 @@ def find_tables(
             if present is None or present.isa(mapper):
                 tables[table] = mapper
     return tables
+
+
+Partners: TypeAlias = Mapping[Mapper[Any], frozenset[Mapper[Any]]]
+"""By a class that counts or is counted: the classes whose rows must be in the same database."""
+
+
+def find_partners(counters: Iterable[Counter]) -> Partners:
+    """Return, for each class, those that it counts, or that count it."""
+    partners: dict[Mapper[Any], set[Mapper[Any]]] = defaultdict(set)
+    for counter in counters:
+        partners[counter.parent].add(counter.source)
+        partners[counter.source].add(counter.parent)
+    return {mapper: frozenset(others - {mapper}) for mapper, others in partners.items()}

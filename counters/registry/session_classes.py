@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
+from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 Installable: TypeAlias = (
@@ -62,3 +64,15 @@ def name_of(session_class: type[Session]) -> str:
     """Return the name of a session class for an error."""
     name = session_class.__name__
     return f"the {name} of a sessionmaker" if is_made(session_class) else name
+
+
+def check_shards(session_class: type[Session]) -> Iterator[tuple[str, str, str]]:
+    """Yield a finding for a class of sessions that choose a database row by row."""
+    if issubclass(session_class, ShardedSession):
+        yield (
+            "counters.E038",
+            f"{session_class.__name__} is a ShardedSession, which chooses a database for each "
+            f"row, so that a row and its counter may be in two of them.",
+            "Install the counters on a plain Session class, and give each shard sessions of its "
+            "own.",
+        )

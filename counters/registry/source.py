@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect, FetchedValue
 from sqlalchemy.orm import InstanceState, Mapper
 
 from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, InternalCounter
-from ..declarations.counter import Counter, Key
+from ..declarations.counter import Counter
 from ..declarations.exactness import is_exact, plain_kind
-from ..unit_of_work.counting import by_relationship
 
 
 class Source:
@@ -108,14 +107,6 @@ def _has_changed(state: InstanceState[Any], name: str) -> bool:
     return name in state.committed_state and state.attrs[name].history.has_changes()
 
 
-def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
-    """Whether a row of `mapper` is a row of `declared` too: it inherits, and not concretely."""
-    step: Mapper[Any] | None = mapper
-    while step is not None and step is not declared:
-        step = None if step.concrete else step.inherits
-    return step is not None
-
-
 def _changes_by_itself(column: Any) -> bool:
     return column.onupdate is not None or column.server_onupdate is not None
 
@@ -136,24 +127,14 @@ def _by_trigger(
     return frozenset(name for name, column in columns if type(default(column)) is FetchedValue)
 
 
-def identity(state: InstanceState[Any]) -> Key:
-    """The key of a stored object, as its row has it."""
-    assert state.key is not None
-    return tuple(state.key[1])
+Groups: TypeAlias = tuple[tuple[Counter, ...], ...]
+"""Counters in groups that share a relationship, and so the parent of a row."""
 
 
-def key_of(mapper: Mapper[Any], state: InstanceState[Any]) -> Key:
-    """The key that memory holds for an object, stored or not."""
-    return tuple(mapper.primary_key_from_instance(state.obj()))
-
-
-def takes_over_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
-    """Return whether an INSERT becomes an UPDATE: the row with its key is deleted by the flush.
-
-    The unit of work of SQLAlchemy calls that a "row switch".
-    """
-    key = key_of(mapper, state)
-    if None in key or state.session is None:
-        return False
-    existing = state.session.identity_map.get(mapper.identity_key_from_primary_key(key))
-    return existing is not None and existing is not state.obj()
+def by_relationship(counters: Iterable[Counter]) -> Groups:
+    """`counters` in groups that share a relationship, and so the parent of a row."""
+    groups: dict[Any, list[Counter]] = {}
+    for counter in counters:  # a subclass may name the columns of the key in its own way
+        shared = (counter.relationship, counter.parent, counter.foreign_key)
+        groups.setdefault(shared, []).append(counter)
+    return tuple(map(tuple, groups.values()))

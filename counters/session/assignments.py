@@ -23,8 +23,8 @@ from sqlalchemy.types import TypeEngine
 
 from ...errors import CounterAssignmentError
 from ..declarations.counter import Counter
+from ..declarations.object_state import identity, is_known
 from ..declarations.special_values import are_same
-from ..registry.source import identity
 from ..sql.recount import key_columns, plain_table, stored_column
 from ..sql.rows import in_keys
 
@@ -37,16 +37,6 @@ def is_same_value(type_: TypeEngine[Any], value: Any, present: Any) -> bool:
     if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
         return False
     return type_.compare_values(present, value) is True or are_same(present, value)
-
-
-def is_known(state: InstanceState[Any], key: str) -> bool:
-    """Return whether memory shows the stored value of the attribute `key`, or that of a new object.
-
-    False where it is not loaded, and where a value was assigned before it was loaded.
-    """
-    if state.key is None:
-        return True
-    return key in state.dict and state.committed_state.get(key) is not NO_VALUE
 
 
 def accept_assignment(counter: Counter, state: InstanceState[Any], value: Any) -> Any:

@@ -8,42 +8,16 @@ within a flush by the mapper alone, and elsewhere with an UPDATE of the mapper's
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Update, inspect, update
-from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Mapper, Session
 
 from ...errors import UncountedStatementError
-from ..declarations.counter import Counter
-
-Partners: TypeAlias = Mapping[Mapper[Any], frozenset[Mapper[Any]]]
-"""By a class that counts or is counted: the classes whose rows must be in the same database."""
-
-
-def find_partners(counters: Iterable[Counter]) -> Partners:
-    """Return, for each class, those that it counts, or that count it."""
-    partners: dict[Mapper[Any], set[Mapper[Any]]] = defaultdict(set)
-    for counter in counters:
-        partners[counter.parent].add(counter.source)
-        partners[counter.source].add(counter.parent)
-    return {mapper: frozenset(others - {mapper}) for mapper, others in partners.items()}
-
-
-def check_shards(session_class: type[Session]) -> Iterator[tuple[str, str, str]]:
-    """Yield a finding for a class of sessions that choose a database row by row."""
-    if issubclass(session_class, ShardedSession):
-        yield (
-            "counters.E038",
-            f"{session_class.__name__} is a ShardedSession, which chooses a database for each "
-            f"row, so that a row and its counter may be in two of them.",
-            "Install the counters on a plain Session class, and give each shard sessions of its "
-            "own.",
-        )
+from ..registry.resolution import Partners
 
 
 def write_bind(session: Session, mapper: Mapper[Any]) -> Engine | Connection:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import InstanceState
@@ -20,45 +19,21 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from ...errors import CounterError
 from ..declarations.copied_relation import Link
 from ..declarations.counter import Counter
+from ..declarations.object_state import is_expression, is_known
+from ..registry.counter_registry import CounterRegistry
 from . import preview
-from .assignments import is_known
-
-if TYPE_CHECKING:
-    from ..manager import Counters
-
-FIRST_SWEEP = 64
-"""How many places are kept before those are looked for that nobody is left in."""
+from .pointing_objects import PointingObjects
+from .state import get_session_state
 
 
-class Pointing:
-    """The objects of one session that point to each row of a link, or once did."""
-
-    def __init__(self) -> None:
-        self._at: dict[Any, WeakSet[InstanceState[Any]]] = {}
-        self._sweep_at = FIRST_SWEEP
-
-    def add(self, place: Any, state: InstanceState[Any]) -> None:
-        """Remember `state` at `place`, a key or the state of an object that has none yet."""
-        if place not in self._at:
-            if len(self._at) >= self._sweep_at:
-                self._at = {each: found for each, found in self._at.items() if found}
-                self._sweep_at = max(FIRST_SWEEP, 2 * len(self._at))
-            self._at[place] = WeakSet()
-        self._at[place].add(state)
-
-    def at(self, *places: Any) -> set[InstanceState[Any]]:
-        """Those that were remembered at one of `places`."""
-        return {state for place in places for state in self._at.get(place, ())}
-
-
-def listen(engine: Counters, link: Link) -> None:
+def listen(registry: CounterRegistry, link: Link) -> None:
     """Show in the rows of `link` what happens to what they point to, and where they point."""
     class_ = link.holder.class_
 
     def on_pointer(name: str) -> None:
         def on_set(obj: Any, value: Any, *_: Any) -> None:
             with suppress(TypeError, ValueError, CounterError):  # for the flush to judge
-                _show(engine, link, instance_state(obj), {name: value})
+                _show(registry, link, instance_state(obj), {name: value})
 
         def on_remove(obj: Any, *_: Any) -> None:
             on_set(obj, None)
@@ -70,7 +45,7 @@ def listen(engine: Counters, link: Link) -> None:
         on_pointer(name)
 
     def known(state: InstanceState[Any], *_: Any) -> None:
-        _remember(engine, link, state, _pointed(link, state, {}))
+        _remember(registry, link, state, _pointed(link, state, {}))
 
     event.listen(class_, "load", known, propagate=True, raw=True)
     event.listen(class_, "refresh", known, propagate=True, raw=True)
@@ -80,52 +55,52 @@ def listen(engine: Counters, link: Link) -> None:
 
     event.listen(class_, "after_insert", inserted, propagate=True, raw=True)
     for inner in {*link.chained.values()}:
-        engine.followers.setdefault(inner, []).append(partial(follow, engine, link))
+        registry.followers.setdefault(inner, []).append(partial(follow, registry, link))
     for watch in link.watches:
         for name in watch.tracked - set(watch.foreign_key):
-            _listen_to_source(engine, link, name)
+            _listen_to_source(registry, link, name)
 
 
-def _listen_to_source(engine: Counters, link: Link, name: str) -> None:
+def _listen_to_source(registry: CounterRegistry, link: Link, name: str) -> None:
     def on_set(obj: Any, value: Any, *_: Any) -> None:
         with suppress(TypeError, ValueError, CounterError):
-            follow(engine, link, instance_state(obj), {name: value})
+            follow(registry, link, instance_state(obj), {name: value})
 
     event.listen(getattr(link.pointed.class_, name), "set", on_set, propagate=True)
 
 
-def show_added(engine: Counters, state: InstanceState[Any]) -> None:
+def show_added(registry: CounterRegistry, state: InstanceState[Any]) -> None:
     """Show in an object that was added to a session what it points to there."""
-    for link in engine.all_links():
+    for link in registry.all_links():
         if state.mapper.isa(link.holder):
             with suppress(TypeError, ValueError, CounterError):
-                _show(engine, link, state, {})
+                _show(registry, link, state, {})
 
 
 def follow(
-    engine: Counters, link: Link, pointed: InstanceState[Any], assigned: Mapping[str, Any]
+    registry: CounterRegistry, link: Link, pointed: InstanceState[Any], assigned: Mapping[str, Any]
 ) -> None:
     """Show in all that point to it that `pointed` has come to hold what is `assigned`."""
     session = pointed.session
-    ledger = None if session is None else engine.ledger(session)
-    if ledger is None or link not in ledger.pointing:
+    session_state = None if session is None else get_session_state(registry, session)
+    if session_state is None or link not in session_state.pointing:
         return
-    for state in ledger.pointing[link].at(pointed, _place(link, pointed)):
+    for state in session_state.pointing[link].at(pointed, _place(link, pointed)):
         if state.session is session and _pointed(link, state, {})[0] is pointed:
-            _copy(engine, link, state, {**_image(link, pointed), **assigned})
+            _copy(registry, link, state, {**_image(link, pointed), **assigned})
 
 
 def _show(
-    engine: Counters, link: Link, state: InstanceState[Any], assigned: dict[str, Any]
+    registry: CounterRegistry, link: Link, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> None:
     """Show what an object points to, or will when what is `assigned` has been set."""
     pointed, place = _pointed(link, state, assigned)
-    _remember(engine, link, state, (pointed, place))
+    _remember(registry, link, state, (pointed, place))
     if pointed is not None:
-        _copy(engine, link, state, _image(link, pointed))
+        _copy(registry, link, state, _image(link, pointed))
     elif place is None and None in assigned.values():
         for counter in link.counters:
-            _put(engine, counter, state, counter.empty)
+            _put(registry, counter, state, counter.empty)
 
 
 def _image(link: Link, pointed: InstanceState[Any]) -> Mapping[str, Any]:
@@ -135,12 +110,14 @@ def _image(link: Link, pointed: InstanceState[Any]) -> Mapping[str, Any]:
     return {inner.key: inner.empty for inner in link.chained.values()} | pointed.dict
 
 
-def _remember(engine: Counters, link: Link, state: InstanceState[Any], at: Any) -> None:
+def _remember(registry: CounterRegistry, link: Link, state: InstanceState[Any], at: Any) -> None:
     place = at[1]
     session = state.session
-    ledger = None if session is None or place is None else engine.ledger(session)
-    if ledger is not None:
-        ledger.pointing.setdefault(link, Pointing()).add(place, state)
+    session_state = (
+        None if session is None or place is None else get_session_state(registry, session)
+    )
+    if session_state is not None:
+        session_state.pointing.setdefault(link, PointingObjects()).add(place, state)
 
 
 def _pointed(
@@ -167,23 +144,25 @@ def _place(link: Link, pointed: InstanceState[Any]) -> Any:
 
 
 def _copy(
-    engine: Counters, link: Link, state: InstanceState[Any], image: Mapping[str, Any]
+    registry: CounterRegistry, link: Link, state: InstanceState[Any], image: Mapping[str, Any]
 ) -> None:
     for counter in link.counters:
         of: Any = counter.of
         names = () if counter.predicate is None else counter.predicate.names
         if image.keys() >= {of.key, *names}:
             value = image[of.key] if counter.counts(image) else None
-            _put(engine, counter, state, counter.empty if value is None else value)
+            _put(registry, counter, state, counter.empty if value is None else value)
 
 
-def _put(engine: Counters, counter: Counter, state: InstanceState[Any], value: Any) -> None:
-    if preview.is_expression(value) or not is_known(state, counter.key):
+def _put(
+    registry: CounterRegistry, counter: Counter, state: InstanceState[Any], value: Any
+) -> None:
+    if is_expression(value) or not is_known(state, counter.key):
         return
-    for outer, inner in engine.chained(counter.parent).items():
+    for outer, inner in registry.chained(counter.parent).items():
         if inner is counter:
-            preview.show(engine, (outer,), state, {counter.key: value})
+            preview.show(registry, (outer,), state, {counter.key: value})
     if state.session is None:
         set_committed_value(state.obj(), counter.key, value)
-    elif ledger := engine.ledger(state.session):
-        ledger.preview(state, counter.key, value)
+    elif session_state := get_session_state(registry, state.session):
+        session_state.preview(state, counter.key, value)

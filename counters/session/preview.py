@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import ClauseElement, event
+from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.base import NO_VALUE
 
 from ...errors import CounterError
-from ..declarations.counter import Counter
-from ..unit_of_work.counting import Groups, by_relationship
-from .assignments import is_known
-from .protection import ENGINES
-
-if TYPE_CHECKING:
-    from ..manager import Counters
+from ..declarations.counter import REGISTRIES, Counter
+from ..declarations.object_state import is_expression, is_known
+from ..registry.counter_registry import CounterRegistry
+from ..registry.source import Groups, by_relationship
+from .state import get_session_state
 
 UNKNOWN = object()
 """Stands for a value that only the flush will tell."""
@@ -33,17 +31,19 @@ NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
 """What a value raises that cannot be added or compared, or be a key: the flush will judge it."""
 
 
-def listen(engine: Counters, source: Mapper[Any], counters: Iterable[Counter]) -> None:
+def listen(registry: CounterRegistry, source: Mapper[Any], counters: Iterable[Counter]) -> None:
     """Show what happens to `source` in its parents' `counters`, at once."""
     by_name: dict[str, list[Counter]] = {}
     for counter in counters:
         for name in (*counter.tracked, counter.relationship.key):
             by_name.setdefault(name, []).append(counter)
     for name, affected in by_name.items():
-        _listen_to(engine, getattr(source.class_, name), name, affected)
+        _listen_to(registry, getattr(source.class_, name), name, affected)
 
 
-def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Counter]) -> None:
+def _listen_to(
+    registry: CounterRegistry, attribute: Any, name: str, counters: list[Counter]
+) -> None:
     relationships = tuple({counter.relationship.key for counter in counters})
     groups = by_relationship(counters)
     by_object = name in relationships
@@ -59,7 +59,7 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
             else:
                 return value  # still being made: it names its parent by key, and nobody can look
         for group in groups:
-            show(engine, group, state, {name: value})
+            show(registry, group, state, {name: value})
         return value
 
     def on_remove(state: InstanceState[Any], value: Any, initiator: Any, **_: Any) -> None:
@@ -71,7 +71,7 @@ def _listen_to(engine: Counters, attribute: Any, name: str, counters: list[Count
     event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
 
 
-def show_added(engine: Counters, groups: Groups, state: InstanceState[Any]) -> None:
+def show_added(registry: CounterRegistry, groups: Groups, state: InstanceState[Any]) -> None:
     """Show an object that was added to a session and names its parent by key alone.
 
     Before, there was no session to find the parent in.
@@ -88,11 +88,11 @@ def show_added(engine: Counters, groups: Groups, state: InstanceState[Any]) -> N
             with suppress(*NOT_COUNTABLE):
                 value = _contribution(counter, state, {})
                 if value is not UNKNOWN and value is not NOTHING:
-                    _adjust(engine, counter, state, parent, None, value)
+                    _adjust(registry, counter, state, parent, None, value)
 
 
 def show(
-    engine: Counters,
+    registry: CounterRegistry,
     counters: Sequence[Counter],
     state: InstanceState[Any],
     assigned: dict[str, Any],
@@ -108,11 +108,11 @@ def show(
         return
     for counter in counters if old is not None or new is not None else ():
         with suppress(*NOT_COUNTABLE):
-            _show_one(engine, counter, state, assigned, old, new)
+            _show_one(registry, counter, state, assigned, old, new)
 
 
 def _show_one(
-    engine: Counters,
+    registry: CounterRegistry,
     counter: Counter,
     state: InstanceState[Any],
     assigned: dict[str, Any],
@@ -125,12 +125,12 @@ def _show_one(
         return
     if old is new and left is not NOTHING and come is not NOTHING:
         if left != come:
-            _adjust(engine, counter, state, old, left, come)
+            _adjust(registry, counter, state, old, left, come)
         return
     if left is not NOTHING:
-        _adjust(engine, counter, state, old, left, None)
+        _adjust(registry, counter, state, old, left, None)
     if come is not NOTHING:
-        _adjust(engine, counter, state, new, None, come)
+        _adjust(registry, counter, state, new, None, come)
 
 
 def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
@@ -142,11 +142,6 @@ def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[st
     if any(is_expression(image[name]) for name in counter.tracked):
         return UNKNOWN
     return counter.value(image) if counter.counts(image) else NOTHING
-
-
-def is_expression(value: Any) -> bool:
-    """Whether only the database knows what `value` comes to."""
-    return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
 
 
 def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
@@ -171,7 +166,7 @@ def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str
 
 
 def _adjust(
-    engine: Counters,
+    registry: CounterRegistry,
     counter: Counter,
     source: InstanceState[Any],
     parent: Any,
@@ -183,17 +178,17 @@ def _adjust(
         return
     shown = state.dict.get(counter.key)
     value = counter.preview(counter.empty if shown is None else shown, old, new)
-    for outer, inner in engine.chained(counter.parent).items():
+    for outer, inner in registry.chained(counter.parent).items():
         if inner is counter:
-            show(engine, (outer,), state, {counter.key: value})
+            show(registry, (outer,), state, {counter.key: value})
     if state.session is None:
-        if counter.target.property.info[ENGINES][0] is engine:  # the others would add it again
+        if counter.target.property.info[REGISTRIES][0] is registry:  # the others would add it again
             set_committed_value(parent, counter.key, value)
         return
-    ledger = engine.ledger(state.session)
-    if ledger is not None:
-        ledger.preview(state, counter.key, value)
-        for follow in engine.followers.get(counter, ()):
+    session_state = get_session_state(registry, state.session)
+    if session_state is not None:
+        session_state.preview(state, counter.key, value)
+        for follow in registry.followers.get(counter, ()):
             follow(state, {counter.key: value})
         if source.session is None:
-            ledger.force_next_flush(state.session)
+            session_state.force_next_flush(state.session)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import InstanceState, Mapper
 
-from ..declarations.counter import Counter
+from ..declarations.counter import REGISTRIES, Counter
 from ..declarations.merge import leave_out_of_merge
+from ..registry.counter_registry import CounterRegistry
 from .assignments import accept_assignment, forget_assignments, refused_assignment
 
-if TYPE_CHECKING:
-    from ..manager import Counters
 
-
-ENGINES = "tallied.counters"
-"""Where a counter's property keeps the engines that it was declared to, in its ``info``."""
-
-
-def protect(engine: Counters, mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
+def protect(registry: CounterRegistry, mapper: Mapper[Any], counters: tuple[Counter, ...]) -> None:
     """Refuse assignments to `counters`, and let a new object start with them empty."""
     for counter in counters:
         _guard(counter)
         prop = mapper.attrs[counter.key]
         leave_out_of_merge(prop)
-        prop.info.setdefault(ENGINES, []).append(engine)
+        prop.info.setdefault(REGISTRIES, []).append(registry)
 
     def before_write(mapper: object, connection: Connection, state: InstanceState[Any]) -> None:
         forget_assignments(counters, connection, state)

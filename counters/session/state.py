@@ -7,20 +7,17 @@ process or on a pooled connection.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
 
-from ..declarations.counter import Key
+from ..declarations.copied_relation import Link
+from ..declarations.mapped_rows import Key
+from ..registry.counter_registry import CounterRegistry
 from .locked_rows import LockedRows
-
-if TYPE_CHECKING:
-    from ..declarations.copied_relation import Link
-    from ..unit_of_work.flush import Flush
-    from ..unit_of_work.pending_changes import PendingChanges
-    from .copy_preview import Pointing
+from .pointing_objects import PointingObjects
 
 ABSENT = object()
 """Stands for an attribute that was not loaded."""
@@ -80,13 +77,14 @@ class SessionState:
 
     def __init__(self, session: Session) -> None:
         self.session = ref(session)
-        self.flush: Flush | None = None
-        self.statement: PendingChanges | None = None
-        """What the statement that is being executed will be settled by."""
+        self.flush: Any = None
+        """The :class:`.Flush` in progress; the unit of work sets it, and clears it at its end."""
+        self.statement: Any = None
+        """The :class:`.PendingChanges` of the statement in progress."""
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
-        self.pointing: dict[Link, Pointing] = {}
+        self.pointing: dict[Link, PointingObjects] = {}
         self.held = LockedRows()
         self._previewed: Values = {}
         self._held: list[Any] = []
@@ -175,9 +173,6 @@ class SessionState:
         """The innermost savepoint, or else the whole transaction, is being rolled back."""
         self._rolled_back = session.get_nested_transaction()
         self._clear()
-        if self.flush is not None:
-            self.flush.deletions.close()
-        self.flush = None
 
     def end(self, session: Session, transaction: SessionTransaction) -> None:
         """A transaction or savepoint has ended, and SQLAlchemy has expired what it will."""
@@ -196,3 +191,17 @@ class SessionState:
         self._held.clear()
         self.held.forget()
         self.returned.clear()
+
+
+def get_session_state(registry: CounterRegistry, session: Session) -> SessionState | None:
+    """Return the state of `session`; None where the counters are not installed on it."""
+    session_state: SessionState | None = session.info.get(registry)
+    if session_state is not None and session_state.session() is session:
+        return session_state
+    if not registry.is_active_in(session):
+        return None
+    for base in registry.bases:
+        session.info.pop(base, None)
+    # Its info may have been copied from another.
+    session_state = session.info[registry] = SessionState(session)
+    return session_state

@@ -6,8 +6,7 @@ that point to it; a flush that changes pointers locks what they will point to fi
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,57 +22,21 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.orm import InstanceState, Mapper
-from sqlalchemy.orm.attributes import instance_state
 
-from ..declarations.copied_relation import ForeignKeyTracker, Link, Links, difference
-from ..declarations.counter import Additive, Change, Counter, Key, RowValues
-from ..declarations.dependent_columns import generated_names
+from ..declarations.copied_relation import Link
+from ..declarations.counter import Additive, Counter
+from ..declarations.mapped_rows import Key, RowValues, select_rows
 from ..declarations.mapped_rows import key_columns as mapped_key
-from ..declarations.mapped_rows import select_rows
-from ..registry.source import Source, identity
 from .recount import key_columns, plain_table, stored_column
-from .rows import chunks, in_keys, read
+from .rows import chunks, in_keys
 
 if TYPE_CHECKING:
-    from ..unit_of_work.flush import Flush
-    from ..unit_of_work.pending_changes import PendingChanges
+    pass
 
 Answers = dict[Key, RowValues]
 
 
-def follow(pending_changes: PendingChanges, link: Link, changes: Mapping[Key, Change]) -> None:
-    """Bring the copies up to date whose row that is pointed to has just been written.
-
-    :param changes: what was done to those rows.
-    """
-    holder, engine = link.holder, pending_changes.engine
-    keys = [key for key, change in changes.items() if link.concerns(change)]
-    released = pending_changes.released(link)
-    if pending_changes.ledger.paused is not None:  # those that point elsewhere are found at its end
-        pending_changes.ledger.paused[holder].update(dict.fromkeys(released))
-        return
-    if not keys and not released:
-        return
-    chained = {o: i for o, i in engine.chained(holder).items() if i in link.counters}
-    counters = engine.counters_of(holder)
-    names = [c.key for c in counters] + [name for outer in chained for name in outer.tracked]
-    names += generated_names(holder, counters)
-    connection = pending_changes.connection(holder)
-    old: Answers = {}
-    if chained or (len(keys) + len(released) > 1 and connection.dialect.name != "sqlite"):
-        old = _lock(connection, link, keys, released)
-    for key, answer in refresh(connection, link, keys, released, names).items():
-        change = Change()
-        if key in old:
-            for inner in {*chained.values()}:
-                difference(inner, old[key][inner.key], answer[inner.key], change)
-            for outer, inner in chained.items():
-                pending_changes.pass_on(outer, inner, change, answer)
-        pending_changes.show(holder, key, answer)
-
-
-def _lock(
+def lock_copies(
     connection: Connection, link: Link, keys: Sequence[Key], released: Sequence[Key]
 ) -> Answers:
     """Lock the rows that point, in the order of their keys; what their copies hold so far."""
@@ -84,7 +47,7 @@ def _lock(
     return answers
 
 
-def refresh(
+def refresh_copies(
     connection: Connection,
     link: Link,
     keys: Sequence[Key],
@@ -176,46 +139,6 @@ def _copy(link: Link, counter: Counter, parents: Table) -> ColumnElement[Any]:
 
 
 # Before the flush
-
-
-def lock_pointed(
-    flush: Flush, links: Links, edited: Iterable[tuple[Source, InstanceState[Any]]]
-) -> None:
-    """Lock what the flush will make rows point to, and what it will delete that rows point to.
-
-    Whoever counts locks that row before those that point to it, and so must whoever links.
-    """
-    wanted: dict[Mapper[Any], set[Key]] = defaultdict(set)
-    for source, state in edited:
-        for counter in source.counters:
-            if (
-                isinstance(counter, ForeignKeyTracker)
-                and (key := _future_key(counter, state)) is not None
-            ):
-                wanted[counter.parent].add(key)
-    gone: set[Mapper[Any]] = set()
-    for obj in flush.session.deleted:
-        state = instance_state(obj)
-        for mapper in links:
-            if state.mapper.isa(mapper):
-                wanted[mapper].add(identity(state))
-                gone.add(mapper)
-    for mapper in flush.engine.parents:
-        if mapper in wanted:
-            connection = flush.connection(mapper)
-            read(connection, mapper, (), list(wanted[mapper]), lock=True, deleting=mapper in gone)
-
-
-def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:
-    """The key of the stored row that an object has come to point to, as memory knows it."""
-    name = pointer.relationship.key
-    if name in state.committed_state:
-        pointed = state.dict.get(name)
-        key = None if pointed is None else instance_state(pointed).key
-        return None if key is None else tuple(key[1])
-    if state.committed_state.keys().isdisjoint(pointer.foreign_key):
-        return None
-    return pointer.named_parent({part: state.dict.get(part) for part in pointer.foreign_key})
 
 
 def keys_pointed_to(connection: Connection, link: Link, holders: Sequence[Key]) -> list[Key]:

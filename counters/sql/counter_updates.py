@@ -32,8 +32,9 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..declarations.counter import Additive, Change, Counter, Extreme, Key
+from ..declarations.counter import Additive, Change, Counter, Extreme
 from ..declarations.dependent_columns import generated_names
+from ..declarations.mapped_rows import Key
 from .recount import (
     key_columns,
     plain_table,

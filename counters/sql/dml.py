@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, ORMExecuteState
 
 
 def unwrap(statement: Any) -> Any:
@@ -51,3 +52,49 @@ def names_alias(statement: Any) -> bool:
     if entity is not None:
         return bool(entity.is_aliased_class)
     return bool(statement.table != changed_table(statement))
+
+
+def is_list(parameters: Any) -> bool:
+    """Whether a statement is executed with a list of parameters."""
+    return bool(parameters) and not isinstance(parameters, Mapping)
+
+
+def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
+    """Attributes by every name that a statement may give them: theirs and their column's."""
+    found = set(names)
+    for name in tuple(found):
+        if name in mapper.column_attrs:
+            column = mapper.column_attrs[name].columns[0]
+            found |= {column.name, column.key}
+    return found
+
+
+def written(state: ORMExecuteState) -> set[str]:
+    """The names of the columns and attributes that an INSERT or UPDATE sets."""
+    statement: Any = state.statement
+    names: set[Any] = set(getattr(statement, "_values", None) or ())
+    for pairs in getattr(statement, "_ordered_values", None) or ():
+        names.add(pairs[0])
+    for rows in getattr(statement, "_multi_values", None) or ():
+        for row in rows:
+            names.update(row if isinstance(row, dict) else statement.table.c.keys())
+    parameters: Any = state.parameters or ()
+    for row in parameters if is_list(parameters) else [parameters]:
+        names.update(row)
+    names.update(getattr(statement, "_select_names", None) or ())
+    return {each for name in names for each in spellings(name)} | upserted(statement)
+
+
+def upserted(statement: Any) -> set[str]:
+    """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
+    upsert = getattr(statement, "_post_values_clause", None)
+    names = dict(getattr(upsert, "update_values_to_set", None) or ())
+    return {each for name in names for each in spellings(name)}
+
+
+def spellings(name: Any) -> set[str]:
+    """Return every name of what a statement names a column by: a string, a column, an attribute."""
+    if isinstance(name, str):
+        return {name}
+    column = name.__clause_element__() if hasattr(name, "__clause_element__") else name
+    return {name.key, column.key, getattr(column, "name", column.key)}

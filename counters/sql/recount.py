@@ -28,9 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ..declarations.counter import Additive, Counter, Key
-from ..declarations.keys import own_key
-from ..declarations.mapped_rows import columns_of, kind_criteria, select_rows
+from ..declarations.counter import Additive, Counter
+from ..declarations.mapped_rows import Key, columns_of, kind_criteria, own_key, select_rows
 from ..declarations.mapped_rows import key_columns as mapped_key
 
 Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]

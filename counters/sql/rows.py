@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
 from sqlalchemy.orm import Mapper
 
-from ..declarations.counter import Key, RowValues
-from ..declarations.mapped_rows import columns_of, key_columns, select_rows
+from ..declarations.mapped_rows import Key, RowValues, columns_of, key_columns, select_rows
 
 MOST_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
@@ -39,12 +38,6 @@ def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
     size = MOST_PARAMETERS // parameters
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
-
-
-def primary_key(mapper: Mapper[Any]) -> list[Any]:
-    """The key's attributes, in the order of the mapper."""
-    names = (mapper.get_property_by_column(column).key for column in mapper.primary_key)
-    return [getattr(mapper.class_, name) for name in names]
 
 
 def read(

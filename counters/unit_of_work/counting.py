@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from ..declarations.counter import Change, Counter, Key, RowValues
-
-Groups: TypeAlias = tuple[tuple[Counter, ...], ...]
-"""Counters in groups that share a relationship, and so the parent of a row."""
-
-
-def by_relationship(counters: Iterable[Counter]) -> Groups:
-    """`counters` in groups that share a relationship, and so the parent of a row."""
-    groups: dict[Any, list[Counter]] = {}
-    for counter in counters:  # a subclass may name the columns of the key in its own way
-        shared = (counter.relationship, counter.parent, counter.foreign_key)
-        groups.setdefault(shared, []).append(counter)
-    return tuple(map(tuple, groups.values()))
+from ..declarations.counter import Change
+from ..declarations.mapped_rows import Key, RowValues
+from ..registry.source import Groups
 
 
 def count_new_row(

@@ -9,7 +9,7 @@ the column's default computes it (:mod:`.derivation`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import BindParameter, Null, bindparam, literal
 from sqlalchemy.orm import Mapper, ORMExecuteState
@@ -17,15 +17,19 @@ from sqlalchemy.orm.exc import UnmappedColumnError
 from sqlalchemy.util import immutabledict
 
 from ...errors import UncountedStatementError
-from ..declarations.derivation import default_value
 from ..declarations.derived import Derived
+from ..declarations.object_state import is_expression
 from ..declarations.special_values import are_same
-from ..session.preview import is_expression
-from ..sql.dml import changed_table, changes_rows, mapper_of, names_alias, unwrap
-from .unsupported_dml import is_list, spellings
-
-if TYPE_CHECKING:
-    from ..manager import Counters
+from ..registry.counter_registry import CounterRegistry
+from ..sql.dml import (
+    changed_table,
+    changes_rows,
+    is_list,
+    mapper_of,
+    names_alias,
+    spellings,
+    unwrap,
+)
 
 Row = Mapping[Any, Any]
 """Values by what names their column: a string, a Column, or a mapped attribute."""
@@ -36,24 +40,24 @@ UNKNOWN = object()
 """Stands for a value that only the database knows."""
 
 
-def fill_in(engine: Counters, state: ORMExecuteState) -> bool:
+def fill_in(registry: CounterRegistry, state: ORMExecuteState) -> bool:
     """Compute the derived columns of a statement, in its values or its parameters.
 
     :returns: whether the parameters were changed, so that the statement must be invoked anew.
     :raises UncountedStatementError: for what cannot be computed.
     """
-    if not engine.derived:
+    if not registry.derived:
         return False
     statement = unwrap(state.statement)
     if not changes_rows(statement) or statement.__visit_name__ == "delete":
         return False
     mapper = mapper_of(statement)
     tables = {changed_table(statement), *(mapper.tables if mapper is not None else ())}
-    if tables.isdisjoint(engine.derived_tables):
+    if tables.isdisjoint(registry.derived_tables):
         return False
     state.statement = statement
     before = state.parameters
-    for derived in engine.derived:
+    for derived in registry.derived:
         if derived.column.table in tables:
             filling = _Filling(derived, state, mapper)
             if names_alias(statement):
@@ -97,7 +101,7 @@ class _Filling:
             )
         for source, target in self._inserted():
             if source is MISSING:
-                value, is_known = default_value(self.derived)
+                value, is_known = self.derived.default()
                 self._check(value if is_known else UNKNOWN, target)
             else:
                 self._check(source, target)

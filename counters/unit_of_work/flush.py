@@ -22,26 +22,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from ...errors import UncountedStatementError
-from ..declarations.counter import Additive, Change, Counter, Extreme, Key, RowValues
-from ..registry.source import Source, counts_as, identity, key_of, takes_over_row
+from ..declarations.counter import Additive, Change, Counter, Extreme
+from ..declarations.mapped_rows import Key, RowValues, counts_as
+from ..declarations.object_state import identity, key_of, takes_over_row
+from ..registry.counter_registry import CounterRegistry
+from ..registry.source import Source
 from ..session.binds import write_bind
-from ..session.locked_rows import lock_children_first
-from ..sql.copies import lock_pointed
+from ..session.state import SessionState
 from ..sql.rows import read
+from .cascades import reach
 from .counting import count_new_row
 from .deletions import Deletions
+from .locking import lock_children_first, lock_pointed
 from .pending_changes import PendingChanges
-
-if TYPE_CHECKING:
-    from ..manager import Counters
-    from ..session.state import SessionState
 
 Pair = tuple[Source, InstanceState[Any]]
 
@@ -50,9 +50,13 @@ class Flush(PendingChanges):
     """What one flush of one session does to counted rows."""
 
     def __init__(
-        self, engine: Counters, ledger: SessionState, session: Session, context: UOWTransaction
+        self,
+        registry: CounterRegistry,
+        session_state: SessionState,
+        session: Session,
+        context: UOWTransaction,
     ) -> None:
-        super().__init__(engine, ledger, session)
+        super().__init__(registry, session_state, session)
         self.context = context
         self._locked: dict[tuple[Source, Key], RowValues | None] = {}
         self._changed: dict[InstanceState[Any], set[str]] = {}
@@ -75,19 +79,19 @@ class Flush(PendingChanges):
     def lock_known(self) -> None:
         """Lock what is known before the flush to be edited, moved or deleted."""
         if self.session.deleted:
-            lock_children_first(self.engine, self.ledger, self.session)
+            lock_children_first(self.registry, self.session_state, self.session)
         edited = [
             (source, state)
             for obj in self._dirty()
-            if (source := self.engine.source_of(state := instance_state(obj)))
+            if (source := self.registry.source_of(state := instance_state(obj)))
             and source.is_touched(state)
         ]
         deleted = [
             (source, state)
             for obj in self.session.deleted
-            if (source := self.engine.source_of(state := instance_state(obj)))
+            if (source := self.registry.source_of(state := instance_state(obj)))
         ]
-        if edited or deleted or self.engine.links:
+        if edited or deleted or self.registry.links:
             self._lock(edited, deleted)
 
     def _dirty(self) -> Iterable[Any]:
@@ -104,7 +108,7 @@ class Flush(PendingChanges):
         edited: list[Pair] = []
         deleted: list[Pair] = []
         for other, (is_delete, list_only) in self.context.states.items():
-            its = self.engine.source_of(other)
+            its = self.registry.source_of(other)
             if its is None or other.key is None or list_only:
                 continue
             if (its, identity(other)) not in self._locked:
@@ -122,15 +126,15 @@ class Flush(PendingChanges):
         for source in in_order:
             if not source.points:
                 self._lock_rows(source, wanted[source], deleting=bool(deleted))
-        if self.engine.links:
-            lock_pointed(self, self.engine.links, edited)
+        if self.registry.links:
+            lock_pointed(self, edited)
         for source in in_order:
             if source.points:
                 self._lock_rows(source, wanted[source], deleting=bool(deleted))
 
     def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
         connection = self.connection(source.mapper)
-        held = {key: self.ledger.held.get(source, key, connection) for key in keys}
+        held = {key: self.session_state.held.get(source, key, connection) for key in keys}
         if unread := [key for key, image in held.items() if image is None]:
             held |= read(
                 connection, source.mapper, source.names, unread, lock=True, deleting=deleting
@@ -204,16 +208,16 @@ class Flush(PendingChanges):
 
     def set_initial_counters(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Give a new parent what its new sources amount to, before its INSERT."""
-        self.ledger.forget_preview(state)
+        self.session_state.forget_preview(state)
         if takes_over_row(mapper, state):
             key = key_of(mapper, state)
             self.inserted_states[mapper, key] = state
             self.change_of(mapper, key).must_write = True
             return
         given: dict[Counter, Any] = {}
-        for counter in self.engine.counters_of(mapper):
+        for counter in self.registry.counters_of(mapper):
             given[counter] = self._initial(counter, state)
-            self.ledger.show(state, counter.key, given[counter])
+            self.session_state.show(state, counter.key, given[counter])
         self._inserted_parents.append((mapper, state, given))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
@@ -224,7 +228,7 @@ class Flush(PendingChanges):
                 counter.put(change, value)
         if isinstance(counter, Additive):
             return change.added.get(counter, counter.empty)
-        return change.risen.get(counter)  # type: ignore[call-overload]
+        return change.risen.get(counter)
 
     def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
         """What the flush's new sources bring, by counter and parent; found once a flush."""
@@ -232,7 +236,7 @@ class Flush(PendingChanges):
             self._arrivals = defaultdict(list)
             for obj in self.session.new:
                 state = instance_state(obj)
-                source = self.engine.source_of(state)
+                source = self.registry.source_of(state)
                 for counter in source.shown if source else ():
                     image = counter.image_of(state)
                     parent = state.dict.get(counter.relationship.key)
@@ -271,7 +275,7 @@ class Flush(PendingChanges):
                 gone.update((table, identity(state)) for table in state.mapper.tables)
                 if counts_as(state.mapper, mapper):
                     keys.append(identity(state))
-        self.engine.cascades.reach(self, mapper, keys, gone)
+        reach(self, mapper, keys, gone)
 
     # The end
 

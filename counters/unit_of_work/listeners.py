@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import (
@@ -16,63 +16,63 @@ from sqlalchemy.orm import (
 )
 
 from ...errors import UncountedStatementError
-from ..registry.source import Source, counts_as
+from ..declarations.mapped_rows import counts_as
+from ..registry.counter_registry import CounterRegistry
+from ..registry.source import Source
 from ..session import copy_preview, preview
 from ..session.protection import protect
+from ..session.state import get_session_state
 from . import derived_dml, statements
 from .flush import Flush
 from .uncounted_sessions import refuse_row
 
-if TYPE_CHECKING:
-    from ..manager import Counters
 
-
-def listen_to_models(engine: Counters) -> None:
+def listen_to_models(registry: CounterRegistry) -> None:
     """Listen to every class that is counted, counts, or is deleted with rows that are."""
-    for mapper in engine.parents:  # first: what is shown of a chain is what these let pass
-        protect(engine, mapper, engine.counters_of(mapper))
-    for mapper, source in engine.sources.items():
-        preview.listen(engine, mapper, source.shown)
-        if not any(mapper.isa(other) for other in engine.sources if other is not mapper):
-            _listen_to_source(engine, mapper)
-    for family in {mapper.base_mapper for mapper in engine.sources if mapper.inherits}:
-        _keep_apart(engine, family)
-    for mapper in engine.parents:
-        _listen_to_parent(engine, mapper)
-    for link in engine.all_links():
-        copy_preview.listen(engine, link)
-    for reaching in set(engine.tables.values()):
-        if reaching is not None and engine.cascades.reaches_from(reaching.tables):
-            _listen_to_cascade(engine, reaching)
+    for mapper in registry.parents:  # first: what is shown of a chain is what these let pass
+        protect(registry, mapper, registry.counters_of(mapper))
+    for mapper, source in registry.sources.items():
+        preview.listen(registry, mapper, source.shown)
+        if not any(mapper.isa(other) for other in registry.sources if other is not mapper):
+            _listen_to_source(registry, mapper)
+    for family in {mapper.base_mapper for mapper in registry.sources if mapper.inherits}:
+        _keep_apart(registry, family)
+    for mapper in registry.parents:
+        _listen_to_parent(registry, mapper)
+    for link in registry.all_links():
+        copy_preview.listen(registry, link)
+    for reaching in set(registry.tables.values()):
+        if reaching is not None and registry.cascades.reaches_from(reaching.tables):
+            _listen_to_cascade(registry, reaching)
 
 
-def _flush_of(engine: Counters, state: InstanceState[Any]) -> Flush | None:
+def _flush_of(registry: CounterRegistry, state: InstanceState[Any]) -> Flush | None:
     session = state.session
-    ledger = None if session is None else engine.ledger(session)
-    return None if ledger is None else ledger.flush
+    session_state = None if session is None else get_session_state(registry, session)
+    return None if session_state is None else session_state.flush
 
 
-def _watch_deletions(engine: Counters, mapper: Mapper[Any]) -> None:
+def _watch_deletions(registry: CounterRegistry, mapper: Mapper[Any]) -> None:
     def before_delete(_: object, connection: Connection, state: InstanceState[Any]) -> None:
-        if flush := _flush_of(engine, state):
+        if flush := _flush_of(registry, state):
             flush.deletions.watch(connection)
 
     event.listen(mapper.class_, "before_delete", before_delete, propagate=True, raw=True)
 
 
-def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
+def _listen_to_source(registry: CounterRegistry, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-            if source := engine.source_of(state):
-                if (flush := _flush_of(engine, state)) is not None:
+            if source := registry.source_of(state):
+                if (flush := _flush_of(registry, state)) is not None:
                     step(flush, source, state)
                 elif not name.endswith("update") or state.key is None or source.changed(state):
-                    refuse_row(engine, state)
+                    refuse_row(registry, state)
 
         # With both options SQLAlchemy calls a listener as it is; else it puts one around it.
         event.listen(root.class_, name, listener, propagate=True, raw=True, retval=True)
 
-    _watch_deletions(engine, root)
+    _watch_deletions(registry, root)
     on("before_update", Flush.updating)
     on("before_delete", Flush.lock_late)
     on("after_insert", Flush.inserted)
@@ -83,14 +83,16 @@ def _listen_to_source(engine: Counters, root: Mapper[Any]) -> None:
         session = state.session
         if session is None or session._flushing:
             return
-        if ledger := engine.ledger(session):
-            ledger.force_next_flush(session)  # what was assigned is gone, and its preview must go
+        if session_state := get_session_state(registry, session):
+            session_state.force_next_flush(
+                session
+            )  # what was assigned is gone, and its preview must go
 
     event.listen(root.class_, "expire", from_database, propagate=True, raw=True)
     event.listen(root.class_, "refresh", from_database, propagate=True, raw=True)
 
 
-def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
+def _keep_apart(registry: CounterRegistry, family: Mapper[Any]) -> None:
     """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
 
     def before_update(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
@@ -98,8 +100,8 @@ def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
             return
         key = mapper.get_property_by_column(family.polymorphic_on).key
         if state.attrs[key].history.has_changes():
-            if _flush_of(engine, state) is None:
-                refuse_row(engine, state)
+            if _flush_of(registry, state) is None:
+                refuse_row(registry, state)
                 return
             raise UncountedStatementError(
                 f"{mapper.class_.__name__}.{key} was changed, which says what class a row is of: "
@@ -109,11 +111,11 @@ def _keep_apart(engine: Counters, family: Mapper[Any]) -> None:
     event.listen(family.class_, "before_update", before_update, propagate=True, raw=True)
 
 
-def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
+def _listen_to_parent(registry: CounterRegistry, parent: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Mapper[Any], InstanceState[Any]], None]) -> None:
         def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
             is_row = counts_as(state.mapper, parent)  # a concrete subclass has keys of its own
-            if is_row and (flush := _flush_of(engine, state)):
+            if is_row and (flush := _flush_of(registry, state)):
                 step(flush, parent, state)
 
         event.listen(parent.class_, name, listener, propagate=True, raw=True)
@@ -121,35 +123,35 @@ def _listen_to_parent(engine: Counters, parent: Mapper[Any]) -> None:
     def before_insert(mapper: object, connection: object, state: InstanceState[Any]) -> None:
         if not counts_as(state.mapper, parent):
             return
-        if flush := _flush_of(engine, state):
+        if flush := _flush_of(registry, state):
             flush.set_initial_counters(parent, state)
-        elif any(state.dict.get(c.key, c.empty) != c.empty for c in engine.counters_of(parent)):
-            refuse_row(engine, state)  # what it shows is a preview that nobody will correct
+        elif any(state.dict.get(c.key, c.empty) != c.empty for c in registry.counters_of(parent)):
+            refuse_row(registry, state)  # what it shows is a preview that nobody will correct
 
-    _watch_deletions(engine, parent)
+    _watch_deletions(registry, parent)
     event.listen(parent.class_, "before_insert", before_insert, propagate=True, raw=True)
     on("before_update", Flush.refuse_new_key)
     on("after_delete", Flush.mark_parent_deleted)
 
     def from_database(state: InstanceState[Any], *rest: Any) -> None:
         session = state.session
-        if session is not None and (ledger := engine.ledger(session)):
-            ledger.forget_preview(state, rest[-1])
+        if session is not None and (session_state := get_session_state(registry, session)):
+            session_state.forget_preview(state, rest[-1])
 
     # By state, since an object that is expired may have been collected already.
     event.listen(parent.class_, "expire", from_database, propagate=True, raw=True)
     event.listen(parent.class_, "refresh", from_database, propagate=True, raw=True)
 
 
-def _listen_to_cascade(engine: Counters, reaching: Mapper[Any]) -> None:
+def _listen_to_cascade(registry: CounterRegistry, reaching: Mapper[Any]) -> None:
     def before_delete(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
         # A subclass with a table of its own is listened to by itself.
         if state.mapper.local_table is not reaching.local_table:
             return
-        if flush := _flush_of(engine, state):
+        if flush := _flush_of(registry, state):
             flush.reach(reaching)
         else:
-            refuse_row(engine, state)
+            refuse_row(registry, state)
 
     event.listen(reaching.class_, "before_delete", before_delete, propagate=True, raw=True)
 
@@ -170,55 +172,58 @@ def stop_listening(listeners: SessionListeners, session_class: type[Session]) ->
         event.remove(session_class, name, listener)
 
 
-def make_session_listeners(engine: Counters) -> SessionListeners:
-    """Return what is to listen to the sessions that `engine` is installed on."""
+def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
+    """Return what is to listen to the sessions that `registry` is installed on."""
 
     def on_add(session: Session, state: InstanceState[Any]) -> None:
-        if source := engine.source_of(state):
+        if source := registry.source_of(state):
             if session.identity_map:  # else no parent is loaded
-                preview.show_added(engine, source.shown_groups, state)
+                preview.show_added(registry, source.shown_groups, state)
             if source.points:
-                copy_preview.show_added(engine, state)
+                copy_preview.show_added(registry, state)
 
     def on_remove(session: Session, state: InstanceState[Any]) -> None:
-        ledger = engine.ledger(session)
-        if ledger is not None:
-            ledger.take_back(state)
-            if engine.source_of(state):
-                ledger.force_next_flush(session)
+        session_state = get_session_state(registry, session)
+        if session_state is not None:
+            session_state.take_back(state)
+            if registry.source_of(state):
+                session_state.force_next_flush(session)
 
     def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
-        if ledger := engine.ledger(session):
-            ledger.flush = Flush(engine, ledger, session, context)
-            ledger.flush.lock_known()
+        if session_state := get_session_state(registry, session):
+            session_state.flush = Flush(registry, session_state, session, context)
+            session_state.flush.lock_known()
 
     def after_flush(session: Session, context: UOWTransaction) -> None:
-        ledger = engine.ledger(session)
-        if ledger is not None and ledger.flush is not None:
-            ledger.flush.finish()
-            ledger.flush = None
-            ledger.held.forget()
+        session_state = get_session_state(registry, session)
+        if session_state is not None and session_state.flush is not None:
+            session_state.flush.finish()
+            session_state.flush = None
+            session_state.held.forget()
 
     def on_execute(state: ORMExecuteState) -> Any:
-        if not state.is_select and (ledger := engine.ledger(state.session)):
-            ledger.held.forget()
-            is_changed = derived_dml.fill_in(engine, state)
-            result = statements.execute(engine, state)
+        if not state.is_select and (session_state := get_session_state(registry, state.session)):
+            session_state.held.forget()
+            is_changed = derived_dml.fill_in(registry, state)
+            result = statements.execute(registry, state)
             # Invoked here, since the session of SQLAlchemy 2.0 does not look at them again.
             return state.invoke_statement() if is_changed and result is None else result
-        return statements.execute(engine, state)
+        return statements.execute(registry, state)
 
     def on_begin(session: Session, transaction: SessionTransaction) -> None:
-        if transaction.nested and (ledger := engine.ledger(session)):
-            ledger.begin_savepoint(transaction)
+        if transaction.nested and (session_state := get_session_state(registry, session)):
+            session_state.begin_savepoint(transaction)
 
     def on_rollback(session: Session) -> None:
-        if ledger := engine.ledger(session):
-            ledger.roll_back(session)
+        if session_state := get_session_state(registry, session):
+            if session_state.flush is not None:
+                session_state.flush.deletions.close()
+            session_state.flush = None
+            session_state.roll_back(session)
 
     def on_end(session: Session, transaction: SessionTransaction) -> None:
-        if ledger := engine.ledger(session):
-            ledger.end(session, transaction)
+        if session_state := get_session_state(registry, session):
+            session_state.end(session, transaction)
 
     return {
         "transient_to_pending": (on_add, True),

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
 from ..declarations.copied_relation import names_of_copied
-from ..declarations.counter import Change, Key
+from ..declarations.counter import Change
 from ..declarations.dependent_columns import generated_names
+from ..declarations.mapped_rows import Key
+from ..registry.counter_registry import CounterRegistry
+from ..session.state import get_session_state
 from ..sql.copies import keys_pointed_to, keys_pointing
 from ..sql.counter_updates import write
 from ..sql.recount import repair
 from ..sql.rows import chunks, in_keys, read
 from .pending_changes import PendingChanges
-
-if TYPE_CHECKING:
-    from ..manager import Counters
 
 
 class Paused:
@@ -31,29 +31,29 @@ class Paused:
     locked and recounted, in the same transaction.
     """
 
-    def __init__(self, engine: Counters, session: Session | AsyncSession) -> None:
-        self._engine = engine
+    def __init__(self, registry: CounterRegistry, session: Session | AsyncSession) -> None:
+        self._registry = registry
         self._session = session
         self._sync = session.sync_session if isinstance(session, AsyncSession) else session
-        ledger = engine.ledger(self._sync)
-        if ledger is None:
+        session_state = get_session_state(registry, self._sync)
+        if session_state is None:
             raise TypeError(f"the counters are not installed on {type(self._sync).__name__}")
-        self._ledger = ledger
+        self._session_state = session_state
 
     def touch(self, parent: type[Any], *keys: Any) -> None:
         """Have the counters of these parents repaired too; for rows written by raw SQL.
 
         :param keys: primary keys; tuples where they have several columns.
         """
-        assert self._ledger.paused is not None
-        mapper = self._engine.parent_of(parent)
+        assert self._session_state.paused is not None
+        mapper = self._registry.parent_of(parent)
         as_tuples = (key if isinstance(key, tuple) else (key,) for key in keys)
-        self._ledger.paused[mapper].update(dict.fromkeys(as_tuples))
+        self._session_state.paused[mapper].update(dict.fromkeys(as_tuples))
 
     def __enter__(self) -> Paused:
         self._sync.flush()
-        self._outer = self._ledger.paused
-        self._ledger.paused = defaultdict(dict) if self._outer is None else self._outer
+        self._outer = self._session_state.paused
+        self._session_state.paused = defaultdict(dict) if self._outer is None else self._outer
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -65,7 +65,7 @@ class Paused:
             if kind is None or self._sync.is_active:
                 self._repair()
         finally:
-            self._ledger.paused = None
+            self._session_state.paused = None
 
     async def __aenter__(self) -> Paused:
         assert isinstance(self._session, AsyncSession)
@@ -82,41 +82,41 @@ class Paused:
         await self._session.run_sync(lambda _: self.__exit__(kind))
 
     def _repair(self) -> None:
-        assert self._ledger.paused is not None
-        pending_changes = PendingChanges(self._engine, self._ledger, self._sync)
+        assert self._session_state.paused is not None
+        pending_changes = PendingChanges(self._registry, self._session_state, self._sync)
         self._add_pointed(pending_changes)
-        for mapper in self._engine.parents:
-            for keys in chunks(list(self._ledger.paused[mapper]), len(mapper.primary_key)):
+        for mapper in self._registry.parents:
+            for keys in chunks(list(self._session_state.paused[mapper]), len(mapper.primary_key)):
                 self._repair_some(pending_changes, mapper, list(keys))
         pending_changes.show_dependents()
 
     def _add_pointed(self, pending_changes: PendingChanges) -> None:
         """What the parents point to is locked before them."""
-        assert self._ledger.paused is not None
-        for link in self._engine.all_links():
+        assert self._session_state.paused is not None
+        for link in self._registry.all_links():
             connection = pending_changes.connection(link.holder)
-            holders = list(self._ledger.paused[link.holder])
+            holders = list(self._session_state.paused[link.holder])
             found = keys_pointed_to(connection, link, holders)
-            self._ledger.paused[link.pointed].update(dict.fromkeys(found))
+            self._session_state.paused[link.pointed].update(dict.fromkeys(found))
 
     def _repair_some(
         self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key]
     ) -> None:
-        assert self._ledger.paused is not None
-        engine, connection = self._engine, pending_changes.connection(mapper)
-        links = engine.links.get(mapper, ())
+        assert self._session_state.paused is not None
+        registry, connection = self._registry, pending_changes.connection(mapper)
+        links = registry.links.get(mapper, ())
         if links:  # changed, so that no transaction of an older snapshot goes on with them
             touched = {key: Change(must_write=True) for key in keys}
             write(connection, mapper, (), touched, tuple(names_of_copied(links)))
         for link in links:
             found = keys_pointing(connection, link, keys)
-            self._ledger.paused[link.holder].update(dict.fromkeys(found))
-        counters, chained = engine.counters_of(mapper), engine.chained(mapper)
+            self._session_state.paused[link.holder].update(dict.fromkeys(found))
+        counters, chained = registry.counters_of(mapper), registry.chained(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})
         for image in read(connection, mapper, also, keys, lock=True).values():
             for outer in chained:
                 if (parent := outer.parent_key(image)) is not None:
-                    self._ledger.paused[outer.parent][parent] = None
+                    self._session_state.paused[outer.parent][parent] = None
         if not counters:
             return
         within = partial(in_keys, keys=keys)

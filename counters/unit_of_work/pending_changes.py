@@ -7,33 +7,35 @@ what a thread's counter came to can be passed on to its forum in the same breath
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from ..declarations.copied_relation import Link, names_of_copied
-from ..declarations.counter import Change, Counter, Key, RowValues
+from ..declarations.copied_relation import Link, difference, names_of_copied
+from ..declarations.counter import Change, Counter
 from ..declarations.dependent_columns import generated_names, read_names
+from ..declarations.mapped_rows import Key, RowValues
+from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
 from ..session.binds import write_connection
-from ..sql.copies import follow
+from ..session.state import SessionState
+from ..sql.copies import Answers, lock_copies, refresh_copies
 from ..sql.counter_updates import write
 from ..sql.rows import read
 from .counting import count_row
-
-if TYPE_CHECKING:
-    from ..manager import Counters
-    from ..session.state import SessionState
 
 
 class PendingChanges:
     """What has happened to rows, until it is written to their parents."""
 
-    def __init__(self, engine: Counters, ledger: SessionState, session: Session) -> None:
-        self.engine = engine
-        self.ledger = ledger
+    def __init__(
+        self, registry: CounterRegistry, session_state: SessionState, session: Session
+    ) -> None:
+        self.registry = registry
+        self.session_state = session_state
         self.session = session
         self.dead: set[tuple[Mapper[Any], Key]] = set()
         """Parents that the database has deleted, and their counters with them.
@@ -54,7 +56,7 @@ class PendingChanges:
 
     def connection(self, mapper: Mapper[Any]) -> Connection:
         """The session's own connection: executing on it cannot re-enter the flush."""
-        return write_connection(self.session, mapper, self.engine.partners)
+        return write_connection(self.session, mapper, self.registry.partners)
 
     def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
         """A row of `source` has turned from `old` to `new`; None is no row."""
@@ -89,32 +91,62 @@ class PendingChanges:
             images = read(connection, source.mapper, source.names, list(rows), lock=False)
             for key, old in rows.items():
                 self.count(source, old, images.get(key))
-        for mapper in self.engine.parents:
+        for mapper in self.registry.parents:
             changes = {
                 key: change
                 for key, change in self._changes[mapper].items()
                 if change and (mapper, key) not in self.dead
             }
-            if changes and self.ledger.paused is not None:
-                self.ledger.paused[mapper].update(changes)
+            if changes and self.session_state.paused is not None:
+                self.session_state.paused[mapper].update(changes)
             elif changes:
                 self._write(mapper, changes)
-            for link in self.engine.links.get(mapper, ()):
-                follow(self, link, changes)
+            for link in self.registry.links.get(mapper, ()):
+                self._update_copies(link, changes)
         self.show_dependents()
-        self.ledger.take_back_previews(self.session)
+        self.session_state.take_back_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
-        counters = self.engine.counters_of(mapper)
-        chained = self.engine.chained(mapper)
+        counters = self.registry.counters_of(mapper)
+        chained = self.registry.chained(mapper)
         names = {name for outer in chained for name in outer.tracked}
         if not counters:  # of rows that others copy something of
-            names |= names_of_copied(self.engine.links[mapper])
+            names |= names_of_copied(self.registry.links[mapper])
         answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
         for key, answer in answers.items():
             for outer, inner in chained.items():
                 self.pass_on(outer, inner, changes[key], answer)
             self.show(mapper, key, answer)
+
+    def _update_copies(self, link: Link, changes: Mapping[Key, Change]) -> None:
+        """Bring the copies up to date whose row that is pointed to has just been written.
+
+        :param changes: what was done to those rows.
+        """
+        holder, registry = link.holder, self.registry
+        keys = [key for key, change in changes.items() if link.concerns(change)]
+        released = self.released(link)
+        if self.session_state.paused is not None:  # those that point elsewhere are found at its end
+            self.session_state.paused[holder].update(dict.fromkeys(released))
+            return
+        if not keys and not released:
+            return
+        chained = {o: i for o, i in registry.chained(holder).items() if i in link.counters}
+        counters = registry.counters_of(holder)
+        names = [c.key for c in counters] + [name for outer in chained for name in outer.tracked]
+        names += generated_names(holder, counters)
+        connection = self.connection(holder)
+        old: Answers = {}
+        if chained or (len(keys) + len(released) > 1 and connection.dialect.name != "sqlite"):
+            old = lock_copies(connection, link, keys, released)
+        for key, answer in refresh_copies(connection, link, keys, released, names).items():
+            change = Change()
+            if key in old:
+                for inner in {*chained.values()}:
+                    difference(inner, old[key][inner.key], answer[inner.key], change)
+                for outer, inner in chained.items():
+                    self.pass_on(outer, inner, change, answer)
+            self.show(holder, key, answer)
 
     def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: RowValues) -> None:
         """The source's own counter has changed, and with it the next one of the chain."""
@@ -127,37 +159,39 @@ class PendingChanges:
 
         :param answer: the counters and what is generated from them, by attribute name.
         """
-        counters = self.engine.counters_of(mapper)
+        counters = self.registry.counters_of(mapper)
         values = {counter.key: answer[counter.key] for counter in counters}
         generated = generated_names(mapper, counters)
-        self.ledger.wrote(mapper, key, values, (*generated, *read_names(mapper, mapper, counters)))
+        self.session_state.wrote(
+            mapper, key, values, (*generated, *read_names(mapper, mapper, counters))
+        )
         state = self.inserted_states.get((mapper, key))
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
             parent = self.session.identity_map.get(identity)
             if parent is None:
-                self.ledger.wrote_unseen(identity)
+                self.session_state.wrote_unseen(identity)
                 return
             state = instance_state(parent)
-        self.ledger.forget_preview(state)
+        self.session_state.forget_preview(state)
         if any(_shows(state, name) for name in read_names(state.mapper, mapper, counters)):
             self._stale.setdefault((state.mapper, mapper), {})[key] = state
         for name, value in values.items():
-            self.ledger.show(state, name, value)
+            self.session_state.show(state, name, value)
         for name in generated:
             if name in state.dict:
-                self.ledger.show(state, name, answer[name])
+                self.session_state.show(state, name, answer[name])
 
     def show_dependents(self) -> None:
         """Read and show what the database has made of the counters, now that all is written."""
         for (mapper, parent), states in self._stale.items():
-            dependent = read_names(mapper, parent, self.engine.counters_of(parent))
+            dependent = read_names(mapper, parent, self.registry.counters_of(parent))
             names = [n for n in dependent if any(_shows(state, n) for state in states.values())]
             images = read(self.connection(mapper), mapper, names, list(states), lock=False)
             for key, image in images.items():
                 for name in image:
                     if _shows(states[key], name):
-                        self.ledger.show(states[key], name, image[name])
+                        self.session_state.show(states[key], name, image[name])
         self._stale.clear()
 
 

@@ -13,55 +13,46 @@ What cannot be counted so is refused, with the way to do it (:mod:`.unsupported_
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ...errors import UncountedStatementError
-from ..declarations.counter import Key
-from ..declarations.mapped_rows import columns_of, key_columns, select_rows
+from ..declarations.mapped_rows import Key, columns_of, key_columns, primary_key, select_rows
+from ..registry.counter_registry import CounterRegistry
 from ..session.binds import bound_to_write
-from ..sql.dml import changed_table, changes_rows, mapper_of, unwrap
-from ..sql.rows import MOST_PARAMETERS, in_keys, primary_key, read, rows_by_key
+from ..session.state import get_session_state
+from ..sql.dml import changed_table, changes_rows, is_list, mapper_of, names_of, unwrap, written
+from ..sql.rows import MOST_PARAMETERS, in_keys, read, rows_by_key
+from .cascades import reach
 from .pending_changes import PendingChanges
-from .unsupported_dml import (
-    check_assigned_counters,
-    check_form,
-    check_inner,
-    is_list,
-    names_of,
-    refusal,
-    written,
-)
-
-if TYPE_CHECKING:
-    from ..manager import Counters
+from .unsupported_dml import check_assigned_counters, check_form, check_inner, refusal
 
 
-def execute(engine: Counters, state: ORMExecuteState) -> Any:
+def execute(registry: CounterRegistry, state: ORMExecuteState) -> Any:
     """Execute a statement that changes counted rows; None if it does not.
 
     :raises UncountedStatementError: for what cannot be counted.
     """
     statement = unwrap(state.statement)
     table: Any = changed_table(statement) if changes_rows(statement) else None
-    if table not in engine.tables:
-        check_inner(engine, state)
+    if table not in registry.tables:
+        check_inner(registry, state)
         return None
-    if engine.ledger(state.session) is None:  # an extension of the engine does it
+    if get_session_state(registry, state.session) is None:  # an extension of the engine does it
         return None
     state.statement = statement
-    mapper = mapper_of(statement) or engine.tables[table]
-    check_form(engine, state, table, mapper)
+    mapper = mapper_of(statement) or registry.tables[table]
+    check_form(registry, state, table, mapper)
     if mapper is None:
         return None
-    check_assigned_counters(engine, state, mapper)
+    check_assigned_counters(registry, state, mapper)
     # Now, since between reading the rows and changing them it would change what was read.
     if state.execution_options.get("autoflush", True):
         state.session._autoflush()
     with state.session.no_autoflush:
-        return Statement(engine, state, mapper).execute()
+        return Statement(registry, state, mapper).execute()
 
 
 class Inserted:
@@ -82,20 +73,22 @@ class Inserted:
 class Statement:
     """One INSERT, UPDATE or DELETE of a table that something is counted by."""
 
-    def __init__(self, engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> None:
-        ledger = engine.ledger(state.session)
-        assert ledger is not None
-        self.engine = engine
+    def __init__(
+        self, registry: CounterRegistry, state: ORMExecuteState, mapper: Mapper[Any]
+    ) -> None:
+        session_state = get_session_state(registry, state.session)
+        assert session_state is not None
+        self.registry = registry
         self.state = state
         self.mapper = mapper
         self.statement: Any = state.statement
         self.verb: str = self.statement.__visit_name__.upper()
         self.table = changed_table(self.statement)
         tables = set(mapper.tables)
-        self.sources = [s for s in engine.sources.values() if tables & set(s.mapper.tables)]
-        self.ledger = ledger
-        self.outer = ledger.statement
-        self.pending_changes = self.outer or PendingChanges(engine, ledger, state.session)
+        self.sources = [s for s in registry.sources.values() if tables & set(s.mapper.tables)]
+        self.session_state = session_state
+        self.outer = session_state.statement
+        self.pending_changes = self.outer or PendingChanges(registry, session_state, state.session)
         self.pending_changes.is_shared = self.outer is not None
 
     def execute(self) -> Any:
@@ -107,7 +100,7 @@ class Statement:
                 return None
         else:
             self._lock_ahead()
-            if not self.sources and not self.engine.cascades.reaches_from(self.mapper.tables):
+            if not self.sources and not self.registry.cascades.reaches_from(self.mapper.tables):
                 return None
         return self._change()
 
@@ -174,7 +167,7 @@ class Statement:
         They may do so by statements that are counted themselves, of rows that are noted here: all
         is settled together, so that nothing is counted twice.
         """
-        self.ledger.statement = self.pending_changes
+        self.session_state.statement = self.pending_changes
         try:
             with bound_to_write(self.state.session, self.mapper):  # and so where rows are locked
                 return self.state.invoke_statement(
@@ -186,7 +179,7 @@ class Statement:
                     self._finish()
             raise
         finally:
-            self.ledger.statement = self.outer
+            self.session_state.statement = self.outer
 
     def _finish(self) -> None:
         if self.outer is None:
@@ -206,7 +199,7 @@ class Statement:
         )
 
     def _bury(self, keys: list[Key]) -> None:
-        for parent in self.engine.parents:
+        for parent in self.registry.parents:
             if self.table in parent.tables:
                 self.pending_changes.dead.update((parent, key) for key in keys)
 
@@ -237,7 +230,7 @@ class Statement:
 
     def _lock_ahead(self) -> None:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
-        ahead = self.engine.ahead
+        ahead = self.registry.deletion_lock_order
         if ahead.begins_at(self.mapper):
             query = select_rows(self.mapper, *key_columns(self.mapper))
             if self.statement.whereclause is not None:
@@ -264,7 +257,6 @@ class Statement:
         return [tuple(row[name] for name in names) for row in rows]
 
     def _reach(self, keys: list[Key]) -> None:
-        cascades = self.engine.cascades
-        if cascades.reaches_from(self.mapper.tables):
+        if self.registry.cascades.reaches_from(self.mapper.tables):
             gone = {(self.mapper.local_table, key) for key in keys}
-            cascades.reach(self.pending_changes, self.mapper, keys, gone)
+            reach(self.pending_changes, self.mapper, keys, gone)

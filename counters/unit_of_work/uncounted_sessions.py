@@ -23,22 +23,22 @@ from ...errors import UncountedStatementError
 from ..registry.conflicts import related
 from ..registry.session_classes import is_made, name_of
 from ..registry.source import Source
-from ..sql.dml import changed_table, changes_rows, mapper_of, unwrap
-from .unsupported_dml import names_of, upserted, written
+from ..session.state import get_session_state
+from ..sql.dml import changed_table, changes_rows, mapper_of, names_of, unwrap, upserted, written
 
 if TYPE_CHECKING:
     from ..declarations.derived import Derived
-    from ..manager import Counters
+    from ..registry.counter_registry import CounterRegistry
 
-_engines: WeakKeyDictionary[FromClause, WeakSet[Counters]] = WeakKeyDictionary()
+_registries: WeakKeyDictionary[FromClause, WeakSet[CounterRegistry]] = WeakKeyDictionary()
 """The installed engines, by the tables whose rows they have to know of."""
 
 
-def watch(engine: Counters) -> None:
-    """Have statements and bulk methods of all sessions looked at for rows that `engine` counts."""
-    for table in (*engine.tables, *engine.derived_tables):
-        _engines.setdefault(table, WeakSet()).add(engine)
-    for other in (engine, *related(engine)):
+def watch(registry: CounterRegistry) -> None:
+    """Check the statements and bulk methods of all sessions for rows that `registry` counts."""
+    for table in (*registry.tables, *registry.derived_tables):
+        _registries.setdefault(table, WeakSet()).add(registry)
+    for other in (registry, *related(registry)):
         other.verdicts.clear()
     if not event.contains(Session, "do_orm_execute", _on_execute):
         event.listen(Session, "do_orm_execute", _on_execute)
@@ -47,33 +47,34 @@ def watch(engine: Counters) -> None:
         _wrap("bulk_update_mappings", _of_mappings)
 
 
-def may_write(engine: Counters, session: Session, mapper: Mapper[Any]) -> bool:
-    """Return whether `session` may write rows of `mapper` that `engine` counts.
+def may_write(registry: CounterRegistry, session: Session, mapper: Mapper[Any]) -> bool:
+    """Return whether `session` may write rows of `mapper` that `registry` counts.
 
     It may where the engine counts it, or another does that shares counters with it and knows the
     class: two hosts may extend one app's counters, each in a database of its own.
     """
-    verdicts = engine.verdicts.setdefault(type(session), {})
+    verdicts = registry.verdicts.setdefault(type(session), {})
     if mapper not in verdicts:
-        engines = (engine, *related(engine))
+        registries = (registry, *related(registry))
         verdicts[mapper] = any(
-            each.allows_uncounted or (each.ledger(session) is not None and each.knows(mapper))
-            for each in engines
+            each.allows_uncounted
+            or (get_session_state(each, session) is not None and each.knows(mapper))
+            for each in registries
         )
     return verdicts[mapper]
 
 
-def refuse_uncounted(engine: Counters, session: Session, mapper: Mapper[Any]) -> None:
+def refuse_uncounted(registry: CounterRegistry, session: Session, mapper: Mapper[Any]) -> None:
     """Raise unless `session` may write rows of `mapper`.
 
     :raises UncountedStatementError: naming the class, the session's, and the way out.
     """
-    if not engine.classes or may_write(engine, session, mapper):
+    if not registry.classes or may_write(registry, session, mapper):
         return
     name, written_by = mapper.class_.__name__, name_of(type(session))
-    named = [each.__name__ for each in engine.classes if not is_made(each)]
+    named = [each.__name__ for each in registry.classes if not is_made(each)]
     where = " or ".join(named[:3]) if named else "the sessionmaker that they are installed on"
-    is_counted = any(table in engine.tables for table in mapper.tables)
+    is_counted = any(table in registry.tables for table in mapper.tables)
     raise UncountedStatementError(
         f"{name} {'is counted' if is_counted else 'has derived columns'}, but the counters are "
         f"not installed on {written_by}, so that they "
@@ -83,13 +84,13 @@ def refuse_uncounted(engine: Counters, session: Session, mapper: Mapper[Any]) ->
     )
 
 
-def refuse_row(engine: Counters, state: InstanceState[Any]) -> None:
+def refuse_row(registry: CounterRegistry, state: InstanceState[Any]) -> None:
     """Raise unless the session of an object that is being flushed may write its row.
 
     :raises UncountedStatementError: as :func:`refuse_uncounted` does.
     """
     if state.session is not None:
-        refuse_uncounted(engine, state.session, state.mapper)
+        refuse_uncounted(registry, state.session, state.mapper)
 
 
 # Statements
@@ -102,53 +103,53 @@ def _on_execute(state: ORMExecuteState) -> None:
     if not changes_rows(statement):
         return
     table = changed_table(statement)
-    for engine in tuple(_engines.get(table, ())):
-        mapper = mapper_of(statement) or engine.mapper_of(table)
-        if mapper is None or may_write(engine, state.session, mapper):
+    for registry in tuple(_registries.get(table, ())):
+        mapper = mapper_of(statement) or registry.mapper_of(table)
+        if mapper is None or may_write(registry, state.session, mapper):
             continue  # asked first, since the answer is kept and a statement is gone through
-        if _is_counted(engine, state, statement, mapper):
-            refuse_uncounted(engine, state.session, mapper)
+        if _is_counted(registry, state, statement, mapper):
+            refuse_uncounted(registry, state.session, mapper)
 
 
 def _is_counted(
-    engine: Counters, state: ORMExecuteState, statement: Any, mapper: Mapper[Any]
+    registry: CounterRegistry, state: ORMExecuteState, statement: Any, mapper: Mapper[Any]
 ) -> bool:
-    sources = _sources_of(engine, mapper)
+    sources = _sources_of(registry, mapper)
     match statement.__visit_name__:
         case "insert":
-            updated = upserted(statement) & _names_kept_by_update(engine, mapper)
-            return bool(sources or updated or written(state) & _kept_names(engine, mapper))
+            updated = upserted(statement) & _names_kept_by_update(registry, mapper)
+            return bool(sources or updated or written(state) & _kept_names(registry, mapper))
         case "update":
             tracked = {name for source in sources for name in source.names}
-            names = _names_kept_by_update(engine, mapper) | names_of(mapper, tracked)
+            names = _names_kept_by_update(registry, mapper) | names_of(mapper, tracked)
             return bool(written(state) & names) or any(source.implicit for source in sources)
         case _:
-            return bool(sources) or engine.cascades.reaches_from(mapper.tables)
+            return bool(sources) or registry.cascades.reaches_from(mapper.tables)
 
 
-def _sources_of(engine: Counters, mapper: Mapper[Any]) -> list[Source]:
+def _sources_of(registry: CounterRegistry, mapper: Mapper[Any]) -> list[Source]:
     tables = set(mapper.tables)
-    return [source for source in engine.sources.values() if tables & set(source.mapper.tables)]
+    return [source for source in registry.sources.values() if tables & set(source.mapper.tables)]
 
 
-def _kept_names(engine: Counters, mapper: Mapper[Any]) -> set[str]:
+def _kept_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     """Return the names of the counters and the derived columns in the tables of `mapper`."""
     tables = set(mapper.tables)
     names: set[str] = set()
-    for parent in engine.parents:
+    for parent in registry.parents:
         if not tables.isdisjoint(parent.tables):
-            names |= names_of(parent, [counter.key for counter in engine.counters_of(parent)])
-    return names | names_of(mapper, [each.target.key for each in _derived_of(engine, mapper)])
+            names |= names_of(parent, [counter.key for counter in registry.counters_of(parent)])
+    return names | names_of(mapper, [each.target.key for each in _derived_of(registry, mapper)])
 
 
-def _names_kept_by_update(engine: Counters, mapper: Mapper[Any]) -> set[str]:
+def _names_kept_by_update(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     """Return those names, and the names of what the derived columns are computed from."""
-    computed_from = [each.of.key for each in _derived_of(engine, mapper)]
-    return _kept_names(engine, mapper) | names_of(mapper, computed_from)
+    computed_from = [each.of.key for each in _derived_of(registry, mapper)]
+    return _kept_names(registry, mapper) | names_of(mapper, computed_from)
 
 
-def _derived_of(engine: Counters, mapper: Mapper[Any]) -> list[Derived]:
-    return [each for each in engine.derived if each.column.table in mapper.tables]
+def _derived_of(registry: CounterRegistry, mapper: Mapper[Any]) -> list[Derived]:
+    return [each for each in registry.derived if each.column.table in mapper.tables]
 
 
 # The legacy bulk methods, which write rows and fire no event: their only hook is their name.
@@ -187,9 +188,14 @@ def _wrap(name: str, written_by: Callable[[Any, Any], Written]) -> None:
 def _refuse_bulk(
     session: Session, method: str, mapper: Mapper[Any], names: Collection[str]
 ) -> None:
-    engines = {each for table in mapper.tables for each in _engines.get(table, ())}
-    for engine in engines:
-        if engine.ledger(session) is not None:
-            engine.refuse(mapper, f"Session.{method}() of {mapper.class_.__name__}")
-        elif _sources_of(engine, mapper) or _names_kept_by_update(engine, mapper) & set(names):
-            refuse_uncounted(engine, session, mapper)
+    registries = {each for table in mapper.tables for each in _registries.get(table, ())}
+    for registry in registries:
+        if get_session_state(registry, session) is not None:
+            if registry.knows(mapper):
+                name = mapper.class_.__name__
+                raise UncountedStatementError(
+                    f"Session.{method}() of {name} fires no event and cannot be counted: use "
+                    f"Session.add_all(), or session.execute(insert({name}), rows)."
+                )
+        elif _sources_of(registry, mapper) or _names_kept_by_update(registry, mapper) & set(names):
+            refuse_uncounted(registry, session, mapper)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.visitors import iterate
 
 from ...errors import UncountedStatementError
+from ..registry.counter_registry import CounterRegistry
 from ..session.binds import write_connection
-from ..sql.dml import changed_table, changes_rows, names_alias, unwrap
-
-if TYPE_CHECKING:
-    from ..manager import Counters
+from ..sql.dml import changed_table, changes_rows, is_list, names_alias, names_of, unwrap, written
 
 
 def refusal(state: ORMExecuteState, mapper: Mapper[Any] | None, why: str) -> Exception:
@@ -34,54 +31,8 @@ def refusal(state: ORMExecuteState, mapper: Mapper[Any] | None, why: str) -> Exc
     )
 
 
-def is_list(parameters: Any) -> bool:
-    """Whether a statement is executed with a list of parameters."""
-    return bool(parameters) and not isinstance(parameters, Mapping)
-
-
-def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
-    """Attributes by every name that a statement may give them: theirs and their column's."""
-    found = set(names)
-    for name in tuple(found):
-        if name in mapper.column_attrs:
-            column = mapper.column_attrs[name].columns[0]
-            found |= {column.name, column.key}
-    return found
-
-
-def written(state: ORMExecuteState) -> set[str]:
-    """The names of the columns and attributes that an INSERT or UPDATE sets."""
-    statement: Any = state.statement
-    names: set[Any] = set(getattr(statement, "_values", None) or ())
-    for pairs in getattr(statement, "_ordered_values", None) or ():
-        names.add(pairs[0])
-    for rows in getattr(statement, "_multi_values", None) or ():
-        for row in rows:
-            names.update(row if isinstance(row, dict) else statement.table.c.keys())
-    parameters: Any = state.parameters or ()
-    for row in parameters if is_list(parameters) else [parameters]:
-        names.update(row)
-    names.update(getattr(statement, "_select_names", None) or ())
-    return {each for name in names for each in spellings(name)} | upserted(statement)
-
-
-def upserted(statement: Any) -> set[str]:
-    """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
-    upsert = getattr(statement, "_post_values_clause", None)
-    names = dict(getattr(upsert, "update_values_to_set", None) or ())
-    return {each for name in names for each in spellings(name)}
-
-
-def spellings(name: Any) -> set[str]:
-    """Return every name of what a statement names a column by: a string, a column, an attribute."""
-    if isinstance(name, str):
-        return {name}
-    column = name.__clause_element__() if hasattr(name, "__clause_element__") else name
-    return {name.key, column.key, getattr(column, "name", column.key)}
-
-
 def check_form(
-    engine: Counters, state: ORMExecuteState, table: Table, mapper: Mapper[Any] | None
+    registry: CounterRegistry, state: ORMExecuteState, table: Table, mapper: Mapper[Any] | None
 ) -> None:
     """Refuse the forms of a statement that nothing can be counted of.
 
@@ -92,7 +43,7 @@ def check_form(
     if mapper is None and verb != "DELETE":
         return
     upsert = getattr(statement, "_post_values_clause", None)
-    is_source = any(table in source.mapper.tables for source in engine.sources.values())
+    is_source = any(table in source.mapper.tables for source in registry.sources.values())
     is_orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
     by_keys = (
         verb == "UPDATE"
@@ -109,7 +60,7 @@ def check_form(
         "updates rows on conflict": is_source and hasattr(upsert, "update_values_to_set"),
         "is sent to a database of its own": "bind" in state.bind_arguments,
         "has a schema_translate_map of its own": (
-            mapper is not None and _has_own_schema_map(engine, state, mapper)
+            mapper is not None and _has_own_schema_map(registry, state, mapper)
         ),
         "takes a list of parameters that are not keys": (
             verb != "INSERT" and is_list(state.parameters) and not by_keys
@@ -118,10 +69,12 @@ def check_form(
     for why, is_so in reasons.items():
         if is_so:
             raise refusal(state, mapper, why)
-    check_inner(engine, state)
+    check_inner(registry, state)
 
 
-def _has_own_schema_map(engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> bool:
+def _has_own_schema_map(
+    registry: CounterRegistry, state: ORMExecuteState, mapper: Mapper[Any]
+) -> bool:
     """Return whether a statement goes to other tables than what the engine executes around it.
 
     That has the options of the session's connection: the engine's, the session's own, or those
@@ -130,12 +83,12 @@ def _has_own_schema_map(engine: Counters, state: ORMExecuteState, mapper: Mapper
     options = state.execution_options
     if "schema_translate_map" not in options:
         return False
-    connection = write_connection(state.session, mapper, engine.partners)
+    connection = write_connection(state.session, mapper, registry.partners)
     shared = connection.get_execution_options().get("schema_translate_map")
     return (options["schema_translate_map"] or {}) != (shared or {})
 
 
-def check_inner(engine: Counters, state: ORMExecuteState) -> None:
+def check_inner(registry: CounterRegistry, state: ORMExecuteState) -> None:
     """Refuse a statement that changes counted rows in a common table expression.
 
     SQLite has none that change rows, so there nobody looks.
@@ -151,8 +104,8 @@ def check_inner(engine: Counters, state: ORMExecuteState) -> None:
         if element is outermost or not changes_rows(element):
             continue
         table = changed_table(element)
-        if table in engine.tables or (
-            table in engine.derived_tables and element.__visit_name__ != "delete"
+        if table in registry.tables or (
+            table in registry.derived_tables and element.__visit_name__ != "delete"
         ):
             raise UncountedStatementError(
                 f"{element.__visit_name__.upper()} of {table.name} within another statement cannot "
@@ -160,16 +113,18 @@ def check_inner(engine: Counters, state: ORMExecuteState) -> None:
             )
 
 
-def check_assigned_counters(engine: Counters, state: ORMExecuteState, mapper: Mapper[Any]) -> None:
+def check_assigned_counters(
+    registry: CounterRegistry, state: ORMExecuteState, mapper: Mapper[Any]
+) -> None:
     """Refuse a statement that assigns a counter.
 
     :raises UncountedStatementError: naming the counter.
     """
     names = written(state) if state.statement.__visit_name__ != "delete" else set()
-    for parent in engine.parents:
+    for parent in registry.parents:
         if not names or not set(parent.tables) & set(mapper.tables):
             continue
-        for counter in engine.counters_of(parent):
+        for counter in registry.counters_of(parent):
             if names & names_of(parent, [counter.key]):
                 verb = state.statement.__visit_name__.upper()
                 raise UncountedStatementError(

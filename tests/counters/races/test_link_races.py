@@ -42,7 +42,6 @@ from support.races import (
 from support.sessions import sync_engine
 
 from tallied.counters.declarations.counter import Change
-from tallied.counters.sql import copies
 from tallied.counters.sql.counter_updates import write
 from tallied.counters.sql.rows import read
 from tallied.counters.unit_of_work import flush
@@ -320,5 +319,5 @@ def test_articles_are_locked_in_the_order_of_their_keys(server: Engine, actors: 
 def test_articles_deadlock_without_the_order_of_keys(
     server: Engine, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "_lock", lambda *_: {})
+    monkeypatch.setattr(settle_module, "lock_copies", lambda *_: {})
     assert sorted(cross_articles(server, actors)) == ["ok", "retry"]

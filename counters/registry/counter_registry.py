@@ -1,0 +1,161 @@
+"""The declared counters of one :class:`.Counters`: resolved, checked, and ready to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Table
+from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers
+
+from ..declarations.copied_relation import Link, Links, counted, find_links
+from ..declarations.counter import Counter
+from ..declarations.derived import Derived
+from ..declarations.mapped_rows import counts_as
+from .cascades import Cascades
+from .checks import check, check_tables, raise_findings
+from .deletion_lock_order import DeletionLockOrder
+from .derived_checks import check_no_counters
+from .resolution import (
+    Chains,
+    Partners,
+    find_chains,
+    find_partners,
+    find_tables,
+    in_order,
+    without_links,
+)
+from .source import Source
+
+
+class CounterRegistry:
+    """A set of counters and derived columns, and the session classes that they are installed on.
+
+    The rest of the engine looks up here. The maps are empty until :meth:`resolve`.
+    """
+
+    def __init__(self, *counters: Counter | Derived) -> None:
+        self.declared = tuple(each for each in counters if isinstance(each, Counter))
+        self.derived = tuple(dict.fromkeys(each for each in counters if isinstance(each, Derived)))
+        self.derived_tables = frozenset(each.column.table for each in self.derived)
+        self.sources: dict[Mapper[Any], Source] = {}
+        """By the declared class, with the counters that were declared on it."""
+        self.parents: tuple[Mapper[Any], ...] = ()
+        """The classes that hold counters, in the order in which they are written."""
+        self.tables: Mapping[Table, Mapper[Any] | None] = {}
+        """The tables of sources and parents, and those from which a cascade starts."""
+        self.cascades = Cascades(())
+        self.deletion_lock_order = DeletionLockOrder(())
+        self.partners: Partners = {}
+        """By a class: the classes whose rows must be in the same database."""
+        self.links: Links = {}
+        """By the class that others copy from."""
+        self.followers: dict[Counter, list[Callable[..., None]]] = {}
+        """Callbacks that show the copies of a counter when memory shows a new value of it."""
+        self.classes: tuple[type[Session], ...] = ()
+        """The session classes that the counters are installed on."""
+        self.extensions: dict[type[Session], CounterRegistry] = {}
+        """By a session class: the extension that keeps these counters there, with its own."""
+        self.bases: tuple[CounterRegistry, ...] = ()
+        """The registries whose counters this one keeps as their extension."""
+        self.allows_uncounted = False
+        """Whether sessions without the counters may write counted rows."""
+        self.verdicts: MutableMapping[type[Session], dict[Mapper[Any], bool]] = WeakKeyDictionary()
+        """Whether sessions of a class may write rows of a mapper; cleared at each install."""
+        self.is_resolved = False
+        self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
+        self._chained: Chains = {}
+        self._counted: list[Counter] = []
+        self._source_of: dict[Mapper[Any], Source | None] = {}
+        """By the class of an object, with the counters of all classes that it inherits from."""
+
+    def resolve(self) -> None:
+        """Configure the mappers, check the declarations, and fill the maps.
+
+        :raises CounterDeclarationError: with all that is wrong.
+        """
+        configure_mappers()
+        sound, findings = check(self.declared)
+        findings += check_no_counters(self.derived, sound)
+        by_source: dict[Mapper[Any], list[Counter]] = {}
+        by_parent: dict[Mapper[Any], list[Counter]] = {}
+        chains = find_chains(sound)
+        self.links = find_links(sound, chains)
+        self._counted = counted(sound, self.links)
+        for counter in self._counted:
+            by_source.setdefault(counter.source, []).append(counter)
+        for counter in sound:
+            by_parent.setdefault(counter.parent, []).append(counter)
+        for mapper in self.links:
+            by_parent.setdefault(mapper, [])
+        raise_findings([*findings, *check_tables(by_source)])
+        self.parents = in_order(by_parent, chains, self.links)
+        self._of_parent = {mapper: tuple(counters) for mapper, counters in by_parent.items()}
+        self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
+        self._chained = without_links(chains)
+        self.cascades = Cascades(self.sources.values())
+        self.deletion_lock_order = DeletionLockOrder(self.sources.values())
+        self.partners = find_partners(self.declared)
+        self.tables = find_tables(self.sources, self.parents, self.cascades)
+
+    def extends(self, other: CounterRegistry) -> bool:
+        """Return whether this registry has all counters of `other`, and more."""
+        return {*other.declared, *other.derived} < {*self.declared, *self.derived}
+
+    def find_keeper(self, session_class: type[Session]) -> CounterRegistry | None:
+        """Return the registry that keeps these counters in sessions of a class.
+
+        This one, or an extension of it; None where they are not installed.
+        """
+        for extended_class, extension in self.extensions.items():
+            if issubclass(session_class, extended_class):
+                return extension.find_keeper(session_class)
+        return self if issubclass(session_class, self.classes) else None
+
+    def is_active_in(self, session: Session) -> bool:
+        """Return whether this registry keeps its counters in `session`, and no extension does."""
+        extended = isinstance(session, tuple(self.extensions))
+        return isinstance(session, self.classes) and not extended
+
+    def parent_of(self, class_: type[Any]) -> Mapper[Any]:
+        """Return the declared parent that `class_` is, or inherits from.
+
+        :raises TypeError: for a class that has no counters.
+        """
+        mapper: Mapper[Any] = class_.__mapper__
+        for parent in self.parents:
+            if mapper.isa(parent):
+                return parent
+        raise TypeError(f"{class_.__name__} has no counters")
+
+    def counters_of(self, parent: Mapper[Any]) -> tuple[Counter, ...]:
+        """Return the counters that are stored on `parent`."""
+        return self._of_parent[parent]
+
+    def chained(self, parent: Mapper[Any]) -> dict[Counter, Counter]:
+        """Return the counters that are computed from counters of `parent`, with the inner ones."""
+        return self._chained.get(parent, {})
+
+    def all_links(self) -> list[Link]:
+        """Return every link, whatever it points to."""
+        return [link for links in self.links.values() for link in links]
+
+    def knows(self, mapper: Mapper[Any]) -> bool:
+        """Return whether the tables of `mapper` hold or feed counters or derived columns."""
+        return any(table in self.tables or table in self.derived_tables for table in mapper.tables)
+
+    def mapper_of(self, table: Table) -> Mapper[Any] | None:
+        """Return the class that is mapped to a table of the registry, if there is one."""
+        derived = (each.mapper for each in self.derived if each.column.table is table)
+        return self.tables.get(table) or next(derived, None)
+
+    def source_of(self, state: InstanceState[Any]) -> Source | None:
+        """Return what an object counts for; None if it counts for nothing."""
+        mapper = state.mapper
+        try:
+            return self._source_of[mapper]
+        except KeyError:
+            counters = [c for c in self._counted if counts_as(mapper, c.source)]
+            source = self._source_of[mapper] = Source(mapper, counters) if counters else None
+            return source

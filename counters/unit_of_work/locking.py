@@ -1,0 +1,142 @@
+"""Lock rows ahead of a change, in the order in which every writer locks them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Join, Table
+from sqlalchemy.orm import InstanceState, Mapper, Session, class_mapper
+from sqlalchemy.orm.attributes import instance_state
+
+from ...errors import CounterError
+from ..declarations.copied_relation import ForeignKeyTracker
+from ..declarations.mapped_rows import Key
+from ..declarations.object_state import identity
+from ..registry.counter_registry import CounterRegistry
+from ..registry.source import Source
+from ..session.binds import bound_to_write, write_bind, write_connection
+from ..session.state import SessionState, get_session_state
+from ..sql.rows import read
+from .pending_changes import PendingChanges
+
+T = TypeVar("T")
+
+
+def lock_children_first(
+    registry: CounterRegistry, session_state: SessionState, session: Session
+) -> None:
+    """Lock what counts for the objects that the session is to delete, ahead of these."""
+    deleted: dict[Mapper[Any], list[Key]] = {}
+    for obj in session.deleted:
+        state = instance_state(obj)
+        if registry.deletion_lock_order.begins_at(state.mapper):
+            deleted.setdefault(state.mapper, []).append(identity(state))
+    for mapper in sorted(deleted, key=lambda each: str(each.local_table)):
+        connection = write_connection(session, mapper, registry.partners)
+        is_to_go = session_state.held.is_to_go
+        keys = [key for key in deleted[mapper] if not is_to_go(mapper, key, connection)]
+        registry.deletion_lock_order.lock(connection, mapper, keys)
+
+
+def lock(
+    registry: CounterRegistry, session: Session, class_: type[T], key: Any, *, deleting: bool
+) -> T | None:
+    """See :meth:`.Counters.lock`."""
+    mapper: Mapper[T] = class_mapper(class_)
+    ident = key if isinstance(key, tuple) else (key,)
+    session_state = get_session_state(registry, session)
+    if deleting and session_state is not None:
+        connection = write_connection(session, mapper, registry.partners)
+        registry.deletion_lock_order.lock(connection, mapper, [ident])
+    if not isinstance(mapper.selectable, Table | Join):
+        raise CounterError(
+            f"{mapper.class_.__name__} is loaded from a union or a subquery, whose rows cannot be "
+            f"locked: lock by a class that is loaded from its tables."
+        )
+    with bound_to_write(session, mapper):
+        found = _get(session, mapper, key)
+    if (
+        found is None
+        or session_state is None
+        or isinstance(write_bind(session, mapper), Connection)
+    ):
+        return found  # on a Connection, other sessions may write too
+    state = instance_state(found)
+    connection = write_connection(session, state.mapper, registry.partners)
+    if deleting:
+        session_state.held.mark_for_deletion(state.mapper, ident, connection)
+    source = registry.source_of(state)
+    if source is None or source.points or not state.dict.keys() >= set(source.names):
+        return found
+    if _holds_locks(connection):
+        image = {name: state.dict[name] for name in source.names}
+        session_state.held.keep(source, identity(state), image, connection)
+    return found
+
+
+def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
+    """Load an object under the locks of its rows in all tables that make it up.
+
+    What is loaded with them is not locked: PostgreSQL refuses that for an outer join, and where
+    ``lazy="joined"`` brings a parent along, it would be locked out of order. But what comes from
+    an unlocked table may be older than the lock (PostgreSQL's documentation, 13.2.1), so an object
+    of a subclass with tables of its own is loaded once more, by all of them.
+    """
+    of: Any = {"of": mapper.tables}
+    found = session.get(mapper.class_, key, with_for_update=of, populate_existing=True)
+    actual = mapper if found is None else instance_state(found).mapper
+    return found if len(actual.tables) == len(mapper.tables) else _get(session, actual, key)
+
+
+def _holds_locks(connection: Connection) -> bool:
+    """Whether what was just read under a lock stays as it is until the transaction ends.
+
+    SQLite locks nothing by SELECT. But a transaction that has read and then writes fails where
+    another has written meanwhile; the driver may have begun none for a SELECT, though.
+    """
+    if connection.dialect.name == "sqlite":
+        return bool(getattr(connection.connection.driver_connection, "in_transaction", False))
+    return connection.dialect.name == "postgresql"
+
+
+def lock_pointed(
+    pending_changes: PendingChanges, edited: Iterable[tuple[Source, InstanceState[Any]]]
+) -> None:
+    """Lock what the flush will make rows point to, and what it will delete that rows point to.
+
+    Whoever counts locks that row before those that point to it, and so must whoever links.
+    """
+    registry = pending_changes.registry
+    wanted: dict[Mapper[Any], set[Key]] = defaultdict(set)
+    for source, state in edited:
+        for counter in source.counters:
+            if (
+                isinstance(counter, ForeignKeyTracker)
+                and (key := _future_key(counter, state)) is not None
+            ):
+                wanted[counter.parent].add(key)
+    gone: set[Mapper[Any]] = set()
+    for obj in pending_changes.session.deleted:
+        state = instance_state(obj)
+        for mapper in registry.links:
+            if state.mapper.isa(mapper):
+                wanted[mapper].add(identity(state))
+                gone.add(mapper)
+    for mapper in registry.parents:
+        if mapper in wanted:
+            connection = pending_changes.connection(mapper)
+            read(connection, mapper, (), list(wanted[mapper]), lock=True, deleting=mapper in gone)
+
+
+def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:
+    """The key of the stored row that an object has come to point to, as memory knows it."""
+    name = pointer.relationship.key
+    if name in state.committed_state:
+        pointed = state.dict.get(name)
+        key = None if pointed is None else instance_state(pointed).key
+        return None if key is None else tuple(key[1])
+    if state.committed_state.keys().isdisjoint(pointer.foreign_key):
+        return None
+    return pointer.named_parent({part: state.dict.get(part) for part in pointer.foreign_key})
