@@ -66,7 +66,7 @@ class Rebuilt:
 def with_option(text: str, option: str) -> str:
     """A text whose commands are told with the option that names the database.
 
-    :param option: such as ``--app discussing:discussion``; nothing where there is none.
+    :param option: such as ``--app forum:discussion``; nothing where there is none.
     """
     if not option:
         return text

@@ -1,4 +1,4 @@
-"""A host's application, as the command line is told of it: ``--app discussing:discussion``."""
+"""A host's application, as the command line is told of it: ``--app forum:discussion``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(name: str) -> Discussion:
     if not (module_name and attribute):
         raise ConfigurationError(
             f"--app must be a module and the name of a Discussion in it, such as"
-            f" discussing:discussion, not {name!r}."
+            f" forum:discussion, not {name!r}."
         )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

@@ -30,7 +30,7 @@ App = Annotated[
     typer.Option(
         "--app",
         metavar="MODULE:NAME",
-        help="The Discussion of an application, such as discussing:discussion: its database, its "
+        help="The Discussion of an application, such as forum:discussion: its database, its "
         "counters, its way to count words. In place of --database.",
     ),
 ]
