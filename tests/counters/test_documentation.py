@@ -7,7 +7,7 @@ import doctest
 import tallied.counters
 
 
-def test_the_docstring_teaches_what_happens() -> None:
+def test_examples_of_the_docstring_run() -> None:
     (example,) = doctest.DocTestFinder(recurse=False).find(tallied.counters)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
     outcome = runner.run(example, clear_globs=False)

@@ -58,7 +58,7 @@ MIXED = [(inner, outer) for inner in INNER for outer in OUTER if (inner, outer) 
 
 
 @pytest.mark.parametrize(("inner", "outer"), MIXED)
-def test_a_chain_that_tells_nothing_is_refused(inner: str, outer: str) -> None:
+def test_chain_of_mixed_kinds_is_refused(inner: str, outer: str) -> None:
     counters = Counters(INNER[inner], OUTER[outer](INNER[inner].target))
     with pytest.raises(CounterDeclarationError) as raised:
         counters.install(type("MixedSession", (Session,), {}))
@@ -69,7 +69,7 @@ def test_a_chain_that_tells_nothing_is_refused(inner: str, outer: str) -> None:
     ("inner", "outer", "before", "after"),
     [("sum", "sum", 19, 25), ("count", "sum", 3, 4), ("max", "max", 9, 9), ("min", "min", 3, 3)],
 )
-def test_a_chain_of_one_kind_is_kept(
+def test_chain_of_one_kind_is_counted(
     engine: Engine, inner: str, outer: str, before: int, after: int
 ) -> None:
     chain = OUTER[outer](INNER[inner].target)

@@ -131,7 +131,7 @@ def columns() -> dict[str, Any]:
     }
 
 
-def test_a_condition_is_the_same_in_python_and_in_sql(engine: Engine) -> None:
+def test_condition_holds_alike_in_python_and_sql(engine: Engine) -> None:
     """One counter a condition, and a parent a row; verify evaluates the conditions in SQL."""
     attributes = {name: (f"n{place}", SAME[name]) for place, name in enumerate(SAME)}
     given = columns()
@@ -160,7 +160,7 @@ def test_a_condition_is_the_same_in_python_and_in_sql(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_condition_that_python_and_a_database_may_see_differently_is_refused(name: str) -> None:
+def test_condition_that_databases_see_differently_is_refused(name: str) -> None:
     Parent, Source = pair(source=columns())
     counters = Counters(Count(Parent.n, via=Source.parent, where=REFUSED[name](Source)))
 
@@ -192,7 +192,7 @@ class Capped(TypeDecorator[int]):
         return None if value is None else min(value, 10)
 
 
-def test_what_a_type_decorator_changes_is_read_back(engine: Engine) -> None:
+def test_value_that_a_type_decorator_changes_is_read_back(engine: Engine) -> None:
     Parent, Source = pair(
         {"reds": counter("reds")},
         {"colour": mapped_column(Lower), "size": mapped_column(Capped)},
@@ -213,7 +213,7 @@ def test_what_a_type_decorator_changes_is_read_back(engine: Engine) -> None:
         assert (parent.reds, parent.n) == (2, 7)
 
 
-def test_keys_that_a_type_decorator_changes_lead_to_one_parent(engine: Engine) -> None:
+def test_keys_that_a_type_decorator_changes_find_one_parent(engine: Engine) -> None:
     code = mapped_column(Lower, ForeignKey("parent.code"), index=True)
     Parent, Source = pair(
         {
@@ -245,7 +245,7 @@ class Colour(Enum):
     blue = "b"
 
 
-def test_an_enum_that_is_given_by_name_is_read_back(engine: Engine) -> None:
+def test_enum_assigned_by_name_is_read_back(engine: Engine) -> None:
     Parent, Source = pair(source={"colour": mapped_column(EnumType(Colour, name="colour"))})
     red = Count(Parent.n, via=Source.parent, where=Source.colour == Colour.red)
     counters, Own = install(engine, red)
@@ -261,7 +261,7 @@ def test_an_enum_that_is_given_by_name_is_read_back(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("aware", [True, False])
-def test_a_time_with_a_zone_shows_as_it_is_stored(engine: Engine, aware: bool) -> None:
+def test_time_with_zone_shows_as_it_is_stored(engine: Engine, aware: bool) -> None:
     Parent, Source = pair(
         {"last": mapped_column(DateTime(timezone=aware))},
         {"at": mapped_column(DateTime(timezone=aware))},
@@ -287,7 +287,7 @@ def test_a_time_with_a_zone_shows_as_it_is_stored(engine: Engine, aware: bool) -
 
 
 @pytest.mark.filterwarnings("ignore:Dialect sqlite.* does .*not.* support Decimal")
-def test_a_number_given_as_a_float_or_text_shows_as_it_is_stored(engine: Engine) -> None:
+def test_number_from_float_or_text_shows_as_it_is_stored(engine: Engine) -> None:
     price = Numeric(12, 2)
     Parent, Source = pair(
         {
@@ -313,7 +313,7 @@ def test_a_number_given_as_a_float_or_text_shows_as_it_is_stored(engine: Engine)
         assert (parent.total, parent.greatest) == (Decimal("6.50"), Decimal("5.25"))
 
 
-def test_a_day_given_as_a_time_shows_as_it_is_stored(engine: Engine) -> None:
+def test_date_from_datetime_shows_as_it_is_stored(engine: Engine) -> None:
     Parent, Source = pair({"last": mapped_column(Date)}, {"day": mapped_column(Date)})
     counters, Own = install(engine, Latest(Parent.last, of=Source.day, via=Source.parent))
     with Own(engine) as session:

@@ -69,7 +69,7 @@ def add(base: Any, **values: Any) -> Sum:
     return Sum(base.Parent.s, **arguments)
 
 
-def test_a_right_declaration_is_accepted() -> None:
+def test_valid_declaration_is_accepted() -> None:
     class Own(Session):
         pass
 
@@ -80,7 +80,7 @@ def test_a_right_declaration_is_accepted() -> None:
 @pytest.mark.parametrize(
     "start", ["0", text("0"), text("'0'"), text("(0)"), text("0::integer"), 0.0]
 )
-def test_a_count_may_start_at_nought_in_any_spelling(start: Any) -> None:
+def test_count_may_start_at_zero_in_any_spelling(start: Any) -> None:
     class Own(Session):
         pass
 
@@ -89,7 +89,7 @@ def test_a_count_may_start_at_nought_in_any_spelling(start: Any) -> None:
     Counters(count(models(parent__n=column))).install(Own)
 
 
-def test_an_extreme_may_say_that_it_starts_at_null() -> None:
+def test_extreme_may_start_at_explicit_null() -> None:
     class Own(Session):
         pass
 
@@ -98,13 +98,13 @@ def test_an_extreme_may_say_that_it_starts_at_null() -> None:
     Counters(latest).install(Own)
 
 
-def test_declaring_does_nothing_before_it_is_installed() -> None:
+def test_declaration_without_install_changes_nothing() -> None:
     base = models()
     Counters(count(base))
     base.Parent(n=5)
 
 
-def test_two_engines_on_two_session_classes_do_not_see_each_other(engine: Engine) -> None:
+def test_sets_of_counters_on_two_session_classes_are_separate(engine: Engine) -> None:
     base = models()
     base.metadata.create_all(engine)
     one, two = sessionmaker(engine), sessionmaker(engine)
@@ -144,7 +144,7 @@ def test_installing_twice_counts_once(engine: Engine) -> None:
         assert parent.n == 4
 
 
-def test_attributes_may_be_named_differently_from_their_columns(engine: Engine) -> None:
+def test_attribute_names_may_differ_from_column_names(engine: Engine) -> None:
     base = models(
         parent__n=mapped_column("Number Of", Integer, nullable=False, server_default=ZERO),
         parent__s=mapped_column("Sum", Integer, nullable=False, server_default=ZERO),
@@ -195,7 +195,7 @@ def test_tables_may_live_in_a_schema() -> None:
     plain.dispose()
 
 
-def test_importing_the_engine_imports_no_model_of_ours_and_installs_nothing() -> None:
+def test_import_of_counters_imports_no_model_of_tallied() -> None:
     script = (
         "import sys, tallied.counters;"
         "assert not [m for m in sys.modules if m.startswith('tallied.models')];"
@@ -206,7 +206,7 @@ def test_importing_the_engine_imports_no_model_of_ours_and_installs_nothing() ->
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_the_declarations_are_attributes_that_an_editor_follows() -> None:
+def test_declarations_are_attributes_that_editors_resolve() -> None:
     targets = [each.target for each in counters.declared]
     assert all(isinstance(each, InstrumentedAttribute) for each in targets)
     assert [str(each) for each in counters.declared] == [

@@ -68,7 +68,7 @@ class Models:
         self.base, self.Reader, self.Book, self.Novel = Base, Reader, Book, Novel
 
 
-def test_an_extension_may_add_derived_columns_alone(engine: Engine) -> None:
+def test_extension_may_add_derived_columns_alone(engine: Engine) -> None:
     models = Models()
     Reader, Book = models.Reader, models.Book
     models.base.metadata.create_all(engine)
@@ -131,7 +131,7 @@ def test_derived_columns_need_no_counters(engine: Engine) -> None:
         assert session.scalar(select(Book.size)) == 7
 
 
-def test_some_rows_are_verified(engine: Engine) -> None:
+def test_verify_of_derived_columns_takes_a_condition(engine: Engine) -> None:
     models = Models()
     Reader, Book = models.Reader, models.Book
     models.base.metadata.create_all(engine)

@@ -54,7 +54,7 @@ def classes(form: str) -> tuple[Any, Any, Any]:
 
 @pytest.mark.parametrize("form", ["join", "select"])
 @pytest.mark.parametrize("side", ["source", "parent"])
-def test_class_that_is_not_mapped_to_a_table_is_refused(form: str, side: str) -> None:
+def test_class_mapped_to_no_table_is_refused(form: str, side: str) -> None:
     Parent, Middle, Source = classes(form)
 
     class Own(Session):

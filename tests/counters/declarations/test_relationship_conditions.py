@@ -152,7 +152,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_condition_that_where_repeats_is_counted(way: str, session: Session) -> None:
+def test_condition_repeated_in_where_is_counted(way: str, session: Session) -> None:
     work, expected = WAYS[way]
     work(session)
     assert shown(session) == expected
@@ -223,7 +223,7 @@ def related(join: Join) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_relationship_that_says_more_is_refused(name: str) -> None:
+def test_relationship_with_further_condition_is_refused(name: str) -> None:
     join, where = REFUSED[name]
     parent, source = related(join)
     declared = Count(parent.n, via=source.parent, where=where(source))
@@ -233,7 +233,7 @@ def test_a_relationship_that_says_more_is_refused(name: str) -> None:
     assert "Source.parent says more than that its foreign key equals" in raised.value.sentence
 
 
-def test_a_second_pair_of_columns_is_refused_as_no_key() -> None:
+def test_second_pair_of_columns_is_refused() -> None:
     parent, source = related(lambda s, p: and_(foreign(s.parent_id) == p.id, s.size <= p.size))
     with pytest.raises(CounterDeclarationError, match="E003"):
         Counters(Count(parent.n, via=source.parent)).install(type("Mine", (Session,), {}))
@@ -261,7 +261,7 @@ ALLOWED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_what_where_repeats_is_installed(name: str) -> None:
+def test_condition_repeated_in_where_is_installed(name: str) -> None:
     join, where = ALLOWED[name]
     parent, source = related(join)
     Counters(Count(parent.n, via=source.parent, where=where(source))).install(
@@ -288,7 +288,7 @@ def tree(condition: Callable[[Any], Any]) -> Any:
     return Node
 
 
-def test_a_condition_on_the_parent_of_a_tree_is_refused() -> None:
+def test_condition_on_the_parent_of_a_tree_is_refused() -> None:
     node = tree(lambda n: remote(n.size) == 4)
     with pytest.raises(CounterDeclarationError, match="E039"):
         Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
@@ -296,7 +296,7 @@ def test_a_condition_on_the_parent_of_a_tree_is_refused() -> None:
         )
 
 
-def test_a_condition_on_the_child_of_a_tree_is_installed() -> None:
+def test_condition_on_the_child_of_a_tree_is_installed() -> None:
     node = tree(lambda n: n.size == 4)
     Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
         type("Mine", (Session,), {})
@@ -327,14 +327,14 @@ def linked(condition: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
     return Article, Topic
 
 
-def test_a_link_on_its_own_columns_is_refused() -> None:
+def test_link_with_condition_on_its_own_columns_is_refused() -> None:
     article, topic = linked(lambda a, t: a.size == 4)
     declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size == 4)
     with pytest.raises(CounterDeclarationError, match=r"E039"):
         Counters(declared).install(type("Mine", (Session,), {}))
 
 
-def test_a_link_whose_where_repeats_the_condition_copies(engine: Engine) -> None:
+def test_link_with_condition_repeated_in_where_copies(engine: Engine) -> None:
     article, topic = linked(lambda a, t: t.size > 3)
 
     class Mine(Session):

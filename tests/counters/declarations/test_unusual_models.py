@@ -30,7 +30,7 @@ from tallied.counters import Count, Counters, Max, Sum
 from tallied.errors import CounterDeclarationError, UncountedStatementError
 
 
-def test_one_counter_of_two_sets_on_one_session_class_is_refused() -> None:
+def test_counter_in_two_sets_on_one_session_class_is_refused() -> None:
     class Own(Session):
         pass
 
@@ -47,7 +47,7 @@ def test_one_counter_of_two_sets_on_one_session_class_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["async session", "scoped session of a function"])
-def test_installing_on_what_is_no_session_class_says_so(name: str) -> None:
+def test_install_on_no_session_class_raises_type_error(name: str) -> None:
     class Asynchronous(AsyncSession):
         pass
 
@@ -61,7 +61,7 @@ def test_installing_on_what_is_no_session_class_says_so(name: str) -> None:
         Counters(Count(Parent.n, via=Source.parent)).install(target)
 
 
-def test_a_foreign_key_to_a_joined_subclass_is_counted(engine: Engine) -> None:
+def test_foreign_key_to_a_joined_subclass_is_counted(engine: Engine) -> None:
     Joined, Source = joined("joined.id", more=counter("more"))
     counters, Own = install(engine, Count(Joined.more, via=Source.parent))
     with Own(engine) as session:
@@ -73,7 +73,7 @@ def test_a_foreign_key_to_a_joined_subclass_is_counted(engine: Engine) -> None:
         assert parent.more == 2
 
 
-def test_a_mappers_own_order_of_key_columns_is_kept(engine: Engine) -> None:
+def test_mapper_with_own_order_of_key_columns_is_counted(engine: Engine) -> None:
     class Base(DeclarativeBase):
         pass
 
@@ -142,7 +142,7 @@ def odd(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return Parent, Source
 
 
-def test_odd_names_of_tables_and_columns_work(engine: Engine, odd: tuple[Any, Any]) -> None:
+def test_odd_names_of_tables_and_columns_are_counted(engine: Engine, odd: tuple[Any, Any]) -> None:
     Parent, Source = odd
     table = Source.__table__
     size = Source.size.property.columns[0]
@@ -176,7 +176,9 @@ def test_odd_names_of_tables_and_columns_work(engine: Engine, odd: tuple[Any, An
         assert [(each.n, each.most) for each in parents] == [(9, 7), (39, 16), (7, 7)]
 
 
-def test_a_counter_is_refused_by_each_of_its_names(engine: Engine, odd: tuple[Any, Any]) -> None:
+def test_assignment_by_any_name_of_a_counter_is_refused(
+    engine: Engine, odd: tuple[Any, Any]
+) -> None:
     Parent, Source = odd
     column = Parent.n.property.columns[0]
     _, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
@@ -191,7 +193,7 @@ def test_a_counter_is_refused_by_each_of_its_names(engine: Engine, odd: tuple[An
                 session.execute(statement)
 
 
-def test_a_refused_declaration_is_refused_again(engine: Engine) -> None:
+def test_refused_declaration_is_refused_again(engine: Engine) -> None:
     parent, source = pair()
     second = type("Light", (parent.__bases__[0],), {"__table__": source.__table__})
     counters = Counters(Count(parent.n, via=source.parent))
@@ -201,7 +203,7 @@ def test_a_refused_declaration_is_refused_again(engine: Engine) -> None:
     assert second.__table__ is source.__table__
 
 
-def test_a_row_that_turns_into_a_counted_class_is_refused(engine: Engine) -> None:
+def test_row_that_becomes_one_of_a_counted_class_is_refused(engine: Engine) -> None:
     identity = {"polymorphic_on": "kind", "polymorphic_identity": "source"}
     parent, source = pair(source={"kind": mapped_column(String), "__mapper_args__": identity})
     image = type("Image", (source,), {"__mapper_args__": {"polymorphic_identity": "image"}})

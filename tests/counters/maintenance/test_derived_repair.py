@@ -27,7 +27,7 @@ def threads(engine: Engine) -> list[UUID]:
     return store_threads(engine)
 
 
-def test_a_text_that_is_set_to_what_was_loaded_is_written_with_its_amount(
+def test_message_set_to_loaded_value_is_written_with_its_words(
     engine: Engine, threads: list[UUID]
 ) -> None:
     with Counted(engine, expire_on_commit=False) as session:
@@ -47,9 +47,7 @@ def test_a_text_that_is_set_to_what_was_loaded_is_written_with_its_amount(
         assert drifted(connection) == 0
 
 
-def test_amounts_are_repaired_while_others_write_and_the_counters_follow(
-    engine: Engine, threads: list[UUID]
-) -> None:
+def test_derived_columns_are_repaired_under_load(engine: Engine, threads: list[UUID]) -> None:
     words = counters.derived[0]
     reader = create_engine(engine.url)
     with writing(engine, threads):
@@ -73,7 +71,7 @@ def test_amounts_are_repaired_while_others_write_and_the_counters_follow(
         assert drifted(connection) == 0
 
 
-def test_rows_of_a_condition_are_looked_up_for_many_pages_at_once(
+def test_rows_of_a_condition_are_found_for_many_pages_at_once(
     engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = counters.derived[0]
@@ -95,7 +93,7 @@ def test_rows_of_a_condition_are_looked_up_for_many_pages_at_once(
     reader.dispose()
 
 
-def test_more_rows_are_wrong_than_one_statement_can_name(
+def test_pages_name_no_more_rows_than_a_statement_can(
     engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = counters.derived[0]
@@ -127,7 +125,7 @@ NUMBERED = {
 }
 
 
-async def test_all_messages_are_read_but_few_are_in_memory_at_a_time(
+async def test_verify_holds_few_messages_in_memory(
     engine: Engine, threads: list[UUID], database: Database
 ) -> None:
     with engine.begin() as connection:

@@ -272,7 +272,7 @@ def drifted(engine: Engine) -> int:
         return connection.execute(query).scalar_one()
 
 
-def test_a_big_table_is_filled_in_while_eight_writers_count(big: Alembic, engine: Engine) -> None:
+def test_big_table_is_filled_while_eight_writers_count(big: Alembic, engine: Engine) -> None:
     seen: list[Progress] = []
     commits: list[list[int]] = []
     with writers_when_there(engine) as start:
@@ -309,9 +309,7 @@ def writers_when_there(engine: Engine) -> Iterator[Callable[[], list[int]]]:
         yield go_on
 
 
-def test_what_the_old_version_writes_meanwhile_is_put_right_once_it_has_gone(
-    big: Alembic, engine: Engine
-) -> None:
+def test_rebuild_repairs_rows_of_the_old_version(big: Alembic, engine: Engine) -> None:
     with writers(lambda number: add_uncounted(engine, number)) as done:
         big.upgrade("0002")
         written = sum(done)
@@ -323,7 +321,7 @@ def test_what_the_old_version_writes_meanwhile_is_put_right_once_it_has_gone(
     assert drifted(engine) == 0
 
 
-def test_a_migration_that_was_cut_short_is_run_again(alembic: Alembic, engine: Engine) -> None:
+def test_interrupted_migration_is_run_again(alembic: Alembic, engine: Engine) -> None:
     class Killed(Exception):
         pass
 
@@ -341,7 +339,7 @@ def test_a_migration_that_was_cut_short_is_run_again(alembic: Alembic, engine: E
     assert 0 < seen[-1].repaired < TOPICS / 2
 
 
-def test_a_transaction_that_alembic_has_not_begun_is_refused(
+def test_transaction_that_alembic_has_not_begun_is_refused(
     alembic: Alembic, engine: Engine
 ) -> None:
     with pytest.raises(CounterError, match=r"Topic.posts cannot be filled in online .* backfill="):
@@ -350,16 +348,16 @@ def test_a_transaction_that_alembic_has_not_begun_is_refused(
     assert {each["name"] for each in inspect(engine).get_columns("topic")} == {"id", "title"}
 
 
-def test_an_asynchronous_driver_will_do(alembic: Alembic, engine: Engine, empty_url: str) -> None:
+def test_migration_runs_on_asynchronous_driver(
+    alembic: Alembic, engine: Engine, empty_url: str
+) -> None:
     asynchronous = create_async_engine(empty_url, poolclass=NullPool)
     alembic.upgrade("0002", engine=asynchronous)
     assert (alembic.revision(), drifted(engine)) == ("0002", 0)
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_a_table_that_is_held_by_others_is_not_waited_for_long(
-    alembic: Alembic, engine: Engine
-) -> None:
+def test_migration_gives_up_on_a_locked_table(alembic: Alembic, engine: Engine) -> None:
     with engine.connect() as reader:
         reader.execute(text("SELECT * FROM topic LIMIT 1"))
         with pytest.raises(CounterError, match="was not to be had within 100ms"):
@@ -369,7 +367,7 @@ def test_a_table_that_is_held_by_others_is_not_waited_for_long(
     assert drifted(engine) == 0
 
 
-def test_offline_the_column_is_added_and_the_rest_is_said(alembic: Alembic) -> None:
+def test_offline_migration_adds_column_and_names_rebuild(alembic: Alembic) -> None:
     printed = alembic.sql("0001:0002")
     assert "ALTER TABLE topic ADD COLUMN posts INTEGER DEFAULT 0 NOT NULL;" in printed
     assert "-- Topic.posts is at its default now; rebuild() fills it in" in printed

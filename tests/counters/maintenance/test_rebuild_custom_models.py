@@ -73,7 +73,7 @@ def everything(engine: Engine) -> dict[str, Any]:
         }
 
 
-def test_every_kind_of_counter_is_put_right(engine: Engine) -> None:
+def test_rebuild_repairs_every_kind_of_counter(engine: Engine) -> None:
     right = everything(engine)
     assert wrong(engine) == []
     spoil(
@@ -96,7 +96,7 @@ def test_every_kind_of_counter_is_put_right(engine: Engine) -> None:
     assert wrong(engine) == []
 
 
-def test_an_inner_link_of_a_chain_is_put_right_before_the_outer_one(engine: Engine) -> None:
+def test_rebuild_repairs_inner_counters_of_a_chain_first(engine: Engine) -> None:
     right = everything(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), orders=Customer.orders + 3)
     seen: list[Progress] = []
@@ -107,7 +107,7 @@ def test_an_inner_link_of_a_chain_is_put_right_before_the_outer_one(engine: Engi
     assert everything(engine) == right
 
 
-def test_what_is_computed_from_a_repaired_counter_is_repaired_with_it(engine: Engine) -> None:
+def test_rebuild_repairs_counters_of_a_repaired_counter(engine: Engine) -> None:
     right = everything(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), last_day=None)
     assert rebuild(engine, only=["Region"]) == 2  # to what the customers now hold
@@ -123,7 +123,7 @@ def test_what_is_computed_from_a_repaired_counter_is_repaired_with_it(engine: En
     assert everything(engine) == right
 
 
-def test_composite_keys_are_walked_in_their_order(engine: Engine) -> None:
+def test_composite_keys_are_rebuilt_in_their_order(engine: Engine) -> None:
     spoil(engine, Customer, orders=70)
     keys = [(1, 10), (1, 12), (1, 14), (1, 16), (2, 11), (2, 13), (2, 15), (2, 17)]
     only = ["Customer.orders"]
@@ -141,14 +141,14 @@ def test_composite_keys_are_walked_in_their_order(engine: Engine) -> None:
     assert rebuild(engine, only=only, where=Customer.number.in_([12, 16, 17])) == 2
 
 
-def test_a_condition_must_be_about_one_class(engine: Engine) -> None:
+def test_condition_on_several_classes_is_refused(engine: Engine) -> None:
     with engine.connect() as connection:
         for method in (shop.verify, shop.rebuild):
             with pytest.raises(CounterError, match="name the counters of one class"):
                 method(connection, where=Customer.number > 3)  # type: ignore[operator]
 
 
-def test_a_row_of_several_tables_is_recognised(engine: Engine) -> None:
+def test_cause_names_a_row_of_several_tables(engine: Engine) -> None:
     with ShopSession(engine) as session:
         session.add_all([Folder(id=1), Folder(id=2)])
         session.flush()
@@ -177,7 +177,7 @@ class Node(Tree):
     parent: Mapped[Node | None] = relationship(remote_side=[id])
 
 
-def test_a_chain_within_one_class_is_rebuilt_link_by_link(empty_url: str) -> None:
+def test_chain_within_one_class_is_rebuilt(empty_url: str) -> None:
     tree = Counters(
         Sum(Node.grandchildren, of=Node.children, via=Node.parent),
         Count(Node.children, via=Node.parent),

@@ -86,7 +86,7 @@ def add(thread_id: UUID) -> Callable[[Session], None]:
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("level", LEVELS)
-def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
+def test_commit_that_a_rebuild_waits_for_is_counted(
     engine: Engine,
     threads: list[UUID],
     rebuilding: Callable[..., Rebuilding],
@@ -123,7 +123,7 @@ def test_what_a_writer_commits_while_the_rebuild_waits_for_it_is_counted(
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_what_a_writer_has_stored_but_not_yet_counted_is_added_by_the_writer(
+def test_row_stored_before_a_rebuild_is_added_by_its_writer(
     engine: Engine, threads: list[UUID], rebuilding: Callable[..., Rebuilding], writer: Actor
 ) -> None:
     spoil(engine)
@@ -137,7 +137,7 @@ def test_what_a_writer_has_stored_but_not_yet_counted_is_added_by_the_writer(
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_a_writer_waits_for_its_own_batch_and_no_other(
+def test_writer_waits_for_its_own_batch_only(
     engine: Engine,
     threads: list[UUID],
     rebuilding: Callable[..., Rebuilding],
@@ -172,9 +172,7 @@ def test_a_writer_waits_for_its_own_batch_and_no_other(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_between_two_batches_a_writer_finds_the_file_free(
-    engine: Engine, threads: list[UUID]
-) -> None:
+def test_sqlite_file_is_free_between_batches(engine: Engine, threads: list[UUID]) -> None:
     spoil(engine)
     host = create_engine(engine.url, connect_args={"timeout": 0})
     impatient = create_engine(engine.url, connect_args={"timeout": 0})

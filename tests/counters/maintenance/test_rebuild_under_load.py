@@ -51,7 +51,7 @@ def host(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Engine]:
     host.dispose()
 
 
-def test_no_write_is_lost_while_a_rebuild_goes_on(
+def test_no_write_is_lost_during_a_rebuild(
     engine: Engine, threads: list[UUID], host: Engine
 ) -> None:
     with writing(engine, threads) as commits:

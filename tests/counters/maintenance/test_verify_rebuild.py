@@ -50,12 +50,12 @@ def spoil_comment(engine: Engine, comment: UUID, **values: object) -> None:
         connection.execute(statement.values(values))
 
 
-def test_right_counters_and_amounts_are_not_reported(engine: Engine, threads: list[Thread]) -> None:
+def test_verify_reports_no_right_counter(engine: Engine, threads: list[Thread]) -> None:
     with engine.connect() as connection:
         assert list(counters.verify(connection)) == []
 
 
-def test_each_wrong_counter_is_reported_with_both_values(
+def test_verify_reports_both_values_of_wrong_counters(
     engine: Engine, threads: list[Thread]
 ) -> None:
     third, fifth = threads[3], threads[5]
@@ -79,7 +79,7 @@ def test_each_wrong_counter_is_reported_with_both_values(
     )
 
 
-def test_a_thread_without_comments_is_recounted_too(engine: Engine, threads: list[Thread]) -> None:
+def test_verify_recounts_threads_without_comments(engine: Engine, threads: list[Thread]) -> None:
     empty = next(each for each in threads if each.comment_count == 0)
     spoil(engine, empty, word_count=12, last_comment_at=empty.created_at)
     with engine.connect() as connection:
@@ -90,9 +90,7 @@ def test_a_thread_without_comments_is_recounted_too(engine: Engine, threads: lis
     ]
 
 
-def test_verify_is_one_statement_a_class_and_changes_nothing(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_verify_takes_one_statement_a_class(engine: Engine, threads: list[Thread]) -> None:
     for number in (2, 4):
         spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
@@ -106,9 +104,7 @@ def test_verify_is_one_statement_a_class_and_changes_nothing(
         assert connection.execute(query).scalar_one() == 99
 
 
-def test_only_the_counters_that_are_named_are_looked_at(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_verify_and_rebuild_take_names_of_counters(engine: Engine, threads: list[Thread]) -> None:
     spoil(engine, threads[3], word_count=17, comment_count=2)
     spoil(engine, threads[4], comment_count=3)
     with engine.connect() as connection:
@@ -131,7 +127,7 @@ def test_only_the_counters_that_are_named_are_looked_at(
     assert left == ["Thread.word_count"]
 
 
-def test_a_counter_that_is_not_there_is_refused_with_those_that_are(engine: Engine) -> None:
+def test_unknown_counter_is_refused_with_the_known_names(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(CounterError) as raised:
         counters.verify(connection, only=["Thread.words"])
     assert str(raised.value) == (
@@ -141,7 +137,7 @@ def test_a_counter_that_is_not_there_is_refused_with_those_that_are(engine: Engi
     )
 
 
-def test_a_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Thread]) -> None:
+def test_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Thread]) -> None:
     for number in (1, 3, 5):
         spoil(engine, threads[number], word_count=9000 + number)
     chosen = Thread.title.in_([threads[3].title, threads[4].title])
@@ -154,7 +150,7 @@ def test_a_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Th
     assert left == [(threads[1].id,), (threads[5].id,)]
 
 
-def test_a_condition_is_about_the_counters_of_one_class(
+def test_condition_on_counters_of_two_classes_is_refused(
     engine: Engine, threads: list[Thread]
 ) -> None:
     chosen = Thread.title == threads[3].title
@@ -164,7 +160,7 @@ def test_a_condition_is_about_the_counters_of_one_class(
                 list(refused(connection, where=chosen))  # type: ignore[call-overload, operator]
 
 
-def test_the_counters_of_authors_are_verified_and_rebuilt(
+def test_counters_of_authors_are_verified_and_rebuilt(
     engine: Engine, threads: list[Thread]
 ) -> None:
     with Counted(engine, expire_on_commit=False) as session:
@@ -194,7 +190,7 @@ def test_the_counters_of_authors_are_verified_and_rebuilt(
         assert drifted(connection) == 0
 
 
-def test_a_condition_may_look_at_other_tables(engine: Engine, threads: list[Thread]) -> None:
+def test_condition_may_read_other_tables(engine: Engine, threads: list[Thread]) -> None:
     for thread in threads:
         spoil(engine, thread, comment_count=500)
     long = Thread.comments.any(Comment.word_count > 15)
@@ -204,9 +200,7 @@ def test_a_condition_may_look_at_other_tables(engine: Engine, threads: list[Thre
         assert [d.key[0] for d in counters.verify(connection, only=[Thread], where=long)] == true
 
 
-def test_a_sample_looks_at_so_many_threads_each_as_likely_as_the_others(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_sample_draws_threads_with_equal_chance(engine: Engine, threads: list[Thread]) -> None:
     for thread in threads:
         spoil(engine, thread, comment_count=500)
     seen: list[UUID] = []
@@ -226,7 +220,7 @@ def test_a_sample_looks_at_so_many_threads_each_as_likely_as_the_others(
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
-def test_rebuild_puts_right_what_is_wrong_and_leaves_the_rest(
+def test_rebuild_repairs_wrong_threads_only(
     engine: Engine, threads: list[Thread], batch_size: int
 ) -> None:
     for number in (0, 3, 6):
@@ -241,7 +235,7 @@ def test_rebuild_puts_right_what_is_wrong_and_leaves_the_rest(
         assert drifted(connection) == 0
 
 
-def test_rebuild_locks_and_writes_no_thread_that_is_right(
+def test_rebuild_neither_locks_nor_writes_right_threads(
     engine: Engine, threads: list[Thread]
 ) -> None:
     with engine.connect() as connection, recorded(engine) as executed:
@@ -251,7 +245,7 @@ def test_rebuild_locks_and_writes_no_thread_that_is_right(
     assert not any("FOR " in statement for statement in executed)
 
 
-def test_rebuild_goes_on_after_what_it_has_reached(engine: Engine, threads: list[Thread]) -> None:
+def test_rebuild_resumes_after_a_key(engine: Engine, threads: list[Thread]) -> None:
     for thread in threads:
         spoil(engine, thread, word_count=7777)
 
@@ -282,7 +276,7 @@ def test_rebuild_goes_on_after_what_it_has_reached(engine: Engine, threads: list
         assert list(counters.verify(connection)) == []
 
 
-def test_rebuild_takes_a_plain_key_and_refuses_a_class_that_it_does_not_walk(
+def test_rebuild_takes_plain_key_and_refuses_other_class(
     engine: Engine, threads: list[Thread]
 ) -> None:
     for thread in threads:
@@ -293,9 +287,7 @@ def test_rebuild_takes_a_plain_key_and_refuses_a_class_that_it_does_not_walk(
             counters.rebuild(connection, after=(Comment, threads[4].id))
 
 
-def test_rebuild_refuses_a_connection_that_is_in_a_transaction(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_rebuild_refuses_connection_in_a_transaction(engine: Engine, threads: list[Thread]) -> None:
     spoil(engine, threads[2], word_count=99)
     with engine.connect() as connection:
         assert len(list(counters.verify(connection))) == 1
@@ -304,9 +296,7 @@ def test_rebuild_refuses_a_connection_that_is_in_a_transaction(
         assert len(list(counters.verify(connection))) == 1
 
 
-def test_a_deleted_source_row_that_was_not_counted_is_found(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_uncounted_deletion_is_found_and_repaired(engine: Engine, threads: list[Thread]) -> None:
     last = threads[-1]
     with engine.begin() as connection:
         long = (Comment.word_count > 9) & (Comment.thread_id == last.id)
@@ -328,9 +318,7 @@ def causes(engine: Engine) -> dict[str, str | None]:
         return {drift.counter: drift.cause for drift in counters.verify(connection, derived=False)}
 
 
-def test_a_row_that_was_added_by_raw_sql_is_recognised(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_cause_names_row_added_by_raw_sql(engine: Engine, threads: list[Thread]) -> None:
     added = {"thread_id": threads[4].id, "author_name": "A", "message": "w " * 41}
     with engine.begin() as connection:  # past the session
         connection.execute(insert(Comment.__table__), {**added, "word_count": 41})
@@ -342,9 +330,7 @@ def test_a_row_that_was_added_by_raw_sql_is_recognised(
     }
 
 
-def test_rows_that_were_deleted_by_raw_sql_are_recognised(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_cause_names_rows_deleted_by_raw_sql(engine: Engine, threads: list[Thread]) -> None:
     newest = sorted(threads[4].comments, key=lambda each: (each.created_at, each.id))[-2:]
     with engine.begin() as connection:
         ids = [each.id for each in newest]
@@ -362,23 +348,19 @@ def test_rows_that_were_deleted_by_raw_sql_are_recognised(
     assert (found["Thread.word_count"], found["Thread.last_comment_at"]) == (gone, gone)
 
 
-def test_a_counter_that_was_never_filled_is_recognised(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_cause_names_counter_never_filled(engine: Engine, threads: list[Thread]) -> None:
     spoil(engine, threads[5], comment_count=0, word_count=0, last_comment_at=None)
     never = "still at its default: never filled, or its rows were added past the engine"
     assert set(causes(engine).values()) == {never}
 
 
-def test_an_amount_that_was_changed_by_raw_sql_is_recognised(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_cause_names_value_changed_by_raw_sql(engine: Engine, threads: list[Thread]) -> None:
     spoil_comment(engine, threads[5].comments[0].id, word_count=900)
     changed = "the number of rows is right: an amount was changed past the engine"
     assert causes(engine) == {"Thread.word_count": changed}
 
 
-def test_what_cannot_be_told_is_not_told(engine: Engine, threads: list[Thread]) -> None:
+def test_unknown_cause_is_none(engine: Engine, threads: list[Thread]) -> None:
     spoil(engine, threads[2], word_count=threads[2].word_count + 5, comment_count=-3)
     assert causes(engine) == {
         "Thread.comment_count": "less than none: a row that was never counted was taken off",
@@ -389,9 +371,7 @@ def test_what_cannot_be_told_is_not_told(engine: Engine, threads: list[Thread]) 
 # Amounts
 
 
-def test_an_amount_that_is_not_what_python_computes_is_found(
-    engine: Engine, threads: list[Thread]
-) -> None:
+def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread]) -> None:
     right = threads[2].comments[0]
     wrong, other = threads[3].comments[0], threads[5].comments[0]
     spoil_comment(engine, wrong.id, word_count=wrong.word_count + 4)

@@ -25,7 +25,7 @@ def other(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_two_databases_are_refused_and_keep_nothing(engine: Engine, other: Engine) -> None:
+def test_rows_in_two_databases_are_refused(engine: Engine, other: Engine) -> None:
     parent, source = pair()
     _, session_class = install(engine, Count(parent.n, via=source.parent))
     parent.metadata.create_all(other)
@@ -49,7 +49,7 @@ def test_two_databases_are_refused_and_keep_nothing(engine: Engine, other: Engin
         assert connection.execute(select(source.__table__)).all() == []
 
 
-def test_pairs_in_databases_of_their_own_are_counted(engine: Engine, other: Engine) -> None:
+def test_pairs_in_separate_databases_are_counted(engine: Engine, other: Engine) -> None:
     (one, of_one), (two, of_two) = pair(), pair()
     one.metadata.create_all(engine)
     two.metadata.create_all(other)
@@ -87,7 +87,7 @@ class Sharded(ShardedSession):
         async_sessionmaker(sync_session_class=Sharded),
     ],
 )
-def test_a_sharded_session_is_refused(target: Any) -> None:
+def test_sharded_session_is_refused(target: Any) -> None:
     parent, source = pair()
     counters = Counters(Count(parent.n, via=source.parent))
     with pytest.raises(CounterDeclarationError, match="Sharded is a ShardedSession") as raised:
@@ -95,7 +95,7 @@ def test_a_sharded_session_is_refused(target: Any) -> None:
     assert raised.value.id == "counters.E038"
 
 
-def test_a_sharding_subclass_of_a_counted_session_is_refused(engine: Engine) -> None:
+def test_sharding_subclass_of_a_counted_session_is_refused(engine: Engine) -> None:
     parent, source = pair()
     _, session_class = install(engine, Count(parent.n, via=source.parent))
 
@@ -139,7 +139,7 @@ def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
 
 
 @pytest.mark.parametrize("given", ["engine", "connection", "session", "session and statement"])
-def test_the_schemas_of_a_session_are_its_statements_too(given: str, server_only: Engine) -> None:
+def test_schemas_of_a_session_apply_to_counters(given: str, server_only: Engine) -> None:
     parent, source, counters, session_class = summed(server_only)
     bind = server_only.execution_options(**MAP) if given == "engine" else server_only
     options: Any = {"execution_options": MAP} if given.startswith("session") else {}
@@ -163,7 +163,7 @@ def test_the_schemas_of_a_session_are_its_statements_too(given: str, server_only
 
 
 @pytest.mark.parametrize("own", [{None: "public"}, {None: "other"}, None])
-def test_a_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -> None:
+def test_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -> None:
     _, source, _, session_class = summed(server_only)
     with session_class(server_only, execution_options=MAP) as session:
         for statement in (insert(source).values(words=3), update(source).values(words=3)):
@@ -171,7 +171,7 @@ def test_a_statement_in_another_schema_is_refused(own: Any, server_only: Engine)
                 session.execute(statement, execution_options={"schema_translate_map": own})
 
 
-async def test_an_asynchronous_session_has_its_schemas_too(
+async def test_schemas_of_asynchronous_session_apply_to_counters(
     server_only: Engine, empty_url: str
 ) -> None:
     parent, source, counters, session_class = summed(server_only)

@@ -47,7 +47,7 @@ def link(base: Any, **values: Any) -> Sum:
     return Sum(base.Holder.n, **{"of": base.Pointed.size, "via": base.Holder.pointed} | values)
 
 
-def test_a_link_by_a_composite_key_with_the_counters_of_both_sides(engine: Engine) -> None:
+def test_link_by_composite_key_is_kept_on_both_sides(engine: Engine) -> None:
     base = models(
         pointed__part=mapped_column(Integer, primary_key=True, autoincrement=False),
         pointed__id=mapped_column(Integer, primary_key=True, autoincrement=False),
@@ -83,7 +83,7 @@ def test_a_link_by_a_composite_key_with_the_counters_of_both_sides(engine: Engin
             session.execute(base.Pointed.__table__.update().values(id=9))
 
 
-def test_what_the_database_detaches_shows_nothing(engine: Engine) -> None:
+def test_copy_is_zero_after_the_database_sets_null(engine: Engine) -> None:
     """Where the rows that point count for nothing else, so that nobody else would look."""
     reference = ForeignKey("pointed.id", ondelete="SET NULL")
     base = models(holder__pointed_id=mapped_column(reference, index=True, nullable=True))
@@ -133,9 +133,7 @@ def sessions(order: str, extension: Counters) -> type[Session]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_an_extension_keeps_the_counters_of_both_once(
-    engine: Engine, extension: Counters, order: str
-) -> None:
+def test_extension_counts_both_sets_once(engine: Engine, extension: Counters, order: str) -> None:
     make_tables(engine)
     with sessions(order, extension)(engine) as session:
         thread = thread_of(2, 3)
@@ -175,9 +173,7 @@ def test_an_extension_keeps_the_counters_of_both_once(
         assert list(extension.verify(session.connection())) == []
 
 
-def test_sessions_of_the_base_count_what_the_base_knows(
-    engine: Engine, extension: Counters
-) -> None:
+def test_base_sessions_refuse_rows_of_the_extension(engine: Engine, extension: Counters) -> None:
     class General(Session):
         pass
 
@@ -197,7 +193,7 @@ def test_sessions_of_the_base_count_what_the_base_knows(
             session.commit()
 
 
-def test_two_extensions_of_one_on_a_session_class_are_refused(extension: Counters) -> None:
+def test_two_extensions_on_one_session_class_are_refused(extension: Counters) -> None:
     class Own(Session):
         pass
 
@@ -210,7 +206,7 @@ def test_two_extensions_of_one_on_a_session_class_are_refused(extension: Counter
     extension.extended(Sum(Article.words, of=Thread.word_count, via=Article.thread)).install(Own)
 
 
-async def test_an_extension_on_async_sessions(empty_url: str, extension: Counters) -> None:
+async def test_extension_counts_on_async_sessions(empty_url: str, extension: Counters) -> None:
     engine = create_async_engine(empty_url)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)

@@ -122,7 +122,7 @@ WRITES: dict[str, Callable[[Session, Models], Any]] = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_write_of_counted_rows_is_refused(
+def test_write_of_counted_rows_is_refused(
     engine: Engine, models: Models, plain: Session, write: str
 ) -> None:
     with pytest.raises(UncountedStatementError, match="is counted, but the") as caught:
@@ -151,7 +151,7 @@ HARMLESS: dict[str, Callable[[Session, Models], Any]] = {
 
 
 @pytest.mark.parametrize("write", HARMLESS)
-def test_what_changes_no_counter_is_let_pass(
+def test_write_that_changes_no_counter_passes(
     engine: Engine, models: Models, plain: Session, write: str
 ) -> None:
     HARMLESS[write](plain, models)
@@ -159,7 +159,7 @@ def test_what_changes_no_counter_is_let_pass(
     assert drift(engine, models) == []
 
 
-def test_a_statement_that_assigns_a_counter_is_refused(models: Models, plain: Session) -> None:
+def test_statement_that_assigns_a_counter_is_refused(models: Models, plain: Session) -> None:
     for write in (
         lambda: plain.execute(update(models.Parent).values(n=7)),
         lambda: plain.execute(insert(models.Parent).values(id=51, s=7)),
@@ -170,7 +170,7 @@ def test_a_statement_that_assigns_a_counter_is_refused(models: Models, plain: Se
 
 
 @pytest.mark.filterwarnings("ignore:Object of type <Source> not in session")
-def test_a_preview_without_its_source_is_not_inserted(models: Models, plain: Session) -> None:
+def test_preview_without_its_source_is_not_inserted(models: Models, plain: Session) -> None:
     parent = models.Parent(id=51)
     source = models.Source(parent=parent)
     plain.add(parent)
@@ -179,7 +179,7 @@ def test_a_preview_without_its_source_is_not_inserted(models: Models, plain: Ses
         plain.flush()
 
 
-def test_a_session_that_is_allowed_writes_uncounted(engine: Engine) -> None:
+def test_allowed_session_writes_uncounted(engine: Engine) -> None:
     models = declare(allow_uncounted=True)
     models.counters.install(models.Counted)  # forbids nothing
     fill(engine, models)
@@ -205,7 +205,7 @@ def test_nothing_is_refused_before_counters_are_installed(engine: Engine) -> Non
         session.commit()
 
 
-def test_a_class_that_is_installed_later_counts_then(engine: Engine, models: Models) -> None:
+def test_session_class_installed_later_counts_from_then(engine: Engine, models: Models) -> None:
     class Later(Session):
         pass
 
@@ -225,7 +225,7 @@ def test_a_class_that_is_installed_later_counts_then(engine: Engine, models: Mod
     assert drift(engine, models) == []
 
 
-def test_a_more_general_class_replaces_the_narrower_one(engine: Engine, models: Models) -> None:
+def test_install_on_base_class_replaces_its_subclasses(engine: Engine, models: Models) -> None:
     class Bottom(models.Counted):  # type: ignore[name-defined, misc]
         pass
 
@@ -256,7 +256,7 @@ def test_a_more_general_class_replaces_the_narrower_one(engine: Engine, models: 
     assert drift(engine, models) == []
 
 
-def test_an_unrelated_engine_does_not_count_for_another(engine: Engine, models: Models) -> None:
+def test_unrelated_counters_do_not_count_for_others(engine: Engine, models: Models) -> None:
     class Own(Session):
         pass
 
@@ -279,7 +279,7 @@ def test_an_unrelated_engine_does_not_count_for_another(engine: Engine, models: 
             session.flush()
 
 
-def test_an_extension_counts_for_the_counters_it_extends(engine: Engine) -> None:
+def test_extension_counts_for_the_counters_it_extends(engine: Engine) -> None:
     models = declare()
 
     class Host(Session):
@@ -313,7 +313,7 @@ def test_an_extension_counts_for_the_counters_it_extends(engine: Engine) -> None
 
 
 @pytest.mark.parametrize("name", ["sessionmaker", "scoped_session", "session class in a maker"])
-def test_what_makes_sessions_can_be_installed_on(engine: Engine, name: str) -> None:
+def test_session_factories_can_be_installed_on(engine: Engine, name: str) -> None:
     models = declare()
     maker = sessionmaker(engine, class_=type("Own", (Session,), {}))
     scoped = scoped_session(maker)
@@ -336,7 +336,7 @@ def test_what_makes_sessions_can_be_installed_on(engine: Engine, name: str) -> N
             session.flush()
 
 
-def test_all_sessions_of_the_process_can_be_installed_on(engine: Engine) -> None:
+def test_session_base_class_can_be_installed_on(engine: Engine) -> None:
     models = declare()
     fill(engine, models)
     models.counters.install(Session)
@@ -355,7 +355,7 @@ def test_all_sessions_of_the_process_can_be_installed_on(engine: Engine) -> None
 
 
 @pytest.mark.parametrize("is_scoped", [False, True])
-async def test_asynchronous_sessions_are_looked_at_too(empty_url: str, is_scoped: bool) -> None:
+async def test_uncounted_asynchronous_session_is_refused(empty_url: str, is_scoped: bool) -> None:
     models = declare()
     engine = create_async_engine(empty_url)
     maker = async_sessionmaker(engine)

@@ -56,7 +56,7 @@ def shown(thread: Thread) -> tuple[int, int, int | None]:
     return thread.comment_count, thread.words, thread.longest
 
 
-def test_own_values_of_a_loaded_object_pass_unwritten(
+def test_current_values_of_loaded_object_pass_unwritten(
     engine: Engine, session: Session, thread: Thread
 ) -> None:
     for name, value in (("comment_count", 3), ("words", 13), ("longest", 6)):
@@ -74,7 +74,7 @@ def test_own_values_of_a_loaded_object_pass_unwritten(
     assert_verified(session, forum)
 
 
-def test_a_value_that_passed_does_not_undo_later_changes(
+def test_assigned_current_value_undoes_no_later_change(
     engine: Engine, session: Session, thread: Thread
 ) -> None:
     thread.words = 13
@@ -92,7 +92,7 @@ def test_a_value_that_passed_does_not_undo_later_changes(
 
 
 @pytest.mark.filterwarnings("ignore:Object of type <Comment> not in session")
-def test_a_preview_that_passed_is_taken_back(session: Session, thread: Thread) -> None:
+def test_assigned_preview_is_reverted_with_its_source(session: Session, thread: Thread) -> None:
     session.add(comment := Comment(thread=thread, words=7))
     thread.words = 20
     thread.title = "Renamed"
@@ -132,13 +132,13 @@ def test_other_values_of_a_new_object_are_refused(name: str, value: int) -> None
         Thread(**{name: value})
 
 
-def test_a_new_object_holds_no_counter_it_was_not_given() -> None:
+def test_new_object_holds_no_unset_counter() -> None:
     thread = Thread(title="T")
     assert shown(thread) == (0, 0, None)
     assert not {"comment_count", "words", "longest"} & set(vars(thread))
 
 
-def test_a_neutral_value_for_a_deleted_row_is_not_written(session: Session) -> None:
+def test_neutral_value_for_deleted_key_is_not_written(session: Session) -> None:
     comment = session.scalars(select(Comment).where(Comment.words == 6)).one()
     thread = session.get_one(Thread, SECOND)
     session.delete(thread)
@@ -151,7 +151,7 @@ def test_a_neutral_value_for_a_deleted_row_is_not_written(session: Session) -> N
 
 
 @pytest.mark.parametrize("how", ["expired", "deferred"])
-def test_a_value_that_is_not_loaded_is_compared_by_the_flush(
+def test_value_of_unloaded_counter_is_compared_by_the_flush(
     engine: Engine, session: Session, how: str
 ) -> None:
     def unloaded() -> Thread:
@@ -185,7 +185,7 @@ def test_a_value_that_is_not_loaded_is_compared_by_the_flush(
     assert_verified(session, forum)
 
 
-def test_a_value_assigned_unloaded_within_a_flush_is_refused(
+def test_value_of_unloaded_counter_within_flush_is_refused(
     session: Session, thread: Thread
 ) -> None:
     def before_flush(*_: Any) -> None:
@@ -198,9 +198,7 @@ def test_a_value_assigned_unloaded_within_a_flush_is_refused(
         session.flush()
 
 
-def test_a_flag_that_says_modified_writes_no_counter(
-    engine: Engine, session: Session, thread: Thread
-) -> None:
+def test_flag_modified_writes_no_counter(engine: Engine, session: Session, thread: Thread) -> None:
     add_behind_its_back(engine, session, 8)
     flag_modified(thread, "words")
     with pytest.raises(CounterAssignmentError, match=REFUSED):
@@ -212,7 +210,7 @@ def test_a_flag_that_says_modified_writes_no_counter(
     assert_verified(session, forum)
 
 
-def test_a_detached_object_is_compared_when_it_is_written(engine: Engine, session: Session) -> None:
+def test_detached_object_is_compared_when_it_is_written(engine: Engine, session: Session) -> None:
     thread = session.get_one(Thread, SECOND)
     session.expunge(thread)
     thread.words = 13
@@ -236,7 +234,7 @@ def test_merging_leaves_counters_alone(session: Session) -> None:
     assert_verified(session, forum)
 
 
-def test_a_rolled_back_new_object_shows_nothing_again(session: Session) -> None:
+def test_rolled_back_new_object_can_be_added_again(session: Session) -> None:
     thread = Thread()
     with session.begin_nested() as savepoint:
         session.add(thread)
@@ -249,7 +247,7 @@ def test_a_rolled_back_new_object_shows_nothing_again(session: Session) -> None:
     assert_verified(session, forum)
 
 
-async def test_an_expired_counter_is_not_loaded_under_asyncio(empty_url: str) -> None:
+async def test_expired_counter_is_not_loaded_under_asyncio(empty_url: str) -> None:
     engine = create_async_engine(empty_url)
     async with engine.begin() as connection:
         await connection.run_sync(Forum.metadata.create_all)

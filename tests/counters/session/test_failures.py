@@ -62,7 +62,7 @@ def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) ->
 @pytest.mark.parametrize("in_savepoint", [False, True], ids=["plain", "savepoint"])
 @pytest.mark.parametrize("flushed", [False, True], ids=["previewed", "flushed"])
 @pytest.mark.parametrize("end", [Session.close, Session.invalidate, Session.reset])
-def test_a_session_that_is_ended_halfway_starts_afresh(
+def test_session_ended_halfway_keeps_no_change(
     kept: Session, end: Any, flushed: bool, in_savepoint: bool
 ) -> None:
     thread = stored_thread(kept)
@@ -81,7 +81,7 @@ def test_a_session_that_is_ended_halfway_starts_afresh(
 # A savepoint that cannot be released
 
 
-def test_a_savepoint_that_cannot_be_released_fails_the_transaction(kept: Session) -> None:
+def test_failed_release_of_savepoint_fails_the_transaction(kept: Session) -> None:
     thread = stored_thread(kept)
     kept.add(comment("outer one", thread=thread))
     kept.flush()
@@ -103,9 +103,7 @@ def test_a_savepoint_that_cannot_be_released_fails_the_transaction(kept: Session
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("at", ["flushed", "previewed", "savepoint"])
-def test_a_connection_lost_in_a_transaction_takes_its_changes_along(
-    engine: Engine, kept: Session, at: str
-) -> None:
+def test_lost_connection_reverts_its_changes(engine: Engine, kept: Session, at: str) -> None:
     thread = stored_thread(kept)
     pid = kept.connection().execute(text("SELECT pg_backend_pid()")).scalar()
     savepoint = kept.begin_nested() if at == "savepoint" else None
@@ -145,7 +143,7 @@ with Counted(engine) as session:
 
 
 @pytest.mark.parametrize("start", ["INSERT INTO tallied_comment", "UPDATE tallied_thread"])
-def test_a_process_killed_within_a_flush_changes_nothing(
+def test_process_killed_within_a_flush_changes_nothing(
     engine: Engine, kept: Session, start: str
 ) -> None:
     thread = stored_thread(kept)
@@ -164,7 +162,7 @@ def test_a_process_killed_within_a_flush_changes_nothing(
 
 
 @pytest.mark.parametrize("at", range(5))
-async def test_a_flush_that_is_cancelled_changes_nothing(database: Database, at: int) -> None:
+async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: int) -> None:
     """At each of its statements: lock, insert, delete, update of the thread, look-up."""
     async with database.sessions() as session:
         thread = await session.run_sync(stored_thread)
@@ -226,13 +224,13 @@ def preparing(two_phase: Engine) -> Iterator[tuple[Session, Thread]]:
         yield session, thread
 
 
-def test_what_is_prepared_is_committed(preparing: tuple[Session, Thread]) -> None:
+def test_prepared_transaction_is_committed(preparing: tuple[Session, Thread]) -> None:
     session, thread = preparing
     session.commit()
     assert_goes_on(session, thread, (3, 9))
 
 
-def test_what_is_prepared_is_rolled_back(preparing: tuple[Session, Thread]) -> None:
+def test_prepared_transaction_is_rolled_back(preparing: tuple[Session, Thread]) -> None:
     session, thread = preparing
     session.rollback()
     assert_goes_on(session, thread, (2, 5))
@@ -240,7 +238,7 @@ def test_what_is_prepared_is_rolled_back(preparing: tuple[Session, Thread]) -> N
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("verb", "counted"), [("COMMIT", (3, 9)), ("ROLLBACK", (2, 5))])
-def test_what_is_prepared_is_ended_from_elsewhere(
+def test_prepared_transaction_is_ended_by_another_session(
     two_phase: Engine, preparing: tuple[Session, Thread], verb: str, counted: tuple[int, int]
 ) -> None:
     session, thread = preparing

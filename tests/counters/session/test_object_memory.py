@@ -27,7 +27,7 @@ def shown(thread: Thread) -> tuple[int | None, ...]:
 
 
 @pytest.mark.parametrize("how", ["refresh", "deferred"])
-def test_a_partial_load_does_not_forget_that_there_is_a_preview(session: Session, how: str) -> None:
+def test_partial_load_keeps_the_preview(session: Session, how: str) -> None:
     thread = session.get_one(Thread, SECOND)
     with session.no_autoflush:
         Comment(words=9).thread = thread  # never added to the session
@@ -43,7 +43,7 @@ def test_a_partial_load_does_not_forget_that_there_is_a_preview(session: Session
 
 
 @pytest.mark.parametrize("how", ["refresh", "expire", "populate existing", "expire all", "lock"])
-def test_what_drops_an_edit_takes_its_preview_back(session: Session, how: str) -> None:
+def test_dropped_edit_reverts_its_preview(session: Session, how: str) -> None:
     thread = session.get_one(Thread, FIRST)
     comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
     with session.no_autoflush:
@@ -64,7 +64,7 @@ def test_what_drops_an_edit_takes_its_preview_back(session: Session, how: str) -
     assert (thread.comment_count, thread.words, thread.longest) == (2, 7, 5)
 
 
-def test_a_move_that_a_refresh_drops_is_taken_back_in_both_parents(session: Session) -> None:
+def test_move_dropped_by_refresh_is_reverted_in_both_parents(session: Session) -> None:
     first, second = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
     comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
     with session.no_autoflush:
@@ -75,7 +75,7 @@ def test_a_move_that_a_refresh_drops_is_taken_back_in_both_parents(session: Sess
     assert (shown(first), shown(second)) == ((2, 7, 5), (3, 13, 6))
 
 
-def test_an_expired_edit_is_taken_back_where_nothing_expires_on_commit(engine: Engine) -> None:
+def test_expired_edit_is_reverted_without_expire_on_commit(engine: Engine) -> None:
     Forum.metadata.create_all(engine)
     with ForumSession(engine, expire_on_commit=False, autoflush=False) as session:
         thread = Thread(comments=[Comment(words=2), Comment(words=4)])
@@ -88,9 +88,7 @@ def test_an_expired_edit_is_taken_back_where_nothing_expires_on_commit(engine: E
         assert shown(thread) == (2, 6, 4)
 
 
-def test_a_parent_that_moved_to_another_session_is_left_alone(
-    session: Session, engine: Engine
-) -> None:
+def test_parent_moved_to_another_session_is_not_changed(session: Session, engine: Engine) -> None:
     with ForumSession(engine, expire_on_commit=False) as left:
         moved, kept = left.get_one(Thread, FIRST), left.get_one(Thread, SECOND)
         left.commit()
@@ -109,20 +107,20 @@ def test_a_parent_that_moved_to_another_session_is_left_alone(
     assert_verified(session, forum)
 
 
-def test_a_merge_that_loads_nothing_keeps_the_counters(session: Session) -> None:
+def test_merge_without_load_keeps_the_counters(session: Session) -> None:
     thread = session.get_one(Thread, FIRST)
     session.expunge(thread)
     assert shown(session.merge(thread, load=False)) == (2, 7, 5)
 
 
-def test_a_new_parent_that_is_merged_shows_its_counters(session: Session) -> None:
+def test_merged_new_parent_shows_its_counters(session: Session) -> None:
     merged = session.merge(Thread(title="New", comments=[Comment(words=4), Comment(words=5)]))
     assert shown(merged)[:2] == (2, 9)
     assert_verified(session, forum)
     assert shown(merged) == (2, 9, 5)
 
 
-def test_counters_declared_for_two_session_classes_are_previewed_once(engine: Engine) -> None:
+def test_counter_on_two_session_classes_is_previewed_once(engine: Engine) -> None:
     Parent, Source = pair()
     install(engine, Count(Parent.n, via=Source.parent))
     install(engine, Count(Parent.n, via=Source.parent))
@@ -130,7 +128,7 @@ def test_counters_declared_for_two_session_classes_are_previewed_once(engine: En
     assert [Source(parent=parent).parent.n for _ in range(3)] == [1, 2, 3]
 
 
-def test_counters_installed_on_a_class_and_its_subclass_count_once(engine: Engine) -> None:
+def test_counter_on_class_and_subclass_counts_once(engine: Engine) -> None:
     class Narrower(ForumSession):
         pass
 
@@ -156,9 +154,7 @@ def test_counters_installed_on_a_class_and_its_subclass_count_once(engine: Engin
         assert shown(thread) == (2, 25, 20)
 
 
-def test_a_session_made_with_anothers_info_has_a_memory_of_its_own(
-    session: Session, engine: Engine
-) -> None:
+def test_session_with_copied_info_has_separate_state(session: Session, engine: Engine) -> None:
     thread = session.get_one(Thread, FIRST)
     savepoint = session.begin_nested()
     session.add(Comment(thread=thread, words=9))
@@ -173,7 +169,7 @@ def test_a_session_made_with_anothers_info_has_a_memory_of_its_own(
     assert shown(thread) == (2, 7, 5)
 
 
-def test_paused_blocks_nest(session: Session) -> None:
+def test_paused_blocks_may_be_nested(session: Session) -> None:
     first, second = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
     with forum.paused(session):
         session.add(Comment(thread_id=FIRST, words=9))
@@ -185,7 +181,7 @@ def test_paused_blocks_nest(session: Session) -> None:
     assert (shown(first), shown(second)) == ((3, 16, 9), (5, 34, 11))
 
 
-def test_a_paused_block_that_fails_and_is_committed_leaves_no_drift(session: Session) -> None:
+def test_failed_paused_block_that_is_committed_leaves_no_drift(session: Session) -> None:
     with pytest.raises(LookupError), forum.paused(session):
         session.add(Comment(thread_id=FIRST, words=9))
         session.flush()
@@ -195,7 +191,7 @@ def test_a_paused_block_that_fails_and_is_committed_leaves_no_drift(session: Ses
     assert session.get_one(Thread, FIRST).words == 16
 
 
-def test_touch_and_returned_take_a_subclass_of_the_parent(engine: Engine) -> None:
+def test_touch_and_returned_accept_a_subclass(engine: Engine) -> None:
     identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
     Parent, Source = pair({"kind": mapped_column(String), "__mapper_args__": identity})
     special = {"__mapper_args__": {"polymorphic_identity": "special"}}

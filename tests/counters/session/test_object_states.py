@@ -104,7 +104,7 @@ CASES: dict[Callable[[Session, Comment], None], tuple[Any, Any, Any]] = {
 
 
 @pytest.mark.parametrize("act", CASES)
-def test_an_object_that_changes_its_state_is_counted_as_its_row_is(
+def test_object_that_changes_its_state_is_counted_as_its_row(
     session: Session, act: Callable[[Session, Comment], None]
 ) -> None:
     threads = [session.get_one(Thread, key) for key in (FIRST, SECOND)]
@@ -118,7 +118,7 @@ def test_an_object_that_changes_its_state_is_counted_as_its_row_is(
     assert shown == CASES[act]
 
 
-def test_a_parent_that_is_copied_starts_without_sources(session: Session) -> None:
+def test_copied_parent_starts_without_sources(session: Session) -> None:
     thread = session.get_one(Thread, SECOND)
     assert (thread.comment_count, thread.longest) == (3, 6)
     make_transient(thread)

@@ -52,11 +52,11 @@ def silent(engine: Engine) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", record)
 
 
-def test_a_new_thread_starts_empty() -> None:
+def test_new_thread_starts_empty() -> None:
     assert shown(Thread(title="New")) == (0, 0, None)
 
 
-def test_an_appended_comment_is_counted_at_once(
+def test_appended_comment_is_counted_at_once(
     session: Session, thread: Thread, silent: list[str]
 ) -> None:
     new = comment("five more words than before")
@@ -67,13 +67,13 @@ def test_an_appended_comment_is_counted_at_once(
     assert_exact(session, thread)
 
 
-def test_a_comment_made_for_a_thread_is_counted_at_once(thread: Thread, silent: list[str]) -> None:
+def test_comment_created_with_thread_is_counted_at_once(thread: Thread, silent: list[str]) -> None:
     Comment(author_name="Ada", message="two words", thread=thread)
     assert shown(thread)[:2] == (4, 11)
     assert silent == []
 
 
-def test_an_edit_is_counted_at_once(session: Session, thread: Thread, silent: list[str]) -> None:
+def test_edit_is_counted_at_once(session: Session, thread: Thread, silent: list[str]) -> None:
     thread.comments[0].message = "now there are five words"
     assert shown(thread)[:2] == (3, 12)
     thread.comments[0].message = "or three words"
@@ -83,7 +83,7 @@ def test_an_edit_is_counted_at_once(session: Session, thread: Thread, silent: li
     assert_exact(session, thread)
 
 
-def test_a_move_is_counted_on_both_sides_at_once(
+def test_move_is_counted_on_both_sides_at_once(
     session: Session, thread: Thread, other: Thread, silent: list[str]
 ) -> None:
     thread.comments[2].thread = other
@@ -94,7 +94,7 @@ def test_a_move_is_counted_on_both_sides_at_once(
     assert_exact(session, thread, other)
 
 
-def test_a_move_by_foreign_key_is_counted_at_once(
+def test_move_by_foreign_key_is_counted_at_once(
     session: Session, thread: Thread, other: Thread, silent: list[str]
 ) -> None:
     thread.comments[2].thread_id = other.id
@@ -105,7 +105,7 @@ def test_a_move_by_foreign_key_is_counted_at_once(
     assert_exact(session, thread, other)
 
 
-def test_a_removal_is_counted_at_once(session: Session, thread: Thread, silent: list[str]) -> None:
+def test_removal_is_counted_at_once(session: Session, thread: Thread, silent: list[str]) -> None:
     thread.comments.remove(thread.comments[1])
     assert shown(thread)[:2] == (2, 6)
     assert silent == []
@@ -113,7 +113,7 @@ def test_a_removal_is_counted_at_once(session: Session, thread: Thread, silent: 
     assert_exact(session, thread)
 
 
-def test_a_replaced_collection_is_counted_at_once(
+def test_replaced_collection_is_counted_at_once(
     session: Session, thread: Thread, silent: list[str]
 ) -> None:
     thread.comments = [thread.comments[0], comment("six words are in this one")]
@@ -132,7 +132,7 @@ def test_edits_of_a_new_comment_are_counted_once(session: Session, thread: Threa
     assert_exact(session, thread)
 
 
-def test_a_later_time_shows_at_once_and_an_earlier_one_at_the_flush(
+def test_later_time_shows_at_once_and_earlier_at_the_flush(
     session: Session, thread: Thread
 ) -> None:
     latest = max(thread.comments, key=lambda each: each.created_at)
@@ -146,7 +146,7 @@ def test_a_later_time_shows_at_once_and_an_earlier_one_at_the_flush(
     assert shown(thread).last_comment_at > latest.created_at
 
 
-def test_a_comment_never_added_is_taken_back_by_the_flush(session: Session, thread: Thread) -> None:
+def test_comment_never_added_is_reverted_by_the_flush(session: Session, thread: Thread) -> None:
     Comment(author_name="Ada", message="never added to a session", thread=thread)
     assert shown(thread)[:2] == (4, 14)
     with pytest.warns(SAWarning, match="not in session"):
@@ -155,7 +155,7 @@ def test_a_comment_never_added_is_taken_back_by_the_flush(session: Session, thre
     assert shown(thread)[:2] == (3, 9)
 
 
-def test_an_edit_expunged_before_the_flush_is_taken_back(session: Session, thread: Thread) -> None:
+def test_expunged_edit_is_reverted_by_the_flush(session: Session, thread: Thread) -> None:
     first = thread.comments[0]
     first.message = "an edit that is never written"
     assert shown(thread)[:2] == (3, 13)
@@ -165,7 +165,7 @@ def test_an_edit_expunged_before_the_flush_is_taken_back(session: Session, threa
     assert shown(thread)[:2] == (3, 9)
 
 
-def test_an_expunged_comment_is_taken_back_by_the_flush(session: Session, thread: Thread) -> None:
+def test_expunged_comment_is_reverted_by_the_flush(session: Session, thread: Thread) -> None:
     new = comment("expunged before it was ever written", thread_id=thread.id)
     session.add(new)
     assert shown(thread)[:2] == (4, 15)
@@ -174,7 +174,7 @@ def test_an_expunged_comment_is_taken_back_by_the_flush(session: Session, thread
     assert_exact(session, thread)
 
 
-def test_what_is_not_loaded_is_left_alone(
+def test_unloaded_counter_is_not_loaded_by_an_edit(
     session: Session, thread: Thread, silent: list[str]
 ) -> None:
     session.expire(thread, ["word_count"])
@@ -186,7 +186,7 @@ def test_what_is_not_loaded_is_left_alone(
     assert_exact(session, thread)
 
 
-def test_an_edit_of_an_expired_comment_loads_nothing(
+def test_edit_of_an_expired_comment_loads_nothing(
     session: Session, thread: Thread, silent: list[str]
 ) -> None:
     first = thread.comments[0]
@@ -199,9 +199,7 @@ def test_an_edit_of_an_expired_comment_loads_nothing(
     assert shown(thread)[:2] == (3, 14)
 
 
-def test_a_session_without_the_engine_shows_and_counts_nothing(
-    engine: Engine, session: Session, thread: Thread
-) -> None:
+def test_plain_session_shows_no_preview(engine: Engine, session: Session, thread: Thread) -> None:
     thread_id = thread.id
     session.commit()
     with Session(engine) as plain:

@@ -241,7 +241,7 @@ WAYS: dict[str, tuple[Work, list[tuple[Any, ...]]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_write_is_counted_on_the_leader(
+def test_write_is_counted_on_the_leader(
     way: str, routed: Router, engine: Engine, follower: Engine
 ) -> None:
     before = contents(follower)
@@ -258,7 +258,7 @@ def test_a_write_is_counted_on_the_leader(
     assert all((t.id, t.size, t.points, t.best) in expected for t in changed)
 
 
-def test_a_flush_shows_what_the_leader_holds(routed: Router) -> None:
+def test_flush_shows_the_values_of_the_leader(routed: Router) -> None:
     team = routed.get_one(Team, 1)
     assert (team.size, team.points, team.best) == (0, 0, None)  # as the follower has it
     routed.add(Player(**NEW))
@@ -271,7 +271,7 @@ def test_a_flush_shows_what_the_leader_holds(routed: Router) -> None:
     assert (team.size, team.points, team.best) == (4, 25, 9)
 
 
-def test_a_locked_row_is_not_read_again(routed: Router, engine: Engine) -> None:
+def test_locked_row_is_not_read_again(routed: Router, engine: Engine) -> None:
     player = counters.lock(routed, Player, 3)
     assert player is not None
     player.points = 11

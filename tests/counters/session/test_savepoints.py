@@ -27,7 +27,7 @@ def thread(session: Session) -> Thread:
     return made
 
 
-def test_a_savepoint_rolled_back_restores_memory(session: Session, thread: Thread) -> None:
+def test_rolled_back_savepoint_restores_memory(session: Session, thread: Thread) -> None:
     before = shown(thread)
     savepoint = session.begin_nested()
     session.add(comment("five words that go again", thread_id=thread.id))
@@ -38,14 +38,14 @@ def test_a_savepoint_rolled_back_restores_memory(session: Session, thread: Threa
     assert_exact(session, thread)
 
 
-def test_a_savepoint_released_keeps_what_it_did(session: Session, thread: Thread) -> None:
+def test_released_savepoint_keeps_its_changes(session: Session, thread: Thread) -> None:
     with session.begin_nested():
         session.add(comment("five words that stay here", thread_id=thread.id))
     assert shown(thread)[:2] == (4, 14)
     assert_exact(session, thread)
 
 
-def test_an_unflushed_preview_goes_with_its_savepoint(session: Session, thread: Thread) -> None:
+def test_unflushed_preview_is_reverted_with_its_savepoint(session: Session, thread: Thread) -> None:
     before = shown(thread)
     savepoint = session.begin_nested()
     session.add(comment("not even flushed", thread_id=thread.id))
@@ -56,9 +56,7 @@ def test_an_unflushed_preview_goes_with_its_savepoint(session: Session, thread: 
     assert_exact(session, thread)
 
 
-def test_an_edit_a_move_and_a_delete_go_with_their_savepoint(
-    session: Session, thread: Thread
-) -> None:
+def test_edit_move_and_delete_are_reverted_with_savepoint(session: Session, thread: Thread) -> None:
     other = Thread(title="Looms", comments=[comment("a b c d e"), comment("a b")])
     session.add(other)
     session.flush()
@@ -75,7 +73,7 @@ def test_an_edit_a_move_and_a_delete_go_with_their_savepoint(
     assert_exact(session, thread, other)
 
 
-def test_a_savepoint_in_a_savepoint(session: Session, thread: Thread) -> None:
+def test_nested_savepoints_restore_memory(session: Session, thread: Thread) -> None:
     outer = session.begin_nested()
     session.add(comment("outer two", thread_id=thread.id))
     session.flush()
@@ -94,7 +92,7 @@ def test_a_savepoint_in_a_savepoint(session: Session, thread: Thread) -> None:
     assert_exact(session, thread)
 
 
-def test_what_was_first_shown_in_an_inner_savepoint_goes_with_the_outer(
+def test_outer_savepoint_reverts_changes_of_released_inner(
     session: Session, thread: Thread
 ) -> None:
     before = shown(thread)
@@ -107,9 +105,7 @@ def test_what_was_first_shown_in_an_inner_savepoint_goes_with_the_outer(
     assert_exact(session, thread)
 
 
-def test_a_flush_that_fails_in_a_savepoint_restores_memory(
-    session: Session, thread: Thread
-) -> None:
+def test_failed_flush_in_savepoint_restores_memory(session: Session, thread: Thread) -> None:
     before = shown(thread)
     with pytest.raises(IntegrityError), session.begin_nested():
         session.add(comment("this one is fine", thread_id=thread.id))
@@ -120,7 +116,7 @@ def test_a_flush_that_fails_in_a_savepoint_restores_memory(
     assert_exact(session, thread)
 
 
-def test_a_flush_that_fails_changes_nothing(session: Session, thread: Thread) -> None:
+def test_failed_flush_changes_nothing(session: Session, thread: Thread) -> None:
     session.commit()
     with pytest.raises(IntegrityError):
         session.add(comment("no author", thread_id=thread.id, author_id=uuid4()))
@@ -131,7 +127,7 @@ def test_a_flush_that_fails_changes_nothing(session: Session, thread: Thread) ->
     assert shown(thread)[:2] == (3, 9)
 
 
-def test_a_whole_transaction_rolled_back_restores_memory(session: Session, thread: Thread) -> None:
+def test_rolled_back_transaction_restores_memory(session: Session, thread: Thread) -> None:
     session.commit()
     session.add(comment("five words that go again", thread_id=thread.id))
     session.flush()
@@ -141,7 +137,7 @@ def test_a_whole_transaction_rolled_back_restores_memory(session: Session, threa
     assert shown(thread)[:2] == (3, 9)
 
 
-def test_a_thread_rolled_back_and_added_again_is_right(session: Session) -> None:
+def test_rolled_back_thread_that_is_added_again_is_exact(session: Session) -> None:
     made = Thread(title="Twice", comments=[comment("one two"), comment("three four five")])
     session.add(made)
     session.flush()
@@ -154,7 +150,9 @@ def test_a_thread_rolled_back_and_added_again_is_right(session: Session) -> None
     assert shown(made)[:2] == (3, 7)
 
 
-def test_a_thread_made_in_a_savepoint_that_is_rolled_back(session: Session, thread: Thread) -> None:
+def test_thread_created_in_rolled_back_savepoint_changes_nothing(
+    session: Session, thread: Thread
+) -> None:
     savepoint = session.begin_nested()
     made = Thread(title="Gone", comments=[comment("one two"), comment("three four five")])
     session.add(made)
@@ -166,7 +164,7 @@ def test_a_thread_made_in_a_savepoint_that_is_rolled_back(session: Session, thre
     assert_exact(session, thread)
 
 
-def test_a_thread_first_loaded_after_the_change_it_loses(session: Session, thread: Thread) -> None:
+def test_thread_loaded_in_savepoint_is_restored(session: Session, thread: Thread) -> None:
     key = thread.id
     session.commit()
     session.expunge_all()
@@ -180,9 +178,7 @@ def test_a_thread_first_loaded_after_the_change_it_loses(session: Session, threa
     assert_exact(session, loaded)
 
 
-def test_memory_of_a_rolled_back_savepoint_is_not_written_later(
-    session: Session, thread: Thread
-) -> None:
+def test_memory_of_rolled_back_savepoint_is_not_written(session: Session, thread: Thread) -> None:
     savepoint = session.begin_nested()
     session.add(comment("five words that go again", thread_id=thread.id))
     session.flush()
@@ -193,7 +189,7 @@ def test_memory_of_a_rolled_back_savepoint_is_not_written_later(
     assert shown(thread)[:2] == (4, 11)
 
 
-def test_without_the_restoring_a_savepoint_leaves_memory_wrong(
+def test_savepoint_leaves_memory_wrong_without_restore(
     session: Session, thread: Thread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Savepoint, "restore", lambda *_: None)
@@ -207,7 +203,7 @@ def test_without_the_restoring_a_savepoint_leaves_memory_wrong(
 
 
 @pytest.mark.parametrize("released", [False, True], ids=["one savepoint", "an inner one released"])
-def test_a_thread_loaded_between_two_changes_of_a_savepoint_is_not_restored_to_the_first(
+def test_thread_loaded_within_savepoint_is_fully_restored(
     session: Session, thread: Thread, released: bool
 ) -> None:
     before, key = shown(thread), thread.id

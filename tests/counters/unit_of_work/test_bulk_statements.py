@@ -99,16 +99,14 @@ WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_bulk_statement_is_counted(session: Session, threads: list[Thread], name: str) -> None:
+def test_bulk_statement_is_counted(session: Session, threads: list[Thread], name: str) -> None:
     WRITES[name](session, threads)
     alive = session.scalars(select(Thread.id)).all()
     assert_exact(session, *(each for each in threads if each.id in alive))
     assert drifted(session.connection()) == 0
 
 
-def test_what_a_statement_returns_is_what_was_asked_for(
-    session: Session, threads: list[Thread]
-) -> None:
+def test_returning_yields_the_requested_columns(session: Session, threads: list[Thread]) -> None:
     given = rows(threads, 4)
     inserted = session.execute(
         insert(Comment).returning(Comment.message, Comment.word_count), given
@@ -138,7 +136,7 @@ def test_synchronize_session_keeps_working(session: Session, threads: list[Threa
 
 
 @pytest.mark.parametrize("size", [3, 300])
-def test_the_cost_does_not_depend_on_the_number_of_rows(
+def test_cost_does_not_depend_on_the_number_of_rows(
     session: Session, engine: Engine, threads: list[Thread], size: int
 ) -> None:
     session.execute(insert(Comment), rows(threads, size))
@@ -159,7 +157,7 @@ def test_the_cost_does_not_depend_on_the_number_of_rows(
     assert executed.verbs == ["UPDATE tallied_comment"]
 
 
-def test_an_upsert_that_does_nothing_on_conflict_counts_what_it_inserted(
+def test_upsert_that_does_nothing_counts_inserted_rows(
     session: Session, backend: str, threads: list[Thread]
 ) -> None:
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[backend]
@@ -170,7 +168,7 @@ def test_an_upsert_that_does_nothing_on_conflict_counts_what_it_inserted(
     assert session.scalar(select(func.count()).select_from(Comment)) == 23
 
 
-def test_an_upsert_that_updates_on_conflict_is_refused(
+def test_upsert_that_updates_on_conflict_is_refused(
     session: Session, backend: str, threads: list[Thread]
 ) -> None:
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[backend]
@@ -184,7 +182,7 @@ def test_an_upsert_that_updates_on_conflict_is_refused(
     assert_exact(session, *threads)
 
 
-def test_what_cannot_be_counted_says_what_to_do(session: Session, threads: list[Thread]) -> None:
+def test_uncountable_write_names_the_remedy(session: Session, threads: list[Thread]) -> None:
     with pytest.raises(UncountedStatementError, match="changes primary keys"):
         session.execute(update(Comment).values(id=threads[0].id))
     for call in (
@@ -197,7 +195,7 @@ def test_what_cannot_be_counted_says_what_to_do(session: Session, threads: list[
     assert_exact(session, *threads)
 
 
-def test_a_paused_block_repairs_what_it_touched_and_nothing_else(
+def test_paused_block_repairs_touched_rows_only(
     session: Session, engine: Engine, threads: list[Thread]
 ) -> None:
     session.commit()
@@ -217,7 +215,9 @@ def test_a_paused_block_repairs_what_it_touched_and_nothing_else(
     assert [shown(each).word_count for each in threads[3:]] == [77, 77]
 
 
-def test_a_paused_block_can_be_told_of_raw_sql(session: Session, threads: list[Thread]) -> None:
+def test_paused_block_repairs_rows_touched_by_raw_sql(
+    session: Session, threads: list[Thread]
+) -> None:
     with counters.paused(session) as paused:
         session.connection().execute(insert(Comment.__table__), rows(threads, 10))
         paused.touch(Thread, *(each.id for each in threads[:4]))
@@ -226,7 +226,7 @@ def test_a_paused_block_can_be_told_of_raw_sql(session: Session, threads: list[T
     assert found == {(threads[4].id,)}
 
 
-def test_a_paused_block_that_fails_counts_again_afterwards(
+def test_counting_resumes_after_a_failed_paused_block(
     session: Session, threads: list[Thread]
 ) -> None:
     session.commit()

@@ -99,7 +99,7 @@ NONE = "save-update, merge"
         (a_listener_deletes, NONE, (2, 7), (0, 0), 2),
     ],
 )
-def test_what_a_flush_finds_late_is_counted(
+def test_change_that_comes_during_the_flush_is_counted(
     engine: Engine, act: Any, cascade: str, left: Any, came: Any, by_author: int
 ) -> None:
     rows = Rows(engine, cascade)

@@ -36,7 +36,7 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
 
 
-def test_both_values_are_told_in_the_same_way(engine: Engine) -> None:
+def test_drift_formats_both_values_alike(engine: Engine) -> None:
     ours = Counters(
         Count(Desk.news_count, via=News.desk),
         Max(Desk.latest_at, of=News.said_at, via=News.desk),
@@ -62,7 +62,7 @@ def test_both_values_are_told_in_the_same_way(engine: Engine) -> None:
     )
 
 
-def test_an_extreme_follows_what_comes_changes_and_leaves(engine: Engine) -> None:
+def test_extreme_of_another_type_is_kept(engine: Engine) -> None:
     class Own(Session):
         pass
 

@@ -18,7 +18,7 @@ def session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def test_an_amount_computed_by_the_database_is_read_back(session: Session) -> None:
+def test_value_computed_by_the_database_is_read_back(session: Session) -> None:
     thread = session.get_one(Thread, FIRST)
     assert thread.words == 7
     comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
@@ -28,7 +28,7 @@ def test_an_amount_computed_by_the_database_is_read_back(session: Session) -> No
     assert thread.words == 9
 
 
-def test_an_expression_that_is_replaced_shows_at_the_flush(session: Session) -> None:
+def test_replaced_expression_shows_at_the_flush(session: Session) -> None:
     thread = session.get_one(Thread, FIRST)
     assert thread.words == 7
     comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
@@ -38,7 +38,7 @@ def test_an_expression_that_is_replaced_shows_at_the_flush(session: Session) -> 
     assert thread.words == 13
 
 
-def test_an_update_by_an_expression_is_counted(session: Session) -> None:
+def test_update_by_an_expression_is_counted(session: Session) -> None:
     statement = update(Comment).where(Comment.thread_id == SECOND)
     session.execute(statement.values(words=Comment.words * 2))
     assert_verified(session, forum)
@@ -48,7 +48,7 @@ def test_an_update_by_an_expression_is_counted(session: Session) -> None:
     ]
 
 
-def test_an_insert_from_a_select_is_counted(session: Session) -> None:
+def test_insert_from_a_select_is_counted(session: Session) -> None:
     copied = select(literal(FIRST), Comment.words).where(Comment.thread_id == SECOND)
     session.execute(insert(Comment).from_select(["thread_id", "words"], copied))
     assert_verified(session, forum)

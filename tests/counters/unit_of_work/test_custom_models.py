@@ -152,7 +152,9 @@ def orders_of(session: Session, customer: Customer) -> list[Order]:
     return list(session.scalars(found))
 
 
-def test_everything_new_is_inserted_right(session: Session, customers: list[Customer]) -> None:
+def test_new_rows_are_inserted_with_exact_counters(
+    session: Session, customers: list[Customer]
+) -> None:
     assert_exact(session)
     assert customers[0].total > 0
     assert customers[0].region.orders == 8
@@ -168,7 +170,7 @@ def test_composite_keys_move_edit_and_delete(session: Session, customers: list[C
     assert_exact(session)
 
 
-def test_a_condition_that_changes_counts_as_coming_or_leaving(
+def test_row_that_starts_or_stops_to_match_is_counted(
     session: Session, customers: list[Customer]
 ) -> None:
     for place, each in enumerate(orders_of(session, customers[0])):
@@ -182,7 +184,7 @@ def test_a_condition_that_changes_counts_as_coming_or_leaving(
     assert_exact(session)
 
 
-def test_a_parent_may_be_missing(session: Session, customers: list[Customer]) -> None:
+def test_parent_may_be_missing(session: Session, customers: list[Customer]) -> None:
     for each in orders_of(session, customers[1]):
         each.clerk = None if each.clerk is not None else session.scalars(select(Clerk)).first()
     assert_exact(session)
@@ -190,7 +192,7 @@ def test_a_parent_may_be_missing(session: Session, customers: list[Customer]) ->
     assert_exact(session)
 
 
-def test_a_chain_is_fresh_and_follows_both_of_its_links(
+def test_chain_follows_both_of_its_relationships(
     session: Session, customers: list[Customer]
 ) -> None:
     north, south = customers[0].region, customers[2].region
@@ -210,7 +212,7 @@ def test_a_chain_is_fresh_and_follows_both_of_its_links(
     assert_exact(session)
 
 
-def test_a_chains_extreme_is_looked_up_when_it_leaves(
+def test_extreme_of_a_chain_is_recounted_when_removed(
     session: Session, customers: list[Customer]
 ) -> None:
     session.delete(orders_of(session, customers[1])[3])
@@ -231,7 +233,7 @@ def test_decimals_are_summed_without_rounding(
     assert_exact(session)
 
 
-def test_a_tree_counts_its_children(session: Session) -> None:
+def test_tree_counts_its_children(session: Session) -> None:
     site, other = Site(), Site()
     root = Page(words=5, site=site)
     leaves = [Page(words=n, parent=root, site=site) for n in (2, 7, 9)]
@@ -249,7 +251,7 @@ def test_a_tree_counts_its_children(session: Session) -> None:
     assert_exact(session)
 
 
-def test_a_deleted_branch_is_taken_off_other_parents(session: Session, engine: Engine) -> None:
+def test_deleted_branch_is_subtracted_from_other_parents(session: Session, engine: Engine) -> None:
     site, other = Site(), Site()
     root, second = Page(words=5, site=site), Page(words=6, site=other)
     branches = [Page(words=n, parent=root, site=(site, other)[n % 2]) for n in range(3, 8)]
@@ -267,7 +269,7 @@ def test_a_deleted_branch_is_taken_off_other_parents(session: Session, engine: E
     assert session.scalars(select(Page.words)).all() == [6]
 
 
-def test_an_association_counts_on_both_sides(session: Session) -> None:
+def test_association_counts_on_both_sides(session: Session) -> None:
     students = [Student() for _ in range(3)]
     courses = [Course() for _ in range(3)]
     session.add_all([*students, *courses])
@@ -304,7 +306,9 @@ def test_inheritance_counts_what_each_class_declares(session: Session) -> None:
     assert (album.files, album.seconds) == (1, 62)
 
 
-def test_deleting_a_parent_lowers_the_others(session: Session, customers: list[Customer]) -> None:
+def test_deletion_of_parent_lowers_other_parents(
+    session: Session, customers: list[Customer]
+) -> None:
     session.commit()
     session.delete(session.get_one(Customer, (1, 7)))
     assert_exact(session)
@@ -316,7 +320,7 @@ def test_deleting_a_parent_lowers_the_others(session: Session, customers: list[C
     assert_exact(session)
 
 
-def test_a_parent_of_many_rows_is_deleted_in_a_bounded_number_of_statements(
+def test_deletion_of_parent_takes_constant_number_of_statements(
     session: Session, engine: Engine, customers: list[Customer]
 ) -> None:
     clerks = [Clerk(name=f"Clerk {n}") for n in range(50)]
@@ -351,7 +355,7 @@ def test_a_parent_of_many_rows_is_deleted_in_a_bounded_number_of_statements(
     assert counts[0] == counts[1] <= 9
 
 
-def test_a_flush_costs_one_update_a_parent_table_however_many_counters_there_are(
+def test_flush_takes_one_update_a_parent_table(
     session: Session, engine: Engine, customers: list[Customer]
 ) -> None:
     ann = session.scalars(select(Clerk).where(Clerk.name == "Ann")).one()
@@ -381,14 +385,14 @@ BULK: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("name", BULK)
-def test_bulk_statements_follow_conditions_chains_and_all_parents(
+def test_bulk_statement_is_counted_in_all_parents(
     session: Session, customers: list[Customer], name: str
 ) -> None:
     BULK[name](session)
     assert_exact(session)
 
 
-def test_a_random_history_ends_exact(session: Session, customers: list[Customer]) -> None:
+def test_random_history_ends_exact(session: Session, customers: list[Customer]) -> None:
     chance = random.Random(20260301)
     for step in range(120):
         orders = session.scalars(select(Order).order_by(Order.id)).all()

@@ -44,7 +44,7 @@ def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
 # Relationships that write the foreign key behind the events' back
 
 
-def test_post_update_of_a_key_that_is_not_counted_by_is_allowed(engine: Engine) -> None:
+def test_post_update_of_an_uncounted_key_is_allowed(engine: Engine) -> None:
     favourite: dict[str, Any] = {
         "favourite_id": mapped_column(ForeignKey("source.id", use_alter=True, name="fav")),
         "favourite": relationship(
@@ -66,9 +66,7 @@ def test_post_update_of_a_key_that_is_not_counted_by_is_allowed(engine: Engine) 
 
 
 @pytest.mark.parametrize("eager", [True, False, "auto"])
-def test_what_is_not_set_in_a_new_row_is_what_the_database_holds(
-    engine: Engine, eager: Any
-) -> None:
+def test_unset_values_of_new_rows_are_counted_as_stored(engine: Engine, eager: Any) -> None:
     Parent, Source, counters, Own = sum_of(
         engine,
         {
@@ -114,7 +112,7 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("eager", [True, False, "auto"])
-def test_what_a_trigger_sets_is_counted_where_the_column_says_so(
+def test_value_set_by_a_trigger_is_counted_as_fetched(
     engine: Engine, backend: str, eager: Any
 ) -> None:
     by_trigger: Any = mapped_column(
@@ -148,9 +146,7 @@ def test_what_a_trigger_sets_is_counted_where_the_column_says_so(
 
 
 @pytest.mark.parametrize("how", ["stale", "pending"])
-def test_a_deferred_amount_is_known_under_a_lock_only_as_it_was_read(
-    engine: Engine, how: str
-) -> None:
+def test_deferred_value_is_counted_as_read_under_the_lock(engine: Engine, how: str) -> None:
     _, Source, counters, Own = sum_of(engine, {"w": mapped_column(Integer, deferred=True)})
     Parent = counters.declared[0].parent.class_
     with Own(engine, expire_on_commit=False, autoflush=False) as session:
@@ -169,7 +165,7 @@ def test_a_deferred_amount_is_known_under_a_lock_only_as_it_was_read(
         assert_verified(session, counters)
 
 
-def test_a_lock_does_not_outlast_what_another_session_does_on_the_same_connection(
+def test_lock_ends_with_a_write_of_another_session(
     engine: Engine,
 ) -> None:
     Parent, Source, counters, Own = sum_of(engine, {})
@@ -183,7 +179,7 @@ def test_a_lock_does_not_outlast_what_another_session_does_on_the_same_connectio
         assert_verified(one, counters)
 
 
-def test_a_lock_is_forgotten_with_its_savepoint_and_with_any_statement(engine: Engine) -> None:
+def test_lock_ends_with_its_savepoint_or_a_statement(engine: Engine) -> None:
     Parent, Source, counters, Own = sum_of(engine, {})
     with Own(engine) as session:
         source = Source(parent=Parent(), w=3)
@@ -241,7 +237,7 @@ def parent_with(session: Session, Parent: Any) -> Any:
 
 
 @pytest.mark.parametrize("value", [1.5, 2, True], ids=str)
-def test_a_number_of_a_decorated_type_is_summed_as_it_is_stored(engine: Engine, value: Any) -> None:
+def test_number_of_decorated_type_is_summed_as_stored(engine: Engine, value: Any) -> None:
     Parent, Source, counters, Own = sum_of(engine, {"w": mapped_column(PlainInteger)})
     with Own(engine) as session:
         parent = parent_with(session, Parent)
@@ -249,7 +245,7 @@ def test_a_number_of_a_decorated_type_is_summed_as_it_is_stored(engine: Engine, 
         assert_verified(session, counters)
 
 
-def test_a_text_of_a_decorated_type_is_compared_as_it_is_stored(engine: Engine) -> None:
+def test_text_of_decorated_type_is_compared_as_stored(engine: Engine) -> None:
     Parent, Source = pair(None, {"kind": mapped_column(Plain)})
     five = Count(Parent.n, via=Source.parent, where=Source.kind == "5")
     counters, Own = install(engine, five)
@@ -268,7 +264,7 @@ def test_a_text_of_a_decorated_type_is_compared_as_it_is_stored(engine: Engine) 
         (PlainDateTime, datetime(2020, 1, 1), datetime(2021, 1, 1, 4, tzinfo=UTC)),
     ],
 )
-def test_a_time_of_a_decorated_type_is_compared_as_it_is_stored(
+def test_time_of_decorated_type_is_compared_as_stored(
     engine: Engine, type_: Any, early: Any, late: Any
 ) -> None:
     Parent, Source = pair(
@@ -288,7 +284,7 @@ def test_a_time_of_a_decorated_type_is_compared_as_it_is_stored(
         assert parent.last > early
 
 
-def test_a_type_with_a_variant_is_read_as_the_variant_stores_it(engine: Engine) -> None:
+def test_type_with_variant_is_read_as_stored(engine: Engine) -> None:
     type_ = DateTime().with_variant(TIMESTAMP(precision=0), "postgresql")
     Parent, Source = pair(
         {"last": mapped_column(type_, nullable=True)}, {"at": mapped_column(type_)}
@@ -307,7 +303,9 @@ def test_a_type_with_a_variant_is_read_as_the_variant_stores_it(engine: Engine) 
 
 @pytest.mark.parametrize("change", ["edit", "move", "delete", "add"])
 @pytest.mark.parametrize("form", ["orm", "table", "keys", "delete", "no autoflush"])
-def test_what_an_autoflush_brings_is_counted_once(engine: Engine, change: str, form: str) -> None:
+def test_autoflush_before_a_statement_is_counted_once(
+    engine: Engine, change: str, form: str
+) -> None:
     Parent, Source, counters, Own = sum_of(engine, {"note": mapped_column(String, default="")})
     with Own(engine) as session:
         one, two = Parent(), Parent()
@@ -338,7 +336,7 @@ def test_what_an_autoflush_brings_is_counted_once(engine: Engine, change: str, f
         assert_verified(session, counters)
 
 
-def test_several_parents_whose_key_is_an_enum_are_written_at_once(engine: Engine) -> None:
+def test_parents_keyed_by_an_enum_are_written_at_once(engine: Engine) -> None:
     colours = Enum("red", "green", "blue", name="colour")
     Parent, Source = pair(
         {"id": mapped_column(colours, primary_key=True)},
@@ -358,7 +356,7 @@ def test_several_parents_whose_key_is_an_enum_are_written_at_once(engine: Engine
 
 @pytest.mark.parametrize("inner_first", [True, False])
 @pytest.mark.parametrize("by", ["of", "where"])
-def test_a_chain_that_is_split_between_two_engines_is_refused(inner_first: bool, by: str) -> None:
+def test_chain_split_between_two_sets_is_refused(inner_first: bool, by: str) -> None:
     up: dict[str, Any] = {
         "up_id": mapped_column(ForeignKey("top.id"), index=True),
         "up": relationship("Top"),

@@ -66,7 +66,7 @@ def test_another_value_is_refused(session: Session, shelf: Shelf) -> None:
     assert shelf.words == 9
 
 
-def test_null_is_computed_from_where_it_may_be(session: Session, shelf: Shelf) -> None:
+def test_null_is_computed_from_a_nullable_column(session: Session, shelf: Shelf) -> None:
     essay_of(shelf, 5).body = None
     assert shelf.words == 2
     unset = Essay(shelf=shelf)
@@ -78,7 +78,7 @@ def test_null_is_computed_from_where_it_may_be(session: Session, shelf: Shelf) -
         session.flush()
 
 
-def test_several_columns_are_derived_of_one(session: Session) -> None:
+def test_several_columns_are_derived_from_one(session: Session) -> None:
     session.add(made := page("A Third Page"))
     assert (made.slug, made.size) == ("a-third-page", 12)
     with pytest.raises(CounterAssignmentError):
@@ -90,7 +90,7 @@ def test_several_columns_are_derived_of_one(session: Session) -> None:
     assert (made.slug, made.size) == ("renamed", 7)
 
 
-def test_a_subclass_is_kept_likewise(session: Session) -> None:
+def test_subclass_derives_the_same_columns(session: Session) -> None:
     session.add(made := Cover(title="The Cover", summary="four", data={"a": 1, "b": 2}))
     assert made.slug == "the-cover"
     with pytest.raises(CounterAssignmentError):
@@ -98,14 +98,14 @@ def test_a_subclass_is_kept_likewise(session: Session) -> None:
     assert_verified(session, essays)
 
 
-def test_a_default_that_python_knows_is_computed_from(session: Session) -> None:
+def test_python_default_is_computed_from(session: Session) -> None:
     made = Page(summary="four", data={"a": 1, "b": 2})
     session.add(made)
     assert_verified(session, essays)
     assert (made.title, made.slug, made.size) == ("Not Yet Named", "not-yet-named", 13)
 
 
-def test_a_default_of_the_database_is_refused(session: Session) -> None:
+def test_default_of_the_database_is_refused(session: Session) -> None:
     session.add(Page(title="T", data={"a": 1, "b": 2}))
     with pytest.raises(
         UncountedStatementError, match=r"Page\.summary is not set and has a default"
@@ -115,7 +115,7 @@ def test_a_default_of_the_database_is_refused(session: Session) -> None:
     assert session.scalars(select(Page)).all() == []
 
 
-def test_a_value_that_is_changed_in_place_is_computed_from_anew(session: Session) -> None:
+def test_value_changed_in_place_is_computed_again(session: Session) -> None:
     session.add(made := page("T"))
     made.data["c"] = 3
     assert_verified(session, essays)
@@ -125,7 +125,7 @@ def test_a_value_that_is_changed_in_place_is_computed_from_anew(session: Session
     assert made.keys == 4
 
 
-def test_a_flush_costs_no_statement_more(session: Session, engine: Engine) -> None:
+def test_derived_columns_cost_no_statement(session: Session, engine: Engine) -> None:
     made = page("A Page")
     with recorded(engine) as executed:
         session.add(made)
@@ -135,7 +135,7 @@ def test_a_flush_costs_no_statement_more(session: Session, engine: Engine) -> No
     assert executed.verbs == ["INSERT page", "UPDATE page"]
 
 
-def test_an_insert_without_a_session_is_filled_in(session: Session) -> None:
+def test_insert_without_a_session_is_filled(session: Session) -> None:
     session.execute(delete(Essay))
     connection = session.connection()
     connection.execute(insert(Essay), {"content": "one two three"})
@@ -179,7 +179,7 @@ def data_models() -> tuple[Any, Any, Counters, type[Session]]:
     return Folder, Note, counters, Own
 
 
-def test_the_fields_of_a_dataclass_may_all_be_passed(engine: Engine) -> None:
+def test_all_fields_of_a_dataclass_may_be_passed(engine: Engine) -> None:
     Folder, Note, counters, Own = data_models()
     Folder.metadata.create_all(engine)
     with Own(engine) as session:

@@ -68,7 +68,7 @@ class SiblingSession(Session):
 counters.install(SiblingSession)
 
 
-def test_a_sibling_keeps_columns_of_the_same_name(engine: Engine) -> None:
+def test_sibling_class_keeps_columns_of_the_same_name(engine: Engine) -> None:
     Base.metadata.create_all(engine)
     with SiblingSession(engine) as session:
         session.execute(insert(Poem), [{"id": 4, "body": "a b", "words": 70}])

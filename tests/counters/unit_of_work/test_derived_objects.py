@@ -50,7 +50,7 @@ def test_another_word_count_is_refused(session: Session, thread: Thread) -> None
     assert_right(session, thread)
 
 
-def test_the_present_word_count_is_let_pass(session: Session, thread: Thread) -> None:
+def test_current_word_count_passes(session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     comment.word_count = 2
     comment.message = "now four words long"
@@ -96,7 +96,7 @@ def test_another_word_count_of_a_new_comment_is_refused(
     assert shown(thread)[:2] == (2, 5)
 
 
-def test_a_word_count_without_a_message_is_refused(session: Session, thread: Thread) -> None:
+def test_word_count_without_a_message_is_refused(session: Session, thread: Thread) -> None:
     made = Comment(thread_id=thread.id, author_name="B", word_count=50)
     assert made.word_count is None, "nothing is shown that is not known to be right"
     session.add(made)
@@ -108,7 +108,7 @@ def test_a_word_count_without_a_message_is_refused(session: Session, thread: Thr
         session.flush()
 
 
-def test_an_expression_for_the_message_is_refused(session: Session, thread: Thread) -> None:
+def test_expression_for_the_message_is_refused(session: Session, thread: Thread) -> None:
     for value in (Comment.message + " more", select(literal("x")).scalar_subquery()):
         with pytest.raises(CounterAssignmentError, match="assign the value itself"):
             thread.comments[0].message = value  # type: ignore[assignment]
@@ -116,7 +116,7 @@ def test_an_expression_for_the_message_is_refused(session: Session, thread: Thre
     assert shown(thread)[:2] == (2, 5)
 
 
-def test_what_is_not_loaded_is_not_guessed(session: Session, thread: Thread) -> None:
+def test_word_count_beside_unloaded_message_is_refused(session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     session.expire(comment, ["message"])
     comment.word_count = 2
@@ -130,9 +130,7 @@ def test_what_is_not_loaded_is_not_guessed(session: Session, thread: Thread) -> 
     assert shown(thread)[:2] == (2, 10)
 
 
-def test_two_messages_in_a_row_leave_the_words_of_the_last(
-    session: Session, thread: Thread
-) -> None:
+def test_last_of_two_messages_is_counted(session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     comment.message = "one two three four five six"
     assert shown(thread).word_count == 9
@@ -148,7 +146,7 @@ def edited_elsewhere(engine: Engine, comment: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "words"), [("message", 5), ("word_count", 9)])
-def test_words_are_never_written_beside_the_message_of_another(
+def test_stale_word_count_is_not_written_beside_new_message(
     engine: Engine, session: Session, thread: Thread, name: str, words: int
 ) -> None:
     key = thread.comments[0].id
@@ -164,9 +162,7 @@ def test_words_are_never_written_beside_the_message_of_another(
     assert_right(session, thread)
 
 
-def test_a_message_that_is_taken_back_takes_its_words_back(
-    session: Session, thread: Thread
-) -> None:
+def test_expired_message_reverts_its_words(session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     comment.message = "one two three four five six"
     session.expire(comment, ["message"])
@@ -179,7 +175,7 @@ def test_a_message_that_is_taken_back_takes_its_words_back(
     assert (comment.message, comment.word_count) == ("one two", 2)
 
 
-def test_a_detached_comment_is_merged(session: Session, thread: Thread) -> None:
+def test_detached_comment_is_merged(session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     session.refresh(comment)
     copy = pickle.loads(pickle.dumps(comment))
@@ -205,9 +201,7 @@ def spoil(engine: Engine, session: Session, comment: Comment) -> None:
     session.commit()
 
 
-def test_a_merged_comment_whose_row_had_drifted_is_let_pass(
-    engine: Engine, session: Session, thread: Thread
-) -> None:
+def test_merged_comment_with_drift_passes(engine: Engine, session: Session, thread: Thread) -> None:
     comment = thread.comments[0]
     spoil(engine, session, comment)
     session.refresh(comment)
@@ -219,7 +213,7 @@ def test_a_merged_comment_whose_row_had_drifted_is_let_pass(
     assert (comment.message, comment.word_count) == ("one two", 2)
 
 
-def test_assigning_the_right_words_mends_a_row_that_had_drifted(
+def test_right_word_count_repairs_a_drifted_row(
     engine: Engine, session: Session, thread: Thread
 ) -> None:
     comment = thread.comments[0]
@@ -234,7 +228,7 @@ def test_assigning_the_right_words_mends_a_row_that_had_drifted(
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_listener_that_changes_the_message_is_followed(
+def test_message_changed_by_a_listener_is_counted(
     session: Session, thread: Thread, is_new: bool
 ) -> None:
     def shorten(target: Comment, value: str, *_: object) -> str:
@@ -253,7 +247,7 @@ def test_a_listener_that_changes_the_message_is_followed(
     assert shown(thread).word_count == (9 if is_new else 7)
 
 
-def test_another_rule_for_words_is_followed(
+def test_replaced_word_rule_is_applied(
     session: Session, thread: Thread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Comment, "count_words", staticmethod(len))
@@ -273,7 +267,7 @@ FORMS: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_that_posts_every_column_corrupts_nothing(
+def test_form_with_every_column_causes_no_drift(
     session: Session, thread: Thread, form: str
 ) -> None:
     values, is_accepted = FORMS[form]

@@ -42,7 +42,7 @@ def words(engine: Engine) -> tuple[list[int], int]:
         return list(counts), connection.scalars(select(Shelf.words)).one()
 
 
-def test_any_session_keeps_them_on_objects(tables: Engine) -> None:
+def test_plain_session_derives_columns_of_objects(tables: Engine) -> None:
     with PlainSession(tables) as session:
         stored = session.scalars(select(Page)).one()
         stored.title = "Why Sea Salt"
@@ -65,7 +65,7 @@ UNCOUNTED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("statement", UNCOUNTED)
-def test_a_plain_session_refuses_statements(tables: Engine, statement: str) -> None:
+def test_plain_session_refuses_statements(tables: Engine, statement: str) -> None:
     with PlainSession(tables) as session:
         with pytest.raises(UncountedStatementError, match=r"^Page has derived columns"):
             session.execute(UNCOUNTED[statement]())
@@ -73,7 +73,7 @@ def test_a_plain_session_refuses_statements(tables: Engine, statement: str) -> N
     assert slugs(tables) == ["why-salt"]
 
 
-def test_a_plain_session_may_write_other_columns(tables: Engine) -> None:
+def test_plain_session_may_write_other_columns(tables: Engine) -> None:
     with PlainSession(tables) as session:
         session.execute(update(Page).values(name="salt"))
         session.execute(insert(Page).values(title="An Other", name="other", summary="s", data={}))
@@ -81,7 +81,7 @@ def test_a_plain_session_may_write_other_columns(tables: Engine) -> None:
     assert slugs(tables) == ["why-salt", "an-other"]
 
 
-def test_a_plain_session_refuses_bulk_updates(tables: Engine) -> None:
+def test_plain_session_refuses_bulk_updates(tables: Engine) -> None:
     with PlainSession(tables) as session:
         id_ = session.scalars(select(Page.id)).one()
         with pytest.raises(UncountedStatementError, match=r"^Page has derived columns"):
@@ -90,7 +90,7 @@ def test_a_plain_session_refuses_bulk_updates(tables: Engine) -> None:
 
 
 @pytest.mark.parametrize("body", ["three words here", "of four words it"])
-def test_a_lambda_computes_them_each_time(tables: Engine, body: str) -> None:
+def test_lambda_statement_derives_columns_each_time(tables: Engine, body: str) -> None:
     with EssaySession(tables) as session:
 
         def set_bodies(text: str) -> None:
@@ -103,7 +103,7 @@ def test_a_lambda_computes_them_each_time(tables: Engine, body: str) -> None:
     assert words(tables) == ([count, count], 2 * count)
 
 
-def test_a_lambda_that_gives_no_value_is_refused(tables: Engine) -> None:
+def test_lambda_statement_without_a_value_is_refused(tables: Engine) -> None:
     with EssaySession(tables) as session:
         with pytest.raises(UncountedStatementError, match=r"Essay\.words is computed"):
             session.execute(lambda_stmt(lambda: update(Essay).values(body=Essay.body + "x")))
@@ -111,7 +111,7 @@ def test_a_lambda_that_gives_no_value_is_refused(tables: Engine) -> None:
     assert words(tables) == ([2, 5], 7)
 
 
-def test_a_plain_session_refuses_an_upsert_of_the_source(tables: Engine) -> None:
+def test_plain_session_refuses_an_upsert_of_the_source(tables: Engine) -> None:
     upsert = sqlite.insert if tables.dialect.name == "sqlite" else postgresql.insert
     with PlainSession(tables) as session:
         id_ = session.scalars(select(Page.id)).one()
@@ -125,7 +125,7 @@ def test_a_plain_session_refuses_an_upsert_of_the_source(tables: Engine) -> None
     assert slugs(tables) == ["why-salt"]
 
 
-def test_a_row_that_replaces_another_has_the_source_of_its_own(tables: Engine) -> None:
+def test_row_that_replaces_another_derives_from_its_own_value(tables: Engine) -> None:
     with EssaySession(tables) as session:
         essay = session.scalars(select(Essay).where(Essay.words == 5)).one()
         shelf, key = essay.shelf, essay.id

@@ -147,7 +147,7 @@ COMPUTED: dict[str, tuple[int, Statement]] = {
 
 
 @pytest.mark.parametrize("name", COMPUTED)
-def test_a_statement_computes_what_it_knows(session: Session, thread: Thread, name: str) -> None:
+def test_statement_derives_columns(session: Session, thread: Thread, name: str) -> None:
     words, run = COMPUTED[name]
     run(session, thread)
     session.refresh(thread)
@@ -157,7 +157,7 @@ def test_a_statement_computes_what_it_knows(session: Session, thread: Thread, na
 
 
 @pytest.mark.parametrize("how", ["evaluate", "fetch", "auto"])
-def test_what_is_loaded_is_synchronised(session: Session, thread: Thread, how: Any) -> None:
+def test_statement_synchronizes_loaded_objects(session: Session, thread: Thread, how: Any) -> None:
     loaded = thread.comments[0]
     statement = the_first(thread).values(message="a b c d")
     session.execute(statement.execution_options(synchronize_session=how))
@@ -251,7 +251,7 @@ REFUSED: dict[str, tuple[str, Statement]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_a_statement_does_not_know_is_refused(
+def test_statement_without_a_known_value_is_refused(
     session: Session, thread: Thread, name: str
 ) -> None:
     why, run = REFUSED[name]
@@ -264,7 +264,7 @@ def test_what_a_statement_does_not_know_is_refused(
     assert shown(thread).word_count == 5
 
 
-def test_titles_are_folded_by_statements(session: Session, thread: Thread) -> None:
+def test_statement_folds_titles(session: Session, thread: Thread) -> None:
     session.execute(update(Thread).values(title="RENAMED"))
     assert session.scalar(select(Thread.title_folded)) == "renamed"
     session.execute(insert(Thread).values([{"title": "SECOND"}, {"title": "Third"}]))
@@ -327,7 +327,7 @@ HOSTS: dict[str, tuple[int, Callable[[Session], Any]]] = {
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_a_statement_of_a_host_is_computed(shelves: Session, name: str) -> None:
+def test_statement_on_custom_models_derives_columns(shelves: Session, name: str) -> None:
     words, run = HOSTS[name]
     shelf = shelves.scalars(select(Shelf)).one()
     run(shelves)
@@ -336,13 +336,13 @@ def test_a_statement_of_a_host_is_computed(shelves: Session, name: str) -> None:
     assert_verified(shelves, essays)
 
 
-def test_a_synonym_in_a_list_of_parameters_is_refused(shelves: Session) -> None:
+def test_synonym_in_a_list_of_parameters_is_refused(shelves: Session) -> None:
     with pytest.raises(UncountedStatementError, match="sets text, which is no column"):
         shelves.execute(update(Essay), [{"id": two(shelves), "text": "a b c d"}])
     assert_verified(shelves, essays)
 
 
-def test_a_class_that_nothing_counts_is_kept_likewise(shelves: Session) -> None:
+def test_statement_on_uncounted_class_derives_columns(shelves: Session) -> None:
     table: Any = Page.__table__
     shelves.execute(update(Page).values(title="Renamed"))
     shelves.execute(
@@ -378,7 +378,7 @@ def upsert(session: Session, title: str, **values: Any) -> Any:
     return dialect.insert(Page).values(name="first", title=title, summary="four", data={}, **values)
 
 
-def test_an_upsert_computes_what_it_knows(shelves: Session) -> None:
+def test_upsert_derives_columns(shelves: Session) -> None:
     row = select(Page.title, Page.slug, Page.size)
     statement = upsert(shelves, "Once More")
     given = {"title": statement.excluded.title}
@@ -401,7 +401,7 @@ def test_an_upsert_computes_what_it_knows(shelves: Session) -> None:
     assert_verified(shelves, essays)
 
 
-def test_a_statement_within_another_is_refused(shelves: Session) -> None:
+def test_statement_within_another_is_refused(shelves: Session) -> None:
     if shelves.get_bind().dialect.name == "sqlite":
         pytest.skip("SQLite has no common table expressions that change rows")
     inner = update(Page).values(title="T").returning(Page.id).cte("changed")

@@ -211,7 +211,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_computed_is_fresh_after_a_flush(way: str, session: Session) -> None:
+def test_generated_columns_are_current_after_a_flush(way: str, session: Session) -> None:
     work, first, second, on_wall = WAYS[way]
     objects = loaded(session)
     assert held(objects[0]) == (3, 5, 35, 1003, "NONE", 6, 38)
@@ -222,13 +222,13 @@ def test_what_is_computed_is_fresh_after_a_flush(way: str, session: Session) -> 
     assert on_wall == 3 or stamp == 100 + on_wall
 
 
-def test_a_trigger_after_the_update_is_shown(session: Session) -> None:
+def test_column_set_by_a_trigger_is_current_after_a_flush(session: Session) -> None:
     wall = session.get_one(Wall, 1)
     session.add_all([Post(size=1, wall=wall), Post(size=1, wall=wall)])
     assert shown(session, wall) == [(5, 105)]
 
 
-def test_a_savepoint_takes_back_what_was_computed(session: Session) -> None:
+def test_rolled_back_savepoint_reverts_generated_columns(session: Session) -> None:
     board, _, wall, copy = loaded(session)
     before = [held(each) for each in (board, wall, copy)]
     savepoint = session.begin_nested()
@@ -239,7 +239,7 @@ def test_a_savepoint_takes_back_what_was_computed(session: Session) -> None:
     assert shown(session, board, wall, copy) == before
 
 
-def test_a_new_parent_shows_what_is_computed(session: Session) -> None:
+def test_new_parent_shows_generated_columns(session: Session) -> None:
     board = Board(id=3, title="new")
     session.add_all([board, Post(size=6, board=board), Post(size=7, board=board)])
     session.flush()
@@ -255,7 +255,7 @@ def verbs(session: Session, engine: Engine) -> list[str]:
     return executed.verbs
 
 
-def test_only_what_is_shown_is_read_again(session: Session, engine: Engine) -> None:
+def test_only_loaded_generated_columns_are_read_again(session: Session, engine: Engine) -> None:
     session.add(Post(size=1, board_id=1, wall_id=1))
     assert verbs(session, engine) == ["INSERT post", "UPDATE board", "UPDATE copy", "UPDATE wall"]
     board, wall = session.get_one(Board, 1), session.get_one(Wall, 1)
@@ -266,9 +266,7 @@ def test_only_what_is_shown_is_read_again(session: Session, engine: Engine) -> N
     assert (wall.n, wall.stamp) == (5, 105)
 
 
-async def test_nothing_is_loaded_behind_an_asynchronous_session(
-    engine: Engine, empty_url: str
-) -> None:
+async def test_asynchronous_session_lazy_loads_nothing(engine: Engine, empty_url: str) -> None:
     fill(engine)
     bound = create_async_engine(empty_url)
 

@@ -201,5 +201,5 @@ class Discussion(History):
         assert_exact(self.session, *loaded)
 
 
-def test_any_history_leaves_memory_column_and_recount_equal(engine: Engine) -> None:
+def test_any_history_ends_exact(engine: Engine) -> None:
     run_histories(Discussion, engine, examples=60)

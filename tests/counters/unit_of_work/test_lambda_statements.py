@@ -158,7 +158,7 @@ def test_lambda_delete_in_a_cte_is_refused(session: Session) -> None:
     assert rows(session.connection()) == sorted(ROWS)
 
 
-def test_lambda_select_is_let_pass(session: Session) -> None:
+def test_lambda_select_passes(session: Session) -> None:
     for words, expected in ((4, 3), (5, 2)):
         long = lambda_stmt(lambda: select(Comment).where(Comment.words >= words))  # noqa: B023
         assert len(session.scalars(long).all()) == expected

@@ -194,6 +194,6 @@ class Magazine(History):
         self.session.expire_all()  # pointers that the database has set to NULL are stale
 
 
-def test_any_history_of_links_leaves_memory_column_and_recount_equal(engine: Engine) -> None:
+def test_any_history_of_links_ends_exact(engine: Engine) -> None:
     make_tables(engine)
     run_histories(Magazine, engine, examples=30)

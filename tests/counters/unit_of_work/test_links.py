@@ -45,7 +45,7 @@ def filled(host: Session) -> tuple[Thread, Thread, Article, Article]:
     return one, two, linked, free
 
 
-def test_a_new_article_of_a_new_thread_shows_what_it_has(host: Session) -> None:
+def test_new_article_of_new_thread_shows_its_comments(host: Session) -> None:
     article = Article(thread=thread_of(2, 3), issue=Issue())
     assert shown(article)[:2] == (2, 5)
     host.add(article)
@@ -56,7 +56,7 @@ def test_a_new_article_of_a_new_thread_shows_what_it_has(host: Session) -> None:
     assert_exact(host)
 
 
-def test_a_new_article_of_a_thread_that_has_comments(filled: Any, host: Session) -> None:
+def test_new_article_of_stored_thread_shows_its_comments(filled: Any, host: Session) -> None:
     two = filled[1]
     for article in (Article(thread=two), Article(thread_id=thread_key(host, 7, 8))):
         host.add(article)
@@ -90,9 +90,7 @@ def test_comments_reach_the_article_by_one_statement(
 
 
 @pytest.mark.parametrize("way", ["edit", "move", "delete", "bulk update", "bulk delete", "insert"])
-def test_whatever_happens_to_comments_reaches_the_article(
-    filled: Any, host: Session, way: str
-) -> None:
+def test_change_of_comments_reaches_the_article(filled: Any, host: Session, way: str) -> None:
     one, two, _article, free = filled
     free.thread = two
     host.commit()
@@ -122,7 +120,7 @@ def test_whatever_happens_to_comments_reaches_the_article(
 
 
 @pytest.mark.parametrize("way", ["object", "key", "bulk", "none", "none by key", "bulk none"])
-def test_an_article_that_comes_to_point_elsewhere_shows_what_is_there(
+def test_article_moved_to_another_thread_shows_its_comments(
     filled: Any, host: Session, way: str
 ) -> None:
     one, two, article, _ = filled
@@ -151,7 +149,7 @@ def test_an_article_that_comes_to_point_elsewhere_shows_what_is_there(
     assert_exact(host)
 
 
-def test_articles_inserted_and_deleted_by_statement(filled: Any, host: Session) -> None:
+def test_articles_written_by_statement_are_exact(filled: Any, host: Session) -> None:
     _one, two, article, _ = filled
     host.execute(insert(Article).values(thread_id=two.id, issue_id=article.issue_id))
     assert_exact(host)
@@ -163,9 +161,7 @@ def test_articles_inserted_and_deleted_by_statement(filled: Any, host: Session) 
 
 
 @pytest.mark.parametrize("way", ["object", "statement"])
-def test_an_article_outlives_its_thread_and_shows_nothing(
-    filled: Any, host: Session, way: str
-) -> None:
+def test_article_of_deleted_thread_shows_zero(filled: Any, host: Session, way: str) -> None:
     one, _, article, _ = filled
     host.add_all([Teaser(thread=one), Teaser(thread=one)])
     host.commit()
@@ -179,9 +175,7 @@ def test_an_article_outlives_its_thread_and_shows_nothing(
     assert host.scalars(select(Teaser)).all() == []
 
 
-def test_a_loaded_article_shows_a_comment_at_once(
-    filled: Any, host: Session, engine: Engine
-) -> None:
+def test_loaded_article_shows_a_comment_at_once(filled: Any, host: Session, engine: Engine) -> None:
     one, _, article, _ = filled
     before = article.issue.comments, one.comment_count, article.comment_count
     with recorded(engine) as executed, host.no_autoflush:
@@ -198,7 +192,7 @@ def test_a_loaded_article_shows_a_comment_at_once(
     assert_exact(host)
 
 
-def test_a_pending_article_shows_a_comment_at_once(host: Session) -> None:
+def test_pending_article_shows_a_comment_at_once(host: Session) -> None:
     thread = thread_of(2, 3)
     article = Article(thread=thread)
     host.add(article)
@@ -208,7 +202,7 @@ def test_a_pending_article_shows_a_comment_at_once(host: Session) -> None:
     assert_exact(host)
 
 
-def test_an_article_loaded_by_a_query_shows_a_comment_at_once(filled: Any, host: Session) -> None:
+def test_article_loaded_by_a_query_shows_a_comment_at_once(filled: Any, host: Session) -> None:
     key = filled[0].id
     host.expunge_all()
     article = host.scalars(select(Article).where(Article.thread_id == key)).one()
@@ -217,7 +211,7 @@ def test_an_article_loaded_by_a_query_shows_a_comment_at_once(filled: Any, host:
     assert shown(article)[:2] == (3, 14)
 
 
-def test_a_rolled_back_savepoint_takes_the_article_along(filled: Any, host: Session) -> None:
+def test_rolled_back_savepoint_reverts_the_article(filled: Any, host: Session) -> None:
     one, _two, article, _ = filled
     savepoint = host.begin_nested()
     host.add(comment(9, thread=one))
@@ -228,7 +222,7 @@ def test_a_rolled_back_savepoint_takes_the_article_along(filled: Any, host: Sess
     assert_exact(host)
 
 
-def test_a_column_that_is_no_counter_is_copied_too(host: Session) -> None:
+def test_plain_column_is_copied(host: Session) -> None:
     topic = Topic(weight=30)
     teasers = [Teaser(topic=topic), Teaser(topic=topic)]
     host.add_all(teasers)
@@ -255,7 +249,7 @@ def test_a_column_that_is_no_counter_is_copied_too(host: Session) -> None:
     assert list(magazine.verify(host.connection())) == []
 
 
-def test_a_flush_that_touches_no_link_issues_nothing(
+def test_flush_that_changes_no_link_adds_no_statement(
     filled: Any, host: Session, engine: Engine
 ) -> None:
     article = filled[2]
@@ -265,7 +259,7 @@ def test_a_flush_that_touches_no_link_issues_nothing(
     assert executed.verbs == ["UPDATE article"]
 
 
-def test_a_pause_repairs_what_has_come_to_point_elsewhere(filled: Any, host: Session) -> None:
+def test_paused_block_repairs_changed_links(filled: Any, host: Session) -> None:
     one, two, article, free = filled
     with magazine.paused(host):
         host.add(comment(9, thread=one))
@@ -280,7 +274,7 @@ def test_a_pause_repairs_what_has_come_to_point_elsewhere(filled: Any, host: Ses
     assert_exact(host)
 
 
-def test_links_that_raw_sql_has_set_are_found_and_repaired(
+def test_links_set_by_raw_sql_are_found_and_repaired(
     filled: Any, host: Session, engine: Engine
 ) -> None:
     _one, two, _article, free = filled
@@ -302,7 +296,7 @@ def test_links_that_raw_sql_has_set_are_found_and_repaired(
     assert_exact(host)
 
 
-def test_a_rebuild_of_the_thread_reaches_the_article(
+def test_rebuild_of_the_thread_reaches_the_article(
     filled: Any, host: Session, engine: Engine
 ) -> None:
     one = filled[0].id
@@ -321,7 +315,7 @@ def test_a_rebuild_of_the_thread_reaches_the_article(
 
 
 @pytest.mark.parametrize("number", [2, 20])
-def test_what_links_cost_does_not_depend_on_their_number(
+def test_cost_of_links_does_not_depend_on_their_number(
     host: Session, engine: Engine, number: int
 ) -> None:
     threads = [thread_of(2, 3) for _ in range(2 * number)]

@@ -25,13 +25,13 @@ def stored_thread(session: Session, *messages: str) -> Thread:
     return thread
 
 
-def test_a_new_thread_is_inserted_with_the_right_counters(session: Session) -> None:
+def test_new_thread_is_inserted_with_the_right_counters(session: Session) -> None:
     thread = stored_thread(session, "one two three", "four five")
     assert_exact(session, thread)
     assert shown(thread)[:2] == (2, 5)
 
 
-def test_comments_that_name_a_new_thread_by_key_are_in_its_insert(session: Session) -> None:
+def test_comments_by_key_of_new_thread_are_in_its_insert(session: Session) -> None:
     thread = Thread(title="By key")
     session.add(thread)
     session.add_all(comment("three words each", thread_id=thread.id) for _ in range(4))
@@ -40,7 +40,7 @@ def test_comments_that_name_a_new_thread_by_key_are_in_its_insert(session: Sessi
     assert shown(thread)[:2] == (4, 12)
 
 
-def test_a_comment_by_foreign_key_alone_is_counted(session: Session) -> None:
+def test_comment_by_foreign_key_alone_is_counted(session: Session) -> None:
     thread = stored_thread(session, "one two")
     session.add(comment("three more words", thread_id=thread.id))
     session.flush()
@@ -48,7 +48,7 @@ def test_a_comment_by_foreign_key_alone_is_counted(session: Session) -> None:
     assert counters.returned(session, Thread, thread.id) == shown(thread)._asdict()
 
 
-def test_a_deleted_comment_is_counted_at_the_flush(session: Session) -> None:
+def test_deleted_comment_is_counted_at_the_flush(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five", "six")
     session.delete(thread.comments[1])
     session.flush()
@@ -56,7 +56,7 @@ def test_a_deleted_comment_is_counted_at_the_flush(session: Session) -> None:
     assert shown(thread)[:2] == (2, 3)
 
 
-def test_the_latest_comment_leaves_and_the_one_before_takes_its_place(session: Session) -> None:
+def test_deletion_of_latest_comment_shows_the_one_before(session: Session) -> None:
     thread = stored_thread(session, "first words", "second words here", "third and last of all")
     before_last = thread.comments[1].created_at
     session.delete(thread.comments[2])
@@ -65,7 +65,7 @@ def test_the_latest_comment_leaves_and_the_one_before_takes_its_place(session: S
     assert shown(thread).last_comment_at == before_last
 
 
-def test_the_only_comments_leave_and_no_time_is_left(session: Session) -> None:
+def test_deletion_of_all_comments_leaves_no_time(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four")
     for each in list(thread.comments):
         session.delete(each)
@@ -82,7 +82,7 @@ def test_orphans_are_counted(session: Session) -> None:
     assert_exact(session, thread)
 
 
-def test_an_orphan_taken_in_by_another_thread_is_moved(session: Session) -> None:
+def test_comment_appended_to_another_thread_is_moved(session: Session) -> None:
     one = stored_thread(session, "one two", "three four five")
     two = stored_thread(session, "six seven eight nine")
     two.comments.append(one.comments[1])
@@ -91,7 +91,7 @@ def test_an_orphan_taken_in_by_another_thread_is_moved(session: Session) -> None
     assert shown(two)[:2] == (2, 7)
 
 
-def test_an_edit_and_a_move_in_one_flush(session: Session) -> None:
+def test_edit_and_move_in_one_flush_are_counted(session: Session) -> None:
     one = stored_thread(session, "one two", "three four five")
     two = stored_thread(session, "six seven")
     moved = one.comments[1]
@@ -101,7 +101,7 @@ def test_an_edit_and_a_move_in_one_flush(session: Session) -> None:
     assert_exact(session, one, two)
 
 
-def test_a_move_there_and_back_changes_nothing(session: Session) -> None:
+def test_move_there_and_back_changes_nothing(session: Session) -> None:
     one = stored_thread(session, "one two", "three four five")
     two = stored_thread(session, "six seven")
     moved = one.comments[1]
@@ -112,7 +112,7 @@ def test_a_move_there_and_back_changes_nothing(session: Session) -> None:
     assert_exact(session, one, two)
 
 
-def test_a_column_that_is_not_loaded_counts_as_it_is(session: Session) -> None:
+def test_unloaded_column_is_counted_as_stored(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     key = thread.comments[0].id
     session.expire_all()
@@ -124,7 +124,7 @@ def test_a_column_that_is_not_loaded_counts_as_it_is(session: Session) -> None:
     assert_exact(session, thread)
 
 
-def test_a_merged_comment_is_counted(session: Session) -> None:
+def test_merged_comment_is_counted(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     copy = Comment(id=thread.comments[0].id, message="merged in with six words here")
     session.merge(copy)
@@ -134,7 +134,7 @@ def test_a_merged_comment_is_counted(session: Session) -> None:
     assert shown(thread)[:2] == (3, 11)
 
 
-def test_a_merged_thread_does_not_bring_its_old_counters(session: Session) -> None:
+def test_merged_thread_keeps_the_stored_counters(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     session.commit()
     old = session.get_one(Thread, thread.id)
@@ -151,7 +151,7 @@ def test_a_merged_thread_does_not_bring_its_old_counters(session: Session) -> No
     assert shown(merged)[:2] == (3, 9)
 
 
-def test_a_deleted_and_reused_key_counts_as_the_update_it_becomes(session: Session) -> None:
+def test_deleted_and_reused_key_is_counted_as_an_update(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     old = thread.comments[0]
     session.delete(old)
@@ -161,7 +161,7 @@ def test_a_deleted_and_reused_key_counts_as_the_update_it_becomes(session: Sessi
     assert shown(thread)[:2] == (2, 9)
 
 
-def test_a_deleted_and_remade_thread_keeps_the_comments_of_its_row(session: Session) -> None:
+def test_deleted_and_recreated_thread_keeps_its_comments(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     session.commit()
     session.delete(session.get_one(Thread, thread.id))
@@ -172,7 +172,7 @@ def test_a_deleted_and_remade_thread_keeps_the_comments_of_its_row(session: Sess
     assert_exact(session, remade)
 
 
-def test_deleting_a_thread_takes_its_comments_along(session: Session) -> None:
+def test_deletion_of_thread_deletes_its_comments(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     other = stored_thread(session, "six seven", "eight")
     session.delete(thread)
@@ -181,7 +181,7 @@ def test_deleting_a_thread_takes_its_comments_along(session: Session) -> None:
     assert_exact(session, other)
 
 
-def test_moving_a_comment_out_of_a_thread_that_is_deleted(session: Session) -> None:
+def test_comment_moved_out_of_deleted_thread_is_counted(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     other = stored_thread(session, "six seven", "eight")
     thread.comments[1].thread = other
@@ -192,7 +192,7 @@ def test_moving_a_comment_out_of_a_thread_that_is_deleted(session: Session) -> N
     assert shown(other)[:2] == (3, 6)
 
 
-def test_deleting_a_comment_that_is_gone_counts_once(session: Session) -> None:
+def test_deletion_of_a_deleted_comment_is_counted_once(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five", "six")
     victim = thread.comments[1]
     with session.no_autoflush:
@@ -210,7 +210,7 @@ def test_deleting_a_comment_that_is_gone_counts_once(session: Session) -> None:
     assert shown(thread)[:2] == (2, 3)
 
 
-def test_a_thousand_comments_over_a_hundred_threads(session: Session) -> None:
+def test_thousand_comments_in_hundred_threads_are_counted(session: Session) -> None:
     threads = [Thread(title=f"Thread {n}") for n in range(100)]
     session.add_all(threads)
     session.flush()
@@ -222,7 +222,7 @@ def test_a_thousand_comments_over_a_hundred_threads(session: Session) -> None:
     assert drifted(session.connection()) == 0
 
 
-def test_every_comment_of_many_threads_changes_in_one_flush(session: Session) -> None:
+def test_changes_of_many_threads_in_one_flush_are_counted(session: Session) -> None:
     threads = [stored_thread(session, "one two", "three four five", "six") for _ in range(20)]
     for number, (first, second, third) in enumerate([tuple(t.comments) for t in threads]):
         first.message = "edited to have six words now"
@@ -250,7 +250,7 @@ def test_other_writers_commits_show_after_the_flush(session: Session) -> None:
     assert shown(thread)[:2] == (4, 10)
 
 
-def test_a_counter_write_does_not_touch_the_thread_itself(session: Session) -> None:
+def test_counter_write_does_not_touch_the_thread_itself(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     updated_at = thread.updated_at
     session.add(comment("three more words", thread_id=thread.id))
@@ -258,7 +258,7 @@ def test_a_counter_write_does_not_touch_the_thread_itself(session: Session) -> N
     assert session.scalar(select(Thread.updated_at)) == updated_at
 
 
-def test_nothing_is_left_modified_after_the_flush(session: Session) -> None:
+def test_flush_leaves_no_object_modified(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     thread.comments[0].message = "four words it has"
     session.flush()
@@ -267,7 +267,7 @@ def test_nothing_is_left_modified_after_the_flush(session: Session) -> None:
 
 
 @pytest.mark.parametrize("name", ["comment_count", "word_count", "last_comment_at"])
-def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
+def test_counter_cannot_be_assigned(session: Session, name: str) -> None:
     thread = stored_thread(session, "one two", "three four five")
     with pytest.raises(CounterAssignmentError, match=f"Thread.{name} is kept by its counter"):
         setattr(thread, name, 6)
@@ -286,7 +286,7 @@ def test_a_counter_cannot_be_assigned(session: Session, name: str) -> None:
     ],
     ids=str,
 )
-def test_a_statement_that_assigns_a_counter_is_refused(session: Session, statement: object) -> None:
+def test_statement_that_assigns_a_counter_is_refused(session: Session, statement: object) -> None:
     thread = stored_thread(session, "one two", "three four five")
     with pytest.raises(UncountedStatementError, match="kept by its counter"):
         session.execute(statement)
@@ -301,7 +301,7 @@ def test_bulk_parameters_that_set_a_counter_are_refused(session: Session) -> Non
         session.execute(insert(Thread), [{"title": "T", "word_count": 7}])
 
 
-def test_statements_on_a_thread_that_leave_its_counters_alone_go_through(session: Session) -> None:
+def test_statement_that_sets_no_counter_passes(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     session.execute(update(Thread).values(title="Renamed"))
     session.execute(insert(Thread), [{"title": "Another"}])
@@ -309,7 +309,7 @@ def test_statements_on_a_thread_that_leave_its_counters_alone_go_through(session
     assert drifted(session.connection()) == 0
 
 
-def test_a_page_of_comments_loaded_with_their_thread_is_not_touched(session: Session) -> None:
+def test_loading_comments_with_their_thread_changes_nothing(session: Session) -> None:
     thread = stored_thread(session, "one two", "three four five")
     session.commit()
     loaded = session.scalars(select(Thread).options(selectinload(Thread.comments))).one()
@@ -317,7 +317,7 @@ def test_a_page_of_comments_loaded_with_their_thread_is_not_touched(session: Ses
     assert len(thread.comments) == 2
 
 
-def test_a_parent_that_sql_names_is_counted_for(session: Session) -> None:
+def test_parent_assigned_as_sql_expression_is_counted(session: Session) -> None:
     ada = Author(subject="ada")
     thread = Thread(title="T")
     session.add_all([ada, thread])

@@ -39,7 +39,7 @@ def first_comment(session: Session) -> Comment:
     return session.scalars(select(Comment).order_by(Comment.id)).first() or Comment()
 
 
-def test_an_amount_that_onupdate_sets_is_counted_when_another_column_changes(
+def test_value_set_by_onupdate_is_counted(
     engine: Engine,
 ) -> None:
     before, after = datetime(2020, 1, 1), datetime(2021, 1, 1)
@@ -59,7 +59,7 @@ def test_an_amount_that_onupdate_sets_is_counted_when_another_column_changes(
         assert source.parent.last == after
 
 
-def test_a_generated_column_is_counted(engine: Engine) -> None:
+def test_generated_column_is_counted(engine: Engine) -> None:
     double = mapped_column(Integer, Computed("price * 2", persisted=True))
     Parent, Source = pair(source={"price": mapped_column(Integer), "double": double})
     counters, Own = install(engine, Sum(Parent.n, of=Source.double, via=Source.parent))
@@ -74,7 +74,7 @@ def test_a_generated_column_is_counted(engine: Engine) -> None:
         assert source.parent.n == 14
 
 
-def test_an_amount_that_a_later_before_update_listener_sets_is_refused(session: Session) -> None:
+def test_value_set_by_later_before_update_listener_is_refused(session: Session) -> None:
     def count_words(mapper: Any, connection: Any, comment: Comment) -> None:
         comment.words = len((comment.note or "").split())
 
@@ -87,7 +87,7 @@ def test_an_amount_that_a_later_before_update_listener_sets_is_refused(session: 
     assert_verified(session, forum)
 
 
-def test_an_amount_that_a_later_before_insert_listener_sets_is_counted(session: Session) -> None:
+def test_value_set_by_later_before_insert_listener_is_counted(session: Session) -> None:
     def lower(mapper: Any, connection: Any, comment: Comment) -> None:
         comment.words = 4
 
@@ -98,7 +98,7 @@ def test_an_amount_that_a_later_before_insert_listener_sets_is_counted(session: 
     assert (thread.words, thread.longest) == (8, 4)
 
 
-def test_a_source_whose_key_and_amount_change_in_one_flush_is_counted(session: Session) -> None:
+def test_change_of_key_and_value_in_one_flush_is_counted(session: Session) -> None:
     thread = session.get_one(Thread, FIRST)
     comment = first_comment(session)
     comment.id = 777
@@ -108,7 +108,7 @@ def test_a_source_whose_key_and_amount_change_in_one_flush_is_counted(session: S
 
 
 @pytest.mark.parametrize("amount", [Comment.id, Comment.id + 40], ids=["column", "expression"])
-def test_an_amount_assigned_as_sql_leaves_a_value_in_memory(session: Session, amount: Any) -> None:
+def test_value_assigned_as_sql_is_loaded_by_the_flush(session: Session, amount: Any) -> None:
     thread = session.get_one(Thread, FIRST)
     comment = session.scalars(select(Comment).where(Comment.words == 5)).one()
     comment.words = amount
@@ -117,7 +117,7 @@ def test_an_amount_assigned_as_sql_leaves_a_value_in_memory(session: Session, am
     assert thread.words == 2 + comment.words
 
 
-def test_an_association_object_that_moves_with_an_expression_is_counted(engine: Engine) -> None:
+def test_association_object_moved_with_expression_is_counted(engine: Engine) -> None:
     Parent, Source = pair(
         source={
             "id": mapped_column(Integer, primary_key=True, autoincrement=False),
@@ -146,7 +146,7 @@ def test_an_association_object_that_moves_with_an_expression_is_counted(engine: 
 
 @pytest.mark.parametrize("source_first", [True, False])
 @pytest.mark.parametrize("action", ["SET NULL", "CASCADE"])
-def test_a_row_that_the_database_detaches_and_the_session_edits_is_counted_once(
+def test_row_detached_by_database_and_edited_is_counted_once(
     engine: Engine, source_first: bool, action: str
 ) -> None:
     names = ("aaa", "zzz") if source_first else ("zzz", "aaa")  # in whose order tables are written
@@ -189,7 +189,7 @@ def test_a_row_that_the_database_detaches_and_the_session_edits_is_counted_once(
         assert_verified(session, counters)
 
 
-def test_a_statement_within_before_flush_is_refused(session: Session) -> None:
+def test_statement_within_before_flush_is_refused(session: Session) -> None:
     comment = first_comment(session)
 
     def raise_words(flushing: Session, context: Any, instances: Any) -> None:
@@ -204,7 +204,7 @@ def test_a_statement_within_before_flush_is_refused(session: Session) -> None:
     assert_verified(session, forum)
 
 
-def test_a_statement_within_an_after_flush_listener_of_before_install_is_refused(
+def test_statement_within_earlier_after_flush_is_refused(
     engine: Engine,
 ) -> None:
     class Own(Session):
@@ -226,7 +226,7 @@ def test_a_statement_within_an_after_flush_listener_of_before_install_is_refused
         assert session.connection().execute(select(Source.words)).all() == []
 
 
-def test_a_changed_discriminator_is_refused(engine: Engine) -> None:
+def test_changed_discriminator_is_refused(engine: Engine) -> None:
     identity = {"polymorphic_on": "kind", "polymorphic_identity": "source"}
     Parent, Source = pair(
         {"images": counter("images")},
@@ -249,7 +249,7 @@ def test_a_changed_discriminator_is_refused(engine: Engine) -> None:
         assert_verified(session, counters)
 
 
-def test_a_concrete_subclass_is_not_counted_for_its_base(engine: Engine) -> None:
+def test_concrete_subclass_is_not_counted_for_its_base(engine: Engine) -> None:
     Parent, Source = pair()
     concrete = {
         "__tablename__": "concrete",
@@ -269,7 +269,7 @@ def test_a_concrete_subclass_is_not_counted_for_its_base(engine: Engine) -> None
 
 @pytest.mark.parametrize("how", ["session", "statement"])
 @pytest.mark.parametrize("referred", ["the key", "a unique column", "another registry"])
-def test_a_cascade_over_two_tables_lowers_the_other_parents(
+def test_cascade_over_two_tables_lowers_the_other_parents(
     engine: Engine, referred: str, how: str
 ) -> None:
     class Host(DeclarativeBase):

@@ -108,7 +108,7 @@ PARTIAL = [by_criteria, by_listener, by_trigger, by_trigger_returning]
 
 
 @pytest.mark.parametrize("made", PARTIAL, ids=lambda made: made.__name__)
-def test_parent_that_a_delete_leaves_is_counted_for(tree: SimpleNamespace, made: Any) -> None:
+def test_parent_spared_by_a_delete_is_counted(tree: SimpleNamespace, made: Any) -> None:
     result = tree.session.execute(made(tree).where(tree.Page.id.in_(tree.ids)))
     if made is by_trigger_returning:
         assert {row.id for row in result} == set(tree.ids[1:])
@@ -120,7 +120,7 @@ def test_parent_that_a_delete_leaves_is_counted_for(tree: SimpleNamespace, made:
 
 @pytest.mark.parametrize("with_root", [True, False])
 @pytest.mark.parametrize("how", ["invoke_statement", "execute"])
-def test_delete_that_a_listener_makes_an_update_is_counted(
+def test_delete_turned_into_an_update_is_counted(
     tree: SimpleNamespace, how: str, with_root: bool
 ) -> None:
     Page, ids = tree.Page, tree.ids[0 if with_root else 1 :]
@@ -154,7 +154,7 @@ def test_statements_of_a_listener_are_counted_where_it_raises(tree: SimpleNamesp
     assert (tree.root.n, tree.root.total) == (4, 36)
 
 
-def test_object_that_a_trigger_keeps_is_still_counted(tree: SimpleNamespace) -> None:
+def test_object_spared_by_a_trigger_is_still_counted(tree: SimpleNamespace) -> None:
     keep_locked(tree.session, "DELETE")
     tree.children[0].locked = True
     tree.session.flush()

@@ -219,9 +219,7 @@ def test_subclass_that_is_counted_is_locked_in_all_its_tables(engine: Engine, lo
 
 
 @pytest.mark.parametrize("innerjoin", [True, False])
-def test_lock_leaves_the_row_unlocked_that_is_loaded_with_it(
-    engine: Engine, innerjoin: bool
-) -> None:
+def test_lock_does_not_lock_joined_rows(engine: Engine, innerjoin: bool) -> None:
     """``lazy="joined"`` brings the office along: by an outer join, or locked for nothing."""
     made = filled(engine, staff("inline", lazy="joined", innerjoin=innerjoin))
     office = next(made)

@@ -151,14 +151,14 @@ def special(request: pytest.FixtureRequest, engine: Engine) -> str:
 
 
 @pytest.mark.parametrize("way", LEAVING)
-def test_a_special_number_leaves_no_trace(way: str, special: str, session: Session) -> None:
+def test_special_number_leaves_no_trace(way: str, special: str, session: Session) -> None:
     session.add(reading(8, special))
     assert shown(session) == (ADDED[special], SECOND, special)
     LEAVING[way](session)
     assert shown(session) == (FIRST, SECOND, "14")
 
 
-def test_an_edit_to_a_special_number_and_back(special: str, session: Session) -> None:
+def test_edit_to_a_special_number_and_back(special: str, session: Session) -> None:
     assign(1, special)(session)
     first, second, region = shown(session)
     assert (first.split()[0], second, region) == (special, SECOND, special)
@@ -168,7 +168,7 @@ def test_an_edit_to_a_special_number_and_back(special: str, session: Session) ->
     assert shown(session) == ("14 8 6 2", SECOND, "21")
 
 
-def test_a_special_number_moves_with_its_row(special: str, session: Session) -> None:
+def test_special_number_moves_with_its_row(special: str, session: Session) -> None:
     session.execute(
         insert(Reading),
         [{"id": 8, "value": Decimal(special), "station_id": 1}],
@@ -194,7 +194,7 @@ def test_opposite_infinities_are_counted(session: Session, engine: Engine) -> No
     assert shown(session)[0].startswith("-Infinity 5 -Infinity 1")
 
 
-def test_a_new_station_holds_a_special_number(special: str, session: Session) -> None:
+def test_new_parent_with_special_number_is_exact(special: str, session: Session) -> None:
     station = Station(id=3, region_id=1)
     session.add_all([station, reading(8, special, 3), reading(9, "6", 3)])
     shown(session)
@@ -204,7 +204,7 @@ def test_a_new_station_holds_a_special_number(special: str, session: Session) ->
     assert told(station) == "6 6 6 1"
 
 
-def test_a_rolled_back_special_number_is_forgotten(special: str, session: Session) -> None:
+def test_rolled_back_special_number_is_forgotten(special: str, session: Session) -> None:
     savepoint = session.begin_nested()
     session.add(reading(8, special))
     assert shown(session)[0] == ADDED[special]

@@ -36,14 +36,14 @@ def executed(engine: Engine, threads: list[Thread]) -> Iterator[Statements]:
         yield statements
 
 
-def test_a_new_thread_with_comments_costs_its_inserts(session: Session, engine: Engine) -> None:
+def test_new_thread_with_comments_costs_its_inserts(session: Session, engine: Engine) -> None:
     with recorded(engine) as executed:
         session.add(Thread(title="T", comments=[comment("one two"), comment("three")]))
         session.flush()
     assert executed.verbs == ["INSERT tallied_thread", "INSERT tallied_comment"]
 
 
-def test_a_new_comment_costs_one_update(
+def test_new_comment_costs_one_update(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     session.add(comment("three more words", thread_id=threads[4].id))
@@ -61,9 +61,7 @@ def test_many_comments_over_many_threads_cost_one_update(
     assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
 
 
-def test_a_thousand_comments_over_a_hundred_threads_cost_one_insert_and_one_update(
-    session: Session, engine: Engine
-) -> None:
+def test_thousand_comments_cost_one_insert_and_one_update(session: Session, engine: Engine) -> None:
     many = [Thread(title=f"T{number}") for number in range(100)]
     session.add_all(many)
     session.flush()
@@ -73,7 +71,7 @@ def test_a_thousand_comments_over_a_hundred_threads_cost_one_insert_and_one_upda
     assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
 
 
-def test_an_edit_costs_one_lock_and_one_update(
+def test_edit_costs_one_lock_and_one_update(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     threads[3].comments[1].message = "five words it has now"
@@ -85,7 +83,7 @@ def test_an_edit_costs_one_lock_and_one_update(
     ]
 
 
-def test_what_was_locked_to_be_changed_is_not_read_again(
+def test_locked_row_is_not_read_again(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     first, second, third = threads[3].comments
@@ -142,7 +140,7 @@ def committed(session: Session, id: UUID) -> None:
         committed,
     ],
 )
-def test_what_may_have_changed_since_it_was_locked_is_read_again(
+def test_row_locked_before_a_possible_change_is_read_again(
     session: Session,
     threads: list[Thread],
     executed: Statements,
@@ -160,7 +158,7 @@ def test_what_may_have_changed_since_it_was_locked_is_read_again(
     assert list(counters.verify(session.connection())) == []
 
 
-def test_an_edit_to_as_many_words_leaves_the_thread_alone(
+def test_edit_to_as_many_words_writes_no_thread(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     threads[3].comments[0].message = "other words"
@@ -168,7 +166,7 @@ def test_an_edit_to_as_many_words_leaves_the_thread_alone(
     assert executed.verbs == ["SELECT tallied_comment", "UPDATE tallied_comment"]
 
 
-def test_moves_and_deletions_cost_one_lock_one_update_and_one_look_up(
+def test_moves_and_deletions_cost_two_updates(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     for number, (first, second, third) in enumerate([tuple(t.comments) for t in threads]):
@@ -185,7 +183,7 @@ def test_moves_and_deletions_cost_one_lock_one_update_and_one_look_up(
     ]
 
 
-def test_the_extreme_is_looked_up_only_where_it_left(
+def test_removed_non_extreme_costs_no_recount(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     session.delete(threads[5].comments[0])
@@ -197,7 +195,7 @@ def test_the_extreme_is_looked_up_only_where_it_left(
     ]
 
 
-def test_orphans_and_the_children_of_a_deleted_parent_are_locked_together(
+def test_orphans_are_locked_together(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     for thread in threads:
@@ -210,7 +208,7 @@ def test_orphans_and_the_children_of_a_deleted_parent_are_locked_together(
     ]
 
 
-def test_what_no_counter_depends_on_costs_nothing(
+def test_change_of_no_counter_costs_nothing(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     threads[2].title = "Renamed"
@@ -220,14 +218,14 @@ def test_what_no_counter_depends_on_costs_nothing(
     assert not any("word_count" in statement for statement in executed)
 
 
-def test_a_flush_of_nothing_issues_nothing(
+def test_empty_flush_executes_nothing(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     session.flush()
     assert executed == []
 
 
-def test_the_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) -> None:
+def test_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) -> None:
     thread = Thread(title="Long", comments=[comment("two words") for _ in range(500)])
     session.add(thread)
     session.flush()
@@ -242,11 +240,11 @@ def test_the_cost_does_not_grow_with_the_thread(session: Session, engine: Engine
     assert (loaded.comment_count, loaded.word_count) == (501, 1003)
 
 
-def test_another_table_of_the_base_is_not_the_engines_business() -> None:
+def test_metadata_has_the_three_tables_only() -> None:
     assert set(Base.metadata.tables) == {"tallied_author", "tallied_thread", "tallied_comment"}
 
 
-def test_a_key_of_a_drivers_own_kind_is_not_read_again(
+def test_key_of_a_driver_type_is_not_read_again(
     session: Session, engine: Engine, threads: list[Thread]
 ) -> None:
     """asyncpg hands out UUIDs of a class of its own."""

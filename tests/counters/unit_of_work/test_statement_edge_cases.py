@@ -125,25 +125,23 @@ def assert_refused(session: Session, why: str, execute: Statement) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_form_that_cannot_be_counted_is_refused(session: Session, name: str) -> None:
+def test_uncountable_statement_is_refused(session: Session, name: str) -> None:
     assert_refused(session, *REFUSED[name])
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 @pytest.mark.parametrize("name", REFUSED_ON_SQLITE)
-def test_a_form_of_sqlite_that_cannot_be_counted_is_refused(session: Session, name: str) -> None:
+def test_uncountable_statement_on_sqlite_is_refused(session: Session, name: str) -> None:
     assert_refused(session, *REFUSED_ON_SQLITE[name])
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("name", REFUSED_ON_POSTGRESQL)
-def test_a_form_of_postgresql_that_cannot_be_counted_is_refused(
-    session: Session, name: str
-) -> None:
+def test_uncountable_statement_on_postgresql_is_refused(session: Session, name: str) -> None:
     assert_refused(session, *REFUSED_ON_POSTGRESQL[name])
 
 
-def test_an_upsert_that_sets_a_counter_is_refused(session: Session, backend: str) -> None:
+def test_upsert_that_sets_a_counter_is_refused(session: Session, backend: str) -> None:
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[backend]
     added = dialect.insert(Thread).values(id=FIRST, title="Renamed")
     upsert = added.on_conflict_do_update(index_elements=["id"], set_={"words": 0})
@@ -153,7 +151,7 @@ def test_an_upsert_that_sets_a_counter_is_refused(session: Session, backend: str
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_a_statement_with_a_bind_of_its_own_is_refused(session: Session, tmp_path: Path) -> None:
+def test_statement_with_own_bind_is_refused(session: Session, tmp_path: Path) -> None:
     other = sync_engine(f"sqlite:///{tmp_path / 'other.db'}")
     Forum.metadata.create_all(other)
     assert_refused(
@@ -167,7 +165,7 @@ def test_a_statement_with_a_bind_of_its_own_is_refused(session: Session, tmp_pat
 
 
 @pytest.mark.parametrize("on_statement", [True, False])
-def test_a_statement_with_a_schema_translate_map_of_its_own_is_refused(
+def test_statement_with_own_schema_translate_map_is_refused(
     session: Session, on_statement: bool
 ) -> None:
     options = {"schema_translate_map": {None: "elsewhere"}}
@@ -181,7 +179,7 @@ def test_a_statement_with_a_schema_translate_map_of_its_own_is_refused(
     assert_refused(session, why, execute)
 
 
-def test_an_insert_tells_its_key_and_how_many_rows(session: Session) -> None:
+def test_insert_returns_its_key_and_rowcount(session: Session) -> None:
     one = session.execute(insert(Comment).values(NEW))
     assert session.get_one(Comment, one.inserted_primary_key[0]).words == 8
     many = session.execute(insert(Comment).values([NEW] * 3))
@@ -189,7 +187,7 @@ def test_an_insert_tells_its_key_and_how_many_rows(session: Session) -> None:
     assert_verified(session, forum)
 
 
-def test_the_legacy_bulk_methods_take_keywords_for_what_is_not_counted(engine: Engine) -> None:
+def test_legacy_bulk_methods_accept_keywords(engine: Engine) -> None:
     Parent, Source = pair()
     Base = Parent.__bases__[0]
     Tag: Any = type("Tag", (Base,), {"__tablename__": "tag", "id": key()})
@@ -209,9 +207,7 @@ def typed(**columns: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("verb", ["INSERT", "UPDATE"])
-def test_a_statement_on_a_joined_subclass_of_what_is_counted_is_refused(
-    engine: Engine, verb: str
-) -> None:
+def test_statement_on_joined_subclass_is_refused(engine: Engine, verb: str) -> None:
     Parent, Source = pair(source=typed(size=mapped_column(Integer)))
 
     class Track(Source):
@@ -237,7 +233,7 @@ def test_a_statement_on_a_joined_subclass_of_what_is_counted_is_refused(
         assert parent.n == 9
 
 
-def test_a_statement_that_changes_the_discriminator_is_refused(engine: Engine) -> None:
+def test_statement_that_changes_the_discriminator_is_refused(engine: Engine) -> None:
     Parent, Source = pair(source=typed())
     Image: Any = type("Image", (Source,), {"__mapper_args__": {"polymorphic_identity": "image"}})
     counters, Own = install(engine, Count(Parent.n, via=Image.parent))
@@ -252,7 +248,7 @@ def test_a_statement_that_changes_the_discriminator_is_refused(engine: Engine) -
         assert parent.n == 2
 
 
-def test_a_statement_that_assigns_a_counter_of_a_subclass_is_refused(engine: Engine) -> None:
+def test_statement_that_assigns_counter_of_subclass_is_refused(engine: Engine) -> None:
     Parent, Source = pair(
         typed(),
         {
@@ -280,9 +276,7 @@ def test_a_statement_that_assigns_a_counter_of_a_subclass_is_refused(engine: Eng
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_a_delete_that_cascades_from_a_table_is_counted_where_a_class_is_mapped_to_it(
-    engine: Engine, mapped: bool
-) -> None:
+def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool) -> None:
     Parent, Source = pair(
         {"board_id": mapped_column(ForeignKey("board.id", ondelete="CASCADE"))},
         {
