@@ -54,7 +54,7 @@ from .host.validation import (
     validate_settings,
     validate_targets,
 )
-from .migrations.opening import in_use
+from .migrations.opener import open_database
 from .models import Comment
 from .models.words import count_words as default_count_words
 from .schema.build import schema as default_schema
@@ -286,7 +286,7 @@ class Discussion:
         One that cannot be used is a finding. The engine is closed, too, a host's own as well.
         """
         try:
-            async with in_use(self.database, must_exist=True, must_be_newest=False):
+            async with open_database(self.database, must_exist=True, must_be_newest=False):
                 return await self.check(deep=deep)
         except ConfigurationError as error:
             viewers = self._has_viewers

@@ -31,7 +31,7 @@ from statistics import quantiles
 from graphql import get_introspection_query
 
 from tallied.database import Database, UnitOfWork
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.models import Comment, Thread
 
 SIZE = 100

@@ -18,10 +18,11 @@ from sqlalchemy.exc import DBAPIError
 from ..counters import Counters
 from ..counters.registry.session_classes import Installable
 from ..database import Database
+from ..database.messages import explain
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..execution.executor import Executor
 from ..host.access import HostRules
-from ..migrations.opening import failure, has_answered, opened, unreachable_error
+from ..migrations.opener import open_database
 from ..schema.build import schema
 from ..settings import Settings
 from .access import check_access
@@ -53,7 +54,7 @@ async def run_checks(
     :param deep: recount every counter, too.
     """
     try:
-        async with opened(settings, must_exist=True, must_be_newest=False) as database:
+        async with open_database(settings, must_exist=True, must_be_newest=False) as database:
             return await check(database, settings, rules, start=False, deep=deep)
     except ConfigurationError as error:
         return out_of_reach(error, settings, rules)
@@ -118,8 +119,7 @@ async def check_database(
     except Busy as error:
         found.append(Finding("tallied.E001", str(error), _REACH))
     except (DBAPIError, OSError, Unavailable) as error:
-        told = (failure if has_answered(error) else unreachable_error)(error, database.url)
-        found.append(Finding("tallied.E001", str(told), _REACH))
+        found.append(Finding("tallied.E001", str(explain(error, database.url)), _REACH))
     return found
 
 
@@ -170,8 +170,8 @@ def _check_hosts_engine(connection: Connection, database: Database) -> list[Find
     return [] if database.is_ours else list(check_idle_transactions(connection))
 
 
-async def check_keeping(database: Database) -> tuple[Counters, list[Finding]]:
-    """The counters of `database` and its host, and what keeps them from being right."""
+async def check_host_counters(database: Database) -> tuple[Counters, list[Finding]]:
+    """Return the counters of `database` and its host, and what makes them wrong."""
     engine, found = check_sessions(database.sessions)
     async with database.read() as connection:
         found += await connection.run_sync(

@@ -26,9 +26,9 @@ from ..concurrency.pending_tasks import PendingTasks
 from ..database import Database, asks_for_retry
 from ..database.access import read_table_access
 from ..database.engine import is_in_memory
+from ..database.messages import explain, has_refused_statement
 from ..errors import Unavailable
-from ..migrations.opening import failure, has_answered, unreachable_error
-from ..migrations.run import is_behind
+from ..migrations.runner import is_behind
 from ..models import Base
 
 logger = logging.getLogger("tallied")
@@ -169,9 +169,8 @@ class Readiness:
                         continue  # The connection has died since the last question.
                     if self._database.is_sqlite and asks_for_retry(error):
                         return None, ""  # Others are at work.
-                if has_answered(error):
-                    return FAILED, str(failure(error, self._database.url))
-                return NO_ANSWER, str(unreachable_error(error, self._database.url))
+                problem = FAILED if has_refused_statement(error) else NO_ANSWER
+                return problem, str(explain(error, self._database.url))
         raise AssertionError
 
     def _examine(self, connection: Connection) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..counters import Counters
 from ..errors import ConfigurationError
-from ..migrations.run import state_of
+from ..migrations.runner import read_state_on
 from ..models import Base
 from .catalog import Catalog, read_catalog
 from .finding import Finding
@@ -38,7 +38,7 @@ def check_tables(
 
 def _check_revision(connection: Connection, catalog: Catalog, schema: str | None) -> Finding | None:
     try:
-        state = state_of(connection, schema)
+        state = read_state_on(connection, schema)
     except ConfigurationError as error:
         return Finding("tallied.E012", str(error), "Run the newer Tallied, or restore a backup.")
     # A host that makes the tables by migrations of its own has no revision of ours.

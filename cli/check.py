@@ -13,9 +13,9 @@ from .. import checks
 from ..checks import Level
 from ..documentation import find_page
 from ..server import development
-from .options import App, DatabaseURL, Format, option_of
+from .applications import load_discussion
+from .options import App, DatabaseURL, Format, format_option
 from .output import Output
-from .startup import load
 
 
 def check(
@@ -39,8 +39,8 @@ def check(
             )
         found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
     else:
-        found = asyncio.run(load(app, database).check_closed(deep=deep))
-    found = checks.with_option(found, option_of(app, database))
+        found = asyncio.run(load_discussion(app, database).check_closed(deep=deep))
+    found = checks.with_option(found, format_option(app, database))
     print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
     if any(finding.level in ("error", fail_level) for finding in found):
         raise typer.Exit(1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..counters import Counters
 from ..database import Database
-from ..migrations.run import migrate as migrate_database
+from ..migrations.runner import migrate as migrate_database
 from .options import App, DatabaseURL, Format
 from .output import Output
-from .progress import say_migrated
-from .startup import run
+from .progress import print_migration
+from .runner import run
 
 
 def migrate(database: DatabaseURL = None, app: App = None, form: Format = "text") -> None:
@@ -19,6 +19,6 @@ def migrate(database: DatabaseURL = None, app: App = None, form: Format = "text"
     out = Output(form)
 
     async def work(opened: Database, _: Counters) -> None:
-        say_migrated(out, await migrate_database(opened), opened.url)
+        print_migration(out, await migrate_database(opened), opened.url)
 
     run(work, database, app, warn=out.warn)

@@ -69,16 +69,16 @@ Conditions = Annotated[
 ]
 
 
-def option_of(app: str | None, database: str | None) -> str:
-    """How another command is to be given the same database; a URL may have a password in it."""
+def format_option(app: str | None, database: str | None) -> str:
+    """Return the option that gives another command the same database, without a password."""
     if app is not None:
         return f"--app {quote(app)}"
     return "" if database is None else "--database …"
 
 
 @contextmanager
-def told_with(option: str) -> Iterator[None]:
-    """Have the commands that an error names told with that option."""
+def add_option(option: str) -> Iterator[None]:
+    """Add the option to the commands that an error names."""
     try:
         yield
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""What a long command shows while it works, and how it says where to go on."""
+"""The progress of a long command, and the place where an interrupted one can continue."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import URL
 
+from ..database.messages import display_url
 from ..errors import TalliedError
-from ..migrations.opening import place
-from ..migrations.run import State
+from ..migrations.runner import State
 from .output import Output
 
 
 @contextmanager
 def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, as a callable that takes what is done and the total.
+    """Yield a function of the finished and the total number that updates a bar on standard error.
 
-    It appears with the first call, so that what fails before then says just why; programs get none.
+    The bar appears at the first call, so that an error before it stands alone; JSON has no bar.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -28,25 +28,25 @@ def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    shown = Progress(*columns, console=Console(stderr=True))
-    task = shown.add_task(label, total=None)
+    progress = Progress(*columns, console=Console(stderr=True))
+    task = progress.add_task(label, total=None)
 
     def show(done: int, total: int) -> None:
         if out.is_json:
             return
-        shown.start()
-        shown.update(task, completed=done, total=total)
+        progress.start()
+        progress.update(task, completed=done, total=total)
 
     try:
         yield show
     finally:
-        if shown.live.is_started:
-            shown.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 @contextmanager
 def resumable(out: Output) -> Iterator[Callable[[str], None]]:
-    """Say where to go on when the block is cut short; it takes how far the work has come."""
+    """Yield a function that notes the place; it is printed if the block is interrupted."""
     reached: list[str] = []
     try:
         yield lambda place: reached.__setitem__(slice(None), [place])
@@ -59,13 +59,13 @@ def resumable(out: Output) -> Iterator[Callable[[str], None]]:
         raise
 
 
-def say_migrated(out: Output, before: State, url: URL) -> None:
-    """Print what has come of a migration, by where the database at that address stood before."""
-    where = place(url)
+def print_migration(out: Output, before: State, url: URL) -> None:
+    """Print the result of a migration of the database at `url`, by its state before."""
+    place = display_url(url)
     if before.is_newest:
-        sentence = f"The database {where} is up to date (revision {before.current})."
+        sentence = f"The database {place} is up to date (revision {before.current})."
     elif before.current is None:
-        sentence = f"Created Tallied's tables in {where} (revision {before.newest})."
+        sentence = f"Created Tallied's tables in {place} (revision {before.newest})."
     else:
-        sentence = f"Migrated {where} from revision {before.current} to {before.newest}."
-    out.say(sentence, database=where, before=before.current, revision=before.newest)
+        sentence = f"Migrated {place} from revision {before.current} to {before.newest}."
+    out.say(sentence, database=place, before=before.current, revision=before.newest)

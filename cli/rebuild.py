@@ -10,7 +10,7 @@ from . import maintenance
 from .options import App, Conditions, CounterNames, DatabaseURL, Format
 from .output import Output
 from .progress import bar, resumable
-from .startup import run
+from .runner import run
 
 
 def rebuild(
@@ -47,8 +47,8 @@ def rebuild(
             show(done, total)
 
         result = run(
-            lambda opened, engine: maintenance.rebuild(
-                opened,
+            lambda connected, engine: maintenance.rebuild(
+                connected,
                 only=counters or (),
                 where=where or (),
                 after=after,

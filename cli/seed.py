@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from ..counters import Counters
 from ..database import Database
-from ..migrations.run import migrate as migrate_database
+from ..migrations.runner import migrate as migrate_database
 from ..seed import count_threads
 from ..seed import seed as write_demo_data
-from . import runner
 from .options import DatabaseURL, Format
 from .output import Output
-from .progress import bar, say_migrated
-from .startup import read_settings
+from .progress import bar, print_migration
+from .runner import run
 
 
 def seed(
@@ -40,8 +40,8 @@ def seed(
 
     out = Output(form)
 
-    async def work(opened: Database) -> None:
-        say_migrated(out, await migrate_database(opened), opened.url)
+    async def work(opened: Database, _: Counters) -> None:
+        print_migration(out, await migrate_database(opened), opened.url)
         if await count_threads(opened):
             out.say("The database has threads already; the new ones are added to them.")
         with bar(out, "Writing demo data") as progress:
@@ -53,6 +53,6 @@ def seed(
                 progress=progress,
             )
 
-    runner.run(read_settings(database=database), work, warn=out.warn)
+    run(work, database, warn=out.warn)
     sentence = f"Added {threads:,} threads and {comments:,} comments."
     out.say(sentence, threads=threads, comments=comments)

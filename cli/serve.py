@@ -8,18 +8,18 @@ import typer
 
 from .. import checks
 from ..checks import Finding
+from ..counters import Counters
 from ..database import Database
 from ..errors import ConfigurationError
-from ..migrations.run import migrate
+from ..migrations.runner import migrate
 from ..seed import count_threads, seed
 from ..server import development, process
 from ..settings import SETTINGS, Guests
 from ..transport.playground import Playground
-from . import runner
 from .options import DatabaseURL, Format, setting_option
 from .output import Output
-from .progress import bar, say_migrated
-from .startup import read_settings
+from .progress import bar, print_migration
+from .runner import read_settings, run
 
 _GUESTS = {
     "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
@@ -57,10 +57,10 @@ def serve(
             " --guests read or write, or --guests moderate if everybody is to."
         )
 
-    async def prepare(opened: Database) -> None:
+    async def prepare(opened: Database, _: Counters) -> None:
         found.extend(await checks.check_file(opened, settings, start=True))
         _refuse(out, found)  # Nobody should migrate a damaged file.
-        say_migrated(out, await migrate(opened), opened.url)
+        print_migration(out, await migrate(opened), opened.url)
         found.extend(await checks.check_database(opened))
         _refuse(out, found)
         if demo:
@@ -69,7 +69,7 @@ def serve(
     with process.listen(settings.host, settings.port) as listener:
         found = checks.check_settings(settings)
         _refuse(out, found)
-        runner.run(settings, prepare, warn=out.warn)
+        run(prepare, database, settings=settings, warn=out.warn)
         settings = development.begin(settings)
         out.say(_GUESTS[settings.guests], guests=settings.guests)
         address = process.address(settings)

@@ -17,7 +17,7 @@ from ..server import development
 from ..settings import Settings
 from .options import DatabaseURL, Format
 from .output import Output
-from .startup import read_settings
+from .runner import read_settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")

@@ -8,9 +8,9 @@ import typer
 
 from ..checks import reports
 from . import maintenance
-from .options import App, Conditions, CounterNames, DatabaseURL, Format, option_of
+from .options import App, Conditions, CounterNames, DatabaseURL, Format, format_option
 from .output import Output
-from .startup import run
+from .runner import run
 
 
 def verify(
@@ -37,8 +37,8 @@ def verify(
     """
     is_json = form == "json"
     result = run(
-        lambda opened, engine: maintenance.verify(
-            opened,
+        lambda connected, engine: maintenance.verify(
+            connected,
             lambda drift: print(reports.as_json(drift) if is_json else drift),
             only=counters or (),
             where=where or (),
@@ -52,6 +52,6 @@ def verify(
         warn=Output(form).warn,
     )
     if not is_json:
-        print(reports.with_option(str(result), option_of(app, database)))
+        print(reports.with_option(str(result), format_option(app, database)))
     if result.drifted:
         raise typer.Exit(1)

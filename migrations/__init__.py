@@ -1,5 +1,5 @@
 """Tallied's Alembic migrations, with a version table of their own.
 
-:mod:`tallied.migrations.run` runs them. They never import the models, so that an old
+:mod:`tallied.migrations.runner` runs them. They never import the models, so that an old
 revision means the same for ever.
 """

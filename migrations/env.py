@@ -1,7 +1,7 @@
 """What Alembic runs around each of its commands.
 
 Tallied passes a connection that is in a transaction and holds the lock
-(:func:`tallied.migrations.run.migrate`). The ``alembic`` command, which contributors
+(:func:`tallied.migrations.runner.migrate`). The ``alembic`` command, which contributors
 use to write a new revision, passes none; then ``TALLIED_DATABASE`` is opened here.
 """
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 # Absolute, since Alembic loads this file by its path and not as a part of the package.
 from tallied.database import Database, UnitOfWork
-from tallied.migrations.run import VERSION_TABLE, lock
+from tallied.migrations.runner import VERSION_TABLE, acquire_lock
 from tallied.models import Base
 from tallied.models.base import UTCDateTime
 from tallied.settings import Settings
@@ -61,7 +61,7 @@ async def run_on_settings() -> None:
 
     async def work(unit: UnitOfWork) -> None:
         connection = await unit.session.connection()
-        await connection.run_sync(lock)
+        await connection.run_sync(acquire_lock)
         await connection.run_sync(run)
 
     try:

@@ -31,7 +31,7 @@ PUBLIC = {
         UncountedStatementError""",
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
-    "tallied.migrations.run": "VERSION_TABLE migrate downgrade state require_newest",
+    "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
     "tallied.models": "Base Author Thread Comment count_words",
     "tallied.models.counters": "counters",
     "tallied.host.policy": "Policy ThreadContext CommentContext",

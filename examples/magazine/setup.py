@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
-from tallied.migrations.run import migrate as migrate_tallied
+from tallied.migrations.runner import migrate as migrate_tallied
 
 from .opening import open_discussions
 

@@ -17,7 +17,7 @@ from tallied.counters import Sum
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
-from tallied.migrations.run import VERSION_TABLE, migrate
+from tallied.migrations.runner import VERSION_TABLE, migrate
 from tallied.models import Thread
 from tallied.models.counters import counters
 from tallied.settings import Settings

@@ -19,7 +19,7 @@ from tallied.checks.files import QUICK_SIZE
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.settings import Settings
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEF"

@@ -20,7 +20,7 @@ from tallied.checks import Finding, check_database
 from tallied.checks.readiness import READ_ONLY, Readiness
 from tallied.database import Database
 from tallied.discussion import Discussion
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.settings import Settings
 
 ROLE = "only_reads"

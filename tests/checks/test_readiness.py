@@ -19,7 +19,7 @@ from tallied.checks.readiness import BEHIND, DISK_FULL, NOT_SET_UP, READ_ONLY, R
 from tallied.database import Database, UnitOfWork
 from tallied.database.file import REPLACED
 from tallied.discussion import Discussion
-from tallied.migrations.run import VERSION_TABLE, migrate
+from tallied.migrations.runner import VERSION_TABLE, migrate
 from tallied.models import Thread
 from tallied.settings import Settings
 

@@ -15,8 +15,8 @@ from support.server import Server, free_port
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.errors import ConfigurationError
-from tallied.migrations import opening
-from tallied.migrations.opening import Wait, opened
+from tallied.migrations import opener
+from tallied.migrations.opener import Wait, open_database
 from tallied.settings import Settings
 
 
@@ -58,7 +58,7 @@ class Refusing:
 
 
 async def open_at(url: str, seconds: float, lines: list[str]) -> None:
-    async with opened(Settings(database=url), wait=Wait(seconds, lines.append)):
+    async with open_database(Settings(database=url), wait=Wait(seconds, lines.append)):
         pass
 
 
@@ -70,7 +70,7 @@ async def reached(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "RETRY_TIME", 0.05)
+    monkeypatch.setattr(opener, "RETRY_TIME", 0.05)
 
 
 async def test_a_database_that_is_started_later_is_waited_for(postgresql: URL) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from support.commands import Commands, Result, sql
 from support.server import free_port
 
-from tallied.migrations import opening
+from tallied.database import messages
 
 COMMANDS = ("serve", "migrate", "seed", "verify", "rebuild")
 
@@ -102,7 +102,7 @@ def test_a_database_that_is_not_migrated(command: str, empty_url: str, commands:
 def test_a_postgresql_that_accepts_and_never_answers(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(messages, "CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://u:s3cret@127.0.0.1:{silent.getsockname()[1]}/d?ssl=disable"
         assert_refused(commands("migrate", "--database", url), "no answer within 1 seconds")

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from tallied.database import Database, UnitOfWork
 from tallied.database import file as database_file
 from tallied.errors import Busy, OutcomeUnknown
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.models import Thread
 
 

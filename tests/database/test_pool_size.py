@@ -10,7 +10,7 @@ from sqlalchemy import AsyncAdaptedQueuePool, text
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import Busy, ConfigurationError
-from tallied.migrations.opening import opened
+from tallied.migrations.opener import open_database
 from tallied.settings import Settings
 
 
@@ -38,7 +38,7 @@ async def test_the_setting_is_the_size_everywhere(empty_url: str) -> None:
     discussion = Discussion(settings=settings)
     assert size_of(discussion.database) == 5
     await discussion.database.dispose()
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         assert size_of(database) == 5
 
 

@@ -11,7 +11,7 @@ from support.pooler import through
 from support.tls import Authority, encrypting
 
 from tallied.errors import ConfigurationError
-from tallied.migrations.opening import opened
+from tallied.migrations.opener import open_database
 from tallied.settings import Settings
 
 
@@ -40,7 +40,7 @@ async def answer(
     async with encrypting(socket, context) as port:
         url = through(server.render_as_string(False), port, **query)
         url = url.replace("127.0.0.1", "localhost")
-        async with opened(Settings(database=url)) as database, database.read() as connection:
+        async with open_database(Settings(database=url)) as database, database.read() as connection:
             number: int = (await connection.execute(text("SELECT 7"))).scalar_one()
             return number
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from tallied.counters import Sum
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.models import Thread
 from tallied.models.counters import counters
 from tallied.resolvers import comments, threads, views

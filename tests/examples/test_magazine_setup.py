@@ -25,8 +25,8 @@ from magazine.discussing import make_discussion, make_engine
 from magazine.models import Article, Base, subject_of
 from magazine.policy import Reader
 from tallied.discussion import Discussion
-from tallied.migrations.run import downgrade as downgrade_tallied
-from tallied.migrations.run import migrate as migrate_tallied
+from tallied.migrations.runner import downgrade as downgrade_tallied
+from tallied.migrations.runner import migrate as migrate_tallied
 from tallied.models import Comment, Thread
 from tallied.resolvers import comments
 

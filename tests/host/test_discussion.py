@@ -24,7 +24,7 @@ from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
 from tallied.host.hooks import Hooks
 from tallied.host.policy import Policy
-from tallied.migrations.run import downgrade, migrate, require_newest
+from tallied.migrations.runner import downgrade, migrate, require_newest
 from tallied.models import Author, Base, Comment, Thread
 from tallied.resolvers import comments, threads
 from tallied.schema.ids import encode_id

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tallied.database import Database
 from tallied.migrations import autogenerate
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.models import Author, Thread
 from tallied.models import Base as Tallied
 

@@ -16,15 +16,15 @@ from uuid_utils.compat import uuid7
 
 from tallied.cli import maintenance
 from tallied.database import Database
-from tallied.migrations import run
-from tallied.migrations.run import downgrade, migrate
+from tallied.migrations import runner
+from tallied.migrations.runner import downgrade, migrate
 from tallied.models import Base, Comment, Thread
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Skipped unsupported reflection of expression-based index"
 )
 
-SCRIPTS = ScriptDirectory(str(Path(run.__file__).parent))
+SCRIPTS = ScriptDirectory(str(Path(runner.__file__).parent))
 BEFORE = str(SCRIPTS.get_revision("tallied_0005").down_revision)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES = {
@@ -72,7 +72,7 @@ def fill(connection: Connection) -> None:
 async def old(empty_url: str) -> AsyncIterator[Database]:
     """A database at the revision before, with a thread and its comments."""
     database = Database(empty_url)
-    await run._run(database, lambda config, _: command.upgrade(config, BEFORE))
+    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
     async with database.engine.begin() as connection:
         await connection.run_sync(fill)
     yield database

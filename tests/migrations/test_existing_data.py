@@ -30,8 +30,8 @@ from uuid_utils.compat import uuid7
 from tallied.cli import maintenance
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy
-from tallied.migrations import run
-from tallied.migrations.run import downgrade, migrate, state
+from tallied.migrations import runner
+from tallied.migrations.runner import downgrade, migrate, read_state
 from tallied.models import Author, Comment, Thread
 from tallied.models.thread import fold
 
@@ -50,7 +50,7 @@ MESSAGES = {"Engines": ("one two", "three"), "Über Mühlen": ("drei", "vier fü
 async def old(empty_url: str) -> AsyncIterator[Database]:
     """A database at the revision before authors, with three threads and five comments."""
     database = Database(empty_url, patience=0.5)
-    await run._run(database, lambda config, _: command.upgrade(config, BEFORE))
+    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
     async with database.engine.begin() as connection:
         await connection.run_sync(fill)
     yield database
@@ -192,7 +192,7 @@ async def test_a_migration_waits_a_bounded_time_for_the_tables(
     old: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader is enough on PostgreSQL; on SQLite, it is a writer."""
-    monkeypatch.setattr(run, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(runner, "LOCK_TIMEOUT", "100ms")
     before, tables = await read(old, contents), await read(old, everything)
     if old.is_sqlite:
         with closing(sqlite3.connect(make_url(empty_url).database or "")) as other:
@@ -205,7 +205,7 @@ async def test_a_migration_waits_a_bounded_time_for_the_tables(
             reader.execute("SELECT count(*) FROM tallied_comment")
             with pytest.raises(Busy, match=r"lock on Tallied's tables; migrate again once"):
                 await migrate(old)
-    assert (await state(old)).current == BEFORE
+    assert (await read_state(old)).current == BEFORE
     assert await read(old, everything) == tables
     assert (await migrate(old)).current == BEFORE
     assert await read(old, contents) == before

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from support.api import Api
 
 from tallied.database import Database
-from tallied.migrations.run import downgrade, migrate, state
+from tallied.migrations.runner import downgrade, migrate, read_state
 from tallied.models import Base
 
 NAME = "few_rights"
@@ -130,8 +130,8 @@ async def test_a_schema_that_was_made_for_the_role_is_used(url: str) -> None:
         await migrate(database)
         await Api(database).thread("A Needle in it")
         assert await found(database, "NEEDLE") == ["A Needle in it"]
-        assert (await state(database)).is_newest
+        assert (await read_state(database)).is_newest
         await downgrade(database)
-        assert (await state(database)).current is None
+        assert (await read_state(database)).current is None
     finally:
         await database.dispose()

@@ -21,11 +21,11 @@ from support.catalog import as_made, catalog, read
 import tallied
 from tallied.database import Database
 from tallied.errors import Busy, ConfigurationError
-from tallied.migrations import run
-from tallied.migrations.run import VERSION_TABLE, downgrade, migrate, require_newest, state
+from tallied.migrations import runner
+from tallied.migrations.runner import VERSION_TABLE, downgrade, migrate, read_state, require_newest
 from tallied.models import Base
 
-NEWEST = ScriptDirectory(str(Path(run.__file__).parent)).get_current_head()
+NEWEST = ScriptDirectory(str(Path(runner.__file__).parent)).get_current_head()
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_downgrade_to_base_drops_what_was_made_and_no_more(empty: Database
     await migrate(empty)
     assert (await downgrade(empty)).current == NEWEST
     assert await read(empty, catalog) == before
-    assert (await state(empty)).current is None
+    assert (await read_state(empty)).current is None
 
 
 async def test_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
@@ -131,9 +131,9 @@ async def test_a_migration_waits_for_the_one_that_runs(empty_url: str) -> None:
     """The second starts while the first holds the lock and has made the tables."""
     first, second = Database(empty_url), Database(empty_url)
 
-    async def hold(unit: Any) -> asyncio.Task[run.State]:
+    async def hold(unit: Any) -> asyncio.Task[runner.State]:
         connection = await unit.session.connection()
-        await connection.run_sync(run.lock)
+        await connection.run_sync(runner.acquire_lock)
         waiting = asyncio.create_task(migrate(second))
         await asyncio.sleep(0.3)
         assert not waiting.done()
@@ -157,9 +157,9 @@ async def test_a_migration_gives_up_on_a_lock_that_is_never_released(
 ) -> None:
     if empty.is_sqlite:
         pytest.skip("SQLite has one lock, which every unit of work waits for")
-    monkeypatch.setattr(run, "QUEUE_TIMEOUT", "100ms")
+    monkeypatch.setattr(runner, "QUEUE_TIMEOUT", "100ms")
     async with empty.engine.begin() as connection:
-        await connection.run_sync(run.lock)
+        await connection.run_sync(runner.acquire_lock)
         with pytest.raises(Busy, match="migrate again"):
             await migrate(empty)
     assert await read(empty, catalog) == []
@@ -193,7 +193,7 @@ async def test_the_hosts_own_revision_is_left_alone(empty: Database) -> None:
 async def test_a_database_of_a_newer_version_is_refused(empty: Database) -> None:
     await migrate(empty)
     await execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_9999'")
-    for attempt in (migrate, require_newest, state):
+    for attempt in (migrate, require_newest, read_state):
         with pytest.raises(ConfigurationError, match=r"tallied_9999.*upgrade Tallied"):
             await attempt(empty)
 
@@ -201,7 +201,7 @@ async def test_a_database_of_a_newer_version_is_refused(empty: Database) -> None
 async def test_tables_that_no_migration_made_are_refused(database: Database) -> None:
     with pytest.raises(ConfigurationError, match="tallied_comment, tallied_thread"):
         await migrate(database)
-    assert (await state(database)).current is None
+    assert (await read_state(database)).current is None
 
 
 async def test_a_database_that_is_not_migrated_is_told_what_to_do(empty: Database) -> None:
@@ -237,7 +237,7 @@ async def test_databases_that_are_migrated_at_once_by_one_process_are_not_mixed_
     try:
         await asyncio.gather(*map(migrate, databases))
         for database in databases:
-            assert (await state(database)).current == NEWEST
+            assert (await read_state(database)).current == NEWEST
             names = await read(database, lambda sync: inspect(sync).get_table_names())
             assert set(names) >= set(Base.metadata.tables)
     finally:

@@ -14,8 +14,8 @@ from support.catalog import read as read_by_connection
 from uuid_utils.compat import uuid7
 
 from tallied.database import Database
-from tallied.migrations import run
-from tallied.migrations.run import downgrade, migrate, state
+from tallied.migrations import runner
+from tallied.migrations.runner import downgrade, migrate, read_state
 from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters
 
@@ -43,7 +43,7 @@ OLD_COMMENT = table(
 async def old(empty_url: str) -> AsyncIterator[Database]:
     """A database at the revision before, with a thread of two long comments by one author."""
     database = Database(empty_url)
-    await run._run(database, lambda config, _: command.upgrade(config, BEFORE))
+    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
     async with database.engine.begin() as connection:
         await connection.run_sync(fill)
     yield database
@@ -126,7 +126,7 @@ async def test_a_downgrade_that_would_overflow_is_refused(old: Database) -> None
     await read(old, add_third_comment)
     with pytest.raises(CommandError, match=r"tallied_thread has counters above 2,147,483,647"):
         await downgrade(old, BEFORE)
-    assert (await state(old)).current == newest
+    assert (await read_state(old)).current == newest
     assert await read(old, stored) == [(3, 3_221_225_469)] * 2
     async with old.engine.begin() as connection:
         await connection.execute(text("DELETE FROM tallied_comment"))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from tallied.database import Database
-from tallied.migrations.run import VERSION_TABLE
+from tallied.migrations.runner import VERSION_TABLE
 
 
 def catalog(connection: Connection) -> list[tuple[Any, ...]]:

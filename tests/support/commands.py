@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, Row, create_engine, make_url, text
 
 import tallied
 from tallied.cli.app import main
-from tallied.migrations.opening import place
+from tallied.database.messages import display_url
 
 VERSIONS = Path(tallied.__file__).parent / "migrations" / "versions"
 NEWEST = max(re.findall(r"tallied_\d+", " ".join(map(str, VERSIONS.glob("*.py")))))
@@ -32,7 +32,7 @@ class Result:
 
 def shown(url: str) -> str:
     """The address of a test's database as commands print it."""
-    return place(make_url(url))
+    return display_url(make_url(url))
 
 
 class Commands:

@@ -54,13 +54,13 @@ class State:
         return self.current == self.newest
 
 
-async def state(database: Database) -> State:
+async def read_state(database: Database) -> State:
     """The revision of `database` and the newest one, read without a lock.
 
     :raises ConfigurationError: when a newer Tallied has migrated the database.
     """
     async with database.read() as connection:
-        return await connection.run_sync(state_of, database.schema)
+        return await connection.run_sync(read_state_on, database.schema)
 
 
 async def migrate(database: Database) -> State:
@@ -70,7 +70,7 @@ async def migrate(database: Database) -> State:
         has been there, or it has tables of Tallied that no migration made.
     :raises Busy: when another process holds the locks for too long.
     """
-    before = await _state_once_free(database)
+    before = await _read_state_when_free(database)
     if before.is_newest:
         return before
     return await _run(database, _upgrade)
@@ -89,7 +89,7 @@ async def require_newest(database: Database) -> None:
 
     :raises ConfigurationError: with what to do about it.
     """
-    found = await state(database)
+    found = await read_state(database)
     if found.current is None:
         raise ConfigurationError(
             "The database has not been set up for Tallied; run `tallied migrate` first."
@@ -101,7 +101,7 @@ async def require_newest(database: Database) -> None:
         )
 
 
-def lock(connection: Connection) -> None:
+def acquire_lock(connection: Connection) -> None:
     """Wait for other processes that migrate this database, then bound the waits for tables.
 
     On SQLite the unit of work has taken the only lock there is with its BEGIN IMMEDIATE.
@@ -115,10 +115,10 @@ def lock(connection: Connection) -> None:
 
 async def _run(database: Database, step: Callable[[Config, State], None]) -> State:
     def run(connection: Connection) -> State:
-        lock(connection)
+        acquire_lock(connection)
         if database.schema:
-            _enter(connection, database.schema)
-        before = state_of(connection, database.schema)
+            _set_search_path(connection, database.schema)
+        before = read_state_on(connection, database.schema)
         step(_config(connection, database.schema), before)
         return before
 
@@ -139,7 +139,7 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         ) from error
 
 
-def _enter(connection: Connection, schema: str) -> None:
+def _set_search_path(connection: Connection, schema: str) -> None:
     """Have the names of the migrations mean what is in the schema, until the transaction ends."""
     quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
     with suppress(DBAPIError), connection.begin_nested():
@@ -154,13 +154,13 @@ def _enter(connection: Connection, schema: str) -> None:
     )
 
 
-async def _state_once_free(database: Database) -> State:
+async def _read_state_when_free(database: Database) -> State:
     """Switching a new SQLite file to WAL fails at once, whatever the busy timeout, where
     another process is doing the same."""
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
-            return await state(database)
+            return await read_state(database)
         except Busy as error:
             cause = error.__cause__
             busy = isinstance(cause, DBAPIError) and asks_for_retry(cause)
@@ -203,10 +203,10 @@ def _config(connection: Connection | None = None, schema: str | None = None) -> 
     return config
 
 
-def state_of(connection: Connection, schema: str | None = None) -> State:
-    """What :func:`state` is, by a connection.
+def read_state_on(connection: Connection, schema: str | None = None) -> State:
+    """What :func:`read_state` is, by a connection.
 
-    :raises ConfigurationError: as :func:`state` does.
+    :raises ConfigurationError: as :func:`read_state` does.
     """
     newest, revisions = _known_revisions()
     options: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
