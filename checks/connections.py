@@ -64,7 +64,7 @@ def check_idle_transactions(connection: Connection) -> Iterator[Finding]:
 
 def check_sessions(sessions: Installable) -> tuple[Counters, list[Finding]]:
     """The counters that are in use in `sessions`, and what is wrong with that."""
-    engine = counters.keeper(sessions)
+    engine = counters.installed_on(sessions)
     if engine is not None:
         return engine, []
     name = getattr(sessions, "__name__", type(sessions).__name__)

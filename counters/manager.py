@@ -22,7 +22,7 @@ from .registry.session_classes import Installable, check_shards, own_class, sync
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
 from .unit_of_work.locking import lock
-from .unit_of_work.pause import Paused
+from .unit_of_work.pause import Pause
 
 T = TypeVar("T")
 
@@ -81,14 +81,14 @@ class Counters(CounterRegistry):
         )
         listeners.listen_to_sessions(self.session_listeners, session_class)
 
-    def extended(self, *counters: Counter | Derived) -> Counters:
+    def extend(self, *counters: Counter | Derived) -> Counters:
         """These counters and more, as one engine: for an app that plugs another one in.
 
         Installed on a session class, the extension does the work of this engine there too, in
         one settlement, so that a counter of one may be computed from a counter of the other.
         It does not matter which of the two is installed first, nor whether this one is at all::
 
-            counters = tallied_counters.extended(
+            counters = tallied_counters.extend(
                 Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)
             )
             counters.install(HostSession)
@@ -97,7 +97,7 @@ class Counters(CounterRegistry):
         """
         return Counters(*self.declared, *self.derived, *counters)
 
-    def keeper(self, target: Installable) -> Counters | None:
+    def installed_on(self, target: Installable) -> Counters | None:
         """The engine that keeps these counters in the sessions of `target`.
 
         This one, or an extension of it; None where they are not installed, so that what those
@@ -105,11 +105,11 @@ class Counters(CounterRegistry):
 
         :raises TypeError: for a `target` that cannot have them.
         """
-        keeper = self.find_keeper(sync_class(target))
-        assert keeper is None or isinstance(keeper, Counters)
-        return keeper
+        installed = self.find_installed(sync_class(target))
+        assert installed is None or isinstance(installed, Counters)
+        return installed
 
-    def returned(
+    def flushed_values(
         self, session: Session | AsyncSession, parent: type[Any], key: Any
     ) -> Mapping[str, Any] | None:
         """The counters of a parent as the last flush of this transaction has stored them.
@@ -118,7 +118,7 @@ class Counters(CounterRegistry):
         :returns: the counters by attribute name; None if no flush has changed them.
         """
         sync = session.sync_session if isinstance(session, AsyncSession) else session
-        session_state = get_session_state(self._keeper(sync), sync)
+        session_state = get_session_state(self._installed(sync), sync)
         if session_state is None:
             return None
         mapper = self.parent_of(parent)
@@ -140,16 +140,16 @@ class Counters(CounterRegistry):
             which who changes a comment locks the two, so that they do not deadlock.
         :returns: None where there is no such row.
         """
-        return lock(self._keeper(session), session, class_, key, deleting=deleting)
+        return lock(self._installed(session), session, class_, key, deleting=deleting)
 
-    def paused(self, session: Session | AsyncSession) -> Paused:
+    def pause(self, session: Session | AsyncSession) -> Pause:
         """A block in which the counters stand still, for a bulk load.
 
-        ``with counters.paused(session):``, or ``async with`` on an AsyncSession. At its
+        ``with counters.pause(session):``, or ``async with`` on an AsyncSession. At its
         end exactly the parents that were touched are repaired, in the same transaction.
         """
         sync = session.sync_session if isinstance(session, AsyncSession) else session
-        return Paused(self._keeper(sync), session)
+        return Pause(self._installed(sync), session)
 
     def verify(
         self,
@@ -217,8 +217,8 @@ class Counters(CounterRegistry):
             progress=progress,
         )
 
-    def _keeper(self, session: Session) -> CounterRegistry:
-        return self.find_keeper(type(session)) or self
+    def _installed(self, session: Session) -> CounterRegistry:
+        return self.find_installed(type(session)) or self
 
     @cached_property
     def session_listeners(self) -> listeners.SessionListeners:

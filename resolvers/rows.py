@@ -89,7 +89,7 @@ def loaded_values(obj: Base) -> Record:
 
 def counter_values(session: AsyncSession, thread_id: UUID) -> Record:
     """A thread's key, and its counters where the flush brought them back."""
-    return {"id": thread_id, **(counters.returned(session, Thread, thread_id) or {})}
+    return {"id": thread_id, **(counters.flushed_values(session, Thread, thread_id) or {})}
 
 
 @contextmanager

@@ -38,17 +38,17 @@ IMMUTABLE = (str, bytes, int, type(None))
 """Types whose values are not computed from again at the flush: they cannot change in place."""
 
 
-def keep(derived: Computation) -> None:
+def listen(derived: Computation) -> None:
     """Keep a derived column of the objects of its class, and of classes that inherit from it."""
-    keeper = _Keeper(derived)
+    listeners = _Listeners(derived)
     # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
     as_is: Any = {"raw": True, "retval": True, "include_key": True, "propagate": True}
-    event.listen(derived.of, "set", keeper.source_set, **as_is)
-    event.listen(derived.target, "set", keeper.target_set, **as_is)
+    event.listen(derived.of, "set", listeners.source_set, **as_is)
+    event.listen(derived.target, "set", listeners.target_set, **as_is)
     class_ = derived.target.class_
     at_flush: Any = {"raw": True, "retval": True, "propagate": True}
-    event.listen(class_, "before_insert", keeper.before_insert, **at_flush)
-    event.listen(class_, "before_update", keeper.before_update, **at_flush)
+    event.listen(class_, "before_insert", listeners.before_insert, **at_flush)
+    event.listen(class_, "before_update", listeners.before_update, **at_flush)
     leave_out_of_merge(derived.target.property)
     derived.column.info[DERIVED] = derived
     derived.source_column.info[SOURCE] = derived
@@ -56,7 +56,7 @@ def keep(derived: Computation) -> None:
     default.column = derived.column
 
 
-class _Keeper:
+class _Listeners:
     """The listeners of one derived column."""
 
     def __init__(self, derived: Computation) -> None:

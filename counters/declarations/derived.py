@@ -47,7 +47,7 @@ class Derived(Computation):
     def __post_init__(self) -> None:
         for finding in _findings(self):
             raise CounterDeclarationError(*finding)
-        derivation.keep(self)
+        derivation.listen(self)
 
 
 def _findings(derived: Derived) -> Iterator[tuple[str, str, str]]:

@@ -40,7 +40,7 @@ def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iter
                     "counters.E013",
                     f"{counter} is kept on {name_of(session_class)} by another Counters already.",
                     "Declare each counter once for a session class; to add some to those that are "
-                    "installed there, extend the extension: install what its own extended() "
+                    "installed there, extend the extension: install what its own extend() "
                     "returns.",
                 )
 
@@ -61,7 +61,7 @@ def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
                     yield (
                         "counters.E025",
                         f"{counter} is computed from {kept[column]}, which another Counters keeps.",
-                        "Install what the extended() of the other returns, with both.",
+                        "Install what the extend() of the other returns, with both.",
                     )
 
 

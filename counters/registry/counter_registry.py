@@ -103,14 +103,14 @@ class CounterRegistry:
         """Return whether this registry has all counters of `other`, and more."""
         return {*other.declared, *other.derived} < {*self.declared, *self.derived}
 
-    def find_keeper(self, session_class: type[Session]) -> CounterRegistry | None:
+    def find_installed(self, session_class: type[Session]) -> CounterRegistry | None:
         """Return the registry that keeps these counters in sessions of a class.
 
         This one, or an extension of it; None where they are not installed.
         """
         for extended_class, extension in self.extensions.items():
             if issubclass(session_class, extended_class):
-                return extension.find_keeper(session_class)
+                return extension.find_installed(session_class)
         return self if issubclass(session_class, self.classes) else None
 
     def is_active_in(self, session: Session) -> bool:

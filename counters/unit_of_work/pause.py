@@ -23,8 +23,8 @@ from ..sql.rows import chunks, in_keys, read
 from .pending_changes import PendingChanges
 
 
-class Paused:
-    """A block in which counters stand still; made by :meth:`.Counters.paused`.
+class Pause:
+    """A block in which counters stand still; made by :meth:`.Counters.pause`.
 
     Used with ``with`` on a Session and with ``async with`` on an AsyncSession. At its
     end the session is flushed, and exactly the parents whose rows were touched are
@@ -50,7 +50,7 @@ class Paused:
         as_tuples = (key if isinstance(key, tuple) else (key,) for key in keys)
         self._session_state.paused[mapper].update(dict.fromkeys(as_tuples))
 
-    def __enter__(self) -> Paused:
+    def __enter__(self) -> Pause:
         self._sync.flush()
         self._outer = self._session_state.paused
         self._session_state.paused = defaultdict(dict) if self._outer is None else self._outer
@@ -67,7 +67,7 @@ class Paused:
         finally:
             self._session_state.paused = None
 
-    async def __aenter__(self) -> Paused:
+    async def __aenter__(self) -> Pause:
         assert isinstance(self._session, AsyncSession)
         await self._session.run_sync(lambda _: self.__enter__())
         return self

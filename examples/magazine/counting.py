@@ -16,7 +16,7 @@ class MagazineSession(Session):
 
 
 # Comment -> thread -> article: a chain, of which Tallied has the first half.
-counters = tallied_counters.extended(
+counters = tallied_counters.extend(
     Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread),
 )
 counters.install(MagazineSession)

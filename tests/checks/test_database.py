@@ -266,12 +266,12 @@ class ElsewhereSession(Session):
     pass
 
 
-counters.extended(Sum(Digest.comments, of=Thread.comment_count, via=Digest.thread)).install(
+counters.extend(Sum(Digest.comments, of=Thread.comment_count, via=Digest.thread)).install(
     ElsewhereSession
 )
 
 
-extended = counters.extended(Sum(Report.comments, of=Thread.comment_count, via=Report.thread))
+extended = counters.extend(Sum(Report.comments, of=Thread.comment_count, via=Report.thread))
 extended.install(HostSession)
 
 
@@ -280,7 +280,7 @@ async def test_the_counters_of_a_host_need_their_indexes_too(migrated: Database)
     assert isinstance(table, Table)
     async with migrated.engine.begin() as connection:
         await connection.run_sync(table.create)
-    assert counters.keeper(HostSession) is extended
+    assert counters.installed_on(HostSession) is extended
     assert await found(migrated, session_class=HostSession, start=False, deep=True) == {}
     await execute(migrated, "DROP INDEX ix_report_thread_id")
     told = await found(migrated, session_class=HostSession)
@@ -334,7 +334,7 @@ def bulletin() -> tuple[type[Session], MetaData]:
         pass
 
     link = Sum(Bulletin.comments, of=Thread.comment_count, via=Bulletin.thread)
-    counters.extended(link).install(Own)
+    counters.extend(link).install(Own)
     return Own, Base.metadata
 
 

@@ -39,7 +39,7 @@ class PressSession(Session):
     """The host's session class."""
 
 
-counters.extended(
+counters.extend(
     Sum(Page.words, of=Thread.word_count, via=Page.thread),
 ).install(PressSession)
 

@@ -86,7 +86,7 @@ class HostSession(Session):
     """The host's sessions, which keep its counters and Tallied's."""
 
 
-magazine = counters.extended(
+magazine = counters.extend(
     Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread),
     Sum(Article.words, of=Thread.word_count, via=Article.thread),
     Latest(Article.last_comment_at, of=Thread.last_comment_at, via=Article.thread),

@@ -77,16 +77,16 @@ def test_extension_may_add_derived_columns_alone(engine: Engine) -> None:
         pass
 
     counters = Counters(Count(Reader.books, via=Book.reader))
-    extension = counters.extended(
+    extension = counters.extend(
         Derived(Book.size, of=Book.title, compute=len),
         Sum(Reader.words, of=Book.size, via=Book.reader),
     )
     counters.install(Own)
     extension.install(Own)
-    assert counters.keeper(Own) is extension
-    more = extension.extended(Derived(Book.half, of=Book.title, compute=lambda t: len(t) // 2))
+    assert counters.installed_on(Own) is extension
+    more = extension.extend(Derived(Book.half, of=Book.title, compute=lambda t: len(t) // 2))
     more.install(Own)
-    assert counters.keeper(Own) is more
+    assert counters.installed_on(Own) is more
     with Own(engine) as session:
         reader = Reader()
         session.add_all([Book(title="seven..", reader=reader), Book(title="four", reader=reader)])
@@ -109,7 +109,7 @@ def test_derived_columns_need_no_counters(engine: Engine) -> None:
     counters = Counters(Derived(Book.size, of=Book.title, compute=len))
     counters.install(Own)
     counters.install(Own)
-    assert counters.keeper(Own) is counters
+    assert counters.installed_on(Own) is counters
     with Own(engine) as session:
         session.add(book := Book(title="four"))
         session.execute(update(Book).values(title="seven.."))

@@ -170,7 +170,7 @@ def test_odd_names_of_tables_and_columns_are_counted(engine: Engine, odd: tuple[
         ):
             session.execute(*statement)
             assert_verified(session, counters)
-        with counters.paused(session):
+        with counters.pause(session):
             session.add(Source(parent=parents[0]))
         assert_verified(session, counters)
         assert [(each.n, each.most) for each in parents] == [(9, 7), (39, 16), (7, 7)]

@@ -53,9 +53,9 @@ def test_derived_columns_are_repaired_under_load(engine: Engine, threads: list[U
     with writing(engine, threads):
         with turn(engine), Counted(engine) as session:  # counted, as the counters follow it
             every = update(Comment.__table__).values(word_count=Comment.word_count + 100)
-            with counters.paused(session) as paused:
+            with counters.pause(session) as pause:
                 session.connection().execute(every)
-                paused.touch(Thread, *threads)
+                pause.touch(Thread, *threads)
             session.commit()
         repaired = 0
         with reader.connect() as connection:

@@ -105,9 +105,7 @@ ORDERS = ["extension alone", "base first", "extension first", "base on a general
 
 @pytest.fixture
 def extension() -> Counters:
-    return counters.extended(
-        Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)
-    )
+    return counters.extend(Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread))
 
 
 def sessions(order: str, extension: Counters) -> type[Session]:
@@ -152,14 +150,14 @@ def test_extension_counts_both_sets_once(engine: Engine, extension: Counters, or
         assert (thread.comment_count, thread.word_count, article.comment_count) == (3, 9, 3)
         raw = Comment.__table__.delete().where(Comment.word_count == 2)
         session.connection().execute(raw)
-        with counters.paused(session) as paused:
-            paused.touch(Thread, thread.id)
+        with counters.pause(session) as pause:
+            pause.touch(Thread, thread.id)
         columns = select(Thread.comment_count, Article.comment_count).join(Article.thread)
         assert tuple(session.execute(columns).one()) == (2, 2)
         session.add_all(comment(size, thread_id=thread.id) for size in (6, 7))
         session.flush()
         for kept_by in (counters, extension):
-            returned = kept_by.returned(session, Thread, thread.id)
+            returned = kept_by.flushed_values(session, Thread, thread.id)
             assert returned is not None
             assert returned["word_count"] == 20
         last = session.scalars(select(Comment).where(Comment.word_count == 7)).one()
@@ -198,12 +196,12 @@ def test_two_extensions_on_one_session_class_are_refused(extension: Counters) ->
         pass
 
     extension.install(Own)
-    other = counters.extended(Sum(Article.words, of=Thread.word_count, via=Article.thread))
+    other = counters.extend(Sum(Article.words, of=Thread.word_count, via=Article.thread))
     with pytest.raises(CounterDeclarationError) as caught:
         other.install(Own)
     assert caught.value.id == "counters.E013"
     assert "extend the extension" in caught.value.hint
-    extension.extended(Sum(Article.words, of=Thread.word_count, via=Article.thread)).install(Own)
+    extension.extend(Sum(Article.words, of=Thread.word_count, via=Article.thread)).install(Own)
 
 
 async def test_extension_counts_on_async_sessions(empty_url: str, extension: Counters) -> None:

@@ -290,7 +290,7 @@ def test_extension_counts_for_the_counters_it_extends(engine: Engine) -> None:
     models.Parent.site_id = reference("site.id", ondelete="SET NULL")
     models.Parent.site = relationship(Site)
     total = Sum(Site.s, of=models.Parent.s, via=models.Parent.site)
-    extension = models.counters.extended(total)
+    extension = models.counters.extend(total)
     extension.install(Host)
     base.metadata.create_all(engine)
     with Host(engine) as session:
@@ -323,7 +323,7 @@ def test_session_factories_can_be_installed_on(engine: Engine, name: str) -> Non
         "session class in a maker": maker.class_,
     }
     models.counters.install(targets[name])
-    assert models.counters.keeper(targets[name]) is models.counters
+    assert models.counters.installed_on(targets[name]) is models.counters
     fill(engine, models)
     scoped.add(models.Source(parent_id=50, other_id=60, size=6))
     scoped.commit()

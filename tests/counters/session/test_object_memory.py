@@ -171,10 +171,10 @@ def test_session_with_copied_info_has_separate_state(session: Session, engine: E
 
 def test_paused_blocks_may_be_nested(session: Session) -> None:
     first, second = session.get_one(Thread, FIRST), session.get_one(Thread, SECOND)
-    with forum.paused(session):
+    with forum.pause(session):
         session.add(Comment(thread_id=FIRST, words=9))
         session.flush()
-        with forum.paused(session):
+        with forum.pause(session):
             session.add(Comment(thread_id=SECOND, words=10))
         session.add(Comment(thread_id=SECOND, words=11))
     assert_verified(session, forum)
@@ -182,7 +182,7 @@ def test_paused_blocks_may_be_nested(session: Session) -> None:
 
 
 def test_failed_paused_block_that_is_committed_leaves_no_drift(session: Session) -> None:
-    with pytest.raises(LookupError), forum.paused(session):
+    with pytest.raises(LookupError), forum.pause(session):
         session.add(Comment(thread_id=FIRST, words=9))
         session.flush()
         raise LookupError
@@ -203,9 +203,9 @@ def test_touch_and_returned_accept_a_subclass(engine: Engine) -> None:
         session.flush()
         session.add(Source(parent=parent))
         session.flush()
-        assert counters.returned(session, Special, parent.id) == {"n": 2}
-        with counters.paused(session) as paused:
+        assert counters.flushed_values(session, Special, parent.id) == {"n": 2}
+        with counters.pause(session) as pause:
             session.connection().execute(insert(Source.__table__), [{"parent_id": parent.id}] * 2)
-            paused.touch(Special, parent.id)
+            pause.touch(Special, parent.id)
         assert_verified(session, counters)
         assert parent.n == 4

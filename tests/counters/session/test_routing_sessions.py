@@ -176,7 +176,7 @@ def lock_and_delete(session: Router) -> None:
 
 
 def load_in_a_block(session: Router) -> None:
-    with counters.paused(session):
+    with counters.pause(session):
         session.add(Player(**NEW))
         session.execute(delete(Player).where(Player.id == 2))
 
@@ -254,7 +254,7 @@ def test_write_is_counted_on_the_leader(
     with engine.connect() as connection:
         assert list(counters.verify(connection)) == []
     assert contents(follower) == before
-    changed = [t for t in loaded if counters.returned(routed, Team, t.id) is not None]
+    changed = [t for t in loaded if counters.flushed_values(routed, Team, t.id) is not None]
     assert all((t.id, t.size, t.points, t.best) in expected for t in changed)
 
 

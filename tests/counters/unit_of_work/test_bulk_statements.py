@@ -202,7 +202,7 @@ def test_paused_block_repairs_touched_rows_only(
     with Session(engine) as plain:
         plain.connection().exec_driver_sql("UPDATE tallied_thread SET word_count = 77")
         plain.commit()
-    with recorded(engine) as executed, counters.paused(session):
+    with recorded(engine) as executed, counters.pause(session):
         for number in range(30):
             session.add(Comment(**rows(threads, 30)[number % 2]))
             session.flush()
@@ -218,9 +218,9 @@ def test_paused_block_repairs_touched_rows_only(
 def test_paused_block_repairs_rows_touched_by_raw_sql(
     session: Session, threads: list[Thread]
 ) -> None:
-    with counters.paused(session) as paused:
+    with counters.pause(session) as pause:
         session.connection().execute(insert(Comment.__table__), rows(threads, 10))
-        paused.touch(Thread, *(each.id for each in threads[:4]))
+        pause.touch(Thread, *(each.id for each in threads[:4]))
     assert_exact(session, *threads[:4])
     found = {drift.key for drift in counters.verify(session.connection())}
     assert found == {(threads[4].id,)}
@@ -230,7 +230,7 @@ def test_counting_resumes_after_a_failed_paused_block(
     session: Session, threads: list[Thread]
 ) -> None:
     session.commit()
-    with pytest.raises(LookupError), counters.paused(session):
+    with pytest.raises(LookupError), counters.pause(session):
         session.add(Comment(**rows(threads, 1)[0]))
         session.flush()
         raise LookupError
@@ -244,7 +244,7 @@ async def test_paused_works_with_an_async_session(database: Any) -> None:
     async def work(unit: Any) -> None:
         thread = Thread(title="T", comments=[Comment(author_name="A", message="one two")])
         unit.session.add(thread)
-        async with counters.paused(unit.session):
+        async with counters.pause(unit.session):
             for row in rows([thread] * 5, 10):
                 unit.session.add(Comment(**row))
                 await unit.session.flush()

@@ -374,4 +374,4 @@ def test_chain_split_between_two_sets_is_refused(inner_first: bool, by: str) -> 
     with pytest.raises(CounterDeclarationError, match=r"E025.*Top\.n is computed from Parent\.n"):
         second.install(type("Two", (Session,), {}))
     if inner_first and by == "of":
-        inner.extended(outer).install(type("Three", (Session,), {}))
+        inner.extend(outer).install(type("Three", (Session,), {}))

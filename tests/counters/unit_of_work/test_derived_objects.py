@@ -194,10 +194,10 @@ def test_detached_comment_is_merged(session: Session, thread: Thread) -> None:
 
 def spoil(engine: Engine, session: Session, comment: Comment) -> None:
     """Store 50 words beside a message of two, as raw SQL does, and count them."""
-    with counters.paused(session) as paused:
+    with counters.pause(session) as pause:
         wrong = update(Comment.__table__).where(Comment.id == comment.id)
         session.connection().execute(wrong.values(word_count=50))
-        paused.touch(Thread, comment.thread_id)
+        pause.touch(Thread, comment.thread_id)
     session.commit()
 
 

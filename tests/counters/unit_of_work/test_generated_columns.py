@@ -154,7 +154,7 @@ def loaded(session: Session) -> list[Any]:
 
 
 def paused(session: Session) -> None:
-    with counters.paused(session):
+    with counters.pause(session):
         session.execute(delete(Post).where(Post.id == 1))
         session.add(Post(size=3, board_id=2, wall_id=1))
 

@@ -261,14 +261,14 @@ def test_flush_that_changes_no_link_adds_no_statement(
 
 def test_paused_block_repairs_changed_links(filled: Any, host: Session) -> None:
     one, two, article, free = filled
-    with magazine.paused(host):
+    with magazine.pause(host):
         host.add(comment(9, thread=one))
         free.thread = two
         host.add(Article(thread=thread_of(5, 5)))
         host.flush()
         assert stored(host.connection())[article.id][:2] == (2, 5)
     assert_exact(host)
-    with magazine.paused(host):
+    with magazine.pause(host):
         article.thread = None
         host.delete(two)
     assert_exact(host)
@@ -281,8 +281,8 @@ def test_links_set_by_raw_sql_are_found_and_repaired(
     host.connection().execute(
         update(Article.__table__).where(Article.__table__.c.id == free.id).values(thread_id=two.id)
     )
-    with magazine.paused(host) as paused:
-        paused.touch(Article, free.id)
+    with magazine.pause(host) as pause:
+        pause.touch(Article, free.id)
     assert_exact(host)
     host.connection().execute(update(Article.__table__).values(comment_count=50, words=60))
     host.commit()

@@ -45,7 +45,7 @@ def test_comment_by_foreign_key_alone_is_counted(session: Session) -> None:
     session.add(comment("three more words", thread_id=thread.id))
     session.flush()
     assert_exact(session, thread)
-    assert counters.returned(session, Thread, thread.id) == shown(thread)._asdict()
+    assert counters.flushed_values(session, Thread, thread.id) == shown(thread)._asdict()
 
 
 def test_deleted_comment_is_counted_at_the_flush(session: Session) -> None:

@@ -156,7 +156,7 @@ def test_statement_that_assigns_a_polymorphic_counter_is_refused(office: SimpleN
 
 
 def test_paused_polymorphic_classes_are_repaired(office: SimpleNamespace) -> None:
-    with office.counters.paused(office.session):
+    with office.counters.pause(office.session):
         office.session.execute(update(office.Employee).values(pay=3))
         office.people[3].office = office.second
     assert shown(office) == (3, 9, 3)

@@ -119,7 +119,7 @@ def move(number: int, station: int) -> Callable[[Session], None]:
 
 
 def paused(session: Session) -> None:
-    with counters.paused(session):
+    with counters.pause(session):
         session.delete(session.get_one(Reading, 8))
 
 
