@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -35,20 +36,32 @@ FIRST = (
 """The files that take longest: begun last, they would leave one process to run alone."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(tests).as_posix() not in FIRST)
-
-
 def memory() -> Path | None:
-    """Where a machine keeps files in memory, if it does and has room for databases.
+    """Return the folder of a file system in memory, if it has room for databases.
 
-    Each is some 300 files, and on a disk most of the work is to make and to remove them.
+    Each PostgreSQL database is some 300 files, and each SQLite file is synced several times a test.
     """
     shared = Path("/dev/shm")
     if not os.access(shared, os.W_OK) or shutil.disk_usage(shared).free < 2 * 2**30:
         return None
     return shared
+
+
+def speed_up_processes() -> None:
+    """Let the tests' processes share their bytecode, and keep their files in memory."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    folder = memory()
+    if folder and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+speed_up_processes()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(tests).as_posix() not in FIRST)
 
 
 @pytest.fixture(scope="session")
