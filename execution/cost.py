@@ -110,6 +110,8 @@ class CostEstimator:
                 f"smaller pages, or nest fewer of them."
             )
             return limit_error("operation_cost", most, says)
+        if not cost.introspects:
+            return None
         most = round(self.most_introspection * MAX_INTROSPECTIONS)
         if cost.introspects > most:
             says = (
