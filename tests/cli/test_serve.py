@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,17 @@ import pytest
 from support.commands import NEWEST, Commands, shown, sql
 from support.server import TALLIED, Server, free_port
 
+from tallied.seed import seed
+
 COUNT = "{ threads(first: 1) { totalCount } }"
+
+SMALLER_DEMO = """
+import sys
+from tallied.cli.app import main
+from tallied.seed import seed
+seed.__kwdefaults__.update(threads=200, comments=20_000)
+main(sys.argv[1:])
+"""
 
 
 def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Path) -> None:
@@ -165,27 +176,30 @@ def test_settings_come_from_the_environment(
 def test_a_killed_demo_is_begun_anew_and_written_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At its full size, since that is what a newcomer gets."""
+    """At a fifth of its size: what is written is one transaction at each."""
+    assert seed.__kwdefaults__ is not None
+    assert (seed.__kwdefaults__["threads"], seed.__kwdefaults__["comments"]) == (1000, 100_000)
+    program = (sys.executable, "-c", SMALLER_DEMO)
     url = f"sqlite:///{tmp_path / 'demo.db'}"
     counts = (
         "SELECT (SELECT count(*) FROM tallied_thread), (SELECT count(*) FROM tallied_comment),"
         " (SELECT sum(comment_count) FROM tallied_thread)"
     )
-    killed = Server(tmp_path, url, "--demo")
+    killed = Server(tmp_path, url, "--demo", program=program)
     log, deadline = tmp_path / "demo.db-wal", time.monotonic() + 90
-    while not log.is_file() or log.stat().st_size < 4_000_000:  # in the midst of the comments
+    while not log.is_file() or log.stat().st_size < 1_000_000:  # in the midst of the comments
         assert killed.process.poll() is None, killed.printed
         assert time.monotonic() < deadline, killed.printed
-        time.sleep(0.05)
+        time.sleep(0.01)
     killed.kill()
-    with Server(tmp_path, url, "--demo") as server:
+    with Server(tmp_path, url, "--demo", program=program) as server:
         assert "The database has no threads yet: writing demo data." in server.printed
-        assert server.ask(COUNT) == {"threads": {"totalCount": 1000}}
+        assert server.ask(COUNT) == {"threads": {"totalCount": 200}}
         assert server.stop() == 0
-    assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)
+    assert tuple(sql(url, counts)[0]) == (200, 20_000, 20_000)
     assert Commands(capsys)("verify", "--database", url).code == 0
 
-    with Server(tmp_path, url, "--demo") as server:
+    with Server(tmp_path, url, "--demo", program=program) as server:
         assert "Writing demo data" not in server.printed
-        assert "The database has 1,000 threads already, so no demo data" in server.printed
-    assert tuple(sql(url, counts)[0]) == (1000, 100_000, 100_000)
+        assert "The database has 200 threads already, so no demo data" in server.printed
+    assert tuple(sql(url, counts)[0]) == (200, 20_000, 20_000)

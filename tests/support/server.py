@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ class Server:
     """``tallied serve`` on a free port; entered once it says that it serves.
 
     :param guests: what the environment lets guests do; None where it does not say.
+    :param program: the command before ``serve``.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Server:
         *arguments: str,
         port: int | None = None,
         guests: str | None = "moderate",
+        program: Sequence[str | Path] = (TALLIED,),
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -51,7 +54,10 @@ class Server:
             environ["TALLIED_GUESTS"] = guests
         with self._out.open("w") as out:
             self.process = subprocess.Popen(
-                [TALLIED, "serve", "--port", str(self.port), "--database", database, *arguments],
+                [
+                    *(*program, "serve", "--port", str(self.port)),
+                    *("--database", database, *arguments),
+                ],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
