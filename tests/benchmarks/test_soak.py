@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Open
 from sqlalchemy import text
 
 from tallied.benchmarks.random_units import OPERATIONS
 from tallied.benchmarks.soak import Soak
-from tallied.database import Database
 from tallied.models import Base
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
@@ -21,9 +21,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 ROOT = Path(__file__).parents[2]
 
 
-async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(empty_url: str) -> None:
+async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(
+    open_database: Open,
+) -> None:
     # What is tested is what becomes of the counters, however slow the machine is.
-    database = Database(empty_url, pool_size=20, patience=60)
+    database = open_database(pool_size=20, patience=60)
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     run = Soak(database)
@@ -32,11 +34,10 @@ async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(empty_u
     assert run.drift == []
     assert run.recounts > 0
     assert len(run.done) > len(OPERATIONS) - 3, "about every kind was drawn"
-    await database.dispose()
 
 
-async def test_drift_and_errors_are_told(empty_url: str) -> None:
-    database = Database(empty_url, pool_size=20)
+async def test_drift_and_errors_are_told(open_database: Open) -> None:
+    database = open_database(pool_size=20)
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     run = Soak(database, writers=2)
@@ -50,7 +51,6 @@ async def test_drift_and_errors_are_told(empty_url: str) -> None:
         await connection.execute(text("ALTER TABLE tallied_comment RENAME TO elsewhere"))
     with pytest.raises(Exception, match="tallied_comment"):
         await run.run(units=1000)
-    await database.dispose()
 
 
 def test_the_script_says_what_came_of_it() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from conftest import Open
 from sqlalchemy import ForeignKey, MetaData, Table, event, text
 from sqlalchemy import text as sql_text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -23,20 +23,6 @@ from tallied.models.counters import counters
 from tallied.settings import Settings
 
 SETTINGS = Settings(playground=False, environment="development", guests="write")
-
-
-@pytest.fixture
-async def empty(empty_url: str) -> AsyncIterator[Database]:
-    """A fresh database without tables."""
-    database = Database(empty_url)
-    yield database
-    await database.dispose()
-
-
-@pytest.fixture
-async def migrated(empty: Database) -> Database:
-    await migrate(empty)
-    return empty
 
 
 async def execute(database: Database, *statements: str) -> None:
@@ -194,19 +180,16 @@ async def test_an_index_of_titles_is_for_postgresql_alone(migrated: Database) ->
     assert "pg_trgm" in told["tallied.W013"]
 
 
-async def test_tables_in_another_schema(empty_url: str) -> None:
+async def test_tables_in_another_schema(empty_url: str, open_database: Open) -> None:
     if empty_url.startswith("sqlite"):
         pytest.skip("SQLite has none")
-    database = Database(empty_url, schema="Forum")
-    try:
-        await execute(database, 'CREATE SCHEMA "Forum"')
-        assert list(await found(database)) == ["tallied.E010"]
-        await migrate(database)
-        assert await found(database, start=False, deep=True) == {}
-        await execute(database, 'DROP INDEX "Forum".ix_tallied_thread_word_count_id')
-        assert list(await found(database)) == ["tallied.W012"]
-    finally:
-        await database.dispose()
+    database = open_database(schema="Forum")
+    await execute(database, 'CREATE SCHEMA "Forum"')
+    assert list(await found(database)) == ["tallied.E010"]
+    await migrate(database)
+    assert await found(database, start=False, deep=True) == {}
+    await execute(database, 'DROP INDEX "Forum".ix_tallied_thread_word_count_id')
+    assert list(await found(database)) == ["tallied.W012"]
 
 
 class Uncounted(Session):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import BACKENDS
+from conftest import BACKENDS, Open
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.commands import NEWEST, sql
@@ -91,8 +91,10 @@ async def test_a_cancelled_probe_leaves_the_others_an_answer(readiness: Readines
         await first
 
 
-async def test_a_pool_without_a_free_connection_is_ready(with_tables: None, empty_url: str) -> None:
-    database = Database(empty_url, pool_size=1, max_overflow=0)
+async def test_a_pool_without_a_free_connection_is_ready(
+    with_tables: None, open_database: Open
+) -> None:
+    database = open_database(pool_size=1, max_overflow=0)
     readiness = Readiness(database, interval=0)
     entered, leave = asyncio.Event(), asyncio.Event()
 
@@ -111,7 +113,6 @@ async def test_a_pool_without_a_free_connection_is_ready(with_tables: None, empt
         await holder
     finally:
         await readiness.close()
-        await database.dispose()
 
 
 @on_postgresql
@@ -152,8 +153,8 @@ async def test_a_database_in_memory_is_ready() -> None:
         await database.dispose()
 
 
-async def test_missing_tables_are_a_problem(empty_url: str) -> None:
-    database = Database(empty_url)
+async def test_missing_tables_are_a_problem(open_database: Open) -> None:
+    database = open_database()
     readiness = Readiness(database, interval=0)
     try:
         assert await readiness.find_problem() == NOT_SET_UP
@@ -161,11 +162,10 @@ async def test_missing_tables_are_a_problem(empty_url: str) -> None:
         assert await readiness.find_problem() is None
     finally:
         await readiness.close()
-        await database.dispose()
 
 
-async def test_a_missing_migration_is_a_problem(empty_url: str) -> None:
-    database = Database(empty_url)
+async def test_a_missing_migration_is_a_problem(empty_url: str, open_database: Open) -> None:
+    database = open_database()
     readiness = Readiness(database, interval=0)
     try:
         await migrate(database)
@@ -178,12 +178,13 @@ async def test_a_missing_migration_is_a_problem(empty_url: str) -> None:
             assert await readiness.find_problem() == problem
     finally:
         await readiness.close()
-        await database.dispose()
 
 
 @on_postgresql
-async def test_tables_in_a_schema_of_their_own_are_found(empty_url: str) -> None:
-    database = Database(empty_url, schema="talk")
+async def test_tables_in_a_schema_of_their_own_are_found(
+    empty_url: str, open_database: Open
+) -> None:
+    database = open_database(schema="talk")
     readiness = Readiness(database, interval=0)
     try:
         assert await readiness.find_problem() == NOT_SET_UP
@@ -193,7 +194,6 @@ async def test_tables_in_a_schema_of_their_own_are_found(empty_url: str) -> None
         assert await readiness.find_problem() == BEHIND
     finally:
         await readiness.close()
-        await database.dispose()
 
 
 @on_postgresql
@@ -333,9 +333,9 @@ async def test_a_full_disk_is_forgotten_without_any_write(small: Database) -> No
 
 
 async def test_only_changes_of_the_state_are_logged(
-    empty_url: str, caplog: pytest.LogCaptureFixture
+    open_database: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database = Database(empty_url)
+    database = open_database()
     readiness = Readiness(database, interval=0)
     try:
         with caplog.at_level(logging.INFO, "tallied"):
@@ -351,17 +351,15 @@ async def test_only_changes_of_the_state_are_logged(
         assert not any(record.exc_info for record in caplog.records)
     finally:
         await readiness.close()
-        await database.dispose()
 
 
-async def test_a_host_asks_its_discussion(empty_url: str) -> None:
-    database = Database(empty_url)
+async def test_a_host_asks_its_discussion(open_database: Open) -> None:
+    database = open_database()
     discussion = Discussion(database)
     try:
         assert await discussion.find_problem() == NOT_SET_UP
     finally:
         await discussion.readiness.close()
-        await database.dispose()
 
 
 async def test_ready_and_live_answer_over_http(database: Database) -> None:
@@ -376,17 +374,14 @@ async def test_ready_and_live_answer_over_http(database: Database) -> None:
             assert (await http.get(path)).json() == {"status": "ok"}
 
 
-async def test_an_unready_server_is_live(empty_url: str) -> None:
-    database = Database(empty_url)
+async def test_an_unready_server_is_live(open_database: Open) -> None:
+    database = open_database()
     app = create_app(Settings(), database)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tallied.test")
-    try:
-        async with http, app.router.lifespan_context(app):
-            assert (await http.get("/health/live")).status_code == 200
-            for path in ("/health/ready", "/health"):
-                answer = await http.get(path)
-                assert (answer.status_code, answer.json()) == (503, {"status": NOT_SET_UP})
-                assert answer.headers["cache-control"] == "no-store"
-                assert (await http.head(path)).status_code == 503
-    finally:
-        await database.dispose()
+    async with http, app.router.lifespan_context(app):
+        assert (await http.get("/health/live")).status_code == 200
+        for path in ("/health/ready", "/health"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()) == (503, {"status": NOT_SET_UP})
+            assert answer.headers["cache-control"] == "no-store"
+            assert (await http.head(path)).status_code == 503

@@ -49,11 +49,6 @@ Write = Callable[[str], str]
 
 
 @pytest.fixture
-def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(capsys)
-
-
-@pytest.fixture
 def app(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of a module in the working directory, with a magazine's Discussion in it."""
     name = f"app_{uuid4().hex}"

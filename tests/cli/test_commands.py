@@ -18,11 +18,6 @@ NAMES = ("serve", "migrate", "check", "seed", "verify", "rebuild", "token", "pri
 
 
 @pytest.fixture
-def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(capsys)
-
-
-@pytest.fixture
 def seeded(empty_url: str, commands: Commands) -> str:
     """The URL of a database with some threads that have comments."""
     size = ("--threads", "12", "--comments", "200", "--random-seed", "5")

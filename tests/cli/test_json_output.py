@@ -12,11 +12,6 @@ from support.commands import NEWEST, Commands, shown, sql
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 
 
-@pytest.fixture
-def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(capsys)
-
-
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 

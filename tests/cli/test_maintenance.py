@@ -13,11 +13,6 @@ from tallied.counters.maintenance import rebuild as rebuilding
 
 
 @pytest.fixture
-def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(capsys)
-
-
-@pytest.fixture
 def seeded(empty_url: str, commands: Commands) -> str:
     """The URL of a database with some threads that have comments."""
     size = ("--threads", "12", "--comments", "200", "--random-seed", "5")

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from conftest import Open
 from sqlalchemy import create_engine, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
@@ -71,11 +72,11 @@ async def test_listener_that_fails_after_the_commit_repeats_nothing(
 
 
 async def test_cancelled_commit_that_fails_is_not_run_again(
-    with_tables: None, empty_url: str, backend: str
+    with_tables: None, open_database: Open, backend: str
 ) -> None:
     if backend == "sqlite":
         pytest.skip("SQLite checks nothing at its commit that could ask for a retry")
-    database = Database(empty_url)
+    database = open_database()
     attempts = []
     async with database.reader.connect() as connection:
         await connection.execute(
@@ -100,7 +101,6 @@ async def test_cancelled_commit_that_fails_is_not_run_again(
             await database.write(work)
     assert len(attempts) == 1
     assert await count(database) == 0
-    await database.dispose()
 
 
 async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(

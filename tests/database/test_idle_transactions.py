@@ -6,10 +6,11 @@ import asyncio
 import socket
 
 import pytest
+from conftest import Open
 from sqlalchemy import select, text
 from support.outages import execute, idle_transactions, proxied
 
-from tallied.database import Database, UnitOfWork
+from tallied.database import UnitOfWork
 from tallied.database.network import KEEPALIVES, timeouts
 from tallied.discussion import Discussion
 from tallied.models import Thread
@@ -43,8 +44,8 @@ async def test_silent_network_leaves_no_lock_behind(with_tables: None, empty_url
     assert execute(empty_url, "SELECT title FROM tallied_thread") == [("Free",)]
 
 
-async def test_unit_that_idles_too_long_runs_again(with_tables: None, empty_url: str) -> None:
-    database = Database(empty_url, idle_timeout=0.1)
+async def test_unit_that_idles_too_long_runs_again(with_tables: None, open_database: Open) -> None:
+    database = open_database(idle_timeout=0.1)
     tries: list[int] = []
 
     async def work(unit: UnitOfWork) -> None:
@@ -56,7 +57,6 @@ async def test_unit_that_idles_too_long_runs_again(with_tables: None, empty_url:
     assert len(tries) == 2
     async with database.read() as connection:
         assert len((await connection.execute(select(Thread.id))).all()) == 1
-    await database.dispose()
 
 
 async def test_connection_has_each_timeout(with_tables: None, empty_url: str) -> None:

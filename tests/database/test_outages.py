@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from conftest import Open
 from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -162,9 +163,13 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
     ],
 )
 async def test_error_of_the_database_is_what_its_sqlstate_says(
-    with_tables: None, empty_url: str, state: str, expected: type[Exception], tries: int
+    with_tables: None,
+    open_database: Open,
+    state: str,
+    expected: type[Exception],
+    tries: int,
 ) -> None:
-    database = Database(empty_url, attempts=4)
+    database = open_database(attempts=4)
     tried: list[int] = []
 
     async def work(unit: UnitOfWork) -> None:
@@ -174,7 +179,6 @@ async def test_error_of_the_database_is_what_its_sqlstate_says(
     with pytest.raises(expected):
         await database.write(work)
     assert len(tried) == tries
-    await database.dispose()
 
 
 @POSTGRESQL
@@ -202,11 +206,13 @@ async def test_outage_is_waited_for_as_long_as_the_patience(
 
 
 @POSTGRESQL
-async def test_statement_timeout_is_a_busy_database(with_tables: None, empty_url: str) -> None:
+async def test_statement_timeout_is_a_busy_database(
+    with_tables: None, empty_url: str, open_database: Open
+) -> None:
     execute(
         empty_url, "ALTER DATABASE " + empty_url_name(empty_url) + " SET statement_timeout = 50"
     )
-    database = Database(empty_url)
+    database = open_database()
 
     async def work(unit: UnitOfWork) -> None:
         await unit.session.execute(text("SELECT pg_sleep(30)"))
@@ -216,7 +222,6 @@ async def test_statement_timeout_is_a_busy_database(with_tables: None, empty_url
     with pytest.raises(Busy, match="took too long"):
         async with database.read() as connection:
             await connection.execute(text("SELECT pg_sleep(30)"))
-    await database.dispose()
 
 
 def empty_url_name(url: str) -> str:
@@ -236,9 +241,9 @@ def read_only(url: str) -> Iterator[None]:
 
 @POSTGRESQL
 async def test_read_only_database_is_read_and_not_written(
-    with_tables: None, empty_url: str
+    with_tables: None, empty_url: str, open_database: Open
 ) -> None:
-    database = Database(empty_url)
+    database = open_database()
     with read_only(empty_url):
         with pytest.raises(Unavailable, match="may only be read at present"):
             await database.write(lambda unit: add_threads(unit, 3))
@@ -246,7 +251,6 @@ async def test_read_only_database_is_read_and_not_written(
     # Connections that were opened meanwhile are not used for it again.
     await database.write(lambda unit: add_threads(unit, 3))
     assert await count(database) == 3
-    await database.dispose()
 
 
 @POSTGRESQL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import pytest
+from conftest import Open
 from sqlalchemy import AsyncAdaptedQueuePool, text
 
 from tallied.database import Database
@@ -20,8 +21,8 @@ def size_of(database: Database) -> int:
     return pool.size()
 
 
-async def test_no_more_connections_are_opened_than_set(empty_url: str) -> None:
-    database = Database(empty_url, patience=0.1, pool_size=3)
+async def test_no_more_connections_are_opened_than_set(open_database: Open) -> None:
+    database = open_database(patience=0.1, pool_size=3)
     async with AsyncExitStack() as held:
         for _ in range(3):
             connection = await held.enter_async_context(database.read())
@@ -30,7 +31,6 @@ async def test_no_more_connections_are_opened_than_set(empty_url: str) -> None:
             await held.enter_async_context(database.read())
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
-    await database.dispose()
 
 
 async def test_the_setting_is_the_size_everywhere(empty_url: str) -> None:

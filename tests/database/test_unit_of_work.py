@@ -6,6 +6,7 @@ import asyncio
 
 import psycopg
 import pytest
+from conftest import Open
 from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
@@ -211,8 +212,8 @@ async def test_a_deadlock_is_run_again(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_retries_are_bounded_and_end_in_a_clear_error(empty_url: str) -> None:
-    database = Database(empty_url, attempts=3)
+async def test_retries_are_bounded_and_end_in_a_clear_error(open_database: Open) -> None:
+    database = open_database(attempts=3)
     tries: list[int] = []
 
     async def work(unit: UnitOfWork) -> None:
@@ -223,12 +224,13 @@ async def test_retries_are_bounded_and_end_in_a_clear_error(empty_url: str) -> N
     with pytest.raises(Busy, match="send the same request again"):
         await database.write(work)
     assert len(tries) == 3
-    await database.dispose()
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_who_had_to_give_way_to_others_is_run_again_however_late(empty_url: str) -> None:
-    database = Database(empty_url, patience=0.1)
+async def test_who_had_to_give_way_to_others_is_run_again_however_late(
+    open_database: Open,
+) -> None:
+    database = open_database(patience=0.1)
     tries: list[int] = []
 
     async def work(unit: UnitOfWork) -> int:
@@ -240,7 +242,6 @@ async def test_who_had_to_give_way_to_others_is_run_again_however_late(empty_url
         return len(tries)
 
     assert await database.write(work) == 4
-    await database.dispose()
 
 
 async def test_another_error_of_the_database_is_not_run_again(database: Database) -> None:
@@ -327,8 +328,8 @@ async def test_a_database_is_reached_by_the_address_of_a_host(empty_url: str, mo
     await database.dispose()
 
 
-async def test_no_connection_in_the_pool_is_a_busy_database(empty_url: str) -> None:
-    database = Database(empty_url, patience=0.1, pool_size=1, max_overflow=0)
+async def test_no_connection_in_the_pool_is_a_busy_database(open_database: Open) -> None:
+    database = open_database(patience=0.1, pool_size=1, max_overflow=0)
     async with database.read():
         with pytest.raises(Busy, match="send the same request again"):
             async with database.read():
@@ -337,7 +338,6 @@ async def test_no_connection_in_the_pool_is_a_busy_database(empty_url: str) -> N
             await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT 6 * 7"))).scalar_one() == 42
-    await database.dispose()
 
 
 async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Database) -> None:
@@ -370,15 +370,16 @@ async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Databa
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_unit_behind_another_of_its_process_is_busy_in_the_end(empty_url: str) -> None:
-    database = Database(empty_url, patience=0.1)
+async def test_a_unit_behind_another_of_its_process_is_busy_in_the_end(
+    open_database: Open,
+) -> None:
+    database = open_database(patience=0.1)
 
     async def ahead(_: UnitOfWork) -> None:
         with pytest.raises(Busy, match="send the same request again"):
             await database.write(lambda unit: add_threads(unit, 3))
 
     await database.write(ahead)
-    await database.dispose()
 
 
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"

@@ -21,11 +21,7 @@ TEXT = (Path(tallied.__file__).parent / "docs" / "frontend.md").read_text("utf-8
 BLOCKS: dict[str, str] = dict(re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.M | re.S))
 ORIGIN = "http://localhost:5173"
 
-
-@pytest.fixture
-def backend() -> str:
-    """Origins are the same on every database."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 async def test_the_host_of_the_page_allows_its_origins(database: Database) -> None:

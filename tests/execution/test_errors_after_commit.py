@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from conftest import Open
 from sqlalchemy import event, make_url
 from support.api import Api
 from support.recount import drifted
@@ -193,9 +194,11 @@ def lost_writes(database: Database, empty_url: str) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_a_read_that_finds_no_room_asks_for_no_second_change(empty_url: str) -> None:
+async def test_a_read_that_finds_no_room_asks_for_no_second_change(
+    empty_url: str, open_database: Open
+) -> None:
     """SQLite's readers wait for nobody."""
-    database = Database(empty_url, patience=0.2)
+    database = open_database(patience=0.2)
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     api = Api(database)
@@ -217,7 +220,6 @@ async def test_a_read_that_finds_no_room_asks_for_no_second_change(empty_url: st
     assert "again" not in error["message"]
     assert await forum.stored() == ((1, 2), (1, 3))
     await api.http.aclose()
-    await database.dispose()
 
 
 async def test_a_request_stopped_after_its_change_says_so(database: Database) -> None:

@@ -23,11 +23,7 @@ COUNT = "query Count { threads(first: 1) { totalCount } }"
 NAME = "query Name { __typename }"
 CREATE = 'mutation Create { createThread(input: {title: "Looms"}) { thread { title } } }'
 
-
-@pytest.fixture
-def backend() -> str:
-    """Documents are the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 def digest(text: str) -> str:

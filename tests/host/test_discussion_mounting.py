@@ -16,11 +16,7 @@ from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
 
-
-@pytest.fixture
-def backend() -> str:
-    """Nothing is asked of the database."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.mark.parametrize("app", [APIRouter(), Router(), FastAPI, None, "app"])

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from conftest import Open
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary, Note, notes
@@ -54,8 +55,10 @@ async def fail_for_a_retry(database: Database, session: AsyncSession) -> None:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_a_unit_that_loses_a_race_runs_its_hooks_again(empty_url: str, database: Any) -> None:
-    strict = Database(empty_url, isolation_level="REPEATABLE READ")
+async def test_a_unit_that_loses_a_race_runs_its_hooks_again(
+    open_database: Open, database: Any
+) -> None:
+    strict = open_database(isolation_level="REPEATABLE READ")
     log: list[str] = []
     both = asyncio.Barrier(2)
 
@@ -72,7 +75,6 @@ async def test_a_unit_that_loses_a_race_runs_its_hooks_again(empty_url: str, dat
     assert log.count("before_add_comment") == 3
     assert log.count("after_add_comment") == 2
     await host.assert_exact()
-    await strict.dispose()
 
 
 async def test_what_follows_sees_the_commit(database: Database) -> None:

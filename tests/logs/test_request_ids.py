@@ -39,11 +39,7 @@ SAFE = [
 UNSAFE = ["", " ", "a b", "x" * 129, "a\tb", 'a"b', "a;b", "a\\nb", "\u00e9", "<b>", "${jndi:x}"]
 WRONG = {"query": "{ unknown }"}
 
-
-@pytest.fixture
-def backend() -> str:
-    """Ids are the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture

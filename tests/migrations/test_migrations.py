@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ from tallied.migrations.runner import VERSION_TABLE, downgrade, migrate, read_st
 from tallied.models import Base
 
 NEWEST = ScriptDirectory(str(Path(runner.__file__).parent)).get_current_head()
-
-
-@pytest.fixture
-async def empty(empty_url: str) -> AsyncIterator[Database]:
-    """A fresh database without tables."""
-    database = Database(empty_url)
-    yield database
-    await database.dispose()
 
 
 async def execute(database: Database, *statements: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from conftest import Open
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary
@@ -290,9 +291,9 @@ async def test_an_old_one_that_two_send_again_is_one_more(strict: Database) -> N
 
 
 async def test_single_attempt_finds_a_comment_that_was_sent(
-    with_tables: None, empty_url: str
+    with_tables: None, open_database: Open
 ) -> None:
-    database = Database(empty_url, attempts=1)
+    database = open_database(attempts=1)
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
     access, new = host.discussion.access(ADA), NewComment(MESSAGE)
@@ -301,7 +302,6 @@ async def test_single_attempt_finds_a_comment_that_was_sent(
         for _ in range(3)
     ]
     assert [one.is_duplicate for one in made] == [False, True, True]
-    await database.dispose()
 
 
 async def test_a_hosts_own_session_looks_before_it_writes(database: Database) -> None:

@@ -37,11 +37,7 @@ REBOUND = [
     "rebound.example:" + "8" * 5000,
 ]
 
-
-@pytest.fixture
-def backend() -> str:
-    """Names are the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 @asynccontextmanager

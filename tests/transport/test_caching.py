@@ -18,11 +18,7 @@ GRAPHQL = "application/graphql-response+json"
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 COUNT = "{ threads(first: 1) { totalCount } }"
 
-
-@pytest.fixture
-def backend() -> str:
-    """HTTP is the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 async def get(api: Api, query: str = COUNT, **headers: str) -> httpx.Response:

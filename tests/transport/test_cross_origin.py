@@ -23,11 +23,7 @@ PREFLIGHT = {"access-control-request-method": "POST"}
 
 Ask = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
-
-@pytest.fixture
-def backend() -> str:
-    """HTTP is the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture

@@ -44,11 +44,7 @@ OWN = [
     {"sec-fetch-site": "none"},
 ]
 
-
-@pytest.fixture
-def backend() -> str:
-    """Origins are the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 def assert_refused(response: httpx.Response, status: int = 403) -> None:

@@ -26,11 +26,7 @@ START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code 
 COUNT = "{ threads(first: 1) { totalCount } }"
 ACK_FIRST = "Send connection_init first, and await connection_ack."
 
-
-@pytest.fixture
-def backend() -> str:
-    """The protocol is the same on every database; a test of statements names both."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 async def eventually(is_so: Callable[[], bool]) -> None:

@@ -22,11 +22,7 @@ GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
 QUERY = {"query": "{ __typename }"}
 
-
-@pytest.fixture
-def backend() -> str:
-    """HTTP is the same on every database, so one is enough here."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 def refused(response: httpx.Response, status: int, code: str) -> str:

@@ -54,11 +54,7 @@ OPEN_SOCKET = """new Promise((done) => {{
   socket.onerror = () => done("refused");
 }})"""
 
-
-@pytest.fixture
-def backend() -> str:
-    """A page is the same on every database."""
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 begun: asyncio.Queue[str] = asyncio.Queue()

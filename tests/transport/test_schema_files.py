@@ -27,10 +27,7 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
-
-@pytest.fixture
-def backend() -> str:
-    return "sqlite"
+pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture
