@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import time
 from datetime import timedelta
 from typing import Any
@@ -70,42 +68,28 @@ async def test_without_a_token_everyone_is_a_guest(bearer: Bearer) -> None:
     assert made == {"thread": None, "userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
 
 
-def part(value: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+def signed(secret: str, **claims: Any) -> str:
+    given = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "exp": time.time() + 600}
+    return f"Bearer {jwt.encode({**given, **claims}, secret, 'HS256')}"
 
 
-def bad_tokens() -> dict[str, str]:
-    now = int(time.time())
-    claims = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "exp": now + 600}
-    good = jwt.encode(claims, SECRET, "HS256")
-    head, body, signature = good.split(".")
-    moderator = part({**claims, "is_moderator": True})
-    return {
-        "expired": jwt.encode({**claims, "exp": now - 60}, SECRET, "HS256"),
-        "never expires": jwt.encode({k: v for k, v in claims.items() if k != "exp"}, SECRET),
-        "forged": jwt.encode(claims, OTHER, "HS256"),
-        "changed": f"{head}.{moderator}.{signature}",
-        "unsigned": jwt.encode(claims, None, "none"),
-        "unsigned by hand": f"{part({'alg': 'None'})}.{body}.",
-        "signature cut off": f"{head}.{body}.",
-        "HS384": jwt.encode(claims, SECRET * 2, "HS384"),
-        "HS512": jwt.encode(claims, SECRET * 2, "HS512"),
-        "for someone else": jwt.encode({**claims, "aud": "other"}, SECRET, "HS256"),
-        "from someone else": jwt.encode({**claims, "iss": "other"}, SECRET, "HS256"),
-        "of nobody": jwt.encode({**claims, "sub": " "}, SECRET, "HS256"),
-        "not a token": "x",
-        "too long": "x" * 9000,
-    }
+REFUSED = {
+    "expired": [signed(SECRET, exp=1)],
+    "forged": [signed(OTHER)],
+    "too long": [signed(SECRET, fill="x" * 9000)],
+    "another scheme": ["Basic dXNlcjpwYXNz"],
+    "not ASCII": ["\xff"],
+    "two headers": [signed(SECRET), "x"],
+}
+"""Headers of which test_tokens.py has many more."""
 
 
-@pytest.mark.parametrize("name", bad_tokens())
-async def test_a_token_that_proves_nothing_is_refused_and_changes_nothing(
-    bearer: Bearer, name: str
-) -> None:
-    token = bad_tokens()[name]
+@pytest.mark.parametrize("name", REFUSED)
+async def test_bad_token_is_refused_and_changes_nothing(bearer: Bearer, name: str) -> None:
     before = await bearer.host.guest.contents()
+    headers = [("authorization", value) for value in REFUSED[name]]
     for accept in ("application/json", "application/graphql-response+json"):
-        answer = await bearer(START, authorization(token), accept=accept)
+        answer = await bearer(START, *headers, accept=accept)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert answer.headers["cache-control"] == "no-store"
@@ -115,43 +99,24 @@ async def test_a_token_that_proves_nothing_is_refused_and_changes_nothing(
         (error,) = body["errors"]
         assert error["extensions"] == {"code": "UNAUTHENTICATED"}
         assert SECRET not in answer.text
-        assert token not in answer.text or name == "not a token"
+        assert headers[0][1].removeprefix("Bearer ") not in answer.text
     assert await bearer.host.guest.contents() == before
 
 
-@pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Token abc", "Bearer a b", "\xff"]
-)
-async def test_a_header_that_is_no_token_is_refused(bearer: Bearer, header: str) -> None:
-    answer = await bearer(WHO, ("authorization", header))
-    assert answer.status_code == 401
-    assert answer.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
-
-
-async def test_a_header_that_is_given_twice_is_refused(bearer: Bearer) -> None:
-    good = authorization(encode_token(SECRET, ADA, HOUR))
-    answer = await bearer(WHO, good, authorization("x"))
-    assert answer.status_code == 401
-
-
-async def test_a_server_without_a_secret_accepts_no_token(database: Database) -> None:
-    bearer = Bearer(database, secret="")
-    answer = await bearer(WHO, authorization(encode_token(SECRET, ADA, HOUR)))
-    assert answer.status_code == 401
-    assert "accepts no tokens" in answer.json()["errors"][0]["message"]
-
-
-async def test_tokens_of_the_secret_before_are_accepted(database: Database) -> None:
+async def test_tokens_are_accepted_by_both_secrets_or_by_none(database: Database) -> None:
     bearer = Bearer(database, previous_secret=OTHER)
     for secret in (SECRET, OTHER):
         answer = await bearer(WHO, authorization(encode_token(secret, ADA, HOUR)))
         assert answer.json()["data"]["viewer"]["name"] == "Ada"
+    answer = await Bearer(database, secret="")(WHO, ("authorization", signed(SECRET)))
+    assert answer.status_code == 401
+    assert "accepts no tokens" in answer.json()["errors"][0]["message"]
 
 
 async def test_queries_by_get_are_refused_just_so(bearer: Bearer) -> None:
     http = bearer.host.guest.http
     answer = await http.get(
-        "/graphql", params={"query": WHO}, headers=[authorization(bad_tokens()["expired"])]
+        "/graphql", params={"query": WHO}, headers=[("authorization", signed(SECRET, exp=1))]
     )
     assert answer.status_code == 401
     assert answer.headers["cache-control"] == "no-store"
@@ -182,22 +147,24 @@ async def test_a_hosts_function_may_wait(database: Database) -> None:
     assert answer.json()["data"]["createThread"]["userErrors"] == [{"code": "SIGN_IN_REQUIRED"}]
 
 
-async def test_a_hosts_function_may_refuse(database: Database) -> None:
-    def refuses(_: HTTPConnection) -> None:
+async def test_host_function_may_refuse(database: Database) -> None:
+    def refuse(_: HTTPConnection) -> None:
         raise Unauthenticated("The session has ended; sign in again.")
 
-    async def refuses_later(_: HTTPConnection) -> None:
-        refuses(_)
+    async def refuse_later(_: HTTPConnection) -> None:
+        refuse(_)
 
-    for found in (refuses, refuses_later):
-        answer = await asked(database, found)
+    for function in (refuse, refuse_later):
+        answer = await asked(database, function)
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
-        (error,) = answer.json()["errors"]
-        assert error == {
-            "message": "The session has ended; sign in again.",
-            "extensions": {"code": "UNAUTHENTICATED"},
-        }
+        message = "The session has ended; sign in again."
+        error = {"message": message, "extensions": {"code": "UNAUTHENTICATED"}}
+        assert answer.json()["errors"] == [error]
+
+
+def _time_out(_: HTTPConnection) -> None:
+    raise TimeoutError
 
 
 def _fails(_: HTTPConnection) -> None:
@@ -213,6 +180,7 @@ async def _fails_later(_: HTTPConnection) -> None:
     [
         _fails,
         _fails_later,
+        _time_out,
         lambda _: "user-1",
         lambda _: 1,
         lambda _: False,
@@ -243,14 +211,6 @@ async def test_a_hosts_function_does_not_take_for_ever(database: Database) -> No
     (error,) = answer.json()["errors"]
     assert error["extensions"] == {"code": "TIMEOUT"}
     assert "who asks" in error["message"]
-
-
-async def test_a_timeout_of_the_hosts_own_is_a_fault(database: Database) -> None:
-    def times_out(_: HTTPConnection) -> None:
-        raise TimeoutError
-
-    answer = await asked(database, times_out)
-    assert answer.status_code == 500
 
 
 async def test_the_host_is_asked_once_a_request_and_given_its_headers(database: Database) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import jwt
 import pytest
 from starlette.requests import HTTPConnection
-from support.host import Gate, number
+from support.host import Gate
+from support.rows import count_rows
 from support.sockets import site
 
 from tallied.auth.tokens import encode_token
@@ -151,7 +152,7 @@ async def test_a_token_that_expires_refuses_what_comes_after(database: Database)
         await asyncio.sleep(2)
         await socket.subscribe(START)
         assert await socket.closed() == (4403, "The token has expired; get a new one.")
-    assert await number(database, Thread) == 0
+    assert await count_rows(database, Thread) == 0
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
@@ -180,7 +181,7 @@ async def test_a_mutation_that_has_begun_is_answered_before_an_expired_socket_is
         assert answer["payload"]["data"]["createThread"] == {"userErrors": []}
         assert await socket.receive() == {"type": "complete", "id": id}
         assert await socket.closed() == (4403, "The session is over; sign in again.")
-    assert await number(database, Thread) == 1
+    assert await count_rows(database, Thread) == 1
 
 
 async def test_what_a_host_notes_of_a_request_is_over_with_the_operation(

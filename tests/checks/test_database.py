@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKey, MetaData, Table, event, text
 from sqlalchemy import text as sql_text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from support.rows import execute
 from support.statements import recorded
 
 from tallied.checks import check, check_database
@@ -24,11 +25,7 @@ from tallied.settings import Settings
 
 SETTINGS = Settings(playground=False, environment="development", guests="write")
 
-
-async def execute(database: Database, *statements: str) -> None:
-    async with database.engine.begin() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
+on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
 async def read(database: Database, statement: str) -> list[str]:
@@ -67,32 +64,36 @@ async def test_a_database_that_is_not_set_up(empty: Database) -> None:
     assert await found(empty) == {"tallied.E010": "The database has not been set up for Tallied."}
 
 
-async def test_a_database_that_is_behind(migrated: Database) -> None:
-    await execute(migrated, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_0001'")
-    told = await found(migrated, start=False)
-    assert list(told) == ["tallied.E011"]
-    assert "at revision tallied_0001, and this Tallied needs tallied_0" in told["tallied.E011"]
+VERSION = f"UPDATE {VERSION_TABLE} SET version_num = "
+DAMAGES: list[tuple[str, str, list[str]]] = [
+    (VERSION + "'tallied_0001'", "E011", ["at revision tallied_0001, and this Tallied needs"]),
+    (VERSION + "'tallied_9999'", "E012", ["tallied_9999"]),
+    ("DROP TABLE tallied_comment", "E013", ["The table tallied_comment is missing."]),
+    (
+        "ALTER TABLE tallied_comment DROP COLUMN word_count",
+        "E014",
+        ["The column tallied_comment.word_count is missing."],
+    ),
+    *(
+        (f"DROP INDEX {name}", "W012", [name])
+        for name in (
+            "ix_tallied_thread_last_activity_id",
+            "ix_tallied_thread_word_count_id",
+            "ix_tallied_comment_thread_id_created_at_id",
+        )
+    ),
+]
 
 
-async def test_a_database_of_a_newer_version(migrated: Database) -> None:
-    await execute(migrated, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_9999'")
-    told = await found(migrated)
-    assert list(told) == ["tallied.E012"]
-    assert "tallied_9999" in told["tallied.E012"]
-
-
-async def test_a_missing_table(migrated: Database) -> None:
-    await execute(migrated, "DROP TABLE tallied_comment")
-    assert await found(migrated, start=False, deep=True) == {
-        "tallied.E013": "The table tallied_comment is missing."
-    }
-
-
-async def test_a_missing_column(migrated: Database) -> None:
-    await execute(migrated, "ALTER TABLE tallied_comment DROP COLUMN word_count")
-    assert await found(migrated) == {
-        "tallied.E014": "The column tallied_comment.word_count is missing."
-    }
+@pytest.mark.parametrize(("statement", "id", "parts"), DAMAGES)
+async def test_damaged_database_is_reported(
+    migrated: Database, statement: str, id: str, parts: list[str]
+) -> None:
+    await execute(migrated, statement)
+    for options in ({}, {"start": False}):
+        sentences = await found(migrated, **options)
+        assert list(sentences) == [f"tallied.{id}"]
+        assert all(part in sentences[f"tallied.{id}"] for part in parts)
 
 
 async def test_a_missing_foreign_key(migrated: Database) -> None:
@@ -143,24 +144,8 @@ async def test_the_index_of_a_counter_is_missing(migrated: Database) -> None:
     assert list(await found(migrated)) == ["tallied.W012"], "counters do, a page of an author not"
 
 
-@pytest.mark.parametrize(
-    "index",
-    [
-        "ix_tallied_thread_last_activity_id",
-        "ix_tallied_thread_word_count_id",
-        "ix_tallied_comment_thread_id_created_at_id",
-    ],
-)
-async def test_another_index_is_missing(migrated: Database, index: str) -> None:
-    await execute(migrated, f"DROP INDEX {index}")
-    told = await found(migrated)
-    assert list(told) == ["tallied.W012"]
-    assert index in told["tallied.W012"]
-
-
-async def test_an_index_that_postgresql_could_not_finish(migrated: Database) -> None:
-    if migrated.is_sqlite:
-        pytest.skip("SQLite makes an index or does not")
+@on_postgresql
+async def test_unfinished_index_is_missing(migrated: Database) -> None:
     await execute(
         migrated,
         "UPDATE pg_index SET indisvalid = false"
@@ -169,9 +154,8 @@ async def test_an_index_that_postgresql_could_not_finish(migrated: Database) -> 
     assert list(await found(migrated)) == ["tallied.W012"]
 
 
+@on_postgresql
 async def test_an_index_of_titles_is_for_postgresql_alone(migrated: Database) -> None:
-    if migrated.is_sqlite:
-        pytest.skip("SQLite has none")
     await execute(migrated, "DROP INDEX ix_tallied_thread_title_folded")
     assert list(await found(migrated)) == ["tallied.W012"]
     await execute(migrated, "DROP EXTENSION pg_trgm")
@@ -180,9 +164,8 @@ async def test_an_index_of_titles_is_for_postgresql_alone(migrated: Database) ->
     assert "pg_trgm" in told["tallied.W013"]
 
 
-async def test_tables_in_another_schema(empty_url: str, open_database: Open) -> None:
-    if empty_url.startswith("sqlite"):
-        pytest.skip("SQLite has none")
+@on_postgresql
+async def test_tables_in_another_schema(open_database: Open) -> None:
     database = open_database(schema="Forum")
     await execute(database, 'CREATE SCHEMA "Forum"')
     assert list(await found(database)) == ["tallied.E010"]
@@ -340,9 +323,8 @@ async def test_the_tables_of_a_hosts_counter_that_are_missing(migrated: Database
     assert told["tallied.E019"].startswith("The column report.comments is missing, without which")
 
 
+@pytest.mark.sqlite
 async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> None:
-    if not migrated.is_sqlite:
-        pytest.skip("PostgreSQL always does")
     engine = create_async_engine(migrated.url)
     async with engine.connect():
         pass  # so that the pool has a connection that was opened before Database took over
@@ -355,9 +337,8 @@ async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> 
     await engine.dispose()
 
 
+@pytest.mark.sqlite
 async def test_an_sqlite_whose_readers_wait_for_writers(migrated: Database) -> None:
-    if not migrated.is_sqlite:
-        pytest.skip("PostgreSQL's never do")
     await migrated.dispose()  # whose connections are open, and hold the journal
     engine = create_async_engine(migrated.url)
     async with engine.connect() as connection:
@@ -373,9 +354,8 @@ async def test_an_sqlite_whose_readers_wait_for_writers(migrated: Database) -> N
     await engine.dispose()
 
 
+@pytest.mark.sqlite
 async def test_an_sqlite_without_returning(migrated: Database) -> None:
-    if not migrated.is_sqlite:
-        pytest.skip("PostgreSQL has it")
     await migrated.dispose()
 
     @event.listens_for(migrated.engine.sync_engine, "connect")
@@ -397,9 +377,8 @@ async def test_a_postgresql_that_is_gone() -> None:
     await database.dispose()
 
 
+@on_postgresql
 async def test_a_failure_halfway_keeps_what_was_found(migrated: Database) -> None:
-    if migrated.is_sqlite:
-        pytest.skip("SQLite has no rights to take away")
     await execute(
         migrated,
         "CREATE ROLE powerless LOGIN",

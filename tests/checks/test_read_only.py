@@ -12,7 +12,7 @@ import pytest
 from conftest import BACKENDS
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
-from support.api import Api
+from support.api import Api, mutation
 from support.commands import Commands, sql
 from support.server import Server
 
@@ -24,8 +24,7 @@ from tallied.migrations.runner import migrate
 from tallied.settings import Settings
 
 ROLE = "only_reads"
-ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id }
-  userErrors { code } } }"""
+ADD = mutation("addComment", "comment { id } userErrors { code }")
 READ = "{ threads(first: 9) { nodes { title commentCount } } }"
 
 on_postgresql = pytest.mark.parametrize("backend", [BACKENDS[1]], indirect=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from conftest import BACKENDS, Open
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.commands import NEWEST, sql
+from support.rows import add_threads
 
 from tallied.asgi import create_app
 from tallied.checks.readiness import BEHIND, DISK_FULL, NOT_SET_UP, READ_ONLY, Readiness
@@ -28,19 +31,26 @@ on_sqlite, on_postgresql = (
 )
 
 
+Probe: TypeAlias = Callable[..., Readiness]
+
+
 @pytest.fixture
-async def readiness(database: Database) -> AsyncIterator[Readiness]:
+async def probe(open_database: Open) -> AsyncIterator[Probe]:
+    """Return a function that makes a readiness, by default of no interval, which is closed."""
+    async with AsyncExitStack() as stack:
+
+        def make(database: Database, interval: float = 0, **options: Any) -> Readiness:
+            readiness = Readiness(database, interval=interval, **options)
+            stack.push_async_callback(readiness.close)
+            return readiness
+
+        yield make
+
+
+@pytest.fixture
+def readiness(database: Database, probe: Probe) -> Readiness:
     """The readiness of a fresh database, which is asked each time."""
-    readiness = Readiness(database, interval=0)
-    yield readiness
-    await readiness.close()
-
-
-async def add_thread(database: Database) -> None:
-    async def work(unit: UnitOfWork) -> None:
-        unit.session.add(Thread(title="Engines"))
-
-    await database.write(work)
+    return probe(database)
 
 
 def count_checkouts(database: Database) -> list[None]:
@@ -52,33 +62,27 @@ def count_checkouts(database: Database) -> list[None]:
 
 async def test_a_sound_database_has_no_problem(database: Database, readiness: Readiness) -> None:
     assert await readiness.find_problem() is None
-    await add_thread(database)
+    await database.write(add_threads)
     assert await readiness.find_problem() is None
 
 
-async def test_many_probes_at_once_share_one_question(database: Database) -> None:
+async def test_many_probes_at_once_share_one_question(database: Database, probe: Probe) -> None:
     checkouts = count_checkouts(database)
-    readiness = Readiness(database)
-    try:
-        answers = await asyncio.gather(*(readiness.find_problem() for _ in range(24)))
-        assert answers == [None] * 24
+    readiness = probe(database, interval=1)
+    answers = await asyncio.gather(*(readiness.find_problem() for _ in range(24)))
+    assert answers == [None] * 24
+    assert await readiness.find_problem() is None
+    assert len(checkouts) == 1
+
+
+async def test_an_old_answer_is_asked_for_again(database: Database, probe: Probe) -> None:
+    checkouts = count_checkouts(database)
+    readiness = probe(database, 0.5)
+    for number in (1, 2):
         assert await readiness.find_problem() is None
-        assert len(checkouts) == 1
-    finally:
-        await readiness.close()
-
-
-async def test_an_old_answer_is_asked_for_again(database: Database) -> None:
-    checkouts = count_checkouts(database)
-    readiness = Readiness(database, interval=0.5)
-    try:
-        for number in (1, 2):
-            assert await readiness.find_problem() is None
-            assert await readiness.find_problem() is None
-            assert len(checkouts) == number
-            await asyncio.sleep(0.5)
-    finally:
-        await readiness.close()
+        assert await readiness.find_problem() is None
+        assert len(checkouts) == number
+        await asyncio.sleep(0.5)
 
 
 async def test_a_cancelled_probe_leaves_the_others_an_answer(readiness: Readiness) -> None:
@@ -92,10 +96,10 @@ async def test_a_cancelled_probe_leaves_the_others_an_answer(readiness: Readines
 
 
 async def test_a_pool_without_a_free_connection_is_ready(
-    with_tables: None, open_database: Open
+    with_tables: None, open_database: Open, probe: Probe
 ) -> None:
     database = open_database(pool_size=1, max_overflow=0)
-    readiness = Readiness(database, interval=0)
+    readiness = probe(database)
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def hold(unit: UnitOfWork) -> None:
@@ -105,44 +109,37 @@ async def test_a_pool_without_a_free_connection_is_ready(
         await leave.wait()
 
     holder = asyncio.ensure_future(database.write(hold))
-    try:
-        await entered.wait()
-        for _ in range(3):
-            assert await readiness.find_problem() is None
-        leave.set()
-        await holder
-    finally:
-        await readiness.close()
+    await entered.wait()
+    for _ in range(3):
+        assert await readiness.find_problem() is None
+    leave.set()
+    await holder
 
 
 @on_postgresql
-async def test_one_connection_serves_many_questions(database: Database) -> None:
+async def test_one_connection_serves_many_questions(database: Database, probe: Probe) -> None:
     connects: list[None] = []
     pool = database.engine.sync_engine.pool
     event.listen(pool, "connect", lambda *_: connects.append(None))
-    readiness = Readiness(database, interval=0)
-    try:
-        for _ in range(5):
-            assert await readiness.find_problem() is None
-        assert len(connects) == 1
-    finally:
-        await readiness.close()
+    readiness = probe(database)
+    for _ in range(5):
+        assert await readiness.find_problem() is None
+    assert len(connects) == 1
 
 
-async def test_a_hosts_engine_opens_the_connection(with_tables: None, empty_url: str) -> None:
+async def test_a_hosts_engine_opens_the_connection(
+    with_tables: None, empty_url: str, probe: Probe
+) -> None:
     """By its own creator and listeners, which know what the URL does not."""
     engine = create_async_engine(empty_url, poolclass=NullPool)
     connects: list[str] = []
     event.listen(engine.sync_engine, "do_connect", lambda *_: connects.append("creator"))
     event.listen(engine.sync_engine, "connect", lambda *_: connects.append("listener"))
     database = Database(engine)
-    readiness = Readiness(database, interval=0)
-    try:
-        assert await readiness.find_problem() is None
-        assert connects == ["creator", "listener"]
-    finally:
-        await readiness.close()
-        await engine.dispose()
+    readiness = probe(database)
+    assert await readiness.find_problem() is None
+    assert connects == ["creator", "listener"]
+    await engine.dispose()
 
 
 async def test_a_database_in_memory_is_ready() -> None:
@@ -153,47 +150,40 @@ async def test_a_database_in_memory_is_ready() -> None:
         await database.dispose()
 
 
-async def test_missing_tables_are_a_problem(open_database: Open) -> None:
+async def test_missing_tables_are_a_problem(open_database: Open, probe: Probe) -> None:
     database = open_database()
-    readiness = Readiness(database, interval=0)
-    try:
-        assert await readiness.find_problem() == NOT_SET_UP
-        await migrate(database)
-        assert await readiness.find_problem() is None
-    finally:
-        await readiness.close()
+    readiness = probe(database)
+    assert await readiness.find_problem() == NOT_SET_UP
+    await migrate(database)
+    assert await readiness.find_problem() is None
 
 
-async def test_a_missing_migration_is_a_problem(empty_url: str, open_database: Open) -> None:
+async def test_a_missing_migration_is_a_problem(
+    empty_url: str, open_database: Open, probe: Probe
+) -> None:
     database = open_database()
-    readiness = Readiness(database, interval=0)
-    try:
-        await migrate(database)
-        for revision, problem in (
-            ("tallied_0002", BEHIND),
-            ("tallied_9999", None),  # a newer server has migrated while this one goes on
-            (NEWEST, None),
-        ):
-            sql(empty_url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
-            assert await readiness.find_problem() == problem
-    finally:
-        await readiness.close()
+    readiness = probe(database)
+    await migrate(database)
+    for revision, problem in (
+        ("tallied_0002", BEHIND),
+        ("tallied_9999", None),  # a newer server has migrated while this one goes on
+        (NEWEST, None),
+    ):
+        sql(empty_url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
+        assert await readiness.find_problem() == problem
 
 
 @on_postgresql
 async def test_tables_in_a_schema_of_their_own_are_found(
-    empty_url: str, open_database: Open
+    empty_url: str, open_database: Open, probe: Probe
 ) -> None:
     database = open_database(schema="talk")
-    readiness = Readiness(database, interval=0)
-    try:
-        assert await readiness.find_problem() == NOT_SET_UP
-        await migrate(database)
-        assert await readiness.find_problem() is None
-        sql(empty_url, f"UPDATE talk.{VERSION_TABLE} SET version_num = 'tallied_0003'")
-        assert await readiness.find_problem() == BEHIND
-    finally:
-        await readiness.close()
+    readiness = probe(database)
+    assert await readiness.find_problem() == NOT_SET_UP
+    await migrate(database)
+    assert await readiness.find_problem() is None
+    sql(empty_url, f"UPDATE talk.{VERSION_TABLE} SET version_num = 'tallied_0003'")
+    assert await readiness.find_problem() == BEHIND
 
 
 @on_postgresql
@@ -213,23 +203,22 @@ async def test_read_only_transactions_are_a_problem(
 
 
 @on_sqlite
-async def test_a_read_only_file_is_a_problem(database: Database, empty_url: str) -> None:
+async def test_a_read_only_file_is_a_problem(
+    database: Database, empty_url: str, probe: Probe
+) -> None:
     path = database.url.database
-    await add_thread(database)
+    await database.write(add_threads)
     reading = Database(f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true")
-    readiness = Readiness(reading, interval=0)
-    try:
-        assert await readiness.find_problem() == READ_ONLY
-    finally:
-        await readiness.close()
-        await reading.dispose()
+    readiness = probe(reading)
+    assert await readiness.find_problem() == READ_ONLY
+    await reading.dispose()
 
 
 @on_sqlite
 async def test_a_busy_writer_is_no_problem(
     database: Database, empty_url: str, readiness: Readiness
 ) -> None:
-    await add_thread(database)
+    await database.write(add_threads)
     other = create_async_engine(empty_url)
     try:
         async with other.connect() as connection:
@@ -252,12 +241,9 @@ async def test_a_removed_file_is_a_problem_and_not_made_anew(
 
 
 @on_sqlite
-async def test_too_little_space_is_a_problem(database: Database) -> None:
-    readiness = Readiness(database, min_free=2**62)
-    try:
-        assert await readiness.find_problem() == DISK_FULL
-    finally:
-        await readiness.close()
+async def test_too_little_space_is_a_problem(database: Database, probe: Probe) -> None:
+    readiness = probe(database, min_free=2**62)
+    assert await readiness.find_problem() == DISK_FULL
 
 
 async def fill_disk(database: Database) -> None:
@@ -301,56 +287,49 @@ async def small(with_tables: None, empty_url: str) -> AsyncIterator[Database]:
     await database.dispose()
 
 
-async def test_a_full_disk_is_a_problem_until_a_write_succeeds(small: Database) -> None:
-    readiness = Readiness(small, interval=0)
-    try:
-        await fill_disk(small)
-        assert await readiness.find_problem() is None
-        with pytest.raises(Exception, match=r"no room"):
-            await fill_threads(small)
-        for _ in range(2):
-            assert await readiness.find_problem() == DISK_FULL
-        await make_room(small)
-        assert await readiness.find_problem() == DISK_FULL
+async def test_a_full_disk_is_a_problem_until_a_write_succeeds(
+    small: Database, probe: Probe
+) -> None:
+    readiness = probe(small)
+    await fill_disk(small)
+    assert await readiness.find_problem() is None
+    with pytest.raises(Exception, match=r"no room"):
         await fill_threads(small)
-        assert await readiness.find_problem() is None
-    finally:
-        await readiness.close()
-
-
-async def test_a_full_disk_is_forgotten_without_any_write(small: Database) -> None:
-    readiness = Readiness(small, interval=0)
-    small.full_disk.memory = 0.2
-    try:
-        await fill_disk(small)
-        with pytest.raises(Exception, match=r"no room"):
-            await fill_threads(small)
+    for _ in range(2):
         assert await readiness.find_problem() == DISK_FULL
-        await asyncio.sleep(0.25)
-        assert await readiness.find_problem() is None
-    finally:
-        await readiness.close()
+    await make_room(small)
+    assert await readiness.find_problem() == DISK_FULL
+    await fill_threads(small)
+    assert await readiness.find_problem() is None
+
+
+async def test_a_full_disk_is_forgotten_without_any_write(small: Database, probe: Probe) -> None:
+    readiness = probe(small)
+    small.full_disk.memory = 0.2
+    await fill_disk(small)
+    with pytest.raises(Exception, match=r"no room"):
+        await fill_threads(small)
+    assert await readiness.find_problem() == DISK_FULL
+    await asyncio.sleep(0.25)
+    assert await readiness.find_problem() is None
 
 
 async def test_only_changes_of_the_state_are_logged(
-    open_database: Open, caplog: pytest.LogCaptureFixture
+    open_database: Open, caplog: pytest.LogCaptureFixture, probe: Probe
 ) -> None:
     database = open_database()
-    readiness = Readiness(database, interval=0)
-    try:
-        with caplog.at_level(logging.INFO, "tallied"):
-            for _ in range(3):
-                await readiness.find_problem()
-            await migrate(database)
-            for _ in range(3):
-                await readiness.find_problem()
-        assert [record.getMessage() for record in caplog.records if record.name == "tallied"] == [
-            f"the server is not ready: {NOT_SET_UP}",
-            "the server is ready again",
-        ]
-        assert not any(record.exc_info for record in caplog.records)
-    finally:
-        await readiness.close()
+    readiness = probe(database)
+    with caplog.at_level(logging.INFO, "tallied"):
+        for _ in range(3):
+            await readiness.find_problem()
+        await migrate(database)
+        for _ in range(3):
+            await readiness.find_problem()
+    assert [record.getMessage() for record in caplog.records if record.name == "tallied"] == [
+        f"the server is not ready: {NOT_SET_UP}",
+        "the server is ready again",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_a_host_asks_its_discussion(open_database: Open) -> None:

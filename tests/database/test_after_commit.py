@@ -9,25 +9,16 @@ from pathlib import Path
 
 import pytest
 from conftest import Open
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
+from support.rows import add_threads, count_rows
 
 from tallied.database import Database, UnitOfWork
 from tallied.database import file as database_file
 from tallied.errors import Busy, OutcomeUnknown
 from tallied.migrations.runner import migrate
-from tallied.models import Thread
-
-
-async def add_three(unit: UnitOfWork) -> None:
-    unit.session.add_all([Thread(title=f"Thread {number}") for number in range(3)])
-
-
-async def count(database: Database) -> int:
-    async with database.read() as connection:
-        return int((await connection.execute(select(func.count(Thread.id)))).scalar_one())
 
 
 async def test_error_of_what_follows_a_commit_is_logged_alone(
@@ -38,11 +29,11 @@ async def test_error_of_what_follows_a_commit_is_logged_alone(
 
     async def work(unit: UnitOfWork) -> str:
         unit.after_commit.append(fail)
-        await add_three(unit)
+        await add_threads(unit, 3)
         return "done"
 
     assert await database.write(work) == "done"
-    assert await count(database) == 3
+    assert await count_rows(database) == 3
     assert "what follows a commit has failed" in caplog.text
 
 
@@ -63,8 +54,8 @@ async def test_listener_that_fails_after_the_commit_repeats_nothing(
         with audit.begin() as connection:
             connection.execute(text("INSERT INTO audit VALUES (1)"))
 
-    await database.write(add_three)
-    assert await count(database) == 3
+    await database.write(lambda unit: add_threads(unit, 3))
+    assert await count_rows(database) == 3
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await database.dispose()
     audit.dispose()
@@ -94,13 +85,13 @@ async def test_cancelled_commit_that_fails_is_not_run_again(
 
     async def work(unit: UnitOfWork) -> None:
         attempts.append(unit)
-        await add_three(unit)
+        await add_threads(unit, 3)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await database.write(work)
     assert len(attempts) == 1
-    assert await count(database) == 0
+    assert await count_rows(database) == 0
 
 
 async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
@@ -118,7 +109,7 @@ async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
 
     async def work(unit: UnitOfWork) -> None:
         unit.after_commit.append(follow)
-        await add_three(unit)
+        await add_threads(unit, 3)
 
     @event.listens_for(database.engine.sync_engine, "checkin")
     def lose(*_: object) -> None:
@@ -129,7 +120,7 @@ async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
     event.remove(database.engine.sync_engine, "checkin", lose)
     monkeypatch.setattr(database_file, "identify", identify)
     assert followed == [True]
-    assert await count(database) == 3
+    assert await count_rows(database) == 3
 
 
 async def test_connections_that_come_and_go_do_not_lose_the_file(tmp_path: Path) -> None:
@@ -143,14 +134,14 @@ async def test_connections_that_come_and_go_do_not_lose_the_file(tmp_path: Path)
     async def use(number: int) -> None:
         for _ in range(40):
             if number:
-                await count(database)
+                await count_rows(database)
             else:
-                await database.write(add_three)
+                await database.write(lambda unit: add_threads(unit, 3))
             await asyncio.sleep(random.random() * 0.01)
 
     await asyncio.gather(*(use(number) for number in range(3)))
     database.check_file()
-    assert await count(database) == 120
+    assert await count_rows(database) == 120
     await engine.dispose()
 
 

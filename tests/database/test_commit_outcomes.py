@@ -6,8 +6,9 @@ import asyncio
 import time
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from support.outages import proxied, taken_connections
+from support.rows import add_threads, count_rows
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.cli.maintenance import verify
@@ -27,16 +28,6 @@ def tables(with_tables: None) -> None:
     """Use Tallied's tables."""
 
 
-async def add_thread(database: Database) -> Thread:
-    async def work(unit: UnitOfWork) -> Thread:
-        thread = Thread(title="Commits")
-        unit.session.add(thread)
-        await unit.session.flush()
-        return thread
-
-    return await database.write(work)
-
-
 async def add_comment(
     unit: UnitOfWork, thread: Thread, message: str = "four words are here"
 ) -> None:
@@ -48,15 +39,16 @@ async def stored(database: Database) -> tuple[int, int, int]:
     """Return a thread's two counters, and how many comments there are; all agree by a recount."""
     async with database.read() as connection:
         row = (await connection.execute(select(Thread.comment_count, Thread.word_count))).one()
-        comments = await connection.scalar(select(func.count()).select_from(Comment))
     drift: list[object] = []
     await verify(database, drift.append)
     assert drift == []
-    return row[0], row[1], comments
+    return row[0], row[1], await count_rows(database, Comment)
 
 
-async def is_free(database: Database) -> None:
-    """Assert that no connection is lost, and that the next unit has all it needs."""
+async def assert_free(proxy: FaultyProxy, database: Database) -> None:
+    """Restore the network: no connection is lost, and the next unit can be executed."""
+    proxy.cut()
+    proxy.resume()
     assert taken_connections(database.engine) == 0
     async with asyncio.timeout(BOUND):
         await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
@@ -64,7 +56,7 @@ async def is_free(database: Database) -> None:
 
 async def test_commit_that_does_not_arrive_has_unknown_outcome(empty_url: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
         tries: list[int] = []
 
         async def work(unit: UnitOfWork) -> None:
@@ -77,9 +69,7 @@ async def test_commit_that_does_not_arrive_has_unknown_outcome(empty_url: str) -
             await database.write(work)
         assert PATIENCE <= time.monotonic() - began < BOUND
         assert len(tries) == 1
-        proxy.cut()
-        proxy.resume()
-        await is_free(database)
+        await assert_free(proxy, database)
         assert await stored(database) == (0, 0, 0)
         await database.write(lambda unit: add_comment(unit, thread))
         assert await stored(database) == (1, 4, 1)
@@ -94,7 +84,7 @@ def _at_the_answer(proxy: FaultyProxy, fault: str) -> None:
 @pytest.mark.parametrize("fault", ["stall", "cut"])
 async def test_commit_without_an_answer_has_unknown_outcome(empty_url: str, fault: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
         tries: list[int] = []
 
         async def work(unit: UnitOfWork) -> None:
@@ -109,14 +99,13 @@ async def test_commit_without_an_answer_has_unknown_outcome(empty_url: str, faul
         assert time.monotonic() - began < BOUND
         assert len(tries) == 1
         proxy.delay = 0
-        proxy.resume()
-        await is_free(database)
+        await assert_free(proxy, database)
         assert await stored(database) == (2, 7, 2), "the change was made, and is not made again"
 
 
 async def test_connection_lost_before_the_commit_runs_the_unit_again(empty_url: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
         tries: list[int] = []
 
         async def work(unit: UnitOfWork) -> None:
@@ -133,7 +122,7 @@ async def test_connection_lost_before_the_commit_runs_the_unit_again(empty_url: 
 
 async def test_cancelled_commit_frees_its_connection(empty_url: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
 
         async def work(unit: UnitOfWork) -> None:
             await add_comment(unit, thread)
@@ -149,16 +138,14 @@ async def test_cancelled_commit_frees_its_connection(empty_url: str) -> None:
         with pytest.raises(OutcomeUnknown):
             await task
         assert time.monotonic() - began < BOUND
-        proxy.cut()
-        proxy.resume()
-        await is_free(database)
+        await assert_free(proxy, database)
         assert await stored(database) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_silent_rollback_ends_with_its_error(empty_url: str, cancelled: bool) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
 
         async def work(unit: UnitOfWork) -> None:
             await add_comment(unit, thread)
@@ -173,16 +160,14 @@ async def test_silent_rollback_ends_with_its_error(empty_url: str, cancelled: bo
             async with asyncio.timeout(0.2 if cancelled else 60):
                 await database.write(work)
         assert time.monotonic() - began < BOUND
-        proxy.cut()
-        proxy.resume()
-        await is_free(database)
+        await assert_free(proxy, database)
         assert await stored(database) == (0, 0, 0)
 
 
 async def test_cancelled_statement_frees_its_silent_connection(empty_url: str) -> None:
     """Takes the 2 seconds that SQLAlchemy's asyncpg dialect gives a connection to close."""
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
-        thread = await add_thread(database)
+        (thread,) = await database.write(add_threads)
 
         async def read() -> None:
             async with database.read() as connection:
@@ -199,9 +184,7 @@ async def test_cancelled_statement_frees_its_silent_connection(empty_url: str) -
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * 2
         assert time.monotonic() - began < 2 + BOUND
-        proxy.cut()
-        proxy.resume()
-        await is_free(database)
+        await assert_free(proxy, database)
 
 
 async def test_dispose_ends_on_a_silent_network(empty_url: str) -> None:

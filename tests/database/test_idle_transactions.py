@@ -7,8 +7,9 @@ import socket
 
 import pytest
 from conftest import Open
-from sqlalchemy import select, text
+from sqlalchemy import text
 from support.outages import execute, idle_transactions, proxied
+from support.rows import add_threads, count_rows
 
 from tallied.database import UnitOfWork
 from tallied.database.network import KEEPALIVES, timeouts
@@ -19,16 +20,9 @@ from tallied.settings import Settings
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
-async def add_thread(unit: UnitOfWork) -> Thread:
-    thread = Thread(title="Leases")
-    unit.session.add(thread)
-    await unit.session.flush()
-    return thread
-
-
 async def test_silent_network_leaves_no_lock_behind(with_tables: None, empty_url: str) -> None:
     async with proxied(empty_url, patience=0.5, idle_timeout=0.3) as (proxy, database):
-        thread = await database.write(add_thread)
+        (thread,) = await database.write(add_threads)
 
         async def work(unit: UnitOfWork) -> None:
             loaded = await unit.session.get_one(Thread, thread.id)
@@ -50,13 +44,12 @@ async def test_unit_that_idles_too_long_runs_again(with_tables: None, open_datab
 
     async def work(unit: UnitOfWork) -> None:
         tries.append(1)
-        await add_thread(unit)
+        await add_threads(unit)
         await asyncio.sleep(0.3 if len(tries) == 1 else 0)
 
     await database.write(work)
     assert len(tries) == 2
-    async with database.read() as connection:
-        assert len((await connection.execute(select(Thread.id))).all()) == 1
+    assert await count_rows(database) == 1
 
 
 async def test_connection_has_each_timeout(with_tables: None, empty_url: str) -> None:

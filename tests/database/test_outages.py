@@ -9,27 +9,17 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Open
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.outages import execute, proxied, terminate_backends
+from support.rows import add_threads, count_rows
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy, Unavailable
-from tallied.models import Thread
 
 POSTGRESQL = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-
-
-async def add_threads(unit: UnitOfWork, number: int) -> None:
-    unit.session.add_all(Thread(title=f"Thread {n}") for n in range(number))
-    await unit.session.flush()
-
-
-async def count(database: Database) -> int:
-    async with database.read() as connection:
-        return (await connection.execute(select(func.count()).select_from(Thread))).scalar_one()
 
 
 @POSTGRESQL
@@ -43,9 +33,9 @@ async def test_closed_pooled_connections_cost_no_request(database: Database) -> 
     assert terminate_backends(database.url.render_as_string(False)) == 4
     await asyncio.sleep(0.05)
     for _ in range(4):
-        assert await count(database) == 0
+        assert await count_rows(database) == 0
     await database.write(lambda unit: add_threads(unit, 3))
-    assert await count(database) == 3
+    assert await count_rows(database) == 3
 
 
 @POSTGRESQL
@@ -89,7 +79,7 @@ async def test_unit_runs_again_after_its_connection_is_lost(
 
     await tested.write(work)
     assert len(tries) == 3
-    assert await count(database) == 5
+    assert await count_rows(database) == 5
     await engine.dispose()
 
 
@@ -106,11 +96,11 @@ async def test_unreachable_database_is_unavailable(
         ):
             await database.write(lambda unit: add_threads(unit, 2))
         with pytest.raises(Unavailable, match="cannot be reached"):
-            await count(database)
+            await count_rows(database)
         proxy.reopen()
         proxy.resume()
         await database.write(lambda unit: add_threads(unit, 2))
-        assert await count(database) == 2
+        assert await count_rows(database) == 2
     messages = [record.getMessage() for record in caplog.records if record.name == "tallied"]
     assert len(messages) <= 1  # at most one every ten seconds
     assert all(message.startswith("The database cannot be used (") for message in messages)
@@ -123,7 +113,7 @@ async def test_unit_waits_for_a_database_that_comes_back(with_tables: None, empt
         proxy.shut()
         asyncio.get_running_loop().call_later(0.5, proxy.reopen)
         await database.write(lambda unit: add_threads(unit, 2))
-        assert await count(database) == 2
+        assert await count_rows(database) == 2
 
 
 async def test_network_error_of_a_hook_is_no_outage(database: Database) -> None:
@@ -138,7 +128,7 @@ async def test_network_error_of_a_hook_is_no_outage(database: Database) -> None:
         with pytest.raises(error):
             await database.write(work)
         assert len(tries) == 1
-    assert await count(database) == 0
+    assert await count_rows(database) == 0
 
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
@@ -247,10 +237,10 @@ async def test_read_only_database_is_read_and_not_written(
     with read_only(empty_url):
         with pytest.raises(Unavailable, match="may only be read at present"):
             await database.write(lambda unit: add_threads(unit, 3))
-        assert await count(database) == 0
+        assert await count_rows(database) == 0
     # Connections that were opened meanwhile are not used for it again.
     await database.write(lambda unit: add_threads(unit, 3))
-    assert await count(database) == 3
+    assert await count_rows(database) == 3
 
 
 @POSTGRESQL
@@ -263,10 +253,10 @@ async def test_no_connection_left_is_a_busy_database(with_tables: None, empty_ur
         async with database.read() as connection:
             await connection.execute(text("SELECT 1"))
             with pytest.raises(Busy):
-                await count(database)
+                await count_rows(database)
             with pytest.raises(Busy):
                 await database.write(lambda unit: add_threads(unit, 2))
-        assert await count(database) == 0
+        assert await count_rows(database) == 0
         await database.dispose()
     finally:
         execute(empty_url, f"DROP OWNED BY {name}")
@@ -292,8 +282,8 @@ async def test_sqlite_that_takes_no_more_is_unavailable(
     event.listen(database.engine.sync_engine, "connect", limit)
     with pytest.raises(Unavailable, match=sentence):
         await database.write(lambda unit: add_threads(unit, 2000))
-    assert await count(database) == 3
+    assert await count_rows(database) == 3
     event.remove(database.engine.sync_engine, "connect", limit)
     await database.engine.dispose()
     await database.write(lambda unit: add_threads(unit, 2))
-    assert await count(database) == 5
+    assert await count_rows(database) == 5

@@ -21,14 +21,21 @@ def size_of(database: Database) -> int:
     return pool.size()
 
 
-async def test_no_more_connections_are_opened_than_set(open_database: Open) -> None:
-    database = open_database(patience=0.1, pool_size=3)
-    async with AsyncExitStack() as held:
-        for _ in range(3):
-            connection = await held.enter_async_context(database.read())
+@pytest.mark.parametrize(
+    ("options", "size"), [({"pool_size": 3}, 3), ({"pool_size": 1, "max_overflow": 0}, 1)]
+)
+async def test_exhausted_pool_is_a_busy_database(
+    open_database: Open, options: dict[str, int], size: int
+) -> None:
+    database = open_database(patience=0.1, **options)
+    async with AsyncExitStack() as stack:
+        for _ in range(size):
+            connection = await stack.enter_async_context(database.read())
             await connection.execute(text("SELECT 7"))
-        with pytest.raises(Busy):
-            await held.enter_async_context(database.read())
+        with pytest.raises(Busy, match="send the same request again"):
+            await stack.enter_async_context(database.read())
+        with pytest.raises(Busy, match="send the same request again"):
+            await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
 

@@ -7,28 +7,18 @@ import asyncio
 import psycopg
 import pytest
 from conftest import Open
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from support.rows import add_threads, count_rows
 
 from tallied.database import Database, UnitOfWork
-from tallied.database.urls import SSL_MODES, parse_url
-from tallied.errors import Busy, ConfigurationError
+from tallied.errors import Busy
 from tallied.models import Comment, Thread
-
-
-async def count(database: Database, model: type[Thread] | type[Comment]) -> int:
-    async with database.read() as connection:
-        return (await connection.execute(select(func.count()).select_from(model))).scalar_one()
-
-
-async def add_threads(unit: UnitOfWork, number: int) -> None:
-    unit.session.add_all(Thread(title=f"Thread {n}") for n in range(number))
-    await unit.session.flush()
 
 
 async def test_what_ends_well_is_committed(database: Database) -> None:
     await database.write(lambda unit: add_threads(unit, 3))
-    assert await count(database, Thread) == 3
+    assert await count_rows(database) == 3
 
 
 async def test_what_raises_is_rolled_back(database: Database) -> None:
@@ -38,7 +28,7 @@ async def test_what_raises_is_rolled_back(database: Database) -> None:
 
     with pytest.raises(LookupError):
         await database.write(work)
-    assert await count(database, Thread) == 0
+    assert await count_rows(database) == 0
 
 
 async def test_what_waits_for_the_commit_runs_after_it_in_order(database: Database) -> None:
@@ -48,7 +38,7 @@ async def test_what_waits_for_the_commit_runs_after_it_in_order(database: Databa
         for name in ("first", "second"):
 
             async def after(name: str = name) -> None:
-                seen.append((name, await count(database, Thread)))
+                seen.append((name, await count_rows(database)))
 
             unit.after_commit.append(after)
         await add_threads(unit, 2)
@@ -82,7 +72,7 @@ async def test_a_unit_is_not_committed_halfway(database: Database) -> None:
     says = "^The session of a unit of work cannot be committed within it: .* Leave the commit out"
     with pytest.raises(InvalidRequestError, match=says):
         await database.write(work)
-    assert await count(database, Thread) == 0
+    assert await count_rows(database) == 0
 
     async def catch(unit: UnitOfWork) -> None:
         with pytest.raises(InvalidRequestError, match=says):
@@ -92,7 +82,7 @@ async def test_a_unit_is_not_committed_halfway(database: Database) -> None:
 
     with pytest.raises(LookupError):
         await database.write(catch)
-    assert await count(database, Thread) == 0
+    assert await count_rows(database) == 0
 
 
 @pytest.mark.parametrize("end", ["rollback", "close", "reset"])
@@ -104,9 +94,9 @@ async def test_a_unit_is_not_ended_halfway(database: Database, end: str) -> None
 
     with pytest.raises(InvalidRequestError, match="was rolled back or closed within it, so nothin"):
         await database.write(work)
-    assert await count(database, Thread) == 0
+    assert await count_rows(database) == 0
     await database.write(lambda unit: add_threads(unit, 3))
-    assert await count(database, Thread) == 3
+    assert await count_rows(database) == 3
 
 
 async def test_a_unit_has_savepoints_of_its_own(database: Database) -> None:
@@ -119,7 +109,7 @@ async def test_a_unit_has_savepoints_of_its_own(database: Database) -> None:
             await add_threads(unit, 1)
 
     await database.write(work)
-    assert await count(database, Thread) == 4
+    assert await count_rows(database) == 4
 
 
 async def test_a_hosts_own_session_is_committed_by_the_host(database: Database) -> None:
@@ -128,7 +118,7 @@ async def test_a_hosts_own_session_is_committed_by_the_host(database: Database) 
         await session.commit()
         await add_threads(UnitOfWork(session), 2)
         await session.rollback()
-    assert await count(database, Thread) == 3
+    assert await count_rows(database) == 3
 
 
 async def test_what_takes_long_after_the_commit_goes_on_by_itself(
@@ -151,7 +141,7 @@ async def test_what_takes_long_after_the_commit_goes_on_by_itself(
 
     async with asyncio.timeout(30):
         assert await database.write(work) == "done"
-    assert await count(database, Thread) == 3
+    assert await count_rows(database) == 3
     assert seen == []
     (record,) = caplog.records
     assert "takes longer than 0.2 seconds, and goes on by itself" in record.getMessage()
@@ -161,13 +151,7 @@ async def test_what_takes_long_after_the_commit_goes_on_by_itself(
 
 
 async def test_units_of_one_process_do_not_lose_each_other(database: Database) -> None:
-    async def make(unit: UnitOfWork) -> Thread:
-        thread = Thread(title="Hot")
-        unit.session.add(thread)
-        await unit.session.flush()
-        return thread
-
-    thread = await database.write(make)
+    (thread,) = await database.write(add_threads)
 
     async def add(unit: UnitOfWork) -> None:
         comment = Comment(thread_id=thread.id, author_name="A", message="three words here")
@@ -182,13 +166,7 @@ async def test_units_of_one_process_do_not_lose_each_other(database: Database) -
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_a_deadlock_is_run_again(database: Database) -> None:
-    async def make(unit: UnitOfWork) -> list[Thread]:
-        threads = [Thread(title="One"), Thread(title="Two")]
-        unit.session.add_all(threads)
-        await unit.session.flush()
-        return threads
-
-    one, two = await database.write(make)
+    one, two = await database.write(lambda unit: add_threads(unit, 2))
     tries: list[int] = []
     both_hold_one = asyncio.Barrier(2)
 
@@ -209,21 +187,6 @@ async def test_a_deadlock_is_run_again(database: Database) -> None:
     async with database.read() as connection:
         titles = (await connection.execute(select(Thread.title))).scalars().all()
     assert all("by 1" in title and "by 2" in title for title in titles)
-
-
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_retries_are_bounded_and_end_in_a_clear_error(open_database: Open) -> None:
-    database = open_database(attempts=3)
-    tries: list[int] = []
-
-    async def work(unit: UnitOfWork) -> None:
-        tries.append(1)
-        raised = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$"
-        await unit.session.execute(text(raised))
-
-    with pytest.raises(Busy, match="send the same request again"):
-        await database.write(work)
-    assert len(tries) == 3
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
@@ -269,75 +232,7 @@ async def test_a_unit_on_sqlite_takes_the_write_lock_at_its_start(database: Data
         await add_threads(unit, 2)
 
     await database.write(read_then_write)
-    assert await count(database, Thread) == 2
-
-
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        ("nonsense", "The database URL cannot be read"),
-        ("sqlite+aiosqlite://:port/x", "The database URL"),
-        ("mysql://localhost/x", "names 'mysql', which Tallied cannot use"),
-        ("postgresql+psycopg://localhost/x", "names 'postgresql.psycopg'"),
-    ],
-)
-def test_a_url_that_cannot_be_used_is_refused_with_a_remedy(url: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence) as caught:
-        parse_url(url)
-    assert "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://" in str(caught.value)
-
-
-def test_a_url_without_a_driver_gets_the_asynchronous_one() -> None:
-    assert parse_url("postgresql://u:p@h/d").drivername == "postgresql+asyncpg"
-    assert parse_url("sqlite:///x.db").drivername == "sqlite+aiosqlite"
-
-
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_an_address_as_hosts_hand_it_out_is_taken(scheme: str) -> None:
-    url = parse_url(f"{scheme}://u:p%40ss@h.example:6543/d?sslmode=require&channel_binding=require")
-    assert url.render_as_string(False) == (
-        "postgresql+asyncpg://u:p%40ss@h.example:6543/d?ssl=require"
-    )
-
-
-@pytest.mark.parametrize("mode", SSL_MODES)
-def test_sslmode_is_what_asyncpg_calls_ssl(mode: str) -> None:
-    assert dict(parse_url(f"postgres://h/d?sslmode={mode}").query) == {"ssl": mode}
-
-
-@pytest.mark.parametrize(
-    ("query", "sentence"),
-    [
-        ("sslmode=always", "sslmode must be one of disable, .*, not 'always'"),
-        ("sslmode=require&sslmode=disable", "sslmode must be one of"),
-        ("sslroot=x", "parameter 'sslroot', which cannot be used with asyncpg; leave it out"),
-    ],
-)
-def test_a_parameter_that_asyncpg_cannot_be_given_is_refused(query: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence):
-        parse_url(f"postgres://u:p@h/d?{query}")
-
-
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
-async def test_a_database_is_reached_by_the_address_of_a_host(empty_url: str, mode: str) -> None:
-    url = empty_url.replace("postgresql+asyncpg", "postgres")
-    database = Database(f"{url}{'&' if '?' in url else '?'}sslmode={mode}")
-    async with database.read() as connection:
-        assert (await connection.execute(text("SELECT 6 * 7"))).scalar_one() == 42
-    await database.dispose()
-
-
-async def test_no_connection_in_the_pool_is_a_busy_database(open_database: Open) -> None:
-    database = open_database(patience=0.1, pool_size=1, max_overflow=0)
-    async with database.read():
-        with pytest.raises(Busy, match="send the same request again"):
-            async with database.read():
-                pass
-        with pytest.raises(Busy, match="send the same request again"):
-            await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
-    async with database.read() as connection:
-        assert (await connection.execute(text("SELECT 6 * 7"))).scalar_one() == 42
+    assert await count_rows(database) == 2
 
 
 async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Database) -> None:
@@ -407,7 +302,7 @@ async def test_a_statement_ends_with_the_task_that_waits_for_it(
 
     # The connection is free again, and nothing of the unit is left.
     await database.write(lambda unit: add_threads(unit, 2))
-    assert await count(database, Thread) == 2
+    assert await count_rows(database) == 2
     if not database.is_sqlite:
         server = request.getfixturevalue("postgresql").render_as_string(False)
         with psycopg.connect(server) as connection:
@@ -420,7 +315,7 @@ async def test_a_commit_that_has_begun_is_not_cancelled_halfway(database: Databa
     seen: list[int] = []
 
     async def after() -> None:
-        seen.append(await count(database, Thread))
+        seen.append(await count_rows(database))
 
     async def work(unit: UnitOfWork) -> None:
         unit.after_commit.append(after)
@@ -434,4 +329,4 @@ async def test_a_commit_that_has_begun_is_not_cancelled_halfway(database: Databa
     with pytest.raises(asyncio.CancelledError):
         await task
     assert seen == [3]
-    assert await count(database, Thread) == 3
+    assert await count_rows(database) == 3

@@ -6,10 +6,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from conftest import Open
 from sqlalchemy import text
 
-from tallied.database import Database
-from tallied.database.urls import parse_url, split_url
+from tallied.database.urls import SSL_MODES, parse_url, split_url
 from tallied.errors import ConfigurationError
 
 ROOTS = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
@@ -17,6 +17,39 @@ ROOTS = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates
 needs_roots = pytest.mark.skipif(
     not Path(ROOTS).is_file(), reason="this machine has no file of root certificates"
 )
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("nonsense", "The database URL cannot be read"),
+        ("sqlite+aiosqlite://:port/x", "The database URL"),
+        ("mysql://localhost/x", "names 'mysql', which Tallied cannot use"),
+        ("postgresql+psycopg://localhost/x", "names 'postgresql.psycopg'"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_a_remedy(url: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        parse_url(url)
+    assert "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://" in str(caught.value)
+
+
+def test_a_url_without_a_driver_gets_the_asynchronous_one() -> None:
+    assert parse_url("postgresql://u:p@h/d").drivername == "postgresql+asyncpg"
+    assert parse_url("sqlite:///x.db").drivername == "sqlite+aiosqlite"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_an_address_as_hosts_hand_it_out_is_taken(scheme: str) -> None:
+    url = parse_url(f"{scheme}://u:p%40ss@h.example:6543/d?sslmode=require&channel_binding=require")
+    assert url.render_as_string(False) == (
+        "postgresql+asyncpg://u:p%40ss@h.example:6543/d?ssl=require"
+    )
+
+
+@pytest.mark.parametrize("mode", SSL_MODES)
+def test_sslmode_is_what_asyncpg_calls_ssl(mode: str) -> None:
+    assert dict(parse_url(f"postgres://h/d?sslmode={mode}").query) == {"ssl": mode}
 
 
 def test_numbers_reach_the_driver_as_numbers() -> None:
@@ -61,6 +94,8 @@ def test_sslrootcert_verifies_the_server(mode: str, checks_name: bool) -> None:
         ("options=-c'x", "options must be settings like"),
         ("pgbouncer=yes", "pgbouncer must be true or false, not 'yes'"),
         ("pgbouncer=true&pgbouncer=true", "pgbouncer must be true or false"),
+        ("sslmode=always", "sslmode must be one of disable, .*, not 'always'"),
+        ("sslmode=require&sslmode=disable", "sslmode must be one of"),
         ("sslmode=require&sslrootcert=/no/such", "sslrootcert cannot be used .No such file"),
     ],
 )
@@ -70,11 +105,10 @@ def test_a_parameter_that_cannot_be_used_is_named(query: str, sentence: str) -> 
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_converted_parameters_connect(empty_url: str) -> None:
-    query = (
-        "statement_cache_size=0&prepared_statement_cache_size=0&options=-csearch_path%3Dpg_catalog"
-    )
-    database = Database(f"{empty_url}{'&' if '?' in empty_url else '?'}{query}")
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+async def test_converted_parameters_connect(empty_url: str, open_database: Open, mode: str) -> None:
+    url = empty_url.replace("postgresql+asyncpg", "postgres")
+    options = "statement_cache_size=0&options=-csearch_path%3Dpg_catalog"
+    database = open_database(f"{url}{'&' if '?' in url else '?'}sslmode={mode}&{options}")
     async with database.read() as connection:
         assert (await connection.execute(text("SHOW search_path"))).scalar_one() == "pg_catalog"
-    await database.dispose()

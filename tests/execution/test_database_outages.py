@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
-from support.api import Api
+from support.api import Api, mutation
 from support.outages import execute, proxied
 from support.sockets import site
 
@@ -31,7 +31,7 @@ from tallied.transport.http_endpoint import GraphQLEndpoint
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 GRAPHQL = "application/graphql-response+json"
-ADD = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+ADD = mutation("addComment", "comment { id }")
 BOTH = """mutation($i: AddCommentInput!) {
   a: addComment(input: $i) { comment { id } } b: addComment(input: $i) { comment { id } } }"""
 

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from support.api import mutation
 from support.diary import OPERATIONS, Diary, Note, notes
-from support.host import ADA, Host, key, number
+from support.host import ADA, Discreet, Host, key
+from support.rows import count_rows
 
 from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import Rejected, Vetoed
 from tallied.host.hooks import Event, Hooks
-from tallied.host.policy import Policy
 from tallied.models import Author, Comment, Thread
 from tallied.resolvers.comments import NewComment
 from tallied.resolvers.threads import create_thread
@@ -258,7 +259,7 @@ async def test_a_hook_that_fails_before_is_masked_and_undoes_everything(
     thread = await host.moderator.thread("Engines")
     before = await host.ada.contents()
     error = await host.ada.error(
-        "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
+        mutation("addComment", "comment { id }"),
         i=host.ada.written(thread),
     )
     assert error["code"] == "INTERNAL_SERVER_ERROR"
@@ -289,19 +290,12 @@ async def test_a_hooks_own_broken_rows_are_not_taken_for_the_clients_mistake(
     ):
         await stage.moderator.thread("So that they are an author")
         before = await host.ada.contents()
-        name = f"{change[0].upper()}{change[1:]}Input"
-        error = await host.moderator.error(
-            f"mutation($i: {name}!) {{ {change}(input: $i) {{ userErrors {{ code }} }} }}", i=given
-        )
+        error = await host.moderator.error(mutation(change), i=given)
         assert error["code"] == "INTERNAL_SERVER_ERROR", change
         assert await host.ada.contents() == before
 
 
 async def test_no_veto_reaches_who_may_not_read_or_do_it(database: Database) -> None:
-    class Discreet(Policy):
-        def may_read(self, viewer: Any, thread: Any) -> Any:
-            return bool(viewer and viewer.is_moderator) or thread.title.not_like("Secret%")
-
     stage = Host(database)
     log: list[str] = []
     faults = {f"before_{name}": Vetoed("The plans are secret.") for name in OPERATIONS}
@@ -351,4 +345,4 @@ async def test_a_veto_of_a_host_that_checks_messages(database: Database) -> None
         assert error["code"] == "VETOED"
         assert error["message"] == "message advertises; write something else."
         assert error["field"] == ("comment.message" if change == "createThread" else "message")
-    assert await number(database, Author) == 1
+    assert await count_rows(database, Author) == 1

@@ -11,7 +11,8 @@ from conftest import Open
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary, Note, notes
-from support.host import Host, number
+from support.host import Host
+from support.rows import count_rows
 
 from tallied.database import Database
 from tallied.host.hooks import Event, Hooks
@@ -82,10 +83,10 @@ async def test_what_follows_sees_the_commit(database: Database) -> None:
 
     class Counting(Hooks):
         async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
-            seen.append(await number(database, Comment))
+            seen.append(await count_rows(database, Comment))
 
         async def after_add_comment(self, event: Event) -> None:
-            seen.append(await number(database, Comment))
+            seen.append(await count_rows(database, Comment))
 
     host = Host(database, hooks=[Counting()])
     await host.ada.comment(await host.ada.thread("Engines"))
@@ -107,7 +108,7 @@ async def test_a_hook_that_fails_after_is_logged_and_stops_nothing(
     assert record.getMessage() == "the hook Diary.after_add_comment has failed"
     assert record.exc_info is not None
     assert record.exc_info[1] is fault
-    assert await number(database, Comment) == 1
+    assert await count_rows(database, Comment) == 1
 
 
 async def test_nothing_follows_what_is_rejected_after_the_hooks_before(
@@ -169,7 +170,7 @@ async def test_hooks_run_to_their_end_though_the_client_is_gone(
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert await number(database, Comment) == 1
+    assert await count_rows(database, Comment) == 1
     assert not hook.ended.is_set()
     hook.go.set()
     await database.dispose()  # which waits for what follows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.diary import Diary
-from support.host import ADA, Host, codes, key
+from support.host import ADA, Host, codes, key, titles
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -32,10 +32,6 @@ class Nobody(Policy):
 
     may_start = may_comment = may_rename = may_lock = may_delete_thread = no  # type: ignore[assignment]
     may_edit = may_move = may_delete = may_delete_author = no  # type: ignore[assignment]
-
-
-async def titles(_: Any, ids: Any) -> dict[str, str]:
-    return {id: f"Photo {id}" for id in ids}
 
 
 async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
@@ -71,7 +67,7 @@ async def test_the_host_may_do_everything_in_anyones_name(
     )
     access = host.discussion.access_as_host(viewer)
     begun, about, *_, last = await host.discussion.write(lambda unit: everything(unit, access))
-    assert about.thread["title"] == "Photo 7"
+    assert about.thread["title"] == "Object 7"
     assert last.thread["id"] == about.thread["id"]
     stage = Host(database)
     listed = await stage.guest(
@@ -84,21 +80,12 @@ async def test_the_host_may_do_everything_in_anyones_name(
     assert thread["author"] == author
     await stage.assert_exact()
     # Hooks are told that it is the host, in whose name, and after the commit with what came of it.
-    assert [point for point in log if point.startswith("before_")] == [
-        f"before_{name}"
-        for name in [
-            "create_thread",
-            "add_comment",
-            "create_thread",
-            "add_comment",
-            "rename_thread",
-            "edit_comment",
-            "move_comment",
-            "lock_thread",
-            "delete_comment",
-            "delete_thread",
-        ]
-    ]
+    operations = (
+        "create_thread add_comment create_thread add_comment rename_thread edit_comment"
+        " move_comment lock_thread delete_comment delete_thread"
+    )
+    before = [f"before_{operation}" for operation in operations.split()]
+    assert [point for point in log if point.startswith("before_")] == before
     assert len(log) == 20
     assert all(event.by_host for _, event in diary.events)
     subjects = {event.viewer.subject if event.viewer else None for _, event in diary.events}

@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary
-from support.host import Host, blocked, key, number
+from support.host import Discreet, Host, blocked, key
+from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.host.policy import Policy, ThreadContext
+from tallied.host.policy import ThreadContext
 from tallied.host.targets import Target
 from tallied.models import Author, Comment, Thread
 
@@ -23,13 +24,8 @@ EDIT = """mutation($c: ID!) { editComment(input: {commentId: $c, message: "two"}
             comment { message } userErrors { code } } }"""
 
 
-class Discreet(Policy):
-    """What is called secret, is for moderators; what is called quiet, is for them to speak in."""
-
-    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
-        if viewer is not None and viewer.is_moderator:
-            return True
-        return thread.title.not_like("Secret%")
+class Quiet(Discreet):
+    """In threads about what is quiet, moderators alone may comment."""
 
     def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         return viewer is not None and (viewer.is_moderator or thread.target_type != "quiet")
@@ -53,7 +49,7 @@ async def test_who_may_not_is_refused_without_waiting_for_a_lock(database: Datab
     if database.is_sqlite:
         pytest.skip("SQLite has one lock, which is about no row")
     quiet = Target("quiet", titles)
-    host = Host(database, policy=Discreet(), targets=[quiet], settings={"guests": "write"})
+    host = Host(database, policy=Quiet(), targets=[quiet], settings={"guests": "write"})
     thread = await host.moderator.thread("Secret plans", "one two")
     comment = await host.moderator.comment(thread, "three")
     shown = await host.moderator.thread("Open plans")
@@ -97,7 +93,7 @@ async def test_what_changed_while_the_lock_was_waited_for_is_looked_at_again(
     """Ada may edit when she asks; by the time that it is her turn, her comment is out of reach."""
     if database.is_sqlite:
         pytest.skip("units of SQLite run one by one: nothing can come between")
-    host = Host(database, policy=Discreet())
+    host = Host(database, policy=Quiet())
     shown = await host.ada.thread("Open plans")
     thread = await host.moderator.thread("Secret plans")
     comment = await host.ada.comment(shown, "one")
@@ -112,18 +108,16 @@ async def test_what_changed_while_the_lock_was_waited_for_is_looked_at_again(
 
 async def test_no_hook_hears_of_a_thread_that_its_maker_may_not_read(database: Database) -> None:
     log: list[str] = []
-    host = Host(
-        database, policy=Discreet(), hooks=[Diary(log)], targets=[Target("article", titles)]
-    )
+    host = Host(database, policy=Quiet(), hooks=[Diary(log)], targets=[Target("article", titles)])
     refused = await host.ada.refused("threadFor", target={"type": "article", "key": "1"})
     assert (refused["code"], refused["field"]) == ("NOT_FOUND", "target.key")
     assert log == []
-    assert await number(database, Author) == 0
+    assert await count_rows(database, Author) == 0
     for client, id in ((host.ada, "2"), (host.moderator, "1"), (host.ada, "2")):
         about = {"type": "article", "key": id}
         await client.do("threadFor", "thread { id title }", target=about)
     assert log == ["before_create_thread", "after_create_thread"] * 2
-    assert await number(database, Thread) == 2
+    assert await count_rows(database, Thread) == 2
 
 
 @pytest.mark.parametrize("hooks", [(), (Diary([]),)], ids=["no hooks", "hooks"])

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
-from support.host import ADA, BOB, MODERATOR, Client, Host
+from support.api import mutation
+from support.host import ADA, BOB, MODERATOR, Client, Host, numbered_titles
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.host.policy import Policy
 from tallied.host.targets import Target
 
-
-async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
-    """There are articles of every number."""
-    return {id: f"Article {id}" for id in ids if id.isdigit()}
-
-
-ARTICLES = Target("article", titles)
+ARTICLES = Target("article", numbered_titles)
 
 CHANGES = [
     "createThread",
@@ -86,10 +79,8 @@ class Stage:
 
 
 async def errors_of(client: Client, change: str, given: dict[str, Any]) -> list[dict[str, Any]]:
-    name = f"{change[0].upper()}{change[1:]}Input"
     payload = await client(
-        f"mutation($i: {name}!) {{ {change}(input: $i) {{"
-        " userErrors { message field code } } }",
+        mutation(change),
         i=given,
     )
     found: list[dict[str, Any]] = payload["userErrors"]
@@ -242,7 +233,7 @@ async def test_who_may_begin_a_thread_may_depend_on_what_it_is_about(database: D
         def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
             return target_type == "article" or bool(viewer and viewer.is_moderator)
 
-    host = Host(database, policy=Focused(), targets=[ARTICLES, Target("photo", titles)])
+    host = Host(database, policy=Focused(), targets=[ARTICLES, Target("photo", numbered_titles)])
     assert (await host.ada.refused("createThread", title="Looms"))["code"] == "NOT_ALLOWED"
     about = {"type": "photo", "key": "7"}
     assert (await host.ada.refused("threadFor", target=about))["code"] == "NOT_ALLOWED"
@@ -264,39 +255,14 @@ async def test_a_locked_thread_cannot_be_commented_in_says_its_type(database: Da
     assert await host.ada(query, id=thread) == {"viewerCanComment": False}
 
 
-@pytest.mark.parametrize("size", [1, 20, 100])
-async def test_what_a_viewer_may_do_costs_at_most_one_statement_for_a_whole_list(
-    database: Database, statements: Any, size: int
-) -> None:
-    host = Host(database)
-    thread = await host.ada.thread("Engines")
-    for _ in range(size):
-        await host.ada.comment(thread, "one")
-    every = "viewerCanEdit viewerCanMove viewerCanDelete"
-    for client, more in ((host.guest, 0), (host.bob, 1), (host.ada, 1)):
-        counts = []
-        for asked in ("message", f"message {every}"):
-            with statements() as executed:
-                found = await client(
-                    f"""query($id: ID!) {{ thread(id: $id) {{ title
-                          comments(first: 100) {{ nodes {{ {asked} }} }} }} }}""",
-                    id=thread,
-                )
-            assert len(found["comments"]["nodes"]) == size
-            counts.append(len(executed))
-        assert counts[1] - counts[0] == more
-    can = [node["viewerCanEdit"] for node in found["comments"]["nodes"]]
-    assert can == [True] * size
-
-
 # What guests may do in the threads of a target
 
 
 async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_about(
     database: Database,
 ) -> None:
-    quiet = Target("quiet", titles, guests="read")
-    wild = Target("wild", titles, guests="moderate")
+    quiet = Target("quiet", numbered_titles, guests="read")
+    wild = Target("wild", numbered_titles, guests="moderate")
     host = Host(database, settings={"guests": "write"}, targets=[quiet, wild, ARTICLES])
     threads, comments = {}, {}
     for kind in ("quiet", "wild", "article"):
@@ -338,7 +304,7 @@ async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_ab
 async def test_guests_of_several_kinds_cost_no_statement_a_row(
     database: Database, statements: Any, size: int
 ) -> None:
-    host = Host(database, targets=[Target("wild", titles, guests="moderate")])
+    host = Host(database, targets=[Target("wild", numbered_titles, guests="moderate")])
     target = {"type": "wild", "key": "1"}
     made = await host.ada.do("threadFor", "thread { id }", target=target)
     ids = [await host.ada.comment(made["thread"]["id"]) for _ in range(size)]

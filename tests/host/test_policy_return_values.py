@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from support.api import mutation
 from support.host import BOB, Host, key
 
 from tallied.database import Database
@@ -36,10 +37,7 @@ async def test_a_policy_that_would_have_to_be_awaited_allows_nothing(
     host = Host(database, policy=policy(lambda *_: no(), *METHODS), targets=[ARTICLES])
     given = await Stage(database).given(change, host.bob)
     before = await host.bob.contents()
-    name = f"{change[0].upper()}{change[1:]}Input"
-    error = await host.bob.error(
-        f"mutation($i: {name}!) {{ {change}(input: $i) {{ userErrors {{ code }} }} }}", i=given
-    )
+    error = await host.bob.error(mutation(change), i=given)
     assert error["code"] == "INTERNAL_SERVER_ERROR"
     assert "policy" not in error["message"]
     assert await host.bob.contents() == before

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from support.host import Host, about, key, number, titles
+from support.host import Host, about, key, titles
+from support.rows import count_rows
 
 from tallied.database import Database
 from tallied.discussion import Discussion
@@ -147,7 +148,7 @@ async def test_a_thread_is_begun_once_and_found_from_then_on(
         again = (await client.do("threadFor", asked, **about(type_, id)))["thread"]
         assert again == made
         assert (await client(FIND, t=type_, id=str(id)))["id"] == made["id"]
-    assert await number(host.database, Thread) == 1
+    assert await count_rows(host.database, Thread) == 1
     assert set(await host.authors()) == {"user-1"}  # who only found it is no author
     await host.bob.comment(made["id"])
     await host.assert_exact()
@@ -221,7 +222,7 @@ async def test_half_a_surrogate_pair_is_no_id(host: Host) -> None:
     told = response.json()
     assert "INTERNAL_SERVER_ERROR" not in str(told)
     assert "NOT_FOUND" in str(told) or response.status_code in (200, 400, 422)
-    assert await number(host.database, Thread) == 0
+    assert await count_rows(host.database, Thread) == 0
 
 
 @pytest.mark.parametrize("type_", ["Article", "articles", "", "article ", "\0", "user", "x" * 999])

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.api import mutation
 from support.server import TALLIED, Server, free_port
 
 SECRET = "hunter2"
@@ -91,7 +92,7 @@ def test_an_error_is_found_by_either_id(tmp_path: Path, monkeypatch: pytest.Monk
             ["python3", "-c", BREAK, str(database)], check=True, timeout=20, capture_output=True
         )
         message = f"{SECRET} " * 500
-        add = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+        add = mutation("addComment", "comment { id }")
         variables = {"i": {"threadId": thread, "message": message, "authorName": SECRET}}
         answer = httpx.post(
             f"{server.url}/graphql",

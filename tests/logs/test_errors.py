@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from support.api import Api
+from support.api import Api, mutation
 
 from tallied.database import Database
 from tallied.logs.errors import LONGEST_ERROR, OutageLog, format_error, log_error, redact
@@ -202,7 +202,7 @@ async def test_a_masked_error_has_no_text_of_users(
     async with engine.begin() as connection:
         await connection.execute(text(f"DROP TABLE {Thread.comments.property.target.name}"))
     fields = {"threadId": thread, "message": VALUE, "authorName": VALUE}
-    add = "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }"
+    add = mutation("addComment", "comment { id }")
     error = await api.error(add, i=fields)
     assert error["code"] == "INTERNAL_SERVER_ERROR"
     assert error["id"] in caplog.text

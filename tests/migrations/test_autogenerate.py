@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKey, MetaData, Table, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from support.rows import execute
 
 from tallied.database import Database
 from tallied.migrations import autogenerate
@@ -71,21 +72,6 @@ def proposed(base: Any, **options: Any) -> Callable[[Connection], list[tuple[str
 async def ask(database: Database, base: Any, **options: Any) -> list[tuple[str, Any]]:
     async with database.engine.connect() as connection:
         return await connection.run_sync(proposed(base, **options))
-
-
-async def execute(database: Database, *statements: str) -> None:
-    async with database.engine.begin() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
-
-
-@pytest.fixture
-async def migrated(empty_url: str) -> AsyncIterator[Database]:
-    """A database with Tallied's tables as its migrations make them."""
-    database = Database(empty_url)
-    await migrate(database)
-    yield database
-    await database.dispose()
 
 
 @pytest.mark.parametrize("schemas", [False, True], ids=["one schema", "all schemas"])

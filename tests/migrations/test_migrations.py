@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from support.catalog import as_made, catalog, read
+from support.rows import execute
 
 import tallied
 from tallied.database import Database
@@ -25,12 +26,6 @@ from tallied.migrations.runner import VERSION_TABLE, downgrade, migrate, read_st
 from tallied.models import Base
 
 NEWEST = ScriptDirectory(str(Path(runner.__file__).parent)).get_current_head()
-
-
-async def execute(database: Database, *statements: str) -> None:
-    async with database.engine.begin() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")

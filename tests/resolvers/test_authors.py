@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
-from support.host import Client, Gate, Host, blocked, key, number
+from support.api import mutation
+from support.host import Client, Gate, Host, blocked, key
+from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -235,7 +237,7 @@ async def test_what_deleting_an_author_costs_does_not_grow(
     with statements() as executed:
         await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=id)
     assert len(executed) == (7 if database.is_sqlite else 8), executed.verbs
-    assert await number(database, Comment, Comment.author_id.is_(None)) == threads * each
+    assert await count_rows(database, Comment, Comment.author_id.is_(None)) == threads * each
     await host.assert_exact()
 
 
@@ -250,7 +252,7 @@ async def test_two_first_comments_at_once_make_one_author(strict: Database, veto
     thread = await host.moderator.thread("Engines")
     one = asyncio.create_task(
         host.ada.post(
-            "mutation($i: AddCommentInput!) { addComment(input: $i) { userErrors { code } } }",
+            mutation("addComment", "userErrors { code }"),
             i=host.ada.written(thread, "one two"),
         )
     )
@@ -314,8 +316,7 @@ async def test_who_writes_behind_their_deletion_is_someone_new(
     author = (await me(host.ada))["id"]
     deleting = asyncio.create_task(
         host.moderator.post(
-            """mutation($i: DeleteAuthorInput!) {
-                 deleteAuthor(input: $i) { deletedAuthorId } }""",
+            mutation("deleteAuthor", "deletedAuthorId"),
             i={"authorId": author},
         )
     )

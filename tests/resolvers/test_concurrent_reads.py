@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, delete, event
 from sqlalchemy.orm import Session
-from support.api import Api
+from support.api import Api, mutation
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
@@ -127,17 +127,9 @@ async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None
         for _ in range(4):
             id = await who.comment(one, "one two three")
             if number % 3 == 0:
-                await other_one(
-                    """mutation($i: MoveCommentInput!) {
-                         moveComment(input: $i) { comment { id } } }""",
-                    i={"commentId": id, "threadId": other},
-                )
+                await other_one.do("moveComment", "comment { id }", commentId=id, threadId=other)
             elif number % 3 == 1:
-                await other_one(
-                    """mutation($i: EditCommentInput!) {
-                         editComment(input: $i) { comment { id } } }""",
-                    i={"commentId": id, "message": "one"},
-                )
+                await other_one.do("editComment", "comment { id }", commentId=id, message="one")
 
     await asyncio.gather(*map(write, range(12)))
     counted = "commentCount wordCount"
@@ -166,8 +158,7 @@ async def test_a_thread_deleted_before_its_comment_is_inserted(
     api: Api, in_a_unit: Engine | None
 ) -> None:
     """Before it is locked; afterwards only the unit itself, such as a trigger, can do this."""
-    query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
-                 comment { id } userErrors { message field code } } }"""
+    query = mutation("addComment", "comment { id } userErrors { message field code }")
     for before, by in (("SELECT tallied_thread", in_a_unit), ("INSERT INTO tallied_comment", None)):
         id = await api.thread("Engines", "one two")
         with meanwhile(api.database, before, id, by):
@@ -179,8 +170,7 @@ async def test_a_thread_deleted_before_a_comment_is_moved_there(
 ) -> None:
     id = await api.comment(await api.thread("Engines", "one two"))
     target = await api.thread("Looms", "one two")
-    query = """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
-                 comment { id } userErrors { message field code } } }"""
+    query = mutation("moveComment", "comment { id } userErrors { message field code }")
     with meanwhile(api.database, "UPDATE tallied_comment", target, in_a_unit):
         await rejected(api, "threadId", query, commentId=id, threadId=target)
 
@@ -191,13 +181,11 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
     for query, given in (
         (
-            """mutation($i: EditCommentInput!) { editComment(input: $i) {
-                 comment { id } userErrors { message field code } } }""",
+            mutation("editComment", "comment { id } userErrors { message field code }"),
             {"message": "three"},
         ),
         (
-            """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
-                 comment { id } userErrors { message field code } } }""",
+            mutation("moveComment", "comment { id } userErrors { message field code }"),
             {"threadId": target},
         ),
     ):
@@ -207,8 +195,7 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
 
 async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
     id = await api.thread("Engines", "one two")
-    query = """mutation($i: RenameThreadInput!) { renameThread(input: $i) {
-                 thread { id } userErrors { message field code } } }"""
+    query = mutation("renameThread", "thread { id } userErrors { message field code }")
     with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
         await rejected(api, "threadId", query, threadId=id, title="Looms")
 
@@ -322,8 +309,7 @@ async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
 ) -> None:
     thread = await api.thread("Engines", "one two")
     id = await api.comment(thread)
-    query = """mutation($i: EditCommentInput!) { editComment(input: $i) {
-                 comment { message } thread { title wordCount } } }"""
+    query = mutation("editComment", "comment { message } thread { title wordCount }")
     # An edit does not read its thread: the title is, once the edit has been committed.
     with meanwhile(api.database, "SELECT tallied_thread", thread, someone_else):
         edited = await api(query, i={"commentId": id, "message": "three"})

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.host import Client, Gate, Host, blocked, number
+from support.api import mutation
+from support.host import Client, Gate, Host, blocked
+from support.rows import count_rows
 
 from tallied.database import Database
 from tallied.host.hooks import Event, Hooks
@@ -118,8 +120,7 @@ async def test_locking_is_for_moderators(database: Database) -> None:
 async def add(client: Client, thread: str) -> list[dict[str, Any]]:
     """The user errors of a new comment."""
     answer = await client(
-        """mutation($i: AddCommentInput!) { addComment(input: $i) {
-             userErrors { message field code } } }""",
+        mutation("addComment"),
         i=client.written(thread),
     )
     errors: list[dict[str, Any]] = answer["userErrors"]
@@ -139,7 +140,7 @@ async def test_a_comment_behind_a_lock_is_refused(strict: Database) -> None:
     gate.open.set()
     assert await locking is not None
     assert await adding == [LOCKED]
-    assert await number(strict, Comment) == 0
+    assert await count_rows(strict, Comment) == 0
     await host.assert_exact()
 
 
@@ -152,8 +153,7 @@ async def test_a_move_behind_a_lock_is_refused(strict: Database) -> None:
     await gate.arrived.wait()
     moving = asyncio.create_task(
         plain.moderator(
-            """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
-                 userErrors { message field code } } }""",
+            mutation("moveComment"),
             i={"commentId": comment, "threadId": thread},
         )
     )
@@ -178,7 +178,7 @@ async def test_a_comment_that_was_checked_before_the_lock_is_refused_after_it(
     await lock(plain.moderator, thread)
     gate.open.set()
     assert await adding == [LOCKED]
-    assert await number(strict, Comment) == 0
+    assert await count_rows(strict, Comment) == 0
     await host.assert_exact()
 
 
@@ -205,7 +205,7 @@ async def test_a_lock_behind_a_comment_waits_for_it(strict: Database) -> None:
     commit.set()
     assert await adding == []
     assert await locking is not None
-    assert await number(strict, Comment) == 2
+    assert await count_rows(strict, Comment) == 2
     assert await add(host.ada, thread) == [LOCKED]
     await host.assert_exact()
 
@@ -222,10 +222,10 @@ async def test_nothing_comes_into_a_thread_after_its_lock(strict: Database) -> N
     async def at_last() -> int:
         await asyncio.sleep(0.02)
         await lock(host.moderator, thread)
-        return await number(strict, Comment)
+        return await count_rows(strict, Comment)
 
     *told, then = await asyncio.gather(*map(write, clients), at_last())
-    assert await number(strict, Comment) == then  # type: ignore[comparison-overlap]
+    assert await count_rows(strict, Comment) == then  # type: ignore[comparison-overlap]
     refused = sum(errors == [LOCKED] for each in told for errors in each)  # type: ignore[union-attr]
     assert refused + then == 18  # type: ignore[operator]
     await host.assert_exact()

@@ -1,8 +1,7 @@
-"""How many statements each request costs, and which columns they name. Counted, never timed."""
+"""The number of SQL statements of each request, the same at every size."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -11,250 +10,19 @@ import pytest
 from graphql import FieldNode, OperationDefinitionNode, parse
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.api import Api
+from support.api import Api, mutation
+from support.host import Discreet, Host, titles
+from support.statements import Budget
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import HostRules
+from tallied.host.hooks import Hooks
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Author, Comment, Thread
+from tallied.models.base import new_id
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
-
-COLUMNS = {
-    "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at "
-    "locked_at author_id target_type target_id title_folded",
-    "tallied_comment": "id thread_id author_id author_name_key author_name message "
-    "word_count created_at edited_at",
-}
-
-
-def named(statement: str, table: str = "tallied_thread") -> set[str]:
-    """The columns of a table that a statement names, wherever it does."""
-    columns = "|".join(COLUMNS[table].split())
-    return set(re.findall(rf"\b{table}(?:_\d)?\.({columns})\b", statement))
-
-
-def selected(statement: str) -> list[str]:
-    """The columns that a SELECT hands out, without their table."""
-    columns = statement.split("FROM")[0].removeprefix("SELECT").split(", ")
-    return [column.split(".")[-1].split()[-1] for column in columns]
-
-
-class Budget:
-    """Asks the API, and keeps what the database was told meanwhile."""
-
-    def __init__(self, api: Api, statements: Any) -> None:
-        self.api = api
-        self._recording = statements
-
-    async def __call__(self, query: str, **variables: Any) -> list[str]:
-        """The statements of a request that succeeds, transactions apart."""
-        with self._recording() as executed:
-            self.answer = await self.api(query, **variables)
-        return list(executed)
-
-
-@pytest.fixture
-def spent(api: Api, statements: Any) -> Budget:
-    return Budget(api, statements)
-
-
-async def test_a_threads_word_count_is_one_select_of_that_column(api: Api, spent: Budget) -> None:
-    id = await api.thread("Engines", "one two", "three")
-    (statement,) = await spent("query($id: ID!) { thread(id: $id) { wordCount } }", id=id)
-    assert spent.answer == {"wordCount": 3}
-    assert statement.startswith("SELECT")
-    assert selected(statement) == ["word_count"]
-    assert named(statement) == {"word_count", "id"}
-    assert "tallied_comment" not in statement
-
-
-ASKED = [
-    ("id", ["id"]),
-    ("__typename", ["id"]),
-    ("title", ["title"]),
-    (
-        "wordCount commentCount lastCommentAt",
-        ["comment_count", "last_comment_at", "word_count"],
-    ),
-    ("createdAt updatedAt", ["created_at", "updated_at"]),
-    ("a: title b: title id", ["id", "title"]),
-    ("title @skip(if: true) id", ["id"]),
-    ("title @include(if: $no) id @include(if: $yes)", ["id"]),
-    ("... on Thread { title } ... on Node { id }", ["id", "title"]),
-    ("...Words ...Words", ["word_count"]),
-    ("...Words @skip(if: $yes) id", ["id"]),
-    ("comments(first: 1) { totalCount }", ["comment_count", "id"]),
-]
-"""Selections of a thread, and the columns that they need."""
-
-
-async def test_only_the_columns_asked_for_are_read(api: Api, spent: Budget) -> None:
-    id = await api.thread("Engines", "one two")
-    for asked, columns in ASKED:
-        end = "fragment Words on Thread { wordCount }" if "...Words" in asked else ""
-        variables = "".join(f", ${name}: Boolean!" for name in ("yes", "no") if f"${name}" in asked)
-        for field in (
-            f"thread(id: $id) {{ {asked} }}",
-            f"node(id: $id) {{ ... on Thread {{ {asked} }} }}",
-        ):
-            query = f"query($id: ID!{variables}) {{ {field} }} {end}"
-            (statement,) = await spent(query, id=id, yes=True, no=False)
-            assert selected(statement) == columns, query
-
-
-async def test_a_comment_is_one_select_and_knows_its_threads_id(api: Api, spent: Budget) -> None:
-    thread_id = await api.thread("Engines", "one two")
-    id = await api.comment(thread_id)
-    query = "query($id: ID!) { comment(id: $id) { message thread { id __typename } } }"
-    (statement,) = await spent(query, id=id)
-    assert spent.answer["thread"] == {"id": thread_id, "__typename": "Thread"}
-    assert selected(statement) == ["message", "thread_id"]
-    query = "query($id: ID!) { comment(id: $id) { message thread { title } } }"
-    _, second = await spent(query, id=id)
-    assert spent.answer["thread"] == {"title": "Engines"}
-    assert selected(second) == ["id", "title"]
-
-
-async def fill(api: Api, threads: int, comments: int) -> None:
-    for number in range(threads):
-        await api.thread(f"Thread {number}", *(["one two three"] * comments))
-
-
-@pytest.mark.parametrize(("threads", "comments"), [(2, 2), (5, 4), (9, 12)])
-async def test_a_page_is_one_statement_and_its_comments_one_more(
-    api: Api, spent: Budget, threads: int, comments: int
-) -> None:
-    await fill(api, threads, comments)
-    (statement,) = await spent("{ threads(first: 5) { nodes { title wordCount } } }")
-    assert len(spent.answer["nodes"]) == min(5, threads)
-    assert selected(statement) == ["title", "word_count"]
-    for end in ("first", "last"):
-        page, nested = await spent(
-            f"""{{ threads({end}: 5) {{ edges {{ cursor node {{ title
-                   comments({end}: 10) {{ totalCount edges {{ cursor node {{ message }} }}
-                     pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }}
-                 pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"""
-        )
-        assert named(page) == {"id", "title", "comment_count", "last_comment_at", "created_at"}
-        assert named(nested) <= {"id"}
-        for edge in spent.answer["edges"]:
-            assert edge["node"]["comments"]["totalCount"] == comments
-            assert len(edge["node"]["comments"]["edges"]) == min(10, comments)
-
-
-async def test_a_page_from_a_cursor_on_is_one_statement_too(api: Api, spent: Budget) -> None:
-    await fill(api, 4, 3)
-    query = """query($after: String, $first: Int) { threads(first: $first, after: $after) {
-      nodes { comments(first: 2) { nodes { message } } }
-      pageInfo { endCursor hasNextPage hasPreviousPage } } }"""
-    assert len(await spent(query, first=2)) == 2
-    after = spent.answer["pageInfo"]["endCursor"]
-    assert len(await spent(query, first=1, after=after)) == 2
-    assert spent.answer["pageInfo"] == {
-        "endCursor": spent.answer["pageInfo"]["endCursor"],
-        "hasNextPage": True,
-        "hasPreviousPage": True,
-    }
-    after = (await api(query, first=4))["pageInfo"]["endCursor"]
-    assert len(await spent(query, first=2, after=after)) == 1
-    assert spent.answer["nodes"] == []
-
-
-async def test_every_distinct_argument_set_is_one_more_statement(api: Api, spent: Budget) -> None:
-    await fill(api, 4, 3)
-    executed = await spent(
-        """{ threads(first: 4) { nodes {
-               a: comments(first: 1) { nodes { message } }
-               b: comments(first: 2) { nodes { message } }
-               c: comments(last: 1) { nodes { message } }
-               same: comments(first: 1) { nodes { message } }
-               counted: comments(first: 1) { totalCount } } } }"""
-    )
-    assert len(executed) == 1 + 3
-    for node in spent.answer["nodes"]:
-        assert [len(node[name]["nodes"]) for name in ("a", "b", "c", "same")] == [1, 2, 1, 1]
-        assert node["counted"] == {"totalCount": 3}
-
-
-async def test_total_counts_cost_nothing_where_there_is_a_counter(api: Api, spent: Budget) -> None:
-    await fill(api, 3, 2)
-    assert len(await spent("{ threads(first: 2) { nodes { id } } }")) == 1
-    counted, _ = sorted(await spent("{ threads(first: 2) { totalCount nodes { id } } }"))
-    assert "count(*)" in counted
-    assert spent.answer["totalCount"] == 3
-    (only,) = await spent("{ threads(first: 2) { totalCount } }")
-    assert "count(*)" in only
-    (only,) = await spent("{ threads(first: 2) { nodes { comments(first: 1) { totalCount } } } }")
-    assert "tallied_comment" not in only
-    assert spent.answer["nodes"] == [{"comments": {"totalCount": 2}}] * 2
-
-
-async def test_threads_of_listed_comments_are_one_more_statement_or_none(
-    api: Api, spent: Budget
-) -> None:
-    await fill(api, 3, 4)
-    query = "{ threads(first: 3) { nodes { %s comments(first: 4) { nodes { thread { %s } } } } } }"
-    assert len(await spent(query % ("title", "id title"))) == 2
-    assert len(await spent(query % ("title", "wordCount"))) == 3
-    for node in spent.answer["nodes"]:
-        assert node["comments"]["nodes"] == [{"thread": {"wordCount": 12}}] * 4
-    assert len(await spent(query % ("", "comments(first: 1) { nodes { id } }"))) == 3
-
-
-async def test_sibling_root_fields_are_one_statement_each(api: Api, spent: Budget) -> None:
-    id = await api.thread("Engines", "one two")
-    executed = await spent(
-        """query($id: ID!) { a: thread(id: $id) { title } b: thread(id: $id) { wordCount }
-             threads(first: 3) { nodes { title } } c: node(id: $id) { id } }""",
-        id=id,
-    )
-    assert len(executed) == 4
-
-
-ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
-  comment { id message wordCount authorName createdAt editedAt thread { id wordCount } }
-  thread { id wordCount commentCount lastCommentAt } } }"""
-
-
-async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
-    api: Api, spent: Budget
-) -> None:
-    """The look comes first, under the row's lock: is it locked, and what is its latest comment?"""
-    id = await api.thread("Engines", "one two", "three")
-    given = {"threadId": id, "authorName": "Ada", "message": "four five"}
-    select, insert, update = await spent(ADD, i=given)
-    assert insert.startswith("INSERT INTO tallied_comment")
-    assert re.search(r"UPDATE tallied_thread .* RETURNING ", update, re.DOTALL)
-    assert select.startswith("SELECT tallied_thread.id")
-    assert api.database.is_sqlite or "FOR NO KEY UPDATE OF tallied_thread" in select
-    assert spent.answer["thread"]["wordCount"] == 5
-    assert spent.answer["comment"]["thread"] == {"id": id, "wordCount": 5}
-
-
-async def test_what_else_is_asked_of_a_new_comments_thread_costs_nothing_more(
-    api: Api, spent: Budget
-) -> None:
-    id = await api.thread("Engines", "one two", "three")
-    given = {"threadId": id, "authorName": "Ada", "message": "four five"}
-    query = """mutation($i: AddCommentInput!) { addComment(input: $i) {
-      thread { title wordCount commentCount updatedAt lockedAt viewerCanComment } } }"""
-    assert len(await spent(query, i=given)) == 3
-    assert (spent.answer["thread"]["title"], spent.answer["thread"]["wordCount"]) == ("Engines", 5)
-
-
-async def test_what_else_is_asked_of_an_edited_comments_thread_is_one_select(
-    api: Api, spent: Budget
-) -> None:
-    id = await api.comment(await api.thread("Engines", "one two", "three"), "four five")
-    query = """mutation($i: EditCommentInput!) { editComment(input: $i) {
-      thread { title wordCount commentCount updatedAt } } }"""
-    *_, select = executed = await spent(query, i={"commentId": id, "message": "four"})
-    assert len(executed) == 4
-    assert selected(select) == ["id", "title", "updated_at"]
-    assert spent.answer["thread"]["wordCount"] == 4
-
 
 COUNTED = "thread { id wordCount commentCount lastCommentAt }"
 COSTS: dict[str, int | tuple[int, int]] = {
@@ -262,6 +30,8 @@ COSTS: dict[str, int | tuple[int, int]] = {
     # author is found, and counted.
     """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada",
          message: "six" }) { commentEdge { cursor node { id message } } %s } }""": (3, 5),
+    """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada", message: "six" })
+         { thread { title wordCount updatedAt lockedAt viewerCanComment } } }""": (3, 6),
     # Its row under lock, and two updates. A viewer's author is found here and below, and that of
     # the comment is counted.
     """mutation($c: ID!) { editComment(input: { commentId: $c,
@@ -343,6 +113,11 @@ READS: dict[str, int | tuple[int, int]] = {
          a: comments(first: 3) { nodes { message thread { title } } }
          b: comments(last: 3, orderBy: {field: CREATED_AT, direction: DESC}) {
            edges { cursor node { message } } } } } }""": 3,
+    # Each distinct set of arguments is a statement more; a count costs nothing.
+    """{ threads(first: 100) { nodes { a: comments(first: 1) { nodes { message } }
+         b: comments(first: 2) { nodes { message } } c: comments(last: 1) { nodes { message } }
+         same: comments(first: 1) { nodes { message } }
+         counted: comments(first: 1) { totalCount } } } }""": 4,
     # A page of each filter, and where it is asked for, one count of all that it lets through.
     """{ threads(first: 100) { nodes { title
          a: comments(first: 3, filterBy: {authorName: "Ada"}) {
@@ -455,26 +230,141 @@ def test_every_field_of_the_roots_has_its_budget() -> None:
         assert asked == set(schema._schema.type_map[root].fields)
 
 
-async def test_only_the_columns_that_a_filter_needs_are_named(api: Api, spent: Budget) -> None:
-    await fill(api, 2, 2)
-    (statement,) = await spent(
-        """{ threads(first: 9, filterBy: {minCommentCount: 1},
-             orderBy: {field: CREATED_AT, direction: ASC}) { nodes { title } } }"""
-    )
-    assert named(statement) == {"title", "comment_count", "created_at", "id"}
-    *_, statement = await spent(
-        """{ threads(first: 9) { nodes {
-             comments(first: 9, filterBy: {authorName: "Ada"}) { totalCount } } } }"""
-    )
-    assert named(statement, "tallied_comment") == {"thread_id", "author_name_key"}
-    assert "message" not in statement
+AUTHOR, THREAD, COMMENT = (f"SELECT tallied_{name}" for name in ("author", "thread", "comment"))
+CHECKED = "only with hooks"
+LOCKED_AHEAD = "only on PostgreSQL"
+CAN = "viewerCanEdit viewerCanMove viewerCanDelete"
+COMMENTS = """query($thread: ID!) { thread(id: $thread) { title
+  comments(first: 100) { nodes { %s } } } }"""
+THREADS = "{ threads(first: 100) { nodes { title %s } } }"
+ME = "{ viewer { name isModerator canStartThread author { id name commentCount } } }"
+VERBS: list[tuple[str, str, list[str]]] = [
+    ("guest", COMMENTS % "message", [THREAD, THREAD]),
+    ("guest", COMMENTS % "authorName", [THREAD, THREAD, AUTHOR]),
+    ("guest", COMMENTS % "author { id name commentCount createdAt }", [THREAD, THREAD, AUTHOR]),
+    ("guest", COMMENTS % "authorName author { name }", [THREAD, THREAD, AUTHOR]),
+    ("guest", COMMENTS % CAN, [THREAD, THREAD]),
+    ("bob", COMMENTS % CAN, [THREAD, THREAD, AUTHOR]),
+    ("guest", THREADS % "author { name } target { type } lockedAt", [THREAD, AUTHOR]),
+    ("guest", THREADS % "viewerCanComment viewerCanRename viewerCanLock", [THREAD]),
+    ("bob", THREADS % "viewerCanComment viewerCanRename viewerCanLock", [THREAD, AUTHOR]),
+    ("guest", ME, []),
+    ("ada", "{ viewer { name isModerator } }", []),
+    ("ada", ME, [AUTHOR, AUTHOR]),
+    ("guest", "query($author: ID!) { author(id: $author) { viewerCanDelete } }", [AUTHOR]),
+    ("bob", "query($author: ID!) { author(id: $author) { viewerCanDelete } }", [AUTHOR] * 2),
+    ("guest", '{ threadFor(target: {type: "article", key: "1"}) { id target { key } } }', [THREAD]),
+    ("guest", "query($c: ID!) { comment(id: $c) { messageHtml viewerCanEdit } }", [COMMENT]),
+]
+"""What each viewer asks, and the statements of it."""
+
+LOCK = [AUTHOR, THREAD]
+ADDED = [CHECKED, "INSERT tallied_comment", "UPDATE tallied_thread", "UPDATE tallied_author"]
+SAID = {"threadId": "thread", "message": "a"}
+CHANGES: list[tuple[str, str, dict[str, Any], str | None, list[str]]] = [
+    ("guest", "addComment", SAID | {"authorName": "Gast"}, "SIGN_IN_REQUIRED", []),
+    ("guest", "lockThread", {"threadId": "thread"}, "SIGN_IN_REQUIRED", [THREAD]),
+    ("bob", "lockThread", {"threadId": "thread"}, "NOT_ALLOWED", [AUTHOR]),
+    ("bob", "lockThread", {"threadId": "never"}, "NOT_FOUND", [AUTHOR]),
+    ("bob", "editComment", {"commentId": "c", "message": "a"}, "NOT_ALLOWED", [AUTHOR]),
+    (
+        "bob",
+        "addComment",
+        SAID,
+        None,
+        [AUTHOR, "INSERT tallied_author", THREAD, *ADDED],
+    ),
+    ("bob", "addComment", SAID, None, [AUTHOR, THREAD, *ADDED]),
+    ("bob", "createThread", {"title": "Looms"}, None, [AUTHOR, "INSERT tallied_thread"]),
+    ("moderator", "lockThread", {"threadId": "thread"}, None, [*LOCK, "UPDATE tallied_thread"]),
+    ("moderator", "lockThread", {"threadId": "thread"}, None, LOCK),
+    ("moderator", "unlockThread", {"threadId": "thread"}, None, [*LOCK, "UPDATE tallied_thread"]),
+    # Whether there is one, who begins it, the row, and what the database made of it.
+    (
+        "bob",
+        "threadFor",
+        {"target": {"type": "article", "key": "2"}},
+        None,
+        [*LOCK, AUTHOR, "INSERT tallied_thread", THREAD],
+    ),
+    ("ada", "threadFor", {"target": {"type": "article", "key": "2"}}, None, LOCK),
+    # The moderator, the author, and the author under lock; the comments under their locks, and
+    # once they have lost their author.
+    (
+        "moderator",
+        "deleteAuthor",
+        {"authorId": "author"},
+        None,
+        [AUTHOR, AUTHOR, LOCKED_AHEAD, AUTHOR, COMMENT, COMMENT, "DELETE tallied_author", COMMENT],
+    ),
+]
+"""Who makes each change of what, the code if it is refused, and the statements of it."""
 
 
-async def test_a_new_thread_with_its_comment_is_two_inserts(spent: Budget) -> None:
-    executed = await spent(
-        """mutation { createThread(input: {title: "Looms", comment: {authorName: "Ada",
-             message: "one two"}}) { thread { title wordCount commentCount lastCommentAt
-             createdAt updatedAt } comment { message thread { title } } } }"""
-    )
-    assert [statement.split()[2] for statement in executed] == ["tallied_thread", "tallied_comment"]
-    assert spent.answer["thread"]["wordCount"] == 2
+async def filled_host(host: Host, size: int) -> dict[str, Any]:
+    """Fill in threads and comments of as many authors and of Ada; return ids by their names."""
+    people = [Author(subject=f"s{n}", name=f"N{n}") for n in range(size)]
+    comments = [Comment(message="one two", author_id=person.id) for person in people]
+    thread = Thread(title="Engines", author_id=people[0].id, comments=comments)
+    threads = [Thread(title=f"Engine {n}", author_id=people[n].id) for n in range(size)]
+    about = {"target": {"type": "article", "key": "1"}}
+    made = await host.ada.do("threadFor", "thread { id }", **about)
+    for _ in range(size):
+        await host.ada.comment(made["thread"]["id"])
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.session.add_all(people)
+        await unit.session.flush()
+        unit.session.add_all([thread, *threads])
+
+    await host.database.write(work)
+    author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
+    keys = {"thread": thread.id, "never": new_id()}
+    return {
+        "author": author,
+        "c": encode_id("Comment", comments[0].id),
+        **{name: encode_id("Thread", key) for name, key in keys.items()},
+    }
+
+
+@pytest.mark.parametrize("size", [1, 10, 60])
+@pytest.mark.parametrize("hooks", [(), (Hooks(), Hooks())], ids=["no hooks", "hooks"])
+async def test_requests_execute_these_statements(
+    database: Database, statements: Any, size: int, hooks: tuple[Hooks, ...]
+) -> None:
+    host = Host(database, targets=[Target("article", titles)], hooks=hooks)
+    ids = await filled_host(host, size)
+    for who, query, verbs in VERBS:
+        with statements() as executed:
+            await getattr(host, who)(
+                query, **{name: id for name, id in ids.items() if f"${name}:" in query}
+            )
+        assert executed.verbs == verbs, query
+    left_out = {*([] if hooks else [CHECKED]), *([LOCKED_AHEAD] if database.is_sqlite else [])}
+    instead = {CHECKED: THREAD, LOCKED_AHEAD: COMMENT}
+    for who, change, values, code, verbs in CHANGES:
+        given = {
+            name: ids.get(value, value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        with statements() as executed:
+            payload = await getattr(host, who)(mutation(change, "userErrors { code }"), i=given)
+        assert payload["userErrors"] == ([{"code": code}] if code else []), change
+        expected = [instead.get(verb, verb) for verb in verbs if verb not in left_out]
+        assert executed.verbs == expected, (who, change)
+
+
+@pytest.mark.parametrize("size", [1, 10, 60])
+async def test_policy_that_hides_threads_costs_no_statement_a_thread(
+    database: Database, statements: Any, size: int
+) -> None:
+    host = Host(database, policy=Discreet(), targets=[Target("article", titles)])
+    ids = await filled_host(host, size)
+    query = """query($t: ID!, $c: ID!) { thread(id: $t) { title } comment(id: $c) { message }
+                 threads(first: 10) { totalCount nodes { comments(first: 10) {
+                   nodes { message } } } } }"""
+    # The viewer's author is looked up once, since the policy may go by it.
+    for client, count in ((host.guest, 5), (host.ada, 6)):
+        with statements() as executed:
+            await client(query, t=ids["thread"], c=ids["c"])
+        assert len(executed) == count

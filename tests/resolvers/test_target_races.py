@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.host import Gate, Host, about, blocked, number, titles
+from support.api import mutation
+from support.host import Gate, Host, about, blocked, titles
+from support.rows import count_rows
 from support.sessions import Counted, sync_engine
 
 from tallied.database import Database
@@ -28,8 +30,7 @@ async def test_two_who_begin_the_same_thread_at_once_begin_one(
     )
     standing = Host(strict, targets=[Target("a", titles)], hooks=[gate])
     await asyncio.gather(one.ada.thread("x"), two.bob.thread("y"))
-    asked = """mutation($i: ThreadForInput!) { threadFor(input: $i) {
-                 thread { id } userErrors { code } } }"""
+    asked = mutation("threadFor", "thread { id } userErrors { code }")
     first = asyncio.create_task(standing.ada(asked, i=about("a", 1)))
     await gate.arrived.wait()
     second = asyncio.create_task(two.bob(asked, i=about("a", 1)))
@@ -45,7 +46,7 @@ async def test_two_who_begin_the_same_thread_at_once_begin_one(
     else:
         assert answers[0] == answers[1]
         assert answers[0]["thread"] is not None
-    assert await number(strict, Thread, Thread.target_type == "a") == 1
+    assert await count_rows(strict, Thread, Thread.target_type == "a") == 1
     await one.assert_exact()
 
 
@@ -61,7 +62,7 @@ async def test_many_who_begin_the_same_threads_at_once_begin_one_each(strict: Da
     )
     threads = {(each["thread"]["target"]["key"], each["thread"]["id"]) for each in done}
     assert len(threads) == 4
-    assert await number(strict, Thread) == 4
+    assert await count_rows(strict, Thread) == 4
 
 
 async def test_who_is_too_late_leaves_nothing_that_hooks_have_written(database: Database) -> None:
@@ -82,7 +83,7 @@ async def test_who_is_too_late_leaves_nothing_that_hooks_have_written(database: 
     made = await host.bob.do("threadFor", "thread { id }", **about("a", 1))
     go.set()
     assert await late == made
-    assert await number(database, Thread, Thread.title == "A note") == 1
+    assert await count_rows(database, Thread, Thread.title == "A note") == 1
     assert set(await host.authors()) == {"user-2"}
 
 
@@ -106,5 +107,5 @@ async def test_who_is_behind_a_thread_that_is_begun_waits_for_it(
         made = await request
     engine.dispose()
     assert made["thread"]["title"] == ("Theirs" if commits else "Object 1")
-    assert await number(strict, Thread) == 1
+    assert await count_rows(strict, Thread) == 1
     assert len(await host.authors()) == (0 if commits else 1)

@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.host import ADA, BOB, MODERATOR, Host, key
+from support.host import ADA, BOB, MODERATOR, Discreet, Host, key
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import BadUserInput, UnknownTargetType
 from tallied.host.access import Access
-from tallied.host.policy import CommentContext, Policy
+from tallied.host.policy import CommentContext
 from tallied.host.targets import Target
-from tallied.models import Thread
 from tallied.resolvers import comments, threads, views
 from tallied.resolvers.pagination.filters import CommentFilter, ThreadFilter
 
@@ -30,13 +28,8 @@ COMMENT = """id message messageHtml wordCount createdAt editedAt authorName
 PAGE = "pageInfo { hasPreviousPage hasNextPage startCursor endCursor }"
 
 
-class Discreet(Policy):
-    """What is called secret is for moderators; who has begun a thread, tidies it up."""
-
-    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
-        if viewer is not None and viewer.is_moderator:
-            return True
-        return thread.title.not_like("Secret%")
+class Tidy(Discreet):
+    """A thread's author may delete its comments."""
 
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
@@ -51,7 +44,7 @@ async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
 def host(database: Database) -> Host:
     return Host(
         database,
-        policy=Discreet(),
+        policy=Tidy(),
         targets=[Target("photo", titles)],
         deleted_author=lambda: "someone who has left",
         settings={"guests": "write"},

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import strawberry
 from strawberry import UNSET
-from support.host import Host, number, titles
+from support.host import Host, titles
+from support.rows import count_rows
 
 from tallied.database import Database
 from tallied.errors import BadUserInput, InvalidText, NotFound, Rejected, SignInRequired, Vetoed
@@ -117,7 +118,7 @@ async def test_what_is_rejected_is_in_the_payload_and_undone(host: Host, colour:
     }
     painted = await host.ada(PAINT, c=colour)
     assert painted == {"colour": None, "clientMutationId": None, "userErrors": told}
-    assert await number(host.database, Thread) == 0
+    assert await count_rows(host.database, Thread) == 0
 
 
 async def test_what_is_done_is_given_back(host: Host) -> None:
@@ -128,7 +129,7 @@ async def test_what_is_done_is_given_back(host: Host) -> None:
     assert await host.ada(query) == {"colour": "red!!!"}
     guest = await host.guest(PAINT, c="red")
     assert [each["code"] for each in guest["userErrors"]] == ["SIGN_IN_REQUIRED"]
-    assert await number(host.database, Thread) == 3
+    assert await count_rows(host.database, Thread) == 3
     query = 'mutation { threadFor(input: {target: {type: "a", key: "1"}}) { thread { title } } }'
     assert await host.ada(query) == {"thread": {"title": "Object 1"}}, "as Tallied's own have it"
 
@@ -140,4 +141,4 @@ async def test_everything_else_is_an_error(host: Host) -> None:
         assert "vat" not in error["message"]
     error = await host.ada.error('mutation { spray(colour: "ugly") }')
     assert (error["message"], error["code"]) == ("Nobody wears that.", "VETOED")
-    assert await number(host.database, Thread) == 0
+    assert await count_rows(host.database, Thread) == 0

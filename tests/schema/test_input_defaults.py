@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from typing import Any
 from uuid import UUID
 
 import pytest
+from support.api import mutation
 from support.host import Host, about, titles
-from support.sockets import site
 
 from tallied.database import Database
 from tallied.host.targets import Target
@@ -136,8 +133,7 @@ async def test_a_user_error_can_be_shown_and_translated(database: Database) -> N
             ("There is no such thread; it may have been deleted.", ["threadId"], "NOT_FOUND", {}),
         ]),
     ):  # fmt: skip
-        name = f"{change[0].upper()}{change[1:]}Input"
-        query = f"mutation($i: {name}!) {{ {change}(input: $i) {{ {USER_ERRORS} }} }}"
+        query = mutation(change, USER_ERRORS)
         found = (await host.guest(query, i=given))["userErrors"]
         assert found == [
             {"message": message, "field": ".".join(path), "path": path, "code": code,
@@ -154,28 +150,6 @@ async def test_a_user_error_about_no_field_has_no_path(database: Database) -> No
     query = f'mutation {{ createThread(input: {{title: "A"}}) {{ {USER_ERRORS} }} }}'
     (error,) = (await host.guest(query))["userErrors"]
     assert (error["field"], error["path"], error["code"]) == (None, None, "SIGN_IN_REQUIRED")
-
-
-async def test_every_malformed_id_of_a_mutation_is_a_user_error(database: Database) -> None:
-    host = Host(database)
-    thread = await host.ada.thread("Engines")
-    comment = await host.ada.comment(thread)
-    other = base64.b64encode(b"Person:7").decode()
-    for change, field, rest in (
-        ("addComment", "threadId", {"message": "one"}),
-        ("renameThread", "threadId", {"title": "A"}),
-        ("lockThread", "threadId", {}),
-        ("unlockThread", "threadId", {}),
-        ("deleteThread", "threadId", {}),
-        ("editComment", "commentId", {"message": "one"}),
-        ("deleteComment", "commentId", {}),
-        ("moveComment", "commentId", {"threadId": thread}),
-        ("moveComment", "threadId", {"commentId": comment}),
-        ("deleteAuthor", "authorId", {}),
-    ):
-        for id in ("", "7", other):
-            error = await host.moderator.refused(change, **{field: id}, **rest)
-            assert (error["field"], error["code"]) == (field, "NOT_FOUND"), (change, id)
 
 
 # Limits
@@ -204,72 +178,3 @@ async def test_the_schema_tells_its_limits(database: Database) -> None:
     texts = {each["name"]: each["description"] for each in described["inputFields"]}
     assert f"1 to {Settings.message_length:,} characters" in texts["message"]
     assert "1 to 100 characters" in texts["authorName"]
-
-
-# Requests
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        (BOM + json.dumps(REQUEST).encode(), "byte order mark (U+FEFF); send the JSON without it."),
-        (json.dumps(REQUEST).encode("utf-16"), "is in UTF-16 or UTF-32; send JSON in UTF-8."),
-        (json.dumps({**REQUEST, "variables": ""}).encode(),
-         "variables must be an object: the variables by their names, not an empty string; leave it"
-         " out where there is none."),
-        (json.dumps({**REQUEST, "variables": "{}"}).encode(), "their names, not a string."),
-        (json.dumps({**REQUEST, "variables": [7]}).encode(), "their names, not an array."),
-        (json.dumps({**REQUEST, "extensions": True}).encode(), "an object, not a boolean."),
-        (json.dumps({"query": 7}).encode(), "query must be a string: the GraphQL document, not a"
-         " number."),
-    ],
-    ids=["BOM", "UTF-16", "empty", "string", "array", "boolean", "number"],
-)  # fmt: skip
-@pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_request_that_cannot_be_read_is_told_why(
-    database: Database, body: bytes, says: str
-) -> None:
-    client = Host(database).guest.http
-    response = await client.post(
-        "/graphql", content=body, headers={"content-type": "application/json"}
-    )
-    assert response.status_code == 400
-    (error,) = response.json()["errors"]
-    assert error["extensions"]["code"] == "BAD_REQUEST"
-    assert error["message"].endswith(says)
-
-
-@pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_mark_before_variables_by_get_is_told(database: Database) -> None:
-    query = {"query": "{ __typename }", "variables": "\ufeff{}"}
-    response = await Host(database).guest.http.get("/graphql", params=query)
-    assert response.status_code == 400
-    (error,) = response.json()["errors"]
-    says = "The parameter variables begins with a byte order mark (U+FEFF); send the JSON without"
-    assert error["message"].startswith(says)
-
-
-@pytest.mark.parametrize(
-    ("payload", "reason"),
-    [
-        ({}, "query must be a string: the GraphQL document."),
-        ({"query": None}, "query must be a string: the GraphQL document."),
-        ({"query": 7}, "query must be a string: the GraphQL document, not a number."),
-        ({"query": ["{ a }"]}, "query must be a string: the GraphQL document, not an array."),
-        ({**REQUEST, "variables": "{}"},
-         "variables must be an object: the variables by their names, not a string."),
-        ({**REQUEST, "operationName": 7},
-         "operationName must be a string: the name of one of the document's operations, not a"
-         " number."),
-        ({**REQUEST, "extensions": "x"}, "extensions must be an object, not a string."),
-    ],
-    ids=repr,
-)  # fmt: skip
-@pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_frame_that_is_no_subscribe_closes_with_4400(
-    database: Database, payload: dict[str, Any], reason: str
-) -> None:
-    async with site(database) as there, there.socket() as other, there.socket() as socket:
-        await socket.send("subscribe", id="1", payload=payload)
-        assert await socket.closed() == (4400, reason)
-        assert await other("{ __typename }") == "Query"

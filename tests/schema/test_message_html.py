@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.api import mutation
 from support.host import Host
 
 from tallied.database import Database
@@ -51,8 +52,7 @@ async def test_a_host_that_cannot_render_a_message_fails_at_its_field(database: 
     assert "/etc/renderer" not in str(answer)
     # After a change it says that the change is in.
     answer = await host.ada.post(
-        """mutation($i: AddCommentInput!) { addComment(input: $i) {
-             comment { messageHtml } thread { commentCount } } }""",
+        mutation("addComment", "comment { messageHtml } thread { commentCount }"),
         i=host.ada.written(thread, "bad again"),
     )
     assert answer["data"]["addComment"] == {"comment": None, "thread": {"commentCount": 3}}

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.api import Api
+from support.api import Api, mutation
 from support.server import TALLIED, Server, free_port
 from support.slow_threads import running, slow_down
 
@@ -268,7 +268,7 @@ async def test_a_mutation_past_its_time_changes_nothing(database: Database) -> N
     async with database.sessions() as session, session.begin():
         (await session.get_one(Thread, before[0][0].id)).title = "Looms"
         await session.flush()
-        query = "mutation($i: RenameThreadInput!) { renameThread(input: $i) { thread { title } } }"
+        query = mutation("renameThread", "thread { title }")
         answer = await ask(api, query, variables={"i": {"threadId": thread, "title": "Mills"}})
         assert answer.status_code == 503
         assert answer.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}

@@ -18,13 +18,23 @@ from tallied.models import Author, Comment, Thread
 from tallied.settings import Settings
 from tallied.transport.http_endpoint import GraphQLEndpoint
 
+ERRORS = "userErrors { message field code }"
+
+
+def mutation(field: str, selection: str = ERRORS) -> str:
+    """Return a document that calls a mutation with its input in ``$i``."""
+    type_name = f"{field[0].upper()}{field[1:]}Input"
+    return f"mutation($i: {type_name}!) {{ {field}(input: $i) {{ {selection} }} }}"
+
 
 class Api:
-    """Asks the application over HTTP, without a socket.
+    """A client that sends requests over HTTP, without a socket.
 
     :param rules: those of a host, but for what its guests may do, which the settings say.
     :param viewer: who asks; by default, a guest who may do everything.
     """
+
+    guest_name = "Ada"
 
     def __init__(
         self,
@@ -72,6 +82,19 @@ class Api:
         (error,) = answer["errors"]
         return {"message": error["message"], **error["extensions"]}
 
+    async def do(self, field: str, selection: str, **input: Any) -> Any:
+        """Return the payload of a mutation that succeeds."""
+        payload = await self(mutation(field, f"{ERRORS} {selection}"), i=input)
+        assert payload.pop("userErrors") == []
+        return payload
+
+    async def refused(self, field: str, **input: Any) -> dict[str, Any]:
+        """Return the one user error of a mutation, which must change nothing."""
+        before = await self.contents()
+        (error,) = await self.rejected(mutation(field), i=input)
+        assert await self.contents() == before
+        return error
+
     async def rejected(self, query: str, **variables: Any) -> list[dict[str, Any]]:
         """The user errors of a mutation, which must hand out nothing else.
 
@@ -95,13 +118,14 @@ class Api:
 
     async def comment(self, thread_id: str, message: str = "three short words") -> str:
         """The id of a new comment."""
-        named = {} if self.viewer else {"authorName": "Ada"}
-        added = await self(
-            "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
-            i={"threadId": thread_id, "message": message, **named},
-        )
-        id: str = added["comment"]["id"]
+        input = self.written(thread_id, message)
+        id: str = (await self.do("addComment", "comment { id }", **input))["comment"]["id"]
         return id
+
+    def written(self, thread_id: str, message: str = "three short words") -> dict[str, Any]:
+        """Return the input of addComment; guests name themselves."""
+        name = {} if self.viewer else {"authorName": self.guest_name}
+        return {"threadId": thread_id, "message": message, **name}
 
     async def contents(self) -> Any:
         """Every row of every table, to see that nothing has changed."""

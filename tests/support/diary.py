@@ -10,7 +10,7 @@ from tallied.database import Database
 from tallied.host.hooks import Event, Hooks
 from tallied.models import Thread
 
-from .host import number
+from .rows import count_rows
 
 OPERATIONS = [name.removeprefix("before_") for name in vars(Hooks) if name.startswith("before_")]
 
@@ -48,4 +48,4 @@ class Note(Hooks):
 
 
 async def notes(database: Database) -> int:
-    return await number(database, Thread, Thread.title == "A note")
+    return await count_rows(database, Thread, Thread.title == "A note")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -18,7 +18,8 @@ from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import Vetoed
 from tallied.host.hooks import Event, Hooks
-from tallied.models import Author, Comment
+from tallied.host.policy import Policy
+from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters
 from tallied.schema.ids import decode_id
 from tallied.settings import Settings
@@ -39,7 +40,9 @@ def get_viewer(connection: HTTPConnection) -> Viewer | None:
 
 
 class Client(Api):
-    """Someone who asks the API."""
+    """A client of a host's API, signed in or not."""
+
+    guest_name = "Gast"
 
     def __init__(self, host: Host, viewer: Viewer | None) -> None:
         self.database = host.database
@@ -51,42 +54,6 @@ class Client(Api):
         self.http = httpx.AsyncClient(
             transport=host.transport, base_url="http://host.test", headers=headers
         )
-
-    async def comment(self, thread_id: str, message: str = "three short words") -> str:
-        added = await self(
-            "mutation($i: AddCommentInput!) { addComment(input: $i) { comment { id } } }",
-            i=self.written(thread_id, message),
-        )
-        id: str = added["comment"]["id"]
-        return id
-
-    def written(self, thread_id: str, message: str = "three short words") -> dict[str, Any]:
-        """The input of addComment; guests name themselves."""
-        name = {"authorName": "Gast"} if self.viewer is None else {}
-        return {"threadId": thread_id, "message": message, **name}
-
-    async def refused(self, field: str, **given: Any) -> dict[str, Any]:
-        """The one user error of a mutation that must be rejected and must change nothing."""
-        before = await self.contents()
-        type_name = f"{field[0].upper()}{field[1:]}Input"
-        (error,) = await self.rejected(
-            f"mutation($i: {type_name}!) {{ {field}(input: $i) {{"
-            " userErrors { message field code } } }",
-            i=given,
-        )
-        assert await self.contents() == before
-        return error
-
-    async def do(self, field: str, asked: str, **given: Any) -> Any:
-        """The payload of a mutation that succeeds."""
-        type_name = f"{field[0].upper()}{field[1:]}Input"
-        payload = await self(
-            f"mutation($i: {type_name}!) {{ {field}(input: $i) {{"
-            f" userErrors {{ message field code }} {asked} }} }}",
-            i=given,
-        )
-        assert payload.pop("userErrors") == []
-        return payload
 
 
 class Host:
@@ -138,6 +105,13 @@ class Host:
                 await connection.run_sync(check)
 
 
+class Discreet(Policy):
+    """Threads whose titles begin with "Secret" are visible to moderators alone."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        return bool(viewer and viewer.is_moderator) or thread.title.not_like("Secret%")
+
+
 class Gate(Hooks):
     """Stops the first unit that comes to ``before_`` an operation until it is let through."""
 
@@ -178,13 +152,6 @@ def key(id: str, *types: str) -> Any:
     return decode_id(id, "id", *(types or ("Thread", "Comment", "Author")))[1]
 
 
-async def number(database: Database, model: Any, *where: Any) -> int:
-    """How many rows there are."""
-    query = select(func.count()).select_from(model).where(*where)
-    async with database.read() as connection:
-        return (await connection.execute(query)).scalar_one()
-
-
 def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
     """The codes of errors or user errors."""
     return [error.get("code") or error["extensions"]["code"] for error in errors]
@@ -192,6 +159,11 @@ def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
 
 def about(type_: str, id: object) -> dict[str, Any]:
     return {"target": {"type": type_, "key": str(id)}}
+
+
+async def numbered_titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
+    """Return titles of objects; there is one of every number."""
+    return {id: f"Object {id}" for id in ids if id.isdigit()}
 
 
 async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:

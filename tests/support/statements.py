@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine, event
 
@@ -50,3 +51,22 @@ def recorded(engine: Engine) -> Iterator[Statements]:
         yield statements
     finally:
         event.remove(engine, "before_cursor_execute", record)
+
+
+class Budget:
+    """A client of the API that records the statements of each request.
+
+    :param record: begins to record, as the fixture `statements` does.
+    """
+
+    def __init__(self, client: Callable[..., Any], record: Callable[[], Any]) -> None:
+        self._client = client
+        self._record = record
+        self.answer: Any = None
+
+    async def __call__(self, query: str, **variables: Any) -> Statements:
+        """Return the statements of a request that succeeds."""
+        executed: Statements
+        with self._record() as executed:
+            self.answer = await self._client(query, **variables)
+        return executed

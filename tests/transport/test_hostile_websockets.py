@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket as sockets
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import strawberry
-from support.host import Gate, number
-from support.server import Server
-from support.slow_threads import running, slow_down
-from support.sockets import Site, Socket, opened, site
+from support.host import Gate
+from support.rows import count_rows
+from support.sockets import site
 
 from tallied.database import Database
 from tallied.models import Thread
-from tallied.schema.build import merge_schemas
 
 START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
 COUNT = "{ threads(first: 1) { totalCount } }"
 ACK_FIRST = "Send connection_init first, and await connection_ack."
 
 pytestmark = pytest.mark.sqlite
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 def subscribe(id: Any = "1", **message: Any) -> str:
@@ -58,6 +44,25 @@ BAD = [
     (subscribe(id="x" * 256), 4400, "id must be a string of 1 to 255 characters."),
     (subscribe(payload=None), 4400, "payload must be an object: the GraphQL request."),
     (subscribe(payload="{ a }"), 4400, "payload must be an object: the GraphQL request."),
+    (subscribe(payload={}), 4400, "query must be a string: the GraphQL document."),
+    (subscribe(payload={"query": None}), 4400, "query must be a string: the GraphQL document."),
+    *(
+        (subscribe(payload={"query": "{ __typename }", **part}), 4400, reason)
+        for part, reason in (
+            ({"query": 7}, "query must be a string: the GraphQL document, not a number."),
+            ({"query": ["x"]}, "query must be a string: the GraphQL document, not an array."),
+            (
+                {"variables": "{}"},
+                "variables must be an object: the variables by their names, not a string.",
+            ),
+            (
+                {"operationName": 7},
+                "operationName must be a string: the name of one of the document's operations,"
+                " not a number.",
+            ),
+            ({"extensions": "x"}, "extensions must be an object, not a string."),
+        )
+    ),
     ('{"type": "complete"}', 4400, "id must be a string of 1 to 255 characters."),
     ('{"type": "connection_init"}', 4429, "Too many initialisation requests"),
     (b"\x00", 4400, "Send messages as text."),
@@ -114,7 +119,7 @@ async def test_an_id_stands_for_one_operation(database: Database) -> None:
         code, reason = await socket.closed()
         assert code == 4409
         assert reason.startswith("Subscriber for oneone")
-    assert await number(database, Thread) == 0  # The first was not committed.
+    assert await count_rows(database, Thread) == 0  # The first was not committed.
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -174,7 +179,7 @@ async def test_operations_past_the_number_are_refused_and_the_others_are_not(
         answered = [await socket.receive() for _ in range(6)]
         assert {message["id"] for message in answered} == set(ids)
         assert await socket("{ __typename }") == "Query"
-    assert await number(database, Thread) == 3
+    assert await count_rows(database, Thread) == 3
 
 
 async def test_operations_under_way_are_no_larger_together_than_a_body(
@@ -198,7 +203,7 @@ async def test_operations_under_way_are_no_larger_together_than_a_body(
             await socket.receive()
         for _ in range(5):  # which are there one after the other
             assert await socket(padded) == {"userErrors": []}
-    assert await number(database, Thread) == 7
+    assert await count_rows(database, Thread) == 7
 
 
 async def test_completing_operations_does_not_make_room_before_they_have_ended(
@@ -302,204 +307,3 @@ async def test_a_websocket_has_a_connection_of_its_own(database: Database) -> No
         writer.close()
         assert received.count(b"HTTP/1.1 200 OK") == received.count(b"HTTP/1.1 ") - 1 == 1
         assert b"HTTP/1.1 400 " in received
-
-
-@strawberry.type
-class Query:
-    answered = 0
-
-    @strawberry.field
-    def text(self, size: int) -> str:
-        Query.answered += 1
-        return "x" * size
-
-
-@asynccontextmanager
-async def reading_little(there: Site, buffer: int = 4096) -> AsyncIterator[Socket]:
-    """A client that reads no further than to the message that it is asked for."""
-    small = sockets.socket()
-    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, buffer)
-    host, port = there.host.split(":")
-    small.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
-    options = {"max_queue": 1, "max_size": None, "ping_interval": None}
-    async with opened(there.url, sock=small, **options) as socket:
-        yield socket
-        socket.connection.transport.abort()
-
-
-async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> None:
-    settings = {"body_time": 1, "concurrent_sockets": 1}
-    async with site(database, schema=merge_schemas(Query), settings=settings) as there:
-        Query.answered = 0
-        async with reading_little(there) as socket:
-            for _ in range(40):
-                await socket.subscribe("{ text(size: 9000000) }")
-            await eventually(lambda: Query.answered > 0)
-            # The server closes, after a second in which nothing was read.
-            async with asyncio.timeout(20):
-                while (await there.refusal()).status_code == 503:
-                    await asyncio.sleep(0.05)
-            assert Query.answered <= 10
-        async with there.socket() as socket:
-            assert await socket("{ __typename }") == "Query"
-
-
-async def test_neither_do_pongs(database: Database) -> None:
-    async with site(database, settings={"body_time": 1}) as there, reading_little(there) as socket:
-        (protocol,) = there.server.connections
-        ping = b"\x89\xfd" + bytes(4) + b"x" * 125  # masked by zeros
-        largest = 0
-        async with asyncio.timeout(20):
-            while not protocol.transport.is_closing():
-                socket.connection.transport.write(ping * 1000)
-                await asyncio.sleep(0)
-                largest = max(largest, protocol.transport.get_write_buffer_size())
-        assert 0 < largest < 1_000_000
-
-
-async def fill(there: Site, socket: Socket) -> None:
-    """Have the server wait for a client that reads no further."""
-    for _ in range(20):
-        await socket.subscribe("{ text(size: 9000000) }")
-    (protocol,) = there.server.connections
-    left = 0
-    async with asyncio.timeout(20):
-        while not left or protocol.transport.get_write_buffer_size() != left:
-            left = protocol.transport.get_write_buffer_size()
-            await asyncio.sleep(0.3)
-
-
-async def test_a_server_that_stops_does_not_wait_for_who_does_not_read(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
-    await there.server.__aenter__()
-    async with reading_little(there) as socket, there.http:
-        await fill(there, socket)
-        await there.server.__aexit__()
-    assert "Cancel" not in caplog.text  # as uvicorn says where it has to wait too long
-
-
-async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    """uvicorn's own protocol waits for as long as it may for the client to read on."""
-    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
-    there.server.config.ws = "websockets-sansio"
-    there.server.config.timeout_graceful_shutdown = 1
-    await there.server.__aenter__()
-    async with reading_little(there) as socket, there.http:
-        await fill(there, socket)
-        await there.server.__aexit__()
-    assert "Cancel 0 running task(s)" in caplog.text
-    assert "Exception" not in caplog.text
-
-
-async def test_a_slow_reader_is_waited_for(database: Database) -> None:
-    async with (
-        site(database, schema=merge_schemas(Query), settings={"body_time": 2}) as there,
-        reading_little(there, buffer=262_144) as socket,
-    ):
-        began = time.monotonic()
-        for _ in range(3):
-            await socket.subscribe("{ text(size: 9000000) }")
-        for _ in range(6):
-            await asyncio.sleep(0.4)
-            message = await socket.receive()
-            assert message["type"] == "complete" or len(message["payload"]["data"]["text"])
-        assert time.monotonic() - began > 2  # The server has looked.
-
-
-async def stopped(socket: Socket, id: str, how: str) -> None:
-    if how == "complete":
-        await socket.send("complete", id=id)
-    elif how == "close":
-        await socket.connection.close()
-    else:
-        socket.connection.transport.abort()
-
-
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("how", ["complete", "close", "abort"])
-async def test_a_client_that_is_gone_takes_its_statement_along(
-    database: Database, how: str, request: pytest.FixtureRequest
-) -> None:
-    settings = {"execution_time": 60}
-    async with site(database, settings=settings) as there, there.socket() as socket:
-        await socket(START)
-        await slow_down(database)
-        id = await socket.subscribe(COUNT)
-        pool: Any = database.engine.pool
-        await eventually(lambda: pool.checkedout() == 1)
-        if not database.is_sqlite:
-            await eventually(lambda: running(request) == 1)
-        await stopped(socket, id, how)
-        if not database.is_sqlite:
-            await eventually(lambda: running(request) == 0)
-        await eventually(lambda: pool.checkedout() == 0)
-        # Its connection is free, and whole.
-        told = await there.post({"query": '{ comment(id: "x") { id } }'})
-        assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-        if how == "complete":
-            assert await socket("{ __typename }") == "Query"
-
-
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("how", ["complete", "close", "abort"])
-async def test_a_mutation_whose_client_is_gone_is_rolled_back(database: Database, how: str) -> None:
-    gate = Gate("create_thread")
-    async with site(database, hooks=[gate]) as there, there.socket() as socket:
-        id = await socket.subscribe(START)
-        await gate.arrived.wait()
-        await stopped(socket, id, how)
-        pool: Any = database.engine.pool
-        await eventually(lambda: pool.checkedout() == 0)
-        assert await number(database, Thread) == 0
-        async with there.socket() as other:  # The lock is free: another can write.
-            assert await other(START) == {"userErrors": []}
-    assert await number(database, Thread) == 1
-
-
-class After(Gate):
-    """Waits in ``after_create_thread``: when the change is in."""
-
-    def __init__(self) -> None:
-        super().__init__("nothing")
-        self.ended = asyncio.Event()
-
-    async def after_create_thread(self, event: Any) -> None:
-        self.arrived.set()
-        await self.open.wait()
-        self.ended.set()
-
-
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-async def test_a_mutation_that_is_committed_is_followed_to_its_end(database: Database) -> None:
-    hook = After()
-    async with site(database, hooks=[hook]) as there, there.socket() as socket:
-        await socket.subscribe(START)
-        await hook.arrived.wait()
-        await stopped(socket, "", "abort")
-        await asyncio.sleep(0.1)
-        hook.open.set()
-        await asyncio.wait_for(hook.ended.wait(), 20)
-    assert await number(database, Thread) == 1
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_server_that_is_told_to_stop_closes_its_sockets(
-    tmp_path: Path, workers: str
-) -> None:
-    url = f"sqlite:///{tmp_path / 'forum.db'}"
-    with Server(tmp_path, url, "--workers", workers) as server:
-        address = f"ws://127.0.0.1:{server.port}/graphql"
-        async with opened(address) as first, opened(address) as second:
-            assert await first(START) == {"userErrors": []}
-            assert await second(COUNT) == {"totalCount": 1}
-            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
-            assert (await first.closed())[0] == (await second.closed())[0] == 1012
-            assert await stopping == 0
-        assert "Cancel" not in server.printed  # as uvicorn says where it has to wait too long
-        assert "Traceback" not in server.printed
-        assert server.printed.endswith("Tallied has stopped.\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
+from tallied.transport.playground import Playground
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -178,3 +180,16 @@ def test_a_switch_is_true_or_false(name: str) -> None:
         assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is True
     with pytest.raises(ConfigurationError, match=f"TALLIED_{name} must be true or false"):
         read({f"TALLIED_{name}": "off"})
+
+
+def test_the_page_needs_its_assets(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>Playground</title>")
+    for _ in range(2):
+        missing = Playground(tmp_path).response()
+        assert missing.status_code == 404
+        assert b"scripts/serve" in missing.body
+        (tmp_path / "vendor").mkdir(exist_ok=True)
+    (tmp_path / "vendor" / "graphiql.js").write_text("")
+    page = Playground(tmp_path).response()
+    assert (page.status_code, page.body[:9]) == (200, b"<!doctype")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"

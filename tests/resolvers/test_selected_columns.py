@@ -1,0 +1,209 @@
+"""The columns that the statements of a request name, and the shape of each statement."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from support.api import Api, mutation
+from support.statements import Budget
+
+COLUMNS = {
+    "tallied_thread": "id title created_at updated_at comment_count word_count last_comment_at "
+    "locked_at author_id target_type target_id title_folded",
+    "tallied_comment": "id thread_id author_id author_name_key author_name message "
+    "word_count created_at edited_at",
+}
+
+
+def named(statement: str, table: str = "tallied_thread") -> set[str]:
+    """The columns of a table that a statement names, wherever it does."""
+    columns = "|".join(COLUMNS[table].split())
+    return set(re.findall(rf"\b{table}(?:_\d)?\.({columns})\b", statement))
+
+
+def selected(statement: str) -> list[str]:
+    """The columns that a SELECT hands out, without their table."""
+    columns = statement.split("FROM")[0].removeprefix("SELECT").split(", ")
+    return [column.split(".")[-1].split()[-1] for column in columns]
+
+
+@pytest.fixture
+def spent(api: Api, statements: Any) -> Budget:
+    return Budget(api, statements)
+
+
+async def test_a_threads_word_count_is_one_select_of_that_column(api: Api, spent: Budget) -> None:
+    id = await api.thread("Engines", "one two", "three")
+    (statement,) = await spent("query($id: ID!) { thread(id: $id) { wordCount } }", id=id)
+    assert spent.answer == {"wordCount": 3}
+    assert statement.startswith("SELECT")
+    assert selected(statement) == ["word_count"]
+    assert named(statement) == {"word_count", "id"}
+    assert "tallied_comment" not in statement
+
+
+ASKED = [
+    ("id", ["id"]),
+    ("__typename", ["id"]),
+    ("title", ["title"]),
+    (
+        "wordCount commentCount lastCommentAt",
+        ["comment_count", "last_comment_at", "word_count"],
+    ),
+    ("createdAt updatedAt", ["created_at", "updated_at"]),
+    ("a: title b: title id", ["id", "title"]),
+    ("title @skip(if: true) id", ["id"]),
+    ("title @include(if: $no) id @include(if: $yes)", ["id"]),
+    ("... on Thread { title } ... on Node { id }", ["id", "title"]),
+    ("...Words ...Words", ["word_count"]),
+    ("...Words @skip(if: $yes) id", ["id"]),
+    ("comments(first: 1) { totalCount }", ["comment_count", "id"]),
+]
+"""Selections of a thread, and the columns that they need."""
+
+
+async def test_only_the_columns_asked_for_are_read(api: Api, spent: Budget) -> None:
+    id = await api.thread("Engines", "one two")
+    for asked, columns in ASKED:
+        end = "fragment Words on Thread { wordCount }" if "...Words" in asked else ""
+        variables = "".join(f", ${name}: Boolean!" for name in ("yes", "no") if f"${name}" in asked)
+        for field in (
+            f"thread(id: $id) {{ {asked} }}",
+            f"node(id: $id) {{ ... on Thread {{ {asked} }} }}",
+        ):
+            query = f"query($id: ID!{variables}) {{ {field} }} {end}"
+            (statement,) = await spent(query, id=id, yes=True, no=False)
+            assert selected(statement) == columns, query
+
+
+async def test_a_comment_is_one_select_and_knows_its_threads_id(api: Api, spent: Budget) -> None:
+    thread_id = await api.thread("Engines", "one two")
+    id = await api.comment(thread_id)
+    query = "query($id: ID!) { comment(id: $id) { message thread { id __typename } } }"
+    (statement,) = await spent(query, id=id)
+    assert spent.answer["thread"] == {"id": thread_id, "__typename": "Thread"}
+    assert selected(statement) == ["message", "thread_id"]
+    query = "query($id: ID!) { comment(id: $id) { message thread { title } } }"
+    _, second = await spent(query, id=id)
+    assert spent.answer["thread"] == {"title": "Engines"}
+    assert selected(second) == ["id", "title"]
+
+
+async def fill(api: Api, threads: int, comments: int) -> None:
+    for number in range(threads):
+        await api.thread(f"Thread {number}", *(["one two three"] * comments))
+
+
+@pytest.mark.parametrize(("threads", "comments"), [(2, 2), (5, 4), (9, 12)])
+async def test_a_page_is_one_statement_and_its_comments_one_more(
+    api: Api, spent: Budget, threads: int, comments: int
+) -> None:
+    await fill(api, threads, comments)
+    (statement,) = await spent("{ threads(first: 5) { nodes { title wordCount } } }")
+    assert len(spent.answer["nodes"]) == min(5, threads)
+    assert selected(statement) == ["title", "word_count"]
+    for end in ("first", "last"):
+        page, nested = await spent(
+            f"""{{ threads({end}: 5) {{ edges {{ cursor node {{ title
+                   comments({end}: 10) {{ totalCount edges {{ cursor node {{ message }} }}
+                     pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }}
+                 pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"""
+        )
+        assert named(page) == {"id", "title", "comment_count", "last_comment_at", "created_at"}
+        assert named(nested) <= {"id"}
+        for edge in spent.answer["edges"]:
+            assert edge["node"]["comments"]["totalCount"] == comments
+            assert len(edge["node"]["comments"]["edges"]) == min(10, comments)
+
+
+async def test_a_page_from_a_cursor_on_is_one_statement_too(api: Api, spent: Budget) -> None:
+    await fill(api, 4, 3)
+    query = """query($after: String, $first: Int) { threads(first: $first, after: $after) {
+      nodes { comments(first: 2) { nodes { message } } }
+      pageInfo { endCursor hasNextPage hasPreviousPage } } }"""
+    assert len(await spent(query, first=2)) == 2
+    after = spent.answer["pageInfo"]["endCursor"]
+    assert len(await spent(query, first=1, after=after)) == 2
+    assert spent.answer["pageInfo"] == {
+        "endCursor": spent.answer["pageInfo"]["endCursor"],
+        "hasNextPage": True,
+        "hasPreviousPage": True,
+    }
+    after = (await api(query, first=4))["pageInfo"]["endCursor"]
+    assert len(await spent(query, first=2, after=after)) == 1
+    assert spent.answer["nodes"] == []
+
+
+async def test_total_counts_cost_nothing_where_there_is_a_counter(api: Api, spent: Budget) -> None:
+    await fill(api, 3, 2)
+    assert len(await spent("{ threads(first: 2) { nodes { id } } }")) == 1
+    counted, _ = sorted(await spent("{ threads(first: 2) { totalCount nodes { id } } }"))
+    assert "count(*)" in counted
+    assert spent.answer["totalCount"] == 3
+    (only,) = await spent("{ threads(first: 2) { totalCount } }")
+    assert "count(*)" in only
+    (only,) = await spent("{ threads(first: 2) { nodes { comments(first: 1) { totalCount } } } }")
+    assert "tallied_comment" not in only
+    assert spent.answer["nodes"] == [{"comments": {"totalCount": 2}}] * 2
+
+
+async def test_threads_of_listed_comments_are_one_more_statement_or_none(
+    api: Api, spent: Budget
+) -> None:
+    await fill(api, 3, 4)
+    query = "{ threads(first: 3) { nodes { %s comments(first: 4) { nodes { thread { %s } } } } } }"
+    assert len(await spent(query % ("title", "id title"))) == 2
+    assert len(await spent(query % ("title", "wordCount"))) == 3
+    for node in spent.answer["nodes"]:
+        assert node["comments"]["nodes"] == [{"thread": {"wordCount": 12}}] * 4
+    assert len(await spent(query % ("", "comments(first: 1) { nodes { id } }"))) == 3
+
+
+ADD = mutation(
+    "addComment",
+    "comment { id message wordCount authorName createdAt editedAt thread { id wordCount } }"
+    " thread { id wordCount commentCount lastCommentAt }",
+)
+
+
+async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
+    api: Api, spent: Budget
+) -> None:
+    """The look comes first, under the row's lock: is it locked, and what is its latest comment?"""
+    id = await api.thread("Engines", "one two", "three")
+    given = {"threadId": id, "authorName": "Ada", "message": "four five"}
+    select, insert, update = await spent(ADD, i=given)
+    assert insert.startswith("INSERT INTO tallied_comment")
+    assert re.search(r"UPDATE tallied_thread .* RETURNING ", update, re.DOTALL)
+    assert select.startswith("SELECT tallied_thread.id")
+    assert api.database.is_sqlite or "FOR NO KEY UPDATE OF tallied_thread" in select
+    assert spent.answer["thread"]["wordCount"] == 5
+    assert spent.answer["comment"]["thread"] == {"id": id, "wordCount": 5}
+
+
+async def test_what_else_is_asked_of_an_edited_comments_thread_is_one_select(
+    api: Api, spent: Budget
+) -> None:
+    id = await api.comment(await api.thread("Engines", "one two", "three"), "four five")
+    query = mutation("editComment", "thread { title wordCount commentCount updatedAt }")
+    *_, select = executed = await spent(query, i={"commentId": id, "message": "four"})
+    assert len(executed) == 4
+    assert selected(select) == ["id", "title", "updated_at"]
+    assert spent.answer["thread"]["wordCount"] == 4
+
+
+async def test_only_the_columns_that_a_filter_needs_are_named(api: Api, spent: Budget) -> None:
+    await fill(api, 2, 2)
+    (statement,) = await spent(
+        """{ threads(first: 9, filterBy: {minCommentCount: 1},
+             orderBy: {field: CREATED_AT, direction: ASC}) { nodes { title } } }"""
+    )
+    assert named(statement) == {"title", "comment_count", "created_at", "id"}
+    *_, statement = await spent(
+        """{ threads(first: 9) { nodes {
+             comments(first: 9, filterBy: {authorName: "Ada"}) { totalCount } } } }"""
+    )
+    assert named(statement, "tallied_comment") == {"thread_id", "author_name_key"}
+    assert "message" not in statement
