@@ -22,7 +22,7 @@ from support.commands import Commands
 from support.statements import recorded
 
 from tallied.database import Database
-from tallied.migrations.run import migrate
+from tallied.migrations.runner import migrate
 from tallied.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
