@@ -97,7 +97,7 @@ class Context:
         """The condition that threads must meet for the viewer; None for no condition."""
         access = Access(self.rules, self.viewer)
         if access.reads_by_author:
-            access = await self.access()
+            access = await self.load_access()
         return self.cached(("readable", access.viewer), access.readable)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -107,7 +107,7 @@ class Context:
         made: T = self.cache[key]
         return made
 
-    async def access(self) -> Access:
+    async def load_access(self) -> Access:
         """What the viewer may do; their author is looked up once an operation, if at all."""
         if self._access is None:
             self._access = asyncio.ensure_future(self._find_access())
@@ -161,7 +161,7 @@ class Context:
         finally:
             self._tasks.discard(task)
 
-    async def record(
+    async def load_row(
         self, entity: type[Thread | Comment | Author], id: UUID, columns: frozenset[str]
     ) -> Record | None:
         """A row's columns, in one statement with those of its siblings."""
@@ -175,15 +175,15 @@ class Context:
 
         return await self._loader((entity, columns), load).load(id)
 
-    async def thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
+    async def load_thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """A thread's columns, in one statement with those of its siblings."""
-        return await self.record(Thread, id, columns)
+        return await self.load_row(Thread, id, columns)
 
-    async def author(self, id: UUID, columns: frozenset[str]) -> Record | None:
+    async def load_author(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """An author's columns, in one statement with those of its siblings."""
-        return await self.record(Author, id, columns)
+        return await self.load_row(Author, id, columns)
 
-    async def count_comments(self, thread_id: UUID, filter: Filter) -> int:
+    async def load_comment_count(self, thread_id: UUID, filter: Filter) -> int:
         """How many comments of a thread a filter lets through, counted with its siblings'."""
 
         async def load(ids: list[UUID]) -> list[int]:
@@ -192,26 +192,28 @@ class Context:
 
         return await self._loader(("count", filter), load).load(thread_id)
 
-    async def comments(self, thread_id: UUID, window: Window, asked: RequestedFields) -> RowPage:
+    async def load_comments(
+        self, thread_id: UUID, window: Window, requested: RequestedFields
+    ) -> RowPage:
         """A page of a thread's comments, in one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[RowPage]:
             self.size.check()
             found = await self.read(
-                lambda reader: read_comment_pages(reader, set(ids), window, asked)
+                lambda reader: read_comment_pages(reader, set(ids), window, requested)
             )
             if has_texts:
                 texts = (row["message"] for page in found.values() for row in page.rows)
                 self.size.read(sum(map(len, texts)))
             return [found.get(id) or RowPage() for id in ids]
 
-        has_texts = "message" in asked.columns
+        has_texts = "message" in requested.columns
         keys = (
             max(1, min(MAX_BATCH_SIZE, MAX_MESSAGES // (window.size + 1)))
             if has_texts
             else MAX_BATCH_SIZE
         )
-        return await self._loader(("comments", window, asked), load, keys).load(thread_id)
+        return await self._loader(("comments", window, requested), load, keys).load(thread_id)
 
     def _loader(
         self,

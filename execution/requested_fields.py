@@ -7,69 +7,25 @@ and ``@include`` count here exactly as they do when the answer is put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import strawberry
 from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from ..host.policy import COMMENT_COLUMNS as COMMENT_FACTS
-from ..host.policy import ThreadContext
 from ..resolvers.pagination.arguments import RequestedFields
 from .context import Context, Fields
 
 T = TypeVar("T")
 
-THREAD_COLUMNS = {
-    "id": ("id",),
-    "title": ("title",),
-    "wordCount": ("word_count",),
-    "commentCount": ("comment_count",),
-    "lastCommentAt": ("last_comment_at",),
-    "createdAt": ("created_at",),
-    "updatedAt": ("updated_at",),
-    "lockedAt": ("locked_at",),
-    "author": ("author_id",),
-    "target": ("target_type", "target_id"),
-    "comments": ("id",),
-    "viewerCanComment": ThreadContext._fields,
-    "viewerCanRename": ThreadContext._fields,
-    "viewerCanLock": ThreadContext._fields,
-    "viewerCanDelete": ThreadContext._fields,
-}
-COMMENT_COLUMNS = {
-    "id": ("id",),
-    "message": ("message",),
-    "messageHtml": ("message",),
-    "wordCount": ("word_count",),
-    "author": ("author_id",),
-    "authorName": ("author_name", "author_id"),
-    "createdAt": ("created_at",),
-    "editedAt": ("edited_at",),
-    "thread": ("thread_id",),
-    "viewerCanEdit": COMMENT_FACTS,
-    "viewerCanMove": COMMENT_FACTS,
-    "viewerCanDelete": COMMENT_FACTS,
-}
-COMMENT_ACTIONS = frozenset(name for name in COMMENT_COLUMNS if name.startswith("viewerCan"))
-"""What is told by the facts of the thread, too."""
+COLUMNS = "tallied.columns"
+"""The key of a field's metadata for the columns that it reads; empty for the one of its name."""
 
-AUTHOR_COLUMNS = {
-    "id": ("id",),
-    "name": ("name",),
-    "commentCount": ("comment_count",),
-    "wordCount": ("word_count",),
-    "createdAt": ("created_at",),
-    "viewerCanDelete": ("id",),
-}
-_COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "Thread": THREAD_COLUMNS,
-    "Comment": COMMENT_COLUMNS,
-    "Author": AUTHOR_COLUMNS,
-}
-"""Which columns each field needs."""
-
+THREAD_COLUMNS = "tallied.thread_columns"
+"""The key of a comment field's metadata for the columns of its thread that it reads."""
 
 PREFIX = "tallied.prefix"
 """Where a schema says what the names of Tallied's types begin with."""
@@ -122,33 +78,30 @@ class Info(strawberry.Info[Context, None]):
                 fields.setdefault(details.node.name.value, []).append(details.node)
         return fields
 
-    def thread_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
-        """The columns of a thread that are needed for what is asked of it."""
-        comments = self.fields("Thread", nodes).get("comments", ())
-        columns = self._columns("Thread", nodes)
-        connection = self.fields("CommentConnection", comments)
-        if "totalCount" in connection:
-            columns |= {"comment_count"}
-        if COMMENT_ACTIONS & self.fields("Comment", self._nodes("Comment", connection)).keys():
-            columns |= frozenset(ThreadContext._fields)
-        return columns
+    def columns(self, type_name: str, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
+        """Return the columns that the requested fields of a Thread, Comment or Author read.
+
+        :param nodes: the fields above them; by default, this field.
+        """
+        fields = self.fields(type_name, nodes)
+        columns = self._declared_columns(type_name, COLUMNS, fields)
+        if "comments" not in fields:
+            return columns
+        # A thread's connection is built from its own columns, and so are a comment's permissions.
+        connection = self.fields("CommentConnection", fields["comments"])
+        comment_fields = self.fields("Comment", self._nodes("Comment", connection))
+        columns |= self._declared_columns("Comment", THREAD_COLUMNS, comment_fields)
+        return columns | {"comment_count"} if "totalCount" in connection else columns
+
+    def _declared_columns(self, type_name: str, key: str, fields: Fields) -> frozenset[str]:
+        schema = self._raw_info.schema
+        type_ = cast("GraphQLObjectType", schema.type_map[prefixed(schema, type_name)])
+        declared = _column_table(type_, key)
+        return frozenset(column for name in fields for column in declared.get(name, ()))
 
     def _nodes(self, type_name: str, connection: Fields) -> list[FieldNode]:
         edges = self.fields(f"{type_name}Edge", connection.get("edges", ()))
         return [*connection.get("nodes", ()), *edges.get("node", ())]
-
-    def comment_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
-        """The columns of a comment that are needed for what is asked of it."""
-        return self._columns("Comment", nodes)
-
-    def author_columns(self, nodes: Sequence[FieldNode] | None = None) -> frozenset[str]:
-        """The columns of an author that are needed for what is asked of them."""
-        return self._columns("Author", nodes)
-
-    def _columns(self, type_name: str, nodes: Sequence[FieldNode] | None) -> frozenset[str]:
-        known = _COLUMNS[type_name]
-        fields = self.fields(type_name, nodes)
-        return frozenset(column for name in fields for column in known.get(name, ()))
 
     def page(self, type_name: str) -> RequestedFields | None:
         """What is asked of this field's connection of `type_name`; None where no page is."""
@@ -158,10 +111,21 @@ class Info(strawberry.Info[Context, None]):
         if not (fields.keys() & {"edges", "nodes", "pageInfo"}):
             return None
         nodes = self._nodes(type_name, fields)
-        columns = self.thread_columns if type_name == "Thread" else self.comment_columns
         return RequestedFields(
-            columns(nodes),
+            self.columns(type_name, nodes),
             cursors="cursor" in edges or bool(info.keys() & {"startCursor", "endCursor"}),
             has_previous="hasPreviousPage" in info,
             has_next="hasNextPage" in info,
         )
+
+
+@lru_cache(maxsize=64)
+def _column_table(type_: GraphQLObjectType, key: str) -> Mapping[str, Sequence[str]]:
+    """Return the columns that the fields of a type declare under a key of their metadata."""
+    table = {}
+    for name, field in type_.fields.items():
+        definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        if key in definition.metadata:
+            columns = definition.metadata[key]
+            table[name] = columns or ((definition.python_name,) if key == COLUMNS else ())
+    return table

@@ -1,31 +1,41 @@
-"""Messages as HTML: the short ones at once, and the long ones beside the event loop."""
+"""Messages as HTML: short ones are rendered at once, long ones in a thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from ..concurrency.scheduler import yield_if_due
 
+Render: TypeAlias = Callable[[str], str]
+
 MAX_INLINE_LENGTH = 500
-"""The most characters of a message that is rendered at once; that takes a millisecond or two."""
+"""The most characters of a message that is rendered at once, which takes a millisecond or two."""
 
-_THREAD = ThreadPoolExecutor(1, "tallied-beside")
+_THREAD = ThreadPoolExecutor(1, "tallied-rendering")
 
 
-async def run_in_thread(render: Callable[[str], str], message: str) -> str:
-    """Render in the process's thread for that.
+async def run_in_thread(render: Render, message: str) -> str:
+    """Render a message in the one thread of the process for this.
 
-    In one thread, since each more that computes makes the event loop wait for Python's
-    lock as much longer. It goes on with whichever has asked for it next.
+    Every further thread that computes would make the event loop wait longer for Python's global
+    lock. Waiting messages are rendered in the order in which they came.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREAD, render, message)
 
 
-async def render_fairly(render: Callable[[str], str], message: str) -> str:
-    """The message's HTML, rendered so that others are answered meanwhile."""
+async def render_fairly(
+    render: Render,
+    message: str,
+    run: Callable[[Render, str], Awaitable[str]] = run_in_thread,
+) -> str:
+    """Render a message without keeping the event loop from other requests.
+
+    :param run: runs what takes long, which may be some tenths of a second.
+    """
     if len(message) > MAX_INLINE_LENGTH:
-        return await run_in_thread(render, message)
+        return await run(render, message)
     await yield_if_due()
     return render(message)

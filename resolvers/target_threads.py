@@ -18,7 +18,7 @@ from .rows import loaded_values, read_thread
 from .validation import TITLE_LENGTH, expect_type, find_unstorable
 
 
-async def thread_for(
+async def get_or_create_thread(
     unit: UnitOfWork, access: Access, target_type: str, target_id: str
 ) -> ChangedRows:
     """The thread about an object of the host; where there is none, it is begun.
@@ -67,7 +67,7 @@ async def _begin(
     await run_before(unit, access, "create_thread", thread=values)
     if not await insert_if_new(unit.session, Thread, values):
         await savepoint.rollback()
-        return await thread_for(unit, asked, target.name, target_id)
+        return await get_or_create_thread(unit, asked, target.name, target_id)
     await savepoint.commit()
     if not await is_readable(unit.session, access, thread.id):
         raise _no_object(target)

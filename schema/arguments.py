@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import strawberry
+from sqlalchemy import ColumnElement
 from strawberry import UNSET
 
-from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA
+from ..execution.requested_fields import Info
+from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA, Window, read_window
 from ..resolvers.pagination.cursors import Order
 from ..resolvers.pagination.filters import (
     CommentFilter,
@@ -202,6 +204,38 @@ CommentFilterBy = Annotated[
     CommentFilterInput | None,
     strawberry.argument(description="Conditions on the comments. Null or left out: all comments."),
 ]
+
+
+class PageArguments(NamedTuple):
+    """The arguments of a connection, as they were given."""
+
+    first: int | None
+    last: int | None
+    after: str | None
+    before: str | None
+
+    def window(
+        self,
+        info: Info,
+        order: Order,
+        filter: Filter | None,
+        readable: ColumnElement[bool] | None = None,
+    ) -> Window:
+        """Return the rows that the arguments select.
+
+        :param readable: the condition that a row must meet for the viewer.
+        :raises BadUserInput: naming the argument.
+        """
+        return read_window(
+            order,
+            limit=info.context.settings.page_size,
+            first=unset_to_none(self.first),
+            last=unset_to_none(self.last),
+            after=unset_to_none(self.after),
+            before=unset_to_none(self.before),
+            filter=filter,
+            readable=readable,
+        )
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:

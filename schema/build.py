@@ -16,7 +16,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from ..errors import ConfigurationError
 from ..execution.requested_fields import PREFIX, Info, with_prefix
-from .mutation import Mutation
+from .mutations import Mutation
 from .nodes import HOST_NODES, Node, is_of_tallied
 from .query import Query
 from .roots import check_rename, field_names, merge_roots

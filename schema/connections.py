@@ -34,10 +34,10 @@ class Connection(Generic[T]):
     )
 
     @classmethod
-    def of(
+    def from_page(
         cls, page: RowPage, total_count: int | None, wrap: Callable[[Record], T]
     ) -> Connection[T]:
-        """A connection of what was read; what was not asked for is left empty."""
+        """Return a connection of a page that was read; what was not requested is left empty."""
         nodes = [wrap(row) for row in page.rows]
         cursors = page.cursors or [""] * len(nodes)
         ends = (page.cursors[0], page.cursors[-1]) if page.cursors else (None, None)

@@ -9,7 +9,7 @@ import strawberry
 from graphql import GraphQLResolveInfo, GraphQLSchema
 from strawberry.types import get_object_definition
 
-from ..execution.requested_fields import Info, prefixed
+from ..execution.requested_fields import COLUMNS, Info, prefixed
 from .ids import encode_id, split_id
 
 PACKAGE = __package__
@@ -23,7 +23,8 @@ class Node:
     """What ``node(id:)`` and ``nodes(ids:)`` serve, by one id for all types of a schema."""
 
     id: strawberry.ID = strawberry.field(
-        description="The object's global id. It is an opaque string, and is never reused."
+        description="The object's global id. It is an opaque string, and is never reused.",
+        metadata={COLUMNS: ()},
     )
 
     @classmethod

@@ -1,28 +1,16 @@
-"""What mutations give back: what they changed, and its parents with their new counters."""
+"""The part that all mutations share: user errors, the input and the payload."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import strawberry
 
 from ..errors import Rejected
-from ..resolvers.pagination.orders import COMMENTS, THREADS
-from .arguments import (
-    DEFAULT_COMMENT_ORDER,
-    DEFAULT_THREAD_ORDER,
-    CommentOrderBy,
-    ThreadOrderBy,
-    read_order,
-)
-from .connections import Edge
-from .fields import field
-from .types import Comment, Thread
-
-_REJECTED = "Null if the mutation was rejected, or if the thread has been deleted since."
-_THREAD = f"The thread with its new counters. {_REJECTED}"
+from .arguments import unset_to_none
 
 
 @strawberry.enum(description="The reason why a mutation was rejected. More codes may be added.")
@@ -77,8 +65,8 @@ class UserErrorParams:
     )
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> UserErrorParams:
-        """Return what the schema has of an error's parameters; a host's own may have others."""
+    def from_params(cls, params: Mapping[str, Any]) -> UserErrorParams:
+        """Return those parameters of an error that the schema has; a host's own may have others."""
         return cls(
             max=params.get("max"), actual=params.get("actual"), character=params.get("character")
         )
@@ -105,15 +93,15 @@ class UserError:
     )
 
     @classmethod
-    def of(cls, error: Rejected) -> UserError:
-        """What there is to tell of an error."""
+    def from_error(cls, error: Rejected) -> UserError:
+        """Return an error as the API reports it."""
         code = error.code if error.code in UserErrorCode.__members__ else "VETOED"
         return cls(
             message=error.message,
             field=error.field,
             path=error.field.split(".") if error.field else None,
             code=UserErrorCode(code),
-            params=UserErrorParams.of(error.params),
+            params=UserErrorParams.from_params(error.params),
         )
 
 
@@ -129,130 +117,42 @@ class Payload:
     )
 
 
-@strawberry.type(description="The payload of createThread.")
-class CreateThreadPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The new thread. {_REJECTED}"
-    )
-    comment: Comment | None = strawberry.field(
-        default=None,
-        description="The thread's first comment. Null if none was given, or if the mutation was "
-        "rejected.",
-    )
-
-    @field("The new thread as an edge of a connection of threads. Null if thread is null.")
-    def thread_edge(self, order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER) -> Edge[Thread] | None:
-        if self.thread is None:
-            return None
-        order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
-        return Edge(cursor=order.cursor(order.place(self.thread.record)), node=self.thread)
+P = TypeVar("P", bound=Payload)
+Resolver = Callable[..., Awaitable[P | None]]
 
 
-@strawberry.type(description="The payload of renameThread.")
-class RenameThreadPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread after the change. {_REJECTED}"
-    )
+def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Resolver[P]]:
+    """Declare a mutation by a method that returns `payload`, also in a host's schema.
+
+    If the method rejects the input, by raising :class:`~tallied.errors.Rejected` or a group of
+    them, the payload has the reasons in its userErrors. If the argument ``input`` has a
+    ``client_mutation_id``, the payload returns it.
+
+    :param payload: a subclass of :class:`.Payload`. Every field has a default, which is returned if
+        the input is rejected.
+    """
+
+    def decorate(method: Resolver[P]) -> Resolver[P]:
+        @wraps(method)
+        async def resolve(*positional: Any, **arguments: Any) -> P:
+            result = payload()
+            try:
+                result = await method(*positional, **arguments) or result
+            except* Rejected as group:
+                result.user_errors = list(map(UserError.from_error, _flatten(group)))
+            id = getattr(arguments.get("input"), "client_mutation_id", None)
+            result.client_mutation_id = unset_to_none(id)
+            return result
+
+        return cast("Resolver[P]", strawberry.mutation(resolve, description=description))
+
+    return decorate
 
 
-@strawberry.type(description="The payload of lockThread.")
-class LockThreadPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread after the change. {_REJECTED}"
-    )
-
-
-@strawberry.type(description="The payload of unlockThread.")
-class UnlockThreadPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread after the change. {_REJECTED}"
-    )
-
-
-@strawberry.type(description="The payload of threadFor.")
-class ThreadForPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None,
-        description="The thread about the object, new or existing. Null if the mutation was "
-        "rejected.",
-    )
-
-
-@strawberry.type(description="The payload of deleteAuthor.")
-class DeleteAuthorPayload(Payload):
-    deleted_author_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted author, for the client's cache. Null if the mutation "
-        "was rejected.",
-    )
-
-
-@strawberry.type(description="The payload of deleteThread.")
-class DeleteThreadPayload(Payload):
-    thread: Thread | None = strawberry.field(
-        default=None,
-        description="The thread as it was before its deletion. Its list of comments is empty. "
-        "Null if the mutation was rejected.",
-    )
-    deleted_thread_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted thread, for the client's cache. Null if the mutation "
-        "was rejected.",
-    )
-
-
-@strawberry.type(description="The fields that the payloads of mutations on a comment have.")
-class CommentPayload(Payload):
-    comment: Comment | None = strawberry.field(
-        default=None, description="The comment after the change. Null if the mutation was rejected."
-    )
-    thread: Thread | None = strawberry.field(default=None, description=_THREAD)
-
-
-@strawberry.type(description="The fields that the payloads of mutations on a comment have.")
-class CommentEdgePayload(CommentPayload):
-    @field("The comment as an edge of its thread's comments. Null if comment is null.")
-    def comment_edge(
-        self, order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER
-    ) -> Edge[Comment] | None:
-        if self.comment is None:
-            return None
-        order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
-        return Edge(cursor=order.cursor(order.place(self.comment.record)), node=self.comment)
-
-
-@strawberry.type(description="The payload of addComment.")
-class AddCommentPayload(CommentEdgePayload):
-    is_duplicate: bool = strawberry.field(
-        default=False,
-        description="Whether the viewer had sent the same comment, with the same "
-        "clientMutationId, within the last minute, as after a double click. If true, "
-        "nothing was added, and comment is the first one.",
-    )
-
-
-@strawberry.type(description="The payload of editComment.")
-class EditCommentPayload(CommentPayload):
-    pass
-
-
-@strawberry.type(description="The payload of moveComment.")
-class MoveCommentPayload(CommentEdgePayload):
-    previous_thread: Thread | None = strawberry.field(
-        default=None,
-        description=f"The thread that the comment came from, with its new counters. {_REJECTED}",
-    )
-
-
-@strawberry.type(description="The payload of deleteComment.")
-class DeleteCommentPayload(Payload):
-    comment: Comment | None = strawberry.field(
-        default=None,
-        description="The comment as it was before its deletion. Null if the mutation was rejected.",
-    )
-    deleted_comment_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted comment, for the client's cache. Null if the mutation "
-        "was rejected.",
-    )
-    thread: Thread | None = strawberry.field(default=None, description=_THREAD)
+def _flatten(group: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:
+    for error in group.exceptions:
+        if isinstance(error, Rejected):
+            yield error
+            yield from error.others
+        else:
+            yield from _flatten(error)

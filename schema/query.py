@@ -1,12 +1,11 @@
-"""What can be read."""
+"""The root type Query."""
 
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from itertools import starmap
-from typing import cast
-from uuid import UUID
+from typing import Any, cast
 
 import strawberry
 from strawberry import UNSET
@@ -14,7 +13,7 @@ from strawberry import UNSET
 from .. import models
 from ..errors import BadUserInput
 from ..execution.requested_fields import Info
-from ..resolvers.pagination.arguments import Record, RowPage, read_window
+from ..resolvers.pagination.arguments import RowPage
 from ..resolvers.pagination.keyset import read_page
 from ..resolvers.pagination.orders import THREADS
 from ..resolvers.queries import count_threads, read_one, read_target_thread
@@ -29,20 +28,21 @@ from .arguments import (
     Last,
     NodeID,
     NodeIDs,
+    PageArguments,
     TargetBy,
     ThreadFilterBy,
     ThreadID,
     ThreadOrderBy,
     read_filter,
     read_order,
-    unset_to_none,
 )
-from .bounds import Limits
 from .connections import Connection
 from .fields import field
 from .ids import decode_id
 from .nodes import Node, load_host_nodes
-from .types import Author, Comment, Thread, Viewer
+from .types import Author, Comment, Thread
+from .types.limits import Limits
+from .types.viewer import CurrentViewer
 
 
 @strawberry.type(
@@ -52,25 +52,22 @@ from .types import Author, Comment, Thread, Viewer
 class Query:
     @field("Return a thread by its id. Null if there is none.")
     async def thread(self, info: Info, id: ThreadID) -> Thread | None:
-        _, key = decode_id(id, "id", "Thread")
-        return await _thread(info, key)
+        return cast("Thread | None", await _read(info, id, "Thread"))
 
     @field("Return a comment by its id. Null if there is none.")
     async def comment(self, info: Info, id: CommentID) -> Comment | None:
-        _, key = decode_id(id, "id", "Comment")
-        return await _comment(info, key)
+        return cast("Comment | None", await _read(info, id, "Comment"))
 
     @field("The signed-in person who makes the request. Null for a guest.")
-    async def viewer(self, info: Info) -> Viewer | None:
+    async def viewer(self, info: Info) -> CurrentViewer | None:
         viewer = info.context.viewer
         if viewer is None:
             return None
-        return Viewer(name=viewer.name, is_moderator=viewer.is_moderator)
+        return CurrentViewer(name=viewer.name, is_moderator=viewer.is_moderator)
 
     @field("Return an author by their id. Null if there is none.")
     async def author(self, info: Info, id: AuthorID) -> Author | None:
-        _, key = decode_id(id, "id", "Author")
-        return await _author(info, key)
+        return cast("Author | None", await _read(info, id, "Author"))
 
     @field(
         "Return the thread about an object of the host. Null if there is none yet: "
@@ -81,19 +78,18 @@ class Query:
         info.context.rules.target(target.type)
         if find_unstorable(target.key):
             return None
-        columns, readable = info.thread_columns(), await info.context.readable()
+        columns, readable = info.columns("Thread"), await info.context.readable()
         row = await info.context.read(
             lambda it: read_target_thread(it, target.type, target.key, columns, readable)
         )
-        return None if row is None else Thread.of(row)
+        return None if row is None else Thread.from_record(row)
 
     @field("Return any object by its global id. Null if there is none.")
     async def node(self, info: Info, id: NodeID) -> Node | None:
         of_host = await load_host_nodes(info, [id])
         if id in of_host:
             return of_host[id]
-        type_name, key = decode_id(id, "id", *_ONE)
-        return await _ONE[type_name](info, key)
+        return cast("Node | None", await _read(info, id, *_ROWS))
 
     @field(
         "Return objects by their global ids, in the order of the ids. An object that "
@@ -109,7 +105,7 @@ class Query:
         of_host = await load_host_nodes(info, ids)
 
         async def load(index: int, id: str) -> Node | None:
-            return of_host[id] if id in of_host else await _node_of(info, id, f"ids[{index}]")
+            return of_host[id] if id in of_host else await _load_node(info, id, f"ids[{index}]")
 
         # An exception in the list is an error at its place (graphql-core, complete_value).
         nodes = await gather(*starmap(load, enumerate(ids)), return_exceptions=True)
@@ -133,66 +129,40 @@ class Query:
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread] | None:
         filter, readable = read_filter(filter_by), await info.context.readable()
-        which = read_window(
-            read_order(THREADS, order_by or DEFAULT_THREAD_ORDER),
-            limit=info.context.settings.page_size,
-            first=unset_to_none(first),
-            last=unset_to_none(last),
-            after=unset_to_none(after),
-            before=unset_to_none(before),
-            filter=filter,
-            readable=readable,
-        )
-        asked = info.page("Thread")
-        page, total = RowPage(), None
-        if asked:
-            page = await info.context.read(lambda reader: read_page(reader, which, asked))
+        order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
+        window = PageArguments(first, last, after, before).window(info, order, filter, readable)
+        requested, page, total = info.page("Thread"), RowPage(), None
+        if requested:
+            page = await info.context.read(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
             total = await info.context.read(lambda it: count_threads(it, filter, readable))
-        return Connection.of(page, total, Thread.of)
+        return Connection.from_page(page, total, Thread.from_record)
 
 
-async def _node_of(info: Info, id: str, argument: str) -> Node | None:
-    return await _node(info, *decode_id(id, argument, *_ONE))
+async def _load_node(info: Info, id: str, argument: str) -> Node | None:
+    """Load an object in one statement with the others of its type."""
+    type_name, key = decode_id(id, argument, *_ROWS)
+    entity, type_ = _ROWS[type_name]
+    record = await info.context.load_row(entity, key, info.columns(type_name))
+    return None if record is None else type_.from_record(record)
 
 
-async def _node(info: Info, type_name: str, key: UUID) -> Node | None:
-    if type_name == "Thread":
-        thread = await info.context.record(models.Thread, key, info.thread_columns())
-        return None if thread is None else Thread.of(thread)
-    if type_name == "Author":
-        author = await info.context.author(key, info.author_columns())
-        return None if author is None else Author.of(author)
-    comment = await info.context.record(models.Comment, key, info.comment_columns())
-    return None if comment is None else Comment.of(comment)
+async def _read(info: Info, id: str, *type_names: str) -> Any:
+    """Read an object in a statement of its own.
+
+    :param type_names: the types that its id may name.
+    """
+    type_name, key = decode_id(id, "id", *type_names)
+    entity, type_ = _ROWS[type_name]
+    columns, readable = info.columns(type_name), await info.context.readable()
+    record = await info.context.read(lambda it: read_one(it, entity, key, columns, readable))
+    return None if record is None else type_.from_record(record)
 
 
-async def _thread(info: Info, key: UUID) -> Thread | None:
-    columns = info.thread_columns()
-    row = await _one(info, models.Thread, key, columns)
-    return None if row is None else Thread.of(row)
+Entity = models.Thread | models.Comment | models.Author
 
-
-async def _comment(info: Info, key: UUID) -> Comment | None:
-    columns = info.comment_columns()
-    row = await _one(info, models.Comment, key, columns)
-    return None if row is None else Comment.of(row)
-
-
-async def _author(info: Info, key: UUID) -> Author | None:
-    row = await _one(info, models.Author, key, info.author_columns())
-    return None if row is None else Author.of(row)
-
-
-async def _one(
-    info: Info, entity: type[models.Base], key: UUID, columns: frozenset[str]
-) -> Record | None:
-    readable = await info.context.readable()
-    return await info.context.read(lambda it: read_one(it, entity, key, columns, readable))
-
-
-_ONE: Mapping[str, Callable[[Info, UUID], Awaitable[Node | None]]] = {
-    "Thread": _thread,
-    "Comment": _comment,
-    "Author": _author,
+_ROWS: Mapping[str, tuple[type[Entity], type[Thread | Comment | Author]]] = {
+    "Thread": (models.Thread, Thread),
+    "Comment": (models.Comment, Comment),
+    "Author": (models.Author, Author),
 }

@@ -1,4 +1,4 @@
-"""How much each client address has of something, of which no address may have all."""
+"""Limits for each client address."""
 
 from __future__ import annotations
 
@@ -9,48 +9,47 @@ from ipaddress import IPv6Address, ip_address
 logger = logging.getLogger("tallied")
 
 IPV6_PREFIX = 64
-"""The bits of an IPv6 address that count: whoever has one address has the others of its network."""
+"""The bits of an IPv6 address that identify a client, who has all addresses of its network."""
 
 
 class AddressLimit:
-    """A bound for what one client address may have at once.
+    """A limit for what one client address may have at once.
 
-    :param maximum: how many that is.
-    :param setting: the variable that sets it, for the log.
+    :param setting: the environment variable of the limit, for the log.
     """
 
     def __init__(self, maximum: int, setting: str) -> None:
         self.maximum = maximum
         self._setting = setting
         self._counts: Counter[str] = Counter()
-        self._told: str | None = None
+        self._logged: str | None = None
 
     def acquire(self, host: str | None) -> bool:
-        """Count one more for an address, and return whether it may have it.
+        """Count one more for an address, if it may have another; return whether it may.
 
-        :param host: the client's address; None, as behind a Unix domain socket, is not bounded.
+        :param host: the client's address; None, as behind a Unix domain socket, has no limit.
         """
         if host is None:
             return True
         network = client_network(host)
         if self._counts[network] >= self.maximum:
-            self._tell(network)
+            self._log(network)
             return False
         self._counts[network] += 1
         return True
 
     def release(self, host: str | None) -> None:
-        """Count one less for an address that has acquired it."""
+        """Count one less for an address that has acquired one."""
         if host is not None:
             network = client_network(host)
             self._counts[network] -= 1
             if not self._counts[network]:
                 del self._counts[network]
 
-    def _tell(self, network: str) -> None:
-        """Log the address, unless it was the last that was logged."""
-        if network != self._told:
-            self._told = network
+    def _log(self, network: str) -> None:
+        """Log the address, unless it was logged last."""
+        if network != self._logged:
+            self._logged = network
             logger.warning(
                 "%s has reached %s=%d. If it is a proxy, have it send X-Forwarded-For and name its"
                 " address in FORWARDED_ALLOW_IPS, or raise the setting.",
@@ -61,9 +60,9 @@ class AddressLimit:
 
 
 def client_network(host: str) -> str:
-    """Return what stands for a client: its IPv4 address, or the network of its IPv6 address.
+    """Return the identity of a client: its IPv4 address, or the network of its IPv6 address.
 
-    What is no address, as a proxy may send, stands for itself.
+    A text that is no address, which a proxy may send, is returned as it is.
     """
     try:
         address = ip_address(host)

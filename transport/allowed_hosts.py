@@ -1,12 +1,12 @@
-"""The names by which a server may be addressed: a defence against DNS rebinding.
+"""The host names by which a server may be addressed: a defence against DNS rebinding.
 
-A page of ``http://rebound.example:8000`` whose name suddenly leads to 127.0.0.1 has the origin of
-whatever listens there on port 8000, in the eyes of its visitor's browser: it may read answers, send
-JSON and open WebSockets, and no preflight is made. What gives it away is the ``Host`` header, which
-no page can set.
+If the name of a page of ``http://rebound.example:8000`` suddenly resolves to 127.0.0.1, then its
+visitor's browser takes the server on port 8000 there for the same origin: the page may read
+responses, send JSON and open WebSockets, without a preflight. Only the ``Host`` header differs,
+and no page can set it.
 
 The patterns of the setting ``allowed_hosts`` are those of Starlette's ``TrustedHostMiddleware``,
-which answers in plain text, takes no addresses by default and knows no exception for probes.
+which responds in plain text, allows no addresses by default and has no exception for probes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..settings import ANY_HOST, SETTINGS, Settings, split_list
-from .refusals import RequestError, send_error
+from .request_errors import RequestError, send_error
 
 HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
 
 HEALTH = "/health"
-"""The path that answers whatever ``Host`` is sent, and all below it: a load balancer sends the
-address of the machine, a name of its own or nothing, and an answer has nothing of the database."""
+"""The path that any ``Host`` may be used for, with all paths below it: a load balancer sends the
+address of the machine, a name of its own or none, and a response has no content of the database."""
 
 MALFORMED = "?"
-"""What stands for a name that cannot be read: no address, and no pattern but ``*``, matches it."""
+"""The name that stands for a malformed one: it is no address, and only ``*`` matches it."""
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?")
 
 
 class AllowedHosts:
-    """The names that the settings list.
+    """The host names that the settings allow.
 
     >>> AllowedHosts(Settings(allowed_hosts="*.forum.example")).allows("www.forum.example")
     True
@@ -49,24 +49,24 @@ class AllowedHosts:
             for pattern in self.patterns
         )
 
-    def check(self, scope: Scope) -> None:
-        """Refuse a request by a name that is not listed, where any is.
+    def require_allowed(self, scope: Scope) -> None:
+        """Reject a request by a name that is not listed, unless the list is empty.
 
-        :raises Refused: then.
+        :raises RequestError: in that case.
         """
         if self.patterns and not self.allows(_split_host(scope)[0]):
             raise _host_error()
 
 
 class HostGuard:
-    """Refuse requests by other names, around a server on its own.
+    """Middleware of a server on its own that rejects requests by other names.
 
-    Without a list, these may have been rebound, and are refused:
+    Without a list, it rejects the names that may have been rebound:
 
-    - in development, every name but ``localhost``, those below it, and addresses;
-    - in production, such a name with the very port of a loopback address that the connection has
-      come to: it has not come through a proxy, which is asked by another port, and no name but
-      ``localhost`` is for this machine alone.
+    - in development, every name except addresses, ``localhost`` and the names below it;
+    - in production, such a name if its port is that of the loopback address to which the client
+      has connected: it has not come through a proxy, which is addressed by another port, and no
+      name but ``localhost`` belongs to this machine alone.
 
     A browser resolves ``localhost`` by itself (RFC 6761, section 6.3), and an address not at all.
     """
@@ -77,17 +77,17 @@ class HostGuard:
         self._is_development = settings.environment == "development"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request by a name that is allowed."""
+        """Serve a request by an allowed name."""
         if scope["type"] in ("http", "websocket") and not _is_probe(scope):
             try:
                 self._check(scope)
-            except RequestError as refused:
-                await send_error(refused, scope, receive, send)
+            except RequestError as error:
+                await send_error(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        self._hosts.check(scope)
+        self._hosts.require_allowed(scope)
         if not self._hosts.patterns and self._may_be_rebound(scope):
             raise _host_error()
 
@@ -105,8 +105,8 @@ class HostGuard:
 def _split_host(scope: Scope) -> tuple[str, int]:
     """Return the name, in lower case and without a trailing dot, and the port of a ``Host``.
 
-    The name is :data:`MALFORMED` where there is more than one header, or one with a character that
-    no name of a host has (browsers and resolvers take some of those).
+    The name is :data:`MALFORMED` if there are several headers, or one with a character that no host
+    name has (browsers and resolvers accept some of those).
     """
     headers = Headers(scope=scope).getlist("host")
     match = _HOST.fullmatch(headers[0] if headers else "")

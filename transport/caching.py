@@ -1,10 +1,9 @@
-"""What caches may do with an answer (RFC 9111), and whether a client has it already (RFC 9110).
+"""Caching of responses (RFC 9111), and conditional requests (RFC 9110).
 
-Only the answer to a query by GET can be kept, and only where nothing went wrong. One that
-came without credentials is for anyone; one that came with a cookie or an Authorization
-header may be personal, and is for that client alone. With either, a cache has to ask each
-time whether the answer is still the same, unless the settings give anonymous answers a time
-to live.
+Only the response to a query by GET can be cached, and only without errors. The response to a
+request without credentials is for anyone. With a cookie or an Authorization header it may be
+personal, and is for that client alone. In both cases a cache has to validate the response each
+time, unless the settings give anonymous responses a time to live.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 VARY = "Accept, Authorization, Cookie"
-"""What the answer to a GET depends on beside its address."""
+"""The headers on which the response to a GET depends, in addition to its URL."""
 
 MAX_INLINE_BYTES = 1_048_576
-"""Bytes of an answer from which on its tag is made in a thread."""
+"""The most bytes of a response whose tag is computed on the event loop and not in a thread."""
 
 CREDENTIALS = ("authorization", "cookie")
 
@@ -27,11 +26,11 @@ CREDENTIALS = ("authorization", "cookie")
 async def allow_caching(
     response: Response, request: Headers, seconds: int, *, personal: bool = False
 ) -> Response:
-    """An answer that may be kept; or that the client's own copy is still right.
+    """Return a response that may be cached, or a 304 if the client's own copy is current.
 
     :param request: the headers of the request.
-    :param personal: whether the answer is for one viewer, whatever told who that is.
-    :param seconds: how long an anonymous answer may be kept without asking again.
+    :param seconds: the time for which an anonymous response may be used without validation.
+    :param personal: whether the response is for one viewer, even without these headers.
     """
     personal = personal or any(name in request for name in CREDENTIALS)
     if personal:
@@ -39,24 +38,24 @@ async def allow_caching(
     else:
         policy = f"public, max-age={seconds}" if seconds else "public, no-cache"
     response.headers["Cache-Control"] = policy
-    # Beside the event loop, which a large answer would hold for as much as 10 ms.
+    # In a thread, because a large response would block the event loop for up to 10 ms.
     large = len(response.body) > MAX_INLINE_BYTES
     tag = await asyncio.to_thread(_tag, response) if large else _tag(response)
     response.headers["ETag"] = tag
     if not _is_known(tag, ",".join(request.getlist("if-none-match"))):
         return response
-    kept = {name: response.headers[name] for name in ("Cache-Control", "ETag")}
-    return Response(None, 304, kept)
+    headers = {name: response.headers[name] for name in ("Cache-Control", "ETag")}
+    return Response(None, 304, headers)
 
 
 def _tag(response: Response) -> str:
-    """A strong entity tag: other bytes or another media type, another tag."""
+    """Return a strong entity tag: it differs for other bytes and for another media type."""
     digest = hashlib.sha256((response.media_type or "").encode())
     digest.update(response.body)
     return f'"{digest.hexdigest()[:32]}"'
 
 
 def _is_known(tag: str, header: str) -> bool:
-    """Whether If-None-Match has the tag, by weak comparison (RFC 9110, section 13.1.2)."""
-    tags = [each.strip() for each in header.split(",")]
-    return "*" in tags or tag in (each.removeprefix("W/") for each in tags)
+    """Return whether If-None-Match has the tag, by weak comparison (RFC 9110, 13.1.2)."""
+    known = [text.strip() for text in header.split(",")]
+    return "*" in known or tag in (text.removeprefix("W/") for text in known)

@@ -1,14 +1,14 @@
-"""The pages of other origins that may use the API: over HTTP (CORS) and over WebSocket.
+"""The pages of other origins that may use the API, over HTTP (CORS) and over WebSocket.
 
-One setting, ``origins``, decides for both. Browsers ask before they let a page of another origin
-send JSON or a token, and read the answer (Fetch standard, section 3.3 "CORS protocol"). Nobody
-asks for a WebSocket; there the ``Origin`` of the handshake is compared instead.
+One setting, ``origins``, is for both. A browser sends a preflight before it lets a page of another
+origin send JSON or a token, and read the response (Fetch standard, section 3.3 "CORS protocol").
+There is no preflight for a WebSocket, so the ``Origin`` of its handshake is compared instead.
 
-It is compared for a POST as well, where the request could change something in the name of whoever
-visits the page: where guests may write, or where a cookie comes along. The preflight that JSON asks
-for stops such a page already, unless a host's own CORS middleware lets every page in. A page whose
-name has been rebound to this server's address sends an ``Origin`` that equals ``Host``:
-:mod:`.allowed_hosts` refuses that one. A client that is no browser sends no ``Origin``.
+The ``Origin`` of a POST is compared as well if the request could change something in the name of
+the page's visitor: if guests may write, or if a cookie comes along. JSON's preflight stops such a
+page already, unless a host's own CORS middleware lets every page in. A page whose name has been
+rebound to this server's address sends an ``Origin`` that equals ``Host``: :mod:`.allowed_hosts`
+rejects it. A client other than a browser sends no ``Origin``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from strawberry.http.websocket_origin import is_same_origin
 from ..execution.errors import BAD_REQUEST, client_error
 from ..settings import ANY_ORIGIN, SETTINGS, Settings, split_list
 from .media_types import JSON
-from .refusals import RequestError
+from .request_errors import RequestError
 
 ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
 
 FOREIGN_SITES = ("cross-site", "same-site")
-"""What browsers say of another origin (W3C Fetch Metadata, section 2.3)."""
+"""The values of ``Sec-Fetch-Site`` for another origin (W3C Fetch Metadata, section 2.3)."""
 
 METHODS = ("GET", "HEAD", "POST")
 
@@ -47,18 +47,18 @@ REQUEST_HEADERS = (
     "Tracestate",
     "X-Request-Id",
 )
-"""What pages may send: the API's own headers, Apollo's, and those of tracing (W3C Trace Context).
-urql and Relay send no others than the API's own."""
+"""The headers that pages may send: the API's, Apollo's, and those of tracing (W3C Trace Context).
+urql and Relay send only the API's."""
 
 RESPONSE_HEADERS = ("ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id")
-"""What pages may read of an answer, beside what any page may."""
+"""The headers of a response that pages may read, in addition to those that any page may."""
 
 MAX_AGE = 7200
-"""Seconds for which a browser need not ask again; Chromium takes no more."""
+"""Seconds for which a browser may keep the result of a preflight; Chromium accepts no more."""
 
 
 class AllowedOrigins:
-    """The origins that the settings name.
+    """The origins that the settings allow.
 
     >>> AllowedOrigins(Settings(origins="https://forum.example")).allows("https://forum.example")
     True
@@ -71,14 +71,14 @@ class AllowedOrigins:
         """Return whether pages of `origin` may use the API."""
         return ANY_ORIGIN in self.names or origin in self.names
 
-    def check(self, headers: Headers, deed: str) -> None:
-        """Refuse a request that a browser sends for a page of an origin that is not allowed.
+    def require_allowed(self, headers: Headers, action: str) -> None:
+        """Reject a request that a browser sends for a page of an origin that is not allowed.
 
         No page can set ``Origin``, ``Host`` or ``Sec-Fetch-Site``. Only host and port are compared,
-        since the server does not know of the TLS of a proxy in front of it.
+        because the server does not see whether a proxy in front of it uses TLS.
 
-        :param deed: what the page tries to do, for the sentence.
-        :raises Refused: then.
+        :param action: the action of the page, for the error's sentence.
+        :raises RequestError: in that case.
         """
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is None:
@@ -90,14 +90,14 @@ class AllowedOrigins:
                 or self.allows(origin)
             )
         if not is_allowed:
-            raise RequestError(403, ORIGIN_NOT_ALLOWED, origin_sentence(deed))
+            raise RequestError(403, ORIGIN_NOT_ALLOWED, origin_sentence(action))
 
 
 class CrossOrigin(CORSMiddleware):
-    """CORS for a server on its own; it goes around everything that answers, errors included.
+    """The CORS middleware of a server on its own, around every response, errors included.
 
-    Cookies and HTTP authentication are allowed for origins that are named, and for no others.
-    Without any origin, all that it does is to say so to a page that asks.
+    Cookies and HTTP authentication are allowed for the origins that the setting lists. Without any
+    origin, the middleware only rejects preflights.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -113,11 +113,11 @@ class CrossOrigin(CORSMiddleware):
         )
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return whether pages of `origin` may read answers."""
+        """Return whether pages of `origin` may read responses."""
         return self._allowed.allows(origin)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a browser that asks; a refusal is JSON with a code, as any of the API."""
+        """Respond to a preflight; a rejection is JSON with a code, like all errors of the API."""
         response = super().preflight_response(request_headers)
         if response.status_code == 200:
             return response
@@ -136,14 +136,14 @@ class CrossOrigin(CORSMiddleware):
     async def simple_response(
         self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
     ) -> None:
-        """Serve a request; with no origin allowed, its answer does not depend on the origin."""
+        """Serve a request; without allowed origins, the response does not depend on the origin."""
         if self._allowed.names:
             await super().simple_response(scope, receive, send, request_headers)
         else:
             await self.app(scope, receive, send)
 
 
-def origin_sentence(deed: str) -> str:
-    """Return the sentence for a page of an origin that is not allowed."""
+def origin_sentence(action: str) -> str:
+    """Return the error's sentence for a page of an origin that is not allowed."""
     setting = SETTINGS["origins"]
-    return f"Pages of this origin may not {deed}; the server's setting {setting} may name it."
+    return f"Pages of this origin may not {action}; the server's setting {setting} may name it."

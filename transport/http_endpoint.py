@@ -1,13 +1,13 @@
 """The HTTP endpoint, by the GraphQL over HTTP draft (graphql.github.io/graphql-over-http).
 
-Strawberry's own view answers JSON bodies such as ``null``, and invalid UTF-8, with a
-500, tells of other malformed requests in text/plain, and does not know
-``application/graphql-response+json``. Every answer of this one is JSON with
-``errors[].message`` and ``extensions.code``, but for the playground's page.
+Strawberry's own view responds to JSON bodies such as ``null``, and to invalid UTF-8, with a 500,
+to other malformed requests in text/plain, and does not know
+``application/graphql-response+json``. Every response of this endpoint is JSON with
+``errors[].message`` and ``extensions.code``, except for the playground's page.
 
-The statuses are the draft's, of September 2026. In ``application/json``, which a client
-cannot tell from what a proxy says, a well-formed request is answered with 200 whatever
-came of it, as the draft had it for legacy clients, unless the server had no room for it.
+The statuses are those of the draft of September 2026. In ``application/json``, which a client
+cannot tell from the response of a proxy, a well-formed request gets the status 200 whatever its
+result, as the draft had it for legacy clients, unless the server had no place for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
 from .media_types import GRAPHQL, HTML, JSON, choose
 from .playground import Playground
-from .refusals import RequestError, encode_error
+from .request_errors import RequestError, encode_error
 from .requests import read_body, read_query
 from .service import RETRY_AFTER, GetViewer, ServedResponse, Service
 from .websocket_handshake import WebSocketEndpoint
@@ -44,13 +44,13 @@ def _guest(_: HTTPConnection) -> None:
 
 
 COMMON_STATUSES = frozenset({405, 500, 503})
-"""The statuses, other than 200, that an answer in application/json can have, too."""
+"""The statuses, other than 200, that a response in application/json can have, too."""
 
 
 class GraphQLEndpoint:
     """The ASGI application of one path: queries by GET, everything by POST, and WebSocket.
 
-    :raises ConfigurationError: for a list of documents that cannot be used.
+    :raises ConfigurationError: for a list of persisted documents that cannot be used.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class GraphQLEndpoint:
         self._origins = AllowedOrigins(settings)
         self._guests_write = rules.guests_write
         self._settings = settings
-        # Inside of a host, whose answers are its own.
+        # Within a host, whose responses keep their own headers.
         self._application = RequestIds(self._serve, in_answers=False)
         self.executor = self._service.executor
         self.context = self._service.context
@@ -92,55 +92,57 @@ class GraphQLEndpoint:
                 response = self._playground.response()
             else:
                 response = await self._respond(request, media_type)
-        except RequestError as refused:
-            content = encode_error(refused)
-            response = _response(media_type, refused.status, content, refused.headers)
+        except RequestError as error:
+            content = encode_error(error)
+            response = _response(media_type, error.status, content, error.headers)
         except ClientDisconnect:
             return
         except Exception as error:
-            told = orjson.dumps({"errors": [mask_error(error, "outside of any field")]})
-            response = _response(media_type, 500, told)
+            content = orjson.dumps({"errors": [mask_error(error, "outside of any field")]})
+            response = _response(media_type, 500, content)
         response.headers["Vary"] = caching.VARY if is_get else "Accept"
         await response(scope, receive, send)
 
     async def _respond(self, request: HTTPRequest, media_type: str) -> Response:
         by_post = request.method == "POST"
         self._check_sender(request)
-        # Before a body is read, so that it need not be; a client that is slow to send it takes
-        # nobody's place.
-        self._service.check_room()
-        asked = await read_body(request, self._settings) if by_post else read_query(request)
-        served = await self._service.serve(asked, request, BY_POST if by_post else BY_GET)
-        assert isinstance(served, ServedResponse)  # which all is that is not a subscription
-        answer, content, viewer = served
-        headers = {"Allow": "POST"} if answer.status == 405 else {}
-        if answer.is_retryable:
+        # Checked before the body is read, which is not needed without a place. A client that sends
+        # its body slowly takes no place.
+        self._service.require_place()
+        graphql = await read_body(request, self._settings) if by_post else read_query(request)
+        served = await self._service.serve(graphql, request, BY_POST if by_post else BY_GET)
+        assert isinstance(served, ServedResponse)  # which only a subscription is not
+        result, content, viewer = served
+        headers = {"Allow": "POST"} if result.status == 405 else {}
+        if result.is_retryable:
             headers["Retry-After"] = RETRY_AFTER
-        as_told = media_type == GRAPHQL or answer.status in COMMON_STATUSES
-        response = _response(media_type, answer.status if as_told else 200, content, headers)
-        if not by_post and answer.is_complete:
-            # Whoever is known is so by something that this request has brought.
+        keeps_status = media_type == GRAPHQL or result.status in COMMON_STATUSES
+        response = _response(media_type, result.status if keeps_status else 200, content, headers)
+        if not by_post and result.is_complete:
+            # A viewer is identified by something in the request.
             response = await caching.allow_caching(
                 response, request.headers, self._settings.cache_time, personal=viewer is not None
             )
         return response
 
     def _check_sender(self, request: HTTPRequest) -> None:
-        """Refuse what a browser sends by another name, or for a page that may not change anything.
+        """Reject a request by another host name, or of a page that may not change anything.
 
-        :raises Refused: then.
+        :raises RequestError: in these cases.
         """
-        self._hosts.check(request.scope)
+        self._hosts.require_allowed(request.scope)
         acts_for_visitor = self._guests_write or "cookie" in request.headers
         if request.method == "POST" and acts_for_visitor:
-            self._origins.check(request.headers, "send requests that may change something")
+            self._origins.require_allowed(
+                request.headers, "send requests that may change something"
+            )
 
 
 def _media_type(request: HTTPRequest, has_page: bool) -> str:
-    """The media type to answer in.
+    """Return the media type of the response.
 
-    :raises Refused: for another method than GET, HEAD and POST, and for an Accept header
-        that accepts none.
+    :raises RequestError: for another method than GET, HEAD and POST, and for an Accept header
+        that accepts no offered type.
     """
     if request.method not in ("GET", "HEAD", "POST"):
         raise RequestError(
@@ -158,7 +160,7 @@ def _media_type(request: HTTPRequest, has_page: bool) -> str:
 def _response(
     media_type: str, status: int, content: bytes, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A response that nobody may keep."""
+    """Return a response that no cache may keep."""
     response = Response(
         content,
         status,

@@ -1,4 +1,4 @@
-"""Media types: what a request's Content-Type and Accept headers mean (RFC 9110, section 12.5.1)."""
+"""The media types of requests: Content-Type and Accept (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Range(NamedTuple):
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is exactly ``application/json``, in UTF-8."""
+    """Return whether a Content-Type is exactly ``application/json``, in UTF-8."""
     type_, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = [text for text in parameters if text.startswith("charset=")]
     return type_ == JSON and all(
@@ -26,24 +26,24 @@ def is_json(content_type: str) -> bool:
 
 
 def choose(accept: str, offers: Sequence[str]) -> str | None:
-    """The offer that an Accept header likes best; None where it accepts none.
+    """Return the offer that an Accept header prefers, or None if it accepts none.
 
     The highest weight wins, then the first in the header, then the first offer.
     """
     ranges = [_range(text, place) for place, text in enumerate(accept.split(",")) if text.strip()]
     if not ranges:
         return offers[0]
-    liked = [(found, offer) for offer in offers if (found := _match(ranges, offer))]
-    best = min(liked, key=lambda pair: (-pair[0].weight, pair[0].place), default=None)
+    accepted = [(range, offer) for offer in offers if (range := _match(ranges, offer))]
+    best = min(accepted, key=lambda pair: (-pair[0].weight, pair[0].place), default=None)
     return best[1] if best else None
 
 
 def _match(ranges: list[_Range], offer: str) -> _Range | None:
-    """The most specific range that speaks of an offer, unless it refuses it."""
+    """Return the most specific range that matches an offer, unless its weight is 0."""
     for pattern in (offer, f"{offer.split('/')[0]}/*", "*/*"):
-        for found in ranges:
-            if found.type == pattern:
-                return found if found.weight else None
+        for range in ranges:
+            if range.type == pattern:
+                return range if range.weight else None
     return None
 
 

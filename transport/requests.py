@@ -15,7 +15,7 @@ from ..execution.executor import Request
 from ..execution.persisted_documents import is_identifier
 from ..settings import Settings
 from .media_types import is_json
-from .refusals import RequestError
+from .request_errors import RequestError
 
 CLOSE = {"Connection": "close"}
 """Sent where the rest of a body is not wanted, which the client may be sending still."""
@@ -27,7 +27,7 @@ async def read_body(request: HTTPRequest, settings: Settings) -> Request:
     JSON alone is taken. No form of a foreign page can send that, and its scripts have to ask
     first (CORS), which is not answered: so no page can act with its visitor's cookies.
 
-    :raises Refused: for what is no JSON, no GraphQL-over-HTTP request, too large or too slow.
+    :raises RequestError: for what is no JSON, no GraphQL-over-HTTP request, too large or too slow.
     """
     if not is_json(request.headers.get("content-type", "")):
         raise RequestError(
@@ -58,7 +58,7 @@ async def read_body(request: HTTPRequest, settings: Settings) -> Request:
 def read_query(request: HTTPRequest) -> Request:
     """The request in a GET's address.
 
-    :raises Refused: for what is no GraphQL-over-HTTP request.
+    :raises RequestError: for what is no GraphQL-over-HTTP request.
     """
     given: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
@@ -116,7 +116,7 @@ def describe_json_fault(text: bytes | str) -> str:
 def parse_request(given: Any) -> Request:
     """The request that a client's JSON is.
 
-    :raises Refused: for what is no GraphQL-over-HTTP request.
+    :raises RequestError: for what is no GraphQL-over-HTTP request.
     """
     if not isinstance(given, dict):
         raise RequestError(

@@ -1,4 +1,4 @@
-"""The schema's files over HTTP, for tools that read a schema from an address."""
+"""The schema's files over HTTP, for tools that read a schema from a URL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = {
 class PublishedFile:
     """The ASGI application of one of :data:`FILES`.
 
-    Clients may keep it, and ask with ``If-None-Match`` whether it has changed.
+    Clients may cache it, and validate it with ``If-None-Match``.
 
     :param name: the file's name.
     :param schema: the schema that is printed.

@@ -1,4 +1,4 @@
-"""Serving an operation, over whichever transport it came: who asks, room, time and size."""
+"""Serving an operation over any transport: its viewer, its place, its time and its size."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from ..execution.executor import (
 from ..execution.response_size import ResponseTooLarge
 from ..host.access import HostRules
 from ..settings import Settings
-from .refusals import RequestError
+from .request_errors import RequestError
 
 T = TypeVar("T")
 
 GetViewer: TypeAlias = Callable[[HTTPConnection], Viewer | Awaitable[Viewer | None] | None]
-"""Who makes a request, over HTTP and WebSocket alike; None for a guest. It raises
-:class:`~tallied.errors.Unauthenticated` for what proves nothing, such as an expired token."""
+"""A function that returns the viewer of a request, over HTTP or WebSocket; None for a guest. It
+raises :class:`~tallied.errors.Unauthenticated` for an invalid proof, such as an expired token."""
 
 RETRY_AFTER = "1"
 """Seconds after which a client that was turned away may try again."""
 
 
 async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer | None:
-    """Who makes the request.
+    """Return the viewer of a request.
 
     :raises Unauthenticated: for a request that does not prove who makes it.
-    :raises Busy: or :class:`~tallied.errors.Unavailable`, where the host's function asks a
+    :raises Busy: or :class:`~tallied.errors.Unavailable`, if the host's function queries a
         database that cannot be used.
-    :raises ConfigurationError: where the host's function returns something else.
+    :raises ConfigurationError: if the host's function returns something else.
     """
     try:
         viewer = get_viewer(request)
@@ -61,7 +61,7 @@ async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer 
             raise translate(failure, error) from error
         raise
     if viewer is not None and not isinstance(viewer, Viewer):
-        # Nobody is to be taken for someone, nor someone for a guest, by mistake.
+        # Nobody must be taken for someone else, or a viewer for a guest, by mistake.
         raise ConfigurationError(
             f"get_viewer must return a Viewer or None, not a {type(viewer).__name__}."
         )
@@ -69,11 +69,11 @@ async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer 
 
 
 class ServedResponse(NamedTuple):
-    """What came of a request."""
+    """The response to a request, and the viewer whom it is for."""
 
-    answer: GraphQLResponse
+    response: GraphQLResponse
     content: bytes
-    """The answer's JSON."""
+    """The response as JSON."""
 
     viewer: Viewer | None
 
@@ -87,9 +87,9 @@ class SubscriptionStream(NamedTuple):
 
 
 class Service:
-    """Serves the operations of one schema; those of all transports share its room.
+    """Serves the operations of one schema. All transports share its places.
 
-    :raises ConfigurationError: for a list of documents that cannot be used.
+    :raises ConfigurationError: for a list of persisted documents that cannot be used.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class Service:
     def context(
         self, viewer: Viewer | None = None, request: HTTPConnection | None = None
     ) -> Context:
-        """What one operation of that viewer works with."""
+        """Return the context of one operation of that viewer."""
         return Context(self._database, self.settings, self._rules, viewer, request)
 
-    def check_room(self) -> None:
-        """Turn a request away while as many are executed as may be.
+    def require_place(self) -> None:
+        """Turn a request away if the server executes as many as it may.
 
-        :raises Refused: then.
+        :raises RequestError: in that case.
         """
         if self._places.locked():
             raise RequestError(
@@ -128,9 +128,9 @@ class Service:
             )
 
     async def viewer(self, request: HTTPConnection) -> Viewer | None:
-        """Who makes the request, found out within the time that it may be executed for.
+        """Return the viewer of a request, within the time that its execution may take.
 
-        :raises Refused: for a request that proves nothing, and after that time.
+        :raises RequestError: for a request without a valid proof, and after that time.
         """
         seconds = self.settings.execution_time
         try:
@@ -139,59 +139,65 @@ class Service:
         except TimeoutError as error:
             if not time.expired():
                 raise
-            says = f"It took longer than {seconds} seconds to find out who asks; try again later."
-            raise RequestError(503, "TIMEOUT", says) from error
+            sentence = (
+                f"It took longer than {seconds} seconds to find out who asks; try again later."
+            )
+            raise RequestError(503, "TIMEOUT", sentence) from error
         except (Busy, Unavailable) as error:
-            raise RequestError(
-                503, error.code, error.message, {"Retry-After": RETRY_AFTER}
-            ) from error
+            headers = {"Retry-After": RETRY_AFTER}
+            raise RequestError(503, error.code, error.message, headers) from error
         except Unauthenticated as error:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise RequestError(401, error.code, error.message, challenge) from error
 
     async def authenticate(self, request: HTTPConnection) -> None:
-        """Find out who opens a connection, in the room of a request.
+        """Check the viewer of a connection, which takes the place of a request meanwhile.
 
-        :raises Refused: as :meth:`viewer` does, and where there is no room.
+        :raises RequestError: as :meth:`viewer` does, and if there is no place.
         """
-        self.check_room()
+        self.require_place()
         async with self._places:
             await self.viewer(request)
 
     async def serve(
-        self, asked: Request, request: HTTPConnection, kinds: Collection[OperationType] = BY_POST
+        self,
+        request: Request,
+        connection: HTTPConnection,
+        kinds: Collection[OperationType] = BY_POST,
     ) -> ServedResponse | SubscriptionStream:
         """Execute a query or a mutation, or begin a subscription.
 
-        :param kinds: what may be asked for in the way that the request came.
-        :raises Refused: where it is not even looked at.
+        :param kinds: the kinds of operations that the transport accepts.
+        :raises RequestError: if the request is turned away.
         """
-        self.check_room()
+        self.require_place()
         async with self._places:
-            viewer = await self.viewer(request)
-            context = self.context(viewer, request)
-            done = await self._bounded(context, self._work(asked, context, kinds))
-        return done if isinstance(done, SubscriptionStream) else ServedResponse(*done, viewer)
+            viewer = await self.viewer(connection)
+            context = self.context(viewer, connection)
+            result = await self._limit(context, self._run(request, context, kinds))
+        if isinstance(result, SubscriptionStream):
+            return result
+        return ServedResponse(*result, viewer)
 
     async def serve_event(
-        self, events: SubscriptionStream, event: Any, request: HTTPConnection
+        self, stream: SubscriptionStream, event: Any, connection: HTTPConnection
     ) -> ServedResponse:
-        """Execute what a subscription asks of an event, for whom its client is by now.
+        """Execute a subscription for one of its events, and for its client's present viewer.
 
-        It waits for room: it is not the client that has chosen the time.
+        It waits for a place, because the client has not chosen the time.
 
-        :raises Refused: where it cannot be told who that is.
+        :raises RequestError: if the client has no valid proof any more.
         """
         async with self._places:
-            viewer = await self.viewer(request)
-            context = self.context(viewer, request)
-            work = self._execute(events.operation, context, event)
-            return ServedResponse(*await self._bounded(context, work), viewer)
+            viewer = await self.viewer(connection)
+            context = self.context(viewer, connection)
+            execution = self._execute(stream.operation, context, event)
+            return ServedResponse(*await self._limit(context, execution), viewer)
 
-    async def _work(
-        self, asked: Request, context: Context, kinds: Collection[OperationType]
+    async def _run(
+        self, request: Request, context: Context, kinds: Collection[OperationType]
     ) -> tuple[GraphQLResponse, bytes] | SubscriptionStream:
-        operation = await self.executor.prepare(asked, kinds)
+        operation = await self.executor.prepare(request, kinds)
         if isinstance(operation, GraphQLResponse):
             return operation, await context.size.dump(operation.body)
         if operation.kind is not OperationType.SUBSCRIPTION:
@@ -204,55 +210,55 @@ class Service:
     async def _execute(
         self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> tuple[GraphQLResponse, bytes]:
-        answer = await self.executor.execute(operation, context, event)
-        return answer, await context.size.dump(answer.body)
+        response = await self.executor.execute(operation, context, event)
+        return response, await context.size.dump(response.body)
 
-    async def _bounded(
-        self, context: Context, work: Coroutine[Any, Any, T]
+    async def _limit(
+        self, context: Context, execution: Coroutine[Any, Any, T]
     ) -> T | tuple[GraphQLResponse, bytes]:
-        """What is worked out in time and not too large; or the answer that tells why not."""
+        """Await an execution, but return an error after its time, or for too large a response."""
         new_scheduler()
         size, seconds = context.size, self.settings.execution_time
         try:
             async with asyncio.timeout(seconds) as time:
                 size.when_exceeded, context.time = partial(_stop, time), time
-                return await work
+                return await execution
         except (TimeoutError, ResponseTooLarge):
             if size.is_exceeded:
-                answer = _too_large_response(size.maximum, context)
+                response = _too_large_response(size.maximum, context)
             elif time.expired():
-                answer = _timeout_response(seconds, context)
+                response = _timeout_response(seconds, context)
             else:
                 raise
-            return answer, orjson.dumps(answer.body)
+            return response, orjson.dumps(response.body)
         finally:
             size.when_exceeded = context.time = None
             await context.stop()
 
 
 def _stop(time: asyncio.Timeout) -> None:
-    """Stop what is executed, as when its time is over."""
+    """Stop an execution as if its time were over."""
     if not time.expired():
         time.reschedule(asyncio.get_running_loop().time())
 
 
 def _timeout_response(seconds: int, context: Context) -> GraphQLResponse:
-    says = f"The request took longer than {seconds} seconds, and was stopped; "
-    if warning := _repeat_warning(context):  # Not a 503: after that, a client would send it again.
-        return error_response(500, "TIMEOUT", says + warning)
-    return error_response(503, "TIMEOUT", f"{says}ask for less.")
+    sentence = f"The request took longer than {seconds} seconds, and was stopped; "
+    if warning := _repeat_warning(context):  # Not a 503, after which a client would send it again.
+        return error_response(500, "TIMEOUT", sentence + warning)
+    return error_response(503, "TIMEOUT", f"{sentence}ask for less.")
 
 
 def _too_large_response(maximum: int, context: Context) -> GraphQLResponse:
-    says = f"The answer would have more than {maximum} bytes; "
+    sentence = f"The answer would have more than {maximum} bytes; "
     warning = _repeat_warning(context)
-    says += warning or "ask for smaller pages or fewer fields."
-    fault = limits.limit_error("answer_size", maximum, says)
-    return GraphQLResponse({"errors": [report_error(fault)]}, 500 if warning else 422)
+    sentence += warning or "ask for smaller pages or fewer fields."
+    error = limits.limit_error("answer_size", maximum, sentence)
+    return GraphQLResponse({"errors": [report_error(error)]}, 500 if warning else 422)
 
 
 def _repeat_warning(context: Context) -> str:
-    """Return what warns of sending changes again; an empty text where nothing was changed."""
+    """Return a warning against sending changes again, or an empty text if nothing was changed."""
     if context.is_outcome_unknown:
         made = f"changes made before: {context.changes}, and one that may have been made."
         return f"{made} Look before you send those again."

@@ -11,7 +11,7 @@ from ..settings import SETTINGS
 from .addresses import AddressLimit
 from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
-from .refusals import RequestError, send_error
+from .request_errors import RequestError, send_error
 from .service import RETRY_AFTER, Service
 from .websocket_endpoint import WebSocketHandler
 
@@ -49,7 +49,7 @@ class WebSocketEndpoint:
     def _acquire(self, host: str | None) -> None:
         """Count one more WebSocket of a client address.
 
-        :raises Refused: where it has as many as it may.
+        :raises RequestError: where it has as many as it may.
         """
         if not self._per_address.acquire(host):
             says = (
@@ -64,10 +64,10 @@ class WebSocketEndpoint:
         Browsers send a visitor's cookies along whichever page opens a WebSocket, and ask nobody
         whether it may; all that tells is Origin, which no page can forge (RFC 6455, 10.2).
 
-        :raises Refused: then.
+        :raises RequestError: then.
         """
-        self._hosts.check(socket.scope)
-        self._origins.check(socket.headers, "open a WebSocket")
+        self._hosts.require_allowed(socket.scope)
+        self._origins.require_allowed(socket.headers, "open a WebSocket")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
             raise RequestError(400, BAD_REQUEST, says)

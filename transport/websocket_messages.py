@@ -16,7 +16,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types.unset import UNSET
 
 from ..execution.errors import BAD_REQUEST, mask_error
-from .refusals import RequestError
+from .request_errors import RequestError
 from .requests import describe_json_fault
 from .service import Service
 
@@ -160,7 +160,7 @@ def as_http_connection(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPCon
     such as who a proxy says that someone is, would get past who is to set them. One that the
     handshake had as well stays beside it, for get_viewer to refuse both.
 
-    :raises Refused: for an authorization that no header can have.
+    :raises RequestError: for an authorization that no header can have.
     """
     headers = list(socket.scope["headers"])
     known = socket.headers.getlist("authorization")

@@ -12,8 +12,7 @@ from tallied.errors import BadUserInput, NotFound
 from tallied.execution.requested_fields import Info
 from tallied.host.access import Access
 from tallied.schema.build import merge_schemas
-from tallied.schema.mutation import mutation
-from tallied.schema.payloads import Payload
+from tallied.schema.payloads import Payload, mutation
 from tallied.schema.types import Thread
 
 from . import articles, reading
@@ -39,8 +38,8 @@ class Article:
         if self.row.thread_id is None:
             return None
         # Tallied reads the columns that are asked for, for all articles in one statement.
-        found = await info.context.thread(self.row.thread_id, info.thread_columns())
-        return None if found is None else Thread.of(found)
+        found = await info.context.load_thread(self.row.thread_id, info.columns("Thread"))
+        return None if found is None else Thread.from_record(found)
 
     @classmethod
     def of(cls, row: Any) -> Article:

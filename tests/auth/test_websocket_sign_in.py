@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from support.host import Gate
 from support.rows import count_rows
@@ -17,6 +19,7 @@ from support.sockets import site
 from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError, Unauthenticated
 from tallied.models import Thread
 from tallied.settings import Settings
@@ -303,3 +306,45 @@ def test_an_origin_that_no_browser_sends_is_refused_as_a_setting(origins: str) -
 )
 def test_origins_of_any_scheme_may_be_named(origins: str) -> None:
     assert Settings(origins=origins).origins == origins
+
+
+async def test_operation_cancelled_before_it_began_keeps_no_socket_open(
+    database: Database,
+) -> None:
+    """Messages that are there at once are handled before any task of theirs begins."""
+    viewers = iter([ADA])
+
+    def get_viewer(_: HTTPConnection) -> Viewer:
+        for viewer in viewers:
+            return viewer
+        raise Unauthenticated("The session is over; sign in again.")
+
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    messages.put_nowait({"type": "websocket.connect"})
+    for message in (
+        {"type": "connection_init"},
+        {"type": "subscribe", "id": "refused", "payload": {"query": WHO}},
+        {"type": "subscribe", "id": "cancelled", "payload": {"query": WHO}},
+        {"type": "complete", "id": "cancelled"},
+    ):
+        messages.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.close":
+            messages.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+
+    discussion = Discussion(database, settings=Settings(playground=False), get_viewer=get_viewer)
+    app = Starlette(routes=discussion.routes())
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": "/graphql",
+        "headers": [(b"host", b"localhost")],
+        "subprotocols": ["graphql-transport-ws"],
+        "extensions": {},
+    }
+    async with asyncio.timeout(5):
+        await app(scope, messages.get, send)
+    assert [message.get("code") for message in sent][-1] == 4403

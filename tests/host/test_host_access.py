@@ -18,7 +18,7 @@ from tallied.host.targets import Target
 from tallied.resolvers import comments, threads
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.comments import NewComment
-from tallied.resolvers.target_threads import thread_for
+from tallied.resolvers.target_threads import get_or_create_thread
 
 
 class Nobody(Policy):
@@ -38,7 +38,7 @@ async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
     """Every change there is, each to what the one before has left."""
     name = None if access.viewer else "Old Bob"
     begun = await threads.create_thread(unit, access, "Imported", NewComment("one", name))
-    about = await thread_for(unit, access, "photo", "7")
+    about = await get_or_create_thread(unit, access, "photo", "7")
     ids = begun.thread["id"], about.thread["id"]
     added = await comments.add_comment(unit, access, ids[0], NewComment("one two", name))
     assert added.comment is not None
@@ -115,7 +115,9 @@ async def test_what_holds_for_every_text_and_lock_holds_for_the_host(database: D
         with pytest.raises(error):
             await host.discussion.write(work)
 
-    begun = await host.discussion.write(lambda unit: thread_for(unit, access, "photo", "7"))
+    begun = await host.discussion.write(
+        lambda unit: get_or_create_thread(unit, access, "photo", "7")
+    )
     id = begun.thread["id"]
     await refused(
         InvalidText, lambda unit: comments.add_comment(unit, access, id, NewComment("x" * 8))

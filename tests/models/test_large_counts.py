@@ -122,7 +122,7 @@ async def test_a_subscription_has_large_counts(host: Host) -> None:
             columns = (ThreadModel.id, ThreadModel.title, ThreadModel.word_count)
             query = select(*columns).order_by(ThreadModel.word_count.desc())
             for row in await info.context.read(lambda it: it.execute(query)):
-                yield Thread.of(row._asdict())
+                yield Thread.from_record(row._asdict())
 
     schema = merge_schemas(subscription=Subscription)
     async with site(host.database, schema=schema) as there, there.socket() as socket:

@@ -109,7 +109,7 @@ async def test_a_sibling_that_is_cancelled_takes_the_viewers_author_from_nobody(
 ) -> None:
     """They are looked up once for all, by whoever asks first."""
     context = Context(database, Settings(), viewer=Viewer("7", is_moderator=True))
-    first, second = [asyncio.create_task(context.access()) for _ in range(2)]
+    first, second = [asyncio.create_task(context.load_access()) for _ in range(2)]
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).viewer == Viewer("7", is_moderator=True)

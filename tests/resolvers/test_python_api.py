@@ -16,7 +16,7 @@ from tallied.host.access import Access
 from tallied.resolvers import comments, threads, views
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.comments import NewComment
-from tallied.resolvers.target_threads import thread_for
+from tallied.resolvers.target_threads import get_or_create_thread
 
 NAMES = [
     (None, "guest", None, "BLANK"),
@@ -109,8 +109,14 @@ async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
         (lambda u: threads.create_thread(u, ada, None), "title must be a str, not None."),
         (lambda u: comments.add_comment(u, ada, id, NewComment(5)), "message must be a str, not"),
         (lambda u: comments.add_comment(u, ada, id, NewComment(None)), "message must be a str, "),
-        (lambda u: thread_for(u, ada, "page", 7), "target_id must be a str, not a value of type"),
-        (lambda u: thread_for(u, None, "page", "7"), "access must be an Access, not None."),
+        (
+            lambda u: get_or_create_thread(u, ada, "page", 7),
+            "target_id must be a str, not a value of type",
+        ),
+        (
+            lambda u: get_or_create_thread(u, None, "page", "7"),
+            "access must be an Access, not None.",
+        ),
         (lambda u: views.read_thread(u.session, ada, text), "id must be a UUID, not a value"),
         (lambda u: views.read_comment(u.session, ada, text), "id must be a UUID, not a value"),
         (lambda u: views.read_comments(u.session, ada, text, first=5), "thread_id must be a U"),

@@ -17,8 +17,7 @@ from tallied.host.targets import Target
 from tallied.models import Thread
 from tallied.resolvers import threads
 from tallied.schema.build import merge_schemas
-from tallied.schema.mutation import mutation
-from tallied.schema.payloads import Payload
+from tallied.schema.payloads import Payload, mutation
 
 
 def too_dull() -> Rejected:

@@ -1,4 +1,4 @@
-"""The limits of what clients send, as the schema tells them."""
+"""The type Limits: the limits of what clients send, as the schema shows them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated
 
 import strawberry
 
-from ..execution.requested_fields import Info
-from ..resolvers.pagination.arguments import DEFAULT_SIZE
-from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
-from .arguments import unset_to_none
-from .fields import field
+from ...execution.requested_fields import Info
+from ...resolvers.pagination.arguments import DEFAULT_SIZE
+from ...resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
+from ..arguments import unset_to_none
+from ..fields import field
 
 TargetType = Annotated[
     str | None,

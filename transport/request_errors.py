@@ -1,4 +1,4 @@
-"""Answers to what is refused before it is looked at as GraphQL, over HTTP and to a handshake."""
+"""Errors of requests that are rejected before they are read as GraphQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .media_types import JSON
 
 
 class RequestError(Exception):
-    """A request that is not even a GraphQL request."""
+    """A request that is not executed as GraphQL.
+
+    :param status: the HTTP status, or over WebSocket the code of closing.
+    """
 
     def __init__(
         self,
@@ -29,17 +32,17 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
-def encode_error(refused: RequestError) -> bytes:
-    """Return the JSON of a refusal, which is logged as any mistake of a client."""
-    return orjson.dumps({"errors": [client_error(refused.code, refused.message)]})
+def encode_error(error: RequestError) -> bytes:
+    """Return the JSON of an error, and log it like any client's."""
+    return orjson.dumps({"errors": [client_error(error.code, error.message)]})
 
 
-async def send_error(refused: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or the handshake of a WebSocket, by HTTP."""
-    content = encode_error(refused)
+async def send_error(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond to a request, or to the handshake of a WebSocket, by HTTP."""
+    content = encode_error(error)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope["extensions"]:
-        await send({"type": "websocket.close"})  # which is a 403, whatever it was for
+        await send({"type": "websocket.close"})  # The server makes a 403 of it.
         return
-    response = Response(content, refused.status, refused.headers, JSON)
+    response = Response(content, error.status, error.headers, JSON)
     response.headers["Cache-Control"] = "no-store"
     await response(scope, receive, send)

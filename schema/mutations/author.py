@@ -1,0 +1,36 @@
+"""The mutations of authors."""
+
+from __future__ import annotations
+
+import strawberry
+
+from ...database.unit_of_work import UnitOfWork
+from ...execution.requested_fields import Info
+from ...host.access import Access
+from ...resolvers import authors
+from ...resolvers.pagination.arguments import Record
+from ..ids import encode_id
+from .declaration import ChangePayload, change
+from .inputs import AuthorKey
+
+
+@strawberry.type
+class DeletedAuthorPayload(ChangePayload):
+    deleted_author_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The id of the deleted author, for the client's cache. Null if the mutation "
+        "was rejected.",
+    )
+
+    async def fill(self, info: Info, change: Record) -> None:
+        self.deleted_author_id = encode_id("Author", change["id"])
+
+
+@strawberry.type
+class AuthorMutations:
+    @change(
+        "Delete an author. The author's threads and comments stay, without the author's name.",
+        DeletedAuthorPayload,
+    )
+    async def delete_author(self, unit: UnitOfWork, access: Access, author_id: AuthorKey) -> Record:
+        return await authors.delete_author(unit, access, author_id)

@@ -1,0 +1,48 @@
+"""The input fields that several mutations share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from ...resolvers.comments import NewComment
+from ...resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
+from ...settings import Settings
+from ..arguments import unset_to_none
+from .declaration import Key
+
+MESSAGE = (
+    f"The text of the comment: 1 to {Settings.message_length:,} characters, at least one of them "
+    "visible. It is stored unchanged. The server can have another limit: see Query.limits."
+)
+AUTHOR_NAME = (
+    f"The guest's name: one line of 1 to {AUTHOR_NAME_LENGTH} characters, at least one of them "
+    "visible. Whitespace around it is removed. Guests must give it. Leave it out if "
+    "you are signed in."
+)
+
+ThreadKey = Annotated[UUID, Key("Thread", "The id of the thread.")]
+CommentKey = Annotated[UUID, Key("Comment", "The id of the comment.")]
+AuthorKey = Annotated[UUID, Key("Author", "The id of the author.")]
+Title = Annotated[
+    str,
+    strawberry.argument(
+        description=f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them "
+        "visible. Whitespace around it is removed."
+    ),
+]
+Message = Annotated[str, strawberry.argument(description=MESSAGE)]
+AuthorName = Annotated[str | None, strawberry.argument(description=AUTHOR_NAME)]
+
+
+@strawberry.input(description="The first comment of a new thread.")
+class FirstCommentInput:
+    message: str = strawberry.field(description=MESSAGE)
+    author_name: str | None = strawberry.field(default=strawberry.UNSET, description=AUTHOR_NAME)
+
+
+def new_comment(message: str, author_name: str | None) -> NewComment:
+    """Return the comment of an input, in which the name may be left out."""
+    return NewComment(message, unset_to_none(author_name))
