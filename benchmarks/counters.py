@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
-from tallied.benchmarks.forms import FORMS, WAYS, Add, Form
+from tallied.benchmarks.forms import FORMS, STRATEGIES, Add, Form
+from tallied.benchmarks.strategies import Strategy
+from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
-from tallied.benchmarks.ways import Way
 
 console = Console(width=140)
 
@@ -62,36 +62,41 @@ class Threads:
     """The threads that the ways add to; empty ones are used once."""
 
     def __init__(self, engine: Engine, scale: Scale) -> None:
-        self._of: dict[tuple[Way, int], list[UUID]] = {}
-        for way in WAYS:
+        self._of: dict[tuple[Strategy, int], list[UUID]] = {}
+        for strategy in STRATEGIES:
             with engine.begin() as connection:
                 for size in scale.sizes:
                     number = 1 if size else len(FORMS) * scale.inserts
-                    self._of[way, size] = [
-                        store_thread(connection, way, size) for _ in range(number)
+                    self._of[strategy, size] = [
+                        store_thread(connection, strategy, size) for _ in range(number)
                     ]
 
-    def take(self, way: Way, size: int, inserts: int) -> list[UUID]:
+    def take(self, strategy: Strategy, size: int, inserts: int) -> list[UUID]:
         """A thread for each of so many `inserts`."""
-        mine = self._of[way, size]
+        mine = self._of[strategy, size]
         return mine * inserts if size else [mine.pop() for _ in range(inserts)]
 
 
-async def measure(form: Form, engine: Engine, threads: Threads, scale: Scale) -> dict[Way, Result]:
+async def measure(
+    form: Form, engine: Engine, threads: Threads, scale: Scale
+) -> dict[Strategy, Result]:
     """Time all ways of `form` with threads of every size."""
-    results = {way: Result() for way in form.ways}
+    results = {strategy: Result() for strategy in form.strategies}
     async with form.open(engine) as adds:
         for size in scale.sizes:
-            given = {way: threads.take(way, size, scale.inserts) for way in form.ways}
+            given = {
+                strategy: threads.take(strategy, size, scale.inserts)
+                for strategy in form.strategies
+            }
             turns = {}
-            for way, (first, *rest) in given.items():
-                results[way].seconds[size] = None
-                if await _works(adds(way), first):
-                    turns[way] = _turn(adds(way), rest)
-            for way, taken in (await interleave(turns, scale.rounds, scale.budget)).items():
-                results[way].seconds[size] = lower_quartile(taken)
-            for way in form.ways:
-                results[way].exact &= is_exact(engine, way, set(given[way]))
+            for strategy, (first, *rest) in given.items():
+                results[strategy].seconds[size] = None
+                if await _works(adds(strategy), first):
+                    turns[strategy] = _turn(adds(strategy), rest)
+            for strategy, taken in (await interleave(turns, scale.rounds, scale.budget)).items():
+                results[strategy].seconds[size] = lower_quartile(taken)
+            for strategy in form.strategies:
+                results[strategy].exact &= is_exact(engine, strategy, set(given[strategy]))
     return results
 
 
@@ -107,9 +112,9 @@ async def _works(add: Add, thread_id: UUID) -> bool:
     return True
 
 
-def show(backend: str, form: Form, results: dict[Way, Result], scale: Scale) -> None:
+def show(backend: str, form: Form, results: dict[Strategy, Result], scale: Scale) -> None:
     """Print the results of one form as a table, which is Markdown too."""
-    floor = results[form.ways[0]]
+    floor = results[form.strategies[0]]
     table = Table(
         title=f"{BACKENDS[backend]}: {form.title}", box=box.MARKDOWN, title_justify="left"
     )
@@ -117,16 +122,16 @@ def show(backend: str, form: Form, results: dict[Way, Result], scale: Scale) -> 
     for size in scale.sizes:
         table.add_column(f"{size:,}", justify="right")
     table.add_column("ended exact")
-    for way, result in results.items():
+    for strategy, result in results.items():
         cells = [as_ratio(result.seconds[size], floor.seconds[size]) for size in scale.sizes]
         if result is floor:
             cells = [f"{(floor.seconds[size] or 0) * 1e6:,.0f} µs" for size in scale.sizes]
-        table.add_row(way.name, *cells, _exact(way, result))
+        table.add_row(strategy.name, *cells, _exact(strategy, result))
     console.print(table)
 
 
-def _exact(way: Way, result: Result) -> str:
-    if not way.keeps or None in result.seconds.values():
+def _exact(strategy: Strategy, result: Result) -> str:
+    if not strategy.keeps or None in result.seconds.values():
         return "n/a"
     return "yes" if result.exact else "no"
 
@@ -140,14 +145,16 @@ def main(
     for backend in chosen(database):
         with fresh_database(backend) as url:
             engine = blocking_engine(url)
-            for way in WAYS:
-                way.metadata.create_all(engine)
+            for strategy in STRATEGIES:
+                strategy.metadata.create_all(engine)
             with console.status(f"{BACKENDS[backend]}: storing threads"):
                 threads = Threads(engine, scale)
             for form in FORMS:
                 with console.status(f"{BACKENDS[backend]}: {form.title}"):
-                    for way in {way.Thread.__tablename__: way for way in WAYS}.values():
-                        make_exact(engine, way)
+                    for strategy in {
+                        strategy.Thread.__tablename__: strategy for strategy in STRATEGIES
+                    }.values():
+                        make_exact(engine, strategy)
                     settle(engine)
                     gc.freeze()
                     results = asyncio.run(measure(form, engine, threads, scale))

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from tallied.database import Database, UnitOfWork
 
-from .ways import (
+from .strategies import (
     AGGREGATED,
     ATTRIBUTE_EVENTS,
     BEFORE_FLUSH,
@@ -21,11 +21,11 @@ from .ways import (
     TALLIED,
     TALLIED_THREE,
     TRIGGER,
-    Way,
+    Strategy,
 )
 
 MESSAGE = "seven words are what this one has"
-WAYS = (
+STRATEGIES = (
     NO_COUNTER,
     NO_COUNTER_AGAIN,
     TALLIED,
@@ -38,7 +38,7 @@ WAYS = (
 )
 Add = Callable[[UUID], Awaitable[None]]
 """Adds one comment to the thread with the given key, in a transaction of its own."""
-Adds = Callable[[Way], Add]
+Adds = Callable[[Strategy], Add]
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class Form:
     """One form of the same insert; the first of its ways is the floor of all others."""
 
     title: str
-    ways: tuple[Way, ...]
+    strategies: tuple[Strategy, ...]
     open: Callable[[Engine], AbstractAsyncContextManager[Adds]]
 
 
 @asynccontextmanager
 async def _by_key(engine: Engine) -> AsyncIterator[Adds]:
-    def adds(way: Way) -> Add:
+    def adds(strategy: Strategy) -> Add:
         async def add(thread_id: UUID) -> None:
-            with way.Session(engine) as session:
-                session.add(way.Comment(thread_id=thread_id, message=MESSAGE))
+            with strategy.Session(engine) as session:
+                session.add(strategy.Comment(thread_id=thread_id, message=MESSAGE))
                 session.commit()
 
         return add
@@ -65,11 +65,11 @@ async def _by_key(engine: Engine) -> AsyncIterator[Adds]:
 
 @asynccontextmanager
 async def _through_thread(engine: Engine) -> AsyncIterator[Adds]:
-    def adds(way: Way) -> Add:
+    def adds(strategy: Strategy) -> Add:
         async def add(thread_id: UUID) -> None:
-            with way.Session(engine) as session:
-                thread = session.get_one(way.Thread, thread_id)
-                session.add(way.Comment(thread=thread, message=MESSAGE))
+            with strategy.Session(engine) as session:
+                thread = session.get_one(strategy.Thread, thread_id)
+                session.add(strategy.Comment(thread=thread, message=MESSAGE))
                 session.commit()
 
         return add
@@ -83,13 +83,13 @@ async def _in_unit_of_work(engine: Engine) -> AsyncIterator[Adds]:
     url = engine.url.set(drivername=engine.dialect.name)  # the driver is Tallied's own
     database = Database(url.render_as_string(hide_password=False))
 
-    def adds(way: Way) -> Add:
+    def adds(strategy: Strategy) -> Add:
         async def add(thread_id: UUID) -> None:
             async def work(unit: UnitOfWork) -> None:
-                unit.session.add(way.Comment(thread_id=thread_id, message=MESSAGE))
+                unit.session.add(strategy.Comment(thread_id=thread_id, message=MESSAGE))
                 await unit.session.flush()
 
-            database.sessions.configure(sync_session_class=way.Session)
+            database.sessions.configure(sync_session_class=strategy.Session)
             await database.write(work)
 
         return add
@@ -99,8 +99,8 @@ async def _in_unit_of_work(engine: Engine) -> AsyncIterator[Adds]:
 
 
 FORMS = (
-    Form("by its foreign key", WAYS, _by_key),
-    Form("through its thread, loaded first", WAYS, _through_thread),
+    Form("by its foreign key", STRATEGIES, _by_key),
+    Form("through its thread, loaded first", STRATEGIES, _through_thread),
     Form(
         "by its foreign key, in Tallied's asynchronous unit of work",
         (NO_COUNTER, NO_COUNTER_AGAIN, TALLIED, TALLIED_THREE),

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Engine, select
 from uuid_utils.compat import uuid7
 
-from .ways import BY_HAND, Way
+from .strategies import BY_HAND, Strategy
 
 MESSAGE = "seven words are what this one has"
 EDITED = "and after it has been edited it has no fewer than twelve"
@@ -48,23 +48,23 @@ class SessionHost:
     :param objects: comments are given threads, and not the keys of threads.
     """
 
-    def __init__(self, engine: Engine, way: Way, *, objects: bool = False) -> None:
+    def __init__(self, engine: Engine, strategy: Strategy, *, objects: bool = False) -> None:
         self.engine = engine
-        self.way = way
+        self.strategy = strategy
         self.objects = objects
 
     def add(self, thread: UUID) -> None:
-        with self.way.Session(self.engine) as session:
+        with self.strategy.Session(self.engine) as session:
             if self.objects:
-                parent = session.get_one(self.way.Thread, thread)
-                session.add(self.way.Comment(thread=parent, message=MESSAGE))
+                parent = session.get_one(self.strategy.Thread, thread)
+                session.add(self.strategy.Comment(thread=parent, message=MESSAGE))
             else:
-                session.add(self.way.Comment(thread_id=thread, message=MESSAGE))
+                session.add(self.strategy.Comment(thread_id=thread, message=MESSAGE))
             session.commit()
 
     def add_many(self, threads: Sequence[UUID]) -> None:
-        Thread, Comment = self.way.Thread, self.way.Comment
-        with self.way.Session(self.engine) as session:
+        Thread, Comment = self.strategy.Thread, self.strategy.Comment
+        with self.strategy.Session(self.engine) as session:
             if self.objects:
                 query = select(Thread).where(Thread.id.in_(set(threads)))
                 parents = {thread.id: thread for thread in session.scalars(query)}
@@ -74,26 +74,26 @@ class SessionHost:
             session.commit()
 
     def edit(self, comment: UUID) -> None:
-        with self.way.Session(self.engine) as session:
+        with self.strategy.Session(self.engine) as session:
             self._get(session, comment).message = EDITED
             session.commit()
 
     def move(self, comment: UUID, thread: UUID) -> None:
-        with self.way.Session(self.engine) as session:
+        with self.strategy.Session(self.engine) as session:
             mine = self._get(session, comment)
             if self.objects:
-                mine.thread = session.get_one(self.way.Thread, thread)
+                mine.thread = session.get_one(self.strategy.Thread, thread)
             else:
                 mine.thread_id = thread
             session.commit()
 
     def delete(self, comment: UUID) -> None:
-        with self.way.Session(self.engine) as session:
+        with self.strategy.Session(self.engine) as session:
             session.delete(self._get(session, comment))
             session.commit()
 
     def _get(self, session: Any, comment: UUID) -> Any:
-        found = session.get_one(self.way.Comment, comment)
+        found = session.get_one(self.strategy.Comment, comment)
         if self.objects:
             assert found.thread is not None  # loaded, so that a change knows where it comes from
         return found
@@ -118,7 +118,7 @@ class DriverHost:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.way = BY_HAND
+        self.strategy = BY_HAND
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     def add(self, thread: UUID) -> None:

@@ -25,13 +25,13 @@ from sqlalchemy.orm import Session
 from tests.support.races import LEVELS, actors_on, race, uuids
 
 from .databases import blocking_engine, fresh_database
-from .ways import AGGREGATED, PUBLISHED, TALLIED, TRIGGER, Way
+from .strategies import AGGREGATED, PUBLISHED, TALLIED, TRIGGER, Strategy
 
 SCHEDULES = ("after", "within", "stale")
 X, Y, Z, MINE = uuids(4)
 STOP = ("UPDATE thread", "WITH tallied_delta", "UPDATE trigger_thread")
 
-Operation = Callable[[Session, Way, Any, int], None]
+Operation = Callable[[Session, Strategy, Any, int], None]
 
 
 def words(number: int) -> str:
@@ -39,41 +39,41 @@ def words(number: int) -> str:
     return " ".join(["word"] * number)
 
 
-def insert(session: Session, way: Way, mine: Any, who: int) -> None:
+def insert(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Add a comment to X."""
-    session.add(way.Comment(thread=session.get(way.Thread, X), message=words(2 + who)))
+    session.add(strategy.Comment(thread=session.get(strategy.Thread, X), message=words(2 + who)))
 
 
-def edit(session: Session, way: Way, mine: Any, who: int) -> None:
+def edit(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Edit the comment that both want."""
     mine.message = words(20 + 10 * who)
 
 
-def move(session: Session, way: Way, mine: Any, who: int) -> None:
+def move(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Move it, one to Y and the other to Z."""
-    mine.thread = session.get(way.Thread, (Y, Z)[who])
+    mine.thread = session.get(strategy.Thread, (Y, Z)[who])
 
 
-def remove(session: Session, way: Way, mine: Any, who: int) -> None:
+def remove(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Delete it."""
     session.delete(mine)
 
 
-def bulk_update(session: Session, way: Way, mine: Any, who: int) -> None:
+def bulk_update(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Edit all comments of X by one statement."""
-    statement = update(way.Comment).where(way.Comment.thread_id == X)
+    statement = update(strategy.Comment).where(strategy.Comment.thread_id == X)
     session.execute(statement.values(message=words(12 + who), word_count=12 + who))
 
 
-def bulk_delete(session: Session, way: Way, mine: Any, who: int) -> None:
+def bulk_delete(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Delete some comments of X by one statement."""
-    small = (way.Comment.thread_id == X) & (way.Comment.word_count > 3 + who)
-    session.execute(delete(way.Comment).where(small))
+    small = (strategy.Comment.thread_id == X) & (strategy.Comment.word_count > 3 + who)
+    session.execute(delete(strategy.Comment).where(small))
 
 
-def remove_thread(session: Session, way: Way, mine: Any, who: int) -> None:
+def remove_thread(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Delete X, and its comments by the foreign key's cascade."""
-    thread = session.get(way.Thread, X)
+    thread = session.get(strategy.Thread, X)
     if thread is not None:
         session.delete(thread)
 
@@ -89,10 +89,10 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def prepare(session: Session, way: Way) -> None:
+def prepare(session: Session, strategy: Strategy) -> None:
     """Store three threads whose counters are right, however the way came to them."""
     connection = session.connection()
-    threads, comments = way.Thread.__table__, way.Comment.__table__
+    threads, comments = strategy.Thread.__table__, strategy.Comment.__table__
     for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
         connection.execute(threads.insert().values(id=key, title="T"))
         for place, size in enumerate(sizes):
@@ -103,9 +103,9 @@ def prepare(session: Session, way: Way) -> None:
         connection.execute(stored.values(word_count=sum(sizes)))
 
 
-def is_exact(engine: Engine, way: Way) -> bool:
+def is_exact(engine: Engine, strategy: Strategy) -> bool:
     """Whether every thread's word count is its recount."""
-    threads, comments = way.Thread.__table__, way.Comment.__table__
+    threads, comments = strategy.Thread.__table__, strategy.Comment.__table__
     true = (
         select(func.coalesce(func.sum(comments.c.word_count), 0))
         .where(comments.c.thread_id == threads.c.id)
@@ -116,38 +116,40 @@ def is_exact(engine: Engine, way: Way) -> bool:
     return all(stored == counted for stored, counted in rows)
 
 
-def load(session: Session, way: Way) -> Any:
+def load(session: Session, strategy: Strategy) -> Any:
     """Load the thread and the comment that both want; return the comment, None if it is deleted."""
-    session.get(way.Thread, X)
-    return session.get(way.Comment, MINE)
+    session.get(strategy.Thread, X)
+    return session.get(strategy.Comment, MINE)
 
 
-def act(operation: Operation, way: Way) -> Callable[[Session, Any, int], None]:
+def act(operation: Operation, strategy: Strategy) -> Callable[[Session, Any, int], None]:
     """Return `operation` as one of the races': it is flushed, and needs no deleted comment."""
 
     def step(session: Session, mine: Any, who: int) -> None:
         if mine is not None or operation in (insert, bulk_update, bulk_delete):
-            operation(session, way, mine, who)
+            operation(session, strategy, mine, who)
         session.flush()
 
     return step
 
 
-def results(server: Engine, way: Way, level: str, operations: Sequence[Operation]) -> Counter[str]:
+def results(
+    server: Engine, strategy: Strategy, level: str, operations: Sequence[Operation]
+) -> Counter[str]:
     """How many races the way ends ``exact``, ``wrong``, or ``failed`` with an error."""
     ended: Counter[str] = Counter()
     races = list(itertools.product(operations, operations, SCHEDULES))
-    store, read = partial(prepare, way=way), partial(load, way=way)
-    for first, second, schedule in track(races, f"{way}, {level}", transient=True):
-        pair = act(first, way), act(second, way)
+    store, read = partial(prepare, strategy=strategy), partial(load, strategy=strategy)
+    for first, second, schedule in track(races, f"{strategy}, {level}", transient=True):
+        pair = act(first, strategy), act(second, strategy)
         options = {"isolation_level": level}
-        with actors_on(server, way.Session, store, way.metadata, **options) as actors:
+        with actors_on(server, strategy.Session, store, strategy.metadata, **options) as actors:
             try:
                 race(server, actors, pair, schedule, load=read, stop=STOP, writes_nothing=pair)
             except Exception:
                 ended["failed"] += 1
             else:
-                ended["exact" if is_exact(server, way) else "wrong"] += 1
+                ended["exact" if is_exact(server, strategy) else "wrong"] += 1
     return ended
 
 
@@ -158,7 +160,7 @@ def main(
 ) -> None:
     """Run all, and print how many races each way ends exact."""
     warnings.simplefilter("ignore")
-    ways = (TALLIED, TRIGGER, AGGREGATED, *PUBLISHED)
+    strategies = (TALLIED, TRIGGER, AGGREGATED, *PUBLISHED)
     levels, operations = (LEVELS[:1], OPERATIONS[:2]) if quick else (LEVELS, OPERATIONS)
     kinds, schedules = len(operations), len(SCHEDULES)
     races = f"{kinds**2 * schedules} ({kinds} * {kinds} pairs, {schedules} schedules)"
@@ -168,14 +170,14 @@ def main(
         with server.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.exec_driver_sql("ALTER SYSTEM SET deadlock_timeout = '30ms'")
             connection.exec_driver_sql("SELECT pg_reload_conf()")
-        for way in ways:
-            way.metadata.create_all(server)
+        for strategy in strategies:
+            strategy.metadata.create_all(server)
             cells = []
             for level in levels:
-                ended = results(server, way, level, operations)
+                ended = results(server, strategy, level, operations)
                 failed = f", {ended['failed']} fail" if ended["failed"] else ""
                 cells.append(f"{ended['exact']}{failed}")
-            table.add_row(way.name, *cells)
+            table.add_row(strategy.name, *cells)
         server.dispose()
     Console().print(table)
 

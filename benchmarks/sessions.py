@@ -18,38 +18,46 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from .databases import blocking_engine, fresh_database
-from .ways import (
+from .strategies import (
     AGGREGATED,
     ATTRIBUTE_EVENTS_AS_PUBLISHED,
     MAPPER_EVENT_AS_PUBLISHED,
     PUBLISHED,
     TALLIED,
-    Way,
+    Strategy,
 )
 
-WAYS = (TALLIED, AGGREGATED, *PUBLISHED, MAPPER_EVENT_AS_PUBLISHED, ATTRIBUTE_EVENTS_AS_PUBLISHED)
+STRATEGIES = (
+    TALLIED,
+    AGGREGATED,
+    *PUBLISHED,
+    MAPPER_EVENT_AS_PUBLISHED,
+    ATTRIBUTE_EVENTS_AS_PUBLISHED,
+)
 MESSAGE = "four words are here"
 
-Scenario = Callable[[Way, Session, Any], None]
+Scenario = Callable[[Strategy, Session, Any], None]
 
 
-def small_comment(way: Way, session: Session) -> Any:
+def small_comment(strategy: Strategy, session: Session) -> Any:
     """The comment of two words, loaded without its thread."""
-    return session.scalars(select(way.Comment).where(way.Comment.message == "one two")).one()
+    return session.scalars(
+        select(strategy.Comment).where(strategy.Comment.message == "one two")
+    ).one()
 
 
-def move(way: Way, session: Session, by_key: bool) -> None:
+def move(strategy: Strategy, session: Session, by_key: bool) -> None:
     """Move the small comment to a new thread."""
-    thread = way.Thread()
+    thread = strategy.Thread()
     session.add(thread)
     session.flush()
     name, value = ("thread_id", thread.id) if by_key else ("thread", thread)
-    setattr(small_comment(way, session), name, value)
+    setattr(small_comment(strategy, session), name, value)
 
 
-def roll_back_savepoint(way: Way, session: Session, thread: Any) -> None:
+def roll_back_savepoint(strategy: Strategy, session: Session, thread: Any) -> None:
     """Add a comment in a savepoint that is rolled back."""
-    comment = way.Comment(message=MESSAGE, thread=thread)
+    comment = strategy.Comment(message=MESSAGE, thread=thread)
     savepoint = session.begin_nested()
     session.add(comment)
     session.flush()
@@ -69,19 +77,19 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-def play(way: Way, scenario: Scenario, engine: Engine) -> str:
+def play(strategy: Strategy, scenario: Scenario, engine: Engine) -> str:
     """Play `scenario` and return its end: ``exact``, the name of an error, or the three numbers."""
-    threads, comments = way.Thread.__table__, way.Comment.__table__
-    with way.Session(engine) as session:
+    threads, comments = strategy.Thread.__table__, strategy.Comment.__table__
+    with strategy.Session(engine) as session:
         connection = session.connection()
         insert = threads.insert().values(word_count=5, comment_count=2)
         (key,) = connection.execute(insert).inserted_primary_key
         messages = {"one two": 2, "one two three": 3}
         rows = [{"thread_id": key, "message": m, "word_count": n} for m, n in messages.items()]
         connection.execute(comments.insert(), rows)
-        thread = session.get_one(way.Thread, key)
+        thread = session.get_one(strategy.Thread, key)
         try:
-            scenario(way, session, thread)
+            scenario(strategy, session, thread)
             session.flush()
         except Exception as error:
             return type(error).__name__
@@ -95,13 +103,15 @@ def play(way: Way, scenario: Scenario, engine: Engine) -> str:
 
 def measure(engine: Engine) -> dict[str, dict[str, str]]:
     """Return how every scenario ends with every way, by the way's name."""
-    for way in WAYS:
-        way.metadata.create_all(engine)
+    for strategy in STRATEGIES:
+        strategy.metadata.create_all(engine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {
-            way.name: {name: play(way, scenario, engine) for name, scenario in SCENARIOS.items()}
-            for way in WAYS
+            strategy.name: {
+                name: play(strategy, scenario, engine) for name, scenario in SCENARIOS.items()
+            }
+            for strategy in STRATEGIES
         }
 
 
@@ -111,7 +121,7 @@ def main() -> None:
         ends = measure(blocking_engine(url))
     table = Table("scenario", *ends)
     for name in SCENARIOS:
-        table.add_row(name, *(ends[way][name] for way in ends))
+        table.add_row(name, *(ends[strategy][name] for strategy in ends))
     Console(width=200).print(table)
 
 

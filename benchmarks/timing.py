@@ -16,7 +16,7 @@ FEWEST = 3
 
 
 async def interleave(
-    contestants: Mapping[K, Callable[[int], Awaitable[None]]], rounds: int, budget: float
+    candidates: Mapping[K, Callable[[int], Awaitable[None]]], rounds: int, budget: float
 ) -> dict[K, list[float]]:
     """The seconds that each contestant took in each of its rounds.
 
@@ -27,15 +27,15 @@ async def interleave(
     :param contestants: what to time; called with the number of the round, from 0.
     :param budget: the seconds after which a contestant is left out of further rounds.
     """
-    taken: dict[K, list[float]] = {name: [] for name in contestants}
-    spent = dict.fromkeys(contestants, 0.0)
-    order = list(contestants)
+    taken: dict[K, list[float]] = {name: [] for name in candidates}
+    spent = dict.fromkeys(candidates, 0.0)
+    order = list(candidates)
     for number in range(rounds + 1):
         random.shuffle(order)
         for name in order:
             if number > FEWEST and spent[name] > budget:
                 continue
-            seconds = await _time(contestants[name], number)
+            seconds = await _time(candidates[name], number)
             spent[name] += seconds
             if number:
                 taken[name].append(seconds)

@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.contestants import CONTESTANTS, FLOOR, Contestant
-from tallied.benchmarks.crew import Crew, Failed, crew
+from tallied.benchmarks.candidates import CANDIDATES, FLOOR, Candidate
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+from tallied.benchmarks.worker_pool import WorkerFailed, WorkerPool, worker_pool
 
 console = Console(width=140)
 
@@ -61,19 +61,19 @@ class Result:
     exact: dict[str, bool] = field(default_factory=dict)
 
 
-def measure(url: str, scale: Scale) -> dict[Contestant, Result]:
+def measure(url: str, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in both scenarios, on a fresh database."""
     engine = blocking_engine(url)
-    tables = {each.way.Thread.__tablename__: each.way for each in CONTESTANTS}.values()
-    for way in tables:
-        way.metadata.create_all(engine)
-    results = {each: Result() for each in CONTESTANTS}
-    with crew(url, scale.writers) as writers:
+    tables = {each.strategy.Thread.__tablename__: each.strategy for each in CANDIDATES}.values()
+    for strategy in tables:
+        strategy.metadata.create_all(engine)
+    results = {each: Result() for each in CANDIDATES}
+    with worker_pool(url, scale.writers) as writers:
         for scenario in SCENARIOS:
             number = 1 if scenario == SCENARIOS[0] else scale.writers
-            threads = {each: _store(engine, each, number, scale) for each in CONTESTANTS}
-            for way in tables:
-                make_exact(engine, way)
+            threads = {each: _store(engine, each, number, scale) for each in CANDIDATES}
+            for strategy in tables:
+                make_exact(engine, strategy)
             settle(engine)
             with console.status(scenario):
                 _compare(engine, writers, scenario, scale, threads, results)
@@ -81,20 +81,20 @@ def measure(url: str, scale: Scale) -> dict[Contestant, Result]:
     return results
 
 
-def _store(engine: Engine, each: Contestant, number: int, scale: Scale) -> list[UUID]:
+def _store(engine: Engine, each: Candidate, number: int, scale: Scale) -> list[UUID]:
     with engine.begin() as connection:
-        return [store_thread(connection, each.way, scale.comments) for _ in range(number)]
+        return [store_thread(connection, each.strategy, scale.comments) for _ in range(number)]
 
 
 def _compare(
     engine: Engine,
-    writers: Crew,
+    writers: WorkerPool,
     scenario: str,
     scale: Scale,
-    threads: Mapping[Contestant, list[UUID]],
-    results: Mapping[Contestant, Result],
+    threads: Mapping[Candidate, list[UUID]],
+    results: Mapping[Candidate, Result],
 ) -> None:
-    failed: set[Contestant] = set()
+    failed: set[Candidate] = set()
     turns = {
         each: _turn(writers, each, mine * (scale.writers // len(mine)), scale, failed)
         for each, mine in threads.items()
@@ -103,15 +103,15 @@ def _compare(
     for each, result in results.items():
         taken = None if each in failed else lower_quartile(timed[each])
         result.seconds[scenario] = taken
-        result.exact[scenario] = is_exact(engine, each.way, threads[each])
+        result.exact[scenario] = is_exact(engine, each.strategy, threads[each])
 
 
 def _turn(
-    writers: Crew,
-    each: Contestant,
+    writers: WorkerPool,
+    each: Candidate,
     threads: list[UUID],
     scale: Scale,
-    failed: set[Contestant],
+    failed: set[Candidate],
 ) -> Callable[[int], Awaitable[None]]:
     tasks = [(str(each), [thread] * scale.inserts) for thread in threads]
 
@@ -119,13 +119,13 @@ def _turn(
         if each not in failed:
             try:
                 writers.insert(tasks)
-            except Failed:
+            except WorkerFailed:
                 failed.add(each)
 
     return turn
 
 
-def show(backend: str, results: Mapping[Contestant, Result], scale: Scale) -> None:
+def show(backend: str, results: Mapping[Candidate, Result], scale: Scale) -> None:
     """Print the results as a table, which is Markdown too."""
     title = f"{BACKENDS[backend]}: {scale.writers} writers"
     table = Table(title=title, box=box.MARKDOWN, title_justify="left")

@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, select
 
-from tallied.benchmarks.contents import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.contestants import CONTESTANTS, FLOOR, Contestant
+from tallied.benchmarks.candidates import CANDIDATES, FLOOR, Candidate
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
 from tallied.benchmarks.hosts import Host
+from tallied.benchmarks.strategies import Strategy
+from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
-from tallied.benchmarks.ways import Way
 
 console = Console(width=150)
 
@@ -105,28 +105,28 @@ class Result:
     """Whether the stored numbers were the recount afterwards."""
 
 
-def store(engine: Engine, way: Way, scale: Scale) -> Rows:
+def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
     """Store threads with comments for one contestant."""
-    table = way.Comment.__table__
+    table = strategy.Comment.__table__
     with engine.begin() as connection:
-        threads = [store_thread(connection, way, scale.comments) for _ in range(scale.threads)]
+        threads = [store_thread(connection, strategy, scale.comments) for _ in range(scale.threads)]
         query = select(table.c.id, table.c.thread_id).where(table.c.thread_id.in_(threads))
         comments = [(row.id, row.thread_id) for row in connection.execute(query)]
     random.Random(7).shuffle(comments)
     return Rows(threads, comments)
 
 
-def measure(engine: Engine, scale: Scale) -> dict[Contestant, Result]:
+def measure(engine: Engine, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in all operations, on a fresh database."""
-    tables = {each.way.Thread.__tablename__: each.way for each in CONTESTANTS}.values()
-    for way in tables:
-        way.metadata.create_all(engine)
-    rows = {each: store(engine, each.way, scale) for each in CONTESTANTS}
-    results = {each: Result() for each in CONTESTANTS}
+    tables = {each.strategy.Thread.__tablename__: each.strategy for each in CANDIDATES}.values()
+    for strategy in tables:
+        strategy.metadata.create_all(engine)
+    rows = {each: store(engine, each.strategy, scale) for each in CANDIDATES}
+    results = {each: Result() for each in CANDIDATES}
     gc.freeze()
     for operation in OPERATIONS:
-        for way in tables:
-            make_exact(engine, way)
+        for strategy in tables:
+            make_exact(engine, strategy)
         settle(engine)
         with console.status(operation.name):
             _compare(engine, operation, scale, rows, results)
@@ -137,20 +137,20 @@ def _compare(
     engine: Engine,
     operation: Operation,
     scale: Scale,
-    rows: Mapping[Contestant, Rows],
-    results: Mapping[Contestant, Result],
+    rows: Mapping[Candidate, Rows],
+    results: Mapping[Candidate, Result],
 ) -> None:
     rounds, turns = operation.rounds(scale), {}
-    for each in CONTESTANTS:
+    for each in CANDIDATES:
         results[each].seconds[operation.name] = None
         turn = _turn(operation, each.host(engine), rows[each])
         if _works(turn, rounds + 1):
             turns[each] = turn
     timed = asyncio.run(interleave(turns, rounds, scale.budget))
-    for each in CONTESTANTS:
+    for each in CANDIDATES:
         if each in timed:
             results[each].seconds[operation.name] = lower_quartile(timed[each])
-        results[each].exact[operation.name] = is_exact(engine, each.way, rows[each].threads)
+        results[each].exact[operation.name] = is_exact(engine, each.strategy, rows[each].threads)
 
 
 def _turn(operation: Operation, host: Host, rows: Rows) -> Callable[[int], Awaitable[None]]:
@@ -168,7 +168,7 @@ def _works(turn: Callable[[int], Awaitable[None]], number: int) -> bool:
     return True
 
 
-def show(backend: str, results: Mapping[Contestant, Result]) -> None:
+def show(backend: str, results: Mapping[Candidate, Result]) -> None:
     """Print the results as a table, which is Markdown too."""
     table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
     table.add_column("")

@@ -28,7 +28,6 @@ from ..settings import Settings
 from .access import check_access
 from .configuration import check_settings as check_settings
 from .connections import check_connection, check_idle_transactions, check_sessions
-from .counting import check_counters
 from .environment import read_settings as read_settings
 from .files import check_file as check_file
 from .finding import Finding as Finding
@@ -37,8 +36,9 @@ from .finding import as_json as as_json
 from .finding import in_order as in_order
 from .finding import print_findings as print_findings
 from .finding import with_option as with_option
+from .host_counters import check_counters
 from .poolers import check_pooler
-from .stored import check_drift, check_targets, check_words
+from .stored_data import check_drift, check_targets, check_words
 from .tables import check_tables
 
 _REACH = "Mend that, and check again: nothing more of the database has been looked at."

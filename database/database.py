@@ -31,13 +31,13 @@ from ..logs.errors import log_error
 from ..models.counters import counters
 from ..settings import Settings
 from .disk import FullDisk
-from .endings import Ending
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
 from .postgresql import Connector
 from .retries import Retries
 from .sqlite import empty_log
+from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, forbid_commit, install_guards
 from .urls import check_url, parse_url
 
@@ -275,16 +275,16 @@ class Database:
                 unit.can_repeat = can_repeat
                 # SQLite waits for nothing but the machine's own disk, and cannot be left alone.
                 patience = None if self.is_sqlite else self.patience
-                ending = Ending(session, patience, self._pending_tasks)
+                transaction_end = TransactionEnd(session, patience, self._pending_tasks)
                 try:
                     with forbid_commit(session):
                         result = await work(unit)
                         # Its statements may wait for locks; the commit is to wait for nothing.
                         await session.flush()
                     with unit.untimed():
-                        cancelled = await ending.commit()
+                        cancelled = await transaction_end.commit()
                 except BaseException as error:
-                    await ending.roll_back(error)
+                    await transaction_end.roll_back(error)
                     raise
                 return unit, result, cancelled
 

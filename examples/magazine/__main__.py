@@ -14,7 +14,7 @@ from tallied.errors import TalliedError
 from .app import create_app
 from .config import Config, ConfigError, kept
 from .demo import PEOPLE, fill
-from .discussing import make_discussion, make_engine
+from .discussion import make_discussion, make_engine
 from .setup import set_up
 
 HOST = "127.0.0.1"

@@ -28,9 +28,9 @@ from tallied.errors import (
     UserError,
 )
 
-from . import desk, login, pages
+from . import author_pages, login, pages
 from .config import Config
-from .discussing import make_discussion, make_engine, make_sessions
+from .discussion import make_discussion, make_engine, make_sessions
 from .site import Site, page, to_sign_in
 
 logger = logging.getLogger("magazine")
@@ -72,7 +72,7 @@ def create_app(
         same_site="lax",
         https_only=config.https,
     )
-    for router in (login.router, pages.router, desk.router):
+    for router in (login.router, pages.router, author_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     discussion.install(app)

@@ -19,8 +19,8 @@ from tallied.resolvers import threads
 from tallied.resolvers.validation import clean_message, clean_title
 
 from .models import Article
-from .opening import open_discussion, publishing
 from .policy import Reader
+from .threads import open_discussion, publishing
 
 BODY_LENGTH = 100_000
 

@@ -63,7 +63,7 @@ class Article(Base):
         ForeignKey(Thread.id, ondelete="SET NULL"), unique=True, index=True
     )
     comment_count: Mapped[int] = mapped_column(server_default=text("0"))
-    """How many comments its discussion has; a counter, see counting.py."""
+    """How many comments its discussion has; a counter, see counters.py."""
 
     author: Mapped[User] = relationship(lazy="raise")
     thread: Mapped[Thread | None] = relationship(Thread, lazy="raise")

@@ -17,7 +17,7 @@ from tallied.resolvers import changes, comments, threads
 from tallied.resolvers.validation import clean_message
 from tallied.resolvers.views import read_comments
 
-from . import articles, forms, reading
+from . import articles, forms, queries
 from .policy import Reader
 from .site import ArticleID, OurSite, Site, Us, go, page, to_sign_in
 
@@ -33,7 +33,7 @@ router = APIRouter()
 @router.get("/")
 async def front(request: Request, site: OurSite, us: Us) -> Response:
     async with site.discussion.database.read() as connection:
-        rows = await reading.articles(connection, us, LATEST)
+        rows = await queries.articles(connection, us, LATEST)
     return page(request, "front.html", us, articles=rows)
 
 
@@ -76,7 +76,7 @@ async def delete_comment(request: Request, site: OurSite, us: Us, id: UUID) -> R
     access = site.discussion.access(us)
     change = await site.discussion.write(lambda unit: comments.delete_comment(unit, access, id))
     async with site.discussion.database.read() as connection:
-        about = await reading.article_about(connection, change.thread["id"])
+        about = await queries.article_about(connection, change.thread["id"])
     return go(f"/articles/{about}#discussion" if about else "/")
 
 
@@ -105,7 +105,7 @@ async def _article(
 ) -> Response:
     access, said = site.discussion.access(us), None
     async with site.discussion.database.read() as connection:
-        found = await reading.article(connection, us, id)
+        found = await queries.article(connection, us, id)
         if found is None:
             raise HTTPException(404, "There is no such article; it may have been withdrawn.")
         if found.thread_id is not None:

@@ -15,7 +15,7 @@ from tallied.schema.build import merge_schemas
 from tallied.schema.payloads import Payload, mutation
 from tallied.schema.types import Thread
 
-from . import articles, reading
+from . import articles, queries
 
 MOST = 100
 LARGEST_ID = 2**31 - 1
@@ -62,7 +62,7 @@ class Query:
         if not 0 <= first <= MOST:
             raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
         viewer = info.context.viewer
-        rows = await info.context.read(lambda it: reading.articles(it, viewer, first))
+        rows = await info.context.read(lambda it: queries.articles(it, viewer, first))
         return [Article.of(row) for row in rows]
 
     @strawberry.field(description="Return an article by its id. Null if there is none.")
@@ -95,7 +95,7 @@ class Mutation:
 
 async def _article(info: Info, key: int) -> Article | None:
     viewer = info.context.viewer
-    row = await info.context.read(lambda it: reading.article(it, viewer, key))
+    row = await info.context.read(lambda it: queries.article(it, viewer, key))
     return None if row is None else Article.of(row)
 
 

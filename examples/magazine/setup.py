@@ -13,7 +13,7 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.migrations.runner import migrate as migrate_tallied
 
-from .opening import open_discussions
+from .threads import open_discussions
 
 
 async def set_up(discussion: Discussion) -> None:

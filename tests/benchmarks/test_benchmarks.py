@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import Engine
 
 from tallied.benchmarks import counters, pings, sessions, writers, writes
-from tallied.benchmarks.contestants import CONTESTANTS
+from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
-from tallied.benchmarks.forms import FORMS, WAYS
+from tallied.benchmarks.forms import FORMS, STRATEGIES
 from tallied.execution.executor import Executor
 from tallied.schema.build import schema
 from tallied.settings import Settings
@@ -34,14 +34,16 @@ def test_one_comment(
     engine: Engine, empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = counters.Scale(sizes=(30,), rounds=2)
-    for way in WAYS:
-        way.metadata.create_all(engine)
+    for strategy in STRATEGIES:
+        strategy.metadata.create_all(engine)
     threads = counters.Threads(engine, scale)
     for form in FORMS:
-        for way in {way.Thread.__tablename__: way for way in WAYS}.values():
-            counters.make_exact(engine, way)
+        for strategy in {
+            strategy.Thread.__tablename__: strategy for strategy in STRATEGIES
+        }.values():
+            counters.make_exact(engine, strategy)
         results = asyncio.run(counters.measure(form, engine, threads, scale))
-        ended = {way.name: result.exact for way, result in results.items()}
+        ended = {strategy.name: result.exact for strategy, result in results.items()}
         assert all(ended[name] for name in ended if name.startswith(EXACT))
         counters.show(backend, form, results, scale)
     printed = capsys.readouterr().out
@@ -53,7 +55,7 @@ def test_each_operation_by_one_writer(
 ) -> None:
     scale = writes.Scale(threads=4, comments=9, rounds=3, batches=3)
     results = {str(each): found for each, found in writes.measure(engine, scale).items()}
-    assert len(results) == len(CONTESTANTS)
+    assert len(results) == len(CANDIDATES)
     for name, result in results.items():
         assert None not in result.seconds.values(), name
         if name.startswith(EXACT):
@@ -69,7 +71,7 @@ def test_each_operation_by_one_writer(
         "attribute events, threads as objects": {"delete"},
         "before_flush, threads as objects": {"move", "delete"},
     }
-    writes.show(backend, {each: results[str(each)] for each in CONTESTANTS})
+    writes.show(backend, {each: results[str(each)] for each in CANDIDATES})
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "|" in line]
     ends = {row[0].strip(): row[-1].strip() for row in rows}
     assert ends["Tallied"] == "yes"
@@ -80,8 +82,8 @@ def test_each_operation_by_one_writer(
 def test_one_session(engine: Engine) -> None:
     results = sessions.measure(engine)
     failures = {
-        way: {scenario for scenario, end in ends.items() if end != "exact"}
-        for way, ends in results.items()
+        strategy: {scenario for scenario, end in ends.items() if end != "exact"}
+        for strategy, ends in results.items()
     }
     recounted = {"add", "add by key", "edit", "delete", "move", "move by key"}
     by_events = {"add by key", "add with a new thread", "create without adding", "delete"}
@@ -107,7 +109,7 @@ def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], bac
         if name.startswith((*EXACT, "no counter")):
             assert None not in result.seconds.values(), name
             assert all(result.exact.values()), name
-    writers.show(backend, {each: results[str(each)] for each in CONTESTANTS}, scale)
+    writers.show(backend, {each: results[str(each)] for each in CANDIDATES}, scale)
     assert " a second" in capsys.readouterr().out
 
 
@@ -151,6 +153,6 @@ def test_races() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1:3] for line in done.stdout.splitlines() if line.startswith("│")]
-    ends = {way.strip(): cell.strip() for way, cell in rows}
+    ends = {strategy.strip(): cell.strip() for strategy, cell in rows}
     assert (ends["Tallied"], ends["delta trigger"]) == ("12", "12")
     assert int(ends["SQLAlchemy-Utils"].split(",")[0]) < 12

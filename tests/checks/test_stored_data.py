@@ -10,7 +10,7 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from tallied.checks import Finding, check, stored
+from tallied.checks import Finding, check
 from tallied.database import Database, UnitOfWork
 from tallied.discussion import Discussion
 from tallied.host.access import HostRules
@@ -64,7 +64,7 @@ async def test_threads_whose_object_is_there_are_not_remarked_on(database: Datab
 async def test_threads_whose_object_is_gone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "BATCH", 4)
+    monkeypatch.setattr(stored_data, "BATCH", 4)
     await begin(database, "article", [str(number) for number in range(10)])
     await begin(database, "page", ["5"])
     articles, pages = Articles("1", "4", "8"), Articles("5")

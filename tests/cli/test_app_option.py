@@ -16,7 +16,7 @@ import pytest
 from support.commands import NEWEST, Commands, shown, sql
 
 APP = """
-from magazine.discussing import make_discussion, make_engine
+from magazine.discussion import make_discussion, make_engine
 from starlette.applications import Starlette
 from tallied.discussion import Discussion
 
@@ -146,7 +146,7 @@ def test_the_example_host_names_its_own(
 ) -> None:
     monkeypatch.setenv("MAGAZINE_DATABASE", empty_url)
     monkeypatch.setenv("MAGAZINE_FOLDER", ".")
-    verified = commands("verify", "--app", "magazine.discussing:from_environ")
+    verified = commands("verify", "--app", "magazine.discussion:from_environ")
     assert (verified.code, verified.err) == (0, "")
     assert "3 articles" in verified.out
 

@@ -13,7 +13,7 @@ from support.sockets import PROTOCOL, Serving, opened
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from magazine import opening
+from magazine import threads
 
 ADD = """mutation($i: AddCommentInput!) { addComment(input: $i) {
            comment { authorName messageHtml viewerCanDelete } thread { commentCount }
@@ -332,7 +332,7 @@ async def test_an_article_is_written_revised_and_published(press: Press) -> None
     assert page.css_first("#discussion") is None
     await ada.submit(path, f"{path}/publish")
     assert (await press.guest().see(path)).css_first("#discussion h2").text() == "0 comments"
-    assert await opening.open_discussions(press.discussion) == 0
+    assert await threads.open_discussions(press.discussion) == 0
 
 
 async def test_what_goes_wrong_is_told_by_a_page_without_its_cause(press: Press) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from support.press import Press
 
 from magazine import articles
-from magazine.discussing import make_discussion, make_engine
+from magazine.discussion import make_discussion, make_engine
 from magazine.models import Article
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.models import Author, Comment, Thread

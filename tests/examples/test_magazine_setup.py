@@ -19,9 +19,9 @@ from support.server import TIMEOUT, free_port
 
 from magazine import articles, setup
 from magazine.config import Config, ConfigError
-from magazine.counting import MagazineSession, counters
+from magazine.counters import MagazineSession, counters
 from magazine.demo import fill
-from magazine.discussing import make_discussion, make_engine
+from magazine.discussion import make_discussion, make_engine
 from magazine.models import Article, Base, subject_of
 from magazine.policy import Reader
 from tallied.discussion import Discussion

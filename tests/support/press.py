@@ -15,8 +15,8 @@ from magazine import articles
 from magazine.accounts import hash_password, new_session_key
 from magazine.app import create_app
 from magazine.config import Config
-from magazine.counting import counters
-from magazine.discussing import make_discussion, make_engine
+from magazine.counters import counters
+from magazine.discussion import make_discussion, make_engine
 from magazine.hooks import News
 from magazine.models import Article, Base, User
 from magazine.policy import Reader

@@ -12,7 +12,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from magazine.config import Config
-from magazine.discussing import make_engine
+from magazine.discussion import make_engine
 from magazine.models import Base
 from tallied.migrations.autogenerate import include_name, include_object
 from tallied.models import Base as Tallied

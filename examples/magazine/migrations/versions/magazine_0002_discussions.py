@@ -1,7 +1,7 @@
 """Tie each article to its discussion, and show on it how many comments that has.
 
 Tallied's own tables must be there: ``tallied migrate`` comes first. The discussions of the
-articles that are published already are opened by ``opening.open_discussions``, not here: it
+articles that are published already are opened by ``threads.open_discussions``, not here: it
 works with the models, which will go on changing, and a migration must not.
 """
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapper, Session, configure_mappers
 from sqlalchemy_utils import aggregated
 from sqlalchemy_utils.aggregates import manager
 
-from .tables import Way, map_way
+from .tables import Strategy, map_strategy
 
 # Importing it listens to every session of the process and to every configuration of
 # mappers. Here it listens to the sessions of its own way, so that no other way pays for
@@ -27,12 +27,12 @@ class AggregatedWords:
         return func.coalesce(func.sum(cls.comments.property.mapper.class_.word_count), 0)
 
 
-def _aggregated() -> Way:
-    way = map_way("SQLAlchemy-Utils", AggregatedWords)
+def _aggregated() -> Strategy:
+    strategy = map_strategy("SQLAlchemy-Utils", AggregatedWords)
     configure_mappers()
     manager.update_generator_registry()
-    event.listen(way.Session, "after_flush", manager.construct_aggregate_queries)
-    return way
+    event.listen(strategy.Session, "after_flush", manager.construct_aggregate_queries)
+    return strategy
 
 
 AGGREGATED = _aggregated()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from .hosts import DriverHost, Host, SessionHost
-from .ways import (
+from .strategies import (
     AGGREGATED,
     ATTRIBUTE_EVENTS,
     BEFORE_FLUSH,
@@ -19,46 +19,46 @@ from .ways import (
     TALLIED,
     TALLIED_THREE,
     TRIGGER,
-    Way,
+    Strategy,
 )
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """One way, and how its comments are written."""
 
-    way: Way
+    strategy: Strategy
     objects: bool = False
     """Whether comments are given threads, and not their keys."""
 
     def __str__(self) -> str:
-        return f"{self.way}, threads as objects" if self.objects else str(self.way)
+        return f"{self.strategy}, threads as objects" if self.objects else str(self.strategy)
 
     def host(self, engine: Engine) -> Host:
         """Who writes them."""
-        if self.way is BY_HAND:
+        if self.strategy is BY_HAND:
             return DriverHost(engine)
-        return SessionHost(engine, self.way, objects=self.objects)
+        return SessionHost(engine, self.strategy, objects=self.objects)
 
     def ended(self, exact: Iterable[bool]) -> str:
         """The last cell of its row: whether the stored numbers were always the recount."""
-        if not self.way.keeps:
+        if not self.strategy.keeps:
             return "n/a"
         return "yes" if all(exact) else "no"
 
 
-FLOOR = Contestant(NO_COUNTER)
-CONTESTANTS = (
+FLOOR = Candidate(NO_COUNTER)
+CANDIDATES = (
     FLOOR,
-    Contestant(NO_COUNTER_AGAIN),
-    Contestant(TALLIED),
-    Contestant(TALLIED_THREE),
-    Contestant(TRIGGER),
-    Contestant(BY_HAND),
-    Contestant(MAPPER_EVENT),
-    Contestant(AGGREGATED),
-    Contestant(NO_COUNTER, objects=True),
-    Contestant(TALLIED, objects=True),
-    Contestant(ATTRIBUTE_EVENTS, objects=True),
-    Contestant(BEFORE_FLUSH, objects=True),
+    Candidate(NO_COUNTER_AGAIN),
+    Candidate(TALLIED),
+    Candidate(TALLIED_THREE),
+    Candidate(TRIGGER),
+    Candidate(BY_HAND),
+    Candidate(MAPPER_EVENT),
+    Candidate(AGGREGATED),
+    Candidate(NO_COUNTER, objects=True),
+    Candidate(TALLIED, objects=True),
+    Candidate(ATTRIBUTE_EVENTS, objects=True),
+    Candidate(BEFORE_FLUSH, objects=True),
 )

@@ -20,7 +20,7 @@ from tallied.settings import Settings
 from . import hooks
 from .accounts import reader_of
 from .config import Config
-from .counting import MagazineSession
+from .counters import MagazineSession
 from .policy import MagazinePolicy, Reader
 from .schema import schema
 
@@ -64,7 +64,7 @@ def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discus
 
 
 def from_environ() -> Discussion:
-    """What the command line is told of: ``tallied verify --app magazine.discussing:from_environ``.
+    """What the command line is told of: ``tallied verify --app magazine.discussion:from_environ``.
 
     :raises ConfigError: for a setting that cannot be used.
     """

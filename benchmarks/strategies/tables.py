@@ -27,7 +27,7 @@ class StoredWords:
 
 
 @dataclass(frozen=True)
-class Way:
+class Strategy:
     """One way to keep ``thread.word_count``, or not to.
 
     Listeners hang on the two classes and on the session class, which no other way
@@ -50,13 +50,13 @@ class Way:
         return self.Thread.metadata
 
 
-def map_way(
+def map_strategy(
     name: str,
     words: type[Any] = StoredWords,
     *,
     prefix: str = "",
     keeps: tuple[str, ...] = ("word_count",),
-) -> Way:
+) -> Strategy:
     """A way that does nothing yet: fresh classes for the two tables, and for sessions.
 
     :param words: a mixin that maps ``Thread.word_count``.
@@ -91,4 +91,4 @@ def map_way(
         thread = relationship("Thread", back_populates="comments")
 
     Derived(Comment.word_count, of=Comment.message, compute=count_words)
-    return Way(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)
+    return Strategy(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)

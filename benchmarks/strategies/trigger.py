@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, event
 
-from .tables import Way, map_way
+from .tables import Strategy, map_strategy
 
 # On tables of their own, since a trigger fires for whoever writes.
 PREFIX = "trigger_"
@@ -35,13 +35,13 @@ POSTGRESQL = [
 ]
 
 
-def _trigger() -> Way:
-    way = map_way("delta trigger", prefix=PREFIX)
+def _trigger() -> Strategy:
+    strategy = map_strategy("delta trigger", prefix=PREFIX)
     for dialect, statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
         for statement in statements:
             ddl = DDL(statement.replace("%", "%%")).execute_if(dialect=dialect)
-            event.listen(way.metadata, "after_create", ddl)
-    return way
+            event.listen(strategy.metadata, "after_create", ddl)
+    return strategy
 
 
 TRIGGER = _trigger()

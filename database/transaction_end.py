@@ -23,7 +23,7 @@ from .unit_of_work import connections, is_committed
 logger = logging.getLogger("tallied")
 
 
-class Ending:
+class TransactionEnd:
     """Ends the transaction of one session, in one of two ways.
 
     :param patience: seconds that the database has for it; None for no bound.

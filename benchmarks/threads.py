@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from uuid_utils.compat import uuid7
 
-from .ways import Way
+from .strategies import Strategy
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -44,11 +44,11 @@ NUMBERED = {
 _used = itertools.count(1)
 
 
-def store_thread(connection: Connection, way: Way, comments: int) -> UUID:
+def store_thread(connection: Connection, strategy: Strategy, comments: int) -> UUID:
     """Store a thread with so many `comments`; its counters are not yet right."""
-    table = way.Comment.__table__
+    table = strategy.Comment.__table__
     thread_id = uuid7()
-    connection.execute(insert(way.Thread.__table__), {"id": thread_id, "title": "Engines"})
+    connection.execute(insert(strategy.Thread.__table__), {"id": thread_id, "title": "Engines"})
     if comments:
         first = next(_used) * 10_000_000
         statement = text(NUMBERED[connection.dialect.name].format(table=table.name)).bindparams(
@@ -60,8 +60,8 @@ def store_thread(connection: Connection, way: Way, comments: int) -> UUID:
     return thread_id
 
 
-def _truth(way: Way) -> dict[str, object]:
-    thread, comment = way.Thread.__table__, way.Comment.__table__
+def _truth(strategy: Strategy) -> dict[str, object]:
+    thread, comment = strategy.Thread.__table__, strategy.Comment.__table__
     aggregates = {
         "comment_count": func.count(),
         "word_count": func.coalesce(func.sum(comment.c.word_count), 0),
@@ -73,17 +73,17 @@ def _truth(way: Way) -> dict[str, object]:
     }
 
 
-def make_exact(engine: Engine, way: Way) -> None:
+def make_exact(engine: Engine, strategy: Strategy) -> None:
     """Put right all columns of all threads in the tables of `way`."""
     with engine.begin() as connection:
-        connection.execute(update(way.Thread.__table__).values(_truth(way)))
+        connection.execute(update(strategy.Thread.__table__).values(_truth(strategy)))
 
 
-def is_exact(engine: Engine, way: Way, threads: Iterable[UUID]) -> bool:
+def is_exact(engine: Engine, strategy: Strategy, threads: Iterable[UUID]) -> bool:
     """Whether the columns that `way` keeps are right for `threads`."""
-    table = way.Thread.__table__
-    truth = _truth(way)
-    wrong = [table.c[name].is_distinct_from(truth[name]) for name in way.keeps]
+    table = strategy.Thread.__table__
+    truth = _truth(strategy)
+    wrong = [table.c[name].is_distinct_from(truth[name]) for name in strategy.keeps]
     if not wrong:
         return True
     with engine.connect() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .tables import Way, map_way
+from .tables import Strategy, map_strategy
 
-BY_HAND: Way = map_way("raw driver, by hand")
+BY_HAND: Strategy = map_strategy("raw driver, by hand")
 """Its tables alone; what is executed on them stands in :mod:`benchmarks.hosts`."""

@@ -11,33 +11,33 @@ from typing import Any
 
 from sqlalchemy import Connection, event, func, select, update
 
-from .tables import Way, count_words, map_way
+from .tables import Strategy, count_words, map_strategy
 
 
-def _mapper_event_as_published() -> Way:
+def _mapper_event_as_published() -> Strategy:
     """After the INSERT of a comment, an UPDATE on the flush's own connection."""
-    way = map_way("mapper event, as published")
-    table = way.Thread.__table__
+    strategy = map_strategy("mapper event, as published")
+    table = strategy.Thread.__table__
 
-    @event.listens_for(way.Comment, "after_insert")
+    @event.listens_for(strategy.Comment, "after_insert")
     def after_insert(mapper: object, connection: Connection, comment: Any) -> None:
         thread = comment.thread
         words = sum(count_words(each.message) for each in thread.comments)
         connection.execute(update(table).where(table.c.id == thread.id).values(word_count=words))
 
-    return way
+    return strategy
 
 
-def _mapper_event() -> Way:
+def _mapper_event() -> Strategy:
     """The same, with the recount left to the database.
 
     As published, it loads the thread's comments in the middle of the flush, and so gets
     the new one twice: as the row, and as the object that is not yet in the identity map.
     """
-    way = map_way("mapper event")
-    threads, comments = way.Thread.__table__, way.Comment.__table__
+    strategy = map_strategy("mapper event")
+    threads, comments = strategy.Thread.__table__, strategy.Comment.__table__
 
-    @event.listens_for(way.Comment, "after_insert")
+    @event.listens_for(strategy.Comment, "after_insert")
     def after_insert(mapper: object, connection: Connection, comment: Any) -> None:
         words = select(func.sum(comments.c.word_count)).where(
             comments.c.thread_id == comment.thread_id
@@ -48,43 +48,43 @@ def _mapper_event() -> Way:
             .values(word_count=words.scalar_subquery())
         )
 
-    return way
+    return strategy
 
 
 def _attribute_events(
-    name: str, words: Callable[[Any], int], is_thread: Callable[[Way, Any], bool]
-) -> Way:
+    name: str, words: Callable[[Any], int], is_thread: Callable[[Strategy, Any], bool]
+) -> Strategy:
     """Listeners for ``set`` that add the difference to the thread in memory."""
-    way = map_way(name)
+    strategy = map_strategy(name)
 
-    @event.listens_for(way.Comment.message, "set")
+    @event.listens_for(strategy.Comment.message, "set")
     def on_message(comment: Any, value: Any, old: Any, initiator: object) -> None:
         if comment.thread is not None:
             comment.thread.word_count += words(value) - words(old)
 
-    @event.listens_for(way.Comment.thread, "set")
+    @event.listens_for(strategy.Comment.thread, "set")
     def on_thread(comment: Any, value: Any, old: Any, initiator: object) -> None:
-        if is_thread(way, value):
+        if is_thread(strategy, value):
             value.word_count += words(comment.message)
-        if is_thread(way, old):
+        if is_thread(strategy, old):
             old.word_count -= words(comment.message)
 
-    return way
+    return strategy
 
 
-def _before_flush() -> Way:
+def _before_flush() -> Strategy:
     """Before a flush, a recount of the threads of its new and changed comments."""
-    way = map_way("before_flush")
+    strategy = map_strategy("before_flush")
 
-    @event.listens_for(way.Session, "before_flush")
+    @event.listens_for(strategy.Session, "before_flush")
     def before_flush(session: Any, context: object, instances: object) -> None:
         for comment in [*session.new, *session.dirty]:
-            if isinstance(comment, way.Comment):
+            if isinstance(comment, strategy.Comment):
                 comment.thread.word_count = sum(
                     count_words(each.message) for each in comment.thread.comments
                 )
 
-    return way
+    return strategy
 
 
 MAPPER_EVENT_AS_PUBLISHED = _mapper_event_as_published()
@@ -103,5 +103,5 @@ ATTRIBUTE_EVENTS_AS_PUBLISHED = _attribute_events(
 ATTRIBUTE_EVENTS = _attribute_events(
     "attribute events",
     words=lambda message: count_words(message) if isinstance(message, str) else 0,
-    is_thread=lambda way, value: isinstance(value, way.Thread),
+    is_thread=lambda strategy, value: isinstance(value, strategy.Thread),
 )

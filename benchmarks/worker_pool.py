@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TypeAlias
 from uuid import UUID
 
-from .contestants import CONTESTANTS
+from .candidates import CANDIDATES
 from .databases import blocking_engine
 from .hosts import Host
 
@@ -22,11 +22,11 @@ PATIENCE = 60.0
 """Seconds that a writer waits for the file of SQLite, which has no queue."""
 
 
-class Failed(Exception):
+class WorkerFailed(Exception):
     """A writer was refused what it wanted."""
 
 
-class Crew:
+class WorkerPool:
     """So many processes, which wait for work."""
 
     def __init__(self, pipes: Sequence[Pipe]) -> None:
@@ -47,12 +47,12 @@ class Crew:
         answers = [pipe.recv() for pipe in self.pipes]
         seconds = perf_counter() - began
         if failures := [answer for answer in answers if answer]:
-            raise Failed(failures[0])
+            raise WorkerFailed(failures[0])
         return seconds
 
 
 @contextmanager
-def crew(url: str, writers: int) -> Iterator[Crew]:
+def worker_pool(url: str, writers: int) -> Iterator[WorkerPool]:
     """So many processes, for the time of the block."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -66,7 +66,7 @@ def crew(url: str, writers: int) -> Iterator[Crew]:
     try:
         for pipe in pipes:
             pipe.recv()
-        yield Crew(pipes)
+        yield WorkerPool(pipes)
     finally:
         for pipe in pipes:
             pipe.close()
@@ -76,7 +76,7 @@ def crew(url: str, writers: int) -> Iterator[Crew]:
 
 def _write(url: str, pipe: Pipe) -> None:
     engine = blocking_engine(url, patience=PATIENCE)
-    hosts = {str(each): each.host(engine) for each in CONTESTANTS}
+    hosts = {str(each): each.host(engine) for each in CANDIDATES}
     gc.freeze()
     pipe.send("ready")
     with suppress(EOFError, OSError):  # the end of the crew, or of the process that leads it

@@ -13,7 +13,7 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import InvalidText
 from tallied.host.access import Access
 
-from . import articles, forms, reading
+from . import articles, forms, queries
 from .site import ArticleID, OurSite, Us, go, page, to_sign_in
 
 router = APIRouter()
@@ -48,7 +48,7 @@ async def write(request: Request, site: OurSite, us: Us) -> Response:
 @router.get("/articles/{id}/revise")
 async def open_again(request: Request, site: OurSite, us: Us, id: ArticleID) -> Response:
     async with site.discussion.database.read() as connection:
-        found = await reading.article(connection, us, id)
+        found = await queries.article(connection, us, id)
     if found is None or us is None or not (us.is_moderator or us.user_id == found.author_id):
         raise HTTPException(404, "There is no such article of yours.")
     form = {"headline": found.headline, "body": found.body}
