@@ -108,7 +108,7 @@ def _parameter(each: inspect.Parameter) -> str:
     return f"{stars}{each.name}{optional}"
 
 
-def test_the_public_names_are_those_that_are_pinned() -> None:
+def test_public_names_are_those_that_are_pinned() -> None:
     pinned, found = PINNED.read_text("utf-8").splitlines(), list(public())
     gone = sorted(set(pinned) - set(found))
     new = sorted(set(found) - set(pinned))

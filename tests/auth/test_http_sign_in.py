@@ -51,7 +51,7 @@ def authorization(token: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {token}")
 
 
-async def test_a_token_says_who_asks(bearer: Bearer) -> None:
+async def test_token_authenticates_viewer(bearer: Bearer) -> None:
     for viewer in (ADA, Viewer("7", "Zoë 字", is_moderator=True), Viewer("8")):
         answer = await bearer(WHO, authorization(encode_token(SECRET, viewer, HOUR)))
         expect = {"name": viewer.name, "isModerator": viewer.is_moderator}
@@ -62,7 +62,7 @@ async def test_a_token_says_who_asks(bearer: Bearer) -> None:
     assert await bearer.host.authors() == {"user-1": ("Ada", 1, 1)}
 
 
-async def test_without_a_token_everyone_is_a_guest(bearer: Bearer) -> None:
+async def test_without_token_viewer_is_guest(bearer: Bearer) -> None:
     assert (await bearer(WHO)).json()["data"] == {"viewer": None}
     made = (await bearer(START)).json()["data"]["createThread"]
     assert made == {"thread": None, "userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
@@ -113,7 +113,7 @@ async def test_tokens_are_accepted_by_both_secrets_or_by_none(database: Database
     assert "accepts no tokens" in answer.json()["errors"][0]["message"]
 
 
-async def test_queries_by_get_are_refused_just_so(bearer: Bearer) -> None:
+async def test_bad_token_is_refused_over_get(bearer: Bearer) -> None:
     http = bearer.host.guest.http
     answer = await http.get(
         "/graphql", params={"query": WHO}, headers=[("authorization", signed(SECRET, exp=1))]
@@ -135,7 +135,7 @@ async def asked(database: Database, found: Any) -> httpx.Response:
     return answer
 
 
-async def test_a_hosts_function_may_wait(database: Database) -> None:
+async def test_get_viewer_may_be_async(database: Database) -> None:
     async def waits(_: HTTPConnection) -> Viewer | None:
         await asyncio.sleep(0)
         return ADA
@@ -147,7 +147,7 @@ async def test_a_hosts_function_may_wait(database: Database) -> None:
     assert answer.json()["data"]["createThread"]["userErrors"] == [{"code": "SIGN_IN_REQUIRED"}]
 
 
-async def test_host_function_may_refuse(database: Database) -> None:
+async def test_get_viewer_may_refuse(database: Database) -> None:
     def refuse(_: HTTPConnection) -> None:
         raise Unauthenticated("The session has ended; sign in again.")
 
@@ -190,7 +190,7 @@ async def _fails_later(_: HTTPConnection) -> None:
         lambda _: Viewer("a\0b"),
     ],
 )
-async def test_a_hosts_function_that_fails_or_makes_no_sense_is_masked(
+async def test_failing_get_viewer_is_masked(
     database: Database, found: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await asked(database, found)
@@ -201,7 +201,7 @@ async def test_a_hosts_function_that_fails_or_makes_no_sense_is_masked(
     assert any(error["extensions"]["id"] in record.getMessage() for record in caplog.records)
 
 
-async def test_a_hosts_function_does_not_take_for_ever(database: Database) -> None:
+async def test_slow_get_viewer_times_out(database: Database) -> None:
     async def hangs(_: HTTPConnection) -> None:
         await asyncio.Event().wait()
 
@@ -213,7 +213,7 @@ async def test_a_hosts_function_does_not_take_for_ever(database: Database) -> No
     assert "who asks" in error["message"]
 
 
-async def test_the_host_is_asked_once_a_request_and_given_its_headers(database: Database) -> None:
+async def test_get_viewer_is_called_once_with_headers(database: Database) -> None:
     seen: list[str | None] = []
 
     def watch(connection: HTTPConnection) -> Viewer | None:
@@ -228,7 +228,7 @@ async def test_the_host_is_asked_once_a_request_and_given_its_headers(database: 
 # Caches
 
 
-async def test_what_is_for_a_viewer_is_never_for_everyone(database: Database) -> None:
+async def test_personal_response_is_never_public(database: Database) -> None:
     """The header is the host's own: no cache knows that it says who asks."""
     host = Host(database, settings={"cache_time": 60})
     thread = await host.ada.thread("Engines")
@@ -250,7 +250,7 @@ async def test_what_is_for_a_viewer_is_never_for_everyone(database: Database) ->
     assert other.status_code == 200
 
 
-async def test_a_viewer_by_cookie_is_private_too(database: Database) -> None:
+async def test_response_to_cookie_is_private(database: Database) -> None:
     host = Host(database, get_viewer=lambda connection: ADA if connection.cookies else None)
     http = host.guest.http
     answer = await http.get("/graphql", params={"query": WHO}, headers={"cookie": "session=1"})

@@ -76,11 +76,11 @@ def refusal(token: str, secret: str = SECRET) -> str:
         Viewer("\N{GRINNING FACE}" * 255, "\N{GRINNING FACE}" * 100, is_moderator=True),
     ],
 )
-def test_a_token_stands_for_its_viewer(viewer: Viewer) -> None:
+def test_token_stands_for_its_viewer(viewer: Viewer) -> None:
     assert decode_token(SECRET, encode_token(SECRET, viewer, HOUR)) == viewer
 
 
-def test_any_library_reads_a_token_and_can_make_one() -> None:
+def test_pyjwt_reads_and_writes_tokens() -> None:
     token = encode_token(SECRET, Viewer("42", "Ada"), HOUR)
     theirs = jwt.decode(token, SECRET, ["HS256"], audience="tallied", issuer="tallied")
     assert (theirs["sub"], theirs["name"], theirs["exp"] - theirs["iat"]) == ("42", "Ada", 3600)
@@ -171,12 +171,12 @@ def forgeries() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("wrong", list(forgeries()))
-def test_a_forgery_is_refused_in_one_sentence(wrong: str) -> None:
+def test_forgery_is_refused_in_one_sentence(wrong: str) -> None:
     token, sentence = forgeries()[wrong]
     assert refusal(token) == sentence
 
 
-def test_the_forgeries_are_made_as_what_is_accepted_is() -> None:
+def test_forgeries_differ_in_one_point_alone() -> None:
     # or each would be refused for being made badly
     assert decode_token(SECRET, hand_made(claims())) == Viewer("42")
     assert decode_token(SECRET, signed_by()) == Viewer("42")
@@ -185,13 +185,13 @@ def test_the_forgeries_are_made_as_what_is_accepted_is() -> None:
     assert decode_token(SECRET, signed_by(fill=fill)) == Viewer("42")
 
 
-def test_clocks_may_differ_by_a_few_seconds() -> None:
+def test_clocks_may_differ_by_few_seconds() -> None:
     now = int(time.time())
     assert decode_token(SECRET, signed_by(exp=now - 3, iat=now + 3, nbf=now + 3)) == Viewer("42")
     assert refusal(signed_by(exp=now - 11)) == EXPIRED
 
 
-def test_tokens_of_the_previous_secret_are_accepted_while_it_is_named() -> None:
+def test_previous_secret_is_accepted_while_configured() -> None:
     old, new = (encode_token(secret, Viewer("42"), HOUR) for secret in (OTHER, SECRET))
     for token in (old, new):
         assert decode_token(SECRET, token, previous_secret=OTHER) == Viewer("42")
@@ -204,7 +204,7 @@ def test_tokens_of_the_previous_secret_are_accepted_while_it_is_named() -> None:
         )
 
 
-def test_without_a_secret_no_token_is_accepted() -> None:
+def test_without_secret_no_token_is_accepted() -> None:
     sentence = "This server accepts no tokens; send the request without one."
     assert refusal(encode_token(SECRET, Viewer("42"), HOUR), secret="") == sentence
     assert refusal(hand_made(claims(), secret=""), secret="") == sentence
@@ -222,7 +222,7 @@ def test_without_a_secret_no_token_is_accepted() -> None:
         (json.dumps([{"kty": "oct", "k": SECRET}]), "no public key"),
     ],
 )
-def test_nothing_is_signed_with_a_secret_that_is_none(secret: str, part: str) -> None:
+def test_unusable_secret_signs_nothing(secret: str, part: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         encode_token(secret, Viewer("42"), HOUR)
     assert part in str(refused.value)
@@ -235,19 +235,19 @@ def test_nothing_is_signed_with_a_secret_that_is_none(secret: str, part: str) ->
 @pytest.mark.parametrize(
     "lifetime", [timedelta(0), -HOUR, timedelta(milliseconds=5), MAX_LIFETIME + timedelta(1)]
 )
-def test_a_token_lives_for_a_second_to_a_year(lifetime: timedelta) -> None:
+def test_token_lives_for_second_to_year(lifetime: timedelta) -> None:
     with pytest.raises(ConfigurationError, match="expires after 1 second to 366 days, not after"):
         encode_token(SECRET, Viewer("42"), lifetime)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
-def test_the_token_is_read_from_the_header(name: str, scheme: str) -> None:
+def test_token_is_read_from_header(name: str, scheme: str) -> None:
     assert read_bearer_token({name: f"{scheme} a.b-c_d~e+f/g=="}) == "a.b-c_d~e+f/g=="
     assert read_bearer_token(Headers({name: f"{scheme}   abc "})) == "abc"
 
 
-def test_without_the_header_there_is_no_token() -> None:
+def test_without_header_there_is_no_token() -> None:
     assert read_bearer_token({}) is None
     assert read_bearer_token(Headers({"cookie": "authorization=Bearer x"})) is None
 
@@ -258,7 +258,7 @@ def test_without_the_header_there_is_no_token() -> None:
      'Bearer "a"', "Bearer =", "Bearer a=b", "Bearer é", "Bearer\tabc", "Bearer a\n",
      "Bearer a\nX: y", "Token abc", "Bearer Bearer abc", None, 7, ["Bearer abc"]],
 )  # fmt: skip
-def test_a_header_that_cannot_be_read_is_refused(value: Any) -> None:
+def test_header_that_cannot_be_read_is_refused(value: Any) -> None:
     with pytest.raises(Unauthenticated) as refused:
         read_bearer_token({"Authorization": value})
     assert refused.value.message == (
@@ -266,13 +266,13 @@ def test_a_header_that_cannot_be_read_is_refused(value: Any) -> None:
     )
 
 
-def test_a_header_that_is_given_twice_is_refused() -> None:
+def test_repeated_header_is_refused() -> None:
     raw = [(b"authorization", b"Bearer abc"), (b"authorization", b"Bearer def")]
     with pytest.raises(Unauthenticated, match="send it once"):
         read_bearer_token(Headers(raw=raw))
 
 
-def test_a_request_is_its_tokens_or_a_guests() -> None:
+def test_request_is_its_tokens_or_guests() -> None:
     settings = Settings(secret=SECRET, previous_secret=OTHER)
     for secret in (SECRET, OTHER):
         token = encode_token(secret, Viewer("42", "Ada"), HOUR)

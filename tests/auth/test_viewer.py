@@ -14,13 +14,13 @@ from tallied.settings import Settings
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
 
 
-def test_a_viewer_has_a_subject_and_may_have_a_name() -> None:
+def test_viewer_has_subject_and_may_have_name() -> None:
     assert Viewer("auth0|5f7c") == Viewer("auth0|5f7c", None, False)
     assert Viewer("x" * 255, "\N{CJK UNIFIED IDEOGRAPH-5B57}" * 100).name is not None
     assert Viewer("7", "Zoë von\N{NO-BREAK SPACE}Ahn \N{FAMILY}\N{ZERO WIDTH JOINER}").name
 
 
-def test_a_viewer_is_a_key() -> None:
+def test_viewer_is_key() -> None:
     assert {Viewer("7", "Ada"): 3}[Viewer("7", "Ada")] == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         Viewer("7").subject = "8"  # type: ignore[misc]
@@ -48,13 +48,13 @@ def test_a_viewer_is_a_key() -> None:
         ({"subject": "7", "is_moderator": "no"}, "The viewer's is_moderator must be True or False"),
     ],
 )
-def test_a_viewer_that_cannot_be_used_is_refused(values: dict[str, Any], part: str) -> None:
+def test_viewer_that_cannot_be_used_is_refused(values: dict[str, Any], part: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Viewer(**values)
     assert part in str(refused.value)
 
 
-def test_a_refused_viewer_is_not_named() -> None:
+def test_refused_viewer_is_not_named() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Viewer("ada@example.com\n")
     assert "ada" not in str(refused.value)
@@ -64,7 +64,7 @@ def test_a_refused_viewer_is_not_named() -> None:
 @pytest.mark.parametrize(
     "weak", ["x", "changeme", SECRET[:31], "secret" * 10, "0123456" * 9, SECRET + "\udc80"]
 )
-def test_a_weak_secret_is_refused_and_not_shown(name: str, weak: str) -> None:
+def test_weak_secret_is_refused_and_not_shown(name: str, weak: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Settings(**{"secret": SECRET, name: weak})
     message = str(refused.value)
@@ -75,12 +75,12 @@ def test_a_weak_secret_is_refused_and_not_shown(name: str, weak: str) -> None:
     assert len(weak) == 1 or weak not in message
 
 
-def test_a_previous_secret_alone_is_refused() -> None:
+def test_previous_secret_alone_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"TALLIED_SECRET \(Settings.secret\) is not"):
         Settings(previous_secret=SECRET)
 
 
-def test_secrets_are_read_from_the_environment_and_never_shown() -> None:
+def test_secrets_are_read_from_environment_and_never_shown() -> None:
     other = SECRET[::-1]
     settings = Settings.from_environ(
         {"TALLIED_SECRET": f"{SECRET}\n", "TALLIED_PREVIOUS_SECRET": other}

@@ -52,9 +52,7 @@ def signed(database: Database, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
-async def test_an_authorization_in_the_payload_is_as_good_as_the_header(
-    database: Database, name: str
-) -> None:
+async def test_payload_may_carry_authorization(database: Database, name: str) -> None:
     async with signed(database) as there:
         async with there.socket({name: bearer(), "theme": {"dark": True}}) as socket:
             assert await socket(WHO) == {"name": "Ada"}
@@ -67,7 +65,7 @@ async def test_an_authorization_in_the_payload_is_as_good_as_the_header(
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"authToken": "Bearer x"}, {"headers": {}}])
-async def test_without_one_everyone_is_a_guest(database: Database, payload: Any) -> None:
+async def test_without_authorization_viewer_is_guest(database: Database, payload: Any) -> None:
     async with signed(database) as there, there.socket(payload) as socket:
         assert await socket(WHO) is None
         assert await socket(START) == {"userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
@@ -86,7 +84,7 @@ async def test_without_one_everyone_is_a_guest(database: Database, payload: Any)
         ({"authorization": "Bearer é"}, 4400, "authorization in the payload must be a string"),
     ],
 )
-async def test_what_proves_nothing_opens_nothing(
+async def test_bad_authorization_opens_no_socket(
     database: Database, payload: Any, code: int, says: str
 ) -> None:
     async with signed(database) as there, there.socket(init=False) as socket:
@@ -96,7 +94,7 @@ async def test_what_proves_nothing_opens_nothing(
         assert reason.endswith((".", "`"))
 
 
-async def test_an_authorization_of_the_handshake_is_never_replaced(database: Database) -> None:
+async def test_authorization_of_handshake_is_not_replaced(database: Database) -> None:
     """It may be a proxy's, which over HTTP sets it whatever the client sends."""
     async with (
         signed(database) as there,
@@ -108,7 +106,7 @@ async def test_an_authorization_of_the_handshake_is_never_replaced(database: Dat
         assert "send it once" in reason
 
 
-async def test_get_viewer_is_given_the_same_over_both(database: Database) -> None:
+async def test_get_viewer_receives_equal_requests_over_both(database: Database) -> None:
     seen: list[dict[str, Any]] = []
 
     async def get_viewer(connection: HTTPConnection) -> Viewer:
@@ -146,7 +144,7 @@ async def test_get_viewer_is_given_the_same_over_both(database: Database) -> Non
     assert seen[0]["cookies"] == {"user": "ada", "theme": "dark"}
 
 
-async def test_a_token_that_expires_refuses_what_comes_after(database: Database) -> None:
+async def test_expired_token_refuses_later_operations(database: Database) -> None:
     async with (
         signed(database) as there,
         there.socket({"authorization": expiring(1.5)}) as socket,
@@ -159,7 +157,7 @@ async def test_a_token_that_expires_refuses_what_comes_after(database: Database)
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-async def test_a_mutation_that_has_begun_is_answered_before_an_expired_socket_is_closed(
+async def test_running_mutation_is_answered_before_expired_close(
     database: Database,
 ) -> None:
     """A client comes back with a new token, and sends again whatever has no answer."""
@@ -187,7 +185,7 @@ async def test_a_mutation_that_has_begun_is_answered_before_an_expired_socket_is
     assert await count_rows(database, Thread) == 1
 
 
-async def test_what_a_host_notes_of_a_request_is_over_with_the_operation(
+async def test_request_state_ends_with_operation(
     database: Database,
 ) -> None:
     """As over HTTP, or whoever has once been found would be known for ever."""
@@ -204,7 +202,7 @@ async def test_what_a_host_notes_of_a_request_is_over_with_the_operation(
         assert await socket(WHO) == {"name": "Cleo"}
 
 
-async def test_a_get_viewer_that_fails_or_takes_too_long_is_told_as_such(
+async def test_failing_or_slow_get_viewer_closes_socket(
     database: Database,
 ) -> None:
     async def slow(_: HTTPConnection) -> None:
@@ -250,9 +248,7 @@ def allowing(database: Database) -> Any:
 
 
 @pytest.mark.parametrize("headers", OPEN)
-async def test_pages_of_the_servers_own_origin_and_of_those_named_open_one(
-    database: Database, headers: dict[str, str]
-) -> None:
+async def test_allowed_origins_open_socket(database: Database, headers: dict[str, str]) -> None:
     async with allowing(database) as there:
         headers = {name: value.format(host=there.host) for name, value in headers.items()}
         async with there.socket(additional_headers=headers) as socket:
@@ -260,9 +256,7 @@ async def test_pages_of_the_servers_own_origin_and_of_those_named_open_one(
 
 
 @pytest.mark.parametrize("origin", SHUT)
-async def test_no_other_page_opens_one_with_its_visitors_cookies(
-    database: Database, origin: str
-) -> None:
+async def test_other_origins_open_no_socket(database: Database, origin: str) -> None:
     async with allowing(database) as there:
         for more in ({}, {"sec-fetch-site": "cross-site"}):
             refusal = await there.refusal(origin=origin.format(host=there.host), **more)
@@ -273,7 +267,7 @@ async def test_no_other_page_opens_one_with_its_visitors_cookies(
             assert refusal.headers["content-type"] == "application/json"
 
 
-async def test_without_settings_only_the_servers_own_pages_open_one(database: Database) -> None:
+async def test_default_allows_only_own_origin(database: Database) -> None:
     async with site(database) as there:
         assert (await there.refusal(origin=ORIGIN)).status_code == 403
         async with there.socket(additional_headers={"origin": f"http://{there.host}"}) as socket:
@@ -292,7 +286,7 @@ async def test_without_settings_only_the_servers_own_pages_open_one(database: Da
         "https://a.example,null",
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused_as_a_setting(origins: str) -> None:
+def test_impossible_origin_is_refused_as_setting(origins: str) -> None:
     with pytest.raises(
         ConfigurationError,
         match=r"^TALLIED_ORIGINS .* must be origins like",

@@ -30,7 +30,7 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_one_comment(
+def test_benchmark_of_one_comment_runs(
     engine: Engine, empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = counters.Scale(sizes=(30,), rounds=2)
@@ -50,7 +50,7 @@ def test_one_comment(
     assert printed.count("no counter, again") == len(FORMS)
 
 
-def test_each_operation_by_one_writer(
+def test_benchmark_of_each_operation_runs(
     engine: Engine, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = writes.Scale(threads=4, comments=9, rounds=3, batches=3)
@@ -79,7 +79,7 @@ def test_each_operation_by_one_writer(
     assert ends["no counter"] == "n/a"
 
 
-def test_one_session(engine: Engine) -> None:
+def test_benchmark_of_one_session_runs(engine: Engine) -> None:
     results = sessions.measure(engine)
     failures = {
         strategy: {scenario for scenario, end in ends.items() if end != "exact"}
@@ -102,7 +102,9 @@ def test_one_session(engine: Engine) -> None:
     assert results["before_flush"]["add by key"] == "AttributeError"
 
 
-def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], backend: str) -> None:
+def test_benchmark_of_concurrent_writers_runs(
+    empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
     scale = writers.Scale(writers=2, inserts=3, comments=5, rounds=3)
     results = {str(each): found for each, found in writers.measure(empty_url, scale).items()}
     for name, result in results.items():
@@ -113,7 +115,7 @@ def test_writers_at_once(empty_url: str, capsys: pytest.CaptureFixture[str], bac
     assert " a second" in capsys.readouterr().out
 
 
-def test_what_attacks_is_what_it_is_named_for() -> None:
+def test_benchmark_of_attacks_runs() -> None:
     """What takes long at the server is executed in no test; it is allowed, and costly."""
     executor = Executor(schema, Settings())
     for name in pings.ATTACKS:
@@ -126,7 +128,7 @@ def test_what_attacks_is_what_it_is_named_for() -> None:
             assert executor._cost(document, operation).nodes({}, 100) > 10_000, name
 
 
-def test_pings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_of_pings_runs(capsys: pytest.CaptureFixture[str]) -> None:
     def run(port: int) -> None:
         with pings.connected(port) as connection:
             late = json.loads(pings.ask(connection, pings.body_of(LATE, 1)))
@@ -144,7 +146,7 @@ def test_pings(capsys: pytest.CaptureFixture[str]) -> None:
 LATE = "refused late: 2800 long messages"
 
 
-def test_races() -> None:
+def test_benchmark_of_races_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.races", "--quick"],
         capture_output=True,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 ROOT = Path(__file__).parents[2]
 
 
-async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(
+async def test_sixteen_random_writers_leave_counters_exact(
     open_database: Open,
 ) -> None:
     # What is tested is what becomes of the counters, however slow the machine is.
@@ -36,7 +36,7 @@ async def test_sixteen_writers_who_do_anything_leave_every_counter_exact(
     assert len(run.done) > len(OPERATIONS) - 3, "about every kind was drawn"
 
 
-async def test_drift_and_errors_are_told(open_database: Open) -> None:
+async def test_drift_and_errors_are_reported(open_database: Open) -> None:
     database = open_database(pool_size=20)
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
@@ -53,7 +53,7 @@ async def test_drift_and_errors_are_told(open_database: Open) -> None:
         await run.run(units=1000)
 
 
-def test_the_script_says_what_came_of_it() -> None:
+def test_script_prints_result() -> None:
     done = subprocess.run(
         [sys.executable, "benchmarks/soak.py", "--minutes", "0.05", "--database", "sqlite"],
         capture_output=True,

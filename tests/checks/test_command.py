@@ -39,7 +39,7 @@ def migrated(empty_url: str, commands: Commands) -> str:
     return empty_url
 
 
-def test_nothing_is_wrong(migrated: str, commands: Commands) -> None:
+def test_sound_database_passes(migrated: str, commands: Commands) -> None:
     for options in ((), ("--deep", "--fail-level", "warning")):
         checked = commands("check", "--database", migrated, *options)
         assert (checked.code, checked.out, checked.err) == (0, "All checks have passed.\n", "")
@@ -47,7 +47,7 @@ def test_nothing_is_wrong(migrated: str, commands: Commands) -> None:
     assert (checked.code, json.loads(checked.out)) == (0, [])
 
 
-def test_a_warning_fails_only_where_that_is_asked_for(migrated: str, commands: Commands) -> None:
+def test_warning_fails_only_by_fail_level(migrated: str, commands: Commands) -> None:
     sql(migrated, "DROP INDEX ix_tallied_thread_word_count_id")
     checked = commands("check", "--database", migrated)
     assert (checked.code, checked.err) == (0, "")
@@ -59,7 +59,7 @@ def test_a_warning_fails_only_where_that_is_asked_for(migrated: str, commands: C
     assert commands("check", "--database", migrated, "--fail-level", "warning").code == 1
 
 
-def test_everything_is_told_in_one_run(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_reports_everything(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLIED_PORT", "http")
     monkeypatch.setenv("TALLIED_GUESTS", "moderate")
     monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", "nowhere.json")
@@ -80,7 +80,7 @@ def test_everything_is_told_in_one_run(commands: Commands, monkeypatch: pytest.M
     assert "5" not in commands("check", "--database", unreachable).out.splitlines()[-1]
 
 
-def test_a_database_that_is_not_there_is_not_made(commands: Commands) -> None:
+def test_missing_database_is_not_created(commands: Commands) -> None:
     checked = commands("check", "--database", "sqlite:///absent.db")
     assert checked.code == 1
     assert "error tallied.E001  There is no database at absent.db" in checked.out
@@ -91,7 +91,7 @@ def test_a_database_that_is_not_there_is_not_made(commands: Commands) -> None:
         assert checked.out.startswith("error tallied.E001  ")
 
 
-def test_drift_is_found_by_looking_deep(migrated: str, commands: Commands) -> None:
+def test_deep_check_finds_drift(migrated: str, commands: Commands) -> None:
     assert commands("seed", "--threads", "3", "--comments", "9", "--database", migrated).code == 0
     sql(migrated, "UPDATE tallied_thread SET word_count = word_count + 5")
     assert commands("check", "--database", migrated).code == 0
@@ -110,7 +110,7 @@ def test_options_that_cannot_be_used(option: str, value: str, commands: Commands
     assert option in refused.err
 
 
-def test_serve_refuses_settings_that_are_in_error_before_anything_is_done(
+def test_serve_refuses_bad_settings_first(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLIED_GUESTS", "moderate")
@@ -120,7 +120,7 @@ def test_serve_refuses_settings_that_are_in_error_before_anything_is_done(
     assert list(Path().iterdir()) == []
 
 
-def test_serve_refuses_a_database_that_is_in_error(migrated: str, commands: Commands) -> None:
+def test_serve_refuses_database_that_is_in_error(migrated: str, commands: Commands) -> None:
     sql(migrated, "DROP INDEX uq_tallied_thread_target_type_target_id")
     refused = commands("serve", "--database", migrated, "--port", str(free_port()))
     assert refused.code == 2
@@ -128,9 +128,7 @@ def test_serve_refuses_a_database_that_is_in_error(migrated: str, commands: Comm
     assert "serving" not in refused.out
 
 
-def test_serve_tells_a_warning_once_whatever_the_number_of_workers(
-    tmp_path: Path, commands: Commands
-) -> None:
+def test_serve_prints_warning_once_with_many_workers(tmp_path: Path, commands: Commands) -> None:
     url = f"sqlite:///{tmp_path / 'forum.db'}"
     assert commands("migrate", "--database", url).code == 0
     sql(url, "DROP INDEX ix_tallied_thread_word_count_id")

@@ -41,12 +41,12 @@ async def found(database: Database, **options: Any) -> dict[str, str]:
     return {finding.id: finding.sentence for finding in findings}
 
 
-async def test_a_migrated_database_is_not_remarked_on(migrated: Database) -> None:
+async def test_migrated_database_is_sound(migrated: Database) -> None:
     assert await found(migrated) == {}
     assert await found(migrated, start=False, deep=True) == {}
 
 
-async def test_a_start_costs_a_few_statements(migrated: Database) -> None:
+async def test_start_costs_few_statements(migrated: Database) -> None:
     await found(migrated)
     with recorded(migrated.engine.sync_engine) as executed:
         await found(migrated)
@@ -56,11 +56,11 @@ async def test_a_start_costs_a_few_statements(migrated: Database) -> None:
     assert not any("tallied_comment" in each and "FROM tallied" in each for each in executed)
 
 
-async def test_tables_that_a_host_has_made_itself_need_no_revision(database: Database) -> None:
+async def test_tables_made_by_host_need_no_revision(database: Database) -> None:
     assert await found(database) == {}
 
 
-async def test_a_database_that_is_not_set_up(empty: Database) -> None:
+async def test_database_without_tables_is_reported(empty: Database) -> None:
     assert await found(empty) == {"tallied.E010": "The database has not been set up for Tallied."}
 
 
@@ -96,7 +96,7 @@ async def test_damaged_database_is_reported(
         assert all(part in sentences[f"tallied.{id}"] for part in parts)
 
 
-async def test_a_missing_foreign_key(migrated: Database) -> None:
+async def test_missing_foreign_key(migrated: Database) -> None:
     if migrated.is_sqlite:  # which can only make a table anew
         (made,) = await read(
             migrated, "SELECT sql FROM sqlite_master WHERE name = 'tallied_comment'"
@@ -117,7 +117,7 @@ async def test_a_missing_foreign_key(migrated: Database) -> None:
     assert "ON DELETE CASCADE" in told["tallied.E018"]
 
 
-async def test_what_keeps_rows_unique_is_missing(migrated: Database) -> None:
+async def test_missing_unique_index_is_reported(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX uq_tallied_thread_target_type_target_id")
     told = await found(migrated)
     assert list(told) == ["tallied.E015"]
@@ -132,7 +132,7 @@ async def test_what_keeps_rows_unique_is_missing(migrated: Database) -> None:
     assert await found(migrated) == {}, "its name does not matter"
 
 
-async def test_the_index_of_a_counter_is_missing(migrated: Database) -> None:
+async def test_index_of_counter_is_missing(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX ix_tallied_comment_author_id_thread_id_created_at_id")
     told = await found(migrated)
     assert list(told) == ["tallied.W011"]
@@ -155,7 +155,7 @@ async def test_unfinished_index_is_missing(migrated: Database) -> None:
 
 
 @on_postgresql
-async def test_an_index_of_titles_is_for_postgresql_alone(migrated: Database) -> None:
+async def test_index_of_titles_is_for_postgresql_alone(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX ix_tallied_thread_title_folded")
     assert list(await found(migrated)) == ["tallied.W012"]
     await execute(migrated, "DROP EXTENSION pg_trgm")
@@ -179,7 +179,7 @@ class Uncounted(Session):
     """A session class of a host that forgot the counters."""
 
 
-async def test_a_session_class_without_listeners(migrated: Database) -> None:
+async def test_session_class_without_listeners(migrated: Database) -> None:
     for sessions in (
         Uncounted,
         async_sessionmaker(migrated.engine),
@@ -241,7 +241,7 @@ extended = counters.extend(Sum(Report.comments, of=Thread.comment_count, via=Rep
 extended.install(HostSession)
 
 
-async def test_the_counters_of_a_host_need_their_indexes_too(migrated: Database) -> None:
+async def test_counters_of_host_need_indexes(migrated: Database) -> None:
     table = Report.__table__
     assert isinstance(table, Table)
     async with migrated.engine.begin() as connection:
@@ -256,7 +256,7 @@ async def test_the_counters_of_a_host_need_their_indexes_too(migrated: Database)
     assert list(told) == ["tallied.E024"], "their indexes matter only where they are in use"
 
 
-async def test_a_hosts_counter_that_is_kept_on_another_session_class(migrated: Database) -> None:
+async def test_host_counter_on_other_session_class_is_reported(migrated: Database) -> None:
     class Plain(Session):
         """A session class of the same host, which knows of Tallied's counters alone."""
 
@@ -304,7 +304,7 @@ def bulletin() -> tuple[type[Session], MetaData]:
     return Own, Base.metadata
 
 
-async def test_two_hosts_whose_tables_share_a_name_keep_their_own(migrated: Database) -> None:
+async def test_tables_of_equal_name_belong_to_their_hosts(migrated: Database) -> None:
     (one, tables), (other, _) = bulletin(), bulletin()
     async with migrated.engine.begin() as connection:
         await connection.run_sync(tables.create_all)
@@ -312,7 +312,7 @@ async def test_two_hosts_whose_tables_share_a_name_keep_their_own(migrated: Data
         assert await found(migrated, session_class=sessions) == {}
 
 
-async def test_the_tables_of_a_hosts_counter_that_are_missing(migrated: Database) -> None:
+async def test_missing_tables_of_host_counter_are_reported(migrated: Database) -> None:
     for start in (True, False):
         told = await found(migrated, session_class=HostSession, start=start, deep=not start)
         assert list(told) == ["tallied.E019"]
@@ -324,7 +324,7 @@ async def test_the_tables_of_a_hosts_counter_that_are_missing(migrated: Database
 
 
 @pytest.mark.sqlite
-async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> None:
+async def test_sqlite_without_foreign_keys_is_reported(migrated: Database) -> None:
     engine = create_async_engine(migrated.url)
     async with engine.connect():
         pass  # so that the pool has a connection that was opened before Database took over
@@ -338,7 +338,7 @@ async def test_sqlite_that_does_not_enforce_foreign_keys(migrated: Database) -> 
 
 
 @pytest.mark.sqlite
-async def test_an_sqlite_whose_readers_wait_for_writers(migrated: Database) -> None:
+async def test_sqlite_without_wal_is_reported(migrated: Database) -> None:
     await migrated.dispose()  # whose connections are open, and hold the journal
     engine = create_async_engine(migrated.url)
     async with engine.connect() as connection:
@@ -355,7 +355,7 @@ async def test_an_sqlite_whose_readers_wait_for_writers(migrated: Database) -> N
 
 
 @pytest.mark.sqlite
-async def test_an_sqlite_without_returning(migrated: Database) -> None:
+async def test_sqlite_without_returning(migrated: Database) -> None:
     await migrated.dispose()
 
     @event.listens_for(migrated.engine.sync_engine, "connect")
@@ -368,7 +368,7 @@ async def test_an_sqlite_without_returning(migrated: Database) -> None:
     assert "SQLite 3.34.1" in told["tallied.E017"]
 
 
-async def test_a_postgresql_that_is_gone() -> None:
+async def test_unreachable_postgresql_is_reported() -> None:
     database = Database("postgresql://u:s3cret@localhost:1/d")
     told = await check(database, Settings(playground=False))
     assert [finding.id for finding in told] == ["tallied.E001", "tallied.W003"]
@@ -378,7 +378,7 @@ async def test_a_postgresql_that_is_gone() -> None:
 
 
 @on_postgresql
-async def test_a_failure_halfway_keeps_what_was_found(migrated: Database) -> None:
+async def test_failure_halfway_keeps_findings(migrated: Database) -> None:
     await execute(
         migrated,
         "CREATE ROLE powerless LOGIN",

@@ -69,7 +69,7 @@ DAMAGES: list[tuple[Damage, str]] = [
 
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGES)
 @pytest.mark.parametrize("command", ["serve", "check"])
-def test_a_damaged_file_is_told_in_one_sentence(
+def test_damaged_file_is_one_error(
     path: Path,
     capsys: pytest.CaptureFixture[str],
     command: str,
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("damage", [replace_content, truncate, damage_comments])
-async def test_a_discussion_does_not_start_on_a_damaged_file(path: Path, damage: Damage) -> None:
+async def test_discussion_does_not_start_on_damaged_file(path: Path, damage: Damage) -> None:
     damage(path)
     discussion = Discussion(f"sqlite+aiosqlite:///{path}", settings=SETTINGS)
     with pytest.raises(ConfigurationError, match=r"tallied.E025.* file is damaged .* HINT: Stop"):
@@ -93,7 +93,7 @@ async def test_a_discussion_does_not_start_on_a_damaged_file(path: Path, damage:
             pass
 
 
-async def test_a_large_file_is_read_whole_by_the_check_only(path: Path) -> None:
+async def test_large_file_is_read_whole_by_check_only(path: Path) -> None:
     damage_comments(path)
     path.chmod(0o600)
     os.truncate(path, QUICK_SIZE + 4096)  # Pages that belong to nothing take no room on a disk.
@@ -105,7 +105,7 @@ async def test_a_large_file_is_read_whole_by_the_check_only(path: Path) -> None:
     await database.dispose()
 
 
-async def test_a_file_that_others_may_open_is_warned_of(path: Path) -> None:
+async def test_file_that_others_may_open_is_warned_of(path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{path}")
     for mode, warned in ((0o600, []), (0o640, ["tallied.W015"]), (0o604, ["tallied.W015"])):
         path.chmod(mode)
@@ -114,7 +114,7 @@ async def test_a_file_that_others_may_open_is_warned_of(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o604, "it is the owner's business"
 
 
-async def test_a_new_file_is_its_owners_alone(without_umask: None, tmp_path: Path) -> None:
+async def test_new_file_is_its_owners_alone(without_umask: None, tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/new.db")
     await migrate(database)
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in tmp_path.iterdir()}
@@ -123,7 +123,7 @@ async def test_a_new_file_is_its_owners_alone(without_umask: None, tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["migrate", "seed"])
-def test_a_command_makes_the_file_for_its_owner_alone(
+def test_command_makes_file_for_its_owner_alone(
     without_umask: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     path = tmp_path / "new.db"
@@ -134,7 +134,7 @@ def test_a_command_makes_the_file_for_its_owner_alone(
 
 
 @pytest.mark.parametrize("form", ["{}", "file:{}?uri=true"])
-async def test_a_server_does_not_make_a_missing_file(tmp_path: Path, form: str) -> None:
+async def test_server_does_not_make_missing_file(tmp_path: Path, form: str) -> None:
     """As where a worker process starts anew, and the file has gone meanwhile."""
     url = f"sqlite+aiosqlite:///{form.format(tmp_path / 'gone.db')}"
     app = create_app(Settings(database=url, secret=SECRET))

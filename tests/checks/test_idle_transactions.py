@@ -18,7 +18,7 @@ async def found(database: Database) -> list[str]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_hosts_engine_without_idle_timeout_is_a_warning(database: Database) -> None:
+async def test_hosts_engine_without_idle_timeout_is_warning(database: Database) -> None:
     assert await found(database) == []
     engine = create_async_engine(database.url)
     assert await found(Database(engine)) == ["tallied.W019"]

@@ -59,21 +59,21 @@ async def ids(database: Database) -> set[str]:
 
 
 @pytest.mark.parametrize("query", ["", "&pgbouncer=true"])
-async def test_a_pooler_is_a_warning_until_told_of(pooled: str, query: str) -> None:
+async def test_pooler_is_warning_until_configured(pooled: str, query: str) -> None:
     database = Database(pooled + query)
     findings = await check(database, SETTINGS)
     await database.dispose()
     assert ("tallied.W017" in {finding.id for finding in findings}) == (query == "")
 
 
-async def test_a_server_without_a_pooler_is_none(empty_url: str, engine_of: Any) -> None:
+async def test_server_without_pooler_is_no_pooler(empty_url: str, engine_of: Any) -> None:
     database = Database(empty_url)
     assert "tallied.W017" not in await ids(database)
     await database.dispose()
     assert "tallied.E027" not in await ids(Database(engine_of(empty_url)))
 
 
-async def test_an_engine_that_names_statements_is_an_error(
+async def test_engine_that_names_statements_is_error(
     pooled: str, mode: str, engine_of: Any
 ) -> None:
     found = await ids(Database(engine_of(pooled)))
@@ -82,14 +82,14 @@ async def test_an_engine_that_names_statements_is_an_error(
         assert found == {"tallied.E027"}
 
 
-async def test_an_engine_without_names_suits_any_pooler(pooled: str, engine_of: Any) -> None:
+async def test_engine_without_names_suits_any_pooler(pooled: str, engine_of: Any) -> None:
     database = Database(engine_of(pooled, **UNNAMED))
     for _ in range(3):
         assert "tallied.E027" not in await ids(database)
 
 
 @pytest.mark.parametrize("mode", ["transaction"], indirect=True)
-async def test_a_discussion_with_such_an_engine_does_not_start(pooled: str, engine_of: Any) -> None:
+async def test_discussion_with_named_statements_does_not_start(pooled: str, engine_of: Any) -> None:
     discussion = Discussion(engine_of(pooled), settings=SETTINGS)
     with pytest.raises(ConfigurationError, match=r"E027.*pgbouncer=true"):
         async with discussion.lifespan():
@@ -97,14 +97,14 @@ async def test_a_discussion_with_such_an_engine_does_not_start(pooled: str, engi
 
 
 @pytest.mark.parametrize("mode", ["transaction"], indirect=True)
-def test_the_command_tells_of_the_pooler(pooled: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_pooler(pooled: str, capsys: pytest.CaptureFixture[str]) -> None:
     checked = Commands(capsys)("check", "--database", pooled)
     assert "warning tallied.W017" in checked.out
     assert "pgbouncer=true" in checked.out
 
 
 @pytest.mark.parametrize("mode", ["session"], indirect=True)
-async def test_a_session_pool_of_one_is_not_waited_for(
+async def test_check_does_not_wait_for_session_pool_of_one(
     empty_url: str,
     postgresql: URL,
     mode: str,

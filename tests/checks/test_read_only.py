@@ -67,7 +67,7 @@ def of_access(findings: list[Finding]) -> list[str]:
     return [finding.sentence for finding in findings if finding.id == "tallied.W018"]
 
 
-async def test_reads_go_on_and_changes_are_refused(
+async def test_reads_succeed_and_changes_are_refused(
     reading: Database, filled: tuple[str, str]
 ) -> None:
     api = Api(reading)
@@ -81,7 +81,7 @@ async def test_reads_go_on_and_changes_are_refused(
     assert await api(READ) == expected
 
 
-async def test_the_check_and_the_probe_tell(reading: Database) -> None:
+async def test_check_and_probe_report_read_only(reading: Database) -> None:
     readiness = Readiness(reading)
     try:
         (sentence,) = of_access(await check_database(reading))
@@ -121,7 +121,7 @@ async def test_one_missing_right_is_named(filled: tuple[str, str], reading: Data
 
 
 @on_postgresql
-async def test_read_only_transactions_are_told(filled: tuple[str, str]) -> None:
+async def test_read_only_transactions_are_reported(filled: tuple[str, str]) -> None:
     arguments = {"server_settings": {"default_transaction_read_only": "on"}}
     reading = Database(filled[0], connect_args=arguments)
     try:
@@ -135,7 +135,7 @@ async def test_read_only_transactions_are_told(filled: tuple[str, str]) -> None:
         await reading.dispose()
 
 
-async def test_a_database_that_may_be_written_is_not_told(filled: tuple[str, str]) -> None:
+async def test_writable_database_is_not_reported(filled: tuple[str, str]) -> None:
     database = Database(filled[0])
     try:
         assert of_access(await check_database(database)) == []
@@ -143,7 +143,7 @@ async def test_a_database_that_may_be_written_is_not_told(filled: tuple[str, str
         await database.dispose()
 
 
-async def test_the_start_of_a_discussion_tells(
+async def test_start_of_discussion_warns(
     reading: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     discussion = Discussion(reading, settings=Settings(guests="write", environment="development"))
@@ -154,7 +154,7 @@ async def test_the_start_of_a_discussion_tells(
 
 
 @on_postgresql
-async def test_migrating_says_what_the_database_says(
+async def test_migrating_passes_on_database_error(
     filled: tuple[str, str], reading: Database
 ) -> None:
     sql(filled[0], "UPDATE tallied_alembic_version SET version_num = 'tallied_0004'")
@@ -162,14 +162,14 @@ async def test_migrating_says_what_the_database_says(
         await migrate(reading)
 
 
-def test_the_command_prints_it(read_only_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_warning(read_only_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     checked = Commands(capsys)("check", "--database", read_only_url)
     assert checked.code == 0
     assert "warning tallied.W018" in checked.out
 
 
 @on_postgresql
-def test_serve_warns_and_serves_what_may_be_read(
+def test_serve_warns_and_serves_reads(
     filled: tuple[str, str], read_only_url: str, tmp_path: Path
 ) -> None:
     with Server(tmp_path, read_only_url, guests="write") as server:

@@ -60,13 +60,13 @@ def count_checkouts(database: Database) -> list[None]:
     return checkouts
 
 
-async def test_a_sound_database_has_no_problem(database: Database, readiness: Readiness) -> None:
+async def test_sound_database_has_no_problem(database: Database, readiness: Readiness) -> None:
     assert await readiness.find_problem() is None
     await database.write(add_threads)
     assert await readiness.find_problem() is None
 
 
-async def test_many_probes_at_once_share_one_question(database: Database, probe: Probe) -> None:
+async def test_concurrent_probes_share_one_query(database: Database, probe: Probe) -> None:
     checkouts = count_checkouts(database)
     readiness = probe(database, interval=1)
     answers = await asyncio.gather(*(readiness.find_problem() for _ in range(24)))
@@ -75,7 +75,7 @@ async def test_many_probes_at_once_share_one_question(database: Database, probe:
     assert len(checkouts) == 1
 
 
-async def test_an_old_answer_is_asked_for_again(database: Database, probe: Probe) -> None:
+async def test_old_result_is_queried_again(database: Database, probe: Probe) -> None:
     checkouts = count_checkouts(database)
     readiness = probe(database, 0.5)
     for number in (1, 2):
@@ -85,7 +85,7 @@ async def test_an_old_answer_is_asked_for_again(database: Database, probe: Probe
         await asyncio.sleep(0.5)
 
 
-async def test_a_cancelled_probe_leaves_the_others_an_answer(readiness: Readiness) -> None:
+async def test_cancelled_probe_leaves_others_answer(readiness: Readiness) -> None:
     first = asyncio.ensure_future(readiness.find_problem())
     second = asyncio.ensure_future(readiness.find_problem())
     await asyncio.sleep(0)
@@ -95,7 +95,7 @@ async def test_a_cancelled_probe_leaves_the_others_an_answer(readiness: Readines
         await first
 
 
-async def test_a_pool_without_a_free_connection_is_ready(
+async def test_pool_without_free_connection_is_ready(
     with_tables: None, open_database: Open, probe: Probe
 ) -> None:
     database = open_database(pool_size=1, max_overflow=0)
@@ -117,7 +117,7 @@ async def test_a_pool_without_a_free_connection_is_ready(
 
 
 @on_postgresql
-async def test_one_connection_serves_many_questions(database: Database, probe: Probe) -> None:
+async def test_one_connection_serves_many_queries(database: Database, probe: Probe) -> None:
     connects: list[None] = []
     pool = database.engine.sync_engine.pool
     event.listen(pool, "connect", lambda *_: connects.append(None))
@@ -127,7 +127,7 @@ async def test_one_connection_serves_many_questions(database: Database, probe: P
     assert len(connects) == 1
 
 
-async def test_a_hosts_engine_opens_the_connection(
+async def test_hosts_engine_opens_connection(
     with_tables: None, empty_url: str, probe: Probe
 ) -> None:
     """By its own creator and listeners, which know what the URL does not."""
@@ -142,7 +142,7 @@ async def test_a_hosts_engine_opens_the_connection(
     await engine.dispose()
 
 
-async def test_a_database_in_memory_is_ready() -> None:
+async def test_database_in_memory_is_ready() -> None:
     database = Database("sqlite+aiosqlite://")
     try:
         assert await Readiness(database).find_problem() is None
@@ -150,7 +150,7 @@ async def test_a_database_in_memory_is_ready() -> None:
         await database.dispose()
 
 
-async def test_missing_tables_are_a_problem(open_database: Open, probe: Probe) -> None:
+async def test_missing_tables_are_problem(open_database: Open, probe: Probe) -> None:
     database = open_database()
     readiness = probe(database)
     assert await readiness.find_problem() == NOT_SET_UP
@@ -158,7 +158,7 @@ async def test_missing_tables_are_a_problem(open_database: Open, probe: Probe) -
     assert await readiness.find_problem() is None
 
 
-async def test_a_missing_migration_is_a_problem(
+async def test_missing_migration_is_problem(
     empty_url: str, open_database: Open, probe: Probe
 ) -> None:
     database = open_database()
@@ -174,7 +174,7 @@ async def test_a_missing_migration_is_a_problem(
 
 
 @on_postgresql
-async def test_tables_in_a_schema_of_their_own_are_found(
+async def test_tables_in_own_schema_are_found(
     empty_url: str, open_database: Open, probe: Probe
 ) -> None:
     database = open_database(schema="talk")
@@ -187,7 +187,7 @@ async def test_tables_in_a_schema_of_their_own_are_found(
 
 
 @on_postgresql
-async def test_read_only_transactions_are_a_problem(
+async def test_read_only_transactions_are_problem(
     empty_url: str, database: Database, readiness: Readiness
 ) -> None:
     name = "current_database()"
@@ -203,9 +203,7 @@ async def test_read_only_transactions_are_a_problem(
 
 
 @on_sqlite
-async def test_a_read_only_file_is_a_problem(
-    database: Database, empty_url: str, probe: Probe
-) -> None:
+async def test_read_only_file_is_problem(database: Database, empty_url: str, probe: Probe) -> None:
     path = database.url.database
     await database.write(add_threads)
     reading = Database(f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true")
@@ -215,7 +213,7 @@ async def test_a_read_only_file_is_a_problem(
 
 
 @on_sqlite
-async def test_a_busy_writer_is_no_problem(
+async def test_busy_writer_is_no_problem(
     database: Database, empty_url: str, readiness: Readiness
 ) -> None:
     await database.write(add_threads)
@@ -229,7 +227,7 @@ async def test_a_busy_writer_is_no_problem(
 
 
 @on_sqlite
-async def test_a_removed_file_is_a_problem_and_not_made_anew(
+async def test_removed_file_is_problem_and_not_created(
     database: Database, readiness: Readiness
 ) -> None:
     path = Path(str(database.url.database))
@@ -241,7 +239,7 @@ async def test_a_removed_file_is_a_problem_and_not_made_anew(
 
 
 @on_sqlite
-async def test_too_little_space_is_a_problem(database: Database, probe: Probe) -> None:
+async def test_too_little_space_is_problem(database: Database, probe: Probe) -> None:
     readiness = probe(database, min_free=2**62)
     assert await readiness.find_problem() == DISK_FULL
 
@@ -287,9 +285,7 @@ async def small(with_tables: None, empty_url: str) -> AsyncIterator[Database]:
     await database.dispose()
 
 
-async def test_a_full_disk_is_a_problem_until_a_write_succeeds(
-    small: Database, probe: Probe
-) -> None:
+async def test_full_disk_is_problem_until_write_succeeds(small: Database, probe: Probe) -> None:
     readiness = probe(small)
     await fill_disk(small)
     assert await readiness.find_problem() is None
@@ -303,7 +299,7 @@ async def test_a_full_disk_is_a_problem_until_a_write_succeeds(
     assert await readiness.find_problem() is None
 
 
-async def test_a_full_disk_is_forgotten_without_any_write(small: Database, probe: Probe) -> None:
+async def test_full_disk_is_forgotten_without_any_write(small: Database, probe: Probe) -> None:
     readiness = probe(small)
     small.full_disk.memory = 0.2
     await fill_disk(small)
@@ -314,7 +310,7 @@ async def test_a_full_disk_is_forgotten_without_any_write(small: Database, probe
     assert await readiness.find_problem() is None
 
 
-async def test_only_changes_of_the_state_are_logged(
+async def test_only_changes_of_state_are_logged(
     open_database: Open, caplog: pytest.LogCaptureFixture, probe: Probe
 ) -> None:
     database = open_database()
@@ -332,7 +328,7 @@ async def test_only_changes_of_the_state_are_logged(
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_a_host_asks_its_discussion(open_database: Open) -> None:
+async def test_discussion_reports_problem_to_host(open_database: Open) -> None:
     database = open_database()
     discussion = Discussion(database)
     try:
@@ -353,7 +349,7 @@ async def test_ready_and_live_answer_over_http(database: Database) -> None:
             assert (await http.get(path)).json() == {"status": "ok"}
 
 
-async def test_an_unready_server_is_live(open_database: Open) -> None:
+async def test_unready_server_is_live(open_database: Open) -> None:
     database = open_database()
     app = create_app(Settings(), database)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tallied.test")

@@ -61,7 +61,7 @@ async def wait_until_ready(readiness: Readiness) -> float:
 
 
 @pytest.mark.parametrize("was_asked", [True, False], ids=["kept connection", "no connection"])
-async def test_a_silent_network_is_told_within_the_limit(
+async def test_silent_network_is_reported_within_limit(
     proxy: FaultyProxy, readiness: Readiness, was_asked: bool
 ) -> None:
     if was_asked:
@@ -79,7 +79,7 @@ async def test_a_silent_network_is_told_within_the_limit(
     assert await wait_until_ready(readiness) < 3
 
 
-async def test_the_pools_connection_is_not_taken(
+async def test_pools_connection_is_not_taken(
     proxy: FaultyProxy, distant: Database, readiness: Readiness
 ) -> None:
     """While probes wait for a silent network, and once it is back."""
@@ -108,7 +108,7 @@ async def test_the_pools_connection_is_not_taken(
     await asyncio.wait_for(distant.write(add), 1)
 
 
-async def test_a_connection_that_has_died_is_replaced(
+async def test_connection_that_has_died_is_replaced(
     proxy: FaultyProxy, readiness: Readiness
 ) -> None:
     assert await readiness.find_problem() is None
@@ -117,7 +117,7 @@ async def test_a_connection_that_has_died_is_replaced(
     assert await readiness.find_problem() is None
 
 
-async def test_a_refused_connection_is_told_once_in_the_log(
+async def test_refused_connection_is_logged_once(
     proxy: FaultyProxy, readiness: Readiness, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await readiness.find_problem() is None
@@ -134,7 +134,7 @@ async def test_a_refused_connection_is_told_once_in_the_log(
     assert last.getMessage() == "the server is ready again"
 
 
-async def test_nothing_is_left_of_questions_that_were_given_up(
+async def test_abandoned_queries_leave_nothing(
     proxy: FaultyProxy, readiness: Readiness, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = len(asyncio.all_tasks())
@@ -152,7 +152,7 @@ async def test_nothing_is_left_of_questions_that_were_given_up(
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_closing_does_not_wait_for_a_silent_network(
+async def test_closing_does_not_wait_for_silent_network(
     proxy: FaultyProxy, readiness: Readiness, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await readiness.find_problem() is None
@@ -163,7 +163,7 @@ async def test_closing_does_not_wait_for_a_silent_network(
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_live_answers_while_the_database_is_gone() -> None:
+async def test_live_succeeds_without_database() -> None:
     database = Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
     app = create_app(Settings(), database)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tallied.test")

@@ -40,7 +40,7 @@ def one(found: list[Finding], id: str) -> Finding:
     return finding
 
 
-def test_sound_settings_are_not_remarked_on() -> None:
+def test_sound_settings_pass() -> None:
     assert check_settings(SOUND) == []
     assert check_settings(SOUND, target(None)) == []
     assert check_settings(Settings(environment="development", guests="moderate")) == []
@@ -63,7 +63,7 @@ def test_sound_settings_are_not_remarked_on() -> None:
         ({"message_length": 2000, "body_size": 1999}, "tallied.W006", "TALLIED_BODY_SIZE"),
     ],
 )
-def test_a_setting_is_remarked_on(settings: dict[str, Any], id: str, named: str) -> None:
+def test_dangerous_setting_is_reported(settings: dict[str, Any], id: str, named: str) -> None:
     sound = {"playground": False, "secret": SECRET}
     found = check_settings(Settings(**{**sound, **settings}))
     assert ids(found) == [id]
@@ -75,7 +75,7 @@ def test_a_setting_is_remarked_on(settings: dict[str, Any], id: str, named: str)
 @pytest.mark.parametrize(
     "settings", [{"introspection": False}, {"only_persisted": True, "persisted_documents": "x"}]
 )
-def test_a_playground_that_cannot_work(settings: dict[str, Any]) -> None:
+def test_playground_without_assets_is_reported(settings: dict[str, Any]) -> None:
     made = Settings(environment="development", secret=SECRET, **settings)
     assert ids(check_settings(made)) == ["tallied.W005"]
 
@@ -83,13 +83,13 @@ def test_a_playground_that_cannot_work(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("guests", "id"), [("write", "tallied.W002"), ("moderate", "tallied.E004")]
 )
-def test_what_guests_may_is_told_of_each_target(guests: Guests, id: str) -> None:
+def test_rights_of_guests_are_reported_per_target(guests: Guests, id: str) -> None:
     found = check_settings(SOUND, target(guests))
     assert ids(found) == [id]
     assert "'article'" in found[0].sentence
 
 
-def test_a_server_without_names_where_guests_write_is_warned_of() -> None:
+def test_server_without_names_where_guests_write_is_warned_of() -> None:
     written = Settings(playground=False, secret=SECRET, guests="write")
     warned = one(check_settings(written), "tallied.W009")
     assert "TALLIED_ALLOWED_HOSTS=forum.example" in warned.hint
@@ -100,7 +100,7 @@ def test_a_server_without_names_where_guests_write_is_warned_of() -> None:
     ]  # a host's own
 
 
-def test_who_can_write_is_a_matter_of_the_host_too() -> None:
+def test_writers_depend_on_host() -> None:
     nobody = Settings(playground=False)
     assert ids(check_settings(nobody)) == ["tallied.W003"]
     assert check_settings(nobody, has_viewers=True) == []
@@ -108,7 +108,7 @@ def test_who_can_write_is_a_matter_of_the_host_too() -> None:
     assert "tallied.W003" not in ids(check_settings(nobody, target("write")))
 
 
-def test_all_that_is_wrong_with_the_environment_is_told_at_once() -> None:
+def test_all_mistakes_of_environment_are_reported() -> None:
     settings, found = read_settings(
         {
             "TALLIED_PORT": "http",
@@ -142,9 +142,7 @@ def test_all_that_is_wrong_with_the_environment_is_told_at_once() -> None:
         ({"TALLIED_PREVIOUS_SECRET": " "}, 0, ""),
     ],
 )
-def test_a_previous_secret_goes_with_the_one_that_there_is(
-    environ: dict[str, str], refused: int, previous: str
-) -> None:
+def test_previous_secret_needs_secret(environ: dict[str, str], refused: int, previous: str) -> None:
     settings, found = read_settings(environ)
     assert ids(found) == ["tallied.E002"] * refused
     assert settings.previous_secret == previous

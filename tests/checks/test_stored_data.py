@@ -52,7 +52,7 @@ class Articles:
         return {id: f"Article {id}" for id in ids if id in self.there}
 
 
-async def test_threads_whose_object_is_there_are_not_remarked_on(database: Database) -> None:
+async def test_threads_with_object_are_fine(database: Database) -> None:
     await begin(database, "article", ["1", "2", "3"])
     await begin(database, "page", ["1"])
     article = Target("article", Articles("1", "2", "3").titles)
@@ -61,7 +61,7 @@ async def test_threads_whose_object_is_there_are_not_remarked_on(database: Datab
     assert await found(database) == [], "without rules, nobody knows what is registered"
 
 
-async def test_threads_whose_object_is_gone(
+async def test_threads_without_object_are_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored_data, "BATCH", 4)
@@ -82,7 +82,7 @@ async def test_threads_whose_object_is_gone(
         assert named.replace("-", "") in [str(id).replace("-", "") for (id,) in rows]
 
 
-async def test_threads_of_a_type_that_is_not_registered_any_more(database: Database) -> None:
+async def test_threads_of_unregistered_type_are_reported(database: Database) -> None:
     await begin(database, "article", ["1", "2"])
     await begin(database, "poll", ["1"])
     article = Target("article", Articles("1", "2").titles)
@@ -93,7 +93,7 @@ async def test_threads_of_a_type_that_is_not_registered_any_more(database: Datab
     assert [each.id for each in both] == ["tallied.W021"] * 2
 
 
-async def test_titles_that_fail_do_not_end_the_checks(database: Database) -> None:
+async def test_titles_that_fail_do_not_end_checks(database: Database) -> None:
     async def fail(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
         raise LookupError("no such column")
 
@@ -112,7 +112,7 @@ async def comment(database: Database, *messages: str) -> None:
     await database.write(work)
 
 
-async def test_words_that_were_counted_otherwise(
+async def test_words_counted_otherwise_are_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await comment(database, "one two", "three", "four five six")
@@ -124,7 +124,7 @@ async def test_words_that_were_counted_otherwise(
     assert "--amounts" in finding.hint
 
 
-async def test_a_function_of_words_that_fails(
+async def test_failing_word_count_is_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await comment(database, "one two")
@@ -138,7 +138,7 @@ async def test_a_function_of_words_that_fails(
     assert "ValueError: no words" in finding.sentence
 
 
-async def test_drift_is_found_only_by_looking_deep(database: Database) -> None:
+async def test_drift_is_found_by_deep_check_alone(database: Database) -> None:
     await comment(database, "one two", "three")
     await comment(database, "four")
 
@@ -156,7 +156,7 @@ async def test_drift_is_found_only_by_looking_deep(database: Database) -> None:
     assert "tallied rebuild" in words.hint
 
 
-async def test_an_amount_that_drifts_names_the_option_that_repairs_it(database: Database) -> None:
+async def test_drifted_amount_names_repair_option(database: Database) -> None:
     await comment(database, "one two")
     async with database.engine.begin() as connection:
         await connection.execute(update(Comment).values(word_count=5))
@@ -167,7 +167,7 @@ async def test_an_amount_that_drifts_names_the_option_that_repairs_it(database: 
     assert "`tallied rebuild`" in found_ids["Thread.word_count"].hint
 
 
-async def test_a_discussion_checks_with_what_its_host_decides(database: Database) -> None:
+async def test_discussion_checks_with_rules_of_host(database: Database) -> None:
     await begin(database, "article", ["1", "2"])
     settings = Settings(playground=False)
     article = Target("article", Articles("1").titles)

@@ -67,7 +67,7 @@ def filled(app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{app}:discussion"
 
 
-def test_the_hosts_own_counters_are_verified_and_rebuilt(
+def test_counters_of_host_are_verified_and_rebuilt(
     filled: str, empty_url: str, commands: Commands
 ) -> None:
     right = commands("verify", "--app", filled)
@@ -93,7 +93,7 @@ def test_the_hosts_own_counters_are_verified_and_rebuilt(
     assert commands("verify", "--app", filled.replace("discussion", "make")).code == 0
 
 
-def test_counters_that_a_discussion_does_not_keep_are_named(
+def test_counters_missing_in_discussion_are_named(
     filled: str, empty_url: str, commands: Commands
 ) -> None:
     # In processes of their own: the tests' other hosts have articles, too.
@@ -122,7 +122,7 @@ def test_counters_that_a_discussion_does_not_keep_are_named(
         assert "alembic upgrade head" in told.err
 
 
-def test_what_to_run_is_told_with_the_app(filled: str, empty_url: str, commands: Commands) -> None:
+def test_remedies_name_app_option(filled: str, empty_url: str, commands: Commands) -> None:
     sql(empty_url, "UPDATE article SET comment_count = comment_count + 17")
     wrong = commands("verify", "--app", filled).out.splitlines()[-1]
     assert wrong == f"3 counters are wrong; run `tallied rebuild --app {filled}`."
@@ -141,7 +141,7 @@ def test_what_to_run_is_told_with_the_app(filled: str, empty_url: str, commands:
     assert behind.hint == "Run `tallied migrate --app …`."
 
 
-def test_the_example_host_names_its_own(
+def test_example_host_provides_app(
     filled: str, empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAGAZINE_DATABASE", empty_url)
@@ -151,7 +151,7 @@ def test_the_example_host_names_its_own(
     assert "3 articles" in verified.out
 
 
-def test_a_hosts_database_is_migrated(app: str, empty_url: str, commands: Commands) -> None:
+def test_hosts_database_is_migrated(app: str, empty_url: str, commands: Commands) -> None:
     first = commands("migrate", "--app", f"{app}:discussion")
     assert first.code == 0
     assert first.out == f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).\n"
@@ -159,7 +159,7 @@ def test_a_hosts_database_is_migrated(app: str, empty_url: str, commands: Comman
     assert again.out == f"The database {shown(empty_url)} is up to date (revision {NEWEST}).\n"
 
 
-def test_a_database_that_is_not_there_is_told(
+def test_missing_database_is_reported(
     app: str, empty_url: str, tmp_path: Path, commands: Commands
 ) -> None:
     verified = commands("verify", "--app", f"{app}:discussion")
@@ -190,9 +190,7 @@ def test_a_database_that_is_not_there_is_told(
     ],
 )
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_what_names_no_discussion_is_one_line(
-    app: str, commands: Commands, name: str, sentence: str
-) -> None:
+def test_unusable_app_is_one_line(app: str, commands: Commands, name: str, sentence: str) -> None:
     for command in ("verify", "rebuild", "check", "migrate"):
         told = commands(command, "--app", name.format(app=app))
         assert (told.code, told.out) == (2, "")
@@ -201,7 +199,7 @@ def test_what_names_no_discussion_is_one_line(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_an_app_and_a_database_contradict_each_other(app: str, commands: Commands) -> None:
+def test_app_and_database_options_conflict(app: str, commands: Commands) -> None:
     for command in ("verify", "rebuild", "check", "migrate"):
         told = commands(
             command, "--app", f"{app}:discussion", "--database", "sqlite+aiosqlite:///x"

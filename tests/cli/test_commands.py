@@ -25,13 +25,13 @@ def seeded(empty_url: str, commands: Commands) -> str:
     return empty_url
 
 
-def test_the_installed_command_says_its_version() -> None:
+def test_installed_command_says_its_version() -> None:
     done = subprocess.run([TALLIED, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"tallied {tallied.__version__}\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_has_help_with_an_example(name: str, commands: Commands) -> None:
+def test_every_command_has_help_with_example(name: str, commands: Commands) -> None:
     shown = commands(name, "--help")
     assert shown.code == 0
     assert f"Example: tallied {name}" in shown.out
@@ -39,7 +39,7 @@ def test_every_command_has_help_with_an_example(name: str, commands: Commands) -
     assert "--format" in shown.out
 
 
-def test_the_package_runs_as_the_command_does() -> None:
+def test_package_runs_as_command() -> None:
     run = [sys.executable, "-m", "tallied"]
     done = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"tallied {tallied.__version__}\n"
@@ -49,25 +49,25 @@ def test_the_package_runs_as_the_command_does() -> None:
     assert wrong.stderr.endswith("See `tallied --help`.\n")
 
 
-def test_without_a_command_all_are_listed(commands: Commands) -> None:
+def test_no_command_lists_all_commands(commands: Commands) -> None:
     shown = commands()
     assert shown.code == 0
     assert all(f"  {name} " in shown.out for name in NAMES)
 
 
-def test_print_schema_prints_a_schema_and_nothing_else(commands: Commands) -> None:
+def test_print_schema_prints_schema_and_nothing_else(commands: Commands) -> None:
     printed = commands("print-schema")
     assert (printed.code, printed.err) == (0, "")
     assert build_schema(printed.out).get_type("Thread") is not None
 
 
-def test_print_schema_prints_the_introspection_too(commands: Commands) -> None:
+def test_print_schema_prints_introspection(commands: Commands) -> None:
     printed = commands("print-schema", "--format", "json")
     assert (printed.code, printed.err) == (0, "")
     assert build_client_schema(json.loads(printed.out)).get_type("Thread") is not None
 
 
-def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> None:
+def test_migrate_prints_result(empty_url: str, commands: Commands) -> None:
     first = commands("migrate", "--database", empty_url)
     assert (first.code, first.err) == (0, "")
     assert first.out == f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).\n"
@@ -75,7 +75,7 @@ def test_migrate_says_what_it_has_done(empty_url: str, commands: Commands) -> No
     assert again.out == f"The database {shown(empty_url)} is up to date (revision {NEWEST}).\n"
 
 
-def test_the_database_is_named_by_the_environment(
+def test_database_is_named_by_environment(
     empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLIED_DATABASE", empty_url)
@@ -83,9 +83,7 @@ def test_the_database_is_named_by_the_environment(
     assert sql(empty_url, "SELECT count(*) FROM tallied_thread")[0][0] == 0
 
 
-def test_seed_fills_in_what_it_says_and_adds_to_what_is_there(
-    empty_url: str, commands: Commands
-) -> None:
+def test_seed_adds_printed_numbers(empty_url: str, commands: Commands) -> None:
     seeding = ("seed", "--database", empty_url, "--threads", "6", "--comments", "70")
     first = commands(*seeding)
     assert first.code == 0, first.err

@@ -60,9 +60,7 @@ def test_every_command_answers_in_json(
         (["verify", "--colour"], "There is no option --colour"),
     ],
 )
-def test_errors_are_in_json_where_it_is_chosen(
-    commands: Commands, arguments: list[str], part: str
-) -> None:
+def test_errors_are_json_by_option(commands: Commands, arguments: list[str], part: str) -> None:
     for chosen in (["--format", "json"], ["--format=json"]):
         refused = commands(*arguments, *chosen)
         assert (refused.code, refused.out) == (2, "")

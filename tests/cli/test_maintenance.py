@@ -30,7 +30,7 @@ def spoil(url: str) -> None:
     sql(url, "UPDATE tallied_thread SET word_count = word_count + 17")
 
 
-def test_some_counters_of_some_threads(seeded: str, commands: Commands) -> None:
+def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) -> None:
     spoil(seeded)
     sql(seeded, "UPDATE tallied_thread SET comment_count = 5000")
     first, second, *_, last = threads(seeded)
@@ -61,7 +61,7 @@ def test_some_counters_of_some_threads(seeded: str, commands: Commands) -> None:
     assert len(lines("Thread.word_count")) == 12
 
 
-def test_the_likely_cause_is_told_in_words_and_in_json(seeded: str, commands: Commands) -> None:
+def test_likely_cause_is_printed_as_text_and_json(seeded: str, commands: Commands) -> None:
     spoil(seeded)
     told = "the number of rows is right: an amount was changed past the engine"
     arguments = ("verify", "--database", seeded, "--sample", "1")
@@ -146,7 +146,7 @@ def test_folded_titles_are_verified_and_repaired(seeded: str, commands: Commands
     assert commands("verify", "--database", seeded).code == 0
 
 
-def test_a_rebuild_that_is_interrupted_says_how_to_go_on(
+def test_interrupted_rebuild_prints_how_to_continue(
     seeded: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(seeded)
@@ -207,7 +207,7 @@ def test_a_rebuild_that_is_interrupted_says_how_to_go_on(
         (["verify", "--sample", "0"], "--sample must be a whole number of 1 or more"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(
+def test_unreadable_arguments_are_one_line(
     arguments: list[str], reason: str, seeded: str, commands: Commands
 ) -> None:
     spoil(seeded)
@@ -232,7 +232,9 @@ def test_what_cannot_be_read_is_one_line(
         ("word_count > 100000", 3),
     ],
 )
-def test_conditions(condition: str, number: int, seeded: str, commands: Commands) -> None:
+def test_conditions_select_threads(
+    condition: str, number: int, seeded: str, commands: Commands
+) -> None:
     first, second, third = (UUID(key) for key in threads(seeded)[:3])
     if seeded.startswith("sqlite"):
         first, second, third = (key.hex for key in (first, second, third))  # type: ignore[assignment]

@@ -27,7 +27,7 @@ main(sys.argv[1:])
 """
 
 
-def test_it_migrates_answers_and_stops_when_told_to(empty_url: str, tmp_path: Path) -> None:
+def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> None:
     with Server(tmp_path, empty_url) as server:
         assert server.printed.splitlines() == [
             f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).",
@@ -69,7 +69,7 @@ MAY_WRITE = [None, "SIGN_IN_REQUIRED"]
         ((*TWO, "--guests", "moderate"), "read", "Guests may do everything,", [None, None]),
     ],
 )
-def test_it_says_what_guests_may_do_and_holds_them_to_it(
+def test_serve_prints_and_enforces_rights_of_guests(
     tmp_path: Path,
     arguments: tuple[str, ...],
     setting: str | None,
@@ -92,7 +92,7 @@ def test_it_says_what_guests_may_do_and_holds_them_to_it(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost"])
-def test_guests_moderate_on_a_public_address_if_told_twice(
+def test_public_moderating_guests_need_option(
     tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ``scripts/serve --host 0.0.0.0`` would have it, which sets both variables."""
@@ -114,7 +114,7 @@ def test_guests_moderate_on_a_public_address_if_told_twice(
     assert "could moderate" not in told.stderr
 
 
-def test_no_redirect_is_built_from_the_host_header(
+def test_no_redirect_is_built_from_host_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLIED_ALLOWED_HOSTS", "*")
@@ -132,7 +132,7 @@ def code_of(payload: dict[str, Any]) -> str | None:
     return codes[0] if codes else None
 
 
-def test_several_worker_processes_share_the_port(tmp_path: Path) -> None:
+def test_several_worker_processes_share_port(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
         assert {server.ask(COUNT)["threads"]["totalCount"] for _ in range(8)} == {0}
         assert server.printed.count("Tallied is serving") == 1
@@ -142,7 +142,7 @@ def test_several_worker_processes_share_the_port(tmp_path: Path) -> None:
         server.ask(COUNT)
 
 
-def test_a_port_that_another_server_holds(tmp_path: Path) -> None:
+def test_port_in_use_is_refused(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///first.db") as server:
         second = subprocess.run(
             [TALLIED, "serve", "--port", str(server.port), "--database", "sqlite:///second.db"],
@@ -160,9 +160,7 @@ def test_a_port_that_another_server_holds(tmp_path: Path) -> None:
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
 
 
-def test_settings_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_come_from_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLIED_HOST", "0.0.0.0")
     monkeypatch.setenv("TALLIED_PAGE_SIZE", "7")
     with Server(tmp_path, "sqlite:///forum.db", guests=None) as server:
@@ -173,7 +171,7 @@ def test_settings_come_from_the_environment(
         assert "7" in answer["errors"][0]["message"]
 
 
-def test_a_killed_demo_is_begun_anew_and_written_once(
+def test_killed_demo_is_written_again_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At a fifth of its size: what is written is one transaction at each."""

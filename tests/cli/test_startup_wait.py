@@ -73,7 +73,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opener, "RETRY_TIME", 0.05)
 
 
-async def test_a_database_that_is_started_later_is_waited_for(postgresql: URL) -> None:
+async def test_commands_wait_for_starting_database(postgresql: URL) -> None:
     port, lines = free_port(), list[str]()
     task = asyncio.create_task(open_at(url_at(postgresql, port), 20, lines))
     await reached(lambda: lines)
@@ -87,7 +87,7 @@ async def test_a_database_that_is_started_later_is_waited_for(postgresql: URL) -
     assert "waiting up to 20 seconds for it (TALLIED_DATABASE_WAIT" in lines[0]
 
 
-async def test_a_name_that_is_not_resolved_yet_is_waited_for() -> None:
+async def test_commands_wait_for_host_name() -> None:
     lines: list[str] = []
     with pytest.raises(ConfigurationError, match=r"nowhere\.invalid/d does not answer \("):
         await open_at("postgresql+asyncpg://u@nowhere.invalid/d", 0.3, lines)
@@ -102,7 +102,7 @@ async def fail_quickly(opening_it: Awaitable[None], lines: list[str], reason: st
     assert lines == []
 
 
-async def test_a_missing_database_is_told_at_once(postgresql: URL) -> None:
+async def test_missing_database_fails_at_once(postgresql: URL) -> None:
     lines: list[str] = []
     async with proxy_to(postgresql, free_port()) as proxy:
         url = url_at(postgresql, proxy.port, "nothing")
@@ -110,7 +110,7 @@ async def test_a_missing_database_is_told_at_once(postgresql: URL) -> None:
 
 
 @pytest.mark.parametrize("sqlstate", ["28P01", "28000", "3D000", "42501"])
-async def test_a_wrong_password_or_role_is_told_at_once(sqlstate: str) -> None:
+async def test_wrong_password_or_role_fails_at_once(sqlstate: str) -> None:
     lines: list[str] = []
     port = free_port()
     async with Refusing(port, sqlstate):
@@ -122,7 +122,7 @@ async def test_a_wrong_password_or_role_is_told_at_once(sqlstate: str) -> None:
     ("arguments", "seconds"),
     [(["migrate"], 0), (["migrate"], 1), (["verify", "--format", "json"], 1)],
 )
-def test_commands_wait_as_long_as_the_setting_says(
+def test_commands_wait_as_long_as_setting_says(
     arguments: list[str],
     seconds: int,
     capsys: pytest.CaptureFixture[str],
@@ -143,7 +143,7 @@ def test_commands_wait_as_long_as_the_setting_says(
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_serve_begins_once_the_database_is_there(
+async def test_serve_begins_once_database_is_there(
     postgresql: URL, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Takes as long as a server process takes to start."""

@@ -38,7 +38,7 @@ def minutes_left(token: str) -> float:
         (["--expires", "90m", "--", "-7"], Viewer("-7"), 90),
     ],
 )
-def test_a_token_is_printed_and_nothing_else(
+def test_token_is_printed_and_nothing_else(
     commands: Commands, arguments: list[str], viewer: Viewer, minutes: int
 ) -> None:
     printed = commands("token", *arguments)
@@ -61,7 +61,7 @@ def test_a_token_is_printed_and_nothing_else(
         ([], "SUBJECT is missing. See `tallied token --help`."),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_said_in_one_line(
+def test_unusable_arguments_are_one_line(
     commands: Commands, arguments: list[str], part: str
 ) -> None:
     refused = commands("token", *arguments)
@@ -82,7 +82,7 @@ def test_what_cannot_be_used_is_said_in_one_line(
         ),
     ],
 )
-def test_a_missing_or_weak_secret_is_refused(
+def test_missing_or_weak_secret_is_refused(
     commands: Commands, monkeypatch: pytest.MonkeyPatch, secret: str, part: str
 ) -> None:
     monkeypatch.setenv("TALLIED_SECRET", secret)
@@ -93,7 +93,7 @@ def test_a_missing_or_weak_secret_is_refused(
     assert "hunter2" not in refused.err
 
 
-def test_a_duration_is_a_whole_number_with_its_unit() -> None:
+def test_duration_is_whole_number_with_its_unit() -> None:
     assert parse_duration("90s") == timedelta(seconds=90)
     assert parse_duration("15m") == timedelta(minutes=15)
     assert parse_duration(" 12h ") == timedelta(hours=12)
@@ -104,6 +104,6 @@ def test_a_duration_is_a_whole_number_with_its_unit() -> None:
     "text",
     ["", "h", "7", "1.5h", "-1h", "+1h", "1 h", "1H", "1w", "1h30m", "٣h", "1h\n2", "1234567890s"],
 )
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_bad_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no duration; write a whole number and"):
         parse_duration(text)

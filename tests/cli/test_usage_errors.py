@@ -63,20 +63,20 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("postgresql://u:s3cret@localhost:1/d?color=red", "the parameter 'color'"),
     ],
 )
-def test_a_database_url_that_cannot_be_used(url: str, reason: str, commands: Commands) -> None:
+def test_database_url_that_cannot_be_used(url: str, reason: str, commands: Commands) -> None:
     assert_refused(commands("verify", "--database", url), reason)
     assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_checks_the_database(command: str, commands: Commands, port: int) -> None:
+def test_every_command_checks_database(command: str, commands: Commands, port: int) -> None:
     serving = ("--port", str(port)) if command == "serve" else ()
     unreachable = "postgresql://u:s3cret@localhost:1/d"
     result = commands(command, "--database", unreachable, *serving)
     assert_refused(result, "check that it runs, and the URL's user, password, host")
 
 
-def test_a_sqlite_file_that_cannot_be_opened(commands: Commands) -> None:
+def test_sqlite_file_that_cannot_be_opened(commands: Commands) -> None:
     remedy = "check that it is an SQLite file in a folder that is there and may be written to"
     assert_refused(
         commands("migrate", "--database", "sqlite:///no/folder/x.db"), "unable to open", remedy
@@ -90,7 +90,7 @@ def test_a_sqlite_file_that_cannot_be_opened(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "rebuild"])
-def test_a_database_that_is_not_migrated(command: str, empty_url: str, commands: Commands) -> None:
+def test_database_that_is_not_migrated(command: str, empty_url: str, commands: Commands) -> None:
     if empty_url.startswith("sqlite"):
         sql(empty_url, "CREATE TABLE article (id INTEGER)")
     assert_refused(
@@ -99,7 +99,7 @@ def test_a_database_that_is_not_migrated(command: str, empty_url: str, commands:
     )
 
 
-def test_a_postgresql_that_accepts_and_never_answers(
+def test_postgresql_that_accepts_and_never_answers(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "CONNECT_TIMEOUT", 1.0)
@@ -125,7 +125,7 @@ def locked(postgresql: URL) -> Iterator[URL]:
         connection.execute("DROP ROLE locked")
 
 
-def test_a_wrong_password_an_unknown_database_and_missing_rights(
+def test_wrong_password_unknown_database_and_missing_rights(
     locked: URL, commands: Commands
 ) -> None:
     wrong = locked.set(password="s3cret").render_as_string(hide_password=False)
@@ -195,7 +195,7 @@ def test_options_that_cannot_be_used(
     ("variable", "value"),
     [("PORT", "70000"), ("PORT", "80a"), ("WORKERS", "-1"), ("PAGE_SIZE", "1e3")],
 )
-def test_a_setting_in_the_environment_that_cannot_be_used(
+def test_setting_in_environment_that_cannot_be_used(
     variable: str, value: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"TALLIED_{variable}", value)
@@ -204,7 +204,7 @@ def test_a_setting_in_the_environment_that_cannot_be_used(
     )
 
 
-def test_a_port_in_use_is_found_before_anything_is_done(commands: Commands) -> None:
+def test_port_in_use_is_found_first(commands: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_refused(
@@ -214,7 +214,7 @@ def test_a_port_in_use_is_found_before_anything_is_done(commands: Commands) -> N
     assert not Path("new.db").exists()
 
 
-def test_serve_refuses_a_list_with_a_document_that_can_never_be_executed(
+def test_serve_refuses_unusable_persisted_document(
     empty_url: str,
     commands: Commands,
     port: int,

@@ -36,7 +36,7 @@ BESIDES = {
 
 
 @pytest.mark.parametrize("client", BESIDES)
-def test_a_client_works(programs: Programs, server: Server, client: str) -> None:
+def test_client_works(programs: Programs, server: Server, client: str) -> None:
     """Relay's documents by the ids that its compiler has listed, the others' by APQ."""
     passed = programs.test(f"{client}/contract.js", TALLIED_URL=f"{server.url}/graphql")
     assert passed.keys() >= ALL | BESIDES[client]

@@ -34,7 +34,7 @@ class Query:
         return Article(id=Article.global_id(key), title=f"Article {key}")
 
 
-def test_relays_compiler_takes_a_merged_schema(programs: Programs) -> None:
+def test_relay_compiler_accepts_merged_schema(programs: Programs) -> None:
     schema = merge_schemas(Query, prefix="Forum", rename={"viewer": "forumViewer"})
     folder = programs.folder / "merged"
     (folder / "schema.graphql").write_text(print_sdl(schema), "utf-8")

@@ -16,7 +16,7 @@ INVISIBLE = (
 
 
 @pytest.mark.parametrize("character", INVISIBLE, ids=lambda each: f"U+{ord(each):04X}")
-def test_an_invisible_character_is_blank(character: str) -> None:
+def test_invisible_character_is_blank(character: str) -> None:
     assert is_blank(character * 3)
     assert is_blank(f" {character}\n")
     assert not is_blank(f"{character}x{character}")
@@ -42,7 +42,7 @@ def test_whitespace_and_controls_are_blank_and_letters_are_not() -> None:
           for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
     ],
 )  # fmt: skip
-def test_a_control_is_found_and_described(character: str, kind: str) -> None:
+def test_control_character_is_described(character: str, kind: str) -> None:
     assert find_control(f"a{character}b") == character
     assert describe_control(character) == kind
     assert as_line(f" a{character}b ") == "a b"
@@ -63,7 +63,7 @@ def test_a_control_is_found_and_described(character: str, kind: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_name_that_people_write_has_no_control(name: str) -> None:
+def test_name_that_people_write_has_no_control(name: str) -> None:
     assert find_control(name) is None
     assert not is_blank(name)
 
@@ -83,7 +83,7 @@ def test_a_name_that_people_write_has_no_control(name: str) -> None:
     ],
     ids=ascii,
 )
-def test_names_that_look_the_same_have_one_key(one: str, other: str) -> None:
+def test_similar_names_have_one_key(one: str, other: str) -> None:
     assert name_key(one) == name_key(other)
     assert name_key(name_key(one)) == name_key(one)
 
@@ -100,7 +100,7 @@ def test_names_that_look_the_same_have_one_key(one: str, other: str) -> None:
     ],
     ids=ascii,
 )
-def test_names_that_look_different_have_two_keys(one: str, other: str) -> None:
+def test_different_names_have_two_keys(one: str, other: str) -> None:
     assert name_key(one) != name_key(other)
 
 

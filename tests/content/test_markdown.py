@@ -51,11 +51,11 @@ def text_of(html: str) -> str:
         (" \n ", ""),
     ],
 )  # fmt: skip
-def test_ordinary_markdown(message: str, html: str) -> None:
+def test_ordinary_markdown_is_rendered(message: str, html: str) -> None:
     assert render_message(message) == html
 
 
-def test_a_table_keeps_its_alignment() -> None:
+def test_table_keeps_its_alignment() -> None:
     assert render_message("| a | b |\n|---|--:|\n| 1 | 2 |") == (
         '<table>\n<thead>\n<tr>\n<th>a</th>\n<th style="text-align:right">b</th>\n</tr>\n'
         '</thead>\n<tbody>\n<tr>\n<td>1</td>\n<td style="text-align:right">2</td>\n</tr>\n'
@@ -68,19 +68,19 @@ def test_a_table_keeps_its_alignment() -> None:
     ["[x](javascript:alert(1))", "[x](/logout)", "[x](//example.org)", "[x](#top)", "[x](ftp://a.b)",
      "[x](data:text/plain,x)"],
 )  # fmt: skip
-def test_a_link_that_leads_nowhere_allowed_stays_text(message: str) -> None:
+def test_link_to_forbidden_scheme_stays_text(message: str) -> None:
     html = render_message(message)
     assert "<a" not in html
     assert html == f"<p>{message}</p>\n"
 
 
-def test_a_reference_stays_text() -> None:
+def test_reference_stays_text() -> None:
     html = render_message("[x]: http://example.org\n[x]")
     bare = f'<a href="http://example.org" {REL}>http://example.org</a>'
     assert html == f"<p>[x]: {bare}<br>\n[x]</p>\n"
 
 
-def test_no_part_of_a_message_is_lost() -> None:
+def test_no_part_of_message_is_lost() -> None:
     for message in ("> " * 40 + "kept", "- " * 40 + "kept", "*a **b " * 20 + "kept" + "** b*" * 20,
                     "word " * 3000 + "kept", "> a\n\nb\n\n" * 400 + "kept"):  # fmt: skip
         assert text_of(render_message(message)).rstrip().endswith(("kept", "*")), message[:20]
@@ -90,14 +90,14 @@ def test_no_part_of_a_message_is_lost() -> None:
     assert render_message("> " * 8 + "deep").count("<blockquote>") == 8
 
 
-def test_what_is_shown_as_written_is_safe_and_keeps_its_lines() -> None:
+def test_plain_fallback_is_safe_and_keeps_lines() -> None:
     assert render_message("> " * 30 + "<b a=\"1\" b='2'>&\r\nnext") == (
         f"<p>{'&gt; ' * 30}&lt;b a=&quot;1&quot; b=&#x27;2&#x27;&gt;&amp;<br>\nnext</p>\n"
     )
     assert render_message(f"<{'x' * MAX_LENGTH}").startswith("<p>&lt;xxx")
 
 
-def test_what_is_no_character_is_replaced() -> None:
+def test_invalid_character_is_replaced() -> None:
     assert render_message("a\ud800b\0c") == "<p>a?b\N{REPLACEMENT CHARACTER}c</p>\n"
     assert render_message("> " * 30 + "\0").endswith("\N{REPLACEMENT CHARACTER}</p>\n")
 
@@ -162,7 +162,7 @@ def steps(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_no_message_takes_long(what: str) -> None:
+def test_rendering_time_is_bounded(what: str) -> None:
     message = HOSTILE[what]
     assert len(message) <= MAX_LENGTH
     assert steps(lambda: render_message(message)) < 4_000_000

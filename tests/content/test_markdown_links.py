@@ -16,7 +16,7 @@ def link(address: str, text: str | None = None) -> str:
     ["http:/logout", "https:/admin", "http:logout", "https:admin", "http:///logout", "http://",
      "http://:80/", "http://@/x", "http://?x", "http://#x", "http://./x", "http:/x@y.org"],
 )  # fmt: skip
-def test_a_link_without_a_host_stays_text(address: str) -> None:
+def test_link_without_host_stays_text(address: str) -> None:
     assert render_message(f"[x]({address})") == f"<p>[x]({address})</p>\n"
     assert render_message(f"<{address}>") == f"<p>&lt;{address}&gt;</p>\n"
     assert render_message(f"see {address}") == f"<p>see {address}</p>\n"
@@ -28,7 +28,7 @@ def test_a_link_without_a_host_stays_text(address: str) -> None:
     ["http://a.org", "HTTPS://A.org/b", "http://localhost:3000/a", "https://u:p@a.org/?a#b",
      "http://[::1]:80/", "http://127.0.0.1/", "https://a_b.org", "mailto:ada@a.org"],
 )  # fmt: skip
-def test_a_link_with_a_host_is_kept(address: str) -> None:
+def test_link_with_host_is_kept(address: str) -> None:
     assert render_message(f"[x]({address})") == f"<p>{link(address, 'x')}</p>\n"
 
 
@@ -49,7 +49,7 @@ def test_a_link_with_a_host_is_kept(address: str) -> None:
         ("https://\u5b57.org/", link("https://xn--p8s.org/", "https://\u5b57.org/")),
     ],
 )
-def test_a_bare_url_becomes_a_link(message: str, html: str) -> None:
+def test_bare_url_becomes_link(message: str, html: str) -> None:
     assert render_message(message) == f"<p>{html}</p>\n"
 
 
@@ -58,11 +58,11 @@ def test_a_bare_url_becomes_a_link(message: str, html: str) -> None:
     ["ftp://a.org", "//a.org", "www.a.org", "a.org", "ada@a.org", "mailto:ada@a.org",
      "javascript://a.org", "xhttps://a.org", "https\\://a.org"],
 )  # fmt: skip
-def test_nothing_else_becomes_a_link(message: str) -> None:
+def test_nothing_else_becomes_link(message: str) -> None:
     assert "<a" not in render_message(message)
 
 
-def test_a_url_in_code_or_in_a_link_stays_as_it_is() -> None:
+def test_url_in_code_or_in_link_stays_as_it_is() -> None:
     assert render_message("`https://a.org`") == "<p><code>https://a.org</code></p>\n"
     html = render_message("[https://a.org](https://b.org)")
     assert html == f"<p>{link('https://b.org', 'https://a.org')}</p>\n"
@@ -75,9 +75,9 @@ def test_more_bare_urls_than_may_be_stay_text() -> None:
 
 
 @pytest.mark.parametrize("heading", ["# x", "###### x", "# x #", "x\n===", "x\n---"])
-def test_a_heading_becomes_a_bold_paragraph(heading: str) -> None:
+def test_heading_becomes_bold_paragraph(heading: str) -> None:
     assert render_message(heading) == "<p><strong>x</strong></p>\n"
 
 
-def test_no_heading_gets_through_the_sanitiser_alone() -> None:
+def test_sanitiser_alone_removes_headings() -> None:
     assert _cleaner().clean("<h1>x</h1><h4>y</h4>") == "xy"

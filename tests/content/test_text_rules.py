@@ -30,7 +30,7 @@ COMMENTS = """query($id: ID!, $by: CommentFilter) { thread(id: $id) {
 
 
 @pytest.mark.parametrize("text", NOTHING, ids=ascii)
-async def test_a_text_of_nothing_visible_is_blank(database: Database, text: str) -> None:
+async def test_text_of_nothing_visible_is_blank(database: Database, text: str) -> None:
     host = Host(database, **GUESTS)
     thread = await host.guest.thread("Engines")
     comment = await host.guest.comment(thread)
@@ -55,7 +55,7 @@ async def test_a_text_of_nothing_visible_is_blank(database: Database, text: str)
      ("\u202e", "a bidirectional control"), ("\u2066", "a bidirectional control")],
     ids=ascii,
 )  # fmt: skip
-async def test_a_control_in_a_line_is_refused_and_named(
+async def test_control_in_line_is_refused_and_named(
     database: Database, character: str, kind: str
 ) -> None:
     host = Host(database, **GUESTS)
@@ -76,7 +76,7 @@ async def test_a_control_in_a_line_is_refused_and_named(
     assert added["comment"]["message"] == text  # a message has lines, and is kept as it is
 
 
-async def test_a_hosts_own_functions_keep_to_the_same_rules(database: Database) -> None:
+async def test_python_functions_apply_same_rules(database: Database) -> None:
     host = Host(database)
     access = host.discussion.access_as_host()
 
@@ -100,14 +100,14 @@ async def test_a_hosts_own_functions_keep_to_the_same_rules(database: Database) 
 
 
 @pytest.mark.parametrize("name", ["\u200b", "\u3164", "A\u202eda", "A\u2028da", "A\nda"], ids=ascii)
-def test_a_viewers_name_is_held_to_the_same_rule(name: str) -> None:
+def test_viewers_name_is_held_to_same_rule(name: str) -> None:
     with pytest.raises(ConfigurationError, match="The viewer's name has") as refused:
         Viewer("7", name)
     assert name not in str(refused.value)
     assert Viewer("7", f"علی{ZWNJ}رضا").name is not None
 
 
-async def test_names_that_look_the_same_are_found_as_one(database: Database) -> None:
+async def test_similar_names_are_found_as_one(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.guest.thread("Engines")
     written = {
@@ -130,7 +130,7 @@ async def test_names_that_look_the_same_are_found_as_one(database: Database) -> 
     await host.assert_exact()
 
 
-async def test_a_hosts_filter_finds_names_alike(database: Database) -> None:
+async def test_python_filter_finds_similar_names(database: Database) -> None:
     host = Host(database)
 
     async def write(unit: UnitOfWork) -> Any:
@@ -150,7 +150,7 @@ async def test_a_hosts_filter_finds_names_alike(database: Database) -> None:
     assert [each.author_name for each in page.nodes] == ["A\u200bda", "Ada"]
 
 
-async def test_the_key_of_a_name_follows_it(database: Database) -> None:
+async def test_name_key_follows_name(database: Database) -> None:
     """In memory, in a flush, and in a statement that inserts."""
 
     async def write(unit: UnitOfWork) -> None:
@@ -171,7 +171,7 @@ async def test_the_key_of_a_name_follows_it(database: Database) -> None:
         assert (await connection.scalars(query)).all() == ["Bob", "Grace", None]
 
 
-async def test_a_title_is_found_whatever_nobody_sees_in_it(database: Database) -> None:
+async def test_title_is_found_despite_invisible_characters(database: Database) -> None:
     host = Host(database)
     await host.ada.thread("Dampf\u00admaschinen")
     await host.ada.thread("Looms")
@@ -187,7 +187,7 @@ async def test_a_title_is_found_whatever_nobody_sees_in_it(database: Database) -
         assert [each["title"] for each in found] == titles, ascii(text)
 
 
-async def test_an_empty_name_in_a_filter_filters_nothing(database: Database) -> None:
+async def test_empty_name_in_filter_filters_nothing(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.guest.thread("Engines")
     for name in ("Ada", "Bob", "Cy"):
@@ -199,7 +199,7 @@ async def test_an_empty_name_in_a_filter_filters_nothing(database: Database) -> 
         assert found["comments"]["totalCount"] == 3
 
 
-async def test_a_hosts_title_becomes_one_line(database: Database) -> None:
+async def test_hosts_title_becomes_one_line(database: Database) -> None:
     """A host's object may be called whatever it likes; its thread can be begun all the same."""
 
     async def titles(_: object, ids: Sequence[str]) -> dict[str, str]:

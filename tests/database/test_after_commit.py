@@ -21,7 +21,7 @@ from tallied.errors import Busy, OutcomeUnknown
 from tallied.migrations.runner import migrate
 
 
-async def test_error_of_what_follows_a_commit_is_logged_alone(
+async def test_error_after_commit_is_only_logged(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail() -> None:
@@ -37,7 +37,7 @@ async def test_error_of_what_follows_a_commit_is_logged_alone(
     assert "what follows a commit has failed" in caplog.text
 
 
-async def test_listener_that_fails_after_the_commit_repeats_nothing(
+async def test_listener_that_fails_after_commit_repeats_nothing(
     with_tables: None, empty_url: str, tmp_path: Path
 ) -> None:
     class Listening(Session):
@@ -94,7 +94,7 @@ async def test_cancelled_commit_that_fails_is_not_run_again(
     assert await count_rows(database) == 0
 
 
-async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
+async def test_file_lost_after_commit_leaves_outcome_unknown(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not database.is_sqlite:
@@ -123,7 +123,7 @@ async def test_file_lost_after_the_commit_leaves_the_outcome_unknown(
     assert await count_rows(database) == 3
 
 
-async def test_connections_that_come_and_go_do_not_lose_the_file(tmp_path: Path) -> None:
+async def test_reconnecting_does_not_lose_file(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'forum.db'}"
     ours = Database(url)
     await migrate(ours)
@@ -145,7 +145,7 @@ async def test_connections_that_come_and_go_do_not_lose_the_file(tmp_path: Path)
     await engine.dispose()
 
 
-async def test_migration_waits_for_a_new_file_that_is_busy(tmp_path: Path) -> None:
+async def test_migration_waits_for_new_file_that_is_busy(tmp_path: Path) -> None:
     path = tmp_path / "forum.db"
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("CREATE TABLE other (n)")

@@ -96,7 +96,7 @@ def open_connections(url: URL) -> int:
 
 @pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when it need not wait"])
 @pytest.mark.parametrize("work", [read, write])
-async def test_a_pool_that_is_closed_then_has_every_connection_back(
+async def test_pool_that_is_closed_then_has_every_connection_back(
     with_tables: None, empty_url: str, work: Work, late: bool
 ) -> None:
     """Also where nobody has waited for the task to end, as after a client has gone."""
@@ -123,7 +123,7 @@ async def _run(work: CancelledAt) -> None:
     await work
 
 
-async def test_what_an_interrupt_meets_too_late_is_rolled_back_all_the_same(
+async def test_rollback_succeeds_after_late_interrupt(
     sqlite_template: Path,
 ) -> None:
     """It lasts until the last statement that has begun is over, and ends a rollback, too."""

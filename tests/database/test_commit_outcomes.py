@@ -82,7 +82,7 @@ def _at_the_answer(proxy: FaultyProxy, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["stall", "cut"])
-async def test_commit_without_an_answer_has_unknown_outcome(empty_url: str, fault: str) -> None:
+async def test_commit_without_answer_has_unknown_outcome(empty_url: str, fault: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
         (thread,) = await database.write(add_threads)
         tries: list[int] = []
@@ -103,7 +103,7 @@ async def test_commit_without_an_answer_has_unknown_outcome(empty_url: str, faul
         assert await stored(database) == (2, 7, 2), "the change was made, and is not made again"
 
 
-async def test_connection_lost_before_the_commit_runs_the_unit_again(empty_url: str) -> None:
+async def test_connection_lost_before_commit_runs_unit_again(empty_url: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
         (thread,) = await database.write(add_threads)
         tries: list[int] = []
@@ -187,7 +187,7 @@ async def test_cancelled_statement_frees_its_silent_connection(empty_url: str) -
         await assert_free(proxy, database)
 
 
-async def test_dispose_ends_on_a_silent_network(empty_url: str) -> None:
+async def test_dispose_ends_on_silent_network(empty_url: str) -> None:
     async with proxied(empty_url, patience=PATIENCE) as (proxy, database):
 
         async def read() -> None:

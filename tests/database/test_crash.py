@@ -16,7 +16,7 @@ READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount } }"
 NODE = "query($id: ID!) { comment(id: $id) { message } }"
 
 
-def test_a_server_killed_among_writers_loses_nothing_and_counts_right(
+def test_killed_server_loses_no_acknowledged_comment(
     empty_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers, enough = itertools.count(1), threading.Event()

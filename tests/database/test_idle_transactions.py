@@ -38,7 +38,7 @@ async def test_silent_network_leaves_no_lock_behind(with_tables: None, empty_url
     assert execute(empty_url, "SELECT title FROM tallied_thread") == [("Free",)]
 
 
-async def test_unit_that_idles_too_long_runs_again(with_tables: None, open_database: Open) -> None:
+async def test_idle_unit_runs_again(with_tables: None, open_database: Open) -> None:
     database = open_database(idle_timeout=0.1)
     tries: list[int] = []
 

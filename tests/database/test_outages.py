@@ -108,7 +108,7 @@ async def test_unreachable_database_is_unavailable(
 
 
 @POSTGRESQL
-async def test_unit_waits_for_a_database_that_comes_back(with_tables: None, empty_url: str) -> None:
+async def test_unit_waits_for_database_to_return(with_tables: None, empty_url: str) -> None:
     async with proxied(empty_url, patience=5) as (proxy, database):
         proxy.shut()
         asyncio.get_running_loop().call_later(0.5, proxy.reopen)
@@ -116,7 +116,7 @@ async def test_unit_waits_for_a_database_that_comes_back(with_tables: None, empt
         assert await count_rows(database) == 2
 
 
-async def test_network_error_of_a_hook_is_no_outage(database: Database) -> None:
+async def test_network_error_of_hook_is_no_outage(database: Database) -> None:
     for error in (ConnectionRefusedError, TimeoutError, OSError):
         tries: list[int] = []
 
@@ -152,7 +152,7 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
         ("XX001", DBAPIError, 1),  # data_corrupted
     ],
 )
-async def test_error_of_the_database_is_what_its_sqlstate_says(
+async def test_sqlstate_decides_error_and_retries(
     with_tables: None,
     open_database: Open,
     state: str,
@@ -173,7 +173,7 @@ async def test_error_of_the_database_is_what_its_sqlstate_says(
 
 @POSTGRESQL
 @pytest.mark.parametrize("state", ["08006", "57P01", "57P03"])
-async def test_outage_is_waited_for_as_long_as_the_patience(
+async def test_outage_is_retried_until_patience_ends(
     with_tables: None, empty_url: str, state: str
 ) -> None:
     database = Database(empty_url, patience=0.2)
@@ -196,7 +196,7 @@ async def test_outage_is_waited_for_as_long_as_the_patience(
 
 
 @POSTGRESQL
-async def test_statement_timeout_is_a_busy_database(
+async def test_statement_timeout_is_busy_database(
     with_tables: None, empty_url: str, open_database: Open
 ) -> None:
     execute(
@@ -244,7 +244,7 @@ async def test_read_only_database_is_read_and_not_written(
 
 
 @POSTGRESQL
-async def test_no_connection_left_is_a_busy_database(with_tables: None, empty_url: str) -> None:
+async def test_no_connection_left_is_busy_database(with_tables: None, empty_url: str) -> None:
     name = f"limited_{empty_url_name(empty_url)}"
     execute(empty_url, f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1")
     execute(empty_url, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
@@ -268,7 +268,7 @@ async def test_no_connection_left_is_a_busy_database(with_tables: None, empty_ur
     ("pragma", "sentence"),
     [("max_page_count = 1", "has no room"), ("query_only = ON", "may only be read")],
 )
-async def test_sqlite_that_takes_no_more_is_unavailable(
+async def test_full_or_read_only_sqlite_is_unavailable(
     database: Database, pragma: str, sentence: str
 ) -> None:
     await database.write(lambda unit: add_threads(unit, 3))

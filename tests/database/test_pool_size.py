@@ -24,7 +24,7 @@ def size_of(database: Database) -> int:
 @pytest.mark.parametrize(
     ("options", "size"), [({"pool_size": 3}, 3), ({"pool_size": 1, "max_overflow": 0}, 1)]
 )
-async def test_exhausted_pool_is_a_busy_database(
+async def test_exhausted_pool_is_busy_database(
     open_database: Open, options: dict[str, int], size: int
 ) -> None:
     database = open_database(patience=0.1, **options)
@@ -40,7 +40,7 @@ async def test_exhausted_pool_is_a_busy_database(
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
 
 
-async def test_the_setting_is_the_size_everywhere(empty_url: str) -> None:
+async def test_setting_is_size_everywhere(empty_url: str) -> None:
     settings = Settings.from_environ({"TALLIED_DATABASE": empty_url, "TALLIED_POOL_SIZE": "5"})
     discussion = Discussion(settings=settings)
     assert size_of(discussion.database) == 5
@@ -49,7 +49,7 @@ async def test_the_setting_is_the_size_everywhere(empty_url: str) -> None:
         assert size_of(database) == 5
 
 
-async def test_a_database_in_memory_has_no_pool_to_size() -> None:
+async def test_database_in_memory_has_no_pool_to_size() -> None:
     database = Database("sqlite+aiosqlite://", pool_size=7)
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
@@ -57,6 +57,6 @@ async def test_a_database_in_memory_has_no_pool_to_size() -> None:
 
 
 @pytest.mark.parametrize("size", ["1", "1001", "many"])
-def test_a_size_out_of_range_is_refused(size: str) -> None:
+def test_size_out_of_range_is_refused(size: str) -> None:
     with pytest.raises(ConfigurationError, match=r"POOL_SIZE.* a whole number from 2 to 1000"):
         Settings.from_environ({"TALLIED_POOL_SIZE": size})

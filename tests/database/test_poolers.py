@@ -72,7 +72,7 @@ def ask(url: str, statement: str) -> Any:
 @pytest.mark.usefixtures("with_tables")
 @pytest.mark.filterwarnings("ignore:DELETE statement on table")
 @pytest.mark.parametrize(("mode", "query"), [("transactions", TOLD), ("sessions", UNTOLD)])
-async def test_writers_behind_a_pooler_leave_counters_exact(
+async def test_writers_behind_pooler_leave_counters_exact(
     mode: str,
     query: dict[str, str],
     empty_url: str,
@@ -110,7 +110,7 @@ async def test_units_bound_their_waits_and_leak_nothing(
     assert ask(url, "SELECT count(*) FROM pg_prepared_statements") == 0
 
 
-async def test_a_session_pool_keeps_its_statements_prepared(
+async def test_session_pool_keeps_its_statements_prepared(
     empty_url: str, sessions: int, opened: Callable[..., Database]
 ) -> None:
     database = opened(through(empty_url, sessions, **SESSIONS), patience=3)
@@ -120,7 +120,7 @@ async def test_a_session_pool_keeps_its_statements_prepared(
         assert kept.scalar_one() >= 2
 
 
-async def test_rows_are_read_after_a_column_has_changed(
+async def test_rows_are_read_after_column_has_changed(
     empty_url: str, transactions: int, opened: Callable[..., Database]
 ) -> None:
     sql(empty_url, "CREATE TABLE tide (height int)", "INSERT INTO tide VALUES (7)")
@@ -132,7 +132,7 @@ async def test_rows_are_read_after_a_column_has_changed(
         assert list(await connection.scalars(heights)) == [5_000_000_007]
 
 
-async def test_a_refused_setting_leaves_the_connection_usable(
+async def test_refused_setting_leaves_connection_usable(
     empty_url: str, transactions: int, opened: Callable[..., Database]
 ) -> None:
     database = opened(through(empty_url, transactions, **TOLD))
@@ -148,7 +148,7 @@ async def test_a_refused_setting_leaves_the_connection_usable(
 
 
 @pytest.mark.usefixtures("with_tables")
-async def test_a_lock_that_is_not_had_ends_a_unit(
+async def test_lock_timeout_ends_unit(
     empty_url: str, transactions: int, opened: Callable[..., Database]
 ) -> None:
     database = opened(through(empty_url, transactions), patience=0.2)
@@ -170,7 +170,7 @@ async def test_a_lock_that_is_not_had_ends_a_unit(
     await holder
 
 
-def test_commands_work_through_a_pooler(
+def test_commands_work_through_pooler(
     empty_url: str, transactions: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands, option = Commands(capsys), ("--database", through(empty_url, transactions))

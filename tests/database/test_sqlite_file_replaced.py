@@ -107,7 +107,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_after_a_replacement_everything_is_refused(
+async def test_replaced_file_refuses_everything(
     forum: Database, path: Path, fault: Callable[[Path], None]
 ) -> None:
     await add_thread(forum)
@@ -121,7 +121,7 @@ async def test_after_a_replacement_everything_is_refused(
         forum.check_file()
 
 
-async def test_a_removed_file_is_not_made_again(forum: Database, path: Path) -> None:
+async def test_removed_file_is_not_created_again(forum: Database, path: Path) -> None:
     """Nor by a connection that is opened after the last one was closed."""
     await add_thread(forum)
     await forum.engine.dispose()
@@ -132,7 +132,7 @@ async def test_a_removed_file_is_not_made_again(forum: Database, path: Path) -> 
     assert list(path.parent.iterdir()) == []
 
 
-async def test_a_file_that_is_put_back_stays_refused(forum: Database, path: Path) -> None:
+async def test_file_that_is_put_back_stays_refused(forum: Database, path: Path) -> None:
     await add_thread(forum)
     away = path.rename(path.with_name("away"))
     with pytest.raises(Unavailable):
@@ -142,7 +142,7 @@ async def test_a_file_that_is_put_back_stays_refused(forum: Database, path: Path
         await add_thread(forum, "Looms")
 
 
-async def test_a_replacement_within_a_unit_ends_it(forum: Database, path: Path) -> None:
+async def test_replacement_within_unit_ends_it(forum: Database, path: Path) -> None:
     await add_thread(forum)
 
     async def work(unit: UnitOfWork) -> None:
@@ -156,7 +156,7 @@ async def test_a_replacement_within_a_unit_ends_it(forum: Database, path: Path) 
     assert stored_titles(path.with_name("away")) == ["Engines"]
 
 
-async def test_a_replacement_while_a_unit_waits_ends_it(forum: Database, path: Path) -> None:
+async def test_replacement_while_unit_waits_ends_it(forum: Database, path: Path) -> None:
     await add_thread(forum)
     with sqlite3.connect(path) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -170,7 +170,7 @@ async def test_a_replacement_while_a_unit_waits_ends_it(forum: Database, path: P
     assert stored_titles(path.with_name("away")) == ["Engines"]
 
 
-async def test_units_stay_exact_while_a_backup_is_put_in_place(forum: Database, path: Path) -> None:
+async def test_units_stay_exact_while_backup_is_put_in_place(forum: Database, path: Path) -> None:
     """Each title that was acknowledged is in the file that had the name then."""
     await add_thread(forum, "0")
     backup = path.with_name("backup")
@@ -205,7 +205,7 @@ async def test_units_stay_exact_while_a_backup_is_put_in_place(forum: Database, 
     assert set(acknowledged) <= set(stored_titles(old))
 
 
-async def test_a_link_to_another_file_is_a_replacement(path: Path, tmp_path: Path) -> None:
+async def test_link_to_another_file_is_replacement(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(path)
     forum = Database(f"sqlite+aiosqlite:///{link}")
@@ -221,7 +221,7 @@ async def test_a_link_to_another_file_is_a_replacement(path: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["{}", "file:{}?uri=true", "file:{}?uri=true&mode=rwc"])
-async def test_a_relative_path_survives_a_change_of_directory(
+async def test_relative_path_survives_change_of_directory(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -239,7 +239,7 @@ async def test_a_relative_path_survives_a_change_of_directory(
 @pytest.mark.parametrize(
     "name", ["a b.db", "50%25.db", "a?b#c.db", "ä.db", "file:x.db", "a&b=c.db"]
 )
-async def test_a_name_with_signs_of_uris_means_that_file(
+async def test_name_with_signs_of_uris_means_that_file(
     sqlite_template: Path, tmp_path: Path, name: str
 ) -> None:
     path = Path(shutil.copyfile(sqlite_template, tmp_path / name))
@@ -252,9 +252,7 @@ async def test_a_name_with_signs_of_uris_means_that_file(
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-async def test_closed_connections_do_not_look_like_a_removed_log(
-    forum: Database, path: Path
-) -> None:
+async def test_closed_connections_do_not_look_like_removed_log(forum: Database, path: Path) -> None:
     """SQLite removes the log with the last connection, and makes another one."""
     for title in ("Engines", "Looms", "Mills"):
         await add_thread(forum, title)
@@ -275,9 +273,7 @@ async def test_many_connections_at_once_are_no_replacement(forum: Database) -> N
 
 
 @pytest.mark.parametrize("fault", [remove, replace_by_copy])
-async def test_a_file_of_a_hosts_engine_is_watched_too(
-    path: Path, fault: Callable[[Path], None]
-) -> None:
+async def test_file_of_host_engine_is_watched(path: Path, fault: Callable[[Path], None]) -> None:
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     async with engine.connect() as connection:
         await connection.execute(select(Thread.id))  # It stays in the pool.
@@ -291,7 +287,7 @@ async def test_a_file_of_a_hosts_engine_is_watched_too(
     await engine.dispose()
 
 
-async def test_a_log_stays_while_another_process_uses_it(forum: Database, path: Path) -> None:
+async def test_log_stays_while_another_process_uses_it(forum: Database, path: Path) -> None:
     """Each of two servers on one file looks for itself, and neither takes the other's for lost."""
     second = Database(f"sqlite+aiosqlite:///{path}")
     for title in ("Engines", "Looms"):
@@ -309,7 +305,7 @@ async def test_a_log_stays_while_another_process_uses_it(forum: Database, path: 
     stored_titles(path)
 
 
-async def test_a_file_that_cannot_be_looked_at_is_not_lost(forum: Database, path: Path) -> None:
+async def test_file_that_cannot_be_looked_at_is_not_lost(forum: Database, path: Path) -> None:
     await add_thread(forum)
     long = path.with_name("x" * 300)  # which no file system takes: it stands for any OSError
     assert forum.file is not None
@@ -321,7 +317,7 @@ async def test_a_file_that_cannot_be_looked_at_is_not_lost(forum: Database, path
     assert await read_titles(forum) == ["Engines", "Looms"]
 
 
-async def test_a_read_only_file_is_read(path: Path) -> None:
+async def test_read_only_file_is_read(path: Path) -> None:
     forum = Database(f"sqlite+aiosqlite:///file:{path}?uri=true&mode=ro")
     assert await read_titles(forum) == []
     await forum.dispose()

@@ -27,7 +27,7 @@ async def execute(database: Database, statement: str) -> None:
     await database.write(work)
 
 
-async def test_after_a_burst_the_log_shrinks(database: Database, tmp_path: Path) -> None:
+async def test_log_shrinks_after_burst(database: Database, tmp_path: Path) -> None:
     """Also where a reader has kept SQLite from using the log again meanwhile.
 
     It writes 72 MB twice, to the log and to the file, which takes a second.
@@ -45,9 +45,7 @@ async def test_after_a_burst_the_log_shrinks(database: Database, tmp_path: Path)
     assert log.stat().st_size <= WAL_SIZE
 
 
-async def test_readers_all_the_time_do_not_let_the_log_grow(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_constant_readers_do_not_let_log_grow(database: Database, tmp_path: Path) -> None:
     """Each reads for a moment, and there is always one: SQLite still comes to the log's end."""
     log = tmp_path / "forum.db-wal"
     await execute(database, "CREATE TABLE burst (id INTEGER PRIMARY KEY, content BLOB)")

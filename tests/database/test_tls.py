@@ -55,14 +55,14 @@ async def answer(
         ("prefer", None),
     ],
 )
-async def test_a_certificate_that_the_mode_accepts_connects(
+async def test_certificate_that_mode_accepts_connects(
     authorities: dict[str, Authority], postgresql: URL, mode: str, root: str | None
 ) -> None:
     assert await answer(authorities, postgresql, mode, root) == 7
 
 
 @pytest.mark.parametrize("mode", ["verify-full", "verify-ca", "require"])
-async def test_a_certificate_of_another_authority_is_refused(
+async def test_certificate_of_another_authority_is_refused(
     authorities: dict[str, Authority], postgresql: URL, mode: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"does not answer .*certificate verify failed"):
@@ -79,7 +79,7 @@ async def test_only_verify_full_refuses_another_host_name(
         await answer(authorities, postgresql, "verify-full", "right", host=host)
 
 
-async def test_require_refuses_a_server_without_tls(
+async def test_require_refuses_server_without_tls(
     authorities: dict[str, Authority], postgresql: URL
 ) -> None:
     assert await answer(authorities, postgresql, "prefer", None, encrypts=False) == 7

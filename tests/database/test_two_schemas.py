@@ -45,7 +45,7 @@ counters.extend(
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_a_hosts_counter_follows_a_thread_of_another_schema(empty_url: str) -> None:
+async def test_hosts_counter_follows_thread_of_another_schema(empty_url: str) -> None:
     settings = Settings(database_schema="forum", playground=False, guests="write")
     discussion = Discussion(empty_url, settings=settings, session_class=PressSession)
     await migrate(discussion.database)

@@ -16,12 +16,12 @@ from tallied.errors import Busy
 from tallied.models import Comment, Thread
 
 
-async def test_what_ends_well_is_committed(database: Database) -> None:
+async def test_successful_unit_is_committed(database: Database) -> None:
     await database.write(lambda unit: add_threads(unit, 3))
     assert await count_rows(database) == 3
 
 
-async def test_what_raises_is_rolled_back(database: Database) -> None:
+async def test_failing_unit_is_rolled_back(database: Database) -> None:
     async def work(unit: UnitOfWork) -> None:
         await add_threads(unit, 3)
         raise LookupError
@@ -31,7 +31,7 @@ async def test_what_raises_is_rolled_back(database: Database) -> None:
     assert await count_rows(database) == 0
 
 
-async def test_what_waits_for_the_commit_runs_after_it_in_order(database: Database) -> None:
+async def test_after_commit_callbacks_run_in_order(database: Database) -> None:
     seen: list[tuple[str, int]] = []
 
     async def work(unit: UnitOfWork) -> None:
@@ -48,7 +48,7 @@ async def test_what_waits_for_the_commit_runs_after_it_in_order(database: Databa
     assert seen == [("first", 2), ("second", 2)]
 
 
-async def test_what_waits_for_the_commit_never_runs_without_one(database: Database) -> None:
+async def test_after_commit_callbacks_need_commit(database: Database) -> None:
     seen: list[str] = []
 
     async def after() -> None:
@@ -63,7 +63,7 @@ async def test_what_waits_for_the_commit_never_runs_without_one(database: Databa
     assert seen == []
 
 
-async def test_a_unit_is_not_committed_halfway(database: Database) -> None:
+async def test_unit_is_not_committed_halfway(database: Database) -> None:
     async def work(unit: UnitOfWork) -> None:
         await add_threads(unit, 3)
         await unit.session.commit()
@@ -86,7 +86,7 @@ async def test_a_unit_is_not_committed_halfway(database: Database) -> None:
 
 
 @pytest.mark.parametrize("end", ["rollback", "close", "reset"])
-async def test_a_unit_is_not_ended_halfway(database: Database, end: str) -> None:
+async def test_unit_is_not_ended_halfway(database: Database, end: str) -> None:
     async def work(unit: UnitOfWork) -> None:
         await add_threads(unit, 3)
         await getattr(unit.session, end)()
@@ -99,7 +99,7 @@ async def test_a_unit_is_not_ended_halfway(database: Database, end: str) -> None
     assert await count_rows(database) == 3
 
 
-async def test_a_unit_has_savepoints_of_its_own(database: Database) -> None:
+async def test_unit_may_use_savepoints(database: Database) -> None:
     async def work(unit: UnitOfWork) -> None:
         await add_threads(unit, 3)
         savepoint = await unit.session.begin_nested()
@@ -112,7 +112,7 @@ async def test_a_unit_has_savepoints_of_its_own(database: Database) -> None:
     assert await count_rows(database) == 4
 
 
-async def test_a_hosts_own_session_is_committed_by_the_host(database: Database) -> None:
+async def test_host_commits_its_own_session(database: Database) -> None:
     async with database.sessions() as session:
         await add_threads(UnitOfWork(session), 3)
         await session.commit()
@@ -121,7 +121,7 @@ async def test_a_hosts_own_session_is_committed_by_the_host(database: Database) 
     assert await count_rows(database) == 3
 
 
-async def test_what_takes_long_after_the_commit_goes_on_by_itself(
+async def test_slow_after_commit_callback_continues_in_background(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     go, seen = asyncio.Event(), []
@@ -150,7 +150,7 @@ async def test_what_takes_long_after_the_commit_goes_on_by_itself(
     assert seen == ["slow", "next"]
 
 
-async def test_units_of_one_process_do_not_lose_each_other(database: Database) -> None:
+async def test_concurrent_units_lose_no_update(database: Database) -> None:
     (thread,) = await database.write(add_threads)
 
     async def add(unit: UnitOfWork) -> None:
@@ -165,7 +165,7 @@ async def test_units_of_one_process_do_not_lose_each_other(database: Database) -
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_a_deadlock_is_run_again(database: Database) -> None:
+async def test_deadlock_is_run_again(database: Database) -> None:
     one, two = await database.write(lambda unit: add_threads(unit, 2))
     tries: list[int] = []
     both_hold_one = asyncio.Barrier(2)
@@ -190,7 +190,7 @@ async def test_a_deadlock_is_run_again(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_who_had_to_give_way_to_others_is_run_again_however_late(
+async def test_deadlock_victim_runs_again_past_patience(
     open_database: Open,
 ) -> None:
     database = open_database(patience=0.1)
@@ -207,7 +207,7 @@ async def test_who_had_to_give_way_to_others_is_run_again_however_late(
     assert await database.write(work) == 4
 
 
-async def test_another_error_of_the_database_is_not_run_again(database: Database) -> None:
+async def test_another_error_of_database_is_not_run_again(database: Database) -> None:
     tries: list[int] = []
 
     async def work(unit: UnitOfWork) -> None:
@@ -220,7 +220,7 @@ async def test_another_error_of_the_database_is_not_run_again(database: Database
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_unit_on_sqlite_takes_the_write_lock_at_its_start(database: Database) -> None:
+async def test_unit_on_sqlite_takes_write_lock_at_its_start(database: Database) -> None:
     async def read_then_write(unit: UnitOfWork) -> None:
         await unit.session.execute(select(Thread.id))
         other = Database(str(database.url))
@@ -235,7 +235,7 @@ async def test_a_unit_on_sqlite_takes_the_write_lock_at_its_start(database: Data
     assert await count_rows(database) == 2
 
 
-async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Database) -> None:
+async def test_unit_behind_another_process_ends_busy(database: Database) -> None:
     """On PostgreSQL behind a row, on SQLite behind the file."""
     await database.write(lambda unit: add_threads(unit, 2))
     impatient = Database(database.url.render_as_string(False), patience=0.2)
@@ -265,7 +265,7 @@ async def test_a_unit_behind_another_process_is_busy_in_the_end(database: Databa
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_a_unit_behind_another_of_its_process_is_busy_in_the_end(
+async def test_unit_behind_another_unit_ends_busy(
     open_database: Open,
 ) -> None:
     database = open_database(patience=0.1)
@@ -281,7 +281,7 @@ FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 @pytest.mark.parametrize("way", ["read", "write"])
-async def test_a_statement_ends_with_the_task_that_waits_for_it(
+async def test_cancelled_task_cancels_its_statement(
     database: Database, way: str, request: pytest.FixtureRequest
 ) -> None:
     statement = text(FOREVER if database.is_sqlite else "SELECT pg_sleep(3600)")
@@ -311,7 +311,7 @@ async def test_a_statement_ends_with_the_task_that_waits_for_it(
             assert connection.execute(query).fetchone() == (0,)
 
 
-async def test_a_commit_that_has_begun_is_not_cancelled_halfway(database: Database) -> None:
+async def test_commit_that_has_begun_is_not_cancelled_halfway(database: Database) -> None:
     seen: list[int] = []
 
     async def after() -> None:

@@ -28,19 +28,19 @@ needs_roots = pytest.mark.skipif(
         ("postgresql+psycopg://localhost/x", "names 'postgresql.psycopg'"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_with_a_remedy(url: str, sentence: str) -> None:
+def test_unusable_url_is_refused_with_remedy(url: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         parse_url(url)
     assert "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://" in str(caught.value)
 
 
-def test_a_url_without_a_driver_gets_the_asynchronous_one() -> None:
+def test_url_without_driver_gets_async_driver() -> None:
     assert parse_url("postgresql://u:p@h/d").drivername == "postgresql+asyncpg"
     assert parse_url("sqlite:///x.db").drivername == "sqlite+aiosqlite"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_an_address_as_hosts_hand_it_out_is_taken(scheme: str) -> None:
+def test_url_of_hosting_provider_is_accepted(scheme: str) -> None:
     url = parse_url(f"{scheme}://u:p%40ss@h.example:6543/d?sslmode=require&channel_binding=require")
     assert url.render_as_string(False) == (
         "postgresql+asyncpg://u:p%40ss@h.example:6543/d?ssl=require"
@@ -48,11 +48,11 @@ def test_an_address_as_hosts_hand_it_out_is_taken(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("mode", SSL_MODES)
-def test_sslmode_is_what_asyncpg_calls_ssl(mode: str) -> None:
+def test_sslmode_becomes_ssl_of_asyncpg(mode: str) -> None:
     assert dict(parse_url(f"postgres://h/d?sslmode={mode}").query) == {"ssl": mode}
 
 
-def test_numbers_reach_the_driver_as_numbers() -> None:
+def test_numbers_reach_driver_as_numbers() -> None:
     url, arguments = split_url(
         parse_url("postgres://u@h/d?statement_cache_size=0&command_timeout=2.5&ssl=disable")
     )
@@ -63,7 +63,7 @@ def test_numbers_reach_the_driver_as_numbers() -> None:
 @pytest.mark.parametrize(
     "options", ["-csearch_path=a -c work_mem=5MB", "--search_path=a --work_mem=5MB"]
 )
-def test_options_become_settings_of_the_server(options: str) -> None:
+def test_options_become_settings_of_server(options: str) -> None:
     _, arguments = split_url(parse_url(f"postgres://u@h/d?options={options.replace(' ', '%20')}"))
     assert arguments == {"server_settings": {"search_path": "a", "work_mem": "5MB"}}
 
@@ -72,7 +72,7 @@ def test_options_become_settings_of_the_server(options: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "checks_name"), [("require", False), ("verify-ca", False), ("verify-full", True)]
 )
-def test_sslrootcert_verifies_the_server(mode: str, checks_name: bool) -> None:
+def test_sslrootcert_verifies_server(mode: str, checks_name: bool) -> None:
     query = f"sslmode={mode}&sslrootcert={ROOTS}"
     url, arguments = split_url(parse_url(f"postgres://u@h/d?{query}"))
     context = arguments["ssl"]
@@ -99,7 +99,7 @@ def test_sslrootcert_verifies_the_server(mode: str, checks_name: bool) -> None:
         ("sslmode=require&sslrootcert=/no/such", "sslrootcert cannot be used .No such file"),
     ],
 )
-def test_a_parameter_that_cannot_be_used_is_named(query: str, sentence: str) -> None:
+def test_parameter_that_cannot_be_used_is_named(query: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         parse_url(f"postgres://u@h/d?{query}")
 

@@ -28,11 +28,11 @@ NOT_THE_APIS |= {"database_wait"}  # which docs/server.md has
 
 
 @pytest.mark.parametrize("document", BLOCKS)
-def test_a_document_is_valid(document: str) -> None:
+def test_document_is_valid(document: str) -> None:
     assert validate(build_schema(print_sdl()), parse(document)) == []
 
 
-def test_the_clients_are_set_up_as_the_tests_set_them_up() -> None:
+def test_clients_equal_those_of_tests() -> None:
     set_up = {path for path, _ in FILES}
     for client in ("apollo/client.ts", "urql/client.ts", "relay/environment.ts", "codegen.ts"):
         assert f"tests/clients/{client}" in set_up
@@ -40,7 +40,7 @@ def test_the_clients_are_set_up_as_the_tests_set_them_up() -> None:
         assert (ROOT / path).read_text("utf-8") == text, path
 
 
-def test_possible_types_are_those_of_the_schema() -> None:
+def test_possible_types_are_those_of_schema() -> None:
     schema = build_schema(print_sdl())
     possible = {
         name: sorted(each.name for each in schema.get_possible_types(type_))
@@ -64,7 +64,7 @@ def test_every_limit_is_listed_with_its_default() -> None:
         assert re.search(line, TEXT, re.MULTILINE), line
 
 
-async def test_the_cost_is_what_the_example_says(database: Database) -> None:
+async def test_cost_equals_example(database: Database) -> None:
     (document,) = (block for block in BLOCKS if "first: 10)" in block and "orderBy" not in block)
     told = re.search(r'"extensions": (\{"cost": \{.*?\}\})', TEXT, re.DOTALL)
     assert told is not None
@@ -90,7 +90,7 @@ def test_every_code_is_listed() -> None:
         assert re.search(rf"^\| `{code}` \|", TEXT, re.MULTILINE), code
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_resolve() -> None:
     links = re.findall(r"\]\((\.\./[^)#]+)", TEXT)
     assert len(links) > 5
     for link in links:

@@ -24,7 +24,7 @@ ORIGIN = "http://localhost:5173"
 pytestmark = pytest.mark.sqlite
 
 
-async def test_the_host_of_the_page_allows_its_origins(database: Database) -> None:
+async def test_host_of_page_allows_its_origins(database: Database) -> None:
     url = database.url.render_as_string(hide_password=False)
     code = BLOCKS["python"].replace("sqlite+aiosqlite:///forum.db", url)
     assert code != BLOCKS["python"]
@@ -61,7 +61,7 @@ async def test_the_host_of_the_page_allows_its_origins(database: Database) -> No
     await made["discussion"].database.engine.dispose()
 
 
-async def test_the_client_of_the_page_runs_in_a_browser(database: Database, tmp_path: Path) -> None:
+async def test_client_of_page_runs_in_browser(database: Database, tmp_path: Path) -> None:
     plain = Settings(playground=False)
     async with Serving(create_app(plain, database), plain) as frontend:
         settings = Settings(origins=f"http://{frontend.host}", playground=False)
@@ -81,7 +81,7 @@ async def test_the_client_of_the_page_runs_in_a_browser(database: Database, tmp_
             assert token["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-def test_the_headers_that_the_page_lists_are_those_allowed() -> None:
+def test_listed_headers_are_allowed_headers() -> None:
     heading = "## Allow the page's origin: a standalone server"
     section = TEXT.partition(heading)[2].partition("\n## ")[0]
     for name in (*REQUEST_HEADERS, *RESPONSE_HEADERS):

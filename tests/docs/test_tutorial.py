@@ -21,7 +21,7 @@ NOT_RUN = {"plugging-in.md": 1, "hosts.md": 2}
 """What stands in nobody's file, or needs more than Tallied brings along."""
 
 
-def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+def test_tutorial_is_correct(tmp_path: Path) -> None:
     for document in tutorial.DOCUMENTS:
         text = document.read_text("utf-8")
         blocks = tutorial.run(document, Path(sys.executable), tmp_path)
@@ -38,14 +38,14 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
         ("```\n```python file=a.py\none\n```\n```python file=a.py after=two\n", "no line with two"),
     ],
 )
-def test_what_does_otherwise_is_told(tmp_path: Path, console: str, says: str) -> None:
+def test_wrong_tutorial_is_reported(tmp_path: Path, console: str, says: str) -> None:
     document = tmp_path / "document.md"
     document.write_text(f"```console\n{console}```\n")
     with pytest.raises(tutorial.Wrong, match=says):
         tutorial.run(document, Path(sys.executable), tmp_path)
 
 
-def test_a_block_is_put_below_a_line(tmp_path: Path) -> None:
+def test_block_is_inserted_below_line(tmp_path: Path) -> None:
     document = tmp_path / "document.md"
     document.write_text(
         "```python file=new.py\none\ntwo\nthree\n```\n```python file=new.py after=tw\nnew\n```\n"
@@ -54,7 +54,7 @@ def test_a_block_is_put_below_a_line(tmp_path: Path) -> None:
     assert (tmp_path / "new.py").read_text() == "one\ntwo\nnew\nthree\n"
 
 
-def test_a_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
+def test_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
     for name in ("models", "resolvers", "schema"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text('WHOSE = "the host\'s"\n')

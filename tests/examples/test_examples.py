@@ -30,7 +30,7 @@ def test_orders_and_their_totals(tmp_path: Path) -> None:
     ]
 
 
-async def test_a_discussion_below_a_path_of_starlette(
+async def test_discussion_below_path_of_starlette(
     database: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = ROOT / "examples" / "mounted.py"

@@ -29,7 +29,7 @@ async def press(empty_url: str) -> AsyncIterator[Press]:
         yield press
 
 
-async def test_a_page_shows_what_was_said_by_the_form_and_by_graphql(press: Press) -> None:
+async def test_page_shows_comments_of_form_and_graphql(press: Press) -> None:
     id = await press.article()
     ben = await press.browser("ben")
     done = await ben.comment(id, "Is it *salt*?\r\n<script>alert(1)</script>")
@@ -53,7 +53,7 @@ async def test_a_page_shows_what_was_said_by_the_form_and_by_graphql(press: Pres
     assert front.css_first(".articles a[href$=discussion]").text() == "2 comments"
 
 
-async def test_one_document_asks_for_both(press: Press) -> None:
+async def test_one_document_queries_both_schemas(press: Press) -> None:
     ids = [await press.article(headline) for headline in ("Salt", "Sand", "Silt")]
     ben = await press.browser("ben")
     for id in (ids[0], ids[0], ids[2]):
@@ -74,7 +74,7 @@ async def test_one_document_asks_for_both(press: Press) -> None:
     assert latest == [{"message": f"On {ids[0]}, 1.", "author": {"name": "ben"}}]
 
 
-async def test_an_id_that_is_none_is_the_clients_mistake(press: Press) -> None:
+async def test_bad_id_is_client_error(press: Press) -> None:
     guest = press.guest()
     for id in ("x", "0x1", "-1", "99999999999999999999", "2147483648"):
         answer = await guest.ask(ARTICLE, id=id)
@@ -86,7 +86,7 @@ async def test_an_id_that_is_none_is_the_clients_mistake(press: Press) -> None:
     assert "There is no such article" in (await guest.see("/articles/7", 404)).body.text()
 
 
-async def test_what_cannot_be_said_comes_back_with_a_sentence(press: Press) -> None:
+async def test_rejected_comment_is_shown_with_error(press: Press) -> None:
     id = await press.article()
     ben = await press.browser("ben")
     refused = await ben.comment(id, " \n")
@@ -100,7 +100,7 @@ async def test_what_cannot_be_said_comes_back_with_a_sentence(press: Press) -> N
     assert await ben.messages(id) == ["Once."]
 
 
-async def test_a_form_of_another_page_is_refused(press: Press) -> None:
+async def test_form_of_foreign_page_is_refused(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
     page = await ada.see(f"/articles/{id}")
@@ -119,7 +119,7 @@ async def test_a_form_of_another_page_is_refused(press: Press) -> None:
     assert (await press.numbers())[id] == (0, 0)
 
 
-async def test_who_has_signed_out_is_out_everywhere(press: Press) -> None:
+async def test_signing_out_ends_every_session(press: Press) -> None:
     ben = await press.browser("ben")
     copied = press.guest()
     copied.http.cookies = httpx.Cookies(ben.http.cookies)
@@ -131,7 +131,7 @@ async def test_who_has_signed_out_is_out_everywhere(press: Press) -> None:
         assert (await browser.ask("{ viewer { name } }"))["data"] == {"viewer": None}
 
 
-async def test_a_socket_knows_who_has_signed_in_and_who_has_signed_out(press: Press) -> None:
+async def test_socket_follows_sign_in_and_sign_out(press: Press) -> None:
     id = await press.article()
     thread = await press.thread_id(id)
     ben = await press.browser("ben")
@@ -152,7 +152,7 @@ async def test_a_socket_knows_who_has_signed_in_and_who_has_signed_out(press: Pr
     assert (await press.numbers())[id] == (1, 1)
 
 
-async def test_a_wrong_name_or_password_lets_nobody_in(press: Press) -> None:
+async def test_wrong_name_or_password_is_refused(press: Press) -> None:
     guest = press.guest()
     for name, password in (("ben", "wrong"), ("nobody", PASSWORD), ("", "")):
         answer = await guest.submit("/login", "/login", name=name, password=password)
@@ -161,7 +161,7 @@ async def test_a_wrong_name_or_password_lets_nobody_in(press: Press) -> None:
         assert (await guest.ask("{ viewer { name } }"))["data"] == {"viewer": None}
 
 
-async def test_signing_in_leads_to_the_magazine_alone(press: Press) -> None:
+async def test_sign_in_redirects_within_magazine(press: Press) -> None:
     guest = press.guest()
     for to, leads in (
         ("/articles/7", "/articles/7"),
@@ -191,7 +191,7 @@ async def test_guests_are_asked_to_sign_in(press: Press) -> None:
     assert await press.numbers() == {id: (0, 0)}
 
 
-async def test_a_draft_is_for_its_author_and_the_editors(press: Press) -> None:
+async def test_draft_is_for_its_author_and_editors(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
     await press.add("eve", is_editor=True)
@@ -216,7 +216,7 @@ async def test_a_draft_is_for_its_author_and_the_editors(press: Press) -> None:
     assert await ben.messages(id) == ["Before it was withdrawn."]
 
 
-async def test_an_articles_author_moderates_what_is_said_below_it(press: Press) -> None:
+async def test_author_of_article_moderates_its_comments(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
     await ben.comment(id, "Rude.")
@@ -247,7 +247,7 @@ async def test_an_articles_author_moderates_what_is_said_below_it(press: Press) 
     assert (await ben.comment(id, "In time.")).status_code == 303
 
 
-async def test_threads_come_and_go_with_articles_alone(press: Press) -> None:
+async def test_threads_follow_articles(press: Press) -> None:
     id = await press.article()
     ada = await press.browser("ada")
     thread = await press.thread_id(id)
@@ -268,7 +268,7 @@ async def test_threads_come_and_go_with_articles_alone(press: Press) -> None:
     assert gone["data"] == {"thread": None}
 
 
-async def test_nobody_changes_what_others_have_written(press: Press) -> None:
+async def test_users_cannot_change_others_comments(press: Press) -> None:
     id = await press.article()
     ben = await press.browser("ben")
     await ben.see(f"/articles/{id}/revise", 404)
@@ -291,14 +291,14 @@ async def test_nobody_changes_what_others_have_written(press: Press) -> None:
     await ben.see(f"/articles/{draft}")
 
 
-async def test_an_author_is_told_of_what_others_say(press: Press) -> None:
+async def test_author_is_notified_of_comments(press: Press) -> None:
     id = await press.article()
     for name, message in (("ben", "Hello."), ("ada", "Hello yourself.")):
         await (await press.browser(name)).comment(id, message)
     assert press.told == [("ada", "Salt", "Hello.")]
 
 
-async def test_older_comments_are_a_page_further(
+async def test_older_comments_are_on_next_page(
     press: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("magazine.pages.COMMENTS", 2)
@@ -319,7 +319,7 @@ async def test_older_comments_are_a_page_further(
     assert "after is not a cursor of this order" in refused.text
 
 
-async def test_an_article_is_written_revised_and_published(press: Press) -> None:
+async def test_article_is_written_revised_and_published(press: Press) -> None:
     ada = await press.browser("ada")
     refused = await ada.submit("/write", "/write", headline="Sand", body=" ")
     assert refused.status_code == 422
@@ -335,7 +335,7 @@ async def test_an_article_is_written_revised_and_published(press: Press) -> None
     assert await threads.open_discussions(press.discussion) == 0
 
 
-async def test_what_goes_wrong_is_told_by_a_page_without_its_cause(press: Press) -> None:
+async def test_error_page_hides_cause(press: Press) -> None:
     transport = httpx.ASGITransport(press.app, raise_app_exceptions=False)
     async with press.engine.begin() as connection:
         await connection.execute(text("ALTER TABLE article RENAME TO lost"))

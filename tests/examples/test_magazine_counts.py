@@ -49,7 +49,7 @@ async def filled(press: Press) -> tuple[int, int, list[UUID]]:
     return one, two, keys
 
 
-async def test_an_article_shows_its_comments_whatever_happens_to_them(press: Press) -> None:
+async def test_comment_count_follows_every_change(press: Press) -> None:
     one, two, keys = await filled(press)
     there = await press.thread_of(two)
     await press.do(comments.move_comment, "eve", keys[0], there)
@@ -69,7 +69,7 @@ async def test_an_article_shows_its_comments_whatever_happens_to_them(press: Pre
     assert await press.numbers() == {one: (3, 3), two: (0, 0)}
 
 
-async def test_deleting_people_and_articles_leaves_the_numbers_right(press: Press) -> None:
+async def test_deletions_keep_counts_exact(press: Press) -> None:
     one, two, _ = await filled(press)
     await press.do(add, "eve", two, "Mine.")
 
@@ -91,7 +91,7 @@ async def test_deleting_people_and_articles_leaves_the_numbers_right(press: Pres
     assert page.css_first(".comments strong").text() == "someone who has left"
 
 
-async def test_a_rollback_of_the_host_takes_the_comment_along(press: Press) -> None:
+async def test_rollback_of_host_undoes_comment(press: Press) -> None:
     one, _, keys = await filled(press)
     draft = await press.article("Silt", draft=True)
     before = await press.numbers()
@@ -120,7 +120,7 @@ async def test_a_rollback_of_the_host_takes_the_comment_along(press: Press) -> N
     assert sorted(titles) == ["Salt", "Sand"]
 
 
-async def test_publishing_and_the_first_comment_are_one_unit(press: Press) -> None:
+async def test_publishing_and_first_comment_are_one_unit(press: Press) -> None:
     draft = await press.article("Silt", draft=True)
 
     async def work(unit: UnitOfWork) -> int | None:
@@ -134,7 +134,7 @@ async def test_publishing_and_the_first_comment_are_one_unit(press: Press) -> No
     assert await (await press.browser("ben")).messages(draft) == ["I begin."]
 
 
-async def test_two_writers_at_once_lose_nothing(press: Press) -> None:
+async def test_concurrent_writers_lose_nothing(press: Press) -> None:
     """Two processes, as far as the database can tell: each has an engine of its own."""
     one, two, keys = await filled(press)
     engine = make_engine(press.url)

@@ -62,7 +62,7 @@ def proposed(connection: Connection) -> list[Any]:
     return found
 
 
-async def test_autogenerate_proposes_nothing_that_is_there_already(discussion: Discussion) -> None:
+async def test_autogenerate_proposes_nothing_existing(discussion: Discussion) -> None:
     await setup.set_up(discussion)
     assert await run(discussion, proposed) == []
 
@@ -77,7 +77,7 @@ async def test_autogenerate_proposes_nothing_that_is_there_already(discussion: D
     assert sorted(kinds) == [("add_index", "ix_article_thread_id"), ("remove_table", "of_nobody")]
 
 
-async def test_articles_of_before_get_their_discussions(discussion: Discussion) -> None:
+async def test_existing_articles_get_discussions(discussion: Discussion) -> None:
     before = {1: "Salt", 2: "Sand", 3: "Silt"}
     await setup.migrate(discussion, "magazine_0001")
     await run(discussion, old_rows)
@@ -133,7 +133,7 @@ async def test_without_tallieds_tables_nothing_is_migrated(discussion: Discussio
     await setup.migrate(discussion)
 
 
-async def test_the_demo_fills_in_an_empty_magazine_once(discussion: Discussion) -> None:
+async def test_demo_fills_in_empty_magazine_once(discussion: Discussion) -> None:
     await setup.set_up(discussion)
     assert await fill(discussion, "a password")
     assert not await fill(discussion, "another")
@@ -144,7 +144,7 @@ async def test_the_demo_fills_in_an_empty_magazine_once(discussion: Discussion) 
     assert await discussion.check(session_class=MagazineSession, deep=True) == []
 
 
-def test_one_command_sets_it_up_and_serves_it(empty_url: str, tmp_path: Path) -> None:
+def test_one_command_sets_up_and_serves(empty_url: str, tmp_path: Path) -> None:
     environ = {**os.environ, "MAGAZINE_DATABASE": empty_url, "MAGAZINE_FOLDER": str(tmp_path)}
     environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(ROOT / "examples"), environ.get("PYTHONPATH")])
@@ -182,7 +182,7 @@ def get(url: str, process: Any, out: Path) -> str:
             time.sleep(0.05)
 
 
-def test_a_setting_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_unusable_setting_is_reported(tmp_path: Path) -> None:
     folder = {"MAGAZINE_FOLDER": str(tmp_path)}
     assert Config.from_environ(folder).secret == Config.from_environ(folder).secret
     with pytest.raises(ConfigError, match="MAGAZINE_SECRET must have at least 32 characters"):

@@ -81,7 +81,7 @@ class Canceller:
 
 
 @pytest.mark.parametrize("query", [READ, WRITE], ids=["read", "write"])
-async def test_a_cancelled_operation_leaves_no_coroutine(
+async def test_cancelled_operation_leaves_no_coroutine(
     database: Database, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problems: list[dict[str, Any]] = []
@@ -102,7 +102,7 @@ async def test_a_cancelled_operation_leaves_no_coroutine(
     await canceller.api.http.aclose()
 
 
-async def test_a_client_that_disconnects_leaves_no_coroutine(
+async def test_client_that_disconnects_leaves_no_coroutine(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)

@@ -58,7 +58,7 @@ async def outage(url: str) -> AsyncIterator[Outage]:
 
 
 @pytest.mark.parametrize("accept", [GRAPHQL, "application/json"])
-async def test_query_without_a_database_is_503(
+async def test_query_without_database_is_503(
     with_tables: None, empty_url: str, accept: str
 ) -> None:
     async with outage(empty_url) as it:
@@ -87,7 +87,7 @@ async def test_root_field_that_needs_no_database_is_answered(
         assert response.json()["data"] == {"limits": {"pageSize": 100}, "threads": None}
 
 
-async def test_mutation_without_a_database_is_503(with_tables: None, empty_url: str) -> None:
+async def test_mutation_without_database_is_503(with_tables: None, empty_url: str) -> None:
     async with outage(empty_url) as it:
         thread = await it.api.thread("Engines")
         it.proxy.shut()
@@ -100,9 +100,7 @@ async def test_mutation_without_a_database_is_503(with_tables: None, empty_url: 
     assert execute(empty_url, "SELECT count(*) FROM tallied_comment") == [(0,)]
 
 
-async def test_commit_without_an_answer_is_told_by_its_code(
-    with_tables: None, empty_url: str
-) -> None:
+async def test_commit_without_answer_has_own_code(with_tables: None, empty_url: str) -> None:
     async with outage(empty_url) as it:
         thread = await it.api.thread("Engines", "one two")
         writer = it.api.database._writer.sync_engine
@@ -128,7 +126,7 @@ class Subscription:
             await asyncio.sleep(0.05)
 
 
-async def test_outage_ends_a_subscription(with_tables: None, empty_url: str) -> None:
+async def test_outage_ends_subscription(with_tables: None, empty_url: str) -> None:
     schema = merge_schemas(subscription=Subscription)
     async with (
         proxied(empty_url, patience=0.3) as (proxy, database),
@@ -145,7 +143,7 @@ async def test_outage_ends_a_subscription(with_tables: None, empty_url: str) -> 
     assert error["extensions"] == {"code": "UNAVAILABLE"}
 
 
-async def test_viewer_without_a_database_is_503(with_tables: None, empty_url: str) -> None:
+async def test_viewer_without_database_is_503(with_tables: None, empty_url: str) -> None:
     async with proxied(empty_url, patience=0.3) as (proxy, database):
 
         async def get_viewer(_: HTTPConnection) -> Viewer | None:
@@ -164,7 +162,7 @@ async def test_viewer_without_a_database_is_503(with_tables: None, empty_url: st
     assert response.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
 
 
-async def test_outage_after_a_change_of_the_same_request_is_no_503(database: Database) -> None:
+async def test_outage_after_change_of_same_request_is_no_503(database: Database) -> None:
     @strawberry.type
     class Mutation:
         @strawberry.mutation

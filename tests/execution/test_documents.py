@@ -20,7 +20,7 @@ def padded(number: int, length: int) -> str:
     return f"{{ a{number}: word }}".ljust(length)
 
 
-def test_a_document_is_read_once(core: GraphQLSchema) -> None:
+def test_document_is_parsed_once(core: GraphQLSchema) -> None:
     known = DocumentCache(core, 100)
     first = known.get("{ word }")
     assert first.errors == []
@@ -29,7 +29,7 @@ def test_a_document_is_read_once(core: GraphQLSchema) -> None:
     assert known.hits == 3
 
 
-def test_a_faulty_document_is_read_once_too(core: GraphQLSchema) -> None:
+def test_faulty_document_is_parsed_once(core: GraphQLSchema) -> None:
     known = DocumentCache(core, 100)
     for text, code in (
         ("{ word", "GRAPHQL_PARSE_FAILED"),
@@ -42,7 +42,7 @@ def test_a_faulty_document_is_read_once_too(core: GraphQLSchema) -> None:
     assert known.hits == 3
 
 
-def test_the_cache_holds_so_much_text_and_forgets_the_oldest(core: GraphQLSchema) -> None:
+def test_cache_is_bounded_and_forgets_oldest(core: GraphQLSchema) -> None:
     known = DocumentCache(core, 100)
     length = MAX_CACHED_CHARACTERS // 20
     kept = [known.get(padded(number, length)) for number in range(20)]
@@ -52,7 +52,7 @@ def test_the_cache_holds_so_much_text_and_forgets_the_oldest(core: GraphQLSchema
     assert known.get(padded(1, length)) is not kept[1]
 
 
-def test_a_very_long_document_is_not_kept(core: GraphQLSchema) -> None:
+def test_very_long_document_is_not_kept(core: GraphQLSchema) -> None:
     known = DocumentCache(core, 100)
     text = padded(1, MAX_CACHED_CHARACTERS // 10 + 1)
     assert known.get(text) is not known.get(text)
@@ -72,12 +72,12 @@ def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
     assert error["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
 
 
-def test_many_faults_are_told_ten_at_a_time(core: GraphQLSchema) -> None:
+def test_ten_faults_are_reported_at_once(core: GraphQLSchema) -> None:
     errors = DocumentCache(core, 1000).get("{" + " x" * 50 + "}").errors
     assert 10 <= len(errors) <= 11
 
 
-def test_the_rules_are_the_same_for_every_document(
+def test_rules_are_same_for_every_document(
     core: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[tuple[type[ASTValidationRule], ...]] = []

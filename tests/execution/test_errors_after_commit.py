@@ -105,9 +105,7 @@ def forum(api: Api) -> Forum:
     return Forum(api)
 
 
-async def test_what_cannot_be_read_after_a_change_is_null_and_nothing_else(
-    forum: Forum, empty_url: str
-) -> None:
+async def test_unreadable_field_after_change_is_null(forum: Forum, empty_url: str) -> None:
     await forum.fill("one two", "three")
     with broken_reads(forum.api.database, empty_url):
         status, answer = await forum.move("title", clientMutationId="mine")
@@ -133,9 +131,7 @@ async def test_what_cannot_be_read_after_a_change_is_null_and_nothing_else(
     assert await forum.stored() == ((2, 3), (1, 3))
 
 
-async def test_what_cannot_be_read_below_a_field_is_told_at_its_place(
-    forum: Forum, empty_url: str
-) -> None:
+async def test_error_below_field_has_its_path(forum: Forum, empty_url: str) -> None:
     await forum.fill("one two")
     with broken_reads(forum.api.database, empty_url):
         status, answer = await forum.move("comments(first: 5) { nodes { message } }")
@@ -148,7 +144,7 @@ async def test_what_cannot_be_read_below_a_field_is_told_at_its_place(
     assert await forum.stored() == ((1, 2), (1, 3))
 
 
-async def test_what_was_brought_along_needs_no_reading(forum: Forum, empty_url: str) -> None:
+async def test_preloaded_values_need_no_read(forum: Forum, empty_url: str) -> None:
     await forum.fill("one two")
     with broken_reads(forum.api.database, empty_url):
         status, answer = await forum.move("wordCount")
@@ -158,7 +154,7 @@ async def test_what_was_brought_along_needs_no_reading(forum: Forum, empty_url: 
     assert await forum.stored() == ((1, 2), (1, 3))
 
 
-async def test_a_change_that_cannot_be_made_is_not_told_as_made(
+async def test_failed_change_is_not_reported_as_made(
     forum: Forum, lost_writes: Callable[[], Any]
 ) -> None:
     await forum.fill("one two")
@@ -194,9 +190,7 @@ def lost_writes(database: Database, empty_url: str) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_a_read_that_finds_no_room_asks_for_no_second_change(
-    empty_url: str, open_database: Open
-) -> None:
+async def test_busy_read_after_change_is_no_retry(empty_url: str, open_database: Open) -> None:
     """SQLite's readers wait for nobody."""
     database = open_database(patience=0.2)
     async with database.engine.begin() as connection:
@@ -222,7 +216,7 @@ async def test_a_read_that_finds_no_room_asks_for_no_second_change(
     await api.http.aclose()
 
 
-async def test_a_request_stopped_after_its_change_says_so(database: Database) -> None:
+async def test_timeout_after_change_is_reported(database: Database) -> None:
     api = Api(database, execution_time=1)
     forum = Forum(api)
     await forum.fill("one two")

@@ -32,7 +32,7 @@ async def counted() -> AsyncIterator[list[int]]:
     task.cancel()
 
 
-async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
+async def test_used_up_slice_yields_per_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
@@ -48,7 +48,7 @@ async def test_once_the_slice_is_used_up_there_is_one_turn_at_a_time(
     assert len({when for _, when in seen}) == 20
 
 
-async def test_within_a_slice_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_within_slice_nothing_yields(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 3600)
     await scheduler.yield_if_due()
     async with counted() as rounds:
@@ -58,7 +58,7 @@ async def test_within_a_slice_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_pages_of_many_parents_are_put_together_in_turns(
+async def test_pages_of_many_parents_are_built_in_slices(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = [
@@ -98,7 +98,7 @@ NESTED = """query($first: Int!, $after: String) {
         b: comments(last: 2) { nodes { id thread { updatedAt } } } } } } }"""
 
 
-async def test_turns_change_neither_answers_nor_errors_nor_statements(
+async def test_slices_change_no_response_or_statement(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
     statements: Callable[[], Any],
@@ -125,7 +125,7 @@ async def test_turns_change_neither_answers_nor_errors_nor_statements(
     assert (await ask(3600, first=4, after="x"))[0] == faulty[0]
 
 
-async def test_a_small_operation_is_not_behind_a_large_one(
+async def test_small_operation_does_not_wait_for_large_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
@@ -148,7 +148,7 @@ async def test_a_small_operation_is_not_behind_a_large_one(
     assert len(ended) == 11
 
 
-async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loader_waits_for_running_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     asked: list[list[int]] = []
 
@@ -173,7 +173,7 @@ async def test_a_loader_waits_for_what_has_begun(monkeypatch: pytest.MonkeyPatch
     assert [len(keys) for keys in asked] == [30, 10]
 
 
-async def test_what_fails_to_load_fails_for_all_who_asked() -> None:
+async def test_failed_load_fails_for_all_callers() -> None:
     async def load(keys: list[int]) -> list[int]:
         raise ValueError(len(keys))
 

@@ -194,7 +194,7 @@ async def ask(there: Site, query: str, *, by: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("by", ["http", "socket"])
 @pytest.mark.parametrize("kind", ["query", "mutation"])
-async def test_a_deliberate_error_is_told_as_it_is(
+async def test_deliberate_error_is_passed_on(
     database: Database, by: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tallied.api")
@@ -212,7 +212,7 @@ async def test_a_deliberate_error_is_told_as_it_is(
 
 @pytest.mark.parametrize("by", ["http", "socket"])
 @pytest.mark.parametrize("kind", ["query", "mutation"])
-async def test_an_unexpected_error_stays_masked(
+async def test_unexpected_error_stays_masked(
     database: Database, by: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with site(database, schema=SCHEMA) as there:
@@ -227,12 +227,12 @@ async def test_an_unexpected_error_stays_masked(
     assert all(record.exc_info for record in caplog.records)
 
 
-async def test_a_permission_may_fail_silently(database: Database) -> None:
+async def test_permission_may_fail_silently(database: Database) -> None:
     async with site(database, schema=SCHEMA) as there:
         assert (await there.post({"query": "{ hidden }"}))["data"] == {"hidden": None}
 
 
-async def test_the_status_is_that_of_a_partial_answer(database: Database) -> None:
+async def test_status_is_that_of_partial_answer(database: Database) -> None:
     accept = "application/graphql-response+json"
     async with site(database, schema=SCHEMA) as there:
         body = {"query": "{ coded items { price } }"}
@@ -252,7 +252,7 @@ async def test_the_status_is_that_of_a_partial_answer(database: Database) -> Non
         ("bare", 1, {"message": "The well is bare.", "code": "VETOED"}),
     ],
 )
-async def test_a_subscription_ends_with_the_hosts_error(
+async def test_subscription_ends_with_hosts_error(
     database: Database, field: str, events: int, error: dict[str, Any]
 ) -> None:
     async with site(database, schema=SCHEMA) as there, there.socket() as socket:
@@ -265,7 +265,7 @@ async def test_a_subscription_ends_with_the_hosts_error(
         assert {"message": told["message"], **told["extensions"]} == error
 
 
-async def test_an_event_carries_the_hosts_error(database: Database) -> None:
+async def test_event_carries_hosts_error(database: Database) -> None:
     async with site(database, schema=SCHEMA) as there, there.socket() as socket:
         await socket.subscribe("subscription { odd { price } }")
         payload = (await socket.receive())["payload"]
@@ -273,7 +273,7 @@ async def test_an_event_carries_the_hosts_error(database: Database) -> None:
     assert payload["errors"][0]["extensions"] == {"code": "FORBIDDEN", "retry": 17}
 
 
-async def test_extensions_that_are_no_json_are_left_out(database: Database) -> None:
+async def test_extensions_without_json_are_left_out(database: Database) -> None:
     async with site(database, schema=SCHEMA) as there:
         answer = await there.post({"query": "{ describeBadly sayWhen }"})
     codes = [error["extensions"] for error in answer["errors"]]

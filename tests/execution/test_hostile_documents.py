@@ -119,7 +119,7 @@ def longest_wait(server: Server, attack: Callable[[httpx.Client], None]) -> floa
 
 
 @pytest.mark.parametrize("what", DOCUMENTS)
-def test_a_hostile_document_makes_nobody_wait(server: Server, what: str) -> None:
+def test_hostile_document_delays_no_request(server: Server, what: str) -> None:
     def attack(client: httpx.Client) -> None:
         for _ in range(3):
             # Each is another document, which the server cannot know already.
@@ -142,7 +142,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("what", BODIES)
-def test_a_hostile_body_makes_nobody_wait(server: Server, what: str) -> None:
+def test_hostile_body_delays_no_request(server: Server, what: str) -> None:
     def attack(client: httpx.Client) -> None:
         for _ in range(5):
             answer = client.post(f"{server.url}/graphql", content=BODIES[what])
@@ -152,7 +152,7 @@ def test_a_hostile_body_makes_nobody_wait(server: Server, what: str) -> None:
     assert longest_wait(server, attack) <= LONGEST
 
 
-def test_a_hostile_variable_makes_nobody_wait(server: Server) -> None:
+def test_hostile_variable_delays_no_request(server: Server) -> None:
     query = "query($n: Int!, $id: ID!) { threads(first: $n) { totalCount } node(id: $id) { id } }"
     values = [{"n": list(range(100_000)), "id": "x"}, {"n": 1, "id": "x" * 900_000}]
     bodies = [json.dumps({"query": query, "variables": each}) for each in values]
@@ -165,7 +165,7 @@ def test_a_hostile_variable_makes_nobody_wait(server: Server) -> None:
     assert longest_wait(server, attack) <= LONGEST
 
 
-def test_many_at_once_leave_the_server_well(server: Server, tmp_path: Path) -> None:
+def test_many_hostile_requests_leave_server_sound(server: Server, tmp_path: Path) -> None:
     """Not within a time: they are more than the machine has cores."""
     document = DOCUMENTS["20 times introspection"]
     statuses: list[int] = []

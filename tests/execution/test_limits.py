@@ -74,27 +74,27 @@ def assert_edge(limit: str, fits: str, exceeds: str, settings: Settings = SETTIN
     assert f" {maximum} " in error.message.replace(".", " ")
 
 
-def test_operations() -> None:
+def test_operations_are_bounded() -> None:
     assert_edge("document_operations", many("query q# { a }", 3), many("query q# { a }", 4))
 
 
-def test_fragments_even_unused_or_of_one_name() -> None:
+def test_all_fragments_are_bounded() -> None:
     fragments = "{ a } " + many("fragment f# on X { a }", 4)
     assert_edge("document_fragments", fragments, fragments + " fragment f0 on X { a }")
 
 
-def test_aliases_wherever_they_stand() -> None:
+def test_aliases_are_bounded_everywhere() -> None:
     rest = " fragment f on X " + fields(many("b#: c { d#: e }", 3))
     fits = fields(many("a#: b#", 4), "...f") + rest
     assert_edge("document_aliases", fits, fits.replace("...f", "y: c ...f"))
 
 
-def test_directives_wherever_they_stand() -> None:
+def test_directives_are_bounded_everywhere() -> None:
     fits = """query q($v: X @a) @b { c @d ...f @e ... @g { h } } fragment f on X @i { j }"""
     assert_edge("document_directives", fits, fits.replace("j", "j @k"))
 
 
-def test_depth_with_fragments() -> None:
+def test_depth_includes_fragments() -> None:
     assert_edge("document_depth", nested(5), nested(6))
     fits = "{ a { ...f } } fragment f on X { b { ... { c { ...g } } } } fragment g on X { d { e } }"
     assert_edge("document_depth", fits, fits.replace("{ e }", "{ e { f } }"))
@@ -103,7 +103,7 @@ def test_depth_with_fragments() -> None:
     )
 
 
-def test_introspection_has_a_depth_of_its_own() -> None:
+def test_introspection_has_own_depth() -> None:
     settings = replace(SETTINGS, introspection_depth=8)
     fits = "{ __schema " + nested(7) + "}"
     assert_edge("introspection_depth", fits, "{ x: __schema " + nested(8) + "}", settings)
@@ -111,25 +111,25 @@ def test_introspection_has_a_depth_of_its_own() -> None:
     assert_edge("introspection_depth", within, within.replace("{ a }", "{ a { b } }"), settings)
 
 
-def test_repeated_root_fields() -> None:
+def test_repeated_root_fields_are_bounded() -> None:
     assert_edge("document_root_fields", "{ a b c d x: a y: a }", "{ a x: a y: a z: a }")
     fits = "{ a a a a a ...f } fragment f on Q { b: a ... { c: a } }"
     assert_edge("document_root_fields", fits, fits.replace("c: a", "c: a d: a"))
 
 
-def test_fields_as_they_are_written() -> None:
+def test_written_fields_are_bounded() -> None:
     assert_edge("document_fields", fields(many("a#", 100)), fields(many("a#", 101)))
     unused = "{ a } fragment f on X "
     fits, exceeds = (unused + fields(many("a#", count)) for count in (99, 100))
     assert_edge("document_fields", fits, exceeds)
 
 
-def test_fields_as_fragments_spread_them_out() -> None:
+def test_spread_fields_are_bounded() -> None:
     fits = fields(many("a# { ...f }", 4)) + " fragment f on X " + fields(many("b#", 23))
     assert_edge("document_fields", fits, fits.replace("b0", "b0 c"))
 
 
-def test_a_field_that_stands_often_at_the_same_place() -> None:
+def test_repeated_field_is_bounded() -> None:
     """Its repeats are compared pairwise when the document is validated."""
     twenty, rest = "c " * 20, "c " * (limits.MAX_REPEATS - 20)
     fits = "{ a { b { " + twenty + "} } ...f } fragment f on X { a { ... { b { " + rest + "} } } }"
@@ -143,7 +143,7 @@ def test_a_field_that_stands_often_at_the_same_place() -> None:
     }
 
 
-def test_fragments_that_spread_each_other_into_a_huge_document() -> None:
+def test_exponential_fragments_are_refused() -> None:
     settings = Settings(document_depth=100)
     small, huge = spread_out(3), spread_out(12)
     assert fault(small, settings) is None
@@ -162,13 +162,13 @@ def test_fragments_that_spread_each_other_into_a_huge_document() -> None:
         "fragment b on X { ... { x ...b } } { a }",
     ],
 )
-def test_a_fragment_that_spreads_itself_is_refused_before_it_is_followed(document: str) -> None:
+def test_cyclic_fragment_is_refused_first(document: str) -> None:
     error = fault(document)
     assert error is not None
     assert error.message.startswith("Cannot spread fragment")
 
 
-def test_fragments_that_are_not_there_are_left_to_validation() -> None:
+def test_missing_fragments_are_left_to_validation() -> None:
     assert fault("{ ...unknown }") is None
 
 
@@ -191,7 +191,7 @@ async def limited(database: Database, query: str, **settings: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_every_limit_is_a_setting(database: Database) -> None:
+async def test_every_limit_is_setting(database: Database) -> None:
     deep = "{ threads(first: 1) { nodes { comments(first: 1) { nodes { id } } } } }"
     for limit, document in {
         "document_fields": fields(many("... { __typename }", 26)),
@@ -212,7 +212,7 @@ async def test_every_limit_is_a_setting(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_one_whole_introspection_is_allowed_and_no_more(database: Database) -> None:
+async def test_one_full_introspection_is_allowed(database: Database) -> None:
     api = Api(database)
     assert (await api.post(STANDARD))["data"]["__schema"]["types"]
     for document in (
@@ -264,7 +264,7 @@ COSTS: list[tuple[str, int]] = [
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_cost_is_the_nodes_that_may_be_reached(api: Api) -> None:
+async def test_cost_is_number_of_reachable_nodes(api: Api) -> None:
     thread = await api.thread("Engines")
     ids = {"thread": thread, "comment": await api.comment(thread)}
     for query, nodes in COSTS:
@@ -275,7 +275,7 @@ async def test_the_cost_is_the_nodes_that_may_be_reached(api: Api) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_cost_counts_the_variables_of_each_request(database: Database) -> None:
+async def test_cost_counts_variables_of_each_request(database: Database) -> None:
     api = Api(database, operation_cost=110)
     query = """query($n: Int) { threads(first: 10) {
         nodes { comments(first: $n) { nodes { id } } } } }"""
@@ -294,14 +294,14 @@ async def test_the_cost_counts_the_variables_of_each_request(database: Database)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_size_that_cannot_be_read_is_told_as_such(api: Api) -> None:
+async def test_unreadable_size_is_reported(api: Api) -> None:
     query = "query($n: Int) { threads(first: $n) { nodes { id } } }"
     for size in ("x", [1], {"a": 1}, 1.5, True, 10**30, -1, 101):
         error = await api.error(query, n=size)
         assert error["code"] == "BAD_USER_INPUT"
 
 
-def test_the_rules_of_validation_stay_quick_at_the_limits() -> None:
+def test_validation_is_quick_at_limits() -> None:
     """What passes is small: the pairs of fields that validation compares are bounded."""
     settings = Settings()
     groups = settings.document_fields // limits.MAX_REPEATS

@@ -61,9 +61,7 @@ def listing(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("send", [post, get])
-async def test_a_document_is_sent_once_and_named_by_its_hash_from_then_on(
-    api: Api, send: Any
-) -> None:
+async def test_document_is_sent_once_then_named_by_hash(api: Api, send: Any) -> None:
     unknown = await send(api, apollo(NAME))
     assert code(unknown, 404) == "PERSISTED_QUERY_NOT_FOUND"
     assert unknown.json()["errors"][0]["message"] == "PersistedQueryNotFound"
@@ -79,7 +77,7 @@ async def test_a_document_is_sent_once_and_named_by_its_hash_from_then_on(
         assert (response.status_code, response.json()["data"]) == (200, {"__typename": "Query"})
 
 
-async def test_the_parts_of_a_request_work_with_a_named_document(api: Api) -> None:
+async def test_parts_of_request_work_with_named_document(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     text = "query A($id: ID!) { thread(id: $id) { title } } query B { b: __typename }"
     await post(api, apollo(text, query=text, operationName="B"))
@@ -89,7 +87,7 @@ async def test_the_parts_of_a_request_work_with_a_named_document(api: Api) -> No
         assert code(await send(api, apollo(text)), 422) == "BAD_REQUEST"
 
 
-async def test_a_hash_that_is_not_the_documents_is_refused(api: Api) -> None:
+async def test_hash_of_other_document_is_refused(api: Api) -> None:
     for body in (
         apollo(COUNT, query=NAME),
         {"documentId": sha256(COUNT), "query": NAME},
@@ -99,13 +97,13 @@ async def test_a_hash_that_is_not_the_documents_is_refused(api: Api) -> None:
     assert code(await post(api, apollo(COUNT)), 404) == "PERSISTED_QUERY_NOT_FOUND"
 
 
-async def test_a_faulty_document_is_not_kept(api: Api) -> None:
+async def test_faulty_document_is_not_kept(api: Api) -> None:
     for text in ("{", "{ unknown }", "{ a(b: 1) }"):
         assert "errors" in (await post(api, apollo(text, query=text))).json()
         assert code(await post(api, apollo(text)), 404) == "PERSISTED_QUERY_NOT_FOUND"
 
 
-async def test_a_named_mutation_is_never_done_by_get(api: Api) -> None:
+async def test_named_mutation_is_never_done_by_get(api: Api) -> None:
     await post(api, apollo(CREATE, query=CREATE))
     assert code(await get(api, apollo(CREATE)), 405) == "METHOD_NOT_ALLOWED"
     assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 1}
@@ -130,7 +128,7 @@ async def test_a_named_mutation_is_never_done_by_get(api: Api) -> None:
         {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "a" * 10_000}}},
     ],
 )
-async def test_a_malformed_name_is_a_400(api: Api, body: dict[str, Any]) -> None:
+async def test_malformed_name_is_400(api: Api, body: dict[str, Any]) -> None:
     for accept in (JSON, GRAPHQL):
         assert code(await post(api, body, accept), 400) == "BAD_REQUEST"
 
@@ -145,7 +143,7 @@ async def test_keeping_documents_can_be_switched_off(database: Database) -> None
     assert code(await post(api, apollo(NAME)), 404) == "PERSISTED_QUERY_NOT_SUPPORTED"
 
 
-def test_as_many_are_kept_as_there_is_room_for_and_the_least_used_forgotten() -> None:
+def test_least_used_document_is_forgotten() -> None:
     texts = [f"{{ a{n}: __typename }}".ljust(100) for n in range(20)]
     known = PersistedDocuments({}, 1000)
     for text in texts[:10]:
@@ -160,9 +158,7 @@ def test_as_many_are_kept_as_there_is_room_for_and_the_least_used_forgotten() ->
     assert [text for text in texts if known.find(sha256(text))] == [texts[0], *texts[11:]]
 
 
-async def test_a_listed_document_is_known_by_its_id_and_by_its_hash(
-    database: Database, listing: Path
-) -> None:
+async def test_listed_document_has_id_and_hash(database: Database, listing: Path) -> None:
     api = Api(database, persisted_documents=str(listing), automatic_documents=0)
     for body in (
         {"documentId": digest(COUNT)},
@@ -177,7 +173,7 @@ async def test_a_listed_document_is_known_by_its_id_and_by_its_hash(
     assert (await post(api, {"query": NAME})).json()["data"] == {"__typename": "Query"}
 
 
-async def test_nothing_but_the_list_is_executed(database: Database, listing: Path) -> None:
+async def test_only_listed_documents_are_executed(database: Database, listing: Path) -> None:
     api = Api(database, persisted_documents=str(listing), only_persisted=True)
     for body in ({"query": NAME}, apollo(NAME, query=NAME), {"query": COUNT + " "}):
         for send in (post, get):
@@ -213,7 +209,7 @@ def test_apollos_manifest_is_read(tmp_path: Path) -> None:
         ('{"format": "x"}', "or a manifest in Apollo's form"),
     ],
 )
-async def test_a_list_that_cannot_be_used_stops_the_start(
+async def test_unusable_list_stops_start(
     database: Database, tmp_path: Path, text: str | None, sentence: str
 ) -> None:
     path = tmp_path / "documents.json"
@@ -241,7 +237,7 @@ async def test_a_list_that_cannot_be_used_stops_the_start(
          "thread { comments(first: $n) { nodes { id } } } } } } } }", "at most 20000 are allowed"),
     ],
 )  # fmt: skip
-async def test_a_listed_document_that_could_never_be_executed_stops_the_start(
+async def test_unusable_listed_document_stops_start(
     database: Database, tmp_path: Path, text: str, sentence: str
 ) -> None:
     path = tmp_path / "documents.json"
@@ -255,9 +251,7 @@ async def test_a_listed_document_that_could_never_be_executed_stops_the_start(
     assert "\n" not in message
 
 
-async def test_listed_documents_that_depend_on_their_variables_are_left_to_them(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_listed_documents_may_depend_on_variables(database: Database, tmp_path: Path) -> None:
     path = tmp_path / "documents.json"
     text = """query Q($n: Int!) { threads(first: $n) { nodes { comments(first: $n) { nodes { id
         thread { comments(first: $n) { nodes { id } } } } } } } }"""
@@ -269,6 +263,6 @@ async def test_listed_documents_that_depend_on_their_variables_are_left_to_them(
     assert code(answer, 422) == "LIMIT_EXCEEDED"
 
 
-async def test_a_list_is_needed_where_nothing_else_is_executed(database: Database) -> None:
+async def test_only_persisted_needs_list(database: Database) -> None:
     with pytest.raises(ConfigurationError, match=r"Settings\.only_persisted. needs a list"):
         create_app(Settings(only_persisted=True), database)

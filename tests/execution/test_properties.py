@@ -126,7 +126,7 @@ relaxed = settings(
 
 @relaxed
 @given(data=st.data())
-async def test_every_valid_operation_is_answered_by_the_schema(
+async def test_every_valid_operation_is_answered_by_schema(
     prepared: tuple[list[Api], dict[str, list[Any]]], data: st.DataObject
 ) -> None:
     apis, known = prepared
@@ -263,9 +263,7 @@ def assert_walked(forum: Forum, kind: str, walked: list[str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_walk_sees_each_quiet_row_once_whatever_is_written_between_its_pages(
-    database: Database, seed: int
-) -> None:
+async def test_walk_sees_each_quiet_row_once_between_writes(database: Database, seed: int) -> None:
     chance = random.Random(seed)
     forum = Forum(database)
     await forum.fill()
@@ -279,7 +277,7 @@ async def test_a_walk_sees_each_quiet_row_once_whatever_is_written_between_its_p
         assert_walked(forum, kind, walked)
 
 
-async def test_a_walk_sees_each_quiet_row_once_while_others_write(database: Database) -> None:
+async def test_walk_sees_each_quiet_row_once_while_others_write(database: Database) -> None:
     forum = Forum(database)
     await forum.fill()
     walking = True

@@ -58,9 +58,7 @@ def refused(answer: httpx.Response, status: int = 422) -> str:
 
 
 @pytest.mark.parametrize("asked", ["message", "messageHtml"])
-async def test_too_large_an_answer_is_refused_with_the_limit_and_the_remedy(
-    database: Database, asked: str
-) -> None:
+async def test_too_large_response_names_limit_and_remedy(database: Database, asked: str) -> None:
     await fill(database, 2, 4, "word " * 1999)
     query = MESSAGES.replace("message", asked)
     message = refused(await ask(Api(database, answer_size=LEAST), query))
@@ -72,7 +70,7 @@ async def test_too_large_an_answer_is_refused_with_the_limit_and_the_remedy(
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 @pytest.mark.parametrize("text", ['plain "quoted" \n', "\N{GREEK SMALL LETTER ALPHA}\N{EURO SIGN}"])
-async def test_the_limit_is_the_bytes_that_are_sent(database: Database, text: str) -> None:
+async def test_limit_counts_sent_bytes(database: Database, text: str) -> None:
     await fill(database, 3, 3, text * 2000)
     whole = await ask(Api(database), MESSAGES)
     count = len(whole.content)
@@ -81,7 +79,7 @@ async def test_the_limit_is_the_bytes_that_are_sent(database: Database, text: st
     assert (await ask(Api(database, answer_size=count - 1), MESSAGES)).status_code == 422
 
 
-async def test_no_more_is_read_than_is_told(
+async def test_too_large_response_stops_reading(
     database: Database, monkeypatch: pytest.MonkeyPatch, statements: Callable[[], Any]
 ) -> None:
     monkeypatch.setattr(context, "MAX_MESSAGES", 8)
@@ -100,7 +98,7 @@ async def test_no_more_is_read_than_is_told(
     assert len(numbers) == 1 + 1
 
 
-async def test_a_change_whose_payload_is_too_large_is_told_as_made(database: Database) -> None:
+async def test_change_with_too_large_payload_is_reported_as_made(database: Database) -> None:
     await fill(database, 1, 9, "x" * 9000)
     api = Api(database, answer_size=LEAST)
     (thread,) = (await api("{ threads(first: 1) { nodes { id } } }"))["nodes"]
@@ -119,7 +117,7 @@ async def test_a_change_whose_payload_is_too_large_is_told_as_made(database: Dat
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
+async def test_large_response_is_same_in_slices(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(database, 3, 9, 'some "words" \n\N{EURO SIGN} ' * 700)
@@ -135,7 +133,7 @@ async def test_a_large_answer_is_the_same_in_turns_and_by_its_tag(
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_json_of_large_response_is_made_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     monkeypatch.setattr(response_size, "MAX_INLINE_CHARACTERS", 0)
     body = {"data": {"a": [{"b": [1, None, "\N{EURO SIGN}"]}, [], {}] * 9, "c": {"d": 1.5}}}
@@ -155,7 +153,7 @@ async def test_the_json_of_a_large_answer_is_made_in_turns(monkeypatch: pytest.M
     assert rounds >= 27 + 27
 
 
-async def test_many_mistakes_of_one_request_are_all_told_and_some_are_logged(
+async def test_many_errors_are_all_reported_and_some_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     errors = [GraphQLError("no", original_error=BadUserInput(f"No {n}.")) for n in range(30)]

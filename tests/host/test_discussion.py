@@ -76,7 +76,7 @@ async def begin(discussion: Discussion, title: str = "Engines") -> Any:
     return done.thread["id"]
 
 
-async def test_it_is_mounted_under_a_path_beside_the_hosts_own(empty_url: str) -> None:
+async def test_discussion_is_mounted_under_path(empty_url: str) -> None:
     discussion = Discussion(empty_url, get_viewer=by_header)
     await make(discussion.database)
     app = Starlette(
@@ -108,7 +108,7 @@ async def test_it_is_mounted_under_a_path_beside_the_hosts_own(empty_url: str) -
     await discussion.database.dispose()
 
 
-async def test_installed_its_lifespan_is_around_the_hosts_own(empty_url: str) -> None:
+async def test_install_wraps_lifespan_of_host(empty_url: str) -> None:
     told: list[str] = []
     discussion = Discussion(empty_url, get_viewer=by_header)
 
@@ -131,7 +131,7 @@ async def test_installed_its_lifespan_is_around_the_hosts_own(empty_url: str) ->
     assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_a_start_is_refused_where_the_tables_are_missing(empty_url: str) -> None:
+async def test_start_without_tables_is_refused(empty_url: str) -> None:
     discussion = Discussion(empty_url)
     app = Starlette(routes=discussion.routes(), lifespan=discussion.lifespan)
     with pytest.raises(ConfigurationError, match=r"tallied\.E010.*HINT"):
@@ -140,7 +140,7 @@ async def test_a_start_is_refused_where_the_tables_are_missing(empty_url: str) -
     assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_a_hosts_rollback_takes_the_comment_along(empty_url: str) -> None:
+async def test_rollback_of_host_undoes_comment(empty_url: str) -> None:
     """The host's engine, session class and rows, and Tallied's, in one unit of work."""
     engine = create_async_engine(empty_url)
     discussion = Discussion(engine, session_class=HostSession, get_viewer=by_header)
@@ -178,7 +178,7 @@ async def test_a_hosts_rollback_takes_the_comment_along(empty_url: str) -> None:
     await engine.dispose()
 
 
-async def test_a_session_that_the_counters_do_not_know_is_refused(database: Database) -> None:
+async def test_session_without_counters_is_refused(database: Database) -> None:
     discussion = Discussion(database)
 
     class Other(Session):
@@ -192,12 +192,12 @@ async def test_a_session_that_the_counters_do_not_know_is_refused(database: Data
 
 
 @pytest.mark.parametrize("path", ["graphql", "/graphql/", "/{name}"])
-def test_a_path_that_cannot_be_routed_is_refused(path: str) -> None:
+def test_unroutable_path_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match="path must be like /graphql"):
         Discussion("sqlite+aiosqlite:///x.db", path=path)
 
 
-async def test_fifty_apps_are_built_used_and_dropped_in_flat_memory(tmp_path: Path) -> None:
+async def test_fifty_apps_use_constant_memory(tmp_path: Path) -> None:
     async def use(number: int) -> None:
         discussion = Discussion(
             f"sqlite+aiosqlite:///{tmp_path / str(number)}.db",

@@ -20,13 +20,13 @@ pytestmark = pytest.mark.sqlite
 
 
 @pytest.mark.parametrize("app", [APIRouter(), Router(), FastAPI, None, "app"])
-def test_what_is_no_application_is_refused(database: Database, app: Any) -> None:
+def test_unsupported_application_is_refused(database: Database, app: Any) -> None:
     with pytest.raises(ConfigurationError, match=r'discussion\.install\(app, "/discussion"\)\.$'):
         Discussion(database).install(app)
 
 
 @pytest.mark.parametrize("kind", [Starlette, FastAPI])
-async def test_a_mounted_discussion_tells_the_right_way(database: Database, kind: Any) -> None:
+async def test_mounted_discussion_names_right_way(database: Database, kind: Any) -> None:
     app = kind()
     app.mount("/d", Discussion(database))
     for transport in (httpx.ASGITransport(app), httpx.ASGITransport(Mount("/d", app=app))):
@@ -35,7 +35,7 @@ async def test_a_mounted_discussion_tells_the_right_way(database: Database, kind
                 await client.get("/d/graphql" if transport.app is app else "/d/d/graphql")
 
 
-def test_a_page_is_named_by_its_address_without_a_checkout(
+def test_page_is_named_by_its_address_without_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert documentation.find_page("checks.md") == "docs/checks.md"

@@ -55,7 +55,7 @@ READ = [
 ]
 
 
-async def test_a_hidden_thread_reads_as_one_that_never_was(host: Host) -> None:
+async def test_hidden_thread_reads_as_missing(host: Host) -> None:
     thread = await host.moderator.thread("Secret plans", "one two")
     comment = await host.moderator.comment(thread, "three")
     for client in (host.guest, host.ada):
@@ -69,7 +69,7 @@ async def test_a_hidden_thread_reads_as_one_that_never_was(host: Host) -> None:
             assert told not in (None, [None, None])
 
 
-async def test_a_hidden_thread_is_in_no_list(host: Host) -> None:
+async def test_hidden_thread_is_in_no_list(host: Host) -> None:
     shown = []
     for number in range(4):
         shown.append(await host.ada.thread(f"Engines {number}", "one"))
@@ -105,7 +105,7 @@ async def test_a_hidden_thread_is_in_no_list(host: Host) -> None:
     assert page["pageInfo"]["hasNextPage"] is False
 
 
-async def test_no_mutation_tells_of_a_hidden_thread(host: Host) -> None:
+async def test_mutations_treat_hidden_thread_as_missing(host: Host) -> None:
     thread = await host.moderator.thread("Secret plans", "one two")
     comment = await host.moderator.comment(thread, "three")
     for client in (host.guest, host.ada):
@@ -131,7 +131,7 @@ async def test_no_mutation_tells_of_a_hidden_thread(host: Host) -> None:
             assert error == await client.refused(change, **{**hidden, **never}), change
 
 
-async def test_a_hidden_thread_of_a_target_is_not_there(host: Host) -> None:
+async def test_hidden_thread_of_target_is_not_found(host: Host) -> None:
     async def secret(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
         return {id: "Secret draft" for id in ids if id == "1"}
 
@@ -161,7 +161,7 @@ async def test_a_hidden_thread_of_a_target_is_not_there(host: Host) -> None:
     assert error == errors[0]
 
 
-async def test_guests_who_may_not_begin_threads_are_told_the_same_of_a_hidden_one(
+async def test_guests_get_same_error_for_hidden_thread(
     database: Database,
 ) -> None:
     class Closed(Policy):
@@ -191,7 +191,7 @@ class Private(Policy):
         return thread.author_id == viewer.author_id
 
 
-async def test_a_policy_that_reads_by_author_knows_them_everywhere(database: Database) -> None:
+async def test_policy_by_author_applies_everywhere(database: Database) -> None:
     host = Host(database, policy=Private())
     made = await host.ada.do(
         "createThread", "thread { id }", title="Diary", comment={"message": "one two"}
@@ -221,7 +221,7 @@ async def test_a_policy_that_reads_by_author_knows_them_everywhere(database: Dat
     await host.assert_exact()
 
 
-async def test_one_request_knows_the_author_that_it_has_made(database: Database) -> None:
+async def test_request_uses_author_of_its_first_change(database: Database) -> None:
     """What was found out before the first change of a request is not kept for the next."""
     host = Host(database, policy=Private())
     answer = await host.ada(

@@ -27,7 +27,7 @@ async def write_all(client: Client, thread: str) -> None:
     await client.do("editComment", "comment { id }", commentId=id, message="three")
 
 
-async def test_hooks_are_told_the_request_also_of_guests(database: Database) -> None:
+async def test_hooks_receive_request(database: Database) -> None:
     diary = Diary([])
     host = Host(database, hooks=[diary], settings={"guests": "moderate"})
     for client in (host.moderator, host.guest):
@@ -46,14 +46,14 @@ async def test_hooks_are_told_the_request_also_of_guests(database: Database) -> 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_hooks_are_told_the_request_of_a_websocket(database: Database) -> None:
+async def test_hooks_receive_request_of_websocket(database: Database) -> None:
     diary = Diary([])
     async with site(database, hooks=[diary]) as there, there.socket() as socket:
         await socket('mutation { createThread(input: {title: "A"}) { thread { id } } }')
     assert [event.request is not None for _, event in diary.events] == [True, True]
 
 
-async def test_a_hosts_own_code_may_pass_the_request(database: Database) -> None:
+async def test_host_may_pass_request_to_hooks(database: Database) -> None:
     diary = Diary([])
     host = Host(database, hooks=[diary])
     thread = key(await host.ada.thread("Engines"))
@@ -71,7 +71,7 @@ async def test_a_hosts_own_code_may_pass_the_request(database: Database) -> None
         diary.events.clear()
 
 
-async def test_hooks_are_told_the_name_as_it_is_shown(database: Database) -> None:
+async def test_hooks_receive_displayed_name(database: Database) -> None:
     diary = Diary([])
     host = Host(
         database,
@@ -108,7 +108,7 @@ async def test_hooks_are_told_the_name_as_it_is_shown(database: Database) -> Non
     await host.assert_exact()
 
 
-async def test_a_change_hands_out_the_column_as_before(database: Database) -> None:
+async def test_change_returns_stored_name(database: Database) -> None:
     host = Host(database, hooks=[Diary([])])
     thread = key(await host.moderator.thread("Engines"))
     access = host.discussion.access(MODERATOR)
@@ -122,7 +122,7 @@ async def test_a_change_hands_out_the_column_as_before(database: Database) -> No
 # Models in a log
 
 
-async def test_a_model_shows_keys_and_numbers_and_no_text(database: Database) -> None:
+async def test_model_repr_has_no_text(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.ada.thread("Secret title")
     comment = await host.guest.comment(thread, "secret words here")
@@ -147,7 +147,7 @@ async def test_a_model_shows_keys_and_numbers_and_no_text(database: Database) ->
     assert "expired" not in repr(Comment.__new__(Comment))
 
 
-async def test_a_relationship_that_is_not_loaded_names_the_way(database: Database) -> None:
+async def test_unloaded_relationship_names_remedy(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     id = key(await host.ada.comment(thread, "one two"))

@@ -21,13 +21,13 @@ from tallied.resolvers.comments import NewComment
 from tallied.resolvers.threads import create_thread
 
 
-def test_there_is_a_hook_before_and_after_each_operation() -> None:
+def test_every_operation_has_two_hooks() -> None:
     assert len(OPERATIONS) == 10
     for name in OPERATIONS:
         assert callable(getattr(Hooks, f"after_{name}"))
 
 
-async def test_every_change_runs_its_hooks_once_and_in_order(database: Database) -> None:
+async def test_every_change_runs_hooks_in_order(database: Database) -> None:
     log: list[str] = []
     host = Host(database, hooks=[Diary(log, "1 "), Diary(log, "2 ")])
     ada, moderator = host.ada, host.moderator
@@ -62,7 +62,7 @@ async def test_every_change_runs_its_hooks_once_and_in_order(database: Database)
     ran("delete_author")
 
 
-async def test_what_hooks_are_told(database: Database) -> None:
+async def test_events_describe_change(database: Database) -> None:
     log: list[str] = []
     diary = Diary(log)
     host = Host(database, hooks=[diary])
@@ -111,7 +111,7 @@ async def test_what_hooks_are_told(database: Database) -> None:
         event.comment["message"] = "six"  # type: ignore[index]
 
 
-async def test_the_first_comment_of_a_thread_is_a_comment_to_the_hooks(database: Database) -> None:
+async def test_first_comment_runs_comment_hooks(database: Database) -> None:
     log: list[str] = []
     diary = Diary(log)
     found: list[Any] = []
@@ -145,7 +145,7 @@ async def test_the_first_comment_of_a_thread_is_a_comment_to_the_hooks(database:
 
 
 @pytest.mark.parametrize("field", ["message", "authorName", "title", None])
-async def test_a_veto_of_the_first_comment_names_its_field_there(
+async def test_veto_of_first_comment_names_nested_field(
     database: Database, field: str | None
 ) -> None:
     veto = Vetoed("Write it in lower case.", field=field)
@@ -160,7 +160,7 @@ async def test_a_veto_of_the_first_comment_names_its_field_there(
     assert error["field"] == field
 
 
-async def test_who_goes_on_after_a_veto_of_the_first_comment_has_no_thread(
+async def test_vetoed_first_comment_leaves_no_thread(
     database: Database,
 ) -> None:
     host = Host(database, hooks=[Diary([], before_add_comment=Vetoed("No."))])
@@ -177,7 +177,7 @@ async def test_who_goes_on_after_a_veto_of_the_first_comment_has_no_thread(
     await host.assert_exact()
 
 
-async def test_a_hook_knows_the_author_of_who_writes_for_the_first_time(
+async def test_hook_receives_new_author(
     database: Database,
 ) -> None:
     diary = Diary([])
@@ -194,7 +194,7 @@ async def test_a_hook_knows_the_author_of_who_writes_for_the_first_time(
 # Vetoes
 
 
-async def test_a_veto_is_told_and_changes_nothing(database: Database) -> None:
+async def test_veto_is_reported_and_changes_nothing(database: Database) -> None:
     log: list[str] = []
     veto = Vetoed("message is in capitals; write it in lower case.", field="message")
     hooks = [Note(), Diary(log, "1 ", before_add_comment=veto), Diary(log, "2 ")]
@@ -239,7 +239,7 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
     assert sorted(log) == sorted(f"before_{name}" for name in OPERATIONS)
 
 
-async def test_any_rejection_of_a_hosts_own_is_told_as_a_veto(database: Database) -> None:
+async def test_own_rejection_of_host_is_veto(database: Database) -> None:
     class TooMany(Rejected):
         code = "TOO_MANY"
 
@@ -252,7 +252,7 @@ async def test_any_rejection_of_a_hosts_own_is_told_as_a_veto(database: Database
 @pytest.mark.parametrize(
     "fault", [RuntimeError("a secret"), ValueError(), KeyError("secret")], ids=repr
 )
-async def test_a_hook_that_fails_before_is_masked_and_undoes_everything(
+async def test_failing_before_hook_is_masked_and_rolled_back(
     database: Database, fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = Host(database, hooks=[Note(), Diary([], before_add_comment=fault)])
@@ -268,7 +268,7 @@ async def test_a_hook_that_fails_before_is_masked_and_undoes_everything(
     assert any(record.exc_info for record in caplog.records)
 
 
-async def test_a_hooks_own_broken_rows_are_not_taken_for_the_clients_mistake(
+async def test_broken_row_of_hook_is_internal_error(
     database: Database,
 ) -> None:
     """A foreign key of its own that has no row says nothing of the thread of the comment."""
@@ -295,7 +295,7 @@ async def test_a_hooks_own_broken_rows_are_not_taken_for_the_clients_mistake(
         assert await host.ada.contents() == before
 
 
-async def test_no_veto_reaches_who_may_not_read_or_do_it(database: Database) -> None:
+async def test_permission_error_precedes_veto(database: Database) -> None:
     stage = Host(database)
     log: list[str] = []
     faults = {f"before_{name}": Vetoed("The plans are secret.") for name in OPERATIONS}
@@ -328,7 +328,7 @@ async def test_no_veto_reaches_who_may_not_read_or_do_it(database: Database) -> 
     assert log == ["before_move_comment"]
 
 
-async def test_a_veto_of_a_host_that_checks_messages(database: Database) -> None:
+async def test_check_message_may_veto(database: Database) -> None:
     def check(message: str) -> None:
         if "spam" in message:
             raise Vetoed("message advertises; write something else.", field="message")

@@ -20,7 +20,7 @@ from tallied.host.targets import Target
 from tallied.models import Comment, Thread
 
 
-async def test_a_unit_that_is_run_again_runs_its_hooks_again_and_what_follows_once(
+async def test_retried_unit_runs_after_hooks_once(
     database: Database,
 ) -> None:
     log: list[str] = []
@@ -56,9 +56,7 @@ async def fail_for_a_retry(database: Database, session: AsyncSession) -> None:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_a_unit_that_loses_a_race_runs_its_hooks_again(
-    open_database: Open, database: Any
-) -> None:
+async def test_unit_that_loses_race_runs_hooks_again(open_database: Open, database: Any) -> None:
     strict = open_database(isolation_level="REPEATABLE READ")
     log: list[str] = []
     both = asyncio.Barrier(2)
@@ -78,7 +76,7 @@ async def test_a_unit_that_loses_a_race_runs_its_hooks_again(
     await host.assert_exact()
 
 
-async def test_what_follows_sees_the_commit(database: Database) -> None:
+async def test_after_hooks_see_commit(database: Database) -> None:
     seen: list[int] = []
 
     class Counting(Hooks):
@@ -93,7 +91,7 @@ async def test_what_follows_sees_the_commit(database: Database) -> None:
     assert seen == [0, 1]
 
 
-async def test_a_hook_that_fails_after_is_logged_and_stops_nothing(
+async def test_failing_after_hook_is_only_logged(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     log: list[str] = []
@@ -111,7 +109,7 @@ async def test_a_hook_that_fails_after_is_logged_and_stops_nothing(
     assert await count_rows(database, Comment) == 1
 
 
-async def test_nothing_follows_what_is_rejected_after_the_hooks_before(
+async def test_rejected_unit_runs_no_after_hooks(
     database: Database,
 ) -> None:
     log: list[str] = []
@@ -129,7 +127,7 @@ async def test_nothing_follows_what_is_rejected_after_the_hooks_before(
     assert await notes(database) == 0
 
 
-async def test_several_changes_of_one_request_are_followed_each_by_its_own(
+async def test_each_change_runs_its_own_after_hooks(
     database: Database,
 ) -> None:
     log: list[str] = []
@@ -160,7 +158,7 @@ def slow(database: Database) -> tuple[Slow, list[str], Host]:
     return slow, log, Host(database, hooks=[slow, Diary(log)], settings={"execution_time": 1})
 
 
-async def test_hooks_run_to_their_end_though_the_client_is_gone(
+async def test_after_hooks_survive_disconnect(
     database: Database, slow: tuple[Slow, list[str], Host]
 ) -> None:
     hook, log, host = slow
@@ -178,7 +176,7 @@ async def test_hooks_run_to_their_end_though_the_client_is_gone(
     assert log == ["after_add_comment"]
 
 
-async def test_the_answer_of_a_change_that_is_in_is_not_lost_to_a_slow_hook(
+async def test_slow_after_hook_does_not_lose_response(
     database: Database, slow: tuple[Slow, list[str], Host]
 ) -> None:
     hook, log, host = slow
@@ -193,7 +191,7 @@ async def test_the_answer_of_a_change_that_is_in_is_not_lost_to_a_slow_hook(
     assert log == ["before_add_comment", "after_add_comment"]
 
 
-async def test_a_request_does_not_wait_for_hooks_for_ever(
+async def test_request_waits_bounded_time_for_hooks(
     database: Database, slow: tuple[Slow, list[str], Host]
 ) -> None:
     hook, log, host = slow
@@ -228,7 +226,7 @@ class Endless(Hooks):
         await asyncio.Event().wait()
 
 
-async def test_the_time_of_a_request_goes_on_after_a_slow_hook(database: Database) -> None:
+async def test_timeout_includes_slow_hook(database: Database) -> None:
     host = Host(database, hooks=[Endless()], settings={"execution_time": 1})
     thread = await host.ada.thread("Engines")
     async with asyncio.timeout(30):

@@ -57,7 +57,7 @@ async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
 
 
 @pytest.mark.parametrize("viewer", [None, ADA], ids=["nobody", "ada"])
-async def test_the_host_may_do_everything_in_anyones_name(
+async def test_host_may_do_everything_for_any_viewer(
     database: Database, viewer: Viewer | None
 ) -> None:
     log: list[str] = []
@@ -93,7 +93,7 @@ async def test_the_host_may_do_everything_in_anyones_name(
     assert begun.thread["comment_count"] == 1
 
 
-async def test_the_host_deletes_an_author(database: Database) -> None:
+async def test_host_deletes_author(database: Database) -> None:
     stage = Host(database)
     thread = await stage.ada.thread("Engines", "one two")
     author = key((await stage.ada("{ viewer { author { id } } }"))["author"]["id"])
@@ -107,7 +107,7 @@ async def test_the_host_deletes_an_author(database: Database) -> None:
     await stage.assert_exact()
 
 
-async def test_what_holds_for_every_text_and_lock_holds_for_the_host(database: Database) -> None:
+async def test_rules_of_texts_and_locks_bind_host(database: Database) -> None:
     host = Host(database, targets=[Target("photo", titles, message_length=7)])
     access = host.discussion.access_as_host()
 
@@ -134,7 +134,7 @@ async def test_what_holds_for_every_text_and_lock_holds_for_the_host(database: D
     await refused(SignInRequired, lambda unit: threads.rename_thread(unit, guest, other, "x"))
 
 
-async def test_nothing_that_a_client_sends_makes_it_the_host(database: Database) -> None:
+async def test_client_is_never_host(database: Database) -> None:
     diary = Diary([])
     host = Host(database, hooks=[diary])
     thread = await host.moderator.thread("Engines", "one")

@@ -45,7 +45,7 @@ async def locked(database: Database, *keys: tuple[type[Any], Any]) -> AsyncItera
         await connection.rollback()
 
 
-async def test_who_may_not_is_refused_without_waiting_for_a_lock(database: Database) -> None:
+async def test_permission_error_precedes_lock(database: Database) -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has one lock, which is about no row")
     quiet = Target("quiet", titles)
@@ -87,7 +87,7 @@ async def test_who_may_not_is_refused_without_waiting_for_a_lock(database: Datab
     await host.assert_exact()
 
 
-async def test_what_changed_while_the_lock_was_waited_for_is_looked_at_again(
+async def test_permission_is_checked_again_after_lock(
     database: Database,
 ) -> None:
     """Ada may edit when she asks; by the time that it is her turn, her comment is out of reach."""
@@ -106,7 +106,7 @@ async def test_what_changed_while_the_lock_was_waited_for_is_looked_at_again(
     assert (await editing)["userErrors"] == [{"code": "NOT_FOUND"}]
 
 
-async def test_no_hook_hears_of_a_thread_that_its_maker_may_not_read(database: Database) -> None:
+async def test_hooks_do_not_run_for_unreadable_thread(database: Database) -> None:
     log: list[str] = []
     host = Host(database, policy=Quiet(), hooks=[Diary(log)], targets=[Target("article", titles)])
     refused = await host.ada.refused("threadFor", target={"type": "article", "key": "1"})
@@ -121,9 +121,7 @@ async def test_no_hook_hears_of_a_thread_that_its_maker_may_not_read(database: D
 
 
 @pytest.mark.parametrize("hooks", [(), (Diary([]),)], ids=["no hooks", "hooks"])
-async def test_no_comment_is_moved_to_where_it_is_too_long(
-    database: Database, hooks: tuple[Diary, ...]
-) -> None:
+async def test_too_long_comment_is_not_moved(database: Database, hooks: tuple[Diary, ...]) -> None:
     host = Host(database, hooks=hooks, targets=[Target("photo", titles, message_length=9)])
     about = {"type": "photo", "key": "7"}
     short = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]

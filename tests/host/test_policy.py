@@ -90,7 +90,7 @@ async def errors_of(client: Client, change: str, given: dict[str, Any]) -> list[
 @pytest.mark.parametrize(
     ("viewer", "guests", "allowed"), DEFAULT, ids=lambda it: getattr(it, "name", None)
 )
-async def test_the_default_policy(
+async def test_default_policy_allows_expected_changes(
     database: Database, viewer: Viewer | None, guests: str, allowed: set[str]
 ) -> None:
     host, stage = Host(database, settings={"guests": guests}, targets=[ARTICLES]), Stage(database)
@@ -109,7 +109,7 @@ async def test_the_default_policy(
         assert await client.contents() == before, change
 
 
-async def test_nobody_owns_what_a_guest_has_written(database: Database) -> None:
+async def test_comments_of_guests_have_no_owner(database: Database) -> None:
     """A viewer who has written nothing yet has no author, and neither has a guest's comment."""
     host = Host(database, settings={"guests": "write"})
     thread = await host.guest.thread("Engines")
@@ -126,7 +126,7 @@ async def test_nobody_owns_what_a_guest_has_written(database: Database) -> None:
             )
 
 
-async def test_a_guest_who_may_not_write_is_told_so_before_their_name_is_missed(
+async def test_permission_error_precedes_missing_name(
     database: Database,
 ) -> None:
     host = Host(database)
@@ -207,7 +207,7 @@ async def says(client: Client, change: str, given: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("viewer", [None, ADA, BOB], ids=["guest", "Ada", "Bob"])
-async def test_what_the_types_say_the_mutations_do(
+async def test_permission_fields_equal_mutations(
     database: Database, viewer: Viewer | None, seed: int
 ) -> None:
     stage = Stage(database)
@@ -226,7 +226,7 @@ async def test_what_the_types_say_the_mutations_do(
     assert set(said) == {True, False}
 
 
-async def test_who_may_begin_a_thread_may_depend_on_what_it_is_about(database: Database) -> None:
+async def test_may_start_may_depend_on_target(database: Database) -> None:
     class Focused(Policy):
         """Everyone begins threads about articles; others, moderators alone."""
 
@@ -245,7 +245,7 @@ async def test_who_may_begin_a_thread_may_depend_on_what_it_is_about(database: D
     assert await host.moderator(query) == {"canStartThread": True}
 
 
-async def test_a_locked_thread_cannot_be_commented_in_says_its_type(database: Database) -> None:
+async def test_locked_thread_has_viewer_can_comment_false(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     query = "query($id: ID!) { thread(id: $id) { viewerCanComment } }"
@@ -258,7 +258,7 @@ async def test_a_locked_thread_cannot_be_commented_in_says_its_type(database: Da
 # What guests may do in the threads of a target
 
 
-async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_about(
+async def test_rights_of_guests_depend_on_target(
     database: Database,
 ) -> None:
     quiet = Target("quiet", numbered_titles, guests="read")
@@ -301,7 +301,7 @@ async def test_what_guests_may_do_with_comments_depends_on_what_the_thread_is_ab
 
 
 @pytest.mark.parametrize("size", [1, 20, 100])
-async def test_guests_of_several_kinds_cost_no_statement_a_row(
+async def test_rights_of_guests_cost_no_statement_per_row(
     database: Database, statements: Any, size: int
 ) -> None:
     host = Host(database, targets=[Target("wild", numbered_titles, guests="moderate")])

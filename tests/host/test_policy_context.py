@@ -43,7 +43,7 @@ def every(value: Any, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("size", [3, 12])
-async def test_a_threads_author_may_delete_what_is_said_in_it(
+async def test_policy_may_depend_on_thread_of_comment(
     database: Database, statements: Callable[[], Any], size: int
 ) -> None:
     host = Host(database, policy=Hosted())
@@ -84,7 +84,7 @@ async def test_a_threads_author_may_delete_what_is_said_in_it(
     await host.assert_exact()
 
 
-async def test_what_a_mutation_gives_back_says_what_may_be_done_with_it(database: Database) -> None:
+async def test_payload_has_permissions(database: Database) -> None:
     host = Host(database, policy=Hosted())
     hers, his = await host.ada.thread("Engines"), await host.bob.thread("Looms")
     for client, thread, may in ((host.ada, hers, True), (host.ada, his, True)):

@@ -31,7 +31,7 @@ def policy(method: Any, *names: str) -> Policy:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_policy_that_would_have_to_be_awaited_allows_nothing(
+async def test_async_policy_allows_nothing(
     database: Database, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = Host(database, policy=policy(lambda *_: no(), *METHODS), targets=[ARTICLES])
@@ -47,7 +47,7 @@ async def test_a_policy_that_would_have_to_be_awaited_allows_nothing(
 
 
 @pytest.mark.parametrize("answer", [None, 1, "no", []], ids=repr)
-async def test_only_true_is_a_yes(database: Database, answer: Any) -> None:
+async def test_only_true_allows(database: Database, answer: Any) -> None:
     stage = Host(database)
     host = Host(database, policy=policy(lambda *_: answer, *METHODS))
     access, id = host.discussion.access(BOB), key(await stage.ada.thread("Engines"))
@@ -64,7 +64,7 @@ async def test_only_true_is_a_yes(database: Database, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 1, "no", no], ids=["None", "1", "text", "coroutine"])
-async def test_who_may_read_is_a_condition_or_a_bool(database: Database, answer: Any) -> None:
+async def test_may_read_must_be_condition_or_bool(database: Database, answer: Any) -> None:
     stage = Host(database)
     id = key(await stage.ada.thread("Engines"))
     method = policy(lambda *_: no() if answer is no else answer, "may_read")
@@ -78,7 +78,7 @@ async def test_who_may_read_is_a_condition_or_a_bool(database: Database, answer:
 @pytest.mark.parametrize(
     "column", [Thread.title != "Engines", Thread.title.is_(None)], ids=["unlike", "null"]
 )
-async def test_a_condition_is_a_condition(database: Database, column: Any) -> None:
+async def test_may_read_condition_is_applied(database: Database, column: Any) -> None:
     host = Host(database, policy=policy(lambda *_: column, "may_read"))
     id = key(await Host(database).ada.thread("Engines"))
     async with database.read() as connection:

@@ -136,7 +136,7 @@ FIND = """query($t: String!, $id: String!) { threadFor(target: {type: $t, key: $
         ("tiny", 2**15 - 1, "Tiny"),
     ],
 )
-async def test_a_thread_is_begun_once_and_found_from_then_on(
+async def test_thread_for_creates_thread_once(
     host: Host, type_: str, id: object, title: str
 ) -> None:
     assert await host.guest(FIND, t=type_, id=str(id)) is None
@@ -154,7 +154,7 @@ async def test_a_thread_is_begun_once_and_found_from_then_on(
     await host.assert_exact()
 
 
-async def test_a_title_that_is_too_long_is_cut(host: Host) -> None:
+async def test_too_long_title_is_shortened(host: Host) -> None:
     made = await host.ada.do("threadFor", "thread { title }", **about("article", 10))
     assert len(made["thread"]["title"]) == 200
     assert made["thread"]["title"].startswith("long  long")
@@ -202,7 +202,7 @@ WRONG = [
 ]
 
 
-async def test_an_object_that_is_not_there_is_one_clear_sentence(host: Host) -> None:
+async def test_missing_object_is_not_found(host: Host) -> None:
     for type_, id in WRONG:
         error = await host.ada.refused("threadFor", **about(type_, id))
         assert error == {
@@ -213,7 +213,7 @@ async def test_an_object_that_is_not_there_is_one_clear_sentence(host: Host) -> 
         assert await host.ada(FIND, t=type_, id=id) is None
 
 
-async def test_half_a_surrogate_pair_is_no_id(host: Host) -> None:
+async def test_half_surrogate_pair_is_not_found(host: Host) -> None:
     body = """{"query": "mutation { threadFor(input: {target: {type: \\"place\\",
               id: \\"\\ud800\\"}}) { userErrors { code } } }"}""".replace("\n", " ")
     response = await host.ada.http.post(
@@ -226,7 +226,7 @@ async def test_half_a_surrogate_pair_is_no_id(host: Host) -> None:
 
 
 @pytest.mark.parametrize("type_", ["Article", "articles", "", "article ", "\0", "user", "x" * 999])
-async def test_a_type_that_nobody_registered(host: Host, type_: str) -> None:
+async def test_unregistered_type_is_refused(host: Host, type_: str) -> None:
     says = "There are no discussions about this kind; the registered ones are: "
     error = await host.ada.refused("threadFor", **about(type_, 7))
     assert (error["code"], error["field"]) == ("UNKNOWN_TARGET_TYPE", "target.type")
@@ -240,7 +240,7 @@ async def test_a_type_that_nobody_registered(host: Host, type_: str) -> None:
     assert error["message"] == f"{says}none."
 
 
-async def test_a_deleted_threads_object_gets_another(host: Host) -> None:
+async def test_object_of_deleted_thread_gets_new_thread(host: Host) -> None:
     first = await host.ada.do("threadFor", "thread { id }", **about("article", 7))
     id = first["thread"]["id"]
     await host.moderator.do("deleteThread", "deletedThreadId", threadId=id)
@@ -248,7 +248,7 @@ async def test_a_deleted_threads_object_gets_another(host: Host) -> None:
     assert second["thread"]["id"] != id
 
 
-async def test_an_object_that_is_deleted_leaves_its_thread(host: Host) -> None:
+async def test_thread_of_deleted_object_stays(host: Host) -> None:
     made = await host.ada.do("threadFor", "thread { id }", **about("article", 7))
 
     async def delete(unit: Any) -> None:
@@ -262,7 +262,7 @@ async def test_an_object_that_is_deleted_leaves_its_thread(host: Host) -> None:
 # What a target overrides
 
 
-async def test_a_targets_threads_have_their_own_lengths(database: Database) -> None:
+async def test_target_has_own_message_length(database: Database) -> None:
     short = Target("short", titles, message_length=5)
     long = Target("long", titles, message_length=50)
     host = Host(database, targets=[short, long], settings={"message_length": 20})
@@ -284,7 +284,7 @@ async def test_a_targets_threads_have_their_own_lengths(database: Database) -> N
     assert (error["code"], error["field"]) == ("TOO_LONG", "comment.message")
 
 
-async def test_a_targets_threads_have_their_own_guests(database: Database) -> None:
+async def test_target_has_own_rights_of_guests(database: Database) -> None:
     opened = Target("opened", titles, guests="write")
     host = Host(database, targets=[opened, Target("closed", titles)])
     made = await host.guest.do("threadFor", "thread { id author { id } }", **about("opened", 1))
@@ -328,13 +328,13 @@ async def test_a_targets_threads_have_their_own_guests(database: Database) -> No
         ),
     ],
 )
-def test_a_target_that_cannot_be_used_names_itself(make: Any, says: str) -> None:
+def test_unusable_target_is_named(make: Any, says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert says in str(refused.value)
 
 
-async def test_threads_about_nothing_stay_apart(host: Host) -> None:
+async def test_threads_without_target_stay_apart(host: Host) -> None:
     ids = [await host.ada.thread("Engines") for _ in range(2)]
     assert len({key(id) for id in ids}) == 2
     query = "query($id: ID!) { thread(id: $id) { target { type } } }"

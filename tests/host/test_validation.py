@@ -92,13 +92,13 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
         ({"session_class": Session()}, "session_class must be .*, not Session; pass"),
     ],
 )
-def test_an_argument_that_cannot_be_used(options: dict[str, Any], sentence: str) -> None:
+def test_unusable_argument_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence) as told:
         Discussion(URL, **options)
     assert str(told.value).endswith((".", "meant?"))
 
 
-def test_arguments_that_can_be_used() -> None:
+def test_usable_arguments_are_accepted() -> None:
     class Mail(Hooks):
         @awaited
         async def after_add_comment(self, event: Event) -> None: ...
@@ -132,19 +132,19 @@ def test_arguments_that_can_be_used() -> None:
         (7, "The database must be given as a URL, an AsyncEngine or a Database, not as int"),
     ],
 )
-def test_a_database_that_is_none(database: Any, sentence: str) -> None:
+def test_database_of_wrong_type_is_refused(database: Any, sentence: str) -> None:
     for make in (Discussion, Database):
         with pytest.raises(ConfigurationError, match=sentence):
             make(database)
 
 
 @pytest.mark.parametrize("entity", [dict, "Photo", 7, AsyncSession])
-def test_a_target_of_what_is_no_mapped_class(entity: Any) -> None:
+def test_target_of_unmapped_class_is_refused(entity: Any) -> None:
     with pytest.raises(ConfigurationError, match="The target 'photo' must be of a mapped class"):
         Target.of("photo", entity)
 
 
-async def test_settings_that_name_another_database(empty_url: str, tmp_path: Path) -> None:
+async def test_settings_with_other_database_are_refused(empty_url: str, tmp_path: Path) -> None:
     engine = create_async_engine(empty_url)
     database = Database(engine)
     other = "postgresql+asyncpg://ada:s3cret@nowhere.test/forum"

@@ -36,7 +36,7 @@ def wait_for(server: Server, pattern: str) -> re.Match[str]:
     return match
 
 
-def test_a_line_of_text_has_the_id_and_no_query_string(tmp_path: Path) -> None:
+def test_line_of_text_has_id_and_no_query_string(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db") as server:
         headers = {"x-request-id": "from-proxy/7"}
         answer = httpx.get(f"{server.url}/graphql", params=QUERY, headers=headers)
@@ -55,7 +55,7 @@ def test_a_line_of_text_has_the_id_and_no_query_string(tmp_path: Path) -> None:
         assert "?" not in "".join(re.findall('"GET .*?"', server.printed))
 
 
-def test_a_line_of_json_has_the_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_of_json_has_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLIED_LOG_FORMAT", "json")
     with Server(tmp_path, "sqlite:///forum.db") as server:
         headers = {"x-request-id": "a-1", "x-forwarded-for": "192.0.2.7"}
@@ -80,7 +80,7 @@ def test_a_line_of_json_has_the_fields(tmp_path: Path, monkeypatch: pytest.Monke
     }
 
 
-def test_an_error_is_found_by_either_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_is_found_by_either_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The id of the error is its own: several errors, and several requests, may share the other."""
     monkeypatch.setenv("TALLIED_LOG_FORMAT", "json")
     database = tmp_path / "forum.db"
@@ -121,7 +121,7 @@ connection.commit()
 """
 
 
-def test_a_log_that_nobody_reads_holds_up_no_request(tmp_path: Path) -> None:
+def test_unread_log_blocks_no_request(tmp_path: Path) -> None:
     """A pipe takes 64 KiB, and then whoever writes into it waits."""
     port = free_port()
     command = [TALLIED, "serve", "--port", str(port), "--database", "sqlite:///forum.db"]

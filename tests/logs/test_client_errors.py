@@ -10,7 +10,7 @@ JSON = "application/json"
 pytestmark = pytest.mark.sqlite
 
 
-async def test_what_goes_wrong_inside_is_masked_and_logged(
+async def test_internal_error_is_masked_and_logged(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with api.database.engine.begin() as connection:
@@ -29,9 +29,7 @@ async def test_what_goes_wrong_inside_is_masked_and_logged(
     assert "no such table" in str(record.exc_info[1])
 
 
-async def test_a_mistake_is_one_line_in_the_log_without_a_traceback(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_client_error_is_one_log_line(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "tallied.api")
     headers = {"content-type": JSON}
     for _ in range(2):  # The second time the document is known already.
@@ -52,7 +50,7 @@ async def test_a_mistake_is_one_line_in_the_log_without_a_traceback(
             assert "\n" not in record.getMessage()
 
 
-async def test_a_long_mistake_is_cut_short_in_the_log(
+async def test_long_client_error_is_shortened_in_log(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "tallied.api")

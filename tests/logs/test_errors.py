@@ -61,7 +61,7 @@ async def failure(engine: AsyncEngine, statement: str, parameters: Any) -> DBAPI
 
 
 @pytest.mark.parametrize(("statement", "parameters", "state", "named"), FAILING)
-async def test_a_database_error_is_logged_without_values(
+async def test_database_error_is_logged_without_values(
     engine: AsyncEngine,
     statement: str,
     parameters: dict[str, Any],
@@ -85,7 +85,7 @@ async def test_a_database_error_is_logged_without_values(
     assert caplog.records[0].exc_info[1] is error
 
 
-async def test_a_parameter_of_another_type_is_not_quoted(
+async def test_parameter_of_another_type_is_not_quoted(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """asyncpg finds that by itself, before it sends anything."""
@@ -121,7 +121,7 @@ class Member(Base):
     age: Mapped[int]
 
 
-def test_an_error_that_quotes_another_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_that_quotes_another_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     """A session that was not rolled back repeats the first error in the message of the next."""
     engine = create_engine("sqlite://")
     with Session(engine) as session, pytest.raises(PendingRollbackError) as raised:
@@ -138,7 +138,7 @@ def test_an_error_that_quotes_another_is_cut(caplog: pytest.LogCaptureFixture) -
     assert "has been rolled back due to a previous exception during flush" in logged
 
 
-async def test_a_type_that_refuses_a_value_does_not_quote_it(
+async def test_refused_value_is_not_quoted(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with database.read() as connection:
@@ -149,7 +149,7 @@ async def test_a_type_that_refuses_a_value_does_not_quote_it(
     assert type(raised.value).__name__ in logged
 
 
-def test_an_error_of_graphql_does_not_print_the_document(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_of_graphql_does_not_print_document(caplog: pytest.LogCaptureFixture) -> None:
     schema = build_schema("type Query { size(of: String): Int }")
     result = graphql_sync(schema, f'{{ size(of: "{VALUE}") }}', root_value={"size": 2**40})
     assert result.errors is not None
@@ -160,7 +160,7 @@ def test_an_error_of_graphql_does_not_print_the_document(caplog: pytest.LogCaptu
     assert error.formatted["path"] == ["size"]
 
 
-def test_errors_beside_and_below_are_redacted() -> None:
+def test_nested_errors_are_redacted() -> None:
     inner = sqlite3.IntegrityError("constraint failed\nDETAIL:  hunter2")
     try:
         try:
@@ -175,7 +175,7 @@ def test_errors_beside_and_below_are_redacted() -> None:
     assert "constraint failed" in shown
 
 
-def test_a_long_traceback_keeps_its_beginning_and_end() -> None:
+def test_long_traceback_keeps_its_beginning_and_end() -> None:
     try:
         raise RuntimeError("word " * 5000 + "at the end")
     except RuntimeError as error:
@@ -192,7 +192,7 @@ async def test_own_engines_hide_parameters(database: Database) -> None:
     assert "nowhere" in str(error)
 
 
-async def test_a_masked_error_has_no_text_of_users(
+async def test_masked_error_has_no_text_of_users(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a host's own engine, with a plain formatter."""
@@ -213,7 +213,7 @@ async def test_a_masked_error_has_no_text_of_users(
     await engine.dispose()
 
 
-def test_an_outage_is_one_line_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_is_logged_seldom(caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
     outages = OutageLog(10, lambda: now)
     refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 5432)")
@@ -229,7 +229,7 @@ def test_an_outage_is_one_line_in_a_while(caplog: pytest.LogCaptureFixture) -> N
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_probes_during_an_outage_write_one_line(
+async def test_probes_during_outage_write_one_line(
     caplog: pytest.LogCaptureFixture, backend: str
 ) -> None:
     if backend == "sqlite":

@@ -57,12 +57,12 @@ def ids(records: pytest.LogCaptureFixture, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("id", SAFE)
-def test_an_id_that_a_log_can_take_is_kept(id: str) -> None:
+def test_safe_request_id_is_kept(id: str) -> None:
     assert choose_request_id([(b"host", b"x"), (b"x-request-id", id.encode())]) == id
 
 
 @pytest.mark.parametrize("id", UNSAFE)
-def test_another_id_is_replaced(id: str) -> None:
+def test_unsafe_request_id_is_replaced(id: str) -> None:
     new_ids = {choose_request_id([(b"x-request-id", id.encode())]) for _ in range(3)}
     assert len(new_ids) == 3
     assert all(NEW_ID.fullmatch(new_id) for new_id in new_ids)
@@ -72,9 +72,7 @@ def test_two_ids_are_replaced() -> None:
     assert NEW_ID.fullmatch(choose_request_id([(b"x-request-id", b"a"), (b"x-request-id", b"b")]))
 
 
-async def test_every_answer_has_an_id(
-    database: Database, records: pytest.LogCaptureFixture
-) -> None:
+async def test_every_answer_has_id(database: Database, records: pytest.LogCaptureFixture) -> None:
     settings = Settings(guests="write", playground=False, header_size=2048, allowed_hosts="a.test")
     app = create_app(settings, database)
     own, name = {"host": "a.test"}, "x-request-id"
@@ -107,7 +105,7 @@ async def test_every_answer_has_an_id(
 PREFLIGHT = {"origin": "https://evil.example", "access-control-request-method": "POST"}
 
 
-async def test_pipelined_requests_have_ids_of_their_own(database: Database) -> None:
+async def test_pipelined_requests_have_own_ids(database: Database) -> None:
     """uvicorn begins the next request in the context of the one before it."""
 
     async def show(_: Request) -> JSONResponse:
@@ -127,7 +125,7 @@ async def test_pipelined_requests_have_ids_of_their_own(database: Database) -> N
     assert id == body
 
 
-async def test_a_websocket_has_the_id_of_its_handshake(
+async def test_websocket_has_id_of_its_handshake(
     database: Database, records: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(playground=False)
@@ -147,7 +145,7 @@ async def test_a_websocket_has_the_id_of_its_handshake(
 
 
 @pytest.mark.parametrize("outer", [True, False])
-async def test_a_host_has_ids_in_lines_and_may_have_them_in_answers(
+async def test_host_has_ids_in_lines_and_may_have_them_in_answers(
     database: Database, records: pytest.LogCaptureFixture, outer: bool
 ) -> None:
     app = Starlette(middleware=[Middleware(RequestIds)] if outer else [])

@@ -76,7 +76,7 @@ async def ask(database: Database, base: Any, **options: Any) -> list[tuple[str, 
 
 @pytest.mark.parametrize("schemas", [False, True], ids=["one schema", "all schemas"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "nameless"])
-async def test_nothing_of_tallieds_is_proposed(
+async def test_autogenerate_proposes_nothing_of_tallied(
     migrated: Database, named: bool, schemas: bool
 ) -> None:
     base = models(named=named)
@@ -103,7 +103,7 @@ async def test_nothing_of_tallieds_is_proposed(
     ]
 
 
-async def test_a_host_adds_conditions_of_its_own(migrated: Database) -> None:
+async def test_host_may_add_conditions(migrated: Database) -> None:
     base = models()
     await execute(migrated, "CREATE TABLE of_nobody (id INTEGER)")
 
@@ -131,7 +131,7 @@ async def elsewhere(empty_url: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("schema", ["public", "press"])
-async def test_nor_where_tallieds_tables_are_in_another_schema(
+async def test_autogenerate_ignores_tallied_in_another_schema(
     elsewhere: Database, schema: str
 ) -> None:
     base = models(schema)
@@ -153,7 +153,7 @@ async def test_nor_where_tallieds_tables_are_in_another_schema(
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-async def test_a_key_that_leads_to_another_schema_is_proposed(elsewhere: Database) -> None:
+async def test_foreign_key_to_another_schema_is_proposed(elsewhere: Database) -> None:
     """What differs by its schema alone is a change, where both schemas are named."""
 
     def linked(schema: str) -> Any:

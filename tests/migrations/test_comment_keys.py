@@ -93,7 +93,7 @@ async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> Non
     assert drifts == []
 
 
-async def test_the_way_up_and_down_leaves_the_tables_as_they_were(old: Database) -> None:
+async def test_upgrade_and_downgrade_restore_tables(old: Database) -> None:
     before = await read(old, described)
     await migrate(old)
     migrated = await read(old, described)

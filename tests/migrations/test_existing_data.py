@@ -122,7 +122,7 @@ async def drifts(database: Database) -> list[str]:
     return found
 
 
-async def test_nothing_is_lost_on_the_way_up_and_down(old: Database) -> None:
+async def test_upgrade_and_downgrade_lose_nothing(old: Database) -> None:
     before, tables = await read(old, contents), await read(old, everything)
     for _ in range(2):
         assert (await migrate(old)).current == BEFORE
@@ -133,7 +133,7 @@ async def test_nothing_is_lost_on_the_way_up_and_down(old: Database) -> None:
         assert await read(old, everything) == tables
 
 
-async def test_the_tables_are_as_if_made_anew(old: Database) -> None:
+async def test_migrated_tables_equal_new_tables(old: Database) -> None:
     await migrate(old)
     migrated = await read(old, everything)
     assert {row[1] for row in await read(old, catalog) if row[0] == "index"} >= {
@@ -149,7 +149,7 @@ async def test_the_tables_are_as_if_made_anew(old: Database) -> None:
     assert await read(old, everything) == migrated
 
 
-async def test_foreign_keys_are_enforced_and_comments_follow_their_thread(old: Database) -> None:
+async def test_foreign_keys_cascade_to_comments(old: Database) -> None:
     await migrate(old)
     thread, comment = Thread.__table__, Comment.__table__
     for statement in (
@@ -168,7 +168,7 @@ async def test_foreign_keys_are_enforced_and_comments_follow_their_thread(old: D
         assert len((await connection.execute(select(comment.c.id))).all()) == 3
 
 
-async def test_what_authors_have_written_outlives_a_downgrade(old: Database) -> None:
+async def test_comments_of_authors_survive_downgrade(old: Database) -> None:
     await migrate(old)
 
     async def write(unit: UnitOfWork) -> None:
@@ -188,7 +188,7 @@ async def test_what_authors_have_written_outlives_a_downgrade(old: Database) -> 
     assert await drifts(old) == []
 
 
-async def test_a_migration_waits_a_bounded_time_for_the_tables(
+async def test_migration_waits_bounded_time_for_tables(
     old: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader is enough on PostgreSQL; on SQLite, it is a writer."""

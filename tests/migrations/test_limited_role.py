@@ -80,7 +80,7 @@ async def found(database: Database, part: str) -> list[str]:
 
 
 @pytest.mark.parametrize("make", WAYS)
-async def test_without_the_extension_titles_are_found_without_its_index(
+async def test_without_extension_titles_are_found_without_its_index(
     url: str, make: Callable[[Database], Awaitable[object]], caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(url)
@@ -103,7 +103,7 @@ async def test_without_the_extension_titles_are_found_without_its_index(
 
 
 @pytest.mark.parametrize("make", WAYS)
-async def test_an_extension_that_is_there_already_is_used(
+async def test_existing_extension_is_used(
     owner: URL,
     url: str,
     make: Callable[[Database], Awaitable[object]],
@@ -123,7 +123,7 @@ async def test_an_extension_that_is_there_already_is_used(
         await database.dispose()
 
 
-async def test_a_schema_that_was_made_for_the_role_is_used(url: str) -> None:
+async def test_schema_made_for_role_is_used(url: str) -> None:
     """Who may make no schema is told so even where there is one: it must not be asked for."""
     database = Database(url, schema="talk")
     try:

@@ -30,7 +30,7 @@ NEWEST = ScriptDirectory(str(Path(runner.__file__).parent)).get_current_head()
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
-async def test_a_migrated_database_is_what_the_models_say(empty: Database) -> None:
+async def test_migrated_database_equals_models(empty: Database) -> None:
     def differences(connection: Connection) -> Any:
         options = {
             "version_table": VERSION_TABLE,
@@ -53,7 +53,7 @@ async def test_a_migrated_database_is_what_the_models_say(empty: Database) -> No
     assert migrated == await read(empty, as_made)
 
 
-async def test_names_follow_the_convention(empty: Database) -> None:
+async def test_names_follow_convention(empty: Database) -> None:
     await migrate(empty)
     found = {row[1] for row in await read(empty, catalog)}
     definitions = " ".join(row[2] for row in await read(empty, catalog))
@@ -91,7 +91,7 @@ async def test_migrating_again_changes_nothing(empty: Database) -> None:
     assert await read(empty, catalog) == before
 
 
-async def test_downgrade_to_base_drops_what_was_made_and_no_more(empty: Database) -> None:
+async def test_downgrade_to_base_drops_own_tables_alone(empty: Database) -> None:
     await execute(empty, "CREATE TABLE article (id INTEGER PRIMARY KEY)")
     before = await read(empty, catalog)
     await migrate(empty)
@@ -100,7 +100,7 @@ async def test_downgrade_to_base_drops_what_was_made_and_no_more(empty: Database
     assert (await read_state(empty)).current is None
 
 
-async def test_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
+async def test_concurrent_migrations_all_succeed(empty_url: str) -> None:
     databases = [Database(empty_url) for _ in range(4)]
     try:
         found = await asyncio.gather(*map(migrate, databases), return_exceptions=True)
@@ -113,7 +113,7 @@ async def test_processes_that_migrate_at_once_all_succeed(empty_url: str) -> Non
             await database.dispose()
 
 
-async def test_a_migration_waits_for_the_one_that_runs(empty_url: str) -> None:
+async def test_migration_waits_for_running_migration(empty_url: str) -> None:
     """The second starts while the first holds the lock and has made the tables."""
     first, second = Database(empty_url), Database(empty_url)
 
@@ -138,7 +138,7 @@ async def test_a_migration_waits_for_the_one_that_runs(empty_url: str) -> None:
         await second.dispose()
 
 
-async def test_a_migration_gives_up_on_a_lock_that_is_never_released(
+async def test_migration_gives_up_on_held_lock(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if empty.is_sqlite:
@@ -151,7 +151,7 @@ async def test_a_migration_gives_up_on_a_lock_that_is_never_released(
     assert await read(empty, catalog) == []
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
+async def test_failed_migration_leaves_nothing(empty: Database) -> None:
     """The name of its last index is taken, so all but one statement have been run."""
     await execute(
         empty,
@@ -165,7 +165,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> 
     assert VERSION_TABLE not in await read(empty, lambda sync: inspect(sync).get_table_names())
 
 
-async def test_the_hosts_own_revision_is_left_alone(empty: Database) -> None:
+async def test_revision_of_host_is_left_alone(empty: Database) -> None:
     await execute(
         empty,
         "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
@@ -176,7 +176,7 @@ async def test_the_hosts_own_revision_is_left_alone(empty: Database) -> None:
         assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == "theirs"
 
 
-async def test_a_database_of_a_newer_version_is_refused(empty: Database) -> None:
+async def test_database_of_newer_version_is_refused(empty: Database) -> None:
     await migrate(empty)
     await execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = 'tallied_9999'")
     for attempt in (migrate, require_newest, read_state):
@@ -184,20 +184,20 @@ async def test_a_database_of_a_newer_version_is_refused(empty: Database) -> None
             await attempt(empty)
 
 
-async def test_tables_that_no_migration_made_are_refused(database: Database) -> None:
+async def test_unmigrated_tables_are_refused(database: Database) -> None:
     with pytest.raises(ConfigurationError, match="tallied_comment, tallied_thread"):
         await migrate(database)
     assert (await read_state(database)).current is None
 
 
-async def test_a_database_that_is_not_migrated_is_told_what_to_do(empty: Database) -> None:
+async def test_unmigrated_database_names_remedy(empty: Database) -> None:
     with pytest.raises(ConfigurationError, match="run `tallied migrate` first"):
         await require_newest(empty)
     await migrate(empty)
     await require_newest(empty)
 
 
-def test_the_alembic_command_finds_nothing_left_to_generate(empty_url: str) -> None:
+def test_alembic_command_finds_nothing_left_to_generate(empty_url: str) -> None:
     def alembic(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "alembic", *arguments],
@@ -214,7 +214,7 @@ def test_the_alembic_command_finds_nothing_left_to_generate(empty_url: str) -> N
     assert "No new upgrade operations detected" in checked.stdout, checked.stderr
 
 
-async def test_databases_that_are_migrated_at_once_by_one_process_are_not_mixed_up(
+async def test_concurrent_migrations_of_two_databases_stay_apart(
     empty_url: str, tmp_path: Path
 ) -> None:
     """Alembic's `op` and `context` are global, so migrations of one process must queue."""

@@ -114,14 +114,14 @@ async def test_counters_are_widened_and_keep_their_values(old: Database) -> None
         assert await read(old, stored) == [(2, 2_147_483_646)] * 2
 
 
-async def test_a_count_past_32_bits_is_kept_and_recounted(old: Database) -> None:
+async def test_count_past_32_bits_is_kept_and_recounted(old: Database) -> None:
     await migrate(old)
     await read(old, add_third_comment)
     assert await read(old, stored) == [(3, 3_221_225_469)] * 2
     assert await read(old, drifts) == []
 
 
-async def test_a_downgrade_that_would_overflow_is_refused(old: Database) -> None:
+async def test_downgrade_that_would_overflow_is_refused(old: Database) -> None:
     newest = (await migrate(old)).newest
     await read(old, add_third_comment)
     with pytest.raises(CommandError, match=r"tallied_thread has counters above 2,147,483,647"):

@@ -78,7 +78,7 @@ async def read_pages(ask: Client, direction: str, **page: Any) -> list[tuple[str
         page[edge] = found["edges"][place]["cursor"]
 
 
-async def test_a_page_with_large_counts_is_served(host: Host) -> None:
+async def test_page_with_large_counts_is_served(host: Host) -> None:
     found = await host.guest(PAGE, first=9, d="DESC")
     assert {each["node"]["title"]: each["node"]["wordCount"] for each in found["edges"]} == LARGE
     author = await host.ada("{ viewer { author { id wordCount commentCount } } }")
@@ -98,7 +98,7 @@ async def test_large_counts_are_paged_through(host: Host, direction: str, size: 
     assert await read_pages(host.guest, direction, **{size: 3}) == ordered
 
 
-async def test_a_comment_takes_a_thread_past_32_bits(host: Host) -> None:
+async def test_counter_passes_32_bits(host: Host) -> None:
     query = 'query { threads(first: 9, filterBy: {titleContains: "looms"}) { nodes { id } } }'
     (thread,) = (await host.guest(query))["nodes"]
     words = "a b c d e f g h i j"
@@ -114,7 +114,7 @@ async def test_a_comment_takes_a_thread_past_32_bits(host: Host) -> None:
     await assert_exact(host.database)
 
 
-async def test_a_subscription_has_large_counts(host: Host) -> None:
+async def test_subscription_has_large_counts(host: Host) -> None:
     @strawberry.type
     class Subscription:
         @strawberry.subscription

@@ -41,21 +41,21 @@ def asked(checkout: Path) -> list[str]:
     return [line.split()[0] for line in (checkout / "log").read_text().splitlines()]
 
 
-def test_the_clients_are_installed_once(checkout: Path) -> None:
+def test_clients_are_installed_once(checkout: Path) -> None:
     assert clients.bring_in() == clients.bring_in()
     assert asked(checkout) == ["ci"]
     stamp = (checkout / "node_modules" / ".tallied").read_text()
     assert stamp == hashlib.sha256(b"{}").hexdigest()
 
 
-def test_a_changed_lock_installs_them_anew(checkout: Path) -> None:
+def test_changed_lock_installs_them_anew(checkout: Path) -> None:
     clients.bring_in()
     clients.LOCK.write_text('{"lockfileVersion": 3}')
     clients.bring_in()
     assert asked(checkout) == ["ci", "ci"]
 
 
-def test_a_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
+def test_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
     program(checkout / "bin" / "npm", "#!/bin/sh\n[ $1 = --version ] && exec echo 11.0.0\nexit 1\n")
     with pytest.raises(clients.ClientsError, match="npm could not install the clients"):
         clients.bring_in()
@@ -67,7 +67,7 @@ def test_a_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
 @pytest.mark.parametrize(
     "answer", ["echo v20.20.2", "echo v22.14.0", "exit 127"], ids=["old", "a little old", "a shim"]
 )
-def test_another_node_is_found_where_the_machines_own_will_not_do(
+def test_unsuitable_node_is_replaced(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     program(checkout / "bin" / "node", f"#!/bin/sh\n{answer}\n")

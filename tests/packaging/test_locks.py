@@ -47,32 +47,32 @@ def normal(name: str) -> str:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_pins_what_the_project_asks_for(lock: str) -> None:
+def test_lock_pins_all_dependencies(lock: str) -> None:
     found = pins(lock)
     for text in LOCKS[lock]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(found[normal(requirement.name)]), text
 
 
-def test_the_tests_run_on_what_is_served() -> None:
+def test_tests_use_served_versions() -> None:
     served = pins("serve")
     assert len(served) > 20
     assert served.items() <= pins("examples").items() <= pins("test").items()
 
 
-def test_the_build_group_is_what_the_build_requires() -> None:
+def test_build_group_equals_build_requirements() -> None:
     assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
 
 
 @pytest.mark.parametrize("path", sorted(REQUIREMENTS.iterdir()), ids=lambda path: path.name)
-def test_a_lock_names_no_host_and_no_folder(path: Path) -> None:
+def test_lock_names_no_host_and_no_folder(path: Path) -> None:
     text = path.read_text("utf-8")
     assert "://" not in text
     assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE)
     assert " /" not in text
 
 
-def test_the_assets_are_pinned_by_version_and_hash() -> None:
+def test_assets_are_pinned_by_version_and_hash() -> None:
     lock = json.loads((REQUIREMENTS / "playground.json").read_text("utf-8"))
     assert {"graphiql", "react", "react-dom"} <= set(lock)
     for package in lock.values():
@@ -80,7 +80,7 @@ def test_the_assets_are_pinned_by_version_and_hash() -> None:
         assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"])
 
 
-def test_the_clients_are_pinned_by_version_and_hash() -> None:
+def test_clients_are_pinned_by_version_and_hash() -> None:
     folder = ROOT / "tests" / "clients"
     asked = json.loads((folder / "package.json").read_text("utf-8"))
     lock = json.loads((folder / "package-lock.json").read_text("utf-8"))

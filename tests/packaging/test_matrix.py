@@ -11,12 +11,12 @@ import matrix
 import pytest
 
 
-def test_the_pythons_begin_with_the_oldest_allowed() -> None:
+def test_pythons_begin_with_oldest_allowed() -> None:
     project = tomllib.loads((matrix.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["requires-python"] == f">={matrix.PYTHONS[0]}"
 
 
-def test_a_python_is_found_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_is_found_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -36,7 +36,7 @@ def test_a_python_is_found_by_its_version(tmp_path: Path, monkeypatch: pytest.Mo
     assert matrix.find_python("3.99") is None, "a name that lies about its version"
 
 
-def test_what_ran_passed_and_is_missing_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_printed_as_table(capsys: pytest.CaptureFixture[str]) -> None:
     matrix._print_table(
         [
             matrix.Run("3.11.7", "lowest", "1 failed, 612 passed in 90.00s", True),
@@ -53,7 +53,7 @@ def test_what_ran_passed_and_is_missing_is_a_table(capsys: pytest.CaptureFixture
     ]
 
 
-def test_words_that_it_does_not_know_are_refused() -> None:
+def test_unknown_options_are_refused() -> None:
     command = [sys.executable, matrix.__file__, "--dependencies", "oldest"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2

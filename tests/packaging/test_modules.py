@@ -58,7 +58,7 @@ def test_no_module_is_loaded_under_two_names() -> None:
     assert {found[0].split(".")[0] for found in names.values()} == {"tallied"}
 
 
-def test_the_roots_own_module_is_inert() -> None:
+def test_root_module_is_inert() -> None:
     # It may be loaded twice under pytest, so it must hold nothing that could then be twofold.
     docstring, *rest = ast.parse((ROOT / "__init__.py").read_text("utf-8")).body
     assert isinstance(docstring, ast.Expr)
@@ -67,7 +67,7 @@ def test_the_roots_own_module_is_inert() -> None:
     ]
 
 
-def test_every_package_of_the_tree_is_installed() -> None:
+def test_every_package_of_tree_is_installed() -> None:
     found = {
         ".".join(("tallied", *path.parent.relative_to(ROOT).parts))
         for path in ROOT.rglob("__init__.py")
@@ -76,7 +76,7 @@ def test_every_package_of_the_tree_is_installed() -> None:
     assert found == set(PACKAGES)
 
 
-def test_an_installation_leaves_no_stray_top_level_name(tmp_path: Path) -> None:
+def test_installation_leaves_no_stray_top_level_name(tmp_path: Path) -> None:
     strays = {name.split(".")[1] for name in PACKAGES if "." in name} | {"scripts", "tests"}
     program = (
         "import importlib.util as u, sys\n"

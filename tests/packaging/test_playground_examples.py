@@ -39,7 +39,7 @@ def read_variables(name: str) -> Any:
     return json.loads((EXAMPLES / f"{name}.json").read_text("utf-8"))
 
 
-async def test_the_examples_run_one_after_another(client: httpx.AsyncClient) -> None:
+async def test_examples_run_one_after_another(client: httpx.AsyncClient) -> None:
     started = (await run(client, "start"))["data"]["createThread"]
     words = len(started["comment"]["message"].split())
     assert words > 1
@@ -62,7 +62,7 @@ async def test_the_examples_run_one_after_another(client: httpx.AsyncClient) -> 
     assert listed["nodes"][0]["wordCount"] == words
 
 
-async def test_the_start_example_says_what_is_rejected(client: httpx.AsyncClient) -> None:
+async def test_start_example_shows_rejection(client: httpx.AsyncClient) -> None:
     document = (EXAMPLES / "start.graphql").read_text("utf-8")
     blank = document.replace('"Which tree by the pond?"', '""')
     assert blank != document
@@ -73,7 +73,7 @@ async def test_the_start_example_says_what_is_rejected(client: httpx.AsyncClient
     assert [error["field"] for error in rejected["userErrors"]] == ["title"]
 
 
-async def test_the_paging_example_walks_there_and_back(client: httpx.AsyncClient) -> None:
+async def test_paging_example_walks_both_ways(client: httpx.AsyncClient) -> None:
     started = [
         (await run(client, "start"))["data"]["createThread"]["thread"]["id"] for _ in range(7)
     ]
@@ -100,20 +100,20 @@ async def test_the_paging_example_walks_there_and_back(client: httpx.AsyncClient
     assert backwards == forwards
 
 
-async def test_the_comment_example_asks_for_a_thread(client: httpx.AsyncClient) -> None:
+async def test_comment_example_asks_for_thread(client: httpx.AsyncClient) -> None:
     answer = await run(client, "comment", read_variables("comment"))
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
     assert "threadId" in answer["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.graphql")), ids=lambda path: path.stem)
-def test_no_example_names_a_type_that_a_prefix_renames(path: Path) -> None:
+def test_no_example_names_type_that_prefix_renames(path: Path) -> None:
     types = re.findall(r"\$\w+: \[?(\w+)", path.read_text("utf-8"))
     assert set(types) <= {"ID", "Int", "String"}
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_page_and_all_that_it_refers_to_are_served(client: httpx.AsyncClient) -> None:
+async def test_page_and_its_assets_are_served(client: httpx.AsyncClient) -> None:
     page = await client.get("/graphql", headers={"accept": "text/html,*/*;q=0.8"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     plain = re.sub(r"(playground/)[0-9a-f]{16}/", r"\1", page.text)
@@ -128,7 +128,7 @@ async def test_the_page_and_all_that_it_refers_to_are_served(client: httpx.Async
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_address_itself_leads_to_the_page(client: httpx.AsyncClient) -> None:
+async def test_root_redirects_to_page(client: httpx.AsyncClient) -> None:
     answer = await client.get("/", headers={"accept": "text/html"}, follow_redirects=True)
     assert answer.url.path == "/graphql"
     assert answer.headers["content-type"].startswith("text/html")

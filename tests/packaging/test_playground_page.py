@@ -20,11 +20,11 @@ OURS = sorted(
 )
 
 
-def test_the_assets_are_there_and_of_the_pinned_versions() -> None:
+def test_assets_have_pinned_versions() -> None:
     assert not assets.missing()
 
 
-def test_every_file_that_the_page_refers_to_exists() -> None:
+def test_every_file_that_page_refers_to_exists() -> None:
     html = (PAGE / "index.html").read_text("utf-8")
     references = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert len(references) >= 8
@@ -33,7 +33,7 @@ def test_every_file_that_the_page_refers_to_exists() -> None:
         assert (PAGE.parent / reference).is_file(), reference
 
 
-def test_every_example_that_the_script_names_exists() -> None:
+def test_every_example_that_script_names_exists() -> None:
     script = (PAGE / "playground.js").read_text("utf-8")
     listed = re.search(r"EXAMPLES = (\[.*?\])", script)
     assert listed is not None
@@ -53,7 +53,7 @@ def test_no_other_host_is_named(path: Path) -> None:
     assert not re.search(r"https?:|//[a-z]+\.|@import", text)
 
 
-def test_the_page_holds_no_script_or_style_of_its_own() -> None:
+def test_page_has_no_inline_script_or_style() -> None:
     html = (PAGE / "index.html").read_text("utf-8")
     assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", html)
 
@@ -85,7 +85,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, objec
 
 
 @pytest.mark.usefixtures("checkout")
-def test_assets_are_brought_in_once() -> None:
+def test_assets_are_installed_once() -> None:
     assert assets.missing()
     assets.bring_in()
     thing = assets.VENDOR / "thing.js"
@@ -97,7 +97,7 @@ def test_assets_are_brought_in_once() -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_an_incomplete_folder_is_made_anew() -> None:
+def test_incomplete_folder_is_installed_again() -> None:
     assets.bring_in()
     (assets.VENDOR / "thing.js").unlink()
     assert assets.missing()
@@ -105,7 +105,7 @@ def test_an_incomplete_folder_is_made_anew() -> None:
     assert (assets.VENDOR / "thing.js").is_file()
 
 
-def test_an_archive_with_another_hash_is_refused(checkout: dict[str, object]) -> None:
+def test_archive_with_another_hash_is_refused(checkout: dict[str, object]) -> None:
     checkout["integrity"] = "sha512-" + "A" * 86 + "=="
     assets.LOCK.write_text(json.dumps({"thing": checkout}))
     with pytest.raises(assets.AssetsError, match=r"thing 1\.0\.0 does not have the hash"):
@@ -113,7 +113,7 @@ def test_an_archive_with_another_hash_is_refused(checkout: dict[str, object]) ->
     assert not assets.VENDOR.exists()
 
 
-def test_a_changed_pin_makes_the_assets_stale(checkout: dict[str, object]) -> None:
+def test_changed_pin_makes_assets_stale(checkout: dict[str, object]) -> None:
     assets.bring_in()
     checkout["version"] = "1.0.1"
     assets.LOCK.write_text(json.dumps({"thing": checkout}))
@@ -121,7 +121,7 @@ def test_a_changed_pin_makes_the_assets_stale(checkout: dict[str, object]) -> No
 
 
 @pytest.mark.usefixtures("checkout")
-def test_a_failing_npm_is_reported_in_its_own_words(tmp_path: Path) -> None:
+def test_failing_npm_is_reported_with_its_output(tmp_path: Path) -> None:
     npm = tmp_path / "bin" / "npm"
     npm.write_text("#!/bin/sh\n[ $1 = --version ] || { echo no network >&2; exit 1; }\n")
     with pytest.raises(assets.AssetsError, match="no network"):
@@ -130,7 +130,7 @@ def test_a_failing_npm_is_reported_in_its_own_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_a_server_is_installed_without_what_npm_fails_to_bring(
+def test_server_is_installed_without_assets_if_npm_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     npm = tmp_path / "bin" / "npm"

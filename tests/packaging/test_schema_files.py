@@ -28,11 +28,11 @@ def copy(tmp_path: Path) -> Copy:
     return make
 
 
-def test_the_file_is_what_the_code_prints() -> None:
+def test_file_is_what_code_prints() -> None:
     assert checked.find_differences(checked.FILE) == []
 
 
-def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     lines = checked.find_differences(tmp_path / "schema.graphql")
     assert lines[0] == "schema/schema.graphql is not what the code prints:"
 
@@ -74,13 +74,13 @@ def test_each_change_for_clients_is_named(
     assert checked.is_breaking(lines) is change.startswith("BREAKING")
 
 
-def test_the_command_succeeds_for_a_correct_file() -> None:
+def test_command_succeeds_for_correct_file() -> None:
     script = checked.ROOT / "scripts" / "schema_files.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_changes_since_a_revision(
+def test_changes_since_revision(
     copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = copy(r"\n  updatedAt: DateTime!\n", r"\g<0>\n  views: Int!\n")

@@ -72,7 +72,7 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
     return result.stderr
 
 
-def test_arguments_reach_the_command_as_they_are(checkout: Checkout) -> None:
+def test_arguments_reach_command_unchanged(checkout: Checkout) -> None:
     checkout.add_python("python3", "3.12")
     result = checkout.run("serve", "--host", "a b", "*", "--demo")
     assert (result.returncode, result.stderr) == (0, "")
@@ -88,14 +88,14 @@ def test_arguments_reach_the_command_as_they_are(checkout: Checkout) -> None:
         ("tallied", {}, "unset unset"),
     ],
 )
-def test_only_serve_is_for_trying_things_out_unless_told_otherwise(
+def test_only_serve_defaults_to_development(
     checkout: Checkout, script: str, environ: dict[str, str], told: str
 ) -> None:
     checkout.add_python("python3", "3.12")
     assert checkout.run(script, "--environ", **environ).stdout.endswith(f"|{told}\n")
 
 
-def test_the_newest_suitable_python_is_taken(checkout: Checkout) -> None:
+def test_newest_suitable_python_is_taken(checkout: Checkout) -> None:
     checkout.add_python("python3.14", "3.14", WITHOUT_VENV)
     checkout.add_python("python3.13", "", "exit 127")  # a shim with nothing behind it
     checkout.add_python("python3.12", "3.12")
@@ -103,23 +103,23 @@ def test_the_newest_suitable_python_is_taken(checkout: Checkout) -> None:
     assert checkout.run("tallied", "verify").stdout == "python3.12\nverify|"
 
 
-def test_a_machine_without_python_is_told_so(checkout: Checkout) -> None:
+def test_missing_python_is_reported(checkout: Checkout) -> None:
     assert "there is no python3 on the PATH" in refused(checkout.run("serve"))
 
 
-def test_an_old_python_is_named(checkout: Checkout) -> None:
+def test_old_python_is_named(checkout: Checkout) -> None:
     checkout.add_python("python3", "3.9", "exit 1")
     sentence = refused(checkout.run("serve"))
     assert "needs Python 3.11 or newer" in sentence
     assert "is Python 3.9;" in sentence
 
 
-def test_a_python_without_venv_is_told_what_to_install(checkout: Checkout) -> None:
+def test_python_without_venv_names_package(checkout: Checkout) -> None:
     checkout.add_python("python3", "3.12", WITHOUT_VENV)
     assert "apt install python3.12-venv" in refused(checkout.run("test"))
 
 
-def test_an_environment_of_someone_else_is_left_alone(checkout: Checkout) -> None:
+def test_foreign_environment_is_left_alone(checkout: Checkout) -> None:
     theirs = checkout.root / ".venv" / "pyvenv.cfg"
     theirs.parent.mkdir()
     theirs.write_text("theirs")
@@ -143,7 +143,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_installation_is_current_until_what_it_was_made_from_changes(root: Path) -> None:
+def test_installation_is_current_until_its_inputs_change(root: Path) -> None:
     assert install.is_current("serve")
     assert install.is_current("test")
     (root / "requirements" / "test.txt").write_text("changed")
@@ -155,13 +155,13 @@ def test_an_installation_is_current_until_what_it_was_made_from_changes(root: Pa
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("change", [{"unfinished": "test"}, {"serve": "another"}])
-def test_an_interrupted_installation_is_not_current(change: dict[str, str]) -> None:
+def test_interrupted_installation_is_not_current(change: dict[str, str]) -> None:
     install.STATE.write_text(json.dumps(json.loads(install.STATE.read_text()) | change))
     assert not install.is_current("serve")
 
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("text", ["", "{", '{"root": '])
-def test_a_torn_record_is_not_current(text: str) -> None:
+def test_torn_record_is_not_current(text: str) -> None:
     install.STATE.write_text(text)
     assert not install.is_current("serve")

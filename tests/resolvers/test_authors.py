@@ -27,7 +27,7 @@ async def me(client: Client) -> Any:
     return (await client(ME))["author"]
 
 
-async def test_an_author_is_made_when_they_first_write_and_not_before(host: Host) -> None:
+async def test_author_is_created_by_first_comment(host: Host) -> None:
     thread = await host.moderator.thread("Engines")
     assert await host.ada(ME) == {"name": "Ada", "isModerator": False, "author": None}
     await host.ada("query($id: ID!) { thread(id: $id) { viewerCanComment } }", id=thread)
@@ -42,7 +42,7 @@ async def test_an_author_is_made_when_they_first_write_and_not_before(host: Host
     await host.assert_exact()
 
 
-async def test_who_begins_a_thread_is_its_author_and_that_of_its_first_comment(host: Host) -> None:
+async def test_thread_and_first_comment_have_viewer_as_author(host: Host) -> None:
     made = await host.ada.do(
         "createThread",
         "thread { author { name } } comment { author { name } authorName }",
@@ -57,7 +57,7 @@ async def test_who_begins_a_thread_is_its_author_and_that_of_its_first_comment(h
     await host.assert_exact()
 
 
-async def test_a_guest_has_a_name_and_no_author(host: Host) -> None:
+async def test_guest_has_name_and_no_author(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     added = await host.guest.do(
         "addComment",
@@ -70,7 +70,7 @@ async def test_a_guest_has_a_name_and_no_author(host: Host) -> None:
     assert await host.authors() == {"user-1": ("Ada", 0, 0)}
 
 
-async def test_a_name_is_for_guests_alone(host: Host) -> None:
+async def test_name_of_signed_in_viewer_is_refused(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     error = await host.ada.refused("addComment", threadId=thread, message="one", authorName="Bob")
     assert (error["code"], error["field"]) == ("NOT_ALLOWED", "authorName")
@@ -82,7 +82,7 @@ async def test_a_name_is_for_guests_alone(host: Host) -> None:
     assert (error["code"], error["field"]) == ("BLANK", "authorName")
 
 
-async def test_the_display_name_follows_the_host(host: Host) -> None:
+async def test_display_name_follows_host(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     id = await host.ada.comment(thread)
     name = "query($id: ID!) { comment(id: $id) { authorName author { name } } }"
@@ -101,7 +101,7 @@ async def test_the_display_name_follows_the_host(host: Host) -> None:
     await host.assert_exact()
 
 
-async def test_the_subject_is_never_shown(host: Host) -> None:
+async def test_subject_is_not_in_api(host: Host) -> None:
     await host.ada.thread("Engines", "one")
     answer = await host.ada.http.post(
         "/graphql",
@@ -115,7 +115,7 @@ async def test_the_subject_is_never_shown(host: Host) -> None:
     assert "subject" not in answer.text
 
 
-async def test_an_authors_counters_are_exact_after_every_change(host: Host) -> None:
+async def test_authors_counters_are_exact_after_every_change(host: Host) -> None:
     engines, looms = await host.ada.thread("Engines"), await host.ada.thread("Looms")
     ids = [await host.ada.comment(engines, "one two three") for _ in range(3)]
     others = await host.bob.comment(engines, "four five")
@@ -143,7 +143,7 @@ async def test_an_authors_counters_are_exact_after_every_change(host: Host) -> N
     assert (fresh["commentCount"], fresh["wordCount"]) == (1, 3)
 
 
-async def test_payloads_show_the_authors_new_counters(host: Host) -> None:
+async def test_payloads_show_authors_new_counters(host: Host) -> None:
     asked = "comment { author { commentCount wordCount } }"
     thread = await host.ada.thread("Engines")
     added = await host.ada.do("addComment", asked + " ", threadId=thread, message="one two")
@@ -174,7 +174,7 @@ async def test_comments_are_found_by_their_author(host: Host) -> None:
 # Deleting
 
 
-async def test_a_deleted_author_leaves_what_they_wrote_without_a_name(host: Host) -> None:
+async def test_comments_of_deleted_author_stay_without_name(host: Host) -> None:
     thread = await host.ada.thread("Engines", "one two")
     await host.bob.comment(thread, "three")
     await host.guest.comment(thread, "four five")
@@ -206,7 +206,7 @@ async def test_a_deleted_author_leaves_what_they_wrote_without_a_name(host: Host
     assert (await host.authors())["user-1"] == ("Ada", 1, 3)
 
 
-async def test_without_a_word_for_them_deleted_authors_have_no_name(database: Database) -> None:
+async def test_deleted_author_has_no_name_by_default(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines", "one two")
     await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=(await me(host.ada))["id"])
@@ -216,7 +216,7 @@ async def test_without_a_word_for_them_deleted_authors_have_no_name(database: Da
 
 
 @pytest.mark.parametrize(("threads", "each"), [(2, 5), (10, 10), (100, 10)])
-async def test_what_deleting_an_author_costs_does_not_grow(
+async def test_deleting_author_costs_constant_statements(
     host: Host, statements: Any, threads: int, each: int
 ) -> None:
     """An author of 1,000 comments in 100 threads is deleted by as many statements as any."""
@@ -245,7 +245,7 @@ async def test_what_deleting_an_author_costs_does_not_grow(
 
 
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
-async def test_two_first_comments_at_once_make_one_author(strict: Database, veto: bool) -> None:
+async def test_concurrent_first_comments_make_one_author(strict: Database, veto: bool) -> None:
     gate = Gate("add_comment")
     gate.veto = veto
     host = Host(strict, hooks=[gate])
@@ -268,7 +268,7 @@ async def test_two_first_comments_at_once_make_one_author(strict: Database, veto
     await host.assert_exact()
 
 
-async def test_many_first_comments_at_once_make_one_author_each(strict: Database) -> None:
+async def test_many_first_comments_make_one_author_each(strict: Database) -> None:
     host = Host(strict)
     thread = await host.moderator.thread("Engines")
     people = [host.client(Viewer(f"user-{n}", f"N{n}")) for n in range(4)]
@@ -280,7 +280,7 @@ async def test_many_first_comments_at_once_make_one_author_each(strict: Database
     await host.assert_exact()
 
 
-async def test_an_author_deleted_behind_what_they_write_takes_their_name_from_it(
+async def test_author_deleted_behind_comment_removes_name(
     strict: Database,
 ) -> None:
     gate = Gate("add_comment")
@@ -305,9 +305,7 @@ async def test_an_author_deleted_behind_what_they_write_takes_their_name_from_it
 
 
 @pytest.mark.parametrize("veto", [False, True], ids=["deleted", "not deleted after all"])
-async def test_who_writes_behind_their_deletion_is_someone_new(
-    strict: Database, veto: bool
-) -> None:
+async def test_comment_behind_deletion_makes_new_author(strict: Database, veto: bool) -> None:
     gate = Gate("delete_author")
     gate.veto = veto
     host = Host(strict, hooks=[gate])
@@ -334,7 +332,7 @@ async def test_who_writes_behind_their_deletion_is_someone_new(
     await host.assert_exact()
 
 
-async def test_authors_written_in_bulk_and_by_many_at_once_stay_exact(host: Host) -> None:
+async def test_authors_stay_exact_among_many_writers(host: Host) -> None:
     """Moves, edits and deletions of the same author's comments, from both sides, at once."""
     threads = [await host.ada.thread(f"Thread {n}") for n in range(3)]
 
@@ -355,7 +353,7 @@ async def test_authors_written_in_bulk_and_by_many_at_once_stay_exact(host: Host
     assert await host.authors() == {"user-1": ("Ada", 9, 21), "user-2": ("Bob", 9, 21)}
 
 
-async def test_a_host_that_inserts_comments_itself_is_counted_for_their_author(host: Host) -> None:
+async def test_bulk_insert_of_host_counts_for_author(host: Host) -> None:
     thread = key(await host.ada.thread("Engines"))
     async with host.database.read() as connection:
         author = (await connection.execute(select(Author.id))).scalar_one()

@@ -86,7 +86,7 @@ async def test_sibling_root_fields_read_at_once(api: Api) -> None:
         assert answer[f"l{n}"]["totalCount"] == 3
 
 
-async def test_siblings_of_a_field_that_fails_give_their_connections_back(api: Api) -> None:
+async def test_siblings_of_failing_field_release_connections(api: Api) -> None:
     """The error of a field that cannot be null ends them, wherever they have come to."""
     thread = await api.thread("Engines", "one two")
     for number in range(8):
@@ -104,7 +104,7 @@ async def test_siblings_of_a_field_that_fails_give_their_connections_back(api: A
             await asyncio.sleep(0.01)
 
 
-async def test_a_sibling_that_is_cancelled_takes_the_viewers_author_from_nobody(
+async def test_cancelled_sibling_keeps_author_lookup(
     database: Database,
 ) -> None:
     """They are looked up once for all, by whoever asks first."""
@@ -116,7 +116,7 @@ async def test_a_sibling_that_is_cancelled_takes_the_viewers_author_from_nobody(
     assert first.cancelled()
 
 
-async def test_many_requests_write_at_once_and_nothing_is_lost(api: Api) -> None:
+async def test_concurrent_requests_lose_nothing(api: Api) -> None:
     """Guests, and authors, whose counters are exact, too."""
     one, other = await api.thread("Engines"), await api.thread("Looms")
     viewers = [Viewer(subject, is_moderator=True) for subject in ("7", "8")]
@@ -154,7 +154,7 @@ async def rejected(api: Api, field: str, query: str, **given: Any) -> None:
     await assert_exact(api)
 
 
-async def test_a_thread_deleted_before_its_comment_is_inserted(
+async def test_thread_deleted_before_insert_is_not_found(
     api: Api, in_a_unit: Engine | None
 ) -> None:
     """Before it is locked; afterwards only the unit itself, such as a trigger, can do this."""
@@ -165,9 +165,7 @@ async def test_a_thread_deleted_before_its_comment_is_inserted(
             await rejected(api, "threadId", query, threadId=id, authorName="Ada", message="three")
 
 
-async def test_a_thread_deleted_before_a_comment_is_moved_there(
-    api: Api, in_a_unit: Engine | None
-) -> None:
+async def test_thread_deleted_before_move_is_not_found(api: Api, in_a_unit: Engine | None) -> None:
     id = await api.comment(await api.thread("Engines", "one two"))
     target = await api.thread("Looms", "one two")
     query = mutation("moveComment", "comment { id } userErrors { message field code }")
@@ -175,7 +173,7 @@ async def test_a_thread_deleted_before_a_comment_is_moved_there(
         await rejected(api, "threadId", query, commentId=id, threadId=target)
 
 
-async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
+async def test_comment_deleted_before_update_is_not_found(api: Api) -> None:
     """Its row is locked, so only its own transaction can do this: a trigger, or a host's code."""
     thread = await api.thread("Engines", "one two")
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
@@ -193,7 +191,7 @@ async def test_a_comment_that_is_gone_before_it_is_written(api: Api) -> None:
             await rejected(api, "commentId", query, commentId=id, **given)
 
 
-async def test_a_thread_that_is_gone_before_it_is_renamed(api: Api) -> None:
+async def test_thread_deleted_before_rename_is_not_found(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     query = mutation("renameThread", "thread { id } userErrors { message field code }")
     with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
@@ -225,9 +223,7 @@ def key(id: str) -> Any:
     return decode_id(id, "id", *MODELS)[1]
 
 
-async def test_an_edit_behind_a_move_gives_the_thread_that_the_comment_is_in(
-    api: Api, someone_else: Engine
-) -> None:
+async def test_edit_behind_move_returns_new_thread(api: Api, someone_else: Engine) -> None:
     source = await api.thread("Engines", "one two")
     target = await api.thread("Looms", "one two three")
     id = await api.comment(source, "four five six seven")
@@ -245,9 +241,7 @@ async def test_an_edit_behind_a_move_gives_the_thread_that_the_comment_is_in(
     await assert_exact(api)
 
 
-async def test_a_move_behind_a_move_gives_the_thread_that_it_came_from(
-    api: Api, someone_else: Engine
-) -> None:
+async def test_move_behind_move_returns_previous_thread(api: Api, someone_else: Engine) -> None:
     ids = [await api.thread(title, "one two") for title in ("Engines", "Looms", "Mills")]
     id = await api.comment(ids[0], "four five six seven")
     with Counted(someone_else) as other:
@@ -266,9 +260,7 @@ async def test_a_move_behind_a_move_gives_the_thread_that_it_came_from(
     await assert_exact(api)
 
 
-async def test_a_deletion_behind_an_edit_gives_the_comment_as_it_last_was(
-    api: Api, someone_else: Engine
-) -> None:
+async def test_deletion_behind_edit_returns_edited_comment(api: Api, someone_else: Engine) -> None:
     thread = await api.thread("Engines", "one two")
     id = await api.comment(thread, "three")
     with Counted(someone_else) as other:
@@ -286,7 +278,7 @@ async def test_a_deletion_behind_an_edit_gives_the_comment_as_it_last_was(
     await assert_exact(api)
 
 
-async def test_a_deletion_behind_a_new_comment_gives_the_thread_as_it_last_was(
+async def test_deletion_behind_new_comment_returns_new_counts(
     api: Api, someone_else: Engine
 ) -> None:
     id = await api.thread("Engines", "one two")
@@ -304,7 +296,7 @@ async def test_a_deletion_behind_a_new_comment_gives_the_thread_as_it_last_was(
     assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
 
 
-async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
+async def test_thread_deleted_after_change_is_null_in_its_payload(
     api: Api, someone_else: Engine
 ) -> None:
     thread = await api.thread("Engines", "one two")
@@ -317,9 +309,7 @@ async def test_a_thread_deleted_after_the_change_is_null_in_its_payload(
     assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
 
 
-async def test_a_thread_deleted_before_its_comments_are_read_has_none(
-    api: Api, someone_else: Engine
-) -> None:
+async def test_deleted_thread_of_page_has_no_comments(api: Api, someone_else: Engine) -> None:
     ids = [await api.thread(f"Thread {number}", "one", "two") for number in range(3)]
     query = "{ threads(first: 9) { nodes { id title comments(first: 9) { nodes { id } } } } }"
     with meanwhile(api.database, "SELECT page.", ids[1], someone_else):
@@ -331,7 +321,7 @@ async def test_a_thread_deleted_before_its_comments_are_read_has_none(
     }
 
 
-async def test_a_thread_deleted_while_its_comment_is_read(api: Api, someone_else: Engine) -> None:
+async def test_thread_deleted_while_read_is_error(api: Api, someone_else: Engine) -> None:
     thread = await api.thread("Engines", "one two")
     id = await api.comment(thread)
     query = "query($id: ID!) { comment(id: $id) { message thread { title } } }"

@@ -82,11 +82,11 @@ async def titles(api: Api, **by: Any) -> set[str]:
         ("nothing like it", set()),
     ],
 )
-async def test_a_text_within_the_title(api: Api, text: str, found: set[str]) -> None:
+async def test_title_filter_finds_text(api: Api, text: str, found: set[str]) -> None:
     assert await titles(api, titleContains=text) == found
 
 
-async def test_a_renamed_thread_is_found_by_its_new_title(api: Api) -> None:
+async def test_renamed_thread_is_found_by_its_new_title(api: Api) -> None:
     id = await api.thread("Öfen")
     assert await titles(api, titleContains="öfen") == {"Öfen"}
     await api(
@@ -98,7 +98,7 @@ async def test_a_renamed_thread_is_found_by_its_new_title(api: Api) -> None:
     assert await titles(api, titleContains="öfen") == set()
 
 
-async def test_titles_are_folded_however_a_thread_is_written(database: Database) -> None:
+async def test_titles_are_folded_however_thread_is_written(database: Database) -> None:
     async def fill(unit: UnitOfWork) -> None:
         def write(session: Session) -> None:
             session.add(Thread(title="EINS"))
@@ -114,7 +114,7 @@ async def test_titles_are_folded_however_a_thread_is_written(database: Database)
         assert set(folded) == {"eins", "zwei", "drei", "vier", "fünf", "sechs"}
 
 
-async def test_activity_since(api: Api) -> None:
+async def test_activity_filter_finds_recent_threads(api: Api) -> None:
     # The last activity of the n-th thread is on day 2n - 1, and of the first on day 0.
     for day, count in ((0, 9), (1, 8), (2, 7), (15, 1), (16, 0)):
         since = START + timedelta(days=day)
@@ -124,12 +124,12 @@ async def test_activity_since(api: Api) -> None:
         assert len(await titles(api, activeSince=later.isoformat())) == expected
 
 
-async def test_at_least_so_many_comments(api: Api) -> None:
+async def test_comment_count_filter_finds_large_threads(api: Api) -> None:
     for least in (0, 1, 5, 8, 9, 2**31 - 1):
         assert len(await titles(api, minCommentCount=least)) == max(0, len(TITLES) - least)
 
 
-async def test_conditions_are_met_together(api: Api) -> None:
+async def test_conditions_are_combined(api: Api) -> None:
     by = {"titleContains": "b", "minCommentCount": 3}
     assert await titles(api, **by) == {"über", "a_b", "a/b"}
     since = (START + timedelta(days=12)).isoformat()
@@ -148,7 +148,7 @@ COMMENTS = """query($by: CommentFilter, $first: Int, $last: Int, $after: String,
       pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } } } }"""
 
 
-async def test_comments_of_an_author_and_of_a_time(api: Api) -> None:
+async def test_comment_filter_finds_author_and_time(api: Api) -> None:
     since = START + timedelta(days=7)
     given: tuple[dict[str, Any], ...] = (
         {"authorName": "Ada"},
@@ -197,7 +197,7 @@ async def test_filtered_pages_can_be_walked_both_ways(api: Api) -> None:
         assert walked == everything
 
 
-async def test_what_lies_around_a_filtered_page_of_comments_is_filtered_too(api: Api) -> None:
+async def test_page_info_of_filtered_page_is_filtered(api: Api) -> None:
     by = {"authorName": "Ada"}
     page = (await api(COMMENTS, by=by, first=1))["nodes"][0]["comments"]
     assert page["totalCount"] == 3
@@ -235,7 +235,7 @@ BAD: list[tuple[str, dict[str, Any], str | None]] = [
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_condition_that_cannot_be_used_is_refused(api: Api) -> None:
+async def test_unusable_condition_is_refused(api: Api) -> None:
     for name, by, field in BAD:
         query = (
             f"query($by: {name}) {{ "
@@ -253,7 +253,7 @@ async def test_a_condition_that_cannot_be_used_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_moments_are_read_as_rfc_3339_writes_them(api: Api) -> None:
+async def test_date_times_are_read_as_rfc_3339(api: Api) -> None:
     """The last activity of all is on 2026-01-16, at noon in UTC."""
     for moment in (
         "2026-01-16T12:00:00Z",

@@ -43,21 +43,21 @@ async def lock(client: Client, thread: str, *, unlock: bool = False) -> Any:
     return done["thread"]["lockedAt"]
 
 
-async def test_a_locked_thread_takes_no_comment_from_anyone(host: Host) -> None:
+async def test_locked_thread_refuses_comments(host: Host) -> None:
     thread = await host.ada.thread("Engines", "one two")
     assert await lock(host.ada, thread) is not None
     for client in (host.guest, host.ada, host.bob, host.moderator):
         assert await client.refused("addComment", **client.written(thread)) == LOCKED
 
 
-async def test_guests_who_may_do_everything_cannot_either(database: Database) -> None:
+async def test_locked_thread_refuses_moderating_guests(database: Database) -> None:
     host = Host(database, settings={"guests": "moderate"})
     thread = await host.guest.thread("Engines")
     await lock(host.guest, thread)
     assert await host.guest.refused("addComment", **host.guest.written(thread)) == LOCKED
 
 
-async def test_no_comment_is_moved_into_a_locked_thread(host: Host) -> None:
+async def test_locked_thread_refuses_moved_comment(host: Host) -> None:
     thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
     comment = await host.ada.comment(other)
     await lock(host.ada, thread)
@@ -66,7 +66,7 @@ async def test_no_comment_is_moved_into_a_locked_thread(host: Host) -> None:
 
 
 @pytest.mark.parametrize("hooks", [(), (Hooks(),)], ids=["no hooks", "hooks"])
-async def test_what_is_in_a_locked_thread_can_still_be_changed_and_taken_out(
+async def test_comments_of_locked_thread_can_be_changed(
     database: Database, hooks: tuple[Hooks, ...]
 ) -> None:
     host = Host(database, policy=Anything(), hooks=hooks)
@@ -87,7 +87,7 @@ async def test_what_is_in_a_locked_thread_can_still_be_changed_and_taken_out(
     await host.assert_exact()
 
 
-async def test_an_unlocked_thread_takes_comments_again(host: Host) -> None:
+async def test_unlocked_thread_accepts_comments(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     first = await lock(host.ada, thread)
     assert await lock(host.moderator, thread) == first  # it is since then, whoever asks again
@@ -127,7 +127,7 @@ async def add(client: Client, thread: str) -> list[dict[str, Any]]:
     return errors
 
 
-async def test_a_comment_behind_a_lock_is_refused(strict: Database) -> None:
+async def test_comment_behind_lock_is_refused(strict: Database) -> None:
     """The one who locks holds the thread, and has not committed, when the other comes."""
     gate = Gate("lock_thread")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
@@ -144,7 +144,7 @@ async def test_a_comment_behind_a_lock_is_refused(strict: Database) -> None:
     await host.assert_exact()
 
 
-async def test_a_move_behind_a_lock_is_refused(strict: Database) -> None:
+async def test_move_behind_lock_is_refused(strict: Database) -> None:
     gate = Gate("lock_thread")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
     thread, other = await plain.ada.thread("Engines"), await plain.ada.thread("Looms")
@@ -164,7 +164,7 @@ async def test_a_move_behind_a_lock_is_refused(strict: Database) -> None:
     await host.assert_exact()
 
 
-async def test_a_comment_that_was_checked_before_the_lock_is_refused_after_it(
+async def test_comment_checked_before_lock_is_refused(
     strict: Database,
 ) -> None:
     """The one who writes has seen the thread open; it is locked before the comment is in."""
@@ -182,7 +182,7 @@ async def test_a_comment_that_was_checked_before_the_lock_is_refused_after_it(
     await host.assert_exact()
 
 
-async def test_a_lock_behind_a_comment_waits_for_it(strict: Database) -> None:
+async def test_lock_behind_comment_waits_for_it(strict: Database) -> None:
     """The comment is written and holds its thread; it commits, and then the thread is locked."""
     host = Host(strict)
     thread = await host.ada.thread("Engines")
@@ -210,7 +210,7 @@ async def test_a_lock_behind_a_comment_waits_for_it(strict: Database) -> None:
     await host.assert_exact()
 
 
-async def test_nothing_comes_into_a_thread_after_its_lock(strict: Database) -> None:
+async def test_no_comment_is_added_after_lock(strict: Database) -> None:
     """Many write while it is locked; whatever is in it was in before the lock was."""
     host = Host(strict)
     thread = await host.ada.thread("Engines")

@@ -100,7 +100,7 @@ async def positions(database: Database, order: Order) -> list[tuple[UUID, Positi
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in THREADS}))
-async def test_a_page_of_threads_is_what_the_oracle_says(filled: Database, name: str) -> None:
+async def test_page_of_threads_equals_oracle(filled: Database, name: str) -> None:
     for descending in (False, True):
         order = THREADS[name, descending]
         rows = [position for _, position in await positions(filled, order)]
@@ -112,9 +112,7 @@ async def test_a_page_of_threads_is_what_the_oracle_says(filled: Database, name:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_pages_of_many_threads_comments_are_what_the_oracle_says(
-    filled: Database, descending: bool
-) -> None:
+async def test_pages_of_comments_equal_oracle(filled: Database, descending: bool) -> None:
     order = COMMENTS["CREATED_AT", descending]
     rows = await positions(filled, order)
     assert len(rows) == sum(SIZES)
@@ -128,7 +126,7 @@ async def test_pages_of_many_threads_comments_are_what_the_oracle_says(
                 assert seen(page, order) == oracle(mine, which), which
 
 
-async def test_pages_of_threads_that_are_gone_are_left_out(filled: Database) -> None:
+async def test_pages_of_deleted_threads_are_left_out(filled: Database) -> None:
     order = COMMENTS["CREATED_AT", False]
     (id, _), *_ = await positions(filled, THREADS["COMMENT_COUNT", True])
     async with filled.read() as connection:
@@ -166,7 +164,7 @@ async def walk(api: Api, size: int, by: dict[str, str], backward: bool) -> list[
     raise AssertionError("the walk does not end")
 
 
-async def test_a_walk_sees_every_thread_once_in_both_directions(filled: Database) -> None:
+async def test_walk_sees_every_thread_once_in_both_directions(filled: Database) -> None:
     api = Api(filled)
     for (name, descending), order in THREADS.items():
         by = {"field": name, "direction": "DESC" if descending else "ASC"}
@@ -177,7 +175,7 @@ async def test_a_walk_sees_every_thread_once_in_both_directions(filled: Database
             assert await walk(api, size, by, backward) == everything
 
 
-async def test_a_walk_goes_on_where_a_row_was_deleted(filled: Database) -> None:
+async def test_walk_continues_after_deleted_row(filled: Database) -> None:
     api = Api(filled)
     by = {"field": "CREATED_AT", "direction": "ASC"}
     everything = [edge["node"] for edge in (await api(PAGE, by=by, first=100))["edges"]]
@@ -192,7 +190,7 @@ async def test_a_walk_goes_on_where_a_row_was_deleted(filled: Database) -> None:
     assert rest["pageInfo"]["hasPreviousPage"] is True
 
 
-async def test_an_empty_page_still_knows_what_lies_around_it(filled: Database) -> None:
+async def test_empty_page_has_page_info(filled: Database) -> None:
     api = Api(filled)
     cursor = (await api(PAGE, first=100))["pageInfo"]["endCursor"]
     page = await api(PAGE, first=5, after=cursor)
@@ -209,7 +207,7 @@ async def test_an_empty_page_still_knows_what_lies_around_it(filled: Database) -
     }
 
 
-async def test_the_default_orders_are_recent_threads_and_old_comments(filled: Database) -> None:
+async def test_default_orders_are_recent_threads_and_old_comments(filled: Database) -> None:
     api = Api(filled)
     order = THREADS["LAST_COMMENT_AT", True]
     expected = sorted((p for _, p in await positions(filled, order)), reverse=True)
@@ -253,7 +251,7 @@ async def test_nested_pages_can_be_walked_under_aliases(filled: Database) -> Non
     after=st.none() | st.tuples(st.integers(0, 3), st.integers(0, 9)),
     before=st.none() | st.tuples(st.integers(0, 3), st.integers(0, 9)),
 )
-def test_the_oracle_agrees_with_slices(**case: Any) -> None:
+def test_oracle_agrees_with_slices(**case: Any) -> None:
     """The oracle itself, against the plainest reading: a list, cut at two places."""
     rows = sorted((Position(k, UUID(int=i)) for k, i in case["keys"]), reverse=case["descending"])
     ends = {

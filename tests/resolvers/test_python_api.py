@@ -33,7 +33,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("viewer", "who", "name", "code"), NAMES)
-async def test_a_name_breaks_the_same_rules_in_python_and_over_the_api(
+async def test_bad_name_breaks_same_rules_in_python_and_api(
     database: Database, viewer: Viewer | None, who: str, name: str | None, code: str
 ) -> None:
     host = Host(database, settings={"guests": "write"})
@@ -67,7 +67,7 @@ async def test_a_name_breaks_the_same_rules_in_python_and_over_the_api(
     assert await client.contents() == before
 
 
-async def test_a_name_is_stored_without_the_whitespace_around_it(database: Database) -> None:
+async def test_name_is_stored_without_whitespace_around_it(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = key(await host.ada.thread("Engines"))
     for access, name, stored in (
@@ -87,7 +87,7 @@ async def both(unit: UnitOfWork, access: Access, thread: Any, name: str | None) 
     return [added.comment, begun.comment]
 
 
-async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
+async def test_argument_of_wrong_type_is_type_error(
     database: Database,
 ) -> None:
     host = Host(database)
@@ -131,7 +131,7 @@ async def test_an_argument_of_another_type_is_one_sentence_on_each_database(
 
 
 @pytest.mark.parametrize("size", ["5", 5.0, [5]], ids=repr)
-async def test_a_size_is_a_number(database: Database, size: Any) -> None:
+async def test_size_is_number(database: Database, size: Any) -> None:
     access = Host(database).discussion.access()
     async with database.read() as connection:
         with pytest.raises(BadUserInput, match="must be a number from 1 to 1000, not") as refused:

@@ -125,7 +125,7 @@ def assert_in_index_order(database: Database, plan: str) -> None:
     assert ("TEMP B-TREE" if database.is_sqlite else "Sort") not in plan, plan
 
 
-async def test_pages_of_threads_go_by_the_index_of_their_order(full: Database) -> None:
+async def test_pages_of_threads_use_index_of_order(full: Database) -> None:
     api = Api(full)
     for name, descending in THREADS:
         by = {"field": name, "direction": "DESC" if descending else "ASC"}
@@ -146,7 +146,7 @@ async def test_pages_of_threads_go_by_the_index_of_their_order(full: Database) -
                 assert plan.count("SEARCH tallied_thread USING") == 2, plan
 
 
-async def test_pages_of_comments_go_by_their_index(full: Database) -> None:
+async def test_pages_of_comments_use_index(full: Database) -> None:
     api = Api(full)
     nodes = (await api(COMMENTS_PAGE, first=2))["nodes"]
     middle = nodes[0]["comments"]["pageInfo"]["endCursor"]
@@ -174,7 +174,7 @@ query($by: ThreadFilter, $order: ThreadOrder) {
   threads(first: 10, filterBy: $by, orderBy: $order) { nodes { title wordCount } } }"""
 
 
-async def test_filters_of_threads_go_by_the_index_of_their_column(full: Database) -> None:
+async def test_filters_of_threads_use_index_of_column(full: Database) -> None:
     """Where few threads are let through, and they are not in the order of the filter."""
     async with full.engine.begin() as connection:
         rare = {"id": new_id(), "title": "A needle in it", "comment_count": 10**6}
@@ -204,7 +204,7 @@ async def test_filters_of_threads_go_by_the_index_of_their_column(full: Database
             assert "Seq Scan" not in plan, plan
 
 
-async def test_filters_of_threads_go_along_with_the_order_of_the_same_column(
+async def test_filter_and_order_share_index(
     full: Database,
 ) -> None:
     for by, field in (
@@ -218,7 +218,7 @@ async def test_filters_of_threads_go_along_with_the_order_of_the_same_column(
             assert_in_index_order(full, plan)
 
 
-async def test_filters_of_comments_go_by_their_indexes(full: Database) -> None:
+async def test_filters_of_comments_use_indexes(full: Database) -> None:
     query = """query($by: CommentFilter) { threads(first: 20) { nodes { title
       comments(first: 10, filterBy: $by) { totalCount nodes { message } } } } }"""
     for by, index in (
@@ -265,7 +265,7 @@ async def rows_read(database: Database, thread_id: UUID) -> int:
     return steps
 
 
-async def test_a_page_costs_the_same_in_a_small_and_in_a_large_thread(full: Database) -> None:
+async def test_page_costs_same_in_small_and_in_large_thread(full: Database) -> None:
     ids = {size: new_id() for size in (20, 5_000)}
     start = datetime(2026, 1, 1, tzinfo=UTC)
     async with full.engine.begin() as connection:
@@ -286,7 +286,7 @@ async def test_a_page_costs_the_same_in_a_small_and_in_a_large_thread(full: Data
     assert large <= small * 1.1
 
 
-async def test_lookups_go_by_the_primary_key(full: Database) -> None:
+async def test_lookups_use_primary_key(full: Database) -> None:
     api = Api(full)
     nodes = (
         await api("{ threads(first: 9) { nodes { id comments(first: 1) { nodes { id } } } } }")
@@ -301,7 +301,7 @@ async def test_lookups_go_by_the_primary_key(full: Database) -> None:
         assert ("sqlite_autoindex_tallied" if full.is_sqlite else "pk_tallied") in plan
 
 
-async def test_mutations_go_by_the_indexes(full: Database) -> None:
+async def test_mutations_use_indexes(full: Database) -> None:
     nodes = await Api(full)(
         "{ threads(first: 9) { nodes { id comments(last: 2) { nodes { id } } } } }"
     )

@@ -38,7 +38,7 @@ def html_of(page: Any) -> list[str]:
     return [each["messageHtml"] for each in page["nodes"][0]["comments"]["nodes"]]
 
 
-async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
+async def test_only_long_messages_are_rendered_in_thread(
     database: Database,
 ) -> None:
     threads: dict[str, str] = {}
@@ -59,7 +59,7 @@ async def test_long_messages_are_rendered_in_one_thread_and_short_ones_at_once(
     assert name.startswith("tallied-beside")
 
 
-async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: Database) -> None:
+async def test_large_request_does_not_delay_small_one(database: Database) -> None:
     await fill(
         database,
         Much=["much " * MAX_INLINE_LENGTH] * 30,
@@ -85,7 +85,7 @@ async def test_who_asks_for_much_does_not_hold_up_who_asks_for_little(database: 
     assert len(rendered) == 33
 
 
-async def test_rendering_ends_with_the_request(database: Database) -> None:
+async def test_rendering_ends_with_request(database: Database) -> None:
     await fill(database, Much=["much " * MAX_INLINE_LENGTH] * 99)
     rendered = []
 

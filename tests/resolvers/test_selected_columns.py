@@ -34,7 +34,7 @@ def spent(api: Api, statements: Any) -> Budget:
     return Budget(api, statements)
 
 
-async def test_a_threads_word_count_is_one_select_of_that_column(api: Api, spent: Budget) -> None:
+async def test_word_count_is_one_select_of_column(api: Api, spent: Budget) -> None:
     id = await api.thread("Engines", "one two", "three")
     (statement,) = await spent("query($id: ID!) { thread(id: $id) { wordCount } }", id=id)
     assert spent.answer == {"wordCount": 3}
@@ -64,7 +64,7 @@ ASKED = [
 """Selections of a thread, and the columns that they need."""
 
 
-async def test_only_the_columns_asked_for_are_read(api: Api, spent: Budget) -> None:
+async def test_only_selected_columns_are_read(api: Api, spent: Budget) -> None:
     id = await api.thread("Engines", "one two")
     for asked, columns in ASKED:
         end = "fragment Words on Thread { wordCount }" if "...Words" in asked else ""
@@ -78,7 +78,7 @@ async def test_only_the_columns_asked_for_are_read(api: Api, spent: Budget) -> N
             assert selected(statement) == columns, query
 
 
-async def test_a_comment_is_one_select_and_knows_its_threads_id(api: Api, spent: Budget) -> None:
+async def test_comment_with_thread_id_is_one_select(api: Api, spent: Budget) -> None:
     thread_id = await api.thread("Engines", "one two")
     id = await api.comment(thread_id)
     query = "query($id: ID!) { comment(id: $id) { message thread { id __typename } } }"
@@ -97,7 +97,7 @@ async def fill(api: Api, threads: int, comments: int) -> None:
 
 
 @pytest.mark.parametrize(("threads", "comments"), [(2, 2), (5, 4), (9, 12)])
-async def test_a_page_is_one_statement_and_its_comments_one_more(
+async def test_page_and_its_comments_are_two_statements(
     api: Api, spent: Budget, threads: int, comments: int
 ) -> None:
     await fill(api, threads, comments)
@@ -118,7 +118,7 @@ async def test_a_page_is_one_statement_and_its_comments_one_more(
             assert len(edge["node"]["comments"]["edges"]) == min(10, comments)
 
 
-async def test_a_page_from_a_cursor_on_is_one_statement_too(api: Api, spent: Budget) -> None:
+async def test_page_from_cursor_is_one_statement(api: Api, spent: Budget) -> None:
     await fill(api, 4, 3)
     query = """query($after: String, $first: Int) { threads(first: $first, after: $after) {
       nodes { comments(first: 2) { nodes { message } } }
@@ -136,7 +136,7 @@ async def test_a_page_from_a_cursor_on_is_one_statement_too(api: Api, spent: Bud
     assert spent.answer["nodes"] == []
 
 
-async def test_total_counts_cost_nothing_where_there_is_a_counter(api: Api, spent: Budget) -> None:
+async def test_total_count_with_counter_costs_nothing(api: Api, spent: Budget) -> None:
     await fill(api, 3, 2)
     assert len(await spent("{ threads(first: 2) { nodes { id } } }")) == 1
     counted, _ = sorted(await spent("{ threads(first: 2) { totalCount nodes { id } } }"))
@@ -149,9 +149,7 @@ async def test_total_counts_cost_nothing_where_there_is_a_counter(api: Api, spen
     assert spent.answer["nodes"] == [{"comments": {"totalCount": 2}}] * 2
 
 
-async def test_threads_of_listed_comments_are_one_more_statement_or_none(
-    api: Api, spent: Budget
-) -> None:
+async def test_threads_of_comments_are_at_most_one_statement(api: Api, spent: Budget) -> None:
     await fill(api, 3, 4)
     query = "{ threads(first: 3) { nodes { %s comments(first: 4) { nodes { thread { %s } } } } } }"
     assert len(await spent(query % ("title", "id title"))) == 2
@@ -168,9 +166,7 @@ ADD = mutation(
 )
 
 
-async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
-    api: Api, spent: Budget
-) -> None:
+async def test_add_comment_is_three_statements(api: Api, spent: Budget) -> None:
     """The look comes first, under the row's lock: is it locked, and what is its latest comment?"""
     id = await api.thread("Engines", "one two", "three")
     given = {"threadId": id, "authorName": "Ada", "message": "four five"}
@@ -183,9 +179,7 @@ async def test_add_comment_is_an_insert_an_update_and_a_look_at_the_thread(
     assert spent.answer["comment"]["thread"] == {"id": id, "wordCount": 5}
 
 
-async def test_what_else_is_asked_of_an_edited_comments_thread_is_one_select(
-    api: Api, spent: Budget
-) -> None:
+async def test_other_fields_of_edited_thread_are_one_select(api: Api, spent: Budget) -> None:
     id = await api.comment(await api.thread("Engines", "one two", "three"), "four five")
     query = mutation("editComment", "thread { title wordCount commentCount updatedAt }")
     *_, select = executed = await spent(query, i={"commentId": id, "message": "four"})
@@ -194,7 +188,7 @@ async def test_what_else_is_asked_of_an_edited_comments_thread_is_one_select(
     assert spent.answer["thread"]["wordCount"] == 4
 
 
-async def test_only_the_columns_that_a_filter_needs_are_named(api: Api, spent: Budget) -> None:
+async def test_filter_names_only_its_columns(api: Api, spent: Budget) -> None:
     await fill(api, 2, 2)
     (statement,) = await spent(
         """{ threads(first: 9, filterBy: {minCommentCount: 1},

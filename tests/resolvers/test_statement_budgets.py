@@ -151,7 +151,7 @@ GUEST, VIEWER = 0, 1
 
 @pytest.mark.parametrize("who", [GUEST, VIEWER])
 @pytest.mark.parametrize("size", [2, 7, 30])
-async def test_every_request_costs_the_same_whatever_the_sizes(
+async def test_every_request_costs_same_at_every_size(
     database: Database, statements: Any, size: int, who: int
 ) -> None:
     viewer = Viewer("7", "Ada", is_moderator=True) if who == VIEWER else None
@@ -217,7 +217,7 @@ async def filled(
     return [encode_id("Thread", thread.id) for thread in made], encode_id("Author", author.id)
 
 
-def test_every_field_of_the_roots_has_its_budget() -> None:
+def test_every_field_of_roots_has_its_budget() -> None:
     for root, budgets in (("Query", READS), ("Mutation", COSTS), ("Mutation", REJECTED)):
         asked = {
             field.name.value
@@ -329,7 +329,7 @@ async def filled_host(host: Host, size: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [1, 10, 60])
 @pytest.mark.parametrize("hooks", [(), (Hooks(), Hooks())], ids=["no hooks", "hooks"])
-async def test_requests_execute_these_statements(
+async def test_requests_execute_expected_statements(
     database: Database, statements: Any, size: int, hooks: tuple[Hooks, ...]
 ) -> None:
     host = Host(database, targets=[Target("article", titles)], hooks=hooks)
@@ -355,7 +355,7 @@ async def test_requests_execute_these_statements(
 
 
 @pytest.mark.parametrize("size", [1, 10, 60])
-async def test_policy_that_hides_threads_costs_no_statement_a_thread(
+async def test_hiding_policy_costs_no_statement_per_thread(
     database: Database, statements: Any, size: int
 ) -> None:
     host = Host(database, policy=Discreet(), targets=[Target("article", titles)])

@@ -44,7 +44,7 @@ async def age(database: Database, by: timedelta) -> None:
     await database.write(work)
 
 
-async def test_a_comment_sent_twice_is_one(database: Database) -> None:
+async def test_comment_sent_twice_is_one(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.moderator.thread("Engines")
     for count, client in enumerate((host.ada, host.guest), 1):
@@ -57,7 +57,7 @@ async def test_a_comment_sent_twice_is_one(database: Database) -> None:
     await host.assert_exact()
 
 
-async def test_what_differs_in_anything_is_another_comment(database: Database) -> None:
+async def test_different_submission_is_another_comment(database: Database) -> None:
     """Relay counts from 0 on every page, so the id alone says nothing."""
     host = Host(database, settings={"guests": "write"})
     thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
@@ -75,7 +75,7 @@ async def test_what_differs_in_anything_is_another_comment(database: Database) -
     await host.assert_exact()
 
 
-async def test_without_an_id_of_the_client_all_are_comments(database: Database) -> None:
+async def test_without_client_id_nothing_is_duplicate(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     made = [await send(host.ada, thread, id=id) for id in (None, None, "", "")]
@@ -84,7 +84,7 @@ async def test_without_an_id_of_the_client_all_are_comments(database: Database) 
     assert await count_rows(database, Comment, Comment.submission_key.is_not(None)) == 0
 
 
-async def test_after_a_minute_it_is_another_comment(database: Database) -> None:
+async def test_old_submission_is_another_comment(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     first = await send(host.ada, thread)
@@ -100,7 +100,7 @@ async def test_after_a_minute_it_is_another_comment(database: Database) -> None:
     await host.assert_exact()
 
 
-async def test_a_deleted_comment_can_be_sent_again(database: Database) -> None:
+async def test_deleted_comment_can_be_sent_again(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     first = await send(host.ada, thread)
@@ -111,7 +111,7 @@ async def test_a_deleted_comment_can_be_sent_again(database: Database) -> None:
     await host.assert_exact()
 
 
-async def test_an_edited_or_moved_comment_is_handed_out_as_it_is(database: Database) -> None:
+async def test_duplicate_returns_edited_or_moved_comment(database: Database) -> None:
     host = Host(database)
     thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
     first = await send(host.ada, thread)
@@ -125,7 +125,7 @@ async def test_an_edited_or_moved_comment_is_handed_out_as_it_is(database: Datab
     assert second["thread"] == {"commentCount": 1, "wordCount": 2}
 
 
-async def test_a_comment_that_may_not_be_read_is_not_handed_out(database: Database) -> None:
+async def test_duplicate_hides_unreadable_comment(database: Database) -> None:
     host = Host(database, policy=Discreet())
     thread, secret = await host.ada.thread("Engines"), await host.moderator.thread("Secret plans")
     id = (await send(host.ada, thread))["comment"]["id"]
@@ -135,7 +135,7 @@ async def test_a_comment_that_may_not_be_read_is_not_handed_out(database: Databa
     assert (error["field"], error["code"]) == ("threadId", "NOT_FOUND")
 
 
-async def test_the_ordinary_path_has_no_statement_more(database: Database) -> None:
+async def test_ordinary_path_costs_no_more_statements(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.ada.thread("Engines")
     verbs = []
@@ -152,7 +152,7 @@ async def test_the_ordinary_path_has_no_statement_more(database: Database) -> No
 # Hooks
 
 
-async def test_hooks_after_it_run_once(database: Database) -> None:
+async def test_after_hooks_run_once(database: Database) -> None:
     log: list[str] = []
     host = Host(database, hooks=[Diary(log)])
     thread = await host.ada.thread("Engines")
@@ -163,7 +163,7 @@ async def test_hooks_after_it_run_once(database: Database) -> None:
     assert log == ["before_add_comment", "after_add_comment"]
 
 
-async def test_a_hook_does_not_refuse_what_is_sent_twice(database: Database) -> None:
+async def test_hook_does_not_refuse_duplicate(database: Database) -> None:
     class NoParrots(Hooks):
         async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
             assert event.comment is not None
@@ -179,7 +179,7 @@ async def test_a_hook_does_not_refuse_what_is_sent_twice(database: Database) -> 
     assert (await host.ada.refused("addComment", **given))["code"] == "VETOED"
 
 
-async def test_hooks_are_not_told_of_the_keys(database: Database) -> None:
+async def test_hooks_do_not_see_keys(database: Database) -> None:
     diary = Diary([])
     host = Host(database, hooks=[diary])
     thread = await host.ada.thread("Engines")
@@ -201,7 +201,7 @@ async def racing(strict: Database) -> tuple[Host, Host, Gate, list[str]]:
     return Host(strict, hooks=[Diary(log), gate]), Host(strict, hooks=[Diary(log)]), gate, log
 
 
-async def test_two_sent_at_once_are_one(
+async def test_two_concurrent_submissions_are_one(
     racing: tuple[Host, Host, Gate, list[str]], strict: Database
 ) -> None:
     """Both have looked and found none; the second writes first, and the first finds it then."""
@@ -227,7 +227,7 @@ async def test_two_sent_at_once_are_one(
     await other.assert_exact()
 
 
-async def test_one_sent_while_the_other_is_not_committed_waits(strict: Database) -> None:
+async def test_submission_waits_for_uncommitted_one(strict: Database) -> None:
     """The INSERT of the first is in, and holds its hash, when the second comes to its own."""
     inserted, go = asyncio.Event(), asyncio.Event()
     host = Host(strict)
@@ -255,7 +255,7 @@ async def test_one_sent_while_the_other_is_not_committed_waits(strict: Database)
     await host.assert_exact()
 
 
-async def test_many_sent_at_once_are_one(strict: Database) -> None:
+async def test_many_concurrent_submissions_are_one(strict: Database) -> None:
     host = Host(strict, hooks=[Diary(log := [])])
     plain = Host(strict)
     thread = await host.ada.thread("Engines")
@@ -271,7 +271,7 @@ async def test_many_sent_at_once_are_one(strict: Database) -> None:
     await host.assert_exact()
 
 
-async def test_an_old_one_that_two_send_again_is_one_more(strict: Database) -> None:
+async def test_old_submission_repeated_twice_is_one_more(strict: Database) -> None:
     host = Host(strict)
     thread = await host.ada.thread("Engines")
     await send(host.ada, thread)
@@ -286,9 +286,7 @@ async def test_an_old_one_that_two_send_again_is_one_more(strict: Database) -> N
 # A host's own code
 
 
-async def test_single_attempt_finds_a_comment_that_was_sent(
-    with_tables: None, open_database: Open
-) -> None:
+async def test_single_attempt_finds_duplicate(with_tables: None, open_database: Open) -> None:
     database = open_database(attempts=1)
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
@@ -300,7 +298,7 @@ async def test_single_attempt_finds_a_comment_that_was_sent(
     assert [one.is_duplicate for one in made] == [False, True, True]
 
 
-async def test_a_hosts_own_session_looks_before_it_writes(database: Database) -> None:
+async def test_session_of_host_looks_before_write(database: Database) -> None:
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
     access, new = host.discussion.access(ADA), NewComment(MESSAGE)
@@ -317,7 +315,7 @@ async def test_a_hosts_own_session_looks_before_it_writes(database: Database) ->
         )
 
 
-async def test_a_hash_that_is_taken_without_end_is_busy(database: Database) -> None:
+async def test_permanent_hash_conflict_is_busy(database: Database) -> None:
     """A unit that says Repeated each time ends with the attempts."""
 
     async def work(unit: UnitOfWork) -> None:
@@ -331,7 +329,7 @@ async def test_a_hash_that_is_taken_without_end_is_busy(database: Database) -> N
     assert tries == [True, False, False]
 
 
-async def test_a_comments_time_and_its_hash_are_what_they_were(database: Database) -> None:
+async def test_time_and_hash_of_comment_are_stable(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     before = now()

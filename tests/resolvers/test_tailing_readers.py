@@ -83,7 +83,7 @@ async def import_comment(database: Database, thread: UUID, message: str, at: dat
 # Races
 
 
-async def test_a_comment_that_waited_for_another_sorts_after_it(
+async def test_comment_behind_another_sorts_after_it(
     strict: Database, someone_else: Engine
 ) -> None:
     """It is asked for first, and waits; what the other writes meanwhile is read before it."""
@@ -107,7 +107,7 @@ async def test_a_comment_that_waited_for_another_sorts_after_it(
     await host.assert_exact()
 
 
-async def test_a_comment_that_a_hook_holds_up_sorts_when_written(strict: Database) -> None:
+async def test_comment_delayed_by_hook_sorts_when_written(strict: Database) -> None:
     if strict.is_sqlite:
         pytest.skip("units of SQLite run one by one: nothing can come between")
     gate = Gate("add_comment")
@@ -126,7 +126,7 @@ async def test_a_comment_that_a_hook_holds_up_sorts_when_written(strict: Databas
 
 
 @pytest.mark.parametrize("name", ["Ada", "Ada Lovelace"])
-async def test_who_adds_a_comment_and_who_edits_one_do_not_deadlock(
+async def test_add_and_edit_do_not_deadlock(
     database: Database, someone_else: Engine, name: str
 ) -> None:
     """Both count for one thread and one author; a new name of the author is written then, too."""
@@ -146,7 +146,7 @@ async def test_who_adds_a_comment_and_who_edits_one_do_not_deadlock(
     await host.assert_exact()
 
 
-async def test_a_reader_behind_many_writers_sees_each_comment_once(database: Database) -> None:
+async def test_reader_behind_many_writers_sees_each_comment_once(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.ada.thread("Engines")
     await host.bob.thread("Looms")
@@ -167,7 +167,7 @@ async def test_a_reader_behind_many_writers_sees_each_comment_once(database: Dat
     await host.assert_exact()
 
 
-async def test_a_deferred_transaction_of_sqlite_is_in_order_too(
+async def test_deferred_sqlite_transaction_is_in_order(
     database: Database, empty_url: str, someone_else: Engine
 ) -> None:
     """A host's own session: the driver would begin a transaction no sooner than the INSERT."""
@@ -198,7 +198,7 @@ async def test_a_deferred_transaction_of_sqlite_is_in_order_too(
 # Clocks
 
 
-async def test_behind_a_comment_of_the_future_all_sort_after_it(database: Database) -> None:
+async def test_comments_sort_after_comment_of_future(database: Database) -> None:
     """As when the clock has been put back. The last digit is kept on both databases."""
     host = Host(database, settings={"guests": "write"})
     thread = await host.ada.thread("Engines", "one")
@@ -217,7 +217,7 @@ async def test_behind_a_comment_of_the_future_all_sort_after_it(database: Databa
     await host.assert_exact()
 
 
-async def test_when_the_clock_stands_still_comments_are_in_order(
+async def test_comments_are_in_order_with_stopped_clock(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(database)
@@ -230,7 +230,7 @@ async def test_when_the_clock_stands_still_comments_are_in_order(
     assert await read_times(database) == [AHEAD + n * MICROSECOND for n in range(3)]
 
 
-async def test_after_the_last_time_there_is_comments_are_written(database: Database) -> None:
+async def test_comments_are_written_after_maximum_time(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     last = datetime.max.replace(tzinfo=UTC)
@@ -243,7 +243,7 @@ async def test_after_the_last_time_there_is_comments_are_written(database: Datab
     await host.assert_exact()
 
 
-async def test_sent_again_behind_the_future_it_is_another_comment(
+async def test_resubmission_after_future_comment_is_another(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its time lies ahead, so its age is not told by that."""
@@ -265,7 +265,7 @@ async def test_sent_again_behind_the_future_it_is_another_comment(
 # Units
 
 
-async def test_comments_of_one_unit_are_in_the_order_they_are_added(database: Database) -> None:
+async def test_comments_of_unit_are_in_order(database: Database) -> None:
     host = Host(database)
     thread, other = [key(await host.ada.thread(title, "one")) for title in ("Engines", "Looms")]
     await import_comment(database, thread, "two", AHEAD)
@@ -286,7 +286,7 @@ async def test_comments_of_one_unit_are_in_the_order_they_are_added(database: Da
     await host.assert_exact()
 
 
-async def test_comments_of_one_document_are_in_its_order(database: Database) -> None:
+async def test_comments_of_document_are_in_order(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     await import_comment(database, key(thread), "zero", AHEAD)
@@ -302,7 +302,7 @@ async def test_comments_of_one_document_are_in_its_order(database: Database) -> 
     assert await tail.read() == ["zero", *(f"comment {n}" for n in range(4))]
 
 
-async def test_a_moved_comment_keeps_its_time(database: Database) -> None:
+async def test_moved_comment_keeps_its_time(database: Database) -> None:
     """A reader who has passed that does not see it; one who has not does, and what follows."""
     host = Host(database)
     thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")

@@ -18,9 +18,7 @@ from tallied.models import Thread
 
 
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
-async def test_two_who_begin_the_same_thread_at_once_begin_one(
-    strict: Database, veto: bool
-) -> None:
+async def test_concurrent_thread_for_makes_one_thread(strict: Database, veto: bool) -> None:
     """The first holds its thread uncommitted: its own hook has begun it, in the same unit."""
     gate = Gate("create_thread")
     gate.veto = veto
@@ -50,7 +48,7 @@ async def test_two_who_begin_the_same_thread_at_once_begin_one(
     await one.assert_exact()
 
 
-async def test_many_who_begin_the_same_threads_at_once_begin_one_each(strict: Database) -> None:
+async def test_many_concurrent_thread_for_make_one_each(strict: Database) -> None:
     host = Host(strict, targets=[Target("a", titles)])
     clients = [host.ada, host.bob, host.moderator]
     done = await asyncio.gather(
@@ -65,7 +63,7 @@ async def test_many_who_begin_the_same_threads_at_once_begin_one_each(strict: Da
     assert await count_rows(strict, Thread) == 4
 
 
-async def test_who_is_too_late_leaves_nothing_that_hooks_have_written(database: Database) -> None:
+async def test_loser_of_race_leaves_nothing_of_hooks(database: Database) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
     class Note(Hooks):
@@ -88,7 +86,7 @@ async def test_who_is_too_late_leaves_nothing_that_hooks_have_written(database: 
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_who_is_behind_a_thread_that_is_begun_waits_for_it(
+async def test_thread_for_waits_for_uncommitted_thread(
     strict: Database, empty_url: str, commits: bool
 ) -> None:
     """Someone else has inserted the thread, and has not committed."""

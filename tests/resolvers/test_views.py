@@ -108,7 +108,7 @@ VIEWERS = {"guest": None, "ada": ADA, "bob": BOB, "moderator": MODERATOR}
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_it_is_what_the_api_hands_out(host: Host, name: str) -> None:
+async def test_views_equal_api(host: Host, name: str) -> None:
     ids, viewer = await fill(host), VIEWERS[name]
     client, access = host.client(viewer), host.discussion.access(viewer)
     query = f"""query($id: ID!) {{ thread(id: $id) {{ {THREAD}
@@ -140,7 +140,7 @@ async def test_it_is_what_the_api_hands_out(host: Host, name: str) -> None:
     assert seen == (6 if viewer is MODERATOR else 5)
 
 
-async def test_pages_go_on_by_the_cursors_of_the_api(host: Host) -> None:
+async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     messages = [f"{number}." for number in range(7)]
     for message in messages:
@@ -182,7 +182,7 @@ async def test_pages_go_on_by_the_cursors_of_the_api(host: Host) -> None:
         assert [each.title for each in threads.nodes] == ["Engines"]
 
 
-async def test_the_thread_about_an_object(host: Host) -> None:
+async def test_views_find_thread_of_object(host: Host) -> None:
     for id in ("7", "1"):
         about = {"type": "photo", "key": id}
         await host.moderator.do("threadFor", "thread { id }", target=about)
@@ -198,7 +198,7 @@ async def test_the_thread_about_an_object(host: Host) -> None:
             await views.read_thread_for(connection, ada, "film", "7")
 
 
-async def test_a_unit_of_work_reads_what_it_has_written(host: Host) -> None:
+async def test_unit_of_work_reads_own_writes(host: Host) -> None:
     access = host.discussion.access(ADA)
 
     async def work(unit: Any) -> None:
@@ -213,7 +213,7 @@ async def test_a_unit_of_work_reads_what_it_has_written(host: Host) -> None:
 
 
 @pytest.mark.parametrize("size", [2, 9, 60])
-async def test_a_page_costs_the_same_whatever_its_size(
+async def test_page_costs_same_at_every_size(
     host: Host, statements: Callable[[], Any], size: int
 ) -> None:
     thread = await host.ada.thread("Engines")
@@ -235,7 +235,7 @@ async def test_a_page_costs_the_same_whatever_its_size(
     assert await cost(host.discussion.access_as_host()) == 5
 
 
-async def test_others_go_on_while_long_messages_are_rendered(database: Database) -> None:
+async def test_rendering_does_not_block_event_loop(database: Database) -> None:
     may_go_on = threading.Event()
 
     def render(message: str) -> str:

@@ -104,7 +104,7 @@ REJECTED = {
 
 
 @pytest.mark.parametrize("colour", REJECTED)
-async def test_what_is_rejected_is_in_the_payload_and_undone(host: Host, colour: str) -> None:
+async def test_rejection_is_in_payload_and_rolled_back(host: Host, colour: str) -> None:
     told = [
         {"message": message, "field": field, "code": code}
         for message, field, code in REJECTED[colour]
@@ -120,7 +120,7 @@ async def test_what_is_rejected_is_in_the_payload_and_undone(host: Host, colour:
     assert await count_rows(host.database, Thread) == 0
 
 
-async def test_what_is_done_is_given_back(host: Host) -> None:
+async def test_success_is_in_payload(host: Host) -> None:
     done = {"colour": "red", "clientMutationId": None, "userErrors": []}
     assert await host.ada(DYE, i={"colour": "red"}) == done
     assert await host.ada(PAINT, c="red") == done
@@ -133,7 +133,7 @@ async def test_what_is_done_is_given_back(host: Host) -> None:
     assert await host.ada(query) == {"thread": {"title": "Object 1"}}, "as Tallied's own have it"
 
 
-async def test_everything_else_is_an_error(host: Host) -> None:
+async def test_other_exceptions_are_errors(host: Host) -> None:
     for colour, code in (("unreadable", "BAD_USER_INPUT"), ("broken", "INTERNAL_SERVER_ERROR")):
         error = await host.ada.error(PAINT, c=colour)
         assert error["code"] == code

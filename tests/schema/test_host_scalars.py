@@ -62,7 +62,7 @@ async def told(there: Site, query: str, **variables: object) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("type_", "value"), [("Hex", "zz"), ("Even", 7), ("UUID", "x-7"), ("Decimal", "twelve")]
 )
-async def test_an_unreadable_value_is_the_clients_mistake(
+async def test_unreadable_value_is_clients_mistake(
     database: Database, type_: str, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = type_.lower()

@@ -23,7 +23,7 @@ USER_ERRORS = "userErrors { message field path code params { max actual characte
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_page_without_a_size_has_twenty_items(database: Database) -> None:
+async def test_page_without_size_has_twenty_items(database: Database) -> None:
     host = Host(database)
     ids = [await host.ada.thread(f"Engine {number}") for number in range(23)]
     for number in range(22):
@@ -43,7 +43,7 @@ async def test_a_page_without_a_size_has_twenty_items(database: Database) -> Non
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_page_without_a_size_is_no_larger_than_may_be(database: Database) -> None:
+async def test_page_without_size_is_no_larger_than_may_be(database: Database) -> None:
     host = Host(database, settings={"page_size": 7})
     for number in range(9):
         await host.ada.thread(f"Engine {number}")
@@ -53,7 +53,7 @@ async def test_a_page_without_a_size_is_no_larger_than_may_be(database: Database
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_page_without_a_size_costs_what_it_may_have(database: Database) -> None:
+async def test_page_without_size_costs_its_maximum(database: Database) -> None:
     host = Host(database)
     for query, nodes in (
         ("{ threads { nodes { id } } }", 20),
@@ -66,7 +66,7 @@ async def test_a_page_without_a_size_costs_what_it_may_have(database: Database) 
         assert answer["extensions"]["cost"]["nodes"] == nodes, query
 
 
-async def test_a_hosts_page_without_a_size_has_twenty_items(database: Database) -> None:
+async def test_hosts_page_without_size_has_twenty_items(database: Database) -> None:
     host = Host(database)
     for number in range(22):
         await host.ada.thread(f"Engine {number}")
@@ -78,7 +78,7 @@ async def test_a_hosts_page_without_a_size_has_twenty_items(database: Database) 
 # What stands beside what fails
 
 
-async def test_threads_that_fail_leave_what_is_beside_them(database: Database) -> None:
+async def test_failing_threads_keep_sibling_fields(database: Database) -> None:
     host = Host(database)
     id = await host.ada.thread("Engines")
     query = "query($id: ID!) { threads(first: 500) { totalCount } thread(id: $id) { title } }"
@@ -88,7 +88,7 @@ async def test_threads_that_fail_leave_what_is_beside_them(database: Database) -
     assert (error["path"], error["extensions"]["field"]) == (["threads"], "first")
 
 
-async def test_a_bad_id_among_nodes_names_itself(database: Database) -> None:
+async def test_bad_id_among_nodes_names_itself(database: Database) -> None:
     host = Host(database)
     id = await host.ada.thread("Engines")
     unknown = encode_id("Thread", UUID(int=7))
@@ -110,7 +110,7 @@ async def test_a_bad_id_among_nodes_names_itself(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_user_error_can_be_shown_and_translated(database: Database) -> None:
+async def test_user_error_has_message_path_code_and_params(database: Database) -> None:
     target = Target("book", titles, message_length=9)
     host = Host(database, settings={"guests": "moderate", "message_length": 30}, targets=[target])
     thread = await host.guest.thread("Engines")
@@ -145,7 +145,7 @@ async def test_a_user_error_can_be_shown_and_translated(database: Database) -> N
     assert (error["code"], error["path"]) == ("NOT_FOUND", ["authorId"])
 
 
-async def test_a_user_error_about_no_field_has_no_path(database: Database) -> None:
+async def test_user_error_about_no_field_has_no_path(database: Database) -> None:
     host = Host(database)
     query = f'mutation {{ createThread(input: {{title: "A"}}) {{ {USER_ERRORS} }} }}'
     (error,) = (await host.guest(query))["userErrors"]
@@ -156,7 +156,7 @@ async def test_a_user_error_about_no_field_has_no_path(database: Database) -> No
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_schema_tells_its_limits(database: Database) -> None:
+async def test_limits_are_in_schema(database: Database) -> None:
     short = Target("book", titles, message_length=50)
     host = Host(database, settings={"message_length": 3000}, targets=[short])
     limits = await host.guest(

@@ -50,7 +50,7 @@ MALFORMED = [
 ]
 
 
-async def test_a_malformed_id_is_refused_in_a_query(bad: Bad) -> None:
+async def test_malformed_id_is_refused_in_query(bad: Bad) -> None:
     for id, field in itertools.product(MALFORMED, ("thread", "comment", "author", "node")):
         query = f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}"
         await bad.refused("BAD_USER_INPUT", "id", query, id=id)
@@ -80,7 +80,7 @@ async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
             assert message == f"There is no such {kind}; it may have been deleted."
 
 
-async def test_an_id_of_another_type_is_refused(bad: Bad) -> None:
+async def test_id_of_another_type_is_refused(bad: Bad) -> None:
     query = "query($id: ID!) { thread(id: $id) { id } }"
     message = await bad.refused("BAD_USER_INPUT", "id", query, id=bad.comment)
     assert message == ("id is not the id of a thread; pass an id that this API has handed out.")
@@ -88,13 +88,13 @@ async def test_an_id_of_another_type_is_refused(bad: Bad) -> None:
     await bad.refused("BAD_USER_INPUT", "id", query, id=bad.thread)
 
 
-async def test_an_id_that_is_no_text_is_refused(bad: Bad) -> None:
+async def test_id_that_is_no_text_is_refused(bad: Bad) -> None:
     for id in (1.5, True, [], {}, None):
         query = "query($id: ID!) { thread(id: $id) { id } }"
         await bad.refused("BAD_USER_INPUT", None, query, id=id)
 
 
-async def test_what_is_not_there_is_null_in_a_query(bad: Bad) -> None:
+async def test_missing_object_is_null_in_query(bad: Bad) -> None:
     thread, comment = (encode_id(name, UUID(UNKNOWN)) for name in ("Thread", "Comment"))
     answer = await bad.api(
         """query($t: ID!, $c: ID!) { thread(id: $t) { title comments(first: 1) { totalCount } }
@@ -141,7 +141,7 @@ async def test_bad_texts_are_rejected(bad: Bad) -> None:
             assert await bad.rejected(code, path, query, i=input) == sentence
 
 
-async def test_all_that_is_wrong_with_an_input_is_told_at_once(bad: Bad) -> None:
+async def test_all_mistakes_of_input_are_reported_together(bad: Bad) -> None:
     given = {"title": " ", "comment": {"authorName": "x" * 101, "message": "\0"}}
     errors = await bad.api.rejected(CREATE, i=given)
     assert [(error["field"], error["code"]) for error in errors] == [
@@ -152,7 +152,7 @@ async def test_all_that_is_wrong_with_an_input_is_told_at_once(bad: Bad) -> None
     assert await bad.api.contents() == bad.before
 
 
-async def test_a_rejected_mutation_gives_back_the_clients_id(bad: Bad) -> None:
+async def test_rejected_mutation_gives_back_clients_id(bad: Bad) -> None:
     query = RENAME.replace("thread { id }", "thread { id } clientMutationId")
     given = {"threadId": bad.thread, "title": "", "clientMutationId": "7"}
     payload = await bad.api(query, i=given)
@@ -160,7 +160,7 @@ async def test_a_rejected_mutation_gives_back_the_clients_id(bad: Bad) -> None:
     assert [error["code"] for error in payload["userErrors"]] == ["BLANK"]
 
 
-def test_every_code_of_a_rejection_is_in_the_schema() -> None:
+def test_every_code_of_rejection_is_in_schema() -> None:
     """Each must be, or telling of it would fail."""
 
     def codes(error: type[Rejected]) -> set[str]:
@@ -171,13 +171,13 @@ def test_every_code_of_a_rejection_is_in_the_schema() -> None:
     assert told == {code.value for code in UserErrorCode}
 
 
-def test_half_a_surrogate_pair_is_refused() -> None:
+def test_half_surrogate_pair_is_refused() -> None:
     for check in (clean_title, clean_author_name, clean_message):
         with pytest.raises(InvalidText, match="half a surrogate pair"):
             check("one \ud83d two", "text")
 
 
-async def test_the_longest_texts_are_stored_as_they_are(api: Api) -> None:
+async def test_longest_texts_are_stored_unchanged(api: Api) -> None:
     title, name, message = "🙂" * 200, "字" * 100, "\u2003a🙂" * 3_333 + "\n"
     made = await api(
         """mutation($i: CreateThreadInput!) { createThread(input: $i) {
@@ -191,7 +191,7 @@ async def test_the_longest_texts_are_stored_as_they_are(api: Api) -> None:
     assert thread == {"comments": {"nodes": [{"message": message}]}}
 
 
-async def test_inputs_of_the_wrong_shape_are_refused(bad: Bad) -> None:
+async def test_inputs_of_wrong_shape_are_refused(bad: Bad) -> None:
     for given in (
         None,
         7,
@@ -208,7 +208,7 @@ async def test_inputs_of_the_wrong_shape_are_refused(bad: Bad) -> None:
         await bad.refused("BAD_USER_INPUT", None, CREATE, i=given)
 
 
-async def test_an_input_that_is_left_out_is_refused(bad: Bad) -> None:
+async def test_missing_input_is_refused(bad: Bad) -> None:
     await bad.refused("BAD_USER_INPUT", None, CREATE)
     answer = await bad.api.post("mutation { createThread { thread { id } } }")
     (error,) = answer["errors"]
@@ -218,7 +218,7 @@ async def test_an_input_that_is_left_out_is_refused(bad: Bad) -> None:
     await bad.refused("BAD_USER_INPUT", None, query, id=None)
 
 
-async def test_a_comment_of_null_is_no_first_comment(api: Api) -> None:
+async def test_comment_of_null_is_no_first_comment(api: Api) -> None:
     made = await api(CREATE, i={"title": "Looms", "comment": None})
     assert (made["comment"], made["userErrors"]) == (None, [])
     assert made["thread"] is not None

@@ -35,14 +35,14 @@ BAD_PAGING: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_page_of_no_possible_size_is_refused(bad: Bad) -> None:
+async def test_page_of_no_possible_size_is_refused(bad: Bad) -> None:
     for paging, field in BAD_PAGING:
         message = await bad.refused("BAD_USER_INPUT", field, THREADS, **paging)
         assert "first" in message or "last" in message
         await bad.refused("BAD_USER_INPUT", field, COMMENTS, id=bad.thread, **paging)
 
 
-async def test_a_size_that_is_no_whole_number_is_refused(bad: Bad) -> None:
+async def test_size_that_is_no_whole_number_is_refused(bad: Bad) -> None:
     for size in ("10", 1.5, True, [1], {"a": 1}, 2**31, 1e300):
         await bad.refused("BAD_USER_INPUT", None, THREADS, first=size)
     for literal in ('"10"', "1.5", "true", "{a: 1}", "2147483648", "TEN"):
@@ -52,7 +52,7 @@ async def test_a_size_that_is_no_whole_number_is_refused(bad: Bad) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_literal_that_cannot_be_read_has_its_place(api: Api) -> None:
+async def test_literal_that_cannot_be_read_has_its_place(api: Api) -> None:
     """Those of our own scalars, too, whose errors know no place."""
     before = "{ threads(first: 1, filterBy: "
     for condition in ('activeSince: "x"', "minCommentCount: true", "titleContains: 1"):
@@ -64,12 +64,12 @@ async def test_a_literal_that_cannot_be_read_has_its_place(api: Api) -> None:
         assert place["column"] > len(before)
 
 
-async def test_the_largest_and_the_smallest_page_are_given(bad: Bad) -> None:
+async def test_largest_and_smallest_page_are_given(bad: Bad) -> None:
     for paging in ({"first": 1}, {"first": 100}, {"last": 1}, {"last": 100}):
         assert len((await bad.api(THREADS, **paging))["edges"]) == 1
 
 
-async def test_a_bad_size_below_many_parents_is_told_once(bad: Bad) -> None:
+async def test_bad_size_below_many_parents_is_one_error(bad: Bad) -> None:
     await bad.api.thread("Looms")
     query = "{ threads(first: 2) { nodes { comments(first: 500) { totalCount } } } }"
     answer = await bad.api.post(query)
@@ -78,7 +78,7 @@ async def test_a_bad_size_below_many_parents_is_told_once(bad: Bad) -> None:
     assert error["message"] == "first must be from 1 to 100, not 500."
 
 
-async def test_a_cursor_of_another_order_or_of_none_is_refused(bad: Bad) -> None:
+async def test_cursor_of_another_order_is_refused(bad: Bad) -> None:
     (edge,) = (await bad.api(THREADS, first=1))["edges"]
     mine: str = edge["cursor"]
     oldest_first = {"field": "LAST_COMMENT_AT", "direction": "ASC"}
@@ -130,14 +130,14 @@ MALFORMED_CURSORS = [
 ]
 
 
-async def test_a_malformed_cursor_is_refused(bad: Bad) -> None:
+async def test_malformed_cursor_is_refused(bad: Bad) -> None:
     for (by, text), name in itertools.product(MALFORMED_CURSORS, ("after", "before")):
         _, field, direction = by.split(".")
         order = {"field": field, "direction": direction}
         await bad.refused("BAD_USER_INPUT", name, THREADS, first=1, by=order, **{name: text})
 
 
-async def test_a_cursor_from_the_edge_of_the_world_works(bad: Bad) -> None:
+async def test_cursor_from_edge_of_world_works(bad: Bad) -> None:
     keys = [
         (RECENT, "0001-01-01T00:00:00+00:00"),
         (RECENT, "9999-12-31T23:59:59.999999+00:00"),
@@ -155,7 +155,7 @@ async def test_a_cursor_from_the_edge_of_the_world_works(bad: Bad) -> None:
         assert sorted(found) == [0, 1]
 
 
-async def test_an_unknown_sort_is_refused(bad: Bad) -> None:
+async def test_unknown_sort_is_refused(bad: Bad) -> None:
     for order in (
         {"field": "RANDOM", "direction": "ASC"},
         {"field": "title", "direction": "ASC"},

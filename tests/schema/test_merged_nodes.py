@@ -52,7 +52,7 @@ def host(database: Database) -> Host:
     return Host(database, schema=SCHEMA, settings={"guests": "write"})
 
 
-def test_what_relay_asks_for_keeps_its_name() -> None:
+def test_node_and_page_info_keep_their_names() -> None:
     names = SCHEMA._schema.type_map.keys()
     assert {"Node", "PageInfo", "ForumThread", "ForumThreadConnection"} <= names
     assert not {"ForumNode", "ForumPageInfo"} & names
@@ -60,7 +60,7 @@ def test_what_relay_asks_for_keeps_its_name() -> None:
     assert node is SCHEMA._schema.type_map["Node"]
 
 
-async def test_node_serves_the_hosts_objects_and_tallieds(host: Host) -> None:
+async def test_node_serves_hosts_objects_and_tallieds(host: Host) -> None:
     plain = Host(host.database, settings={"guests": "write"})
     thread = await plain.ada.thread("Wheels", "one two three", "four")
     author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
@@ -84,14 +84,14 @@ async def test_node_serves_the_hosts_objects_and_tallieds(host: Host) -> None:
     assert await host.guest(query, id=gone) is None
 
 
-async def test_an_id_of_no_type_is_refused(host: Host) -> None:
+async def test_id_of_no_type_is_refused(host: Host) -> None:
     for id in ("nonsense", "QXJ0aWNsZQ==", "Qm9vazo3"):
         error = await host.guest.error("query($id: ID!) { node(id: $id) { id } }", id=id)
         assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "id")
     assert loaded == []
 
 
-async def test_a_hosts_nodes_are_measured(host: Host) -> None:
+async def test_hosts_nodes_are_measured(host: Host) -> None:
     ids = [ArticleType.global_id(key) for key in ("7", "12", "99")]
     answer = await host.guest.post(NODES, ids=ids)
     assert answer["extensions"]["cost"]["nodes"] == 3
@@ -117,7 +117,7 @@ async def test_nodes_are_served_over_websocket(database: Database) -> None:
     assert [node["title"] for node in found] == ["Looms"]
 
 
-def test_a_node_that_cannot_be_loaded_is_refused() -> None:
+def test_node_that_cannot_be_loaded_is_refused() -> None:
     @strawberry.type
     class Book(Node):
         title: str
@@ -126,7 +126,7 @@ def test_a_node_that_cannot_be_loaded_is_refused() -> None:
         merge_schemas(types=[Book])
 
 
-def test_a_node_named_as_tallieds_is_refused() -> None:
+def test_node_named_as_tallieds_is_refused() -> None:
     @strawberry.type
     class Thread(Node):
         colour: str
@@ -139,7 +139,7 @@ def test_a_node_named_as_tallieds_is_refused() -> None:
         merge_schemas(types=[Thread], prefix="Forum")
 
 
-def test_connections_of_strawberry_stand_beside() -> None:
+def test_strawberry_connections_share_page_info() -> None:
     @strawberry.type
     class Shelf:
         books: strawberry.relay.ListConnection[ArticleType]

@@ -41,7 +41,7 @@ RENAME = {"viewer": "forumViewer", "author": "forumAuthor", "addComment": "addFo
 SCHEMA = merge_schemas(Query, Mutation, prefix="Forum", rename=RENAME)
 
 
-async def test_both_fields_of_one_name_are_served(database: Database) -> None:
+async def test_fields_of_equal_name_are_both_served(database: Database) -> None:
     host = Host(database, schema=SCHEMA, settings={"guests": "write"})
     thread = await Host(database).ada.thread("Looms")
     added = await host.ada(
@@ -76,7 +76,7 @@ async def test_both_fields_of_one_name_are_served(database: Database) -> None:
     assert await host.guest(query, id=id) == {"name": "Ada"}
 
 
-async def test_a_renamed_mutation_rejects_as_before(database: Database) -> None:
+async def test_renamed_mutation_still_rejects(database: Database) -> None:
     host = Host(database, schema=SCHEMA, settings={"guests": "write"})
     thread = await Host(database).ada.thread("Looms")
     before = await host.ada.contents()
@@ -89,7 +89,7 @@ async def test_a_renamed_mutation_rejects_as_before(database: Database) -> None:
     assert await host.ada.contents() == before
 
 
-def test_a_renamed_field_keeps_its_description_and_arguments() -> None:
+def test_renamed_field_keeps_its_description_and_arguments() -> None:
     plain, renamed = build.schema._schema, merge_schemas(rename={"threads": "discussions"})._schema
     assert plain.query_type is not None
     assert renamed.query_type is not None
@@ -104,7 +104,7 @@ def test_a_renamed_field_keeps_its_description_and_arguments() -> None:
     }
 
 
-def test_a_name_is_renamed_in_both_roots() -> None:
+def test_name_is_renamed_in_both_roots() -> None:
     schema = merge_schemas(rename={"threadFor": "forumThreadFor"})._schema
     for root in (schema.query_type, schema.mutation_type):
         assert root is not None
@@ -131,12 +131,12 @@ def test_a_name_is_renamed_in_both_roots() -> None:
         ),
     ],
 )
-def test_a_rename_that_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+def test_rename_that_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         merge_schemas(**given)
 
 
-def test_a_node_field_of_the_hosts_is_refused() -> None:
+def test_node_field_of_hosts_is_refused() -> None:
     @strawberry.type
     class Root:
         node: str
@@ -145,7 +145,7 @@ def test_a_node_field_of_the_hosts_is_refused() -> None:
         merge_schemas(Root, prefix="Forum")
 
 
-def test_a_scalar_that_both_have_is_refused() -> None:
+def test_scalar_that_both_have_is_refused() -> None:
     other = strawberry.scalar(name="SafeInt", serialize=str)
 
     @strawberry.type

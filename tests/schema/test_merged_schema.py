@@ -124,15 +124,13 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
         ("a: skeins { colour } b: skeins(first: 2) { colour }", 7),
     ],
 )
-async def test_a_hosts_list_costs_as_many_as_are_asked_for(
-    host: Host, asked: str, nodes: int
-) -> None:
+async def test_host_list_costs_its_size(host: Host, asked: str, nodes: int) -> None:
     used = "query($n: Int!)" if "$n" in asked else "query"
     answer = await host(f"{used} {{ {asked} }}", n=7)
     assert answer["extensions"]["cost"]["nodes"] == nodes
 
 
-async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
+async def test_published_schema_is_merged_schema(host: Host) -> None:
     published = (await host.http.get("/schema.graphql")).text
     assert "type ForumThread implements Node" in published
     assert "dye(" in published
@@ -141,7 +139,7 @@ async def test_what_is_published_is_the_merged_schema(host: Host) -> None:
     assert {"ForumThread", "Thread", "ForumUserErrorCode", "Query"} <= names
 
 
-def test_without_a_prefix_the_names_are_those_of_the_api() -> None:
+def test_without_prefix_names_are_those_of_api() -> None:
     ours = {name for name in build.schema._schema.type_map if not name.startswith("__")}
     with_host = build.merge_schemas(
         strawberry.type(type("More", (), {"__annotations__": {"n": int}}))
@@ -150,7 +148,7 @@ def test_without_a_prefix_the_names_are_those_of_the_api() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["forum", "1", "For um", "Ümlaut"])
-def test_a_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
+def test_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="prefix must begin with a capital letter"):
         build.merge_schemas(prefix=prefix)
 
@@ -169,12 +167,12 @@ def fields(*names: str) -> type:
         ([int], "query must be a class under @strawberry.type, not <class 'int'>"),
     ],
 )
-def test_a_root_field_that_both_have_is_refused(given: list[Any], sentence: str) -> None:
+def test_root_field_that_both_have_is_refused(given: list[Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         build.merge_schemas(*given)
 
 
-def test_what_derives_from_tallieds_may_replace_a_field() -> None:
+def test_derived_root_may_replace_field() -> None:
     @strawberry.type
     class Own(build.Query):
         @strawberry.field
@@ -187,7 +185,7 @@ def test_what_derives_from_tallieds_may_replace_a_field() -> None:
     assert "threads" in viewer.fields
 
 
-def test_a_type_that_both_have_needs_a_prefix() -> None:
+def test_type_that_both_have_needs_prefix() -> None:
     with pytest.raises(ConfigurationError, match=r"a type Thread, .*, such as prefix='Forum'"):
         build.merge_schemas(Query)
     forum = strawberry.type(type("ForumThread", (), {"__annotations__": {"n": int}}))
@@ -196,6 +194,6 @@ def test_a_type_that_both_have_needs_a_prefix() -> None:
 
 
 @pytest.mark.parametrize("schema", [strawberry.Schema(Query), Query, None])
-def test_a_schema_without_tallieds_is_refused(schema: Any) -> None:
+def test_schema_without_tallieds_is_refused(schema: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"schema .* merge_schemas"):
         Discussion("sqlite+aiosqlite:///never-opened.db", schema=schema)

@@ -8,7 +8,7 @@ from support.host import Host
 from tallied.database import Database
 
 
-async def test_messages_are_shown_as_html(database: Database) -> None:
+async def test_messages_are_rendered_as_html(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     message = "Some *words*<script>alert(1)</script>\n\n[a link](javascript:alert(1))"
@@ -25,7 +25,7 @@ async def test_messages_are_shown_as_html(database: Database) -> None:
     assert found["comments"]["nodes"] == [{"messageHtml": html}]
 
 
-async def test_a_host_renders_messages_as_it_likes(database: Database) -> None:
+async def test_host_renders_messages_itself(database: Database) -> None:
     host = Host(database, render=lambda message: f"<b>{len(message)}</b>")
     thread = await host.ada.thread("Engines", "four")
     query = "query($id: ID!) { thread(id: $id) { comments(first: 1) { nodes { messageHtml } } } }"
@@ -33,7 +33,7 @@ async def test_a_host_renders_messages_as_it_likes(database: Database) -> None:
     assert found["comments"]["nodes"] == [{"messageHtml": "<b>4</b>"}]
 
 
-async def test_a_host_that_cannot_render_a_message_fails_at_its_field(database: Database) -> None:
+async def test_host_that_cannot_render_message_fails_at_its_field(database: Database) -> None:
     def render(message: str) -> str:
         if "bad" in message:
             raise ValueError("the path is /etc/renderer")

@@ -38,7 +38,7 @@ async def messages(api: Api) -> list[str]:
         return await connection.run_sync(read)
 
 
-async def test_create_thread_without_a_comment(api: Api) -> None:
+async def test_create_thread_without_comment(api: Api) -> None:
     before = datetime.now(UTC)
     made = await api(
         f"""mutation {{ createThread(input: {{title: "  Looms  "}}) {{
@@ -74,7 +74,7 @@ async def test_create_thread_with_its_first_comment(api: Api) -> None:
     await assert_exact(api, 1)
 
 
-async def test_add_comment_gives_the_thread_with_its_new_counters(api: Api) -> None:
+async def test_add_comment_gives_thread_with_its_new_counters(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     added = await api(
         f"""mutation($i: AddCommentInput!) {{ addComment(input: $i) {{
@@ -89,7 +89,7 @@ async def test_add_comment_gives_the_thread_with_its_new_counters(api: Api) -> N
     await assert_exact(api, 1)
 
 
-async def test_edit_comment_changes_its_words_and_says_when(api: Api) -> None:
+async def test_edit_comment_sets_words_and_edited_at(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     comment_id = await api.comment(id, "three four five")
     edited = await api(
@@ -105,7 +105,7 @@ async def test_edit_comment_changes_its_words_and_says_when(api: Api) -> None:
     await assert_exact(api, 1)
 
 
-async def test_an_edit_that_changes_nothing_is_no_edit(api: Api) -> None:
+async def test_edit_that_changes_nothing_is_no_edit(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     comment_id = await api.comment(id, "three four five")
     before = await api.contents()
@@ -138,7 +138,7 @@ async def test_move_comment_changes_both_threads(api: Api) -> None:
     await assert_exact(api, 2)
 
 
-async def test_a_move_to_the_same_thread_changes_nothing(api: Api) -> None:
+async def test_move_to_same_thread_changes_nothing(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     comment_id = await api.comment(id, "three four five")
     before = await api.contents()
@@ -152,7 +152,7 @@ async def test_a_move_to_the_same_thread_changes_nothing(api: Api) -> None:
     assert await api.contents() == before
 
 
-async def test_delete_comment_gives_it_as_it_last_was(api: Api) -> None:
+async def test_delete_comment_returns_last_state(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     comment_id = await api.comment(id, "three four five")
     deleted = await api(
@@ -169,7 +169,7 @@ async def test_delete_comment_gives_it_as_it_last_was(api: Api) -> None:
     await assert_exact(api, 1)
 
 
-async def test_rename_thread_says_when(api: Api) -> None:
+async def test_rename_thread_sets_updated_at(api: Api) -> None:
     id = await api.thread("Engines", "one two", "three")
     before = await stored(api, id)
     renamed = await api(
@@ -184,7 +184,7 @@ async def test_rename_thread_says_when(api: Api) -> None:
     await assert_exact(api, 1)
 
 
-async def test_a_rename_to_the_same_title_changes_nothing(api: Api) -> None:
+async def test_rename_to_same_title_changes_nothing(api: Api) -> None:
     id = await api.thread("Engines", "one two", "three")
     before = await api.contents()
     renamed = await api(
@@ -196,7 +196,7 @@ async def test_a_rename_to_the_same_title_changes_nothing(api: Api) -> None:
     assert await api.contents() == before
 
 
-async def test_delete_thread_takes_its_comments_along(api: Api) -> None:
+async def test_delete_thread_deletes_its_comments(api: Api) -> None:
     id = await api.thread("Engines", "one two", "three")
     other = await api.thread("Looms", "four five", "six seven", "eight")
     before = await stored(api, id)
@@ -214,7 +214,7 @@ async def test_delete_thread_takes_its_comments_along(api: Api) -> None:
     await assert_exact(api, 1)
 
 
-async def test_mutations_of_one_request_run_in_order_and_see_each_other(api: Api) -> None:
+async def test_mutations_of_one_request_run_in_order(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     answer = await api(
         """mutation($id: ID!) {
@@ -239,7 +239,7 @@ async def test_mutations_of_one_request_run_in_order_and_see_each_other(api: Api
     }
 
 
-async def test_a_mutation_that_is_rejected_leaves_the_others_of_its_request_done(api: Api) -> None:
+async def test_rejected_mutation_keeps_others_of_its_request(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     answer = await api(
         """mutation($id: ID!) {
@@ -258,7 +258,7 @@ async def test_a_mutation_that_is_rejected_leaves_the_others_of_its_request_done
     await assert_exact(api, 1)
 
 
-async def test_a_rejected_mutation_leaves_the_others_done(api: Api) -> None:
+async def test_rejected_mutation_of_bad_id_keeps_others(api: Api) -> None:
     id = await api.thread("Engines", "one two")
     answer = await api.post(
         """mutation($id: ID!) {
@@ -275,7 +275,7 @@ async def test_a_rejected_mutation_leaves_the_others_done(api: Api) -> None:
     }
 
 
-async def test_every_payload_gives_back_the_clients_id(api: Api) -> None:
+async def test_every_payload_gives_back_clients_id(api: Api) -> None:
     """As Relay's input object mutations specification had it; here it is optional."""
     one, other = await api.thread("Engines"), await api.thread("Looms")
     comment = await api.comment(one)
@@ -308,7 +308,7 @@ async def edges(api: Api, query: str, **variables: Any) -> Any:
     return data["edges"]
 
 
-async def test_a_new_threads_edge_is_the_one_that_lists_show(api: Api) -> None:
+async def test_new_thread_edge_equals_edge_in_lists(api: Api) -> None:
     orders = list(product([field for field, down in THREADS if down], ("ASC", "DESC")))
     asked = " ".join(
         f"e{number}: {EDGE % ('threadEdge', *order)}" for number, order in enumerate(orders)
@@ -329,7 +329,7 @@ async def test_a_new_threads_edge_is_the_one_that_lists_show(api: Api) -> None:
         assert made["same"] in default
 
 
-async def test_the_edge_of_an_added_or_moved_comment_is_the_one_that_lists_show(api: Api) -> None:
+async def test_comment_edge_equals_edge_in_lists(api: Api) -> None:
     thread, other = await api.thread("Engines", "one"), await api.thread("Looms", "two")
     id = await api.comment(thread)
     for direction in ("ASC", "DESC"):
@@ -352,7 +352,7 @@ async def test_the_edge_of_an_added_or_moved_comment_is_the_one_that_lists_show(
         assert moved["commentEdge"] in await edges(api, query, id=other)
 
 
-async def test_a_new_threads_edge_says_what_may_be_done_with_it(api: Api) -> None:
+async def test_new_thread_edge_has_permissions(api: Api) -> None:
     made = await api(
         """mutation { createThread(input: {title: "Looms"}) { threadEdge { node { title lockedAt
              target { key } author { id } viewerCanComment viewerCanLock } } } }"""

@@ -25,7 +25,7 @@ def all_of(name: str, deep: bool = True) -> str:
     return " ".join(asked)
 
 
-async def test_the_node_of_an_edge_is_whole_where_nothing_else_is_asked_for(api: Api) -> None:
+async def test_edge_alone_loads_whole_node(api: Api) -> None:
     made = await api(f"""mutation {{ createThread(input: {{title: "Looms"}}) {{
         threadEdge {{ node {{ {all_of("Thread")} }} }} }} }}""")
     thread = made["threadEdge"]["node"]

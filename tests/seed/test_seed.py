@@ -28,7 +28,7 @@ async def drifted(database: Database) -> list[Any]:
         return await connection.run_sync(lambda sync: list(counters.verify(sync)))
 
 
-async def test_as_many_rows_as_asked_for_and_every_counter_exact(database: Database) -> None:
+async def test_seed_adds_requested_rows_with_exact_counters(database: Database) -> None:
     await seed(database, threads=30, comments=500, random_seed=1)
 
     threads = await rows(database, Thread.id, Thread.comment_count, Thread.word_count)
@@ -41,7 +41,7 @@ async def test_as_many_rows_as_asked_for_and_every_counter_exact(database: Datab
     assert await drifted(database) == []
 
 
-async def test_a_unit_of_threads_and_their_comments_is_two_inserts(
+async def test_unit_of_threads_and_their_comments_is_two_inserts(
     database: Database, statements: Callable[[], Any]
 ) -> None:
     """The counters are in the threads' own INSERT: nothing is updated, nothing counted."""
@@ -58,7 +58,7 @@ async def test_sizes_are_skewed(database: Database) -> None:
     assert sizes[-1] > 50, "the hottest thread has more than five times the mean"
 
 
-async def test_many_scripts_are_there(database: Database) -> None:
+async def test_titles_are_in_many_scripts(database: Database) -> None:
     await seed(database, threads=60, comments=600, random_seed=4)
     texts = [row.message for row in await rows(database, Comment.message)]
     scripts = {
@@ -75,7 +75,7 @@ async def test_many_scripts_are_there(database: Database) -> None:
     }
 
 
-async def test_times_lie_in_the_past_in_order_and_keys_sort_by_them(database: Database) -> None:
+async def test_times_lie_in_past_in_order_and_keys_sort_by_them(database: Database) -> None:
     await seed(database, threads=40, comments=400, random_seed=5)
     found = await rows(database, Comment.id, Comment.created_at, Comment.thread_id)
     opened = {row.id: row.created_at for row in await rows(database, Thread.id, Thread.created_at)}
@@ -85,7 +85,7 @@ async def test_times_lie_in_the_past_in_order_and_keys_sort_by_them(database: Da
     assert max(opened.values()) - min(opened.values()) > data.AGE / 2
 
 
-async def test_the_same_number_gives_the_same_texts(database: Database) -> None:
+async def test_same_number_gives_same_texts(database: Database) -> None:
     await seed(database, threads=5, comments=50, random_seed=6)
     first = Counter(await rows(database, Comment.message, Comment.author_name))
     await seed(database, threads=5, comments=50, random_seed=6)
@@ -93,7 +93,7 @@ async def test_the_same_number_gives_the_same_texts(database: Database) -> None:
     assert both == first + first
 
 
-async def test_seeding_adds_to_what_is_there(database: Database) -> None:
+async def test_seeding_adds_to_existing_rows(database: Database) -> None:
     assert await count_threads(database) == 0
     await seed(database, threads=4, comments=30, random_seed=7)
     assert await count_threads(database)
@@ -126,7 +126,7 @@ async def test_interrupted_seeding_leaves_exact_counters(
     assert await drifted(database) == []
 
 
-async def test_comments_need_a_thread(database: Database) -> None:
+async def test_comments_need_thread(database: Database) -> None:
     with pytest.raises(BadUserInput, match="at least one thread"):
         await seed(database, threads=0, comments=5)
     assert await count_threads(database) == 0

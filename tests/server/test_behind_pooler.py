@@ -49,7 +49,7 @@ class Reader(threading.Thread):
     ("mode", "size", "query", "is_recognised"),
     [("transaction", 3, {}, True), ("session", 20, {"pgbouncer": "false"}, False)],
 )
-def test_a_server_behind_a_pooler_fails_no_request(
+def test_server_behind_pooler_fails_no_request(
     mode: str,
     size: int,
     query: dict[str, str],

@@ -30,7 +30,7 @@ def commands(
     return Commands(capsys)
 
 
-def test_check_and_token_agree_with_the_server_that_runs(
+def test_check_and_token_agree_with_server_that_runs(
     empty_url: str, tmp_path: Path, commands: Commands
 ) -> None:
     with Server(tmp_path, empty_url) as server:
@@ -47,7 +47,7 @@ def test_check_and_token_agree_with_the_server_that_runs(
         assert asked.json()["data"] == {"viewer": {"name": "Ada"}}
 
 
-def test_a_token_made_first_is_accepted_later(
+def test_token_made_before_server_is_accepted(
     empty_url: str, tmp_path: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
@@ -56,7 +56,7 @@ def test_a_token_made_first_is_accepted_later(
     assert decode_token(settings.secret, token).subject == "7"
 
 
-def test_a_server_for_production_forgets_the_secret(empty_url: str, commands: Commands) -> None:
+def test_server_for_production_forgets_secret(empty_url: str, commands: Commands) -> None:
     development = Settings(database=empty_url, environment="development")
     secret = begin(development).secret
     assert begin(development).secret == secret
@@ -70,7 +70,7 @@ def test_a_server_for_production_forgets_the_secret(empty_url: str, commands: Co
     assert begin(development).secret != secret
 
 
-def test_a_secret_of_ones_own_is_never_written(
+def test_configured_secret_is_never_written(
     empty_url: str, tmp_path: Path, commands: Commands
 ) -> None:
     given = Settings(database=empty_url, environment="development", secret=OWN)
@@ -87,7 +87,7 @@ def test_a_secret_of_ones_own_is_never_written(
     assert again not in (made, OWN, "")
 
 
-def test_the_secret_is_readable_by_its_owner_alone(empty_url: str, commands: Commands) -> None:
+def test_secret_is_readable_by_its_owner_alone(empty_url: str, commands: Commands) -> None:
     settings = begin(Settings(database=empty_url, environment="development"))
     file = file_of(settings)
     assert file is not None
@@ -97,7 +97,7 @@ def test_the_secret_is_readable_by_its_owner_alone(empty_url: str, commands: Com
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_production_that_is_set_is_what_is_checked(
+def test_configured_production_is_checked(
     empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert commands("migrate", "--database", empty_url).code == 0
@@ -109,7 +109,7 @@ def test_production_that_is_set_is_what_is_checked(
     assert checked.err == ""
 
 
-def test_a_secret_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
+def test_secret_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/nowhere/forum.db"
     Path(tmp_path, "nowhere").write_text("a file in place of the folder")
     settings = Settings(database=url, environment="development")
@@ -119,7 +119,7 @@ def test_a_secret_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-def test_a_secret_that_was_tampered_with_is_refused(empty_url: str) -> None:
+def test_secret_that_was_tampered_with_is_refused(empty_url: str) -> None:
     settings = Settings(database=empty_url, environment="development")
     file = file_of(settings)
     assert file is not None

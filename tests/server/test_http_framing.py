@@ -112,7 +112,7 @@ WAYS = ["one", "head and rest", "pieces"]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["x-user", "cookie", "authorization", "content-type"])
-async def test_a_trailer_is_no_header(exchange: Exchange, way: str, name: str) -> None:
+async def test_trailer_is_no_header(exchange: Exchange, way: str, name: str) -> None:
     message = CHUNKED + b"3\r\nabc\r\n0\r\n%s: moderator\r\n\r\n" % name.encode() + NEXT
     first, second = await exchange.send(*packets_of(message)[way])
     assert first[1] == {
@@ -132,7 +132,7 @@ OFFERS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("offer", OFFERS)
-async def test_an_offered_upgrade_is_ignored(exchange: Exchange, way: str, offer: str) -> None:
+async def test_offered_upgrade_is_ignored(exchange: Exchange, way: str, offer: str) -> None:
     message = HEAD + OFFERS[offer] + b"Content-Length: 40\r\n\r\n" + NEXT[:40] + NEXT
     first, second = await exchange.send(*packets_of(message)[way])
     assert first[1]["body"] == NEXT[:40].decode()
@@ -143,7 +143,7 @@ async def test_an_offered_upgrade_is_ignored(exchange: Exchange, way: str, offer
     assert exchange.app.paths == ["/a", "/next"]
 
 
-async def test_an_offered_upgrade_before_a_chunked_body_is_ignored(exchange: Exchange) -> None:
+async def test_offered_upgrade_before_chunked_body_is_ignored(exchange: Exchange) -> None:
     message = HEAD + OFFERS["h2c"] + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     first, second = await exchange.send(message + NEXT)
     assert first[1]["body"] == "abc"
@@ -157,7 +157,7 @@ async def test_connect_is_refused(exchange: Exchange) -> None:
     assert exchange.app.paths == []
 
 
-async def test_pipelined_requests_wait_in_bounded_number(exchange: Exchange) -> None:
+async def test_pipelined_requests_are_bounded(exchange: Exchange) -> None:
     exchange.app.go_on.clear()
     reader, writer = await exchange.open()
     request = b"GET / HTTP/1.1\r\nHost: \r\n\r\n"
@@ -177,7 +177,7 @@ async def test_pipelined_requests_wait_in_bounded_number(exchange: Exchange) -> 
     assert [reply[1]["path"] for reply in replies] == ["/"] * 3000 + ["/next"]
 
 
-async def test_reading_stops_while_a_request_is_answered(exchange: Exchange) -> None:
+async def test_reading_stops_while_request_is_answered(exchange: Exchange) -> None:
     exchange.app.go_on.clear()
     _, writer = await exchange.open()
     writer.write(b"GET / HTTP/1.1\r\nHost: \r\n\r\n" * 1_000_000)
@@ -220,14 +220,14 @@ MALFORMED = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", MALFORMED)
-async def test_a_malformed_request_is_a_400(exchange: Exchange, way: str, kind: str) -> None:
+async def test_malformed_request_is_400(exchange: Exchange, way: str, kind: str) -> None:
     ((status, content),) = await exchange.send(*packets_of(MALFORMED[kind])[way])
     assert status == 400
     assert content["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
     assert exchange.app.paths == []
 
 
-async def test_a_malformed_request_waits_for_earlier_answers(exchange: Exchange) -> None:
+async def test_malformed_request_waits_for_earlier_answers(exchange: Exchange) -> None:
     exchange.app.go_on.clear()
     reader, writer = await exchange.open()
     writer.write(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + CHUNKED + b"zz\r\n" + NEXT)
@@ -239,13 +239,13 @@ async def test_a_malformed_request_waits_for_earlier_answers(exchange: Exchange)
     assert exchange.app.paths == ["/first"] * 3
 
 
-async def test_a_body_in_tiny_chunks_is_read(exchange: Exchange) -> None:
+async def test_body_in_tiny_chunks_is_read(exchange: Exchange) -> None:
     first, second = await exchange.send(CHUNKED + b"1\r\na\r\n" * 5000 + b"0\r\n\r\n" + NEXT)
     assert first[1]["body"] == "a" * 5000
     assert second[1]["path"] == "/next"
 
 
-def test_plain_uvicorn_serves_with_the_protocol_by_name(tmp_path: Path) -> None:
+def test_plain_uvicorn_serves_with_protocol_by_name(tmp_path: Path) -> None:
     environ = {**os.environ, "TALLIED_HEADER_SIZE": "1024", "PYTHONPATH": str(tmp_path)}
     source = """
 async def app(scope, receive, send):

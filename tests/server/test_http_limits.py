@@ -106,7 +106,7 @@ def refused(answer: bytes, status: int, code: str) -> str:
     ],
     ids=["at once", "one without an end", "many"],
 )
-def test_headers_past_the_limit_are_a_431(connect: Connect, parts: list[bytes]) -> None:
+def test_headers_past_limit_are_431(connect: Connect, parts: list[bytes]) -> None:
     connection = connect()
     try:
         connection.send(*parts)
@@ -116,12 +116,12 @@ def test_headers_past_the_limit_are_a_431(connect: Connect, parts: list[bytes]) 
         assert "4096 bytes" in refused(connection.rest(), 431, "HEADERS_TOO_LARGE")
 
 
-def test_an_address_past_the_limit_is_a_414(connect: Connect) -> None:
+def test_address_past_limit_is_414(connect: Connect) -> None:
     answer = connect().send(b"GET /graphql?query=" + b"a" * 5000).rest()
     assert "POST" in refused(answer, 414, "URI_TOO_LONG")
 
 
-def test_headers_and_an_address_within_the_limit_are_taken(server: Server) -> None:
+def test_headers_and_address_within_limit_are_accepted(server: Server) -> None:
     query = "{ __typename }".ljust(2000, "\t")
     for _ in range(2):
         answer = httpx.get(
@@ -130,7 +130,7 @@ def test_headers_and_an_address_within_the_limit_are_taken(server: Server) -> No
         assert answer.json()["data"] == {"__typename": "Query"}
 
 
-def test_bodies_are_not_taken_for_headers(server: Server) -> None:
+def test_bodies_do_not_count_as_headers(server: Server) -> None:
     with httpx.Client() as client:
         for size in (100, 3000, 5000, 50_000, 500_000) * 3:
             body = {"query": "{ __typename }", "extensions": {"padding": "x" * size}}
@@ -141,11 +141,11 @@ def test_bodies_are_not_taken_for_headers(server: Server) -> None:
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"NONSENSE\r\n\r\n", b"\0" * 99]
 )
-def test_what_is_not_http_is_a_400_in_json(connect: Connect, garbage: bytes) -> None:
+def test_garbage_is_400_in_json(connect: Connect, garbage: bytes) -> None:
     refused(connect().send(garbage).rest(), 400, "BAD_REQUEST")
 
 
-def test_a_client_that_sends_its_headers_slowly_loses_its_connection(connect: Connect) -> None:
+def test_slow_headers_close_connection(connect: Connect) -> None:
     silent, blank, begun = (connect() for _ in range(3))
     blank.send(b"\r\n")
     begun.send(HEAD)
@@ -157,9 +157,7 @@ def test_a_client_that_sends_its_headers_slowly_loses_its_connection(connect: Co
     blank.rest()
 
 
-def test_a_client_that_sends_its_body_slowly_loses_its_connection(
-    server: Server, connect: Connect
-) -> None:
+def test_slow_bodies_close_connection(server: Server, connect: Connect) -> None:
     slow = [connect().send(HEAD + b"content-length: 50\r\n\r\n{") for _ in range(150)]
     # There are more of them than requests may be executed at once, and they take nobody's place.
     assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
@@ -167,9 +165,7 @@ def test_a_client_that_sends_its_body_slowly_loses_its_connection(
         assert "1 seconds" in refused(connection.rest(), 408, "REQUEST_TIMEOUT")
 
 
-def test_a_client_that_does_not_read_its_answers_loses_its_connection(
-    server: Server, connect: Connect
-) -> None:
+def test_unread_responses_close_connection(server: Server, connect: Connect) -> None:
     whole = len(httpx.get(f"{server.url}/introspection.json").content)
     requests = 40_000_000 // whole
     connection = connect()
@@ -181,9 +177,7 @@ def test_a_client_that_does_not_read_its_answers_loses_its_connection(
     assert len(connection.rest()) < whole * requests
 
 
-def test_a_client_that_reads_its_answers_slowly_gets_them_all(
-    server: Server, connect: Connect
-) -> None:
+def test_slowly_read_responses_arrive_complete(server: Server, connect: Connect) -> None:
     whole = len(httpx.get(f"{server.url}/introspection.json").content)
     requests = 8_000_000 // whole
     connection = connect()
@@ -197,7 +191,7 @@ def test_a_client_that_reads_its_answers_slowly_gets_them_all(
         time.sleep(0.05)
 
 
-def test_a_body_that_nobody_waits_for_does_not_keep_the_connection(connect: Connect) -> None:
+def test_unwanted_body_closes_connection(connect: Connect) -> None:
     head = b"POST /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\n"
     connection = connect().send(head)
     started = time.monotonic()
@@ -210,7 +204,7 @@ def test_a_body_that_nobody_waits_for_does_not_keep_the_connection(connect: Conn
     pytest.fail("the connection is still open")
 
 
-def test_a_second_request_on_a_connection_has_its_time_anew(connect: Connect) -> None:
+def test_timeout_starts_again_with_each_request(connect: Connect) -> None:
     request = b'%scontent-length: 26\r\n\r\n{"query":"{ __typename }"}' % HEAD
     connection = connect()
     for _ in range(4):
@@ -223,7 +217,7 @@ def test_a_second_request_on_a_connection_has_its_time_anew(connect: Connect) ->
         assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_body_past_the_limit_ends_the_connection(connect: Connect) -> None:
+def test_body_past_limit_closes_connection(connect: Connect) -> None:
     connection = connect().send(HEAD + b"content-length: 99999999\r\n\r\n{")
     refused(connection.rest(), 413, "CONTENT_TOO_LARGE")
 
@@ -234,7 +228,7 @@ async def ask(api: Api, query: str, **more: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["at the root", "nested"])
-async def test_a_request_past_its_time_is_stopped_with_its_statement(
+async def test_request_past_its_time_is_stopped_with_its_statement(
     database: Database, nested: bool, request: pytest.FixtureRequest
 ) -> None:
     api = Api(database, execution_time=2)
@@ -260,7 +254,7 @@ async def test_a_request_past_its_time_is_stopped_with_its_statement(
     assert answer.json()["data"] == {"comment": {"id": comment}}
 
 
-async def test_a_mutation_past_its_time_changes_nothing(database: Database) -> None:
+async def test_mutation_past_its_time_changes_nothing(database: Database) -> None:
     patient = Database(database.url.render_as_string(False), patience=2)
     api = Api(patient, execution_time=1)
     thread = await api.thread("Engines")
@@ -277,7 +271,7 @@ async def test_a_mutation_past_its_time_changes_nothing(database: Database) -> N
     await patient.dispose()
 
 
-async def test_requests_past_the_number_are_told_to_come_again(database: Database) -> None:
+async def test_requests_past_limit_are_503_with_retry_after(database: Database) -> None:
     api = Api(database, concurrent_requests=3, execution_time=2)
     await api.thread("Engines")
     await slow_down(database)
@@ -296,7 +290,7 @@ async def test_requests_past_the_number_are_told_to_come_again(database: Databas
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_list_of_documents_that_cannot_be_used_stops_the_command(
+def test_list_of_documents_that_cannot_be_used_stops_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
     monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", "none.json")
@@ -314,7 +308,7 @@ def test_a_list_of_documents_that_cannot_be_used_stops_the_command(
     assert "Traceback" not in done.stderr
 
 
-def test_the_limits_hold_with_several_worker_processes(
+def test_limits_hold_with_several_worker_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLIED_HEADER_SIZE", "4096")

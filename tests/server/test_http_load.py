@@ -14,7 +14,7 @@ READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount lastCommentAt
 
 
 @pytest.mark.parametrize(("workers", "comments"), [(1, 150), (2, 40)])
-def test_eight_writers_on_one_thread(
+def test_eight_writers_on_one_thread_lose_nothing(
     workers: int,
     comments: int,
     empty_url: str,

@@ -72,7 +72,7 @@ SOME = {
         (MessageAdapter, AsyncWebSocketAdapter),
     ],
 )
-def test_what_is_overridden_is_still_there(ours: type, theirs: type) -> None:
+def test_overridden_methods_exist(ours: type, theirs: type) -> None:
     """A method that is renamed would never be called, and its limit would be gone."""
     methods = {name for name, value in vars(ours).items() if inspect.isfunction(value)}
     overridden = methods - OURS[ours]
@@ -101,7 +101,7 @@ class Watched(asyncio.Protocol):
         self.reader.has_read = True
 
 
-async def test_who_reads_all_and_has_more_to_read_is_told_from_who_does_not() -> None:
+async def test_reader_of_all_is_distinguished_from_stalled_reader() -> None:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):

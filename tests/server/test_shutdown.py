@@ -55,7 +55,7 @@ async def send_after_stop(before: bytes, *after: bytes) -> tuple[bytes, float]:
 
 @pytest.mark.parametrize("before", [b"", REQUEST], ids=["opened", "kept_alive"])
 @pytest.mark.parametrize("after", [(REQUEST,), (REQUEST[:9], REQUEST[9:])], ids=["whole", "split"])
-async def test_a_request_sent_as_the_server_stops_is_answered(
+async def test_request_sent_as_server_stops_is_answered(
     before: bytes, after: tuple[bytes, ...]
 ) -> None:
     answer, _ = await send_after_stop(before, *after)
@@ -65,13 +65,13 @@ async def test_a_request_sent_as_the_server_stops_is_answered(
 
 
 @pytest.mark.parametrize("before", [b"", REQUEST], ids=["opened", "kept_alive"])
-async def test_an_idle_connection_is_closed_as_the_server_stops(before: bytes) -> None:
+async def test_idle_connection_is_closed_as_server_stops(before: bytes) -> None:
     answer, seconds = await send_after_stop(before)
     assert answer == b""
     assert seconds < DRAIN_TIME + 1
 
 
-async def test_no_websocket_is_opened_as_the_server_stops() -> None:
+async def test_no_websocket_is_opened_as_server_stops() -> None:
     answer, _ = await send_after_stop(b"", UPGRADE)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b'"code":"UNAVAILABLE"' in answer

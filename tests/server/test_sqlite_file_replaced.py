@@ -42,7 +42,7 @@ def codes_of(server: Server, query: str) -> list[str]:
     return [error["extensions"]["code"] for error in answer.get("errors", ())]
 
 
-def test_a_backup_put_in_place_is_not_spoilt(tmp_path: Path) -> None:
+def test_backup_put_in_place_is_not_spoilt(tmp_path: Path) -> None:
     """It takes two seconds, since a server has to start."""
     path = tmp_path / "forum.db"
     with Server(tmp_path, f"sqlite:///{path}") as server:

@@ -85,7 +85,7 @@ def test_one_process_shuts_down_on_sighup_as_on_sigterm(tmp_path: Path) -> None:
         assert server.printed.endswith("Tallied has stopped.\n")
 
 
-def test_nohup_keeps_a_process_alive_on_sighup(tmp_path: Path) -> None:
+def test_nohup_keeps_process_alive_on_sighup(tmp_path: Path) -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a new process inherits
     try:
         server = Server(tmp_path, "sqlite:///forum.db")
@@ -121,7 +121,7 @@ def test_workers_are_replaced_on_sighup_with_no_request_lost(tmp_path: Path) -> 
         assert "Traceback" not in server.printed
 
 
-def test_workers_end_with_their_master_and_free_the_port(tmp_path: Path) -> None:
+def test_workers_end_with_their_master_and_free_port(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
         workers = worker_pids(server)
         assert len(workers) == 2

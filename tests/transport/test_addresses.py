@@ -29,11 +29,11 @@ REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
         ("unknown", "unknown"),
     ],
 )
-def test_an_ipv6_network_stands_for_its_clients(host: str, network: str) -> None:
+def test_ipv6_clients_share_their_network(host: str, network: str) -> None:
     assert client_network(host) == network
 
 
-def test_a_released_address_is_forgotten() -> None:
+def test_released_address_is_forgotten() -> None:
     limit = AddressLimit(2, "a_setting")
     assert [limit.acquire(f"2001:db8::{end}") for end in (1, 2, 3)] == [True, True, False]
     assert [limit.acquire(None) for _ in range(3)] == [True, True, True]
@@ -59,7 +59,7 @@ def opened_for(there: Any, client: str) -> Any:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_sockets_past_the_number_of_an_address_are_refused(
+async def test_sockets_past_limit_of_address_are_refused(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with site(database, settings={"sockets_per_address": 2}) as there:
@@ -82,7 +82,7 @@ async def test_sockets_past_the_number_of_an_address_are_refused(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_an_address_is_not_forged_without_a_trusted_proxy(
+async def test_address_is_not_forged_without_trusted_proxy(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
@@ -119,7 +119,7 @@ class Client:
         return head + content
 
 
-async def test_connections_past_the_number_of_an_address_are_refused(
+async def test_connections_past_limit_of_address_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
@@ -139,7 +139,7 @@ async def test_connections_past_the_number_of_an_address_are_refused(
             writer.close()
 
 
-async def test_connections_of_a_trusted_proxy_are_not_bounded() -> None:
+async def test_connections_of_trusted_proxy_are_not_bounded() -> None:
     async with Serving(answer, Settings(connections_per_address=3)) as server:
         client = Client(server)
         held = [await client.open() for _ in range(5)]
@@ -149,7 +149,7 @@ async def test_connections_of_a_trusted_proxy_are_not_bounded() -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_an_open_websocket_is_no_connection_for_http(
+async def test_open_websocket_is_no_connection_for_http(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")

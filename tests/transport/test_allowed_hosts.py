@@ -76,7 +76,7 @@ async def test_local_names_and_addresses_are_always_served(
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-async def test_a_rebound_name_is_refused_on_loopback(database: Database, environment: str) -> None:
+async def test_rebound_name_is_refused_on_loopback(database: Database, environment: str) -> None:
     async with serving(database, environment=environment, guests="read") as client:
         for host in REBOUND:
             assert_refused(await send(client, host))
@@ -84,7 +84,7 @@ async def test_a_rebound_name_is_refused_on_loopback(database: Database, environ
             assert_refused(await send(client, host, "/nowhere"))
 
 
-async def test_a_proxy_that_keeps_the_public_name_is_served(database: Database) -> None:
+async def test_proxy_that_keeps_public_name_is_served(database: Database) -> None:
     """The port in ``Host`` is the proxy's, or left out where it is the scheme's own."""
     async with serving(database, environment="production") as client:
         for host in ("forum.example", "forum.example:8443"):
@@ -103,7 +103,7 @@ async def test_listed_names_alone_are_served(database: Database) -> None:
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-async def test_a_star_allows_any_name(database: Database, environment: str) -> None:
+async def test_star_allows_any_name(database: Database, environment: str) -> None:
     async with serving(database, environment=environment, allowed_hosts="*") as client:
         assert (await send(client, REBOUND[0])).status_code == 200
 
@@ -117,7 +117,7 @@ async def test_health_answers_by_any_name(database: Database) -> None:
             assert_refused(await send(client, "10.0.0.7", path))
 
 
-async def test_a_rebound_name_opens_no_websocket(database: Database) -> None:
+async def test_rebound_name_opens_no_websocket(database: Database) -> None:
     """Its ``Origin`` equals its ``Host``, so comparing the two finds nothing."""
     async with serving(database, environment="development") as client:
         rebound = f"rebound.example:{client.base_url.port}"
@@ -134,7 +134,7 @@ async def test_a_rebound_name_opens_no_websocket(database: Database) -> None:
         assert b"HOST_NOT_ALLOWED" in refused.value.response.body
 
 
-async def test_a_host_application_checks_listed_names(database: Database) -> None:
+async def test_host_application_checks_listed_names(database: Database) -> None:
     """Where none is listed, the names are its own middleware's to check."""
     for hosts in ("", "forum.example"):
         discussion = Discussion(database, settings=Settings(allowed_hosts=hosts))
@@ -162,14 +162,12 @@ async def test_a_host_application_checks_listed_names(database: Database) -> Non
         "::1",
     ],
 )
-def test_a_name_that_no_host_header_has_is_refused(hosts: str) -> None:
+def test_impossible_host_name_is_refused(hosts: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^TALLIED_ALLOWED_HOSTS .* must be names like"):
         Settings(allowed_hosts=f"www.example,{hosts}")
 
 
-async def test_a_rebound_page_in_a_browser_reads_and_writes_nothing(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_rebound_page_in_browser_is_refused(database: Database, tmp_path: Path) -> None:
     """A real Chromium, whose resolver is told what an attacker's name server would tell it."""
     async with (
         serving(database, environment="development") as client,

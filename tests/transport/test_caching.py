@@ -26,7 +26,7 @@ async def get(api: Api, query: str = COUNT, **headers: str) -> httpx.Response:
     return await api.http.get("/graphql", params={"query": query}, headers=names)
 
 
-async def test_an_answer_that_has_not_changed_is_not_sent_again(api: Api) -> None:
+async def test_unchanged_response_is_304(api: Api) -> None:
     first = await get(api)
     tag = first.headers["etag"]
     assert tag.startswith('"')
@@ -43,12 +43,12 @@ async def test_an_answer_that_has_not_changed_is_not_sent_again(api: Api) -> Non
     assert changed.headers["etag"] != tag
 
 
-async def test_each_media_type_has_a_tag_of_its_own(api: Api) -> None:
+async def test_each_media_type_has_tag_of_its_own(api: Api) -> None:
     tags = {(await get(api, accept=accept)).headers["etag"] for accept in (JSON, GRAPHQL)}
     assert len(tags) == 2
 
 
-async def test_an_anonymous_answer_is_anyones_and_a_personal_one_is_not(
+async def test_only_anonymous_response_is_public(
     database: Database,
 ) -> None:
     api = Api(database, secret=SECRET)
@@ -63,13 +63,13 @@ async def test_an_anonymous_answer_is_anyones_and_a_personal_one_is_not(
         assert vary == {"Accept", "Authorization", "Cookie"}
 
 
-async def test_only_an_anonymous_answer_gets_a_time_to_live(database: Database) -> None:
+async def test_only_anonymous_answer_gets_time_to_live(database: Database) -> None:
     api = Api(database, cache_time=60)
     assert (await get(api)).headers["cache-control"] == "public, max-age=60"
     assert (await get(api, cookie="a=b")).headers["cache-control"] == "private, no-cache"
 
 
-async def test_what_went_wrong_and_what_was_posted_is_not_kept(api: Api) -> None:
+async def test_errors_and_posts_are_not_stored(api: Api) -> None:
     answers = [
         await get(api, "{ thread(id: 7) { id } __typename }"),
         await get(api, "{ thread(id: 7) { id } __typename }", accept=GRAPHQL),

@@ -56,7 +56,7 @@ async def preflight(client: httpx.AsyncClient, origin: str, **more: str) -> http
     return await client.request("OPTIONS", "/graphql", headers=headers)
 
 
-async def test_a_named_origin_may_send_json_and_a_token(serve: Ask) -> None:
+async def test_named_origin_may_send_json_and_token(serve: Ask) -> None:
     names = "authorization,content-type,apollographql-client-name,x-apollo-operation-name"
     async with serve(origins=f"{APP}, http://localhost:5173") as client:
         for origin in (APP, "http://localhost:5173"):
@@ -74,7 +74,7 @@ async def test_a_named_origin_may_send_json_and_a_token(serve: Ask) -> None:
 
 
 @pytest.mark.parametrize("origins", [APP, ""])
-async def test_another_origin_is_told_the_setting(serve: Ask, origins: str) -> None:
+async def test_other_origin_error_names_setting(serve: Ask, origins: str) -> None:
     async with serve(origins=origins) as client:
         for origin in (OTHER, "null", "https://app.example.evil.example", APP.upper()):
             denied = await preflight(client, origin)
@@ -87,7 +87,7 @@ async def test_another_origin_is_told_the_setting(serve: Ask, origins: str) -> N
             assert "access-control-allow-origin" not in asked.headers
 
 
-async def test_another_method_or_header_is_told_which_are_allowed(serve: Ask) -> None:
+async def test_bad_preflight_names_allowed_values(serve: Ask) -> None:
     async with serve(origins=APP) as client:
         for asked in (
             {"access-control-request-method": "DELETE"},
@@ -107,7 +107,7 @@ async def test_without_origins_answers_do_not_vary_by_origin(serve: Ask) -> None
         assert asked.headers["vary"] == "Accept, Authorization, Cookie"
 
 
-async def test_a_refusal_can_be_read_by_the_page(serve: Ask) -> None:
+async def test_refusal_can_be_read_by_page(serve: Ask) -> None:
     """Or a browser tells the page of a network error, and of nothing else."""
     query = "{ threads(first: 1) { nodes { title } } }"
     requests: list[tuple[int, dict[str, Any]]] = [
@@ -134,7 +134,7 @@ async def test_a_refusal_can_be_read_by_the_page(serve: Ask) -> None:
         assert_readable(absent)
 
 
-async def test_a_failure_can_be_read_by_the_page(
+async def test_failure_can_be_read_by_page(
     serve: Ask, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
@@ -167,7 +167,7 @@ async def test_cached_answers_are_kept_by_origin(serve: Ask) -> None:
         assert "Origin" in plain.headers["vary"]
 
 
-async def test_any_origin_may_read_and_none_sends_cookies(serve: Ask) -> None:
+async def test_star_allows_reading_without_cookies(serve: Ask) -> None:
     async with serve(origins="*") as client:
         allowed = await preflight(client, OTHER)
         assert allowed.status_code == 200
@@ -181,9 +181,7 @@ async def test_any_origin_may_read_and_none_sends_cookies(serve: Ask) -> None:
 @pytest.mark.parametrize(
     ("origins", "opens"), [("", False), (APP, True), ("*", True), (OTHER, False)]
 )
-async def test_one_setting_decides_for_both_transports(
-    serve: Ask, origins: str, opens: bool
-) -> None:
+async def test_setting_applies_to_both_transports(serve: Ask, origins: str, opens: bool) -> None:
     async with serve(origins=origins) as client:
         asked = await client.post("/graphql", json=QUERY, headers={"origin": APP})
         assert ("access-control-allow-origin" in asked.headers) is opens
@@ -199,6 +197,6 @@ async def test_one_setting_decides_for_both_transports(
             assert refused.value.response.status_code == 403
 
 
-def test_any_origin_beside_others_is_refused() -> None:
+def test_star_with_other_origins_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^TALLIED_ORIGINS .* must be either \*"):
         Settings(origins=f"*, {APP}")

@@ -55,7 +55,7 @@ def assert_refused(response: httpx.Response, status: int = 403) -> None:
 
 
 @pytest.mark.parametrize("guests", ["write", "moderate"])
-async def test_a_foreign_page_cannot_write_as_a_guest(database: Database, guests: str) -> None:
+async def test_foreign_page_cannot_write_as_guest(database: Database, guests: str) -> None:
     api = Api(database, guests=guests, origins="https://app.example")
     for headers in FOREIGN:
         assert_refused(await api.http.post("/graphql", json=CREATE, headers=headers))
@@ -66,7 +66,7 @@ async def test_a_foreign_page_cannot_write_as_a_guest(database: Database, guests
     assert await api(COUNT) == {"totalCount": 7}
 
 
-async def test_any_origin_may_write_where_a_star_allows_it(database: Database) -> None:
+async def test_any_origin_may_write_by_star(database: Database) -> None:
     api = Api(database, guests="write", origins="*")
     for headers in FOREIGN:
         response = await api.http.post("/graphql", json=CREATE, headers=headers)
@@ -74,7 +74,7 @@ async def test_any_origin_may_write_where_a_star_allows_it(database: Database) -
     assert await api(COUNT) == {"totalCount": 8}
 
 
-async def test_a_foreign_page_may_ask_where_guests_only_read(database: Database) -> None:
+async def test_foreign_page_may_query_for_reading_guests(database: Database) -> None:
     """A token that the page has itself is nothing that its visitor's browser adds."""
     api = Api(database, guests="read")
     for headers in FOREIGN:
@@ -84,7 +84,7 @@ async def test_a_foreign_page_may_ask_where_guests_only_read(database: Database)
     assert await api(COUNT) == {"totalCount": 0}
 
 
-async def test_a_foreign_page_cannot_use_a_cookie(database: Database) -> None:
+async def test_foreign_page_cannot_use_cookie(database: Database) -> None:
     api = Api(database, guests="read", viewer=Viewer("ada"))
     for headers in FOREIGN:
         with_cookie = {**headers, "cookie": "session=ada"}
@@ -125,7 +125,7 @@ async def permissive_host(database: Database, origins: str) -> AsyncIterator[htt
         yield client
 
 
-async def test_a_host_that_allows_every_page_is_protected(database: Database) -> None:
+async def test_host_that_allows_every_page_is_protected(database: Database) -> None:
     evil = {"origin": "https://evil.example", "cookie": "session=ada"}
     async with permissive_host(database, "https://app.example") as client:
         headers = {**evil, "access-control-request-method": "POST"}
@@ -137,7 +137,7 @@ async def test_a_host_that_allows_every_page_is_protected(database: Database) ->
         assert response.json()["data"] == {"createThread": {"userErrors": []}}
 
 
-async def test_a_query_by_get_needs_no_origin(database: Database) -> None:
+async def test_query_by_get_needs_no_origin(database: Database) -> None:
     """It changes nothing, and the page cannot read what is answered."""
     api = Api(database, guests="moderate")
     for headers in FOREIGN:

@@ -70,7 +70,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("message", "code", "reason"), BAD)
-async def test_what_is_not_of_the_protocol_closes_the_connection_and_no_other(
+async def test_bad_message_closes_its_connection_alone(
     database: Database, message: str | bytes, code: int, reason: str
 ) -> None:
     async with site(database) as there, there.socket() as other, there.socket() as socket:
@@ -79,7 +79,7 @@ async def test_what_is_not_of_the_protocol_closes_the_connection_and_no_other(
         assert await other("{ __typename }") == "Query"
 
 
-async def test_messages_that_need_no_answer_get_none(database: Database) -> None:
+async def test_pong_and_complete_get_no_reply(database: Database) -> None:
     async with site(database) as there, there.socket() as socket:
         await socket.send("complete", id="nobody's")
         await socket.send("pong", payload={"n": 1})
@@ -87,7 +87,7 @@ async def test_messages_that_need_no_answer_get_none(database: Database) -> None
         assert await socket.receive() == {"type": "pong"}
 
 
-async def test_nothing_is_asked_before_the_connection_is_opened(database: Database) -> None:
+async def test_operation_before_init_is_refused(database: Database) -> None:
     async with site(database) as there:
         async with there.socket(init=False) as socket:
             await socket.connection.send(subscribe())
@@ -100,7 +100,7 @@ async def test_nothing_is_asked_before_the_connection_is_opened(database: Databa
             assert await socket.receive() == {"type": "connection_ack"}
 
 
-async def test_who_says_nothing_is_not_waited_for(database: Database) -> None:
+async def test_silent_client_times_out(database: Database) -> None:
     async with (
         site(database, settings={"header_time": 1}) as there,
         there.socket(init=False) as silent,
@@ -110,7 +110,7 @@ async def test_who_says_nothing_is_not_waited_for(database: Database) -> None:
         assert await socket("{ __typename }") == "Query"
 
 
-async def test_an_id_stands_for_one_operation(database: Database) -> None:
+async def test_repeated_operation_id_is_refused(database: Database) -> None:
     gate = Gate("create_thread")
     async with site(database, hooks=[gate]) as there, there.socket() as socket:
         await socket.subscribe(START, id="one" * 80)
@@ -123,7 +123,7 @@ async def test_an_id_stands_for_one_operation(database: Database) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-async def test_a_message_is_no_larger_than_a_body(database: Database, frames: int) -> None:
+async def test_message_is_no_larger_than_body(database: Database, frames: int) -> None:
     def message(size: int) -> list[str]:
         text = subscribe() + " " * (size - len(subscribe()))
         step = -(-size // frames)
@@ -138,7 +138,7 @@ async def test_a_message_is_no_larger_than_a_body(database: Database, frames: in
             assert (await socket.closed())[0] == 1009
 
 
-async def test_the_size_holds_under_any_server(database: Database) -> None:
+async def test_size_holds_under_any_server(database: Database) -> None:
     """A host's server may let larger messages through."""
     async with site(database, settings={"body_size": 3000}) as there:
         there.server.config.ws_max_size = 2**24
@@ -147,7 +147,7 @@ async def test_the_size_holds_under_any_server(database: Database) -> None:
             assert await socket.closed() == (1009, "A message must have at most 3000 bytes.")
 
 
-async def test_a_message_of_many_frames_or_none_that_is_text_is_refused(
+async def test_fragmented_or_binary_message_is_refused(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with site(database) as there:
@@ -160,7 +160,7 @@ async def test_a_message_of_many_frames_or_none_that_is_text_is_refused(
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_operations_past_the_number_are_refused_and_the_others_are_not(
+async def test_operations_past_limit_are_refused(
     database: Database,
 ) -> None:
     gate = Gate("create_thread")
@@ -182,7 +182,7 @@ async def test_operations_past_the_number_are_refused_and_the_others_are_not(
     assert await count_rows(database, Thread) == 3
 
 
-async def test_operations_under_way_are_no_larger_together_than_a_body(
+async def test_running_operations_are_bounded_in_size(
     database: Database,
 ) -> None:
     gate = Gate("create_thread")
@@ -206,7 +206,7 @@ async def test_operations_under_way_are_no_larger_together_than_a_body(
     assert await count_rows(database, Thread) == 7
 
 
-async def test_completing_operations_does_not_make_room_before_they_have_ended(
+async def test_cancelled_operations_count_until_they_end(
     database: Database,
 ) -> None:
     class Slow(Gate):
@@ -232,7 +232,7 @@ async def test_completing_operations_does_not_make_room_before_they_have_ended(
                 await asyncio.sleep(0.01)
 
 
-async def test_sockets_past_the_number_are_told_to_come_again(database: Database) -> None:
+async def test_sockets_past_limit_are_503_with_retry_after(database: Database) -> None:
     async with site(database, settings={"concurrent_sockets": 2}) as there:
         async with there.socket(), there.socket(init=False):
             refusal = await there.refusal()
@@ -247,9 +247,7 @@ async def test_sockets_past_the_number_are_told_to_come_again(database: Database
 
 
 @pytest.mark.parametrize("protocols", [None, "graphql-ws", "chat, graphql-ws"])
-async def test_another_sub_protocol_opens_nothing(
-    database: Database, protocols: str | None
-) -> None:
+async def test_other_subprotocol_is_refused(database: Database, protocols: str | None) -> None:
     async with site(database) as there:
         refusal = await there.refusal(**{"sec-websocket-protocol": protocols})
         assert refusal.status_code == 400
@@ -266,7 +264,7 @@ async def test_another_sub_protocol_opens_nothing(
     ],
     ids=["a long one", "many"],
 )
-async def test_a_handshake_that_cannot_be_read_is_answered(
+async def test_bad_handshake_is_answered(
     database: Database,
     headers: dict[str, str],
     status: int,
@@ -281,7 +279,7 @@ async def test_a_handshake_that_cannot_be_read_is_answered(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_a_websocket_has_a_connection_of_its_own(database: Database) -> None:
+async def test_upgrade_after_request_is_refused(database: Database) -> None:
     """An answer that is still to come would be written into it."""
     gate = Gate("create_thread")
     async with site(database, hooks=[gate]) as there:

@@ -87,7 +87,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-async def test_garbage_is_a_400_in_json(api: Api, what: str) -> None:
+async def test_garbage_is_400_in_json(api: Api, what: str) -> None:
     for accept in (JSON, GRAPHQL):
         response = await api.http.post(
             "/graphql",
@@ -116,7 +116,7 @@ async def test_garbage_is_a_400_in_json(api: Api, what: str) -> None:
         "text/html, application/json",
     ],
 )
-async def test_what_foreign_pages_can_send_is_a_415(api: Api, content_type: str | None) -> None:
+async def test_simple_content_types_are_415(api: Api, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     response = await api.http.post("/graphql", content=orjson.dumps(QUERY), headers=headers)
     assert "application/json" in refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
@@ -131,7 +131,7 @@ async def test_what_foreign_pages_can_send_is_a_415(api: Api, content_type: str 
         'application/json; charset="UTF-8"',
     ],
 )
-async def test_json_in_utf_8_is_taken(api: Api, content_type: str) -> None:
+async def test_json_in_utf_8_is_accepted(api: Api, content_type: str) -> None:
     response = await api.http.post(
         "/graphql", content=orjson.dumps(QUERY), headers={"content-type": content_type}
     )
@@ -139,13 +139,13 @@ async def test_json_in_utf_8_is_taken(api: Api, content_type: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
-async def test_another_method_is_a_405_that_names_the_allowed(api: Api, method: str) -> None:
+async def test_other_method_is_405_with_allow(api: Api, method: str) -> None:
     response = await api.http.request(method, "/graphql", json=QUERY)
     refused(response, 405, "METHOD_NOT_ALLOWED")
     assert response.headers["allow"] == "GET, HEAD, POST"
 
 
-async def test_a_body_past_the_limit_is_a_413(database: Database) -> None:
+async def test_body_past_limit_is_413(database: Database) -> None:
     api = Api(database, body_size=2000)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -189,7 +189,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("query", FAULTY, ids=lambda query: query[:40])
-async def test_a_request_error_has_no_data_and_the_drafts_status(api: Api, query: str) -> None:
+async def test_request_error_has_status_of_draft(api: Api, query: str) -> None:
     failed = 400 if FAULTY[query] == "GRAPHQL_PARSE_FAILED" else 422
     for accept, status in ((JSON, 200), (GRAPHQL, failed)):
         response = await api.http.post(
@@ -203,7 +203,7 @@ async def test_a_request_error_has_no_data_and_the_drafts_status(api: Api, query
             refused(response, status, FAULTY[query])
 
 
-async def test_a_variable_that_cannot_be_read_is_a_request_error(api: Api) -> None:
+async def test_bad_variable_is_request_error(api: Api) -> None:
     body = {"query": "query($n: Int!) { threads(first: $n) { totalCount } }"}
     for accept, status in ((JSON, 200), (GRAPHQL, 422)):
         for variables in (None, {}, {"n": None}, {"n": "x"}, {"n": [1]}):
@@ -215,7 +215,7 @@ async def test_a_variable_that_cannot_be_read_is_a_request_error(api: Api) -> No
             assert "None" not in message
 
 
-async def test_an_error_of_a_field_is_a_partial_success_with_data(api: Api) -> None:
+async def test_field_error_is_partial_success(api: Api) -> None:
     query = '{ __typename thread(id: "x") { id } threads(first: 1) { totalCount } }'
     for accept, status in ((JSON, 200), (GRAPHQL, 294)):
         response = await api.http.post(
@@ -238,7 +238,7 @@ async def test_an_error_of_a_field_is_a_partial_success_with_data(api: Api) -> N
         assert (response.status_code, response.json()["data"]) == (status, {"threads": None})
 
 
-async def test_the_operation_is_chosen_by_its_name(api: Api) -> None:
+async def test_operation_is_chosen_by_its_name(api: Api) -> None:
     document = "query a { a: __typename } query b { b: __typename } mutation c { c: __typename }"
 
     async def ask(name: Any) -> httpx.Response:
@@ -282,11 +282,11 @@ async def test_queries_can_be_sent_by_get(api: Api) -> None:
         [("query", "{ __typename }"), ("query", "{ a: __typename }")],
     ],
 )
-async def test_a_malformed_get_is_a_400(api: Api, params: Any) -> None:
+async def test_malformed_get_is_400(api: Api, params: Any) -> None:
     refused(await api.http.get("/graphql", params=params), 400, "BAD_REQUEST")
 
 
-async def test_a_mutation_is_never_done_by_get(api: Api) -> None:
+async def test_mutation_is_never_done_by_get(api: Api) -> None:
     mutation = 'mutation { createThread(input: {title: "Looms"}) { thread { id } } }'
     for params in (
         {"query": mutation},
@@ -324,7 +324,7 @@ async def test_a_mutation_is_never_done_by_get(api: Api) -> None:
         (f"{JSON};q=0", None),
     ],
 )
-async def test_the_answers_type_is_what_the_client_likes_best(
+async def test_accept_header_decides_media_type(
     api: Api, accept: str | None, expected: str | None
 ) -> None:
     headers = {"content-type": JSON} | ({} if accept is None else {"accept": accept})
@@ -341,7 +341,7 @@ async def test_the_answers_type_is_what_the_client_likes_best(
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 
-async def test_a_browser_is_led_to_the_playground(api: Api) -> None:
+async def test_browser_is_redirected_to_playground(api: Api) -> None:
     response = await api.http.get("/", headers={"accept": BROWSER})
     assert (response.status_code, response.headers["location"]) == (307, "/graphql")
     assert choose(BROWSER, [JSON, GRAPHQL, "text/html"]) == "text/html"
@@ -350,7 +350,7 @@ async def test_a_browser_is_led_to_the_playground(api: Api) -> None:
     assert "Accept" in page.headers["vary"]
 
 
-async def test_a_compressed_body_is_a_415(api: Api) -> None:
+async def test_compressed_body_is_415(api: Api) -> None:
     body = gzip.compress(orjson.dumps(QUERY))
     headers = {"content-type": JSON, "content-encoding": "gzip"}
     response = await api.http.post("/graphql", content=body, headers=headers)
@@ -358,7 +358,7 @@ async def test_a_compressed_body_is_a_415(api: Api) -> None:
     assert response.headers["accept-encoding"] == "identity"
 
 
-async def test_a_document_past_its_size_is_told_so(database: Database) -> None:
+async def test_document_past_size_is_refused(database: Database) -> None:
     api = Api(database, document_size=1000)
     query = "{ __typename }".ljust(1000)
     assert await api(query) == "Query"
@@ -371,12 +371,12 @@ async def test_a_document_past_its_size_is_told_so(database: Database) -> None:
     assert "1000 characters" in error["message"]
 
 
-async def test_properties_that_are_not_known_are_ignored(api: Api) -> None:
+async def test_unknown_properties_are_ignored(api: Api) -> None:
     response = await api.http.post("/graphql", json={**QUERY, "future": [1, 2]})
     assert response.json()["data"] == {"__typename": "Query"}
 
 
-async def test_the_document_of_many_requests_is_read_once(database: Database) -> None:
+async def test_repeated_document_is_parsed_once(database: Database) -> None:
     app = create_app(Settings(guests="moderate"), database)
     (endpoint,) = {route.app for route in app.routes if getattr(route, "path", "") == "/graphql"}
     query = "query($n: Int!) { threads(first: $n) { totalCount } }"

@@ -121,7 +121,7 @@ async def picture(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("viewer", [None, ADA], ids=["guest", "signed-in"])
 @pytest.mark.parametrize("width", [1280, 600])
-async def test_every_example_runs_as_it_stands(
+async def test_every_example_runs_unchanged(
     database: Database, tmp_path: Path, viewer: Viewer | None, width: int
 ) -> None:
     async with hosted(database, viewer) as url, opened(tmp_path, url, width) as page:
@@ -140,7 +140,7 @@ async def test_every_example_runs_as_it_stands(
 
 
 @pytest.mark.parametrize("width", [1280, 600])
-async def test_a_subscription_shows_an_event_after_a_mutation(
+async def test_subscription_shows_event_after_mutation(
     database: Database, tmp_path: Path, width: int
 ) -> None:
     async with hosted(database, ADA) as url, opened(tmp_path, url, width) as page:
@@ -155,7 +155,7 @@ async def test_a_subscription_shows_an_event_after_a_mutation(
 
 
 @pytest.mark.parametrize(("width", "is_stacked"), [(1280, False), (701, False), (600, True)])
-async def test_panes_stack_on_a_narrow_screen(
+async def test_panes_stack_on_narrow_screen(
     database: Database, tmp_path: Path, width: int, is_stacked: bool
 ) -> None:
     async with hosted(database, None) as url, opened(tmp_path, url, width) as page:
@@ -168,9 +168,7 @@ async def test_panes_stack_on_a_narrow_screen(
         assert min(editors["height"], response["height"]) > 250
 
 
-async def test_guests_who_only_read_are_shown_what_they_can_run(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_reading_guests_see_runnable_examples(database: Database, tmp_path: Path) -> None:
     settings = Settings(guests="read")
     serving = Serving(create_app(settings, database), settings)
     async with serving as server, opened(tmp_path, f"http://{server.host}/graphql") as page:
@@ -179,9 +177,7 @@ async def test_guests_who_only_read_are_shown_what_they_can_run(
         assert await page.run(tabs) == ["Threads", "Page"]
 
 
-async def test_a_page_of_a_named_origin_asks_reads_errors_and_listens(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_page_of_allowed_origin_uses_api(database: Database, tmp_path: Path) -> None:
     """As a frontend on another port does: the browser decides."""
     plain = Settings(playground=False)
     async with Serving(create_app(plain, database), plain) as frontend:
@@ -208,7 +204,7 @@ async def test_a_page_of_a_named_origin_asks_reads_errors_and_listens(
             assert await page.run(open_socket) == "refused"
 
 
-async def test_assets_are_compressed_and_kept_for_good(database: Database) -> None:
+async def test_assets_are_compressed_and_immutable(database: Database) -> None:
     transport = httpx.ASGITransport(create_app(Settings(), database))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         page = (await client.get("/graphql", headers={"accept": "text/html"})).text

@@ -53,7 +53,7 @@ def printed(known: GraphQLSchema) -> str:
 CODE = printed(build_schema(print_sdl()))
 
 
-async def test_the_served_schema_is_the_schema_of_the_code(serve: Serve) -> None:
+async def test_served_schema_is_schema_of_code(serve: Serve) -> None:
     async with serve() as client:
         sdl = await client.get("/schema.graphql")
         told = await client.get("/introspection.json")
@@ -64,7 +64,7 @@ async def test_the_served_schema_is_the_schema_of_the_code(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("name", ["schema.graphql", "introspection.json"])
-async def test_a_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: str) -> None:
+async def test_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: str) -> None:
     async with serve() as client:
         first = await client.get(f"/{name}")
         for known in (first.headers["etag"], f'W/{first.headers["etag"]}, "old"', "*"):
@@ -77,7 +77,7 @@ async def test_a_file_that_has_not_changed_is_not_sent_again(serve: Serve, name:
         assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
 
 
-async def test_the_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> None:
+async def test_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> None:
     async with serve() as client:
         page = await client.get("/graphql", headers=BROWSER)
     policy = dict(
@@ -93,7 +93,7 @@ async def test_the_page_allows_no_other_host_and_no_inline_script(serve: Serve) 
     assert page.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_without_the_playground_a_browser_gets_json(serve: Serve) -> None:
+async def test_browser_gets_json_without_playground(serve: Serve) -> None:
     async with serve(playground=False) as client:
         page = await client.get("/graphql", headers=BROWSER)
         assert (page.status_code, page.headers["content-type"]) == (400, "application/json")
@@ -107,7 +107,7 @@ async def test_without_the_playground_a_browser_gets_json(serve: Serve) -> None:
         assert answer.json()["data"] == {"__typename": "Query"}
 
 
-async def test_tools_may_ask_for_all_that_introspection_has(serve: Serve) -> None:
+async def test_full_introspection_is_allowed(serve: Serve) -> None:
     asked = get_introspection_query(
         specified_by_url=True,
         directive_is_repeatable=True,
@@ -121,7 +121,7 @@ async def test_tools_may_ask_for_all_that_introspection_has(serve: Serve) -> Non
     assert answer.json()["data"] == published.json()
 
 
-async def test_without_introspection_the_schema_is_not_told(serve: Serve) -> None:
+async def test_introspection_can_be_switched_off(serve: Serve) -> None:
     async with serve(introspection=False) as client:
         for query in (
             get_introspection_query(),
@@ -150,9 +150,7 @@ async def test_without_introspection_the_schema_is_not_told(serve: Serve) -> Non
         '{ node(id: "a") { ... on Thred { id } } }',
     ],
 )
-async def test_without_introspection_no_name_is_guessed_for_a_client(
-    serve: Serve, query: str
-) -> None:
+async def test_no_suggestions_without_introspection(serve: Serve, query: str) -> None:
     async with serve() as client:
         told = (await client.post("/graphql", json={"query": query})).json()
         assert any("Did you mean" in error["message"] for error in told["errors"])
@@ -162,7 +160,7 @@ async def test_without_introspection_no_name_is_guessed_for_a_client(
         assert not any("Did you mean" in error["message"] for error in told["errors"])
 
 
-async def test_without_introspection_no_name_is_guessed_in_variables(serve: Serve) -> None:
+async def test_no_suggestions_in_variables_without_introspection(serve: Serve) -> None:
     query = "query($o: ThreadOrder) { threads(first: 1, orderBy: $o) { totalCount } }"
     variables = {"o": {"field": "CREATED", "direction": "ASC", "feild": 1}}
     async with serve(introspection=False) as client:
@@ -172,7 +170,7 @@ async def test_without_introspection_no_name_is_guessed_in_variables(serve: Serv
 
 
 @pytest.mark.parametrize("name", ["PLAYGROUND", "INTROSPECTION"])
-def test_a_switch_is_true_or_false(name: str) -> None:
+def test_switch_is_true_or_false(name: str) -> None:
     read = Settings.from_environ
     for text in ("false", "False", "0"):
         assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is False
@@ -182,7 +180,7 @@ def test_a_switch_is_true_or_false(name: str) -> None:
         read({f"TALLIED_{name}": "off"})
 
 
-def test_the_page_needs_its_assets(tmp_path: Path) -> None:
+def test_page_without_assets_is_404(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<!doctype html><title>Playground</title>")
     for _ in range(2):
         missing = Playground(tmp_path).response()

@@ -58,7 +58,7 @@ async def reading_little(there: Site, buffer: int = 4096) -> AsyncIterator[Socke
         socket.connection.transport.abort()
 
 
-async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> None:
+async def test_unread_responses_do_not_accumulate(database: Database) -> None:
     settings = {"body_time": 1, "concurrent_sockets": 1}
     async with site(database, schema=merge_schemas(Query), settings=settings) as there:
         Query.answered = 0
@@ -75,7 +75,7 @@ async def test_answers_that_nobody_reads_do_not_pile_up(database: Database) -> N
             assert await socket("{ __typename }") == "Query"
 
 
-async def test_neither_do_pongs(database: Database) -> None:
+async def test_unread_pongs_do_not_accumulate(database: Database) -> None:
     async with site(database, settings={"body_time": 1}) as there, reading_little(there) as socket:
         (protocol,) = there.server.connections
         ping = b"\x89\xfd" + bytes(4) + b"x" * 125  # masked by zeros
@@ -100,7 +100,7 @@ async def fill(there: Site, socket: Socket) -> None:
             await asyncio.sleep(0.3)
 
 
-async def test_a_server_that_stops_does_not_wait_for_who_does_not_read(
+async def test_stopping_server_does_not_wait_for_slow_reader(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
@@ -111,7 +111,7 @@ async def test_a_server_that_stops_does_not_wait_for_who_does_not_read(
     assert "Cancel" not in caplog.text  # as uvicorn says where it has to wait too long
 
 
-async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
+async def test_vanished_client_leaves_nothing_under_any_server(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """uvicorn's own protocol waits for as long as it may for the client to read on."""
@@ -126,7 +126,7 @@ async def test_nothing_is_left_of_a_client_that_is_gone_under_any_server(
     assert "Exception" not in caplog.text
 
 
-async def test_a_slow_reader_is_waited_for(database: Database) -> None:
+async def test_slow_reader_gets_all_messages(database: Database) -> None:
     async with (
         site(database, schema=merge_schemas(Query), settings={"body_time": 2}) as there,
         reading_little(there, buffer=262_144) as socket,
@@ -152,7 +152,7 @@ async def stopped(socket: Socket, id: str, how: str) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("how", ["complete", "close", "abort"])
-async def test_a_client_that_is_gone_takes_its_statement_along(
+async def test_vanished_client_cancels_its_statement(
     database: Database, how: str, request: pytest.FixtureRequest
 ) -> None:
     settings = {"execution_time": 60}
@@ -177,7 +177,7 @@ async def test_a_client_that_is_gone_takes_its_statement_along(
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("how", ["complete", "close", "abort"])
-async def test_a_mutation_whose_client_is_gone_is_rolled_back(database: Database, how: str) -> None:
+async def test_mutation_of_vanished_client_is_rolled_back(database: Database, how: str) -> None:
     gate = Gate("create_thread")
     async with site(database, hooks=[gate]) as there, there.socket() as socket:
         id = await socket.subscribe(START)
@@ -205,7 +205,7 @@ class After(Gate):
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-async def test_a_mutation_that_is_committed_is_followed_to_its_end(database: Database) -> None:
+async def test_hooks_after_commit_survive_disconnect(database: Database) -> None:
     hook = After()
     async with site(database, hooks=[hook]) as there, there.socket() as socket:
         await socket.subscribe(START)
@@ -218,9 +218,7 @@ async def test_a_mutation_that_is_committed_is_followed_to_its_end(database: Dat
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_server_that_is_told_to_stop_closes_its_sockets(
-    tmp_path: Path, workers: str
-) -> None:
+async def test_stopping_server_closes_sockets(tmp_path: Path, workers: str) -> None:
     url = f"sqlite:///{tmp_path / 'forum.db'}"
     with Server(tmp_path, url, "--workers", workers) as server:
         address = f"ws://127.0.0.1:{server.port}/graphql"

@@ -89,7 +89,7 @@ async def refused(socket: Socket, id: str) -> dict[str, Any]:
     return {"message": error["message"], **error["extensions"]}
 
 
-async def test_each_event_is_answered_for_who_has_subscribed(database: Database) -> None:
+async def test_each_event_is_executed_for_its_viewer(database: Database) -> None:
     known = {HEADER: json.dumps([ADA.subject, ADA.name, False])}
     query = "subscription($n: Int!) { ticks(to: $n) { number viewer titles } }"
     async with (
@@ -106,7 +106,7 @@ async def test_each_event_is_answered_for_who_has_subscribed(database: Database)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_subscription_is_over_when_its_client_says_so_or_is_gone(
+async def test_subscription_ends_with_client(
     database: Database,
 ) -> None:
     async with site(database, schema=SCHEMA) as there, there.socket() as socket:
@@ -126,7 +126,7 @@ async def test_a_subscription_is_over_when_its_client_says_so_or_is_gone(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_the_limits_hold_for_the_document_and_for_each_event(database: Database) -> None:
+async def test_limits_apply_to_document_and_events(database: Database) -> None:
     settings = {"execution_time": 1, "answer_size": 70_000, "document_depth": 5}
     async with site(database, schema=SCHEMA, settings=settings) as there, there.socket() as socket:
         deep = "subscription { ticks(to: 1) { number { a { b { c { d { e } } } } } } }"
@@ -145,7 +145,7 @@ async def test_the_limits_hold_for_the_document_and_for_each_event(database: Dat
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_what_goes_wrong_with_the_events_is_told_once(database: Database) -> None:
+async def test_error_of_event_source_is_reported_once(database: Database) -> None:
     async with site(database, schema=SCHEMA) as there, there.socket() as socket:
         dry = await refused(socket, await socket.subscribe("subscription { dry(secret: false) }"))
         assert dry == {"message": "The well has run dry.", "code": "NOT_FOUND"}
@@ -155,7 +155,7 @@ async def test_what_goes_wrong_with_the_events_is_told_once(database: Database) 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_subscription_ends_when_nobody_knows_any_more_who_has_it(
+async def test_subscription_ends_with_authentication(
     database: Database,
 ) -> None:
     known = True

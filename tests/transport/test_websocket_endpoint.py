@@ -31,7 +31,7 @@ async def begin(socket: Any, title: str, message: str) -> Any:
     return await socket(BEGIN, i={"title": title, "comment": comment})
 
 
-async def test_queries_and_mutations_are_answered_as_over_http(database: Database) -> None:
+async def test_responses_equal_http(database: Database) -> None:
     async with site(database) as there, there.socket() as socket:
         for title, message in (("Engines", "one two"), ("Looms", "three"), ("Mills", "four five")):
             made = await begin(socket, title, message)
@@ -51,7 +51,7 @@ async def test_queries_and_mutations_are_answered_as_over_http(database: Databas
         assert [node["wordCount"] for node in answer["data"]["threads"]["nodes"]] == [2, 1]
 
 
-async def test_many_operations_at_once_are_told_apart_by_their_ids(database: Database) -> None:
+async def test_concurrent_operations_are_matched_by_id(database: Database) -> None:
     async with site(database) as there, there.socket() as socket:
         wanted = {f"id {number}": f"alias{number}" for number in range(20)}
         for id, alias in wanted.items():
@@ -114,7 +114,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_every_limit_and_code_is_that_of_http(database: Database) -> None:
+async def test_limits_and_codes_equal_http(database: Database) -> None:
     async with site(database, settings=LIMITS) as there, there.socket() as socket:
         codes = set()
         for name, body in BAD.items():
@@ -129,7 +129,7 @@ async def test_every_limit_and_code_is_that_of_http(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_persisted_documents_are_those_of_http(database: Database, tmp_path: Path) -> None:
+async def test_persisted_documents_equal_http(database: Database, tmp_path: Path) -> None:
     listing = tmp_path / "documents.json"
     listing.write_bytes(orjson.dumps({"count": COUNT}))
     async with site(database) as there, there.socket() as socket:
@@ -166,7 +166,7 @@ SCHEMA = merge_schemas(Query)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_size_time_and_faults_are_told_as_over_http(database: Database) -> None:
+async def test_size_timeout_and_faults_equal_http(database: Database) -> None:
     settings = {"answer_size": 70_000, "execution_time": 1}
     async with site(database, schema=SCHEMA, settings=settings) as there, there.socket() as socket:
         large = {"query": "{ text(size: 70000) }"}
@@ -182,7 +182,7 @@ async def test_size_time_and_faults_are_told_as_over_http(database: Database) ->
         assert await socket("{ __typename }") == "Query"
 
 
-async def test_operations_of_all_transports_share_the_room(database: Database) -> None:
+async def test_transports_share_operation_limit(database: Database) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"concurrent_requests": 1}}
     async with site(database, **options) as there, there.socket() as socket:
