@@ -47,7 +47,7 @@ def described() -> Iterator[tuple[str, str | None]]:
                     yield f"{name}.{field_name}({argument_name})", argument.description
 
 
-def test_everything_is_described() -> None:
+def test_every_type_and_field_is_described() -> None:
     names = dict(described())
     assert {"Thread.wordCount", "Query.threads(first)", "ThreadOrderField.WORD_COUNT"} <= set(names)
     missing = [name for name, text in names.items() if not (text and text.strip())]
@@ -62,20 +62,20 @@ def test_descriptions_are_sentences() -> None:
         assert text.endswith((".", "?")), name
 
 
-def test_the_word_count_says_how_words_are_counted() -> None:
+def test_word_count_description_defines_words() -> None:
     for name in ("Thread", "Comment"):
         description = types[name].fields["wordCount"].description
         assert "len(message.split())" in description
         assert "Unicode whitespace" in description
 
 
-def test_the_printed_schema_is_the_schema() -> None:
+def test_printed_schema_is_schema() -> None:
     assert PRINTED.read_text() == print_sdl(), "write it anew with: tallied print-schema"
     assert find_breaking_changes(core, build_schema(PRINTED.read_text())) == []
     assert find_breaking_changes(build_schema(PRINTED.read_text()), core) == []
 
 
-def test_every_object_with_an_id_is_a_node() -> None:
+def test_every_object_with_id_is_node() -> None:
     nodes = [
         name
         for name, type_ in types.items()
@@ -88,7 +88,7 @@ def test_every_object_with_an_id_is_a_node() -> None:
         assert [interface.name for interface in types[name].interfaces] == ["Node"]
 
 
-def test_what_is_always_there_is_never_null() -> None:
+def test_fields_with_values_are_non_null() -> None:
     nullable = {
         f"{name}.{field_name}"
         for name in ("Thread", "Comment", "Author", "PageInfo", "ThreadConnection", "ThreadEdge")
@@ -118,7 +118,7 @@ def test_every_mutation_has_one_input_and_one_payload() -> None:
         assert str(field.type) == f"{stem}Payload"
 
 
-def test_every_field_of_a_row_declares_its_columns() -> None:
+def test_every_field_of_row_declares_its_columns() -> None:
     for name, model in (("Thread", Thread), ("Comment", Comment), ("Author", Author)):
         columns = {attribute.key for attribute in inspect(model).column_attrs}
         for field in types[name].fields.values():
@@ -127,7 +127,7 @@ def test_every_field_of_a_row_declares_its_columns() -> None:
             assert set(declared) <= columns, f"{name}.{definition.python_name}"
 
 
-def test_scalars_say_where_they_are_specified() -> None:
+def test_scalars_name_their_specification() -> None:
     own: dict[str, Any] = {
         name: type_.specified_by_url
         for name, type_ in types.items()
@@ -140,6 +140,6 @@ def test_scalars_say_where_they_are_specified() -> None:
     }
 
 
-async def test_the_schema_can_be_introspected(api: Api) -> None:
+async def test_schema_can_be_introspected(api: Api) -> None:
     answer = await api(get_introspection_query(specified_by_url=True, input_value_deprecation=True))
     assert {type_["name"] for type_ in answer["types"]} >= set(types)
