@@ -302,7 +302,7 @@ def test_origins_of_any_scheme_may_be_named(origins: str) -> None:
     assert Settings(origins=origins).origins == origins
 
 
-async def test_operation_cancelled_before_it_began_keeps_no_socket_open(
+async def test_operation_cancelled_before_start_keeps_no_socket_open(
     database: Database,
 ) -> None:
     """Messages that are there at once are handled before any task of theirs begins."""

@@ -10,7 +10,7 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from tallied.checks import Finding, check
+from tallied.checks import Finding, check, stored_data
 from tallied.database import Database, UnitOfWork
 from tallied.discussion import Discussion
 from tallied.host.access import HostRules
