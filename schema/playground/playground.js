@@ -2,8 +2,8 @@
 "use strict";
 
 (() => {
-  // Each opens in a tab of its own; the first is the one in front. Who may not write is shown
-  // only those that read.
+  // Each example has a tab; the first is active. A viewer who may not write gets only the
+  // examples that read.
   const READING = ["threads", "page"];
   const EXAMPLES = ["start", "threads", "page", "comment"];
   const WITH_VARIABLES = ["start", "page", "comment"];
@@ -27,7 +27,7 @@
     variables: WITH_VARIABLES.includes(name) ? await read(`${name}.json`) : undefined,
   });
 
-  // The data of a query, in the name of whom the headers stand for; nothing where it fails.
+  // Returns the data of a query sent with these headers; an empty object if it fails.
   const ask = async (query, headers) => {
     const response = await fetch(location.pathname, {
       method: "POST",
@@ -43,7 +43,7 @@
     return viewer ? viewer.canStartThread : document.body.dataset.guests !== "read";
   };
 
-  // What an example leaves to this page: a name for a guest, and the newest thread.
+  // Sets the variables that an example leaves null: a name for a guest, and the newest thread.
   const fillIn = async (variables, headers) => {
     const filled = { ...variables };
     if (filled.authorName === null) {
@@ -71,9 +71,8 @@
     };
   };
 
-  // GraphiQL keeps its tabs in the browser's storage. Under a prefix, so that those of
-  // another project, served at the same address on another day, do not show up here; and
-  // under another for who may write, who is shown more examples.
+  // GraphiQL stores its tabs in the browser. The prefix separates them from those of another
+  // project at the same address, and those of writers, who get more examples, from readers'.
   const makeStorage = (prefix) => ({
     get length() {
       return localStorage.length;
@@ -91,8 +90,8 @@
   const start = async () => {
     if (!globalThis.React || !globalThis.ReactDOM || !globalThis.GraphiQL) {
       notice(
-        "The playground's assets are missing from this installation. In a checkout, " +
-          "python scripts/playground.py brings them in; then start the server anew.",
+        "The playground's assets are missing from this installation. In a checkout, run " +
+          "python scripts/playground.py, and restart the server.",
       );
       return;
     }
@@ -108,7 +107,7 @@
       globalThis.GraphiQLPluginExplorer?.explorerPlugin(),
     ].filter(Boolean);
     const storage = makeStorage(writes ? "tallied:write:" : "tallied:read:");
-    // GraphiQL takes all of its first tabs from defaultTabs but the variables of the one in front.
+    // GraphiQL takes its first tabs from defaultTabs, except for the variables of the active one.
     if (storage.getItem("graphiql:tabState") === null && tabs[0].variables) {
       storage.setItem("graphiql:variables", tabs[0].variables);
     }
