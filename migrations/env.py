@@ -49,7 +49,8 @@ def run(connection: Connection) -> None:
         include_name=is_ours,
         include_object=is_built,
         render_item=render,
-        render_as_batch=True,
+        # No batch for what SQLite can alter: it drops the table, which deletes rows that refer to it.
+        render_as_batch=False,
         compare_server_default=True,
     )
     with context.begin_transaction():
