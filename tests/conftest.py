@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -52,6 +53,7 @@ def memory() -> Path | None:
 
 def speed_up_processes() -> None:
     """Let the tests' processes share their bytecode, and keep their files in memory."""
+    gc.set_threshold(100_000, 20, 20)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     folder = memory()
@@ -65,6 +67,12 @@ speed_up_processes()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     items.sort(key=lambda item: item.path.relative_to(tests).as_posix() not in FIRST)
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests stay to the end: no collection looks through them again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
