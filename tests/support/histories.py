@@ -51,6 +51,9 @@ class History(RuleBasedStateMachine):
     def rolled_back_savepoint(self) -> None:
         """A savepoint has been rolled back."""
 
+    def ended(self) -> None:
+        """A transaction has been committed or rolled back."""
+
     def touched(self, *, shows_at_once: bool = True) -> None:
         """Something was done that is not flushed yet."""
         self.flushed = False
@@ -102,6 +105,7 @@ class History(RuleBasedStateMachine):
     def end(self, rolled_back: bool) -> None:
         self.session.rollback() if rolled_back else self.session.commit()
         self.settled()
+        self.ended()
 
     @invariant()
     def agrees(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -142,30 +143,39 @@ def stored(connection: Connection) -> dict[int, Numbers]:
     return {row[0]: Numbers(*row[1:]) for row in connection.execute(select(Article.id, *columns))}
 
 
-def issues(connection: Connection) -> tuple[dict[int, int], dict[int, int]]:
-    """What the issues hold, and what they should."""
+def issues(
+    connection: Connection, numbers: Mapping[int, Numbers] | None = None
+) -> tuple[dict[int, int], dict[int, int]]:
+    """What the issues hold, and what they should.
+
+    :param numbers: the :func:`truth`, by default as it is now.
+    """
     held = {row[0]: row[1] for row in connection.execute(select(Issue.id, Issue.comments))}
     true = dict.fromkeys(held, 0)
-    numbers = truth(connection)
+    numbers = truth(connection) if numbers is None else numbers
     for key, issue in connection.execute(select(Article.id, Article.issue_id)):
         if issue is not None:
             true[issue] += numbers[key].comment_count
     return held, true
 
 
-def assert_exact(session: Session) -> None:
-    """After a flush: memory, columns and recount agree for all articles and their issues."""
+def assert_exact(session: Session, *, verified: bool = True) -> None:
+    """After a flush: memory, columns and recount agree for all articles and their issues.
+
+    :param verified: whether the engine's own recount must agree, too, on all of its counters.
+    """
     connection = session.connection()
     true = truth(connection)
     assert stored(connection) == true
-    held, counted = issues(connection)
+    held, counted = issues(connection, true)
     assert held == counted
     loaded = [o for o in session if isinstance(o, Article) and "comment_count" in vars(o)]
     for article in loaded:
         key = vars(article).get("id")
         if key in true:
             assert shown(article) == true[key]
-    assert list(magazine.verify(connection)) == []
+    if verified:
+        assert list(magazine.verify(connection)) == []
 
 
 def make_tables(engine: Engine) -> None:

@@ -187,6 +187,10 @@ class Magazine(History):
         return {each: [vars(each)[name] for name in SHOWN] for each in known}
 
     def assert_agrees(self) -> None:
+        # The engine's own recount, which takes most of the time, is for the ends of transactions.
+        assert_exact(self.session, verified=False)
+
+    def ended(self) -> None:
         assert_exact(self.session)
 
     def rolled_back_savepoint(self) -> None:
