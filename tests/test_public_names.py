@@ -87,10 +87,10 @@ def _lines(name: str, value: Any, members: bool) -> Iterator[str]:
     kind = "class " if inspect.isclass(value) else ""
     yield f"{kind}{name}{_signature(value) if callable(value) else ''}"
     if kind and members and not issubclass(value, BaseException | Counter):
-        for member, found in sorted(vars(value).items()):
-            is_ours = getattr(found, "__module__", "").startswith("tallied.")
-            if not member.startswith("_") and callable(found) and is_ours:
-                yield f"{name}.{member}{_signature(found)}"
+        for member, result in sorted(vars(value).items()):
+            is_ours = getattr(result, "__module__", "").startswith("tallied.")
+            if not member.startswith("_") and callable(result) and is_ours:
+                yield f"{name}.{member}{_signature(result)}"
 
 
 def _signature(value: Any) -> str:
@@ -102,17 +102,17 @@ def _signature(value: Any) -> str:
     return f"({', '.join(map(_parameter, parameters))})"
 
 
-def _parameter(each: inspect.Parameter) -> str:
-    stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
-    optional = "" if each.default is each.empty else "=..."
-    return f"{stars}{each.name}{optional}"
+def _parameter(item: inspect.Parameter) -> str:
+    stars = {item.VAR_POSITIONAL: "*", item.VAR_KEYWORD: "**"}.get(item.kind, "")
+    optional = "" if item.default is item.empty else "=..."
+    return f"{stars}{item.name}{optional}"
 
 
 def test_public_names_are_those_that_are_pinned() -> None:
-    pinned, found = PINNED.read_text("utf-8").splitlines(), list(public())
-    gone = sorted(set(pinned) - set(found))
-    new = sorted(set(found) - set(pinned))
-    assert (gone, new) == ([], []), "see the docstring of this module"
+    pinned, result = PINNED.read_text("utf-8").splitlines(), list(public())
+    deleted = sorted(set(pinned) - set(result))
+    new = sorted(set(result) - set(pinned))
+    assert (deleted, new) == ([], []), "see the docstring of this module"
 
 
 if __name__ == "__main__":

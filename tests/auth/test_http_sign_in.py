@@ -57,20 +57,20 @@ async def test_token_authenticates_viewer(bearer: Bearer) -> None:
         expect = {"name": viewer.name, "isModerator": viewer.is_moderator}
         assert answer.json()["data"] == {"viewer": expect}
     answer = await bearer(START, authorization(encode_token(SECRET, ADA, HOUR)))
-    made = answer.json()["data"]["createThread"]
-    assert made == {"thread": {"author": {"name": "Ada"}}, "userErrors": []}
+    created = answer.json()["data"]["createThread"]
+    assert created == {"thread": {"author": {"name": "Ada"}}, "userErrors": []}
     assert await bearer.host.authors() == {"user-1": ("Ada", 1, 1)}
 
 
 async def test_without_token_viewer_is_guest(bearer: Bearer) -> None:
     assert (await bearer(WHO)).json()["data"] == {"viewer": None}
-    made = (await bearer(START)).json()["data"]["createThread"]
-    assert made == {"thread": None, "userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
+    created = (await bearer(START)).json()["data"]["createThread"]
+    assert created == {"thread": None, "userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
 
 
 def signed(secret: str, **claims: Any) -> str:
-    given = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "exp": time.time() + 600}
-    return f"Bearer {jwt.encode({**given, **claims}, secret, 'HS256')}"
+    values = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "exp": time.time() + 600}
+    return f"Bearer {jwt.encode({**values, **claims}, secret, 'HS256')}"
 
 
 REFUSED = {
@@ -126,9 +126,9 @@ async def test_bad_token_is_refused_over_get(bearer: Bearer) -> None:
 # A host's own
 
 
-async def asked(database: Database, found: Any) -> httpx.Response:
-    """The answer where get_viewer is `found`."""
-    host = Host(database, get_viewer=found)
+async def selection(database: Database, result: Any) -> httpx.Response:
+    """The answer where get_viewer is `result`."""
+    host = Host(database, get_viewer=result)
     answer = await host.guest.http.post("/graphql", json={"query": START})
     if answer.status_code != 200:
         assert await host.authors() == {}
@@ -140,10 +140,10 @@ async def test_get_viewer_may_be_async(database: Database) -> None:
         await asyncio.sleep(0)
         return ADA
 
-    for found in (waits, lambda _: ADA):
-        answer = await asked(database, found)
+    for result in (waits, lambda _: ADA):
+        answer = await selection(database, result)
         assert answer.json()["data"]["createThread"]["thread"]["author"] == {"name": "Ada"}
-    answer = await asked(database, lambda _: None)
+    answer = await selection(database, lambda _: None)
     assert answer.json()["data"]["createThread"]["userErrors"] == [{"code": "SIGN_IN_REQUIRED"}]
 
 
@@ -155,7 +155,7 @@ async def test_get_viewer_may_refuse(database: Database) -> None:
         refuse(_)
 
     for function in (refuse, refuse_later):
-        answer = await asked(database, function)
+        answer = await selection(database, function)
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
         message = "The session has ended; sign in again."
@@ -176,7 +176,7 @@ async def _fails_later(_: HTTPConnection) -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "result",
     [
         _fails,
         _fails_later,
@@ -191,9 +191,9 @@ async def _fails_later(_: HTTPConnection) -> None:
     ],
 )
 async def test_failing_get_viewer_is_masked(
-    database: Database, found: Any, caplog: pytest.LogCaptureFixture
+    database: Database, result: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await asked(database, found)
+    answer = await selection(database, result)
     assert answer.status_code == 500
     (error,) = answer.json()["errors"]
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
@@ -214,15 +214,15 @@ async def test_slow_get_viewer_times_out(database: Database) -> None:
 
 
 async def test_get_viewer_is_called_once_with_headers(database: Database) -> None:
-    seen: list[str | None] = []
+    observed: list[str | None] = []
 
     def watch(connection: HTTPConnection) -> Viewer | None:
-        seen.append(connection.headers.get(HEADER))
+        observed.append(connection.headers.get(HEADER))
         return get_viewer(connection)
 
     host = Host(database, get_viewer=watch)
     await host.ada(f"{{ a: {WHO[1:-1]} b: {WHO[1:-1]} }}")
-    assert seen == ['["user-1", "Ada", false]']
+    assert observed == ['["user-1", "Ada", false]']
 
 
 # Caches

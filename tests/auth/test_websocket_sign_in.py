@@ -53,26 +53,26 @@ def signed(database: Database, **options: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 async def test_payload_may_carry_authorization(database: Database, name: str) -> None:
-    async with signed(database) as there:
-        async with there.socket({name: bearer(), "theme": {"dark": True}}) as socket:
+    async with signed(database) as server:
+        async with server.socket({name: bearer(), "theme": {"dark": True}}) as socket:
             assert await socket(WHO) == {"name": "Ada"}
             assert await socket(START) == {"userErrors": []}
-        async with there.socket(additional_headers={name: bearer()}) as socket:
+        async with server.socket(additional_headers={name: bearer()}) as socket:
             assert await socket(WHO) == {"name": "Ada"}
         token = bearer()
-        async with there.socket({name: token}, additional_headers={name: token}) as socket:
+        async with server.socket({name: token}, additional_headers={name: token}) as socket:
             assert await socket(WHO) == {"name": "Ada"}
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"authToken": "Bearer x"}, {"headers": {}}])
 async def test_without_authorization_viewer_is_guest(database: Database, payload: Any) -> None:
-    async with signed(database) as there, there.socket(payload) as socket:
+    async with signed(database) as server, server.socket(payload) as socket:
         assert await socket(WHO) is None
         assert await socket(START) == {"userErrors": [{"code": "SIGN_IN_REQUIRED"}]}
 
 
 @pytest.mark.parametrize(
-    ("payload", "code", "says"),
+    ("payload", "code", "sentence"),
     [
         ({"authorization": bearer(OTHER)}, 4403, "The token is not one that this server accepts;"),
         ({"authorization": expiring(-60)}, 4403, "The token has expired; get a new one."),
@@ -85,20 +85,20 @@ async def test_without_authorization_viewer_is_guest(database: Database, payload
     ],
 )
 async def test_bad_authorization_opens_no_socket(
-    database: Database, payload: Any, code: int, says: str
+    database: Database, payload: Any, code: int, sentence: str
 ) -> None:
-    async with signed(database) as there, there.socket(init=False) as socket:
+    async with signed(database) as server, server.socket(init=False) as socket:
         await socket.send("connection_init", payload=payload)
-        told, reason = await socket.closed()
-        assert (told, reason[: len(says)]) == (code, says)
+        reply, reason = await socket.closed()
+        assert (reply, reason[: len(sentence)]) == (code, sentence)
         assert reason.endswith((".", "`"))
 
 
 async def test_authorization_of_handshake_is_not_replaced(database: Database) -> None:
     """It may be a proxy's, which over HTTP sets it whatever the client sends."""
     async with (
-        signed(database) as there,
-        there.socket(init=False, additional_headers={"authorization": "Basic eDp5"}) as socket,
+        signed(database) as server,
+        server.socket(init=False, additional_headers={"authorization": "Basic eDp5"}) as socket,
     ):
         await socket.send("connection_init", payload={"authorization": bearer()})
         code, reason = await socket.closed()
@@ -107,10 +107,10 @@ async def test_authorization_of_handshake_is_not_replaced(database: Database) ->
 
 
 async def test_get_viewer_receives_equal_requests_over_both(database: Database) -> None:
-    seen: list[dict[str, Any]] = []
+    observed: list[dict[str, Any]] = []
 
     async def get_viewer(connection: HTTPConnection) -> Viewer:
-        seen.append(
+        observed.append(
             {
                 "headers": {
                     name: connection.headers.get(name)
@@ -126,28 +126,28 @@ async def test_get_viewer_receives_equal_requests_over_both(database: Database) 
         return ADA
 
     headers = {"x-api-key": "k", "cookie": "user=ada; theme=dark"}
-    async with site(database, get_viewer=get_viewer) as there:
-        await there.http.post(
+    async with site(database, get_viewer=get_viewer) as server:
+        await server.http.post(
             "/graphql",
             params={"room": "7"},
             json={"query": WHO},
             headers={**headers, "authorization": "Bearer t"},
         )
-        there.url += "?room=7"
+        server.url += "?room=7"
         payload = {"Authorization": "Bearer t", "x-forged": "1", "cookie": "user=max", "host": "x"}
-        async with there.socket(payload, additional_headers=headers) as socket:
-            assert len(seen) == 2  # once, as the connection is opened,
+        async with server.socket(payload, additional_headers=headers) as socket:
+            assert len(observed) == 2  # once, as the connection is opened,
             assert await socket(WHO) == {"name": "Ada"}
-            assert len(seen) == 3  # and once an operation, as over HTTP.
-    assert seen[0] == seen[1] == seen[2]
-    assert seen[0]["headers"]["authorization"] == "Bearer t"
-    assert seen[0]["cookies"] == {"user": "ada", "theme": "dark"}
+            assert len(observed) == 3  # and once an operation, as over HTTP.
+    assert observed[0] == observed[1] == observed[2]
+    assert observed[0]["headers"]["authorization"] == "Bearer t"
+    assert observed[0]["cookies"] == {"user": "ada", "theme": "dark"}
 
 
 async def test_expired_token_refuses_later_operations(database: Database) -> None:
     async with (
-        signed(database) as there,
-        there.socket({"authorization": expiring(1.5)}) as socket,
+        signed(database) as server,
+        server.socket({"authorization": expiring(1.5)}) as socket,
     ):
         assert await socket(WHO) == {"name": "Ada"}
         await asyncio.sleep(2)
@@ -161,18 +161,18 @@ async def test_running_mutation_is_answered_before_expired_close(
     database: Database,
 ) -> None:
     """A client comes back with a new token, and sends again whatever has no answer."""
-    gate, known = Gate("create_thread"), [True]
+    gate, existing = Gate("create_thread"), [True]
 
     def get_viewer(_: HTTPConnection) -> Viewer:
-        if not known[0]:
+        if not existing[0]:
             raise Unauthenticated("The session is over; sign in again.")
         return ADA
 
     options: dict[str, Any] = {"hooks": [gate], "get_viewer": get_viewer}
-    async with site(database, **options) as there, there.socket() as socket:
+    async with site(database, **options) as server, server.socket() as socket:
         id = await socket.subscribe(START)
         await gate.arrived.wait()
-        known[0] = False
+        existing[0] = False
         for _ in range(3):
             await socket.subscribe(START)
         await asyncio.sleep(0.2)
@@ -197,7 +197,7 @@ async def test_request_state_ends_with_operation(
         viewer: Viewer = connection.state.viewer
         return viewer
 
-    async with site(database, get_viewer=get_viewer) as there, there.socket() as socket:
+    async with site(database, get_viewer=get_viewer) as server, server.socket() as socket:
         assert await socket(WHO) == {"name": "Bob"}
         assert await socket(WHO) == {"name": "Cleo"}
 
@@ -211,15 +211,15 @@ async def test_failing_or_slow_get_viewer_closes_socket(
     def broken(_: HTTPConnection) -> Any:
         raise ConfigurationError("s3cret")
 
-    for get_viewer, code, says in (
+    for get_viewer, code, sentence in (
         (slow, 1013, "It took longer than 1 seconds to find out who asks; try again later."),
         (broken, 4500, "Something went wrong on the server; it has been logged, with the id "),
     ):
         options: dict[str, Any] = {"get_viewer": get_viewer, "settings": {"execution_time": 1}}
-        async with site(database, **options) as there, there.socket(init=False) as socket:
+        async with site(database, **options) as server, server.socket(init=False) as socket:
             await socket.send("connection_init")
-            told, reason = await socket.closed()
-            assert (told, reason[: len(says)]) == (code, says)
+            reply, reason = await socket.closed()
+            assert (reply, reason[: len(sentence)]) == (code, sentence)
 
 
 OPEN = [
@@ -249,17 +249,17 @@ def allowing(database: Database) -> Any:
 
 @pytest.mark.parametrize("headers", OPEN)
 async def test_allowed_origins_open_socket(database: Database, headers: dict[str, str]) -> None:
-    async with allowing(database) as there:
-        headers = {name: value.format(host=there.host) for name, value in headers.items()}
-        async with there.socket(additional_headers=headers) as socket:
+    async with allowing(database) as server:
+        headers = {name: value.format(host=server.host) for name, value in headers.items()}
+        async with server.socket(additional_headers=headers) as socket:
             assert await socket("{ __typename }") == "Query"
 
 
 @pytest.mark.parametrize("origin", SHUT)
 async def test_other_origins_open_no_socket(database: Database, origin: str) -> None:
-    async with allowing(database) as there:
+    async with allowing(database) as server:
         for more in ({}, {"sec-fetch-site": "cross-site"}):
-            refusal = await there.refusal(origin=origin.format(host=there.host), **more)
+            refusal = await server.refusal(origin=origin.format(host=server.host), **more)
             assert refusal.status_code == 403
             (error,) = refusal.json()["errors"]
             assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
@@ -268,9 +268,9 @@ async def test_other_origins_open_no_socket(database: Database, origin: str) -> 
 
 
 async def test_default_allows_only_own_origin(database: Database) -> None:
-    async with site(database) as there:
-        assert (await there.refusal(origin=ORIGIN)).status_code == 403
-        async with there.socket(additional_headers={"origin": f"http://{there.host}"}) as socket:
+    async with site(database) as server:
+        assert (await server.refusal(origin=ORIGIN)).status_code == 403
+        async with server.socket(additional_headers={"origin": f"http://{server.host}"}) as socket:
             assert await socket("{ __typename }") == "Query"
 
 

@@ -54,7 +54,7 @@ def test_benchmark_of_each_operation_runs(
     engine: Engine, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = writes.Scale(threads=4, comments=9, rounds=3, batches=3)
-    results = {str(each): found for each, found in writes.measure(engine, scale).items()}
+    results = {str(item): matches for item, matches in writes.measure(engine, scale).items()}
     assert len(results) == len(CANDIDATES)
     for name, result in results.items():
         assert None not in result.seconds.values(), name
@@ -71,7 +71,7 @@ def test_benchmark_of_each_operation_runs(
         "attribute events, threads as objects": {"delete"},
         "before_flush, threads as objects": {"move", "delete"},
     }
-    writes.show(backend, {each: results[str(each)] for each in CANDIDATES})
+    writes.show(backend, {item: results[str(item)] for item in CANDIDATES})
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "|" in line]
     ends = {row[0].strip(): row[-1].strip() for row in rows}
     assert ends["Tallied"] == "yes"
@@ -106,12 +106,12 @@ def test_benchmark_of_concurrent_writers_runs(
     empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = writers.Scale(writers=2, inserts=3, comments=5, rounds=3)
-    results = {str(each): found for each, found in writers.measure(empty_url, scale).items()}
+    results = {str(item): matches for item, matches in writers.measure(empty_url, scale).items()}
     for name, result in results.items():
         if name.startswith((*EXACT, "no counter")):
             assert None not in result.seconds.values(), name
             assert all(result.exact.values()), name
-    writers.show(backend, {each: results[str(each)] for each in CANDIDATES}, scale)
+    writers.show(backend, {item: results[str(item)] for item in CANDIDATES}, scale)
     assert " a second" in capsys.readouterr().out
 
 

@@ -61,8 +61,10 @@ def test_script_prints_result() -> None:
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200"},
     )
-    said = " ".join(done.stdout.split())
-    assert re.search(r"units in \d+ s .* 0 wrong counters, 0 errors; memory \d+, ", said), said
-    assert "add by key" in said
+    printed = " ".join(done.stdout.split())
+    assert re.search(r"units in \d+ s .* 0 wrong counters, 0 errors; memory \d+, ", printed), (
+        printed
+    )
+    assert "add by key" in printed
     # So short a run may not come round to every kind, and says so.
-    assert done.returncode == (1 if "never done" in said else 0), done.stderr
+    assert done.returncode == (1 if "never done" in printed else 0), done.stderr

@@ -33,35 +33,37 @@ async def read(database: Database, statement: str) -> list[str]:
         return list(await connection.scalars(text(statement)))
 
 
-async def found(database: Database, **options: Any) -> dict[str, str]:
+async def finding_ids(database: Database, **options: Any) -> dict[str, str]:
     """The sentences by the ids; each id once."""
     findings = await check(database, SETTINGS, **options)
     assert len({finding.id for finding in findings}) == len(findings), findings
-    assert all(each.sentence.endswith(".") and each.hint.endswith(".") for each in findings)
+    assert all(item.sentence.endswith(".") and item.hint.endswith(".") for item in findings)
     return {finding.id: finding.sentence for finding in findings}
 
 
 async def test_migrated_database_is_sound(migrated: Database) -> None:
-    assert await found(migrated) == {}
-    assert await found(migrated, start=False, deep=True) == {}
+    assert await finding_ids(migrated) == {}
+    assert await finding_ids(migrated, start=False, deep=True) == {}
 
 
 async def test_start_costs_few_statements(migrated: Database) -> None:
-    await found(migrated)
+    await finding_ids(migrated)
     with recorded(migrated.engine.sync_engine) as executed:
-        await found(migrated)
+        await finding_ids(migrated)
     # Two are for the counters of hosts, which this process has, and one or two find out whether the
     # database may be written; SQLite's file takes one to look at.
     assert len(executed) <= 10 + 2 * migrated.is_sqlite, executed
-    assert not any("tallied_comment" in each and "FROM tallied" in each for each in executed)
+    assert not any("tallied_comment" in item and "FROM tallied" in item for item in executed)
 
 
 async def test_tables_made_by_host_need_no_revision(database: Database) -> None:
-    assert await found(database) == {}
+    assert await finding_ids(database) == {}
 
 
 async def test_database_without_tables_is_reported(empty: Database) -> None:
-    assert await found(empty) == {"tallied.E010": "The database has not been set up for Tallied."}
+    assert await finding_ids(empty) == {
+        "tallied.E010": "The database has not been set up for Tallied."
+    }
 
 
 VERSION = f"UPDATE {VERSION_TABLE} SET version_num = "
@@ -91,18 +93,18 @@ async def test_damaged_database_is_reported(
 ) -> None:
     await execute(migrated, statement)
     for options in ({}, {"start": False}):
-        sentences = await found(migrated, **options)
+        sentences = await finding_ids(migrated, **options)
         assert list(sentences) == [f"tallied.{id}"]
         assert all(part in sentences[f"tallied.{id}"] for part in parts)
 
 
 async def test_missing_foreign_key(migrated: Database) -> None:
     if migrated.is_sqlite:  # which can only make a table anew
-        (made,) = await read(
+        (created,) = await read(
             migrated, "SELECT sql FROM sqlite_master WHERE name = 'tallied_comment'"
         )
-        other = made.replace("ON DELETE CASCADE", "")
-        assert other != made
+        other = created.replace("ON DELETE CASCADE", "")
+        assert other != created
         indexes = await read(
             migrated, "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
         )
@@ -111,37 +113,39 @@ async def test_missing_foreign_key(migrated: Database) -> None:
     else:
         key = "fk_tallied_comment_thread_id_tallied_thread"
         await execute(migrated, f"ALTER TABLE tallied_comment DROP CONSTRAINT {key}")
-    told = await found(migrated)
-    assert list(told) == ["tallied.E018"]
-    assert "tallied_comment.thread_id has no foreign key to tallied_thread" in told["tallied.E018"]
-    assert "ON DELETE CASCADE" in told["tallied.E018"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.E018"]
+    assert "tallied_comment.thread_id has no foreign key to tallied_thread" in reply["tallied.E018"]
+    assert "ON DELETE CASCADE" in reply["tallied.E018"]
 
 
 async def test_missing_unique_index_is_reported(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX uq_tallied_thread_target_type_target_id")
-    told = await found(migrated)
-    assert list(told) == ["tallied.E015"]
-    assert "tallied_thread (target_type, target_id)" in told["tallied.E015"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.E015"]
+    assert "tallied_thread (target_type, target_id)" in reply["tallied.E015"]
     await execute(
         migrated,
         "CREATE UNIQUE INDEX a_part ON tallied_thread (target_type, target_id)"
         " WHERE locked_at IS NULL",
     )
-    assert list(await found(migrated)) == ["tallied.E015"], "a part is not the whole"
+    assert list(await finding_ids(migrated)) == ["tallied.E015"], "a part is not the whole"
     await execute(migrated, "CREATE UNIQUE INDEX mine ON tallied_thread (target_id, target_type)")
-    assert await found(migrated) == {}, "its name does not matter"
+    assert await finding_ids(migrated) == {}, "its name does not matter"
 
 
 async def test_index_of_counter_is_missing(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX ix_tallied_comment_author_id_thread_id_created_at_id")
-    told = await found(migrated)
-    assert list(told) == ["tallied.W011"]
-    assert "tallied_comment starts with author_id" in told["tallied.W011"]
-    assert "Author.comment_count" in told["tallied.W011"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.W011"]
+    assert "tallied_comment starts with author_id" in reply["tallied.W011"]
+    assert "Author.comment_count" in reply["tallied.W011"]
     await execute(migrated, "CREATE INDEX mine ON tallied_comment (created_at, author_id)")
-    assert list(await found(migrated)) == ["tallied.W011"], "it must come first"
+    assert list(await finding_ids(migrated)) == ["tallied.W011"], "it must come first"
     await execute(migrated, "CREATE INDEX other ON tallied_comment (author_id)")
-    assert list(await found(migrated)) == ["tallied.W012"], "counters do, a page of an author not"
+    assert list(await finding_ids(migrated)) == ["tallied.W012"], (
+        "counters do, a page of an author not"
+    )
 
 
 @on_postgresql
@@ -151,28 +155,28 @@ async def test_unfinished_index_is_missing(migrated: Database) -> None:
         "UPDATE pg_index SET indisvalid = false"
         " WHERE indexrelid = 'ix_tallied_thread_word_count_id'::regclass",
     )
-    assert list(await found(migrated)) == ["tallied.W012"]
+    assert list(await finding_ids(migrated)) == ["tallied.W012"]
 
 
 @on_postgresql
 async def test_index_of_titles_is_for_postgresql_alone(migrated: Database) -> None:
     await execute(migrated, "DROP INDEX ix_tallied_thread_title_folded")
-    assert list(await found(migrated)) == ["tallied.W012"]
+    assert list(await finding_ids(migrated)) == ["tallied.W012"]
     await execute(migrated, "DROP EXTENSION pg_trgm")
-    told = await found(migrated)
-    assert list(told) == ["tallied.W013"]
-    assert "pg_trgm" in told["tallied.W013"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.W013"]
+    assert "pg_trgm" in reply["tallied.W013"]
 
 
 @on_postgresql
 async def test_tables_in_another_schema(open_database: Open) -> None:
     database = open_database(schema="Forum")
     await execute(database, 'CREATE SCHEMA "Forum"')
-    assert list(await found(database)) == ["tallied.E010"]
+    assert list(await finding_ids(database)) == ["tallied.E010"]
     await migrate(database)
-    assert await found(database, start=False, deep=True) == {}
+    assert await finding_ids(database, start=False, deep=True) == {}
     await execute(database, 'DROP INDEX "Forum".ix_tallied_thread_word_count_id')
-    assert list(await found(database)) == ["tallied.W012"]
+    assert list(await finding_ids(database)) == ["tallied.W012"]
 
 
 class Uncounted(Session):
@@ -185,17 +189,17 @@ async def test_session_class_without_listeners(migrated: Database) -> None:
         async_sessionmaker(migrated.engine),
         async_sessionmaker(migrated.engine, class_=AsyncSession, sync_session_class=Uncounted),
     ):
-        told = await found(migrated, session_class=sessions)
-        assert list(told) == ["tallied.E020"]
-    assert "Uncounted" in (await found(migrated, session_class=Uncounted))["tallied.E020"]
+        reply = await finding_ids(migrated, session_class=sessions)
+        assert list(reply) == ["tallied.E020"]
+    assert "Uncounted" in (await finding_ids(migrated, session_class=Uncounted))["tallied.E020"]
 
 
 async def test_session_classes_with_listeners(migrated: Database) -> None:
     class Own(migrated.session_class):  # type: ignore[name-defined, misc]
         pass
 
-    assert await found(migrated, session_class=Own) == {}
-    assert await found(migrated, session_class=migrated.sessions) == {}
+    assert await finding_ids(migrated, session_class=Own) == {}
+    assert await finding_ids(migrated, session_class=migrated.sessions) == {}
 
 
 class HostBase(DeclarativeBase):
@@ -247,13 +251,13 @@ async def test_counters_of_host_need_indexes(migrated: Database) -> None:
     async with migrated.engine.begin() as connection:
         await connection.run_sync(table.create)
     assert counters.installed_on(HostSession) is extended
-    assert await found(migrated, session_class=HostSession, start=False, deep=True) == {}
+    assert await finding_ids(migrated, session_class=HostSession, start=False, deep=True) == {}
     await execute(migrated, "DROP INDEX ix_report_thread_id")
-    told = await found(migrated, session_class=HostSession)
-    assert list(told) == ["tallied.W011"]
-    assert "report starts with thread_id" in told["tallied.W011"]
-    told = await found(migrated)
-    assert list(told) == ["tallied.E024"], "their indexes matter only where they are in use"
+    reply = await finding_ids(migrated, session_class=HostSession)
+    assert list(reply) == ["tallied.W011"]
+    assert "report starts with thread_id" in reply["tallied.W011"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.E024"], "their indexes matter only where they are in use"
 
 
 async def test_host_counter_on_other_session_class_is_reported(migrated: Database) -> None:
@@ -262,21 +266,23 @@ async def test_host_counter_on_other_session_class_is_reported(migrated: Databas
 
     counters.install(Plain)
     for sessions in (None, Plain):
-        assert await found(migrated, session_class=sessions) == {}, "of a host with no such table"
+        assert await finding_ids(migrated, session_class=sessions) == {}, (
+            "of a host with no such table"
+        )
     await execute(migrated, "CREATE TABLE report (id integer PRIMARY KEY)")
-    assert await found(migrated) == {}, "of a host whose table has the same name"
+    assert await finding_ids(migrated) == {}, "of a host whose table has the same name"
     await execute(migrated, "DROP TABLE report")
     async with migrated.engine.begin() as connection:
         await connection.run_sync(HostBase.metadata.tables["report"].create)
     for sessions, name in ((None, "CountedSession"), (Plain, "Plain")):
         for options in ({"start": True}, {"start": False, "deep": True}):
-            told = await found(migrated, session_class=sessions, **options)
-            assert list(told) == ["tallied.E024"]
-            assert "Report.comments is kept on HostSession" in told["tallied.E024"]
-            assert name in told["tallied.E024"]
+            reply = await finding_ids(migrated, session_class=sessions, **options)
+            assert list(reply) == ["tallied.E024"]
+            assert "Report.comments is kept on HostSession" in reply["tallied.E024"]
+            assert name in reply["tallied.E024"]
     (finding,) = await check(migrated, SETTINGS, session_class=Plain)
     assert "session_class=HostSession" in finding.hint
-    assert await found(migrated, session_class=HostSession) == {}
+    assert await finding_ids(migrated, session_class=HostSession) == {}
     with pytest.raises(ConfigurationError, match=r"tallied\.E024"):
         async with Discussion(migrated, settings=SETTINGS).lifespan():
             raise AssertionError
@@ -309,18 +315,18 @@ async def test_tables_of_equal_name_belong_to_their_hosts(migrated: Database) ->
     async with migrated.engine.begin() as connection:
         await connection.run_sync(tables.create_all)
     for sessions in (one, other):
-        assert await found(migrated, session_class=sessions) == {}
+        assert await finding_ids(migrated, session_class=sessions) == {}
 
 
 async def test_missing_tables_of_host_counter_are_reported(migrated: Database) -> None:
     for start in (True, False):
-        told = await found(migrated, session_class=HostSession, start=start, deep=not start)
-        assert list(told) == ["tallied.E019"]
-        assert "The table report is missing, without which Report.comments" in told["tallied.E019"]
+        reply = await finding_ids(migrated, session_class=HostSession, start=start, deep=not start)
+        assert list(reply) == ["tallied.E019"]
+        assert "The table report is missing, without which Report.comments" in reply["tallied.E019"]
     await execute(migrated, "CREATE TABLE report (id integer PRIMARY KEY, thread_id integer)")
-    told = await found(migrated, session_class=HostSession, start=False, deep=True)
-    assert "tallied.E001" not in told
-    assert told["tallied.E019"].startswith("The column report.comments is missing, without which")
+    reply = await finding_ids(migrated, session_class=HostSession, start=False, deep=True)
+    assert "tallied.E001" not in reply
+    assert reply["tallied.E019"].startswith("The column report.comments is missing, without which")
 
 
 @pytest.mark.sqlite
@@ -330,10 +336,10 @@ async def test_sqlite_without_foreign_keys_is_reported(migrated: Database) -> No
         pass  # so that the pool has a connection that was opened before Database took over
     host = Database(engine)
     try:
-        assert list(await found(host)) == ["tallied.E016"]
+        assert list(await finding_ids(host)) == ["tallied.E016"]
     finally:
         await engine.dispose()
-    assert await found(host) == {}, "the connections since then do"
+    assert await finding_ids(host) == {}, "the connections since then do"
     await engine.dispose()
 
 
@@ -345,12 +351,12 @@ async def test_sqlite_without_wal_is_reported(migrated: Database) -> None:
         await connection.execute(text("PRAGMA journal_mode = DELETE"))
     await engine.dispose()
     host = Database(engine)
-    told = await found(host)
-    assert list(told) == ["tallied.W014"]
-    assert "no write-ahead log" in told["tallied.W014"]
+    reply = await finding_ids(host)
+    assert list(reply) == ["tallied.W014"]
+    assert "no write-ahead log" in reply["tallied.W014"]
     async with engine.connect() as connection:
         await connection.execute(text("PRAGMA journal_mode = WAL"))
-    assert await found(host) == {}, "the file keeps it"
+    assert await finding_ids(host) == {}, "the file keeps it"
     await engine.dispose()
 
 
@@ -363,17 +369,17 @@ async def test_sqlite_without_returning(migrated: Database) -> None:
         # The database itself says so: its function is replaced.
         connection.run_async(lambda c: c.create_function("sqlite_version", 0, lambda: "3.34.1"))
 
-    told = await found(migrated)
-    assert list(told) == ["tallied.E017"]
-    assert "SQLite 3.34.1" in told["tallied.E017"]
+    reply = await finding_ids(migrated)
+    assert list(reply) == ["tallied.E017"]
+    assert "SQLite 3.34.1" in reply["tallied.E017"]
 
 
 async def test_unreachable_postgresql_is_reported() -> None:
     database = Database("postgresql://u:s3cret@localhost:1/d")
-    told = await check(database, Settings(playground=False))
-    assert [finding.id for finding in told] == ["tallied.E001", "tallied.W003"]
-    assert "does not answer" in told[0].sentence
-    assert "s3cret" not in str(told)
+    reply = await check(database, Settings(playground=False))
+    assert [finding.id for finding in reply] == ["tallied.E001", "tallied.W003"]
+    assert "does not answer" in reply[0].sentence
+    assert "s3cret" not in str(reply)
     await database.dispose()
 
 
@@ -387,13 +393,13 @@ async def test_failure_halfway_keeps_findings(migrated: Database) -> None:
     )
     powerless = Database(migrated.url.set(username="powerless").render_as_string(False))
     try:
-        told = await check_database(powerless, start=False)
-        assert [finding.id for finding in told] == [
+        reply = await check_database(powerless, start=False)
+        assert [finding.id for finding in reply] == [
             "tallied.W018",
             "tallied.W012",
             "tallied.E001",
         ]
-        assert "permission denied" in told[2].sentence
+        assert "permission denied" in reply[2].sentence
     finally:
         await powerless.dispose()
         await execute(migrated, "DROP OWNED BY powerless", "DROP ROLE powerless")

@@ -79,9 +79,9 @@ def test_damaged_file_is_one_error(
     damage(path)
     result = Commands(capsys)(command, "--database", f"sqlite:///{path}")
     assert result.code == (2 if command == "serve" else 1)
-    said = " ".join((result.out + result.err).split())
-    assert sentence in said
-    assert "Traceback" not in said
+    printed = " ".join((result.out + result.err).split())
+    assert sentence in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize("damage", [replace_content, truncate, damage_comments])
@@ -100,8 +100,8 @@ async def test_large_file_is_read_whole_by_check_only(path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{path}")
     at_start = {finding.id for finding in await check(database, SETTINGS, start=True)}
     assert "tallied.E025" not in at_start
-    found = await check(database, SETTINGS, start=False)
-    assert [finding.id for finding in found] == ["tallied.E025"]
+    findings = await check(database, SETTINGS, start=False)
+    assert [finding.id for finding in findings] == ["tallied.E025"]
     await database.dispose()
 
 

@@ -12,18 +12,18 @@ from tallied.settings import Settings
 SETTINGS = Settings(playground=False, environment="development", guests="write")
 
 
-async def found(database: Database) -> list[str]:
+async def findings(database: Database) -> list[str]:
     """Return the ids of what is wrong with the database."""
     return [finding.id for finding in await check(database, SETTINGS)]
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_hosts_engine_without_idle_timeout_is_warning(database: Database) -> None:
-    assert await found(database) == []
+    assert await findings(database) == []
     engine = create_async_engine(database.url)
-    assert await found(Database(engine)) == ["tallied.W019"]
+    assert await findings(Database(engine)) == ["tallied.W019"]
     await engine.dispose()
     settings = {"idle_in_transaction_session_timeout": "30s"}
     engine = create_async_engine(database.url, connect_args={"server_settings": settings})
-    assert await found(Database(engine)) == []
+    assert await findings(Database(engine)) == []
     await engine.dispose()

@@ -76,10 +76,10 @@ async def test_server_without_pooler_is_no_pooler(empty_url: str, engine_of: Any
 async def test_engine_that_names_statements_is_error(
     pooled: str, mode: str, engine_of: Any
 ) -> None:
-    found = await ids(Database(engine_of(pooled)))
-    assert ("tallied.E027" in found) == (mode == "transaction")
+    finding_ids = await ids(Database(engine_of(pooled)))
+    assert ("tallied.E027" in finding_ids) == (mode == "transaction")
     if mode == "transaction":
-        assert found == {"tallied.E027"}
+        assert finding_ids == {"tallied.E027"}
 
 
 async def test_engine_without_names_suits_any_pooler(pooled: str, engine_of: Any) -> None:

@@ -29,12 +29,12 @@ def target(guests: Guests | None) -> HostRules:
     return HostRules(targets=targets_by_name([Target("article", no_titles, guests=guests)]))
 
 
-def ids(found: list[Finding]) -> list[str]:
-    return [finding.id for finding in found]
+def ids(findings: list[Finding]) -> list[str]:
+    return [finding.id for finding in findings]
 
 
-def one(found: list[Finding], id: str) -> Finding:
-    (finding,) = [each for each in found if each.id == id]
+def one(findings: list[Finding], id: str) -> Finding:
+    (finding,) = [item for item in findings if item.id == id]
     assert finding.sentence.endswith(".")
     assert finding.hint.endswith(".")
     return finding
@@ -65,28 +65,28 @@ def test_sound_settings_pass() -> None:
 )
 def test_dangerous_setting_is_reported(settings: dict[str, Any], id: str, named: str) -> None:
     sound = {"playground": False, "secret": SECRET}
-    found = check_settings(Settings(**{**sound, **settings}))
-    assert ids(found) == [id]
-    assert named in found[0].sentence + found[0].hint
-    assert SECRET not in str(found)
-    assert OTHER not in str(found)
+    findings = check_settings(Settings(**{**sound, **settings}))
+    assert ids(findings) == [id]
+    assert named in findings[0].sentence + findings[0].hint
+    assert SECRET not in str(findings)
+    assert OTHER not in str(findings)
 
 
 @pytest.mark.parametrize(
     "settings", [{"introspection": False}, {"only_persisted": True, "persisted_documents": "x"}]
 )
 def test_playground_without_assets_is_reported(settings: dict[str, Any]) -> None:
-    made = Settings(environment="development", secret=SECRET, **settings)
-    assert ids(check_settings(made)) == ["tallied.W005"]
+    created = Settings(environment="development", secret=SECRET, **settings)
+    assert ids(check_settings(created)) == ["tallied.W005"]
 
 
 @pytest.mark.parametrize(
     ("guests", "id"), [("write", "tallied.W002"), ("moderate", "tallied.E004")]
 )
 def test_rights_of_guests_are_reported_per_target(guests: Guests, id: str) -> None:
-    found = check_settings(SOUND, target(guests))
-    assert ids(found) == [id]
-    assert "'article'" in found[0].sentence
+    findings = check_settings(SOUND, target(guests))
+    assert ids(findings) == [id]
+    assert "'article'" in findings[0].sentence
 
 
 def test_server_without_names_where_guests_write_is_warned_of() -> None:
@@ -101,15 +101,15 @@ def test_server_without_names_where_guests_write_is_warned_of() -> None:
 
 
 def test_writers_depend_on_host() -> None:
-    nobody = Settings(playground=False)
-    assert ids(check_settings(nobody)) == ["tallied.W003"]
-    assert check_settings(nobody, has_viewers=True) == []
+    unknown_author = Settings(playground=False)
+    assert ids(check_settings(unknown_author)) == ["tallied.W003"]
+    assert check_settings(unknown_author, has_viewers=True) == []
     assert ids(check_settings(SOUND, has_viewers=False)) == ["tallied.W003"]
-    assert "tallied.W003" not in ids(check_settings(nobody, target("write")))
+    assert "tallied.W003" not in ids(check_settings(unknown_author, target("write")))
 
 
 def test_all_mistakes_of_environment_are_reported() -> None:
-    settings, found = read_settings(
+    settings, findings = read_settings(
         {
             "TALLIED_PORT": "http",
             "TALLIED_PAGE_SIZE": "7",
@@ -124,13 +124,15 @@ def test_all_mistakes_of_environment_are_reported() -> None:
     )
     assert (settings.page_size, settings.port, settings.secret) == (7, 8000, "")
     assert settings.database == "sqlite:///x.db"
-    refused = [finding.sentence.split()[0] for finding in found if finding.id == "tallied.E002"]
+    refused = [finding.sentence.split()[0] for finding in findings if finding.id == "tallied.E002"]
     assert refused == ["TALLIED_GUESTS", "TALLIED_PORT", "TALLIED_SECRET"]
-    assert "hunter2" not in str(found)
-    unknown = {f.sentence.split()[4].rstrip(","): f.hint for f in found if f.id == "tallied.W007"}
+    assert "hunter2" not in str(findings)
+    unknown = {
+        f.sentence.split()[4].rstrip(","): f.hint for f in findings if f.id == "tallied.W007"
+    }
     assert unknown["TALLIED_GUEST"] == "Is TALLIED_GUESTS meant?"
     assert "docs/api.md" in unknown["TALLIED_COLOUR_OF_IT_ALL"]
-    assert len(found) == 5
+    assert len(findings) == 5
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_all_mistakes_of_environment_are_reported() -> None:
     ],
 )
 def test_previous_secret_needs_secret(environ: dict[str, str], refused: int, previous: str) -> None:
-    settings, found = read_settings(environ)
-    assert ids(found) == ["tallied.E002"] * refused
+    settings, findings = read_settings(environ)
+    assert ids(findings) == ["tallied.E002"] * refused
     assert settings.previous_secret == previous
     assert settings.secret == environ.get("TALLIED_SECRET", "")

@@ -25,7 +25,7 @@ def rules(*targets: Target) -> HostRules:
     return HostRules(guests="write", targets=targets_by_name(targets))
 
 
-async def found(
+async def finding_ids(
     database: Database, rules: HostRules | None = None, **options: Any
 ) -> list[Finding]:
     return await check(database, SETTINGS, rules, start=False, **options)
@@ -42,14 +42,14 @@ async def begin(database: Database, kind: str, ids: Sequence[str]) -> None:
 class Articles:
     """A host's articles, some of which have been deleted."""
 
-    def __init__(self, *there: str) -> None:
-        self.there = there
-        self.asked: list[int] = []
+    def __init__(self, *existing: str) -> None:
+        self.existing = existing
+        self.batches: list[int] = []
 
     async def titles(self, session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
-        self.asked.append(len(ids))
+        self.batches.append(len(ids))
         assert await session.scalar(text("SELECT 1")) == 1, "the session is one to ask with"
-        return {id: f"Article {id}" for id in ids if id in self.there}
+        return {id: f"Article {id}" for id in ids if id in self.existing}
 
 
 async def test_threads_with_object_are_fine(database: Database) -> None:
@@ -57,8 +57,8 @@ async def test_threads_with_object_are_fine(database: Database) -> None:
     await begin(database, "page", ["1"])
     article = Target("article", Articles("1", "2", "3").titles)
     page = Target("page", Articles("1").titles)
-    assert await found(database, rules(article, page)) == []
-    assert await found(database) == [], "without rules, nobody knows what is registered"
+    assert await finding_ids(database, rules(article, page)) == []
+    assert await finding_ids(database) == [], "without rules, nobody knows what is registered"
 
 
 async def test_threads_without_object_are_reported(
@@ -68,13 +68,13 @@ async def test_threads_without_object_are_reported(
     await begin(database, "article", [str(number) for number in range(10)])
     await begin(database, "page", ["5"])
     articles, pages = Articles("1", "4", "8"), Articles("5")
-    (finding,) = await found(
+    (finding,) = await finding_ids(
         database, rules(Target("article", articles.titles), Target("page", pages.titles))
     )
     assert finding.id == "tallied.W020"
     assert finding.sentence.startswith("7 threads are about an object of the type 'article' that")
     assert finding.sentence.count(",") == 3, "three of them, and no more"
-    assert articles.asked == [4, 4, 2], "a few at a time"
+    assert articles.batches == [4, 4, 2], "a few at a time"
 
     named = finding.sentence.split(": ")[1].split(", ")[0]
     async with database.read() as connection:
@@ -86,11 +86,11 @@ async def test_threads_of_unregistered_type_are_reported(database: Database) -> 
     await begin(database, "article", ["1", "2"])
     await begin(database, "poll", ["1"])
     article = Target("article", Articles("1", "2").titles)
-    (finding,) = await found(database, rules(article))
+    (finding,) = await finding_ids(database, rules(article))
     assert finding.id == "tallied.W021"
     assert finding.sentence.startswith("1 thread is about an object of the type 'poll'")
-    both = await found(database, rules())
-    assert [each.id for each in both] == ["tallied.W021"] * 2
+    both = await finding_ids(database, rules())
+    assert [item.id for item in both] == ["tallied.W021"] * 2
 
 
 async def test_titles_that_fail_do_not_end_checks(database: Database) -> None:
@@ -99,7 +99,7 @@ async def test_titles_that_fail_do_not_end_checks(database: Database) -> None:
 
     await begin(database, "article", ["1"])
     await begin(database, "poll", ["1"])
-    first, second = await found(database, rules(Target("article", fail)))
+    first, second = await finding_ids(database, rules(Target("article", fail)))
     assert (first.id, second.id) == ("tallied.E021", "tallied.W021")
     assert "LookupError: no such column" in first.sentence
 
@@ -116,9 +116,9 @@ async def test_words_counted_otherwise_are_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await comment(database, "one two", "three", "four five six")
-    assert await found(database, deep=True) == []
+    assert await finding_ids(database, deep=True) == []
     monkeypatch.setattr(Comment, "count_words", staticmethod(len))
-    (finding,) = await found(database)
+    (finding,) = await finding_ids(database)
     assert finding.id == "tallied.W022"
     assert "3 have a word_count" in finding.sentence
     assert "--amounts" in finding.hint
@@ -133,7 +133,7 @@ async def test_failing_word_count_is_reported(
         raise ValueError("no words")
 
     monkeypatch.setattr(Comment, "count_words", staticmethod(fail))
-    (finding,) = await found(database)
+    (finding,) = await finding_ids(database)
     assert finding.id == "tallied.E023"
     assert "ValueError: no words" in finding.sentence
 
@@ -147,8 +147,8 @@ async def test_drift_is_found_by_deep_check_alone(database: Database) -> None:
         await connection.execute(
             update(Thread).where(Thread.comment_count == 2).values(comment_count=7)
         )
-    assert await found(database) == []
-    counts, words = await found(database, deep=True)
+    assert await finding_ids(database) == []
+    counts, words = await finding_ids(database, deep=True)
     assert (counts.id, words.id) == ("tallied.E022", "tallied.E022")
     assert counts.sentence.startswith("Thread.comment_count is wrong in 1 row: ")
     assert "(stored 7, true 2)" in counts.sentence
@@ -161,7 +161,7 @@ async def test_drifted_amount_names_repair_option(database: Database) -> None:
     async with database.engine.begin() as connection:
         await connection.execute(update(Comment).values(word_count=5))
     found_ids = {
-        finding.sentence.split()[0]: finding for finding in await found(database, deep=True)
+        finding.sentence.split()[0]: finding for finding in await finding_ids(database, deep=True)
     }
     assert "`tallied rebuild --amounts`" in found_ids["Comment.word_count"].hint
     assert "`tallied rebuild`" in found_ids["Thread.word_count"].hint

@@ -77,12 +77,12 @@ def test_counters_of_host_are_verified_and_rebuilt(
     wrong = commands("verify", "--app", filled, "--format", "json")
     drifts = [json.loads(line) for line in wrong.out.splitlines()]
     assert wrong.code == 1
-    assert [(each["counter"], each["stored"] - each["true"]) for each in drifts] == [
+    assert [(item["counter"], item["stored"] - item["true"]) for item in drifts] == [
         ("Article.comment_count", 17)
     ] * 3
-    found = commands("check", "--app", filled, "--deep", "--format", "json")
-    ids = {each["id"]: each["sentence"] for each in json.loads(found.out)}
-    assert found.code == 1
+    result = commands("check", "--app", filled, "--deep", "--format", "json")
+    ids = {item["id"]: item["sentence"] for item in json.loads(result.out)}
+    assert result.code == 1
     assert "Article.comment_count is wrong in 3 rows" in ids["tallied.E022"]
     one = commands("verify", "--app", filled, "Article", "--where", "id = 2")
     assert (one.code, len(one.out.splitlines())) == (1, 2)
@@ -113,13 +113,13 @@ def test_counters_missing_in_discussion_are_named(
         assert "session_class=MagazineSession" in refused.stderr
     checked = commands("check", "--app", forgot, "--deep", "--format", "json")
     assert checked.code == 1
-    assert "tallied.E024" in {each["id"] for each in json.loads(checked.out)}
+    assert "tallied.E024" in {item["id"] for item in json.loads(checked.out)}
     sql(empty_url, "DROP TABLE article")
     for command in ("verify", "rebuild"):
-        told = commands(command, "--app", filled)
-        assert (told.code, told.out) == (2, "")
-        assert "(tallied.E019) The table article is missing" in told.err
-        assert "alembic upgrade head" in told.err
+        output = commands(command, "--app", filled)
+        assert (output.code, output.out) == (2, "")
+        assert "(tallied.E019) The table article is missing" in output.err
+        assert "alembic upgrade head" in output.err
 
 
 def test_remedies_name_app_option(filled: str, empty_url: str, commands: Commands) -> None:
@@ -131,11 +131,11 @@ def test_remedies_name_app_option(filled: str, empty_url: str, commands: Command
     sql(empty_url, "UPDATE tallied_alembic_version SET version_num = 'tallied_0001'")
     assert f"Run `tallied migrate --app {filled}`." in commands("check", "--app", filled).out
     for command in ("verify", "rebuild"):
-        told = commands(command, "--app", filled)
-        assert told.code == 2
-        assert told.err.endswith(f"; run `tallied migrate --app {filled}` first.\n")
-        told = commands(command, "--database", empty_url)
-        assert told.err.endswith("; run `tallied migrate --database …` first.\n")
+        output = commands(command, "--app", filled)
+        assert output.code == 2
+        assert output.err.endswith(f"; run `tallied migrate --app {filled}` first.\n")
+        output = commands(command, "--database", empty_url)
+        assert output.err.endswith("; run `tallied migrate --database …` first.\n")
     discussion = sys.modules[filled.partition(":")[0]].discussion
     (behind,) = [e for e in asyncio.run(discussion.check_closed()) if e.id == "tallied.E011"]
     assert behind.hint == "Run `tallied migrate --app …`."
@@ -171,7 +171,7 @@ def test_missing_database_is_reported(
     )
     checked = commands("check", "--app", f"{app}:discussion", "--format", "json")
     expected = "tallied.E001" if "sqlite" in empty_url else "tallied.E010"
-    assert expected in {each["id"] for each in json.loads(checked.out)}
+    assert expected in {item["id"] for item in json.loads(checked.out)}
     assert checked.code == 1
     assert list(tmp_path.glob("*.db")) == []
 
@@ -192,20 +192,20 @@ def test_missing_database_is_reported(
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_unusable_app_is_one_line(app: str, commands: Commands, name: str, sentence: str) -> None:
     for command in ("verify", "rebuild", "check", "migrate"):
-        told = commands(command, "--app", name.format(app=app))
-        assert (told.code, told.out) == (2, "")
-        assert told.err.startswith(sentence.format(app=app))
-        assert len(told.err.splitlines()) == 1
+        output = commands(command, "--app", name.format(app=app))
+        assert (output.code, output.out) == (2, "")
+        assert output.err.startswith(sentence.format(app=app))
+        assert len(output.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_app_and_database_options_conflict(app: str, commands: Commands) -> None:
     for command in ("verify", "rebuild", "check", "migrate"):
-        told = commands(
+        output = commands(
             command, "--app", f"{app}:discussion", "--database", "sqlite+aiosqlite:///x"
         )
-        assert (told.code, told.out) == (2, "")
-        assert told.err.startswith("error: --app and --database contradict each other;")
+        assert (output.code, output.out) == (2, "")
+        assert output.err.startswith("error: --app and --database contradict each other;")
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])

@@ -146,9 +146,9 @@ def test_verify_prints_json_lines(seeded: str, commands: Commands) -> None:
     )
     drifted = commands("verify", "--format", "json", "--database", seeded)
     assert drifted.code == 1
-    found = {drift["counter"]: drift for drift in map(json.loads, drifted.out.splitlines())}
-    assert set(found) == {"Thread.word_count", "Thread.last_comment_at"}
-    words, latest = found["Thread.word_count"], found["Thread.last_comment_at"]
+    result = {drift["counter"]: drift for drift in map(json.loads, drifted.out.splitlines())}
+    assert set(result) == {"Thread.word_count", "Thread.last_comment_at"}
+    words, latest = result["Thread.word_count"], result["Thread.last_comment_at"]
     assert (words["stored"], words["true"], words["difference"]) == (
         row.word_count - 4,
         row.word_count,

@@ -64,7 +64,7 @@ def test_errors_are_json_by_option(commands: Commands, arguments: list[str], par
     for chosen in (["--format", "json"], ["--format=json"]):
         refused = commands(*arguments, *chosen)
         assert (refused.code, refused.out) == (2, "")
-        (told,) = lines(refused.err)
-        assert told.keys() == {"error"}
-        assert part in told["error"]["message"]
+        (output,) = lines(refused.err)
+        assert output.keys() == {"error"}
+        assert part in output["error"]["message"]
     assert commands(*arguments).err.startswith("error: ")

@@ -42,19 +42,19 @@ def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) ->
 
     assert len(lines("Thread.word_count")) == 13
     assert len(lines("Thread")) == 25
-    found = lines("Thread.word_count", "--where", f"id in {first}, {last}")
-    assert [re.split(r" of |: ", line)[:2] for line in found[:-1]] == [
+    result = lines("Thread.word_count", "--where", f"id in {first}, {last}")
+    assert [re.split(r" of |: ", line)[:2] for line in result[:-1]] == [
         ["Thread.word_count", first],
         ["Thread.word_count", last],
     ]
-    assert found[-1] == "2 counters are wrong; run `tallied rebuild --database …`."
+    assert result[-1] == "2 counters are wrong; run `tallied rebuild --database …`."
     between = ("--where", f"id > {first}", "--where", f"id <= {second}")
     assert len(lines("Thread.word_count", *between)) == 2
     assert len(lines("Thread.word_count", "--sample", "3")) == 4
 
     right = commands("verify", "Thread.last_comment_at", "--sample", "3", "--database", seeded)
     assert (right.code, right.out) == (0, "The counters of 3 threads are right.\n")
-    assert "difference +17 (likely cause: the number of rows is right" not in found[0]
+    assert "difference +17 (likely cause: the number of rows is right" not in result[0]
 
     rebuilt = commands("rebuild", "Thread.word_count", *between, "--database", seeded)
     assert (rebuilt.code, rebuilt.out) == (0, "Put 1 row right.\n")
@@ -63,11 +63,11 @@ def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) ->
 
 def test_likely_cause_is_printed_as_text_and_json(seeded: str, commands: Commands) -> None:
     spoil(seeded)
-    told = "the number of rows is right: an amount was changed past the engine"
+    output = "the number of rows is right: an amount was changed past the engine"
     arguments = ("verify", "--database", seeded, "--sample", "1")
-    assert f"difference +17 (likely cause: {told})\n" in commands(*arguments).out
+    assert f"difference +17 (likely cause: {output})\n" in commands(*arguments).out
     (line,) = commands(*arguments, "--format", "json").out.splitlines()
-    assert json.loads(line)["cause"] == told
+    assert json.loads(line)["cause"] == output
 
 
 def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> None:
@@ -82,8 +82,11 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
     assert without.out.splitlines()[-1] == "1 counter is wrong; run `tallied rebuild --database …`."
     verified = commands("verify", "--database", seeded)
     assert verified.code == 1
-    *found, summary = verified.out.splitlines()
-    assert [line.split()[0] for line in found] == ["Thread.word_count", *["Comment.word_count"] * 2]
+    *result, summary = verified.out.splitlines()
+    assert [line.split()[0] for line in result] == [
+        "Thread.word_count",
+        *["Comment.word_count"] * 2,
+    ]
     repair = "run `tallied rebuild --database … --amounts`."
     assert summary == f"1 counter and 2 amounts are wrong; {repair}"
 
@@ -118,17 +121,17 @@ def test_amounts_of_some_threads_and_after_some_comment(seeded: str, commands: C
     arguments = ("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
 
     sql(seeded, *wrong)
-    some = commands(*arguments, "Thread", "--where", f"id = {UUID(str(thread))}")
-    assert (some.code, some.out) == (0, f"Put {number} amounts right.\n")
-    left = commands("verify", "--database", seeded, "Comment")
-    assert left.out.splitlines()[-1].startswith(f"{200 - number} amounts are wrong")
+    partial = commands(*arguments, "Thread", "--where", f"id = {UUID(str(thread))}")
+    assert (partial.code, partial.out) == (0, f"Put {number} amounts right.\n")
+    remaining = commands("verify", "--database", seeded, "Comment")
+    assert remaining.out.splitlines()[-1].startswith(f"{200 - number} amounts are wrong")
 
     assert commands(*arguments).code == 0
     sql(seeded, *wrong)
     comments = sql(seeded, "SELECT id FROM tallied_comment ORDER BY id")
     hundredth = UUID(str(comments[99].id))
-    rest = commands(*arguments, "--after", f"Comment.word_count:{hundredth}")
-    assert (rest.code, rest.out) == (0, "Put 100 amounts right.\n")
+    remainder = commands(*arguments, "--after", f"Comment.word_count:{hundredth}")
+    assert (remainder.code, remainder.out) == (0, "Put 100 amounts right.\n")
     assert commands("verify", "--database", seeded, "Thread").code == 0
 
 
@@ -140,8 +143,8 @@ def test_folded_titles_are_verified_and_repaired(seeded: str, commands: Commands
     arguments = ("rebuild", "Thread", "--database", seeded)
     counted = commands(*arguments, "--after", f"Thread:{eighth}")
     assert (counted.code, counted.out) == (0, "Put 4 rows right.\n")
-    rest = commands(*arguments, "--after", f"Thread.title_folded:{eighth}")
-    assert (rest.code, rest.out) == (0, "Put 8 rows and 4 amounts right.\n")
+    remainder = commands(*arguments, "--after", f"Thread.title_folded:{eighth}")
+    assert (remainder.code, remainder.out) == (0, "Put 8 rows and 4 amounts right.\n")
     assert commands(*arguments).out == "Put 8 amounts right.\n"
     assert commands("verify", "--database", seeded).code == 0
 
@@ -166,8 +169,8 @@ def test_interrupted_rebuild_prints_how_to_continue(
         stopped = commands(*arguments)
     eighth = threads(seeded)[7]
     assert (stopped.code, stopped.out) == (130, "")
-    told = f"Stopped; go on with the same command and --after Thread:{eighth}"
-    assert told in " ".join(stopped.err.split())
+    output = f"Stopped; go on with the same command and --after Thread:{eighth}"
+    assert output in " ".join(stopped.err.split())
     after = commands(*arguments, "--after", f"Thread:{eighth}")
     assert (after.code, after.out) == (0, "Put 4 rows right.\n")
     assert commands("verify", "--database", seeded).code == 0

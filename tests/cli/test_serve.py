@@ -42,8 +42,8 @@ def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> Non
         assert server.printed.endswith("Tallied has stopped.\n")
 
     with Server(tmp_path, empty_url, port=server.port) as server:
-        told = f"The database {shown(empty_url)} is up to date (revision {NEWEST})."
-        assert told in server.printed
+        output = f"The database {shown(empty_url)} is up to date (revision {NEWEST})."
+        assert output in server.printed
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.printed
@@ -60,7 +60,7 @@ MAY_WRITE = [None, "SIGN_IN_REQUIRED"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "setting", "says", "codes"),
+    ("arguments", "setting", "sentence", "codes"),
     [
         ((), None, "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
         (("--guests", "read"), "moderate", "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
@@ -73,13 +73,13 @@ def test_serve_prints_and_enforces_rights_of_guests(
     tmp_path: Path,
     arguments: tuple[str, ...],
     setting: str | None,
-    says: str,
+    sentence: str,
     codes: list[str | None],
 ) -> None:
     """In each worker process, too."""
     with Server(tmp_path, "sqlite:///forum.db", *arguments, guests=setting) as server:
         (line,) = (line for line in server.printed.splitlines() if line.startswith("Guests"))
-        assert line.startswith(says)
+        assert line.startswith(sentence)
         assert "--guests" in line
         assert "TALLIED_GUESTS" in line
         begun = server.ask(BEGIN, a="Ada")["createThread"]
@@ -99,7 +99,7 @@ def test_public_moderating_guests_need_option(
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
     monkeypatch.setenv("TALLIED_GUESTS", "moderate")
     arguments = ["serve", "--host", host, "--database", "sqlite:///no/such/folder/forum.db"]
-    refused, told = (
+    refused, output = (
         subprocess.run(
             [TALLIED, *arguments, "--port", str(free_port()), *more],
             capture_output=True,
@@ -109,9 +109,9 @@ def test_public_moderating_guests_need_option(
         )
         for more in ([], ["--guests", "moderate"])
     )
-    assert refused.returncode == told.returncode == 2
+    assert refused.returncode == output.returncode == 2
     assert ("could moderate" in refused.stderr) == (host != "localhost")
-    assert "could moderate" not in told.stderr
+    assert "could moderate" not in output.stderr
 
 
 def test_no_redirect_is_built_from_host_header(

@@ -42,6 +42,6 @@ def test_relay_compiler_accepts_merged_schema(programs: Programs) -> None:
     programs.tool("relay-compiler", "merged/relay.config.json")
     # Both refetch by node(id:), the host's fragment and Tallied's.
     for name, type_name in (("Comments", "ForumThread"), ("Article", "Article")):
-        made = (folder / "__generated__" / f"documents{name}Query.graphql.ts").read_text("utf-8")
-        assert "node(id: $id)" in made
-        assert f"... on {type_name}" in made or f"documents_{name.lower()}" in made
+        created = (folder / "__generated__" / f"documents{name}Query.graphql.ts").read_text("utf-8")
+        assert "node(id: $id)" in created
+        assert f"... on {type_name}" in created or f"documents_{name.lower()}" in created

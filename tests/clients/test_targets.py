@@ -23,11 +23,11 @@ async def test_kinds_of_targets_stay_apart_in_caches(
     programs: Programs, database: Database, client: str
 ) -> None:
     kinds = ("photo", "article")
-    async with site(database, targets=[Target(kind, titles) for kind in kinds]) as there:
+    async with site(database, targets=[Target(kind, titles) for kind in kinds]) as server:
         for kind in kinds:
             body = {"query": MAKE, "variables": {"i": about(kind, 7)}}
-            answer = await there.post(body)
+            answer = await server.post(body)
             assert answer["data"]["threadFor"]["userErrors"] == []
-        url = f"http://{there.host}/graphql"
+        url = f"http://{server.host}/graphql"
         passed = await asyncio.to_thread(programs.test, f"{client}/targets.js", TALLIED_URL=url)
     assert list(passed.values()) == [True]

@@ -15,7 +15,7 @@ INVISIBLE = (
 )
 
 
-@pytest.mark.parametrize("character", INVISIBLE, ids=lambda each: f"U+{ord(each):04X}")
+@pytest.mark.parametrize("character", INVISIBLE, ids=lambda item: f"U+{ord(item):04X}")
 def test_invisible_character_is_blank(character: str) -> None:
     assert is_blank(character * 3)
     assert is_blank(f" {character}\n")
@@ -108,5 +108,5 @@ def test_every_format_character_is_ignored_or_seen() -> None:
     """None is left that is neither: a newer Python may know more of them."""
     formats = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf"]
     assert len(formats) >= 160
-    for each in formats:
-        assert is_blank(each) == (name_key(f"a{each}b") == "ab"), f"U+{ord(each):04X}"
+    for item in formats:
+        assert is_blank(item) == (name_key(f"a{item}b") == "ab"), f"U+{ord(item):04X}"

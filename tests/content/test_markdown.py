@@ -161,9 +161,9 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_rendering_time_is_bounded(what: str) -> None:
-    message = HOSTILE[what]
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_rendering_time_is_bounded(kind: str) -> None:
+    message = HOSTILE[kind]
     assert len(message) <= MAX_LENGTH
     assert steps(lambda: render_message(message)) < 4_000_000
     assert len(render_message(message)) < 20 * MAX_LENGTH

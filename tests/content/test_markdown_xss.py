@@ -60,31 +60,31 @@ def faults(html: str) -> list[str]:
     """What a browser would see in `html` that may not be there."""
     document = LexborHTMLParser(f"<!doctype html><html><head></head><body>{html}</body></html>")
     assert document.body is not None
-    found = [f"head: {node.tag}" for node in document.css("head *")]
+    result = [f"head: {node.tag}" for node in document.css("head *")]
     for node in document.root.traverse(include_text=True):  # type: ignore[union-attr]
         if node.tag in {"-text", "html", "head", "body"}:
-            found += [f"{node.tag} {name}" for name in (node.attributes or {})]
+            result += [f"{node.tag} {name}" for name in (node.attributes or {})]
         elif node.tag not in TAGS:
-            found.append(f"<{node.tag}>")
+            result.append(f"<{node.tag}>")
         else:
-            found += wrong_attributes(node)
-    return found
+            result += wrong_attributes(node)
+    return result
 
 
 def wrong_attributes(node: LexborNode) -> list[str]:
     attributes = dict(node.attributes or {})
-    found = []
+    result = []
     if node.tag == "a":
         address = attributes.pop("href", None)
         if address is not None and not is_absolute(address):
-            found.append(f"href {address!r}")
+            result.append(f"href {address!r}")
         if attributes.get("rel") != REL:
-            found.append("no rel")
+            result.append("no rel")
     for name, value in attributes.items():
         pattern = VALUES.get((str(node.tag), name))
         if pattern is None or not re.fullmatch(pattern, value or ""):
-            found.append(f"{node.tag} {name}={value!r}")
-    return found
+            result.append(f"{node.tag} {name}={value!r}")
+    return result
 
 
 def is_absolute(address: str) -> bool:

@@ -35,7 +35,7 @@ async def test_text_of_nothing_visible_is_blank(database: Database, text: str) -
     thread = await host.guest.thread("Engines")
     comment = await host.guest.comment(thread)
     named = {"authorName": "Ada", "message": "one two"}
-    for change, given, field in (
+    for change, values, field in (
         ("createThread", {"title": text}, "title"),
         ("createThread", {"title": "A", "comment": {**named, "message": text}}, "comment.message"),
         ("createThread", {"title": "A", "comment": {**named, "authorName": text}},
@@ -45,8 +45,8 @@ async def test_text_of_nothing_visible_is_blank(database: Database, text: str) -
         ("addComment", {"threadId": thread, **named, "authorName": text}, "authorName"),
         ("editComment", {"commentId": comment, "message": text}, "message"),
     ):  # fmt: skip
-        error = await host.guest.refused(change, **given)
-        assert (error["field"], error["code"]) == (field, "BLANK"), given
+        error = await host.guest.refused(change, **values)
+        assert (error["field"], error["code"]) == (field, "BLANK"), values
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ async def test_control_in_line_is_refused_and_named(
     thread = await host.guest.thread("Engines")
     text = f"Ada{character}Grace"
     named = {"threadId": thread, "message": text}
-    for change, given, field in (
+    for change, values, field in (
         ("createThread", {"title": text}, "title"),
         ("renameThread", {"threadId": thread, "title": text}, "title"),
         ("addComment", {**named, "authorName": text}, "authorName"),
     ):
-        assert await host.guest.refused(change, **given) == {
+        assert await host.guest.refused(change, **values) == {
             "message": f"This has {kind} character (U+{ord(character):04X}); remove it.",
             "field": field,
             "code": "INVALID_CHARACTERS",
@@ -81,8 +81,8 @@ async def test_python_functions_apply_same_rules(database: Database) -> None:
     access = host.discussion.access_as_host()
 
     async def work(unit: UnitOfWork) -> None:
-        made = await create_thread(unit, access, "Engines")
-        id = made.thread["id"]
+        created = await create_thread(unit, access, "Engines")
+        id = created.thread["id"]
         for text in ("\u200b", "A\u202eda"):
             new = NewComment("one two", text)
             for attempt in (
@@ -123,10 +123,10 @@ async def test_similar_names_are_found_as_one(database: Database) -> None:
         )
     for names in written.values():
         for name in names:
-            found = (await host.bob(COMMENTS, id=thread, by={"authorName": name}))["comments"]
-            assert found["totalCount"] == len(names)
+            result = (await host.bob(COMMENTS, id=thread, by={"authorName": name}))["comments"]
+            assert result["totalCount"] == len(names)
             # Joiners are kept, as they are part of how a name is written.
-            assert [each["authorName"] for each in found["nodes"]] == names
+            assert [item["authorName"] for item in result["nodes"]] == names
     await host.assert_exact()
 
 
@@ -147,7 +147,7 @@ async def test_python_filter_finds_similar_names(database: Database) -> None:
             connection, host.discussion.access(ADA), id, first=5, filter_by=by
         )
     assert page is not None
-    assert [each.author_name for each in page.nodes] == ["A\u200bda", "Ada"]
+    assert [item.author_name for item in page.nodes] == ["A\u200bda", "Ada"]
 
 
 async def test_name_key_follows_name(database: Database) -> None:
@@ -183,8 +183,8 @@ async def test_title_is_found_despite_invisible_characters(database: Database) -
         ("", ["Looms", "Dampf\u00admaschinen"]),
         (" \u200b", ["Looms", "Dampf\u00admaschinen"]),
     ):
-        found = (await host.bob(query, text=text))["nodes"]
-        assert [each["title"] for each in found] == titles, ascii(text)
+        result = (await host.bob(query, text=text))["nodes"]
+        assert [item["title"] for item in result] == titles, ascii(text)
 
 
 async def test_empty_name_in_filter_filters_nothing(database: Database) -> None:
@@ -195,8 +195,8 @@ async def test_empty_name_in_filter_filters_nothing(database: Database) -> None:
             "addComment", "comment { id }", threadId=thread, message="one", authorName=name
         )
     for name in ("", "  ", "\u3164"):
-        found = await host.guest(COMMENTS, id=thread, by={"authorName": name})
-        assert found["comments"]["totalCount"] == 3
+        result = await host.guest(COMMENTS, id=thread, by={"authorName": name})
+        assert result["comments"]["totalCount"] == 3
 
 
 async def test_hosts_title_becomes_one_line(database: Database) -> None:
@@ -207,5 +207,5 @@ async def test_hosts_title_becomes_one_line(database: Database) -> None:
 
     host = Host(database, targets=[Target("article", titles)])
     for id, title in (("1", "Two lines"), ("2", "article 2")):
-        made = await host.ada.do("threadFor", "thread { title }", **about("article", id))
-        assert made["thread"]["title"] == title
+        created = await host.ada.do("threadFor", "thread { title }", **about("article", id))
+        assert created["thread"]["title"] == title

@@ -125,9 +125,9 @@ async def test_file_lost_after_commit_leaves_outcome_unknown(
 
 async def test_reconnecting_does_not_lose_file(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'forum.db'}"
-    ours = Database(url)
-    await migrate(ours)
-    await ours.dispose()
+    own = Database(url)
+    await migrate(own)
+    await own.dispose()
     engine = create_async_engine(url, poolclass=NullPool)
     database = Database(engine)
 

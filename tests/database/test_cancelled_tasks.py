@@ -79,7 +79,7 @@ def open_connections(url: URL) -> int:
     aiosqlite has a thread for each, and PostgreSQL a process.
     """
     if url.get_backend_name() == "sqlite":
-        threads = [each for each in threading.enumerate() if "_connection_worker" in each.name]
+        threads = [item for item in threading.enumerate() if "_connection_worker" in item.name]
         for thread in threads:
             thread.join(2)
         return sum(thread.is_alive() for thread in threads)

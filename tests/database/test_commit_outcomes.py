@@ -179,7 +179,7 @@ async def test_cancelled_statement_frees_its_silent_connection(empty_url: str) -
         await asyncio.gather(read(), read())
         proxy.stall()
         began = time.monotonic()
-        for task in (tasks := [asyncio.ensure_future(each()) for each in (read, write)]):
+        for task in (tasks := [asyncio.ensure_future(item()) for item in (read, write)]):
             asyncio.get_running_loop().call_later(0.1, task.cancel)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * 2

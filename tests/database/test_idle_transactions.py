@@ -64,14 +64,14 @@ async def test_connection_has_each_timeout(with_tables: None, empty_url: str) ->
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None
         end = raw.driver_connection._transport.get_extra_info("socket")
-        kept = end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        stored = end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         options = [
             end.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
             for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
         ]
     # The server's own end is a Unix socket, for which it says 0 of TCP.
     assert values == ["2s", "7s", "0", "0", "0", "0"]
-    assert kept
+    assert stored
     assert options == [15, 5, 3, 30_000]
 
 

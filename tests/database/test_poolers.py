@@ -48,14 +48,14 @@ def sessions(postgresql: URL) -> Iterator[int]:
 @pytest.fixture
 async def opened() -> AsyncIterator[Callable[..., Database]]:
     """What makes databases that are closed at the end."""
-    made: list[Database] = []
+    created: list[Database] = []
 
     def open(url: str, **options: Any) -> Database:
-        made.append(Database(url, **options))
-        return made[-1]
+        created.append(Database(url, **options))
+        return created[-1]
 
     yield open
-    for database in made:
+    for database in created:
         await database.dispose()
 
 
@@ -116,8 +116,8 @@ async def test_session_pool_keeps_its_statements_prepared(
     database = opened(through(empty_url, sessions, **SESSIONS), patience=3)
     async with database.read() as connection:
         assert (await connection.execute(text("SHOW lock_timeout"))).scalar_one() == "3s"
-        kept = await connection.execute(text("SELECT count(*) FROM pg_prepared_statements"))
-        assert kept.scalar_one() >= 2
+        stored = await connection.execute(text("SELECT count(*) FROM pg_prepared_statements"))
+        assert stored.scalar_one() >= 2
 
 
 async def test_rows_are_read_after_column_has_changed(
@@ -152,15 +152,15 @@ async def test_lock_timeout_ends_unit(
     empty_url: str, transactions: int, opened: Callable[..., Database]
 ) -> None:
     database = opened(through(empty_url, transactions), patience=0.2)
-    held, over = asyncio.Event(), asyncio.Event()
+    locked, over = asyncio.Event(), asyncio.Event()
 
     async def hold(unit: Any) -> None:
         await unit.session.execute(text("LOCK TABLE tallied_thread"))
-        held.set()
+        locked.set()
         await over.wait()
 
     async def wait(unit: Any) -> None:
-        await held.wait()
+        await locked.wait()
         await unit.session.execute(text("LOCK TABLE tallied_thread"))
 
     holder = asyncio.create_task(database.write(hold))

@@ -73,10 +73,10 @@ async def test_hosts_counter_follows_thread_of_another_schema(empty_url: str) ->
         assert (await connection.execute(select(Page.thread_id, Page.words))).all() == [(id, 6)]
         page = await views.read_comments(connection, guest, id, first=5)
         assert page is not None
-        assert [each.author_name for each in page.nodes] == ["Ada", "Ada"]
+        assert [item.author_name for item in page.nodes] == ["Ada", "Ada"]
     await discussion.write(lambda unit: threads.delete_thread(unit, host, id))
     async with discussion.database.read() as connection:
         assert (await connection.execute(select(Page.thread_id, Page.words))).all() == [(None, 0)]
-    found = {each.id for each in await discussion.check(deep=True)}
-    assert found == {"tallied.W002"}
+    result = {item.id for item in await discussion.check(deep=True)}
+    assert result == {"tallied.W002"}
     await discussion.database.dispose()

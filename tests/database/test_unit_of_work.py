@@ -32,27 +32,27 @@ async def test_failing_unit_is_rolled_back(database: Database) -> None:
 
 
 async def test_after_commit_callbacks_run_in_order(database: Database) -> None:
-    seen: list[tuple[str, int]] = []
+    observed: list[tuple[str, int]] = []
 
     async def work(unit: UnitOfWork) -> None:
         for name in ("first", "second"):
 
             async def after(name: str = name) -> None:
-                seen.append((name, await count_rows(database)))
+                observed.append((name, await count_rows(database)))
 
             unit.after_commit.append(after)
         await add_threads(unit, 2)
-        assert seen == []
+        assert observed == []
 
     await database.write(work)
-    assert seen == [("first", 2), ("second", 2)]
+    assert observed == [("first", 2), ("second", 2)]
 
 
 async def test_after_commit_callbacks_need_commit(database: Database) -> None:
-    seen: list[str] = []
+    observed: list[str] = []
 
     async def after() -> None:
-        seen.append("ran")
+        observed.append("ran")
 
     async def work(unit: UnitOfWork) -> None:
         unit.after_commit.append(after)
@@ -60,7 +60,7 @@ async def test_after_commit_callbacks_need_commit(database: Database) -> None:
 
     with pytest.raises(LookupError):
         await database.write(work)
-    assert seen == []
+    assert observed == []
 
 
 async def test_unit_is_not_committed_halfway(database: Database) -> None:
@@ -69,13 +69,15 @@ async def test_unit_is_not_committed_halfway(database: Database) -> None:
         await unit.session.commit()
         await add_threads(unit, 2)
 
-    says = "^The session of a unit of work cannot be committed within it: .* Leave the commit out"
-    with pytest.raises(InvalidRequestError, match=says):
+    sentence = (
+        "^The session of a unit of work cannot be committed within it: .* Leave the commit out"
+    )
+    with pytest.raises(InvalidRequestError, match=sentence):
         await database.write(work)
     assert await count_rows(database) == 0
 
     async def catch(unit: UnitOfWork) -> None:
-        with pytest.raises(InvalidRequestError, match=says):
+        with pytest.raises(InvalidRequestError, match=sentence):
             await unit.session.run_sync(lambda session: session.commit())
         await add_threads(unit, 4)
         raise LookupError
@@ -124,15 +126,15 @@ async def test_host_commits_its_own_session(database: Database) -> None:
 async def test_slow_after_commit_callback_continues_in_background(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go, seen = asyncio.Event(), []
+    go, observed = asyncio.Event(), []
     database.patience = 0.2
 
     async def slow() -> None:
         await go.wait()
-        seen.append("slow")
+        observed.append("slow")
 
     async def next_one() -> None:
-        seen.append("next")
+        observed.append("next")
 
     async def work(unit: UnitOfWork) -> str:
         unit.after_commit += [slow, next_one]
@@ -142,12 +144,12 @@ async def test_slow_after_commit_callback_continues_in_background(
     async with asyncio.timeout(30):
         assert await database.write(work) == "done"
     assert await count_rows(database) == 3
-    assert seen == []
+    assert observed == []
     (record,) = caplog.records
     assert "takes longer than 0.2 seconds, and goes on by itself" in record.getMessage()
     go.set()
     await database.dispose()
-    assert seen == ["slow", "next"]
+    assert observed == ["slow", "next"]
 
 
 async def test_concurrent_units_lose_no_update(database: Database) -> None:
@@ -170,13 +172,13 @@ async def test_deadlock_is_run_again(database: Database) -> None:
     tries: list[int] = []
     both_hold_one = asyncio.Barrier(2)
 
-    async def rename(unit: UnitOfWork, order: tuple[Thread, Thread], who: int) -> None:
-        tries.append(who)
+    async def rename(unit: UnitOfWork, order: tuple[Thread, Thread], role: int) -> None:
+        tries.append(role)
         for number, thread in enumerate(order):
             loaded = await unit.session.get_one(Thread, thread.id)
-            loaded.title += f" by {who}"
+            loaded.title += f" by {role}"
             await unit.session.flush()
-            if number == 0 and tries.count(who) == 1:
+            if number == 0 and tries.count(role) == 1:
                 await both_hold_one.wait()
 
     await asyncio.gather(
@@ -312,10 +314,10 @@ async def test_cancelled_task_cancels_its_statement(
 
 
 async def test_commit_that_has_begun_is_not_cancelled_halfway(database: Database) -> None:
-    seen: list[int] = []
+    observed: list[int] = []
 
     async def after() -> None:
-        seen.append(await count_rows(database))
+        observed.append(await count_rows(database))
 
     async def work(unit: UnitOfWork) -> None:
         unit.after_commit.append(after)
@@ -328,5 +330,5 @@ async def test_commit_that_has_begun_is_not_cancelled_halfway(database: Database
     )
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert seen == [3]
+    assert observed == [3]
     assert await count_rows(database) == 3

@@ -43,7 +43,7 @@ def test_clients_equal_those_of_tests() -> None:
 def test_possible_types_are_those_of_schema() -> None:
     schema = build_schema(print_sdl())
     possible = {
-        name: sorted(each.name for each in schema.get_possible_types(type_))
+        name: sorted(item.name for item in schema.get_possible_types(type_))
         for name, type_ in schema.type_map.items()
         if is_abstract_type(type_)
     }
@@ -66,12 +66,12 @@ def test_every_limit_is_listed_with_its_default() -> None:
 
 async def test_cost_equals_example(database: Database) -> None:
     (document,) = (block for block in BLOCKS if "first: 10)" in block and "orderBy" not in block)
-    told = re.search(r'"extensions": (\{"cost": \{.*?\}\})', TEXT, re.DOTALL)
-    assert told is not None
+    reply = re.search(r'"extensions": (\{"cost": \{.*?\}\})', TEXT, re.DOTALL)
+    assert reply is not None
     transport = httpx.ASGITransport(create_app(Settings(guests="moderate"), database))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.post("/graphql", json={"query": document})
-    assert answer.json()["extensions"] == json.loads(told[1])
+    assert answer.json()["extensions"] == json.loads(reply[1])
 
 
 NOT_CODES = {"POST", "HEAD", "USER_ERROR", "DESC"}

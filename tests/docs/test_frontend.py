@@ -28,25 +28,25 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
     url = database.url.render_as_string(hide_password=False)
     code = BLOCKS["python"].replace("sqlite+aiosqlite:///forum.db", url)
     assert code != BLOCKS["python"]
-    made: dict[str, Any] = {}
-    exec(compile(code, "docs/frontend.md", "exec"), made)
-    settings = made["discussion"].settings
+    created: dict[str, Any] = {}
+    exec(compile(code, "docs/frontend.md", "exec"), created)
+    settings = created["discussion"].settings
     async with (
-        Serving(made["app"], settings) as server,
+        Serving(created["app"], settings) as server,
         httpx.AsyncClient(base_url=f"http://{server.host}") as client,
     ):
-        asked = {
+        selection = {
             "origin": ORIGIN,
             "access-control-request-method": "POST",
             "access-control-request-headers": "authorization,content-type",
         }
-        allowed = await client.request("OPTIONS", "/discussion/graphql", headers=asked)
+        allowed = await client.request("OPTIONS", "/discussion/graphql", headers=selection)
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (
             200,
             ORIGIN,
         )
         denied = await client.request(
-            "OPTIONS", "/discussion/graphql", headers=asked | {"origin": "https://evil.example"}
+            "OPTIONS", "/discussion/graphql", headers=selection | {"origin": "https://evil.example"}
         )
         assert denied.status_code == 400
         refused = await client.post("/discussion/graphql", content="{", headers={"origin": ORIGIN})
@@ -58,7 +58,7 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
             socket_url, additional_headers=headers, subprotocols=[PROTOCOL]
         ) as socket:
             assert await socket("{ __typename }") == "Query"
-    await made["discussion"].database.engine.dispose()
+    await created["discussion"].database.engine.dispose()
 
 
 async def test_client_of_page_runs_in_browser(database: Database, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def anchors(page: Path) -> set[str]:
     """What GitHub calls the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
     headings = re.findall(r"^#+ (.+)$", text, re.M)
-    return {re.sub(r"[^\w\- ]", "", each).lower().replace(" ", "-") for each in headings}
+    return {re.sub(r"[^\w\- ]", "", item).lower().replace(" ", "-") for item in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

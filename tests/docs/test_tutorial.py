@@ -30,7 +30,7 @@ def test_tutorial_is_correct(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("console", "says"),
+    ("console", "sentence"),
     [
         ("$ echo one\ntwo\n", "prints\none\n\nin place of\ntwo"),
         ("$ exit 3\n", "exits with 3"),
@@ -38,10 +38,10 @@ def test_tutorial_is_correct(tmp_path: Path) -> None:
         ("```\n```python file=a.py\none\n```\n```python file=a.py after=two\n", "no line with two"),
     ],
 )
-def test_wrong_tutorial_is_reported(tmp_path: Path, console: str, says: str) -> None:
+def test_wrong_tutorial_is_reported(tmp_path: Path, console: str, sentence: str) -> None:
     document = tmp_path / "document.md"
     document.write_text(f"```console\n{console}```\n")
-    with pytest.raises(tutorial.Wrong, match=says):
+    with pytest.raises(tutorial.Wrong, match=sentence):
         tutorial.run(document, Path(sys.executable), tmp_path)
 
 

@@ -65,11 +65,11 @@ async def test_one_document_queries_both_schemas(press: Press) -> None:
     # 9 articles, each with its thread, that with one comment, and that with its author.
     assert answer["extensions"]["cost"]["nodes"] == 9 * (1 + 1 + 1 + 1)
     listed = answer["data"]["articles"]
-    assert [each["headline"] for each in listed] == ["Silt", "Sand", "Salt"]
-    assert [each["commentCount"] for each in listed] == [1, 0, 2]
-    for each in listed:
-        assert each["thread"]["title"] == each["headline"]
-        assert each["thread"]["comments"]["totalCount"] == each["commentCount"]
+    assert [item["headline"] for item in listed] == ["Silt", "Sand", "Salt"]
+    assert [item["commentCount"] for item in listed] == [1, 0, 2]
+    for item in listed:
+        assert item["thread"]["title"] == item["headline"]
+        assert item["thread"]["comments"]["totalCount"] == item["commentCount"]
     latest = listed[2]["thread"]["comments"]["nodes"]
     assert latest == [{"message": f"On {ids[0]}, 1.", "author": {"name": "ben"}}]
 
@@ -104,9 +104,9 @@ async def test_form_of_foreign_page_is_refused(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
     page = await ada.see(f"/articles/{id}")
-    theirs = page.css_first("form.comment input[name=csrf]").attributes["value"]
+    foreign = page.css_first("form.comment input[name=csrf]").attributes["value"]
     path = f"/articles/{id}/comments"
-    for data in ({}, {"csrf": ""}, {"csrf": theirs}, {"csrf": "é"}):
+    for data in ({}, {"csrf": ""}, {"csrf": foreign}, {"csrf": "é"}):
         answer = await ben.http.post(path, data={"message": "Forged."} | data)
         assert answer.status_code == 403
     files = {"message": ("a.txt", b"Forged.")}
@@ -135,7 +135,7 @@ async def test_socket_follows_sign_in_and_sign_out(press: Press) -> None:
     id = await press.article()
     thread = await press.thread_id(id)
     ben = await press.browser("ben")
-    cookie = "; ".join(f"{each.name}={each.value}" for each in ben.http.cookies.jar)
+    cookie = "; ".join(f"{item.name}={item.value}" for item in ben.http.cookies.jar)
     async with Serving(press.app, press.discussion.settings) as server:
         url = f"ws://{server.host}/graphql"
         headers = {"cookie": cookie, "origin": f"http://{server.host}"}
@@ -206,12 +206,12 @@ async def test_draft_is_for_its_author_and_editors(press: Press) -> None:
         assert (await browser.ask(ARTICLE, id=str(id)))["data"] == {"article": None}
         hidden = (await browser.ask(lists, id=thread))["data"]
         assert hidden == {"thread": None, "threads": {"totalCount": 0}}
-    told = await ben.ask(ADD, i={"threadId": thread, "message": "After."})
-    assert told["data"]["addComment"]["userErrors"][0]["code"] == "NOT_FOUND"
+    reply = await ben.ask(ADD, i={"threadId": thread, "message": "After."})
+    assert reply["data"]["addComment"]["userErrors"][0]["code"] == "NOT_FOUND"
     for browser in (ada, eve):
         assert await browser.messages(id) == ["Before it was withdrawn."]
-        seen = (await browser.ask(lists, id=thread))["data"]
-        assert seen == {"thread": {"title": "Salt"}, "threads": {"totalCount": 1}}
+        observed = (await browser.ask(lists, id=thread))["data"]
+        assert observed == {"thread": {"title": "Salt"}, "threads": {"totalCount": 1}}
     await ada.submit(f"/articles/{id}", f"/articles/{id}/publish")
     assert await ben.messages(id) == ["Before it was withdrawn."]
 
@@ -221,12 +221,12 @@ async def test_author_of_article_moderates_its_comments(press: Press) -> None:
     ben, ada = await press.browser("ben"), await press.browser("ada")
     await ben.comment(id, "Rude.")
     await ada.comment(id, "Please.")
-    seen = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
-    assert [each["viewerCanDelete"] for each in seen["comments"]["nodes"]] == [True, True]
-    assert seen["viewerCanLock"] is True
-    seen = (await ben.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
-    assert [each["viewerCanDelete"] for each in seen["comments"]["nodes"]] == [True, False]
-    assert seen["viewerCanLock"] is False
+    observed = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
+    assert [item["viewerCanDelete"] for item in observed["comments"]["nodes"]] == [True, True]
+    assert observed["viewerCanLock"] is True
+    observed = (await ben.ask(ARTICLE, id=str(id)))["data"]["article"]["thread"]
+    assert [item["viewerCanDelete"] for item in observed["comments"]["nodes"]] == [True, False]
+    assert observed["viewerCanLock"] is False
 
     page = await ada.see(f"/articles/{id}")
     please, rude = comment_ids(page)
@@ -261,11 +261,11 @@ async def test_threads_follow_articles(press: Press) -> None:
         refused = await ada.ask(query, id=thread)
         assert refused["data"][name]["userErrors"] == [{"code": "NOT_ALLOWED"}]
     await ada.submit(f"/articles/{id}/revise", f"/articles/{id}/revise", headline="Brine", body="B")
-    seen = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]
-    assert (seen["headline"], seen["thread"]["title"]) == ("Brine", "Brine")
+    observed = (await ada.ask(ARTICLE, id=str(id)))["data"]["article"]
+    assert (observed["headline"], observed["thread"]["title"]) == ("Brine", "Brine")
     await ada.submit(f"/articles/{id}", f"/articles/{id}/delete")
-    gone = await ada.ask("query($id: ID!) { thread(id: $id) { title } }", id=thread)
-    assert gone["data"] == {"thread": None}
+    deleted = await ada.ask("query($id: ID!) { thread(id: $id) { title } }", id=thread)
+    assert deleted["data"] == {"thread": None}
 
 
 async def test_users_cannot_change_others_comments(press: Press) -> None:
@@ -306,14 +306,14 @@ async def test_older_comments_are_on_next_page(
     ben = await press.browser("ben")
     for number in range(5):
         await ben.comment(id, f"Number {number}.")
-    shown: list[Any] = []
+    visible: list[Any] = []
     path = f"/articles/{id}"
     while path:
         page = await ben.see(path)
-        shown.append([each.text(strip=True)[7] for each in page.css(".message")])
+        visible.append([item.text(strip=True)[7] for item in page.css(".message")])
         link = page.css_first("a[href*=after]")
         path = link.attributes["href"] if link else ""
-    assert shown == [["4", "3"], ["2", "1"], ["0"]]
+    assert visible == [["4", "3"], ["2", "1"], ["0"]]
     refused = await ben.http.get(f"/articles/{id}?after=nowhere")
     assert refused.status_code == 422
     assert "after is not a cursor of this order" in refused.text
@@ -325,8 +325,8 @@ async def test_article_is_written_revised_and_published(press: Press) -> None:
     assert refused.status_code == 422
     assert "body: This is empty" in refused.text
     assert 'value="Sand"' in refused.text
-    made = await ada.submit("/write", "/write", headline="<b>Sand</b>", body="One.\n\nTwo.")
-    path = made.headers["location"]
+    created = await ada.submit("/write", "/write", headline="<b>Sand</b>", body="One.\n\nTwo.")
+    path = created.headers["location"]
     page = await ada.see(path)
     assert page.css_first("h1").text() == "<b>Sand</b>"
     assert page.css_first("#discussion") is None

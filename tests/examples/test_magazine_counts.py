@@ -34,7 +34,7 @@ async def add(unit: UnitOfWork, access: Any, id: int, message: str = "One.") -> 
     return key
 
 
-async def shown(unit: UnitOfWork, id: int) -> int | None:
+async def visible(unit: UnitOfWork, id: int) -> int | None:
     """What a session of the host shows, before anything is committed."""
     return await unit.session.scalar(select(Article.comment_count).where(Article.id == id))
 
@@ -51,8 +51,8 @@ async def filled(press: Press) -> tuple[int, int, list[UUID]]:
 
 async def test_comment_count_follows_every_change(press: Press) -> None:
     one, two, keys = await filled(press)
-    there = await press.thread_of(two)
-    await press.do(comments.move_comment, "eve", keys[0], there)
+    server = await press.thread_of(two)
+    await press.do(comments.move_comment, "eve", keys[0], server)
     assert await press.numbers() == {one: (2, 2), two: (3, 3)}
     await press.do(comments.delete_comment, "ben", keys[1])
     assert await press.numbers() == {one: (1, 1), two: (3, 3)}
@@ -60,9 +60,9 @@ async def test_comment_count_follows_every_change(press: Press) -> None:
     assert await press.numbers() == {one: (1, 1), two: (3, 3)}
 
     async def statement(unit: UnitOfWork) -> None:
-        moved = update(Comment).where(Comment.thread_id == there, Comment.id != keys[0])
+        moved = update(Comment).where(Comment.thread_id == server, Comment.id != keys[0])
         await unit.session.execute(moved.values(thread_id=await articles.thread_of(unit, one)))
-        assert [await shown(unit, id) for id in (one, two)] == [3, 1]
+        assert [await visible(unit, id) for id in (one, two)] == [3, 1]
         await unit.session.execute(delete(Comment).where(Comment.id == keys[0]))
 
     await press.discussion.write(statement)
@@ -105,15 +105,15 @@ async def test_rollback_of_host_undoes_comment(press: Press) -> None:
         await comments.move_comment(
             unit, press.access("eve"), keys[1], await articles.thread_of(unit, draft)
         )
-        assert [await shown(unit, id) for id in (one, draft)] == [2, 2]
+        assert [await visible(unit, id) for id in (one, draft)] == [2, 2]
         raise RuntimeError("the host changes its mind")
 
-    told = len(press.told)
+    reply = len(press.told)
     with pytest.raises(RuntimeError, match="changes its mind"):
         await press.discussion.write(work)
     assert await press.numbers() == before
     assert before[draft] == (0, 0)
-    assert len(press.told) == told
+    assert len(press.told) == reply
     await press.guest().see(f"/articles/{draft}", 404)
     async with press.discussion.database.read() as connection:
         titles = list((await connection.execute(select(Thread.title))).scalars())
@@ -140,14 +140,14 @@ async def test_concurrent_writers_lose_nothing(press: Press) -> None:
     engine = make_engine(press.url)
     other = make_discussion(engine)
 
-    async def write(discussion: Any, name: str, here: int, there: int) -> None:
+    async def write(discussion: Any, name: str, here: int, server: int) -> None:
         access = press.access(name)
         for number in range(8):
             await discussion.write(
                 lambda unit, number=number: add(unit, access, here, f"{number}, too.")
             )
             key = await discussion.write(
-                lambda unit, number=number: add(unit, access, there, f"{number}.")
+                lambda unit, number=number: add(unit, access, server, f"{number}.")
             )
             if number % 2:
                 await discussion.write(

@@ -52,14 +52,14 @@ async def run(discussion: Discussion, step: Any) -> Any:
 
 def proposed(connection: Connection) -> list[Any]:
     """What autogenerate would write into a new revision of the magazine."""
-    found: list[Any] = []
+    result: list[Any] = []
 
     def take(_: object, __: object, directives: list[Any]) -> None:
-        found.extend(directives[0].upgrade_ops.as_diffs())
+        result.extend(directives[0].upgrade_ops.as_diffs())
         directives.clear()
 
     command.revision(setup.config(connection), autogenerate=True, process_revision_directives=take)
-    return found
+    return result
 
 
 async def test_autogenerate_proposes_nothing_existing(discussion: Discussion) -> None:
@@ -73,7 +73,7 @@ async def test_autogenerate_proposes_nothing_existing(discussion: Discussion) ->
         connection.execute(text("CREATE TABLE of_nobody (id INTEGER)"))
 
     await run(discussion, change)
-    kinds = [(each[0], each[1].name) for each in await run(discussion, proposed)]
+    kinds = [(item[0], item[1].name) for item in await run(discussion, proposed)]
     assert sorted(kinds) == [("add_index", "ix_article_thread_id"), ("remove_table", "of_nobody")]
 
 
@@ -96,9 +96,9 @@ async def test_existing_articles_get_discussions(discussion: Discussion) -> None
     await discussion.write(comment)
     await setup.downgrade(discussion, "magazine_0001")
     old = "SELECT id, headline, published_on FROM article ORDER BY id"
-    kept = await run(discussion, lambda it: it.execute(text(old)).all())
-    assert [(id, headline) for id, headline, _ in kept] == list(before.items())
-    assert [bool(day) for _, _, day in kept] == [True, True, False]
+    stored = await run(discussion, lambda it: it.execute(text(old)).all())
+    assert [(id, headline) for id, headline, _ in stored] == list(before.items())
+    assert [bool(day) for _, _, day in stored] == [True, True, False]
     assert await run(discussion, lambda it: it.scalar(select(Comment.message))) == "It is I."
 
     await setup.set_up(discussion)
@@ -128,7 +128,7 @@ async def test_without_tallieds_tables_nothing_is_migrated(discussion: Discussio
     with pytest.raises(CommandError, match="run `tallied migrate` first"):
         await setup.migrate(discussion)
     columns = await run(discussion, lambda it: inspect(it).get_columns("article"))
-    assert "thread_id" not in {each["name"] for each in columns}
+    assert "thread_id" not in {item["name"] for item in columns}
     await migrate_tallied(discussion.database)
     await setup.migrate(discussion)
 

@@ -97,7 +97,7 @@ async def test_cancelled_operation_leaves_no_coroutine(
             await canceller.run(query, at_round=rounds * point // POINTS)
             await canceller.run(query, at_turn=1 + count * point // POINTS)
         gc.collect()
-    assert {str(each.message) for each in warned} == set()
+    assert {str(item.message) for item in warned} == set()
     assert problems == []
     await canceller.api.http.aclose()
 
@@ -111,13 +111,13 @@ async def test_client_that_disconnects_leaves_no_coroutine(
     await fill(database)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        async with site(database) as there:
+        async with site(database) as server:
             for point in range(POINTS):
-                async with there.socket() as socket:
+                async with server.socket() as socket:
                     for query in (READ, WRITE, READ):
                         await socket.subscribe(query)
                     await asyncio.sleep(0.005 * point)
                     socket.connection.transport.abort()
         gc.collect()
-    assert {str(each.message) for each in warned} == set()
+    assert {str(item.message) for item in warned} == set()
     assert problems == []

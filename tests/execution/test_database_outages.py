@@ -130,8 +130,8 @@ async def test_outage_ends_subscription(with_tables: None, empty_url: str) -> No
     schema = merge_schemas(subscription=Subscription)
     async with (
         proxied(empty_url, patience=0.3) as (proxy, database),
-        site(database, schema=schema) as there,
-        there.socket() as socket,
+        site(database, schema=schema) as server,
+        server.socket() as socket,
     ):
         await socket.subscribe("subscription { threadsAdded }")
         assert (await socket.receive())["payload"]["data"] == {"threadsAdded": 0}

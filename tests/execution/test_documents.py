@@ -21,54 +21,54 @@ def padded(number: int, length: int) -> str:
 
 
 def test_document_is_parsed_once(core: GraphQLSchema) -> None:
-    known = DocumentCache(core, 100)
-    first = known.get("{ word }")
+    value = DocumentCache(core, 100)
+    first = value.get("{ word }")
     assert first.errors == []
-    assert [known.get("{ word }") is first for _ in range(3)] == [True] * 3
-    assert known.get("{ word  }") is not first
-    assert known.hits == 3
+    assert [value.get("{ word }") is first for _ in range(3)] == [True] * 3
+    assert value.get("{ word  }") is not first
+    assert value.hits == 3
 
 
 def test_faulty_document_is_parsed_once(core: GraphQLSchema) -> None:
-    known = DocumentCache(core, 100)
+    value = DocumentCache(core, 100)
     for text, code in (
         ("{ word", "GRAPHQL_PARSE_FAILED"),
         ("{ sentence }", "GRAPHQL_VALIDATION_FAILED"),
         ('{ number(of: "x") }', "BAD_USER_INPUT"),
     ):
-        first = known.get(text)
+        first = value.get(text)
         assert [error["extensions"]["code"] for error in first.errors] == [code]
-        assert known.get(text) is first
-    assert known.hits == 3
+        assert value.get(text) is first
+    assert value.hits == 3
 
 
 def test_cache_is_bounded_and_forgets_oldest(core: GraphQLSchema) -> None:
-    known = DocumentCache(core, 100)
+    value = DocumentCache(core, 100)
     length = MAX_CACHED_CHARACTERS // 20
-    kept = [known.get(padded(number, length)) for number in range(20)]
-    assert known.get(padded(0, length)) is kept[0]
-    known.get(padded(20, length))
-    assert known.get(padded(0, length)) is kept[0]
-    assert known.get(padded(1, length)) is not kept[1]
+    stored = [value.get(padded(number, length)) for number in range(20)]
+    assert value.get(padded(0, length)) is stored[0]
+    value.get(padded(20, length))
+    assert value.get(padded(0, length)) is stored[0]
+    assert value.get(padded(1, length)) is not stored[1]
 
 
 def test_very_long_document_is_not_kept(core: GraphQLSchema) -> None:
-    known = DocumentCache(core, 100)
+    value = DocumentCache(core, 100)
     text = padded(1, MAX_CACHED_CHARACTERS // 10 + 1)
-    assert known.get(text) is not known.get(text)
-    assert known.hits == 0
+    assert value.get(text) is not value.get(text)
+    assert value.hits == 0
 
 
 def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
-    known = DocumentCache(core, 100)
-    assert known.get("{" + " word" * 98 + "}").errors == []
-    (error,) = known.get("{" + " word" * 99 + "}").errors
+    value = DocumentCache(core, 100)
+    assert value.get("{" + " word" * 98 + "}").errors == []
+    (error,) = value.get("{" + " word" * 99 + "}").errors
     limit = {"limit": "document_tokens", "maximum": 100}
     assert error["extensions"] == {"code": "LIMIT_EXCEEDED", **limit}
     assert "at most 100 tokens" in error["message"]
-    assert known.get("{" + " word" * 99 + "}").status == 422
+    assert value.get("{" + " word" * 99 + "}").status == 422
     # Only what it says of itself counts, and not what a client has it quote.
-    (error,) = known.get('{ a "Document contains more than 100 tokens." }').errors
+    (error,) = value.get('{ a "Document contains more than 100 tokens." }').errors
     assert error["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
 
 
@@ -85,8 +85,8 @@ def test_rules_are_same_for_every_document(
     monkeypatch.setattr(
         documents, "validate", lambda *args, **kw: used.append(args[2]) or real(*args, **kw)
     )
-    known = DocumentCache(core, 100)
+    value = DocumentCache(core, 100)
     for text in ("{ word }", "{ number }"):
-        known.get(text)
+        value.get(text)
     assert used == [RULES, RULES]
     assert used[0] is used[1]

@@ -76,10 +76,10 @@ class Forum:
 
     async def move(self, below: str, **more: Any) -> tuple[int, dict[str, Any]]:
         """The status and the answer; what is asked of the former thread is read afterwards."""
-        given = {"commentId": self.comment, "threadId": self.target, **more}
+        values = {"commentId": self.comment, "threadId": self.target, **more}
         response = await self.api.http.post(
             "/graphql",
-            json={"query": MOVE % below, "variables": {"i": given}},
+            json={"query": MOVE % below, "variables": {"i": values}},
             headers={"accept": GRAPHQL},
         )
         answer: dict[str, Any] = response.json()
@@ -89,13 +89,13 @@ class Forum:
         """The comments and words of both threads, which equal a recount."""
         async with self.api.database.read() as connection:
             assert await connection.run_sync(drifted) == 0
-        found = await self.api(
+        result = await self.api(
             """query($a: ID!, $b: ID!) { a: thread(id: $a) { commentCount wordCount }
                  b: thread(id: $b) { commentCount wordCount } }""",
             a=self.source,
             b=self.target,
         )
-        first, second = ((each["commentCount"], each["wordCount"]) for each in found.values())
+        first, second = ((item["commentCount"], item["wordCount"]) for item in result.values())
         return first, second
 
 

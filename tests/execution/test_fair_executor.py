@@ -36,16 +36,16 @@ async def test_used_up_slice_yields_per_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
-    seen: list[tuple[int, int]] = []
+    observed: list[tuple[int, int]] = []
 
     async def work(number: int) -> None:
         await scheduler.yield_if_due()
-        seen.append((number, rounds[0]))
+        observed.append((number, rounds[0]))
 
     async with counted() as rounds:
         await asyncio.gather(*map(work, range(20)))
-    assert [number for number, _ in seen] == list(range(20))
-    assert len({when for _, when in seen}) == 20
+    assert [number for number, _ in observed] == list(range(20))
+    assert len({when for _, when in observed}) == 20
 
 
 async def test_within_slice_nothing_yields(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,10 +150,10 @@ async def test_small_operation_does_not_wait_for_large_one(
 
 async def test_loader_waits_for_running_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
-    asked: list[list[int]] = []
+    selection: list[list[int]] = []
 
     async def load(keys: list[int]) -> list[int]:
-        asked.append(keys)
+        selection.append(keys)
         return [key * 10 for key in keys]
 
     pace = scheduler.new_scheduler()
@@ -170,7 +170,7 @@ async def test_loader_waits_for_running_batch(monkeypatch: pytest.MonkeyPatch) -
         pace.expect(key)
     values = await asyncio.gather(*map(ask, range(100)))
     assert values == [key % 40 * 10 for key in range(100)]
-    assert [len(keys) for keys in asked] == [30, 10]
+    assert [len(keys) for keys in selection] == [30, 10]
 
 
 async def test_failed_load_fails_for_all_callers() -> None:
@@ -178,5 +178,5 @@ async def test_failed_load_fails_for_all_callers() -> None:
         raise ValueError(len(keys))
 
     loader: DataLoader[int, int] = DataLoader(load, max_batch_size=30)
-    found = await asyncio.gather(*map(loader.load, (1, 2, 2)), return_exceptions=True)
-    assert [str(each) for each in found] == ["2", "2", "2"]
+    result = await asyncio.gather(*map(loader.load, (1, 2, 2)), return_exceptions=True)
+    assert [str(item) for item in result] == ["2", "2", "2"]

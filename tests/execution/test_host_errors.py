@@ -185,10 +185,10 @@ DELIBERATE: dict[str, tuple[str, dict[str, Any]]] = {
 UNEXPECTED = ("crash", "deny", "count")
 
 
-async def ask(there: Site, query: str, *, by: str) -> dict[str, Any]:
+async def ask(server: Site, query: str, *, by: str) -> dict[str, Any]:
     if by == "http":
-        return await there.post({"query": query})
-    async with there.socket() as socket:
+        return await server.post({"query": query})
+    async with server.socket() as socket:
         return await socket.answer({"query": query})
 
 
@@ -198,9 +198,9 @@ async def test_deliberate_error_is_passed_on(
     database: Database, by: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tallied.api")
-    async with site(database, schema=SCHEMA) as there:
+    async with site(database, schema=SCHEMA) as server:
         for name, (message, extensions) in DELIBERATE.items():
-            answer = await ask(there, f"{kind} {{ {name} }}", by=by)
+            answer = await ask(server, f"{kind} {{ {name} }}", by=by)
             (error,) = answer["errors"]
             assert answer["data"] == {name: None}
             assert (error["message"], error["extensions"]) == (message, extensions)
@@ -215,9 +215,9 @@ async def test_deliberate_error_is_passed_on(
 async def test_unexpected_error_stays_masked(
     database: Database, by: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with site(database, schema=SCHEMA) as there:
+    async with site(database, schema=SCHEMA) as server:
         for name in UNEXPECTED:
-            answer = await ask(there, f"{kind} {{ {name} }}", by=by)
+            answer = await ask(server, f"{kind} {{ {name} }}", by=by)
             (error,) = answer["errors"]
             assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
             assert error["extensions"]["id"] in caplog.text
@@ -228,15 +228,15 @@ async def test_unexpected_error_stays_masked(
 
 
 async def test_permission_may_fail_silently(database: Database) -> None:
-    async with site(database, schema=SCHEMA) as there:
-        assert (await there.post({"query": "{ hidden }"}))["data"] == {"hidden": None}
+    async with site(database, schema=SCHEMA) as server:
+        assert (await server.post({"query": "{ hidden }"}))["data"] == {"hidden": None}
 
 
 async def test_status_is_that_of_partial_answer(database: Database) -> None:
     accept = "application/graphql-response+json"
-    async with site(database, schema=SCHEMA) as there:
+    async with site(database, schema=SCHEMA) as server:
         body = {"query": "{ coded items { price } }"}
-        answer = await there.http.post("/graphql", json=body, headers={"accept": accept})
+        answer = await server.http.post("/graphql", json=body, headers={"accept": accept})
     assert answer.status_code == 294
     assert answer.json()["data"] == {"coded": None, "items": [{"price": None}, {"price": None}]}
     paths = [error["path"] for error in answer.json()["errors"]]
@@ -255,18 +255,18 @@ async def test_status_is_that_of_partial_answer(database: Database) -> None:
 async def test_subscription_ends_with_hosts_error(
     database: Database, field: str, events: int, error: dict[str, Any]
 ) -> None:
-    async with site(database, schema=SCHEMA) as there, there.socket() as socket:
+    async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         id = await socket.subscribe(f"subscription {{ {field} }}")
         for _ in range(events):
             assert (await socket.receive())["payload"]["data"] == {field: 2}
         last = await socket.receive()
         assert (last["type"], last["id"]) == ("error", id)
-        (told,) = last["payload"]
-        assert {"message": told["message"], **told["extensions"]} == error
+        (reply,) = last["payload"]
+        assert {"message": reply["message"], **reply["extensions"]} == error
 
 
 async def test_event_carries_hosts_error(database: Database) -> None:
-    async with site(database, schema=SCHEMA) as there, there.socket() as socket:
+    async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         await socket.subscribe("subscription { odd { price } }")
         payload = (await socket.receive())["payload"]
     assert payload["data"] == {"odd": {"price": None}}
@@ -274,8 +274,8 @@ async def test_event_carries_hosts_error(database: Database) -> None:
 
 
 async def test_extensions_without_json_are_left_out(database: Database) -> None:
-    async with site(database, schema=SCHEMA) as there:
-        answer = await there.post({"query": "{ describeBadly sayWhen }"})
+    async with site(database, schema=SCHEMA) as server:
+        answer = await server.post({"query": "{ describeBadly sayWhen }"})
     codes = [error["extensions"] for error in answer["errors"]]
     assert codes[0] == {"code": "ODD"}
     assert codes[1]["code"] == "WHEN"

@@ -118,12 +118,12 @@ def longest_wait(server: Server, attack: Callable[[httpx.Client], None]) -> floa
     return min(longest)
 
 
-@pytest.mark.parametrize("what", DOCUMENTS)
-def test_hostile_document_delays_no_request(server: Server, what: str) -> None:
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_hostile_document_delays_no_request(server: Server, kind: str) -> None:
     def attack(client: httpx.Client) -> None:
         for _ in range(3):
             # Each is another document, which the server cannot know already.
-            document = f"{DOCUMENTS[what]()} # {next(_numbers)}"
+            document = f"{DOCUMENTS[kind]()} # {next(_numbers)}"
             answer = client.post(f"{server.url}/graphql", json={"query": document})
             assert answer.status_code == 200
             assert answer.json().keys() <= {"data", "errors", "extensions"}
@@ -141,11 +141,11 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("what", BODIES)
-def test_hostile_body_delays_no_request(server: Server, what: str) -> None:
+@pytest.mark.parametrize("kind", BODIES)
+def test_hostile_body_delays_no_request(server: Server, kind: str) -> None:
     def attack(client: httpx.Client) -> None:
         for _ in range(5):
-            answer = client.post(f"{server.url}/graphql", content=BODIES[what])
+            answer = client.post(f"{server.url}/graphql", content=BODIES[kind])
             assert answer.json().keys() <= {"data", "errors"}
             assert answer.json()["errors"]
 
@@ -155,7 +155,7 @@ def test_hostile_body_delays_no_request(server: Server, what: str) -> None:
 def test_hostile_variable_delays_no_request(server: Server) -> None:
     query = "query($n: Int!, $id: ID!) { threads(first: $n) { totalCount } node(id: $id) { id } }"
     values = [{"n": list(range(100_000)), "id": "x"}, {"n": 1, "id": "x" * 900_000}]
-    bodies = [json.dumps({"query": query, "variables": each}) for each in values]
+    bodies = [json.dumps({"query": query, "variables": item}) for item in values]
 
     def attack(client: httpx.Client) -> None:
         for body in bodies * 3:

@@ -84,8 +84,8 @@ def test_all_fragments_are_bounded() -> None:
 
 
 def test_aliases_are_bounded_everywhere() -> None:
-    rest = " fragment f on X " + fields(many("b#: c { d#: e }", 3))
-    fits = fields(many("a#: b#", 4), "...f") + rest
+    remainder = " fragment f on X " + fields(many("b#: c { d#: e }", 3))
+    fits = fields(many("a#: b#", 4), "...f") + remainder
     assert_edge("document_aliases", fits, fits.replace("...f", "y: c ...f"))
 
 
@@ -131,8 +131,14 @@ def test_spread_fields_are_bounded() -> None:
 
 def test_repeated_field_is_bounded() -> None:
     """Its repeats are compared pairwise when the document is validated."""
-    twenty, rest = "c " * 20, "c " * (limits.MAX_REPEATS - 20)
-    fits = "{ a { b { " + twenty + "} } ...f } fragment f on X { a { ... { b { " + rest + "} } } }"
+    twenty, remainder = "c " * 20, "c " * (limits.MAX_REPEATS - 20)
+    fits = (
+        "{ a { b { "
+        + twenty
+        + "} } ...f } fragment f on X { a { ... { b { "
+        + remainder
+        + "} } } }"
+    )
     assert fault(fits, Settings()) is None
     error = fault(fits.replace("c }", "c c }", 1), Settings())
     assert error is not None
@@ -207,8 +213,8 @@ async def test_every_limit_is_setting(database: Database) -> None:
         assert "errors" not in await Api(database).post(document), limit
         lowest = {"document_fields": 50, "document_depth": 5, "introspection_depth": 5}
         maximum = lowest.get(limit, 100 if limit == "operation_cost" else 1)
-        told = await limited(database, document, **{limit: maximum})
-        assert told == {"limit": limit, "maximum": maximum}
+        reply = await limited(database, document, **{limit: maximum})
+        assert reply == {"limit": limit, "maximum": maximum}
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
@@ -223,8 +229,8 @@ async def test_one_full_introspection_is_allowed(database: Database) -> None:
         + " } }",
         "{ __schema { types { fields { type { fields { args { type { name } } } } } } } }",
     ):
-        told = await limited(database, document)
-        assert told["limit"] in ("introspection", "document_fields"), document
+        reply = await limited(database, document)
+        assert reply["limit"] in ("introspection", "document_fields"), document
 
 
 def repeated(times: int) -> str:
@@ -233,8 +239,8 @@ def repeated(times: int) -> str:
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
     once = print_ast(operation.selection_set)[1:-1].strip()
-    rest = "\n".join(print_ast(node) for node in document.definitions[1:])
-    return fields(many("a#: " + once, times)) + rest
+    remainder = "\n".join(print_ast(node) for node in document.definitions[1:])
+    return fields(many("a#: " + once, times)) + remainder
 
 
 COSTS: list[tuple[str, int]] = [

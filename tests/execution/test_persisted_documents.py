@@ -49,8 +49,8 @@ def code(response: httpx.Response, status: int) -> str:
     assert response.headers["cache-control"] == "no-store"
     assert response.json().keys() == {"errors"}
     (error,) = response.json()["errors"]
-    found: str = error["extensions"]["code"]
-    return found
+    result: str = error["extensions"]["code"]
+    return result
 
 
 @pytest.fixture
@@ -145,17 +145,17 @@ async def test_keeping_documents_can_be_switched_off(database: Database) -> None
 
 def test_least_used_document_is_forgotten() -> None:
     texts = [f"{{ a{n}: __typename }}".ljust(100) for n in range(20)]
-    known = PersistedDocuments({}, 1000)
+    value = PersistedDocuments({}, 1000)
     for text in texts[:10]:
-        known.keep(text)
-    assert [known.find(sha256(text)) for text in texts[:10]] == texts[:10]
-    known.keep("x" * 1001)
-    assert known.find(sha256("x" * 1001)) is None
-    assert known.find(sha256(texts[0])) == texts[0]
+        value.keep(text)
+    assert [value.find(sha256(text)) for text in texts[:10]] == texts[:10]
+    value.keep("x" * 1001)
+    assert value.find(sha256("x" * 1001)) is None
+    assert value.find(sha256(texts[0])) == texts[0]
     for text in texts[10:]:
-        known.keep(text)
-        assert known.find(sha256(texts[0])) == texts[0]
-    assert [text for text in texts if known.find(sha256(text))] == [texts[0], *texts[11:]]
+        value.keep(text)
+        assert value.find(sha256(texts[0])) == texts[0]
+    assert [text for text in texts if value.find(sha256(text))] == [texts[0], *texts[11:]]
 
 
 async def test_listed_document_has_id_and_hash(database: Database, listing: Path) -> None:

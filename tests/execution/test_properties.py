@@ -129,21 +129,21 @@ relaxed = settings(
 async def test_every_valid_operation_is_answered_by_schema(
     prepared: tuple[list[Api], dict[str, list[Any]]], data: st.DataObject
 ) -> None:
-    apis, known = prepared
+    apis, value = prepared
     api = data.draw(st.sampled_from(apis))
     keyword = data.draw(st.sampled_from(("query", "query", "query", "mutation")))
     if data.draw(st.booleans()):
-        known = {name: [*good, *BAD.get(name, ())] for name, good in known.items()}
-    made = data.draw(st.composite(lambda draw: Maker(draw, core, known).operation(keyword))())
+        value = {name: [*good, *BAD.get(name, ())] for name, good in value.items()}
+    created = data.draw(st.composite(lambda draw: Maker(draw, core, value).operation(keyword))())
     response = await api.http.post(
-        "/graphql", json={"query": made.document, "variables": made.variables}
+        "/graphql", json={"query": created.document, "variables": created.variables}
     )
     assert response.status_code < 500, response.text
     answer = response.json()
     codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
     assert codes <= CODES, answer["errors"]
     assert "data" in answer or codes
-    Checker(core, made.document).check(answer.get("data"))
+    Checker(core, created.document).check(answer.get("data"))
     if keyword == "mutation":
         async with api.database.read() as connection:
             assert await connection.run_sync(drifted) == 0
@@ -163,7 +163,7 @@ class Forum:
         self.database = database
         self.api = Api(database)
         moderators = [Viewer(str(number), is_moderator=True) for number in range(2)]
-        self.apis = [self.api, *(Api(database, viewer=each) for each in moderators)]
+        self.apis = [self.api, *(Api(database, viewer=item) for item in moderators)]
 
     async def fill(self) -> None:
         """Make both kinds, alike in all that they are ordered by."""
@@ -191,12 +191,12 @@ class Forum:
             await self.ask(chance, "deleteThread", threadId=self.busy.pop(chance.randrange(3)))
 
     async def comment(self, chance: random.Random) -> None:
-        said = "one two " * chance.randrange(1, 4)
-        await self.ask(chance, "addComment", threadId=chance.choice(self.busy), message=said)
+        printed = "one two " * chance.randrange(1, 4)
+        await self.ask(chance, "addComment", threadId=chance.choice(self.busy), message=printed)
 
     async def edit(self, chance: random.Random) -> None:
-        said = "three " * chance.randrange(1, 4)
-        await self.ask(chance, "editComment", commentId=chance.choice(self.moving), message=said)
+        printed = "three " * chance.randrange(1, 4)
+        await self.ask(chance, "editComment", commentId=chance.choice(self.moving), message=printed)
 
     async def move(self, chance: random.Random) -> None:
         to = chance.choice([self.mixed, *self.busy])
@@ -258,8 +258,8 @@ def assert_walked(forum: Forum, kind: str, walked: list[str]) -> None:
     # A quiet thread's comments that move are not quiet, and so neither is their thread.
     rows = [id for id in quiet if kind == "Comment" or id != forum.mixed]
     assert len(rows) == 5
-    seen = Counter(walked)
-    assert [seen[id] for id in rows] == [1] * len(rows)
+    observed = Counter(walked)
+    assert [observed[id] for id in rows] == [1] * len(rows)
 
 
 @pytest.mark.parametrize("seed", range(3))

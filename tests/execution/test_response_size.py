@@ -57,10 +57,12 @@ def refused(answer: httpx.Response, status: int = 422) -> str:
     return message
 
 
-@pytest.mark.parametrize("asked", ["message", "messageHtml"])
-async def test_too_large_response_names_limit_and_remedy(database: Database, asked: str) -> None:
+@pytest.mark.parametrize("selection", ["message", "messageHtml"])
+async def test_too_large_response_names_limit_and_remedy(
+    database: Database, selection: str
+) -> None:
     await fill(database, 2, 4, "word " * 1999)
-    query = MESSAGES.replace("message", asked)
+    query = MESSAGES.replace("message", selection)
     message = refused(await ask(Api(database, answer_size=LEAST), query))
     assert message == (
         "The answer would have more than 65536 bytes; ask for smaller pages or fewer fields."
@@ -128,8 +130,8 @@ async def test_large_response_is_same_in_slices(
     monkeypatch.setattr("tallied.transport.caching.MAX_INLINE_BYTES", 0)
     got = await api.http.get("/graphql", params={"query": MESSAGES})
     assert got.json() == at_once.json()
-    known = {"If-None-Match": got.headers["etag"]}
-    again = await api.http.get("/graphql", params={"query": MESSAGES}, headers=known)
+    value = {"If-None-Match": got.headers["etag"]}
+    again = await api.http.get("/graphql", params={"query": MESSAGES}, headers=value)
     assert (again.status_code, again.content) == (304, b"")
 
 
@@ -158,8 +160,8 @@ async def test_many_errors_are_all_reported_and_some_logged(
 ) -> None:
     errors = [GraphQLError("no", original_error=BadUserInput(f"No {n}.")) for n in range(30)]
     with caplog.at_level(logging.INFO, "tallied.api"):
-        told = await report_errors(errors, of_mutation=False)
-    assert [each["message"] for each in told] == [f"No {n}." for n in range(30)]
-    lines = [each.getMessage() for each in caplog.records]
+        reply = await report_errors(errors, of_mutation=False)
+    assert [item["message"] for item in reply] == [f"No {n}." for n in range(30)]
+    lines = [item.getMessage() for item in caplog.records]
     assert lines[:2] == ["BAD_USER_INPUT: 'No 0.'", "BAD_USER_INPUT: 'No 1.'"]
     assert lines[10:] == ["and 20 more mistakes in the same request"]

@@ -86,12 +86,12 @@ async def test_discussion_is_mounted_under_path(empty_url: str) -> None:
         ],
         lifespan=discussion.lifespan,
     )
-    made = await ask(
+    created = await ask(
         app,
         "/discussion/graphql",
         'mutation { createThread(input: {title: "Engines"}) { thread { id } } }',
     )
-    id = made["createThread"]["thread"]["id"]
+    id = created["createThread"]["thread"]["id"]
     added = await ask(app, "/discussion/graphql", ADD, id=id, m="one two three")
     assert added["addComment"] == {
         "comment": {"authorName": "ada", "wordCount": 3},
@@ -109,25 +109,25 @@ async def test_discussion_is_mounted_under_path(empty_url: str) -> None:
 
 
 async def test_install_wraps_lifespan_of_host(empty_url: str) -> None:
-    told: list[str] = []
+    events: list[str] = []
     discussion = Discussion(empty_url, get_viewer=by_header)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, str]]:
         await make(discussion.database)
-        told.append("host starts")
+        events.append("host starts")
         yield {"kept": "by the host"}
         async with discussion.database.read() as connection:
             await connection.execute(text("SELECT 1"))
-        told.append("host ends")
+        events.append("host ends")
 
     app = Starlette(lifespan=lifespan)
     discussion.install(app, "/talk")
     async with app.router.lifespan_context(app) as state:
         assert state == {"kept": "by the host"}
-        assert told == ["host starts"]
+        assert events == ["host starts"]
         assert {route.path for route in app.routes} == {"/talk"}  # type: ignore[attr-defined]
-    assert told == ["host starts", "host ends"]
+    assert events == ["host starts", "host ends"]
     assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -220,7 +220,7 @@ async def test_thirty_apps_use_constant_memory(tmp_path: Path) -> None:
             mapper._compiled_cache.clear()
         gc.collect()
         objects = gc.get_objects()
-        return sum(isinstance(each, Discussion | Database) for each in objects), len(objects)
+        return sum(isinstance(item, Discussion | Database) for item in objects), len(objects)
 
     before, _ = live()
     for number in range(10):
@@ -241,15 +241,15 @@ async def test_two_discussions_live_in_two_schemas_of_one_database(
             Discussion(empty_url, settings=Settings(database_schema="forum"))
         return
     engine = create_async_engine(empty_url)
-    made = [
+    created = [
         Discussion(engine, settings=Settings(database_schema=name, guests="moderate"))
         for name in ("forum", "Support")
     ]
-    for discussion in made:
+    for discussion in created:
         assert (await migrate(discussion.database)).current is None
         assert (await migrate(discussion.database)).is_newest
         await require_newest(discussion.database)
-    for number, discussion in enumerate(made):
+    for number, discussion in enumerate(created):
         app = Starlette(routes=discussion.routes())
         for _ in range(number + 2):
             id = await begin(discussion)
@@ -284,6 +284,6 @@ async def test_two_discussions_live_in_two_schemas_of_one_database(
             )
         )
         assert tables.all() == [("Support", 4), ("forum", 4)]
-    for discussion in made:
+    for discussion in created:
         await downgrade(discussion.database)
     await engine.dispose()

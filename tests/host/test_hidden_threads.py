@@ -59,20 +59,20 @@ async def test_hidden_thread_reads_as_missing(host: Host) -> None:
     thread = await host.moderator.thread("Secret plans", "one two")
     comment = await host.moderator.comment(thread, "three")
     for client in (host.guest, host.ada):
-        for asked in READ:
-            variables = ", ".join(f"${name}: ID!" for name in "tc" if f"${name}" in asked)
-            query = f"query({variables}) {{ {asked} }}"
+        for selection in READ:
+            variables = ", ".join(f"${name}: ID!" for name in "tc" if f"${name}" in selection)
+            query = f"query({variables}) {{ {selection} }}"
             hidden = await client.post(query, t=thread, c=comment)
             never = await client.post(query, t=NOBODY, c=NO_COMMENT)
             assert hidden == never, query
-            told = await host.moderator(query, t=thread, c=comment)
-            assert told not in (None, [None, None])
+            events = await host.moderator(query, t=thread, c=comment)
+            assert events not in (None, [None, None])
 
 
 async def test_hidden_thread_is_in_no_list(host: Host) -> None:
-    shown = []
+    visible = []
     for number in range(4):
-        shown.append(await host.ada.thread(f"Engines {number}", "one"))
+        visible.append(await host.ada.thread(f"Engines {number}", "one"))
         await host.moderator.thread(f"Secret {number}", "one")
     query = """query($f: Int, $l: Int, $a: String, $b: String, $filter: ThreadFilter) {
       threads(first: $f, last: $l, after: $a, before: $b, filterBy: $filter,
@@ -81,27 +81,27 @@ async def test_hidden_thread_is_in_no_list(host: Host) -> None:
         pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
 
     async def walk(client: Client, size: str, place: str, end: str, more: str) -> list[str]:
-        found: list[str] = []
+        result: list[str] = []
         variables: dict[str, Any] = {size: 1}
         while True:
             page = await client(query, **variables)
             assert page["totalCount"] == 4
-            found += [node["id"] for node in page["nodes"]]
+            result += [node["id"] for node in page["nodes"]]
             if not page["pageInfo"][more]:
-                return found
+                return result
             variables[place] = page["pageInfo"][end]
 
     for client in (host.guest, host.ada):
-        assert await walk(client, "f", "a", "endCursor", "hasNextPage") == shown
+        assert await walk(client, "f", "a", "endCursor", "hasNextPage") == visible
         backwards = await walk(client, "l", "b", "startCursor", "hasPreviousPage")
-        assert backwards == shown[::-1]
-        found = await client(query, f=9, filter={"titleContains": "secret"})
-        assert (found["totalCount"], found["nodes"]) == (0, [])
+        assert backwards == visible[::-1]
+        result = await client(query, f=9, filter={"titleContains": "secret"})
+        assert (result["totalCount"], result["nodes"]) == (0, [])
     assert (await host.moderator(query, f=9))["totalCount"] == 8
     # A cursor of a moderator's leads a guest no further: what lies around it is hidden still.
     last = (await host.moderator(query, l=1))["pageInfo"]["startCursor"]
     page = await host.guest(query, l=9, b=last)
-    assert [node["id"] for node in page["nodes"]] == shown
+    assert [node["id"] for node in page["nodes"]] == visible
     assert page["pageInfo"]["hasNextPage"] is False
 
 
@@ -141,10 +141,10 @@ async def test_hidden_thread_of_target_is_not_found(host: Host) -> None:
         settings={"guests": "write"},
         targets=[Target("draft", secret)],
     )
-    made = await drafts.moderator.do(
+    created = await drafts.moderator.do(
         "threadFor", "thread { id title }", target={"type": "draft", "key": "1"}
     )
-    assert made["thread"]["title"] == "Secret draft"
+    assert created["thread"]["title"] == "Secret draft"
     query = 'query($id: String!) { threadFor(target: {type: "draft", key: $id}) { title } }'
     assert await drafts.ada(query, id="1") is None
     assert await drafts.moderator(query, id="1") == {"title": "Secret draft"}
@@ -156,7 +156,7 @@ async def test_hidden_thread_of_target_is_not_found(host: Host) -> None:
         assert errors[0] == errors[1]
         assert (errors[0]["code"], errors[0]["field"]) == ("NOT_FOUND", "target.key")
     # Nor is one begun that whoever begins it could not read.
-    await drafts.moderator.do("deleteThread", "deletedThreadId", threadId=made["thread"]["id"])
+    await drafts.moderator.do("deleteThread", "deletedThreadId", threadId=created["thread"]["id"])
     error = await drafts.ada.refused("threadFor", target={"type": "draft", "key": "1"})
     assert error == errors[0]
 
@@ -193,23 +193,23 @@ class Private(Policy):
 
 async def test_policy_by_author_applies_everywhere(database: Database) -> None:
     host = Host(database, policy=Private())
-    made = await host.ada.do(
+    created = await host.ada.do(
         "createThread", "thread { id }", title="Diary", comment={"message": "one two"}
     )
-    thread = made["thread"]["id"]
+    thread = created["thread"]["id"]
     comment = await host.ada.comment(thread, "three")
     query = """query($t: ID!, $c: ID!) { thread(id: $t) { title } comment(id: $c) { message }
                  node(id: $t) { id } threads(first: 5) { totalCount } }"""
-    hers = await host.ada(query, t=thread, c=comment)
-    assert hers == {
+    of_ada = await host.ada(query, t=thread, c=comment)
+    assert of_ada == {
         "thread": {"title": "Diary"},
         "comment": {"message": "three"},
         "node": {"id": thread},
         "threads": {"totalCount": 1},
     }
     for client in (host.bob, host.guest, host.moderator):
-        found = await client(query, t=thread, c=comment)
-        assert found == {
+        result = await client(query, t=thread, c=comment)
+        assert result == {
             "thread": None,
             "comment": None,
             "node": None,

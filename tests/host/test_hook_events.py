@@ -48,7 +48,7 @@ async def test_hooks_receive_request(database: Database) -> None:
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_hooks_receive_request_of_websocket(database: Database) -> None:
     diary = Diary([])
-    async with site(database, hooks=[diary]) as there, there.socket() as socket:
+    async with site(database, hooks=[diary]) as server, server.socket() as socket:
         await socket('mutation { createThread(input: {title: "A"}) { thread { id } } }')
     assert [event.request is not None for _, event in diary.events] == [True, True]
 
@@ -60,14 +60,14 @@ async def test_host_may_pass_request_to_hooks(database: Database) -> None:
     diary.events.clear()
     request = HTTPConnection({"type": "http", "headers": [], "client": ("192.0.2.7", 73)})
     discussion = host.discussion
-    for access, told in (
+    for access, events in (
         (discussion.access(ADA), None),
         (discussion.access(ADA, request=request), request),
         (discussion.access(ADA, request=request).as_host(ADA), request),
     ):
         new = NewComment("one two")
         await discussion.write(lambda unit, a=access, n=new: add_comment(unit, a, thread, n))
-        assert [event.request for _, event in diary.events] == [told, told]
+        assert [event.request for _, event in diary.events] == [events, events]
         diary.events.clear()
 
 
@@ -83,10 +83,10 @@ async def test_hooks_receive_displayed_name(database: Database) -> None:
     diary.events.clear()
 
     def names() -> set[Any]:
-        told = {event.comment["author_name"] for _, event in diary.events if event.comment}
+        events = {event.comment["author_name"] for _, event in diary.events if event.comment}
         assert len(diary.events) in (2, 4)
         diary.events.clear()
-        return told
+        return events
 
     id = await host.ada.comment(thread, "one two")
     assert names() == {"Ada"}
@@ -135,12 +135,12 @@ async def test_model_repr_has_no_text(database: Database) -> None:
         ]
         return list(map(repr, rows))
 
-    shown = await database.write(read)
-    assert shown[0].startswith(f"Thread(id={key(thread)}, author_id=")
-    assert shown[0].endswith("comment_count=1, word_count=3)")
-    assert shown[1] == f"Comment(id={key(comment)}, thread_id={key(thread)}, word_count=3)"
-    assert shown[2].startswith("Author(id=")
-    for text in shown:
+    visible = await database.write(read)
+    assert visible[0].startswith(f"Thread(id={key(thread)}, author_id=")
+    assert visible[0].endswith("comment_count=1, word_count=3)")
+    assert visible[1] == f"Comment(id={key(comment)}, thread_id={key(thread)}, word_count=3)"
+    assert visible[2].startswith("Author(id=")
+    for text in visible:
         for secret in ("ecret", "Ada", "Gast", "user-1"):
             assert secret not in text
     assert repr(Thread(title="secret")).startswith("Thread(id=")
@@ -165,7 +165,7 @@ async def test_unloaded_relationship_names_remedy(database: Database) -> None:
     async def careful(unit: UnitOfWork) -> tuple[str, str]:
         query = select(Comment).options(selectinload(Comment.thread)).where(Comment.id == id)
         comment = (await unit.session.scalars(query)).one()
-        found = await unit.session.get_one(Thread, comment.thread_id)
-        return comment.thread.title, found.title
+        result = await unit.session.get_one(Thread, comment.thread_id)
+        return comment.thread.title, result.title
 
     assert await database.write(careful) == ("Engines", "Engines")

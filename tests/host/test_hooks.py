@@ -71,40 +71,40 @@ async def test_events_describe_change(database: Database) -> None:
     await host.ada.do("editComment", "comment { id }", commentId=comment, message="four five")
     await host.moderator.do("moveComment", "comment { id }", commentId=comment, threadId=two)
     await host.ada.do("deleteComment", "comment { id }", commentId=comment)
-    told = dict(diary.events)
-    event = told["before_create_thread"]
+    events = dict(diary.events)
+    event = events["before_create_thread"]
     assert (event.operation, event.viewer and event.viewer.subject) == ("create_thread", "user-1")
     assert event.thread is not None
     assert (event.thread["id"], event.thread["title"]) == (key(two), "Looms")
     assert event.thread["author_id"] == event.viewer.author_id  # type: ignore[union-attr]
-    assert told["after_create_thread"].thread["comment_count"] == 0  # type: ignore[index]
+    assert events["after_create_thread"].thread["comment_count"] == 0  # type: ignore[index]
 
-    event = told["before_add_comment"]
+    event = events["before_add_comment"]
     assert event.thread is not None
     assert event.comment is not None
     assert (event.thread["id"], event.comment["message"]) == (key(one), "one two three")
     assert (event.comment["id"], event.comment["word_count"]) == (key(comment), 3)
-    event = told["after_add_comment"]
+    event = events["after_add_comment"]
     assert event.thread is not None
     assert event.comment is not None
     assert (event.thread["comment_count"], event.thread["word_count"]) == (1, 3)
 
-    event = told["before_edit_comment"]
+    event = events["before_edit_comment"]
     assert event.comment is not None
     assert event.comment["message"] == "four five"
-    event = told["after_edit_comment"]
+    event = events["after_edit_comment"]
     assert event.comment is not None
     assert event.comment["word_count"] == 2
     assert event.thread is not None
     assert event.thread["word_count"] == 2
 
-    event = told["after_move_comment"]
+    event = events["after_move_comment"]
     assert event.thread is not None
     assert event.previous_thread is not None
     assert (event.thread["id"], event.previous_thread["id"]) == (key(two), key(one))
     assert (event.thread["word_count"], event.previous_thread["word_count"]) == (2, 0)
 
-    event = told["before_delete_comment"]
+    event = events["before_delete_comment"]
     assert event.comment is not None
     assert event.comment["message"] == "four five"
     with pytest.raises(TypeError):
@@ -114,13 +114,13 @@ async def test_events_describe_change(database: Database) -> None:
 async def test_first_comment_runs_comment_hooks(database: Database) -> None:
     log: list[str] = []
     diary = Diary(log)
-    found: list[Any] = []
+    result: list[Any] = []
 
     class Finding(Hooks):
         async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
             assert event.thread is not None
             title = select(Thread.title).where(Thread.id == event.thread["id"])
-            found.append(await session.scalar(title))
+            result.append(await session.scalar(title))
 
     host = Host(database, hooks=[diary, Finding()])
     await host.ada.do(
@@ -132,7 +132,7 @@ async def test_first_comment_runs_comment_hooks(database: Database) -> None:
         "after_create_thread",
         "after_add_comment",
     ]
-    assert found == ["Engines"]
+    assert result == ["Engines"]
     for point, event in diary.events:
         assert event.operation == point.partition("_")[2]
         assert event.thread is not None
@@ -220,7 +220,7 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
     thread, other = await stage.ada.thread("Engines"), await stage.ada.thread("Looms")
     comment = await stage.ada.comment(thread)
     author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
-    for change, given in (
+    for change, input in (
         ("createThread", {"title": "A", "comment": {"message": "one"}}),
         ("renameThread", {"threadId": thread, "title": "A"}),
         ("lockThread", {"threadId": thread}),
@@ -232,7 +232,7 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
         ("deleteComment", {"commentId": comment}),
         ("deleteAuthor", {"authorId": author}),
     ):
-        error = await host.moderator.refused(change, **given)
+        error = await host.moderator.refused(change, **input)
         assert error["code"] == "VETOED"
         assert error["message"].startswith("No ")
         assert error["field"] is None
@@ -283,14 +283,14 @@ async def test_broken_row_of_hook_is_internal_error(
     thread = await stage.ada.thread("Engines")
     comment, other = await stage.ada.comment(thread), await stage.ada.thread("Looms")
     before = await host.ada.contents()
-    for change, given in (
+    for change, input in (
         ("addComment", {"threadId": thread, "message": "A"}),
         ("editComment", {"commentId": comment, "message": "A"}),
         ("moveComment", {"commentId": comment, "threadId": other}),
     ):
         await stage.moderator.thread("So that they are an author")
         before = await host.ada.contents()
-        error = await host.moderator.error(mutation(change), i=given)
+        error = await host.moderator.error(mutation(change), i=input)
         assert error["code"] == "INTERNAL_SERVER_ERROR", change
         assert await host.ada.contents() == before
 
@@ -304,10 +304,10 @@ async def test_permission_error_precedes_veto(database: Database) -> None:
     )
     thread = await stage.moderator.thread("Secret plans")
     comment = await stage.moderator.comment(thread)
-    shown = await stage.ada.thread("Engines")
-    own = await stage.ada.comment(shown)
+    visible = await stage.ada.thread("Engines")
+    own = await stage.ada.comment(visible)
     author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
-    for change, given in (
+    for change, input in (
         ("addComment", {"threadId": thread, "message": "A"}),
         ("editComment", {"commentId": comment, "message": "A"}),
         ("deleteComment", {"commentId": comment}),
@@ -315,14 +315,14 @@ async def test_permission_error_precedes_veto(database: Database) -> None:
         ("lockThread", {"threadId": thread}),
         ("deleteThread", {"threadId": thread}),
     ):
-        assert (await host.bob.refused(change, **given))["code"] == "NOT_FOUND"
-    for change, given in (
+        assert (await host.bob.refused(change, **input))["code"] == "NOT_FOUND"
+    for change, input in (
         ("editComment", {"commentId": own, "message": "A"}),
         ("moveComment", {"commentId": own, "threadId": thread}),
-        ("deleteThread", {"threadId": shown}),
+        ("deleteThread", {"threadId": visible}),
         ("deleteAuthor", {"authorId": author}),
     ):
-        assert (await host.bob.refused(change, **given))["code"] == "NOT_ALLOWED"
+        assert (await host.bob.refused(change, **input))["code"] == "NOT_ALLOWED"
     moved = await host.moderator.refused("moveComment", commentId=own, threadId=thread)
     assert moved["code"] == "VETOED"  # who may do it, is told
     assert log == ["before_move_comment"]
@@ -336,12 +336,12 @@ async def test_check_message_may_veto(database: Database) -> None:
     host = Host(database, check_message=check)
     thread = await host.ada.thread("Engines")
     comment = await host.ada.comment(thread, "one")
-    for change, given in (
+    for change, input in (
         ("addComment", {"threadId": thread, "message": "spam"}),
         ("editComment", {"commentId": comment, "message": "spam"}),
         ("createThread", {"title": "A", "comment": {"message": "spam"}}),
     ):
-        error = await host.ada.refused(change, **given)
+        error = await host.ada.refused(change, **input)
         assert error["code"] == "VETOED"
         assert error["message"] == "message advertises; write something else."
         assert error["field"] == ("comment.message" if change == "createThread" else "message")

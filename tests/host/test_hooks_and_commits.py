@@ -77,18 +77,18 @@ async def test_unit_that_loses_race_runs_hooks_again(open_database: Open, databa
 
 
 async def test_after_hooks_see_commit(database: Database) -> None:
-    seen: list[int] = []
+    observed: list[int] = []
 
     class Counting(Hooks):
         async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
-            seen.append(await count_rows(database, Comment))
+            observed.append(await count_rows(database, Comment))
 
         async def after_add_comment(self, event: Event) -> None:
-            seen.append(await count_rows(database, Comment))
+            observed.append(await count_rows(database, Comment))
 
     host = Host(database, hooks=[Counting()])
     await host.ada.comment(await host.ada.thread("Engines"))
-    assert seen == [0, 1]
+    assert observed == [0, 1]
 
 
 async def test_failing_after_hook_is_only_logged(

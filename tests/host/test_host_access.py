@@ -100,10 +100,10 @@ async def test_host_deletes_author(database: Database) -> None:
     host = Host(database, policy=Nobody())
     access = host.discussion.access_as_host()
     await host.discussion.write(lambda unit: delete_author(unit, access, author))
-    found = await stage.guest(
+    result = await stage.guest(
         "query($id: ID!) { thread(id: $id) { wordCount author { id } } }", id=thread
     )
-    assert found == {"wordCount": 2, "author": None}
+    assert result == {"wordCount": 2, "author": None}
     await stage.assert_exact()
 
 
@@ -126,9 +126,9 @@ async def test_rules_of_texts_and_locks_bind_host(database: Database) -> None:
     await host.discussion.write(lambda unit: threads.lock_thread(unit, access, id))
     await refused(Locked, lambda unit: comments.add_comment(unit, access, id, NewComment("x")))
     spoken = Host(database, hooks=[Diary([], before_add_comment=Vetoed("No."))])
-    ours = spoken.discussion.access_as_host()
+    own = spoken.discussion.access_as_host()
     other = key(await host.ada.thread("Engines"))
-    await refused(Vetoed, lambda unit: comments.add_comment(unit, ours, other, NewComment("x")))
+    await refused(Vetoed, lambda unit: comments.add_comment(unit, own, other, NewComment("x")))
     # Who is not the host, is asked as ever.
     guest = host.discussion.access()
     await refused(SignInRequired, lambda unit: threads.rename_thread(unit, guest, other, "x"))

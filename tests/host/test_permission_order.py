@@ -52,32 +52,35 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
     host = Host(database, policy=Quiet(), targets=[quiet], settings={"guests": "write"})
     thread = await host.moderator.thread("Secret plans", "one two")
     comment = await host.moderator.comment(thread, "three")
-    shown = await host.moderator.thread("Open plans")
-    theirs = await host.moderator.comment(shown, "four five")
+    visible = await host.moderator.thread("Open plans")
+    foreign_comment = await host.moderator.comment(visible, "four five")
     about = {"target": {"type": "quiet", "key": "2"}}
-    hushed = (await host.moderator.do("threadFor", "thread { id }", **about))["thread"]["id"]
+    quiet_thread = (await host.moderator.do("threadFor", "thread { id }", **about))["thread"]["id"]
     author = (await host.moderator("{ viewer { author { id } } }"))["author"]["id"]
-    own = await host.ada.comment(shown)
-    held = [(Thread, key(id)) for id in (thread, shown, hushed)]
-    held += [(Comment, key(id)) for id in (comment, theirs)] + [(Author, key(author))]
-    async with locked(database, *held), asyncio.timeout(4):  # less than a lock is waited for
-        for change, given, code in (
+    own = await host.ada.comment(visible)
+    rows = [(Thread, key(id)) for id in (thread, visible, quiet_thread)]
+    rows += [(Comment, key(id)) for id in (comment, foreign_comment)] + [(Author, key(author))]
+    async with (
+        locked(database, *rows),
+        asyncio.timeout(4),
+    ):  # less than a lock is waited for
+        for change, input, code in (
             ("renameThread", {"threadId": thread, "title": "A"}, "NOT_FOUND"),
             ("lockThread", {"threadId": thread}, "NOT_FOUND"),
             ("deleteThread", {"threadId": thread}, "NOT_FOUND"),
             ("addComment", {"threadId": thread, "message": "A"}, "NOT_FOUND"),
             ("editComment", {"commentId": comment, "message": "A"}, "NOT_FOUND"),
             ("deleteComment", {"commentId": comment}, "NOT_FOUND"),
-            ("moveComment", {"commentId": comment, "threadId": shown}, "NOT_FOUND"),
-            ("renameThread", {"threadId": shown, "title": "A"}, "NOT_ALLOWED"),
-            ("deleteThread", {"threadId": shown}, "NOT_ALLOWED"),
-            ("addComment", {"threadId": hushed, "message": "A"}, "NOT_ALLOWED"),
-            ("editComment", {"commentId": theirs, "message": "A"}, "NOT_ALLOWED"),
-            ("deleteComment", {"commentId": theirs}, "NOT_ALLOWED"),
-            ("moveComment", {"commentId": own, "threadId": shown}, "NOT_ALLOWED"),
+            ("moveComment", {"commentId": comment, "threadId": visible}, "NOT_FOUND"),
+            ("renameThread", {"threadId": visible, "title": "A"}, "NOT_ALLOWED"),
+            ("deleteThread", {"threadId": visible}, "NOT_ALLOWED"),
+            ("addComment", {"threadId": quiet_thread, "message": "A"}, "NOT_ALLOWED"),
+            ("editComment", {"commentId": foreign_comment, "message": "A"}, "NOT_ALLOWED"),
+            ("deleteComment", {"commentId": foreign_comment}, "NOT_ALLOWED"),
+            ("moveComment", {"commentId": own, "threadId": visible}, "NOT_ALLOWED"),
             ("deleteAuthor", {"authorId": author}, "NOT_ALLOWED"),
         ):
-            assert (await host.ada.refused(change, **given))["code"] == code, change
+            assert (await host.ada.refused(change, **input))["code"] == code, change
         # Who may, waits.
         waiting = asyncio.create_task(
             host.moderator.do("deleteComment", "deletedCommentId", commentId=comment)
@@ -94,9 +97,9 @@ async def test_permission_is_checked_again_after_lock(
     if database.is_sqlite:
         pytest.skip("units of SQLite run one by one: nothing can come between")
     host = Host(database, policy=Quiet())
-    shown = await host.ada.thread("Open plans")
+    visible = await host.ada.thread("Open plans")
     thread = await host.moderator.thread("Secret plans")
-    comment = await host.ada.comment(shown, "one")
+    comment = await host.ada.comment(visible, "one")
     async with database.engine.connect() as connection:
         row = Comment.__table__.update().where(Comment.id == key(comment))
         await connection.execute(row.values(thread_id=key(thread)))

@@ -52,7 +52,7 @@ class Stage:
     def __init__(self, database: Database) -> None:
         self.builder = Host(database, settings={"guests": "moderate"})
 
-    async def given(self, change: str, client: Client) -> dict[str, Any]:
+    async def input_of(self, change: str, client: Client) -> dict[str, Any]:
         """The input of a change to what Ada has written just now."""
         begun = await self.builder.ada.do(
             "createThread",
@@ -78,13 +78,13 @@ class Stage:
         }[change]
 
 
-async def errors_of(client: Client, change: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+async def errors_of(client: Client, change: str, input: dict[str, Any]) -> list[dict[str, Any]]:
     payload = await client(
         mutation(change),
-        i=given,
+        i=input,
     )
-    found: list[dict[str, Any]] = payload["userErrors"]
-    return found
+    result: list[dict[str, Any]] = payload["userErrors"]
+    return result
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ async def test_default_policy_allows_expected_changes(
     host, stage = Host(database, settings={"guests": guests}, targets=[ARTICLES]), Stage(database)
     client = host.client(viewer)
     for change in CHANGES:
-        given = await stage.given(change, client)
+        input = await stage.input_of(change, client)
         before = await client.contents()
-        errors = await errors_of(client, change, given)
+        errors = await errors_of(client, change, input)
         if change in allowed:
             assert errors == [], change
             continue
@@ -115,12 +115,12 @@ async def test_comments_of_guests_have_no_owner(database: Database) -> None:
     thread = await host.guest.thread("Engines")
     comment = await host.guest.comment(thread)
     for client in (host.guest, host.ada):
-        for change, given in (
+        for change, input in (
             ("editComment", {"commentId": comment, "message": "three"}),
             ("deleteComment", {"commentId": comment}),
             ("renameThread", {"threadId": thread, "title": "Mills"}),
         ):
-            assert (await client.refused(change, **given))["code"] in (
+            assert (await client.refused(change, **input))["code"] in (
                 "NOT_ALLOWED",
                 "SIGN_IN_REQUIRED",
             )
@@ -159,8 +159,8 @@ class Whims(Policy):
 def _whimsical(name: str) -> Any:
     def method(self: Whims, viewer: Viewer | None, row: Any) -> bool:
         facts = (str(row.id), row.created_at, str(row.author_id), *map(str, row[-2:]))
-        who = viewer and (viewer.subject, viewer.is_moderator, str(viewer.author_id))
-        return self._whim(name, who, facts)
+        role = viewer and (viewer.subject, viewer.is_moderator, str(viewer.author_id))
+        return self._whim(name, role, facts)
 
     return method
 
@@ -190,7 +190,7 @@ CAN = {
 }
 
 
-async def says(client: Client, change: str, given: dict[str, Any]) -> bool:
+async def sentence(client: Client, change: str, input: dict[str, Any]) -> bool:
     """What the types say of a change."""
     name, field = CAN[change]
     if name == "viewer":
@@ -199,10 +199,10 @@ async def says(client: Client, change: str, given: dict[str, Any]) -> bool:
         type_name = name.removesuffix("Id").capitalize()
         answer = await client(
             f"query($id: ID!) {{ node(id: $id) {{ ... on {type_name} {{ {field} }} }} }}",
-            id=given[name],
+            id=input[name],
         )
-    said: bool = answer[field]
-    return said
+    printed: bool = answer[field]
+    return printed
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -213,17 +213,17 @@ async def test_permission_fields_equal_mutations(
     stage = Stage(database)
     host = Host(database, settings={"guests": "write"}, policy=Whims(seed))
     client = host.client(viewer)
-    said = []
-    for change in CAN if viewer else [each for each in CAN if each != "createThread"]:
+    printed = []
+    for change in CAN if viewer else [item for item in CAN if item != "createThread"]:
         for _ in range(2):
-            given = await stage.given(change, client)
-            can = await says(client, change, given)
-            errors = await errors_of(client, change, given)
+            input = await stage.input_of(change, client)
+            can = await sentence(client, change, input)
+            errors = await errors_of(client, change, input)
             if change == "moveComment" and can:  # the other thread has a say, too
-                errors = [each for each in errors if "comment in this thread" not in str(each)]
+                errors = [item for item in errors if "comment in this thread" not in str(item)]
             assert (errors == []) is can, (change, errors)
-            said.append(can)
-    assert set(said) == {True, False}
+            printed.append(can)
+    assert set(printed) == {True, False}
 
 
 async def test_may_start_may_depend_on_target(database: Database) -> None:
@@ -266,8 +266,8 @@ async def test_rights_of_guests_depend_on_target(
     host = Host(database, settings={"guests": "write"}, targets=[quiet, wild, ARTICLES])
     threads, comments = {}, {}
     for kind in ("quiet", "wild", "article"):
-        made = await host.ada.do("threadFor", "thread { id }", target={"type": kind, "key": "1"})
-        threads[kind] = made["thread"]["id"]
+        created = await host.ada.do("threadFor", "thread { id }", target={"type": kind, "key": "1"})
+        threads[kind] = created["thread"]["id"]
         comments[kind] = await host.ada.comment(threads[kind])
     listed = await host.guest(
         """{ threads(first: 5) { nodes { target { type } viewerCanComment viewerCanLock
@@ -306,12 +306,12 @@ async def test_rights_of_guests_cost_no_statement_per_row(
 ) -> None:
     host = Host(database, targets=[Target("wild", numbered_titles, guests="moderate")])
     target = {"type": "wild", "key": "1"}
-    made = await host.ada.do("threadFor", "thread { id }", target=target)
-    ids = [await host.ada.comment(made["thread"]["id"]) for _ in range(size)]
+    created = await host.ada.do("threadFor", "thread { id }", target=target)
+    ids = [await host.ada.comment(created["thread"]["id"]) for _ in range(size)]
     with statements() as executed:
-        found = await host.guest(
+        result = await host.guest(
             "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Comment { viewerCanEdit } } }",
             ids=ids,
         )
-    assert found == [{"viewerCanEdit": True}] * size
+    assert result == [{"viewerCanEdit": True}] * size
     assert len(executed) == 2

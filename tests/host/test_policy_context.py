@@ -29,14 +29,16 @@ class Hosted(Policy):
     """Who has begun a thread, may delete what is said in it, until it is locked."""
 
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
-        return (theirs and comment.thread.locked_at is None) or super().may_delete(viewer, comment)
+        is_author = viewer is not None and None is not comment.thread.author_id == viewer.author_id
+        return (is_author and comment.thread.locked_at is None) or super().may_delete(
+            viewer, comment
+        )
 
 
 def every(value: Any, name: str) -> list[Any]:
     """What is called so, wherever it is."""
     if isinstance(value, list):
-        return [found for each in value for found in every(each, name)]
+        return [result for item in value for result in every(item, name)]
     if not isinstance(value, dict):
         return []
     return [value[name]] if name in value else every(list(value.values()), name)
@@ -47,25 +49,25 @@ async def test_policy_may_depend_on_thread_of_comment(
     database: Database, statements: Callable[[], Any], size: int
 ) -> None:
     host = Host(database, policy=Hosted())
-    hers = await host.ada.thread("Engines")
-    his = await host.bob.thread("Looms")
-    ids = [await host.bob.comment(thread) for thread in (hers, his) for _ in range(size)]
-    given = {"id": hers, "ids": ids, "c": ids[0]}
+    of_ada = await host.ada.thread("Engines")
+    of_bob = await host.bob.thread("Looms")
+    ids = [await host.bob.comment(thread) for thread in (of_ada, of_bob) for _ in range(size)]
+    input = {"id": of_ada, "ids": ids, "c": ids[0]}
     costs = {}
-    for client, may in ((host.ada, {hers}), (host.bob, {hers, his}), (host.guest, set())):
+    for client, may in ((host.ada, {of_ada}), (host.bob, {of_ada, of_bob}), (host.guest, set())):
         for name, query in LISTS.items():
-            asked = {key: value for key, value in given.items() if f"${key}:" in query}
+            selection = {key: value for key, value in input.items() if f"${key}:" in query}
             with statements() as executed:
-                found = every(await client(query, **asked), MAY)
+                result = every(await client(query, **selection), MAY)
             costs[name] = len(list(executed))
-            expected = [hers] * size + [his] * size
+            expected = [of_ada] * size + [of_bob] * size
             if name == "thread":
-                expected = [hers] * size
+                expected = [of_ada] * size
             elif name == "comment":
-                expected = [hers]
+                expected = [of_ada]
             elif name != "nodes":  # the newest thread comes first
                 expected.reverse()
-            assert found == [thread in may for thread in expected], name
+            assert result == [thread in may for thread in expected], name
         # Of a viewer, the author, too; and the threads, where none is listed. Of guests, nothing
         # depends on a thread.
         listed, alone = (2, 1) if client is host.guest else (3, 3)
@@ -79,15 +81,15 @@ async def test_policy_may_depend_on_thread_of_comment(
     # And the mutation does what was said.
     assert (await host.ada.refused("deleteComment", commentId=ids[size]))["code"] == "NOT_ALLOWED"
     await host.ada.do("deleteComment", "thread { commentCount }", commentId=ids[0])
-    await host.moderator.do("lockThread", "thread { id }", threadId=hers)
+    await host.moderator.do("lockThread", "thread { id }", threadId=of_ada)
     assert (await host.ada.refused("deleteComment", commentId=ids[1]))["code"] == "NOT_ALLOWED"
     await host.assert_exact()
 
 
 async def test_payload_has_permissions(database: Database) -> None:
     host = Host(database, policy=Hosted())
-    hers, his = await host.ada.thread("Engines"), await host.bob.thread("Looms")
-    for client, thread, may in ((host.ada, hers, True), (host.ada, his, True)):
+    of_ada, of_bob = await host.ada.thread("Engines"), await host.bob.thread("Looms")
+    for client, thread, may in ((host.ada, of_ada, True), (host.ada, of_bob, True)):
         added = await client.do(
             "addComment",
             f"comment {{ id {MAY} }} thread {{ comments(last: 1) {{ nodes {{ {MAY} }} }} }}",
@@ -100,11 +102,11 @@ async def test_payload_has_permissions(database: Database) -> None:
         )
         assert every(edited, MAY) == [may]
     moved = await host.moderator.do(
-        "moveComment", "comment { viewerCanMove }", commentId=comment, threadId=hers
+        "moveComment", "comment { viewerCanMove }", commentId=comment, threadId=of_ada
     )
     assert moved["comment"] == {"viewerCanMove": True}
     query = f"query($c: ID!) {{ comment(id: $c) {{ {MAY} }} }}"
     assert await host.bob(query, c=comment) == {MAY: False}
-    gone = await host.ada.do("deleteComment", f"comment {{ {MAY} }}", commentId=comment)
-    assert gone["comment"] == {MAY: True}
+    deleted = await host.ada.do("deleteComment", f"comment {{ {MAY} }}", commentId=comment)
+    assert deleted["comment"] == {MAY: True}
     await host.assert_exact()

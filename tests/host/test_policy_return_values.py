@@ -35,9 +35,9 @@ async def test_async_policy_allows_nothing(
     database: Database, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = Host(database, policy=policy(lambda *_: no(), *METHODS), targets=[ARTICLES])
-    given = await Stage(database).given(change, host.bob)
+    input = await Stage(database).input_of(change, host.bob)
     before = await host.bob.contents()
-    error = await host.bob.error(mutation(change), i=given)
+    error = await host.bob.error(mutation(change), i=input)
     assert error["code"] == "INTERNAL_SERVER_ERROR"
     assert "policy" not in error["message"]
     assert await host.bob.contents() == before
@@ -52,13 +52,13 @@ async def test_only_true_allows(database: Database, answer: Any) -> None:
     host = Host(database, policy=policy(lambda *_: answer, *METHODS))
     access, id = host.discussion.access(BOB), key(await stage.ada.thread("Engines"))
     before = await host.ada.contents()
-    says = rf"^The policy's may_\w+ must return True or False, not a {type(answer).__name__}\.$"
+    sentence = rf"^The policy's may_\w+ must return True or False, not a {type(answer).__name__}\.$"
     for work in (
         lambda unit: threads.create_thread(unit, access, "Looms"),
         lambda unit: threads.rename_thread(unit, access, id, "Looms"),
         lambda unit: comments.add_comment(unit, access, id, comments.NewComment("one")),
     ):
-        with pytest.raises(ConfigurationError, match=says):
+        with pytest.raises(ConfigurationError, match=sentence):
             await host.discussion.write(work)
     assert await host.ada.contents() == before
 
@@ -69,8 +69,8 @@ async def test_may_read_must_be_condition_or_bool(database: Database, answer: An
     id = key(await stage.ada.thread("Engines"))
     method = policy(lambda *_: no() if answer is no else answer, "may_read")
     access = Host(database, policy=method).discussion.access(BOB)
-    says = "^The policy's may_read must return a condition on the thread, True or False, not a "
-    with pytest.raises(ConfigurationError, match=says):
+    sentence = "^The policy's may_read must return a condition on the thread, True or False, not a "
+    with pytest.raises(ConfigurationError, match=sentence):
         async with database.read() as connection:
             await views.read_thread(connection, access, id)
 

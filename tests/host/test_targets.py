@@ -140,28 +140,28 @@ async def test_thread_for_creates_thread_once(
     host: Host, type_: str, id: object, title: str
 ) -> None:
     assert await host.guest(FIND, t=type_, id=str(id)) is None
-    asked = "thread { id title author { name } target { type key } commentCount }"
-    made = (await host.ada.do("threadFor", asked, **about(type_, id)))["thread"]
-    assert (made["title"], made["target"]) == (title, {"type": type_, "key": str(id)})
-    assert made["author"] == {"name": "Ada"}
+    selection = "thread { id title author { name } target { type key } commentCount }"
+    created = (await host.ada.do("threadFor", selection, **about(type_, id)))["thread"]
+    assert (created["title"], created["target"]) == (title, {"type": type_, "key": str(id)})
+    assert created["author"] == {"name": "Ada"}
     for client in (host.bob, host.guest, host.ada):
-        again = (await client.do("threadFor", asked, **about(type_, id)))["thread"]
-        assert again == made
-        assert (await client(FIND, t=type_, id=str(id)))["id"] == made["id"]
+        again = (await client.do("threadFor", selection, **about(type_, id)))["thread"]
+        assert again == created
+        assert (await client(FIND, t=type_, id=str(id)))["id"] == created["id"]
     assert await count_rows(host.database, Thread) == 1
     assert set(await host.authors()) == {"user-1"}  # who only found it is no author
-    await host.bob.comment(made["id"])
+    await host.bob.comment(created["id"])
     await host.assert_exact()
 
 
 async def test_too_long_title_is_shortened(host: Host) -> None:
-    made = await host.ada.do("threadFor", "thread { title }", **about("article", 10))
-    assert len(made["thread"]["title"]) == 200
-    assert made["thread"]["title"].startswith("long  long")
-    found = await host.ada(
+    created = await host.ada.do("threadFor", "thread { title }", **about("article", 10))
+    assert len(created["thread"]["title"]) == 200
+    assert created["thread"]["title"].startswith("long  long")
+    result = await host.ada(
         '{ threads(first: 5, filterBy: {titleContains: "LONG"}) { totalCount } }'
     )
-    assert found == {"totalCount": 1}
+    assert result == {"totalCount": 1}
 
 
 WRONG = [
@@ -219,25 +219,25 @@ async def test_half_surrogate_pair_is_not_found(host: Host) -> None:
     response = await host.ada.http.post(
         "/graphql", content=body, headers={"content-type": "application/json"}
     )
-    told = response.json()
-    assert "INTERNAL_SERVER_ERROR" not in str(told)
-    assert "NOT_FOUND" in str(told) or response.status_code in (200, 400, 422)
+    events = response.json()
+    assert "INTERNAL_SERVER_ERROR" not in str(events)
+    assert "NOT_FOUND" in str(events) or response.status_code in (200, 400, 422)
     assert await count_rows(host.database, Thread) == 0
 
 
 @pytest.mark.parametrize("type_", ["Article", "articles", "", "article ", "\0", "user", "x" * 999])
 async def test_unregistered_type_is_refused(host: Host, type_: str) -> None:
-    says = "There are no discussions about this kind; the registered ones are: "
+    sentence = "There are no discussions about this kind; the registered ones are: "
     error = await host.ada.refused("threadFor", **about(type_, 7))
     assert (error["code"], error["field"]) == ("UNKNOWN_TARGET_TYPE", "target.type")
-    assert error["message"].startswith(says)
+    assert error["message"].startswith(sentence)
     assert "article" in error["message"]
     assert len(error["message"]) < 200
     error = await host.ada.error(FIND, t=type_, id="7")
     assert (error["code"], error["field"]) == ("UNKNOWN_TARGET_TYPE", "target.type")
     plain = Host(host.database)
     error = await plain.ada.refused("threadFor", **about("article", 7))
-    assert error["message"] == f"{says}none."
+    assert error["message"] == f"{sentence}none."
 
 
 async def test_object_of_deleted_thread_gets_new_thread(host: Host) -> None:
@@ -249,14 +249,14 @@ async def test_object_of_deleted_thread_gets_new_thread(host: Host) -> None:
 
 
 async def test_thread_of_deleted_object_stays(host: Host) -> None:
-    made = await host.ada.do("threadFor", "thread { id }", **about("article", 7))
+    created = await host.ada.do("threadFor", "thread { id }", **about("article", 7))
 
     async def delete(unit: Any) -> None:
         await unit.session.execute(text("DELETE FROM article WHERE id = 7"))
 
     await host.database.write(delete)
-    found = await host.bob.do("threadFor", "thread { id }", **about("article", 7))
-    assert found == made
+    result = await host.bob.do("threadFor", "thread { id }", **about("article", 7))
+    assert result == created
 
 
 # What a target overrides
@@ -268,18 +268,18 @@ async def test_target_has_own_message_length(database: Database) -> None:
     host = Host(database, targets=[short, long], settings={"message_length": 20})
     threads = {"plain": await host.ada.thread("Engines")}
     for kind in ("short", "long"):
-        made = await host.ada.do("threadFor", "thread { id }", **about(kind, 1))
-        threads[kind] = made["thread"]["id"]
+        created = await host.ada.do("threadFor", "thread { id }", **about(kind, 1))
+        threads[kind] = created["thread"]["id"]
     for kind, longest in (("short", 5), ("plain", 20), ("long", 50)):
         comment = await host.ada.comment(threads[kind], "a" * longest)
-        says = f"This has {longest + 1} characters; shorten it to at most "
-        for change, given in (
+        sentence = f"This has {longest + 1} characters; shorten it to at most "
+        for change, input in (
             ("addComment", {"threadId": threads[kind]}),
             ("editComment", {"commentId": comment}),
         ):
-            error = await host.ada.refused(change, message="a" * (longest + 1), **given)
+            error = await host.ada.refused(change, message="a" * (longest + 1), **input)
             assert (error["code"], error["field"]) == ("TOO_LONG", "message")
-            assert error["message"] == f"{says}{longest}."
+            assert error["message"] == f"{sentence}{longest}."
     error = await host.ada.refused("createThread", title="Looms", comment={"message": "a" * 21})
     assert (error["code"], error["field"]) == ("TOO_LONG", "comment.message")
 
@@ -287,9 +287,9 @@ async def test_target_has_own_message_length(database: Database) -> None:
 async def test_target_has_own_rights_of_guests(database: Database) -> None:
     opened = Target("opened", titles, guests="write")
     host = Host(database, targets=[opened, Target("closed", titles)])
-    made = await host.guest.do("threadFor", "thread { id author { id } }", **about("opened", 1))
-    assert made["thread"]["author"] is None
-    await host.guest.comment(made["thread"]["id"])
+    created = await host.guest.do("threadFor", "thread { id author { id } }", **about("opened", 1))
+    assert created["thread"]["author"] is None
+    await host.guest.comment(created["thread"]["id"])
     error = await host.guest.refused("threadFor", **about("closed", 1))
     assert error == {
         "message": "Guests may not begin a thread; sign in first.",
@@ -308,7 +308,7 @@ async def test_target_has_own_rights_of_guests(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "sentence"),
     [
         (lambda: Target("", titles), "name must have 1 to 50"),
         (lambda: Target("a b", titles), "not 'a b'"),
@@ -328,10 +328,10 @@ async def test_target_has_own_rights_of_guests(database: Database) -> None:
         ),
     ],
 )
-def test_unusable_target_is_named(make: Any, says: str) -> None:
+def test_unusable_target_is_named(make: Any, sentence: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         make()
-    assert says in str(refused.value)
+    assert sentence in str(refused.value)
 
 
 async def test_threads_without_target_stay_apart(host: Host) -> None:

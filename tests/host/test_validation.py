@@ -23,7 +23,7 @@ from tallied.settings import Settings
 URL = "sqlite+aiosqlite:///never-opened.db"
 
 
-def made(cls: type, **methods: Any) -> Any:
+def derive(cls: type, **methods: Any) -> Any:
     """An instance of a class that is derived from `cls`, called Own."""
     return type("Own", (cls,), methods)()
 
@@ -59,21 +59,36 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
     [
         ({"policy": Policy}, "policy must be an instance .* the class Policy itself"),
         ({"policy": {}}, "policy must be an instance of a class derived from Policy, not a dict"),
-        ({"policy": made(Policy, may_edit=wait)}, "policy.may_edit must be a plain function"),
-        ({"policy": made(Policy, may_read=awaited(wait))}, "policy.may_read must be a plain"),
-        ({"policy": made(Policy, may_lock=stream)}, "policy.may_lock must be a plain function"),
-        ({"policy": made(Policy, may_move=Called())}, "policy.may_move must be a plain function"),
-        ({"policy": made(Policy, owns=wait)}, "policy.owns must be a plain function"),
-        ({"policy": made(Policy, may_start=True)}, "policy.may_start must be a function, not a b"),
-        ({"policy": made(Policy, may_edt=len)}, "Own.* a method may_edt, .*; is may_edit meant?"),
+        ({"policy": derive(Policy, may_edit=wait)}, "policy.may_edit must be a plain function"),
+        ({"policy": derive(Policy, may_read=awaited(wait))}, "policy.may_read must be a plain"),
+        ({"policy": derive(Policy, may_lock=stream)}, "policy.may_lock must be a plain function"),
+        (
+            {"policy": derive(Policy, may_move=Called())},
+            "policy.may_move must be a plain function",
+        ),
+        ({"policy": derive(Policy, owns=wait)}, "policy.owns must be a plain function"),
+        (
+            {"policy": derive(Policy, may_start=True)},
+            "policy.may_start must be a function, not a b",
+        ),
+        (
+            {"policy": derive(Policy, may_edt=len)},
+            "Own.* a method may_edt, .*; is may_edit meant?",
+        ),
         ({"hooks": [Hooks]}, r"hooks\[0\] must be an instance .*, not the class Hooks itself"),
         ({"hooks": [Hooks(), len]}, r"hooks\[1\] must be an instance of a class derived from"),
         ({"hooks": Hooks()}, r"hooks must be a sequence, such as hooks=\[…\], not a Hooks"),
         ({"hooks": Hooks}, r"hooks must be a sequence, such as hooks=\[…\], not the class Hooks"),
-        ({"hooks": [made(Hooks, after_add_comment=print)]}, r"hooks\[0\].after_add_comment \(Own"),
-        ({"hooks": [made(Hooks, before_add_comment=None)]}, r"must be an asynchronous function"),
-        ({"hooks": [made(Hooks, before_comment=wait)]}, "is before_.*comment meant?"),
-        ({"hooks": [made(Hooks, after_all=wait)]}, "a method after_all, which Hooks does not have"),
+        (
+            {"hooks": [derive(Hooks, after_add_comment=print)]},
+            r"hooks\[0\].after_add_comment \(Own",
+        ),
+        ({"hooks": [derive(Hooks, before_add_comment=None)]}, r"must be an asynchronous function"),
+        ({"hooks": [derive(Hooks, before_comment=wait)]}, "is before_.*comment meant?"),
+        (
+            {"hooks": [derive(Hooks, after_all=wait)]},
+            "a method after_all, which Hooks does not have",
+        ),
         ({"targets": PHOTOS}, r"targets must be a sequence, such as targets=\[…\], not a Target"),
         ({"targets": ["photo"]}, r"targets\[0\] must be a Target, not a str"),
         ({"targets": "photo"}, "targets must be a sequence"),
@@ -93,9 +108,9 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
     ],
 )
 def test_unusable_argument_is_refused(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence) as told:
+    with pytest.raises(ConfigurationError, match=sentence) as events:
         Discussion(URL, **options)
-    assert str(told.value).endswith((".", "meant?"))
+    assert str(events.value).endswith((".", "meant?"))
 
 
 def test_usable_arguments_are_accepted() -> None:
@@ -114,14 +129,14 @@ def test_usable_arguments_are_accepted() -> None:
     discussion = Discussion(
         URL,
         policy=Own(),
-        hooks=(each for each in [Mail(), Hooks()]),  # type: ignore[arg-type]
+        hooks=(item for item in [Mail(), Hooks()]),  # type: ignore[arg-type]
         targets={PHOTOS},
         get_viewer=wait,  # type: ignore[arg-type]
         render=str.upper,
         deleted_author=lambda: None,
         settings=None,
     )
-    assert [type(each) for each in discussion.rules.hooks] == [Mail, Hooks]
+    assert [type(item) for item in discussion.rules.hooks] == [Mail, Hooks]
     assert discussion.render("loud") == "LOUD"
 
 
@@ -148,11 +163,11 @@ async def test_settings_with_other_database_are_refused(empty_url: str, tmp_path
     engine = create_async_engine(empty_url)
     database = Database(engine)
     other = "postgresql+asyncpg://ada:s3cret@nowhere.test/forum"
-    for given in (engine, empty_url, database):
-        assert Discussion(given, settings=Settings(database=empty_url)).database.engine
-        assert Discussion(given).database.engine
-        with pytest.raises(ConfigurationError, match="names another database") as told:
-            Discussion(given, settings=Settings(database=other))
-        assert "nowhere.test" in str(told.value)
-        assert "s3cret" not in str(told.value)
+    for input in (engine, empty_url, database):
+        assert Discussion(input, settings=Settings(database=empty_url)).database.engine
+        assert Discussion(input).database.engine
+        with pytest.raises(ConfigurationError, match="names another database") as events:
+            Discussion(input, settings=Settings(database=other))
+        assert "nowhere.test" in str(events.value)
+        assert "s3cret" not in str(events.value)
     await engine.dispose()

@@ -169,21 +169,21 @@ def test_nested_errors_are_redacted() -> None:
             raise ExceptionGroup("two", [ValueError("seven"), error]) from None
     except ExceptionGroup as group:
         redact(group)
-        shown = format_error(group)
-    assert VALUE not in shown
-    assert "seven" in shown
-    assert "constraint failed" in shown
+        visible = format_error(group)
+    assert VALUE not in visible
+    assert "seven" in visible
+    assert "constraint failed" in visible
 
 
 def test_long_traceback_keeps_its_beginning_and_end() -> None:
     try:
         raise RuntimeError("word " * 5000 + "at the end")
     except RuntimeError as error:
-        shown = format_error(error)
-    assert len(shown) < LONGEST_ERROR + 100
-    assert shown.startswith("Traceback")
-    assert shown.endswith("at the end")
-    assert "characters left out" in shown
+        visible = format_error(error)
+    assert len(visible) < LONGEST_ERROR + 100
+    assert visible.startswith("Traceback")
+    assert visible.endswith("at the end")
+    assert "characters left out" in visible
 
 
 async def test_own_engines_hide_parameters(database: Database) -> None:
@@ -219,12 +219,12 @@ def test_outage_is_logged_seldom(caplog: pytest.LogCaptureFixture) -> None:
     refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 5432)")
     for now in (100.0, 101.0, 109.9, 110.0, 111.0, 500.0, 511.0):  # noqa: B007
         outages.write(refused)
-    what = "ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)"
+    kind = "ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)"
     assert [record.getMessage() for record in caplog.records] == [
-        f"The database cannot be used ({what}).",
-        f"The database cannot be used ({what}); 2 more since the line before.",
-        f"The database cannot be used ({what}); 1 more since the line before.",
-        f"The database cannot be used ({what}).",
+        f"The database cannot be used ({kind}).",
+        f"The database cannot be used ({kind}); 2 more since the line before.",
+        f"The database cannot be used ({kind}); 1 more since the line before.",
+        f"The database cannot be used ({kind}).",
     ]
     assert not any(record.exc_info for record in caplog.records)
 

@@ -54,16 +54,16 @@ def proposed(base: Any, **options: Any) -> Callable[[Connection], list[tuple[str
     """What autogenerate proposes for the host's models, by kind and name."""
 
     def compare(connection: Connection) -> list[tuple[str, Any]]:
-        ours = {
+        own = {
             "include_name": autogenerate.include_name,
             "include_object": autogenerate.include_object,
         }
         both: Any = [base.metadata, Tallied.metadata]
-        opts = {"target_metadata": both, "compare_server_default": True, **ours, **options}
+        opts = {"target_metadata": both, "compare_server_default": True, **own, **options}
         context = MigrationContext.configure(connection, opts=opts)
         return [
-            (each[0], each[3].name if each[0].endswith("_column") else each[1].name)
-            for each in compare_metadata(context, both)
+            (item[0], item[3].name if item[0].endswith("_column") else item[1].name)
+            for item in compare_metadata(context, both)
         ]
 
     return compare
@@ -81,12 +81,12 @@ async def test_autogenerate_proposes_nothing_of_tallied(
 ) -> None:
     base = models(named=named)
     options = {"include_schemas": schemas and not migrated.is_sqlite}
-    found = await ask(migrated, base, **options)
-    assert {each for each in found if each[0] == "add_table"} == {
+    result = await ask(migrated, base, **options)
+    assert {item for item in result if item[0] == "add_table"} == {
         ("add_table", "article"),
         ("add_table", "user_account"),
     }
-    assert all(name.startswith(("article", "user_account", "ix_article")) for _, name in found)
+    assert all(name.startswith(("article", "user_account", "ix_article")) for _, name in result)
     async with migrated.engine.begin() as connection:
         await connection.run_sync(base.metadata.create_all)
     assert await ask(migrated, base, **options) == []
@@ -115,8 +115,8 @@ async def test_host_may_add_conditions(migrated: Database) -> None:
             return False
         return autogenerate.include_object(obj, name, type_, reflected, compare_to)
 
-    found = await ask(migrated, base, include_name=include_name, include_object=include_object)
-    assert found == [("add_table", "article"), ("add_index", "ix_article_thread_id")]
+    result = await ask(migrated, base, include_name=include_name, include_object=include_object)
+    assert result == [("add_table", "article"), ("add_index", "ix_article_thread_id")]
 
 
 @pytest.fixture
@@ -180,5 +180,5 @@ async def test_foreign_key_to_another_schema_is_proposed(elsewhere: Database) ->
     options = {"include_schemas": True}
     name = "fk_page_paper_id_paper"
     assert await ask(elsewhere, linked("archive"), **options) == [("remove_table", "paper")]
-    found = await ask(elsewhere, linked("press"), **options)
-    assert [each for each in found if each[1] == name] == [("remove_fk", name), ("add_fk", name)]
+    result = await ask(elsewhere, linked("press"), **options)
+    assert [item for item in result if item[1] == name] == [("remove_fk", name), ("add_fk", name)]

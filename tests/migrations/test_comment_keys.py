@@ -63,8 +63,8 @@ def fill(connection: Connection) -> None:
         for number in range(ROWS)
     ]
     for model, rows in ((Thread, [thread]), (Comment, comments)):
-        known = model.__table__.c
-        old = table(model.__tablename__, *(column(name, known[name].type) for name in rows[0]))
+        value = model.__table__.c
+        old = table(model.__tablename__, *(column(name, value[name].type) for name in rows[0]))
         connection.execute(insert(old), rows)
 
 

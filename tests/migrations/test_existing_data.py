@@ -98,13 +98,13 @@ def contents(connection: Connection) -> Any:
         "author_name_key",
         "submission_key",
     }
-    found = {}
+    result = {}
     for model in (Thread, Comment):
         columns = [column for column in model.__table__.c if column.name not in new]
         rows = connection.execute(select(*columns).order_by(model.__table__.c.id))
-        found[model.__name__] = [row._asdict() for row in rows]
-    assert (len(found["Thread"]), len(found["Comment"])) == (3, 5)
-    return found
+        result[model.__name__] = [row._asdict() for row in rows]
+    assert (len(result["Thread"]), len(result["Comment"])) == (3, 5)
+    return result
 
 
 def everything(connection: Connection) -> Any:
@@ -117,9 +117,9 @@ def everything(connection: Connection) -> Any:
 
 
 async def drifts(database: Database) -> list[str]:
-    found: list[str] = []
-    await maintenance.verify(database, lambda drift: found.append(str(drift)))
-    return found
+    result: list[str] = []
+    await maintenance.verify(database, lambda drift: result.append(str(drift)))
+    return result
 
 
 async def test_upgrade_and_downgrade_lose_nothing(old: Database) -> None:

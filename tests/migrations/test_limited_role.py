@@ -71,7 +71,7 @@ async def indexes(database: Database) -> list[str]:
         return list(await connection.scalars(INDEXES, {"name": INDEX}))
 
 
-async def found(database: Database, part: str) -> list[str]:
+async def result(database: Database, part: str) -> list[str]:
     page = await Api(database)(
         "query($by: ThreadFilter) { threads(first: 9, filterBy: $by) { nodes { title } } }",
         by={"titleContains": part},
@@ -87,7 +87,7 @@ async def test_without_extension_titles_are_found_without_its_index(
     try:
         with caplog.at_level(logging.WARNING):
             await make(database)
-        (warning,) = [each.getMessage() for each in caplog.records]
+        (warning,) = [item.getMessage() for item in caplog.records]
         assert "pg_trgm" in warning
         assert "titles" in warning
         assert await indexes(database) == []
@@ -96,8 +96,8 @@ async def test_without_extension_titles_are_found_without_its_index(
         api = Api(database)
         for title in ("A Needle in it", "Nothing"):
             await api.thread(title)
-        assert await found(database, "NEEDLE") == ["A Needle in it"]
-        assert await found(database, "no such") == []
+        assert await result(database, "NEEDLE") == ["A Needle in it"]
+        assert await result(database, "no such") == []
     finally:
         await database.dispose()
 
@@ -118,7 +118,7 @@ async def test_existing_extension_is_used(
         assert caplog.records == []
         assert await indexes(database) == [INDEX]
         await Api(database).thread("A Needle in it")
-        assert await found(database, "NEEDLE") == ["A Needle in it"]
+        assert await result(database, "NEEDLE") == ["A Needle in it"]
     finally:
         await database.dispose()
 
@@ -129,7 +129,7 @@ async def test_schema_made_for_role_is_used(url: str) -> None:
     try:
         await migrate(database)
         await Api(database).thread("A Needle in it")
-        assert await found(database, "NEEDLE") == ["A Needle in it"]
+        assert await result(database, "NEEDLE") == ["A Needle in it"]
         assert (await read_state(database)).is_newest
         await downgrade(database)
         assert (await read_state(database)).current is None

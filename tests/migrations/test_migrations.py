@@ -55,7 +55,7 @@ async def test_migrated_database_equals_models(empty: Database) -> None:
 
 async def test_names_follow_convention(empty: Database) -> None:
     await migrate(empty)
-    found = {row[1] for row in await read(empty, catalog)}
+    result = {row[1] for row in await read(empty, catalog)}
     definitions = " ".join(row[2] for row in await read(empty, catalog))
     expected = {
         "pk_tallied_thread",
@@ -75,7 +75,7 @@ async def test_names_follow_convention(empty: Database) -> None:
         "ix_tallied_thread_comment_count_id",
         "ix_tallied_thread_word_count_id",
     }
-    assert {name for name in expected if name not in found and name not in definitions} == set()
+    assert {name for name in expected if name not in result and name not in definitions} == set()
 
 
 async def test_migrating_again_changes_nothing(empty: Database) -> None:
@@ -103,8 +103,8 @@ async def test_downgrade_to_base_drops_own_tables_alone(empty: Database) -> None
 async def test_concurrent_migrations_all_succeed(empty_url: str) -> None:
     databases = [Database(empty_url) for _ in range(4)]
     try:
-        found = await asyncio.gather(*map(migrate, databases), return_exceptions=True)
-        assert [outcome for outcome in found if isinstance(outcome, BaseException)] == []
+        result = await asyncio.gather(*map(migrate, databases), return_exceptions=True)
+        assert [outcome for outcome in result if isinstance(outcome, BaseException)] == []
         async with databases[0].read() as connection:
             versions = await connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}"))
             assert versions.all() == [NEWEST]

@@ -86,7 +86,7 @@ MODELS = (Thread, Author)
 def stored(connection: Connection) -> list[tuple[int, int]]:
     tables = [model.__table__ for model in MODELS]
     query = (select(table.c.comment_count, table.c.word_count) for table in tables)
-    return [tuple(connection.execute(each).one()) for each in query]
+    return [tuple(connection.execute(item).one()) for item in query]
 
 
 def type_names(connection: Connection) -> set[str]:

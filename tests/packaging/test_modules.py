@@ -54,26 +54,26 @@ def test_no_module_is_loaded_under_two_names() -> None:
     # pytest may load the inert one of the root once more, as the package that tests/ is in.
     names.pop(Path("__init__.py"), None)
     assert len(names) >= 20
-    assert {path: found for path, found in names.items() if len(found) > 1} == {}
-    assert {found[0].split(".")[0] for found in names.values()} == {"tallied"}
+    assert {path: results for path, results in names.items() if len(results) > 1} == {}
+    assert {results[0].split(".")[0] for results in names.values()} == {"tallied"}
 
 
 def test_root_module_is_inert() -> None:
     # It may be loaded twice under pytest, so it must hold nothing that could then be twofold.
-    docstring, *rest = ast.parse((ROOT / "__init__.py").read_text("utf-8")).body
+    docstring, *remainder = ast.parse((ROOT / "__init__.py").read_text("utf-8")).body
     assert isinstance(docstring, ast.Expr)
-    assert [ast.unparse(statement) for statement in rest] == [
+    assert [ast.unparse(statement) for statement in remainder] == [
         f"__version__ = {tallied.__version__!r}"
     ]
 
 
 def test_every_package_of_tree_is_installed() -> None:
-    found = {
+    results = {
         ".".join(("tallied", *path.parent.relative_to(ROOT).parts))
         for path in ROOT.rglob("__init__.py")
         if not set(path.relative_to(ROOT).parts) & (NOT_THE_PACKAGE | {"build", "node_modules"})
     }
-    assert found == set(PACKAGES)
+    assert results == set(PACKAGES)
 
 
 def test_installation_leaves_no_stray_top_level_name(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ async def test_start_example_shows_rejection(client: httpx.AsyncClient) -> None:
     document = (EXAMPLES / "start.graphql").read_text("utf-8")
     blank = document.replace('"Which tree by the pond?"', '""')
     assert blank != document
-    asked = {"query": blank, "variables": {"authorName": "Ada"}}
-    answer = (await client.post("/graphql", json=asked)).json()
+    selection = {"query": blank, "variables": {"authorName": "Ada"}}
+    answer = (await client.post("/graphql", json=selection)).json()
     rejected = answer["data"]["createThread"]
     assert (rejected["thread"], rejected["comment"]) == (None, None)
     assert [error["field"] for error in rejected["userErrors"]] == ["title"]

@@ -139,8 +139,8 @@ def test_server_is_installed_without_assets_if_npm_fails(
     monkeypatch.setattr(install, "_is_sound", lambda: True)
     monkeypatch.setattr(install, "is_current", lambda lock: True)
     install.install("serve")
-    told = capsys.readouterr().err
-    assert "no network" in told
-    assert "going on without the playground; the next start tries again" in told
+    reply = capsys.readouterr().err
+    assert "no network" in reply
+    assert "going on without the playground; the next start tries again" in reply
     with pytest.raises(assets.AssetsError):
         install.install("test")

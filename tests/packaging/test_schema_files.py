@@ -94,8 +94,8 @@ def test_changes_since_revision(
 
     monkeypatch.setattr(sys, "argv", ["schema_files.py", "--since", "HEAD"])
     assert checked.main() == 1
-    told = capsys.readouterr().out
-    assert told == "BREAKING FIELD_REMOVED: Field Thread.views was removed.\n"
+    reply = capsys.readouterr().out
+    assert reply == "BREAKING FIELD_REMOVED: Field Thread.views was removed.\n"
 
     monkeypatch.setattr(sys, "argv", ["schema_files.py", "--since", "v0"])
     with pytest.raises(SystemExit, match=r"git has no schema/schema.graphql at v0: .+"):

@@ -80,7 +80,7 @@ def test_arguments_reach_command_unchanged(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "environ", "told"),
+    ("script", "environ", "reply"),
     [
         ("serve", {}, "development moderate"),
         ("serve", {"TALLIED_GUESTS": "read"}, "development read"),
@@ -89,10 +89,10 @@ def test_arguments_reach_command_unchanged(checkout: Checkout) -> None:
     ],
 )
 def test_only_serve_defaults_to_development(
-    checkout: Checkout, script: str, environ: dict[str, str], told: str
+    checkout: Checkout, script: str, environ: dict[str, str], reply: str
 ) -> None:
     checkout.add_python("python3", "3.12")
-    assert checkout.run(script, "--environ", **environ).stdout.endswith(f"|{told}\n")
+    assert checkout.run(script, "--environ", **environ).stdout.endswith(f"|{reply}\n")
 
 
 def test_newest_suitable_python_is_taken(checkout: Checkout) -> None:
@@ -120,12 +120,12 @@ def test_python_without_venv_names_package(checkout: Checkout) -> None:
 
 
 def test_foreign_environment_is_left_alone(checkout: Checkout) -> None:
-    theirs = checkout.root / ".venv" / "pyvenv.cfg"
-    theirs.parent.mkdir()
-    theirs.write_text("theirs")
+    foreign = checkout.root / ".venv" / "pyvenv.cfg"
+    foreign.parent.mkdir()
+    foreign.write_text("theirs")
     (checkout.path / "python3").symlink_to(sys.executable)
     assert "was not made by Tallied's scripts" in refused(checkout.run("serve"))
-    assert [path.name for path in theirs.parent.iterdir()] == [theirs.name]
+    assert [path.name for path in foreign.parent.iterdir()] == [foreign.name]
 
 
 @pytest.fixture

@@ -43,13 +43,13 @@ async def test_author_is_created_by_first_comment(host: Host) -> None:
 
 
 async def test_thread_and_first_comment_have_viewer_as_author(host: Host) -> None:
-    made = await host.ada.do(
+    created = await host.ada.do(
         "createThread",
         "thread { author { name } } comment { author { name } authorName }",
         title="Engines",
         comment={"message": "one two"},
     )
-    assert made == {
+    assert created == {
         "thread": {"author": {"name": "Ada"}},
         "comment": {"author": {"name": "Ada"}, "authorName": "Ada"},
     }
@@ -144,14 +144,14 @@ async def test_authors_counters_are_exact_after_every_change(host: Host) -> None
 
 
 async def test_payloads_show_authors_new_counters(host: Host) -> None:
-    asked = "comment { author { commentCount wordCount } }"
+    selection = "comment { author { commentCount wordCount } }"
     thread = await host.ada.thread("Engines")
-    added = await host.ada.do("addComment", asked + " ", threadId=thread, message="one two")
+    added = await host.ada.do("addComment", selection + " ", threadId=thread, message="one two")
     assert added["comment"]["author"] == {"commentCount": 1, "wordCount": 2}
     id = await host.ada.comment(thread, "three")
-    edited = await host.ada.do("editComment", asked, commentId=id, message="three four five")
+    edited = await host.ada.do("editComment", selection, commentId=id, message="three four five")
     assert edited["comment"]["author"] == {"commentCount": 2, "wordCount": 5}
-    deleted = await host.ada.do("deleteComment", asked, commentId=id)
+    deleted = await host.ada.do("deleteComment", selection, commentId=id)
     assert deleted["comment"]["author"] == {"commentCount": 1, "wordCount": 2}
 
 
@@ -163,10 +163,10 @@ async def test_comments_are_found_by_their_author(host: Host) -> None:
     query = """query($t: ID!, $a: ID) { thread(id: $t) {
                  comments(first: 9, filterBy: {authorId: $a}) {
                    totalCount nodes { message author { id } } } } }"""
-    found = (await host.guest(query, t=thread, a=author))["comments"]
-    assert found["totalCount"] == 2
-    assert sorted(node["message"] for node in found["nodes"]) == ["one", "two"]
-    assert {node["author"]["id"] for node in found["nodes"]} == {author}
+    result = (await host.guest(query, t=thread, a=author))["comments"]
+    assert result["totalCount"] == 2
+    assert sorted(node["message"] for node in result["nodes"]) == ["one", "two"]
+    assert {node["author"]["id"] for node in result["nodes"]} == {author}
     error = await host.guest.error(query, t=thread, a=thread)
     assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "filterBy.authorId")
 
@@ -215,9 +215,9 @@ async def test_deleted_author_has_no_name_by_default(database: Database) -> None
     assert answer["comments"]["nodes"] == [{"authorName": None}]
 
 
-@pytest.mark.parametrize(("threads", "each"), [(2, 5), (10, 10), (100, 10)])
+@pytest.mark.parametrize(("threads", "item"), [(2, 5), (10, 10), (100, 10)])
 async def test_deleting_author_costs_constant_statements(
-    host: Host, statements: Any, threads: int, each: int
+    host: Host, statements: Any, threads: int, item: int
 ) -> None:
     """An author of 1,000 comments in 100 threads is deleted by as many statements as any."""
     database = host.database
@@ -227,17 +227,17 @@ async def test_deleting_author_costs_constant_statements(
 
     async def fill(unit: Any) -> None:
         for _ in range(threads):
-            messages = [Comment(message="one two", author_id=author) for _ in range(each)]
+            messages = [Comment(message="one two", author_id=author) for _ in range(item)]
             unit.session.add(Thread(title="T", comments=messages, author_id=author))
         await unit.session.flush()
 
     await database.write(fill)
-    assert (await host.authors())["user-1"] == ("Ada", threads * each, 2 * threads * each)
+    assert (await host.authors())["user-1"] == ("Ada", threads * item, 2 * threads * item)
     id = (await me(host.ada))["id"]
     with statements() as executed:
         await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=id)
     assert len(executed) == (7 if database.is_sqlite else 8), executed.verbs
-    assert await count_rows(database, Comment, Comment.author_id.is_(None)) == threads * each
+    assert await count_rows(database, Comment, Comment.author_id.is_(None)) == threads * item
     await host.assert_exact()
 
 
@@ -298,8 +298,8 @@ async def test_author_deleted_behind_comment_removes_name(
     id = await writing
     assert await deleting == {"deletedAuthorId": author}
     query = "query($id: ID!) { comment(id: $id) { message authorName author { id } } }"
-    left = await host.guest(query, id=id)
-    assert left == {"message": "one two", "authorName": None, "author": None}
+    remaining = await host.guest(query, id=id)
+    assert remaining == {"message": "one two", "authorName": None, "author": None}
     assert set(await host.authors()) == {"user-2"}
     await host.assert_exact()
 

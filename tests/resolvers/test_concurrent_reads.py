@@ -123,9 +123,9 @@ async def test_concurrent_requests_lose_nothing(api: Api) -> None:
     apis = [api, *(Api(api.database, viewer=viewer) for viewer in viewers)]
 
     async def write(number: int) -> None:
-        who, other_one = apis[number // 3 % 3], apis[number // 2 % 3]
+        role, other_one = apis[number // 3 % 3], apis[number // 2 % 3]
         for _ in range(4):
-            id = await who.comment(one, "one two three")
+            id = await role.comment(one, "one two three")
             if number % 3 == 0:
                 await other_one.do("moveComment", "comment { id }", commentId=id, threadId=other)
             elif number % 3 == 1:
@@ -148,8 +148,8 @@ async def test_concurrent_requests_lose_nothing(api: Api) -> None:
     await assert_exact(api)
 
 
-async def rejected(api: Api, field: str, query: str, **given: Any) -> None:
-    (error,) = await api.rejected(query, i=given)
+async def rejected(api: Api, field: str, query: str, **input: Any) -> None:
+    (error,) = await api.rejected(query, i=input)
     assert (error["code"], error["field"]) == ("NOT_FOUND", field)
     await assert_exact(api)
 
@@ -177,7 +177,7 @@ async def test_comment_deleted_before_update_is_not_found(api: Api) -> None:
     """Its row is locked, so only its own transaction can do this: a trigger, or a host's code."""
     thread = await api.thread("Engines", "one two")
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
-    for query, given in (
+    for query, input in (
         (
             mutation("editComment", "comment { id } userErrors { message field code }"),
             {"message": "three"},
@@ -188,7 +188,7 @@ async def test_comment_deleted_before_update_is_not_found(api: Api) -> None:
         ),
     ):
         with meanwhile(api.database, "UPDATE tallied_comment", id, by=None):
-            await rejected(api, "commentId", query, commentId=id, **given)
+            await rejected(api, "commentId", query, commentId=id, **input)
 
 
 async def test_thread_deleted_before_rename_is_not_found(api: Api) -> None:

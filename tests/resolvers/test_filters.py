@@ -66,7 +66,7 @@ async def titles(api: Api, **by: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ("strasse", {"Straße", "STRASSE"}),
         ("STRAßE", {"Straße", "STRASSE"}),
@@ -82,8 +82,8 @@ async def titles(api: Api, **by: Any) -> set[str]:
         ("nothing like it", set()),
     ],
 )
-async def test_title_filter_finds_text(api: Api, text: str, found: set[str]) -> None:
-    assert await titles(api, titleContains=text) == found
+async def test_title_filter_finds_text(api: Api, text: str, result: set[str]) -> None:
+    assert await titles(api, titleContains=text) == result
 
 
 async def test_renamed_thread_is_found_by_its_new_title(api: Api) -> None:
@@ -150,7 +150,7 @@ COMMENTS = """query($by: CommentFilter, $first: Int, $last: Int, $after: String,
 
 async def test_comment_filter_finds_author_and_time(api: Api) -> None:
     since = START + timedelta(days=7)
-    given: tuple[dict[str, Any], ...] = (
+    input: tuple[dict[str, Any], ...] = (
         {"authorName": "Ada"},
         {"authorName": " Grace "},
         {"authorName": "nobody"},
@@ -158,7 +158,7 @@ async def test_comment_filter_finds_author_and_time(api: Api) -> None:
         {"authorName": "ada", "since": since.isoformat()},
     )
     everything = (await api(COMMENTS, first=100))["nodes"]
-    for by in given:
+    for by in input:
         for node, every in zip(
             (await api(COMMENTS, by=by, first=100))["nodes"], everything, strict=True
         ):
@@ -186,11 +186,11 @@ async def test_filtered_pages_can_be_walked_both_ways(api: Api) -> None:
         place: dict[str, str] = {}
         while True:
             page = await api(query, by=by, **{"last" if backward else "first": size}, **place)
-            found = [node["title"] for node in page["nodes"]]
+            result = [node["title"] for node in page["nodes"]]
             info = page["pageInfo"]
             assert page["totalCount"] == 7
             assert info["hasNextPage" if backward else "hasPreviousPage"] == bool(walked)
-            walked = found + walked if backward else walked + found
+            walked = result + walked if backward else walked + result
             if not info["hasPreviousPage" if backward else "hasNextPage"]:
                 break
             place = {"before": info["startCursor"]} if backward else {"after": info["endCursor"]}
@@ -203,10 +203,10 @@ async def test_page_info_of_filtered_page_is_filtered(api: Api) -> None:
     assert page["totalCount"] == 3
     assert page["pageInfo"]["hasNextPage"] is True
     after = page["pageInfo"]["endCursor"]
-    rest = (await api(COMMENTS, by=by, first=2, after=after))["nodes"][0]["comments"]
-    assert [node["message"] for node in rest["nodes"]] == ["comment 3", "comment 6"]
-    assert rest["pageInfo"]["hasPreviousPage"] is True
-    assert rest["pageInfo"]["hasNextPage"] is False
+    remainder = (await api(COMMENTS, by=by, first=2, after=after))["nodes"][0]["comments"]
+    assert [node["message"] for node in remainder["nodes"]] == ["comment 3", "comment 6"]
+    assert remainder["pageInfo"]["hasPreviousPage"] is True
+    assert remainder["pageInfo"]["hasNextPage"] is False
     # Before that cursor stands no comment of Grace's.
     others = (await api(COMMENTS, by={"authorName": "Grace"}, first=9, after=after))["nodes"][0]
     assert others["comments"]["pageInfo"]["hasPreviousPage"] is False
@@ -273,10 +273,10 @@ async def test_date_times_are_read_as_rfc_3339(api: Api) -> None:
 async def test_nodes_are_fetched_by_their_ids_in_their_order(api: Api) -> None:
     thread = await api.thread("Engines")
     comment = await api.comment(thread, "one two")
-    gone = await api.comment(thread, "three")
+    deleted = await api.comment(thread, "three")
     await api(
         "mutation($id: ID!) { deleteComment(input: {commentId: $id}) { deletedCommentId } }",
-        id=gone,
+        id=deleted,
     )
     query = """query($ids: [ID!]!) { nodes(ids: $ids) { id __typename
       ... on Thread { title comments(first: 5) { nodes { message } } }
@@ -294,9 +294,9 @@ async def test_nodes_are_fetched_by_their_ids_in_their_order(api: Api) -> None:
             "message": "one two",
             "thread": {"title": "Engines"},
         },
-        gone: None,
+        deleted: None,
     }
-    for ids in ([], [thread], [comment, gone, thread, comment]):
+    for ids in ([], [thread], [comment, deleted, thread, comment]):
         assert await api(query, ids=ids) == [expected[id] for id in ids]
     error = await api.error(query, ids=[thread] * 101)
     assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "ids")

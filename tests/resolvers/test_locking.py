@@ -224,8 +224,8 @@ async def test_no_comment_is_added_after_lock(strict: Database) -> None:
         await lock(host.moderator, thread)
         return await count_rows(strict, Comment)
 
-    *told, then = await asyncio.gather(*map(write, clients), at_last())
+    *reply, then = await asyncio.gather(*map(write, clients), at_last())
     assert await count_rows(strict, Comment) == then  # type: ignore[comparison-overlap]
-    refused = sum(errors == [LOCKED] for each in told for errors in each)  # type: ignore[union-attr]
+    refused = sum(errors == [LOCKED] for item in reply for errors in item)  # type: ignore[union-attr]
     assert refused + then == 18  # type: ignore[operator]
     await host.assert_exact()

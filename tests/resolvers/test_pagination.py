@@ -44,10 +44,10 @@ def oracle(rows: Sequence[Position], which: Window) -> Expected:
     before_it = [row for row in rows if which.after and not comes_before(which.after, row)]
     after_it = [row for row in rows if which.before and not comes_before(row, which.before)]
     edges = [row for row in rows if row not in before_it and row not in after_it]
-    shown = edges[-which.size :] if which.backward else edges[: which.size]
+    visible = edges[-which.size :] if which.backward else edges[: which.size]
     more = len(edges) > which.size
     return Expected(
-        [row.id for row in shown],
+        [row.id for row in visible],
         has_previous=(more and which.backward) or bool(before_it),
         has_next=(more and not which.backward) or bool(after_it),
     )
@@ -55,13 +55,17 @@ def oracle(rows: Sequence[Position], which: Window) -> Expected:
 
 def windows(order: Order, rows: Sequence[Position], sizes: Sequence[int]) -> Iterator[Window]:
     """Every window of these sizes with every pair of cursors, some of rows that are gone."""
-    gone = [position for position in rows if position.id.int % 3 == 0]
-    places = [None, *rows, *(Position(place.key, UUID(int=place.id.int - 1)) for place in gone[:2])]
+    deleted = [position for position in rows if position.id.int % 3 == 0]
+    places = [
+        None,
+        *rows,
+        *(Position(place.key, UUID(int=place.id.int - 1)) for place in deleted[:2]),
+    ]
     for after, before, size, backward in itertools.product(places, places, sizes, (False, True)):
         yield Window(order, size, backward, after, before)
 
 
-def seen(page: RowPage, order: Order) -> Expected:
+def observed(page: RowPage, order: Order) -> Expected:
     assert [order.position(cursor, "after").id for cursor in page.cursors] == [
         row["id"] for row in page.rows
     ]
@@ -108,7 +112,7 @@ async def test_page_of_threads_equals_oracle(filled: Database, name: str) -> Non
         async with filled.read() as connection:
             for which in windows(order, rows, (1, 3)):
                 page = await read_page(connection, which, EVERYTHING)
-                assert seen(page, order) == oracle(rows, which), which
+                assert observed(page, order) == oracle(rows, which), which
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -123,7 +127,7 @@ async def test_pages_of_comments_equal_oracle(filled: Database, descending: bool
             assert pages.keys() == set(threads)
             for id, page in pages.items():
                 mine = [position for parent, position in rows if parent == id]
-                assert seen(page, order) == oracle(mine, which), which
+                assert observed(page, order) == oracle(mine, which), which
 
 
 async def test_pages_of_deleted_threads_are_left_out(filled: Database) -> None:
@@ -149,7 +153,7 @@ async def walk(api: Api, size: int, by: dict[str, str], backward: bool) -> list[
     for _ in range(100):
         page = await api(PAGE, by=by, **paging)
         info, edges = page["pageInfo"], page["edges"]
-        found = [edge["node"]["title"] for edge in edges]
+        result = [edge["node"]["title"] for edge in edges]
         assert page["totalCount"] == len(SIZES)
         assert [node["id"] for node in page["nodes"]] == [edge["node"]["id"] for edge in edges]
         assert (info["startCursor"], info["endCursor"]) == (
@@ -157,7 +161,7 @@ async def walk(api: Api, size: int, by: dict[str, str], backward: bool) -> list[
         )
         behind, ahead = info["hasPreviousPage"], info["hasNextPage"]
         assert (ahead if backward else behind) == bool(titles)
-        titles = found + titles if backward else titles + found
+        titles = result + titles if backward else titles + result
         if not (behind if backward else ahead):
             return titles
         paging["before" if backward else "after"] = info["startCursor" if backward else "endCursor"]
@@ -180,14 +184,14 @@ async def test_walk_continues_after_deleted_row(filled: Database) -> None:
     by = {"field": "CREATED_AT", "direction": "ASC"}
     everything = [edge["node"] for edge in (await api(PAGE, by=by, first=100))["edges"]]
     page = await api(PAGE, by=by, first=3)
-    gone = page["edges"][-1]["node"]
+    deleted = page["edges"][-1]["node"]
     await api(
         "mutation($id: ID!) { deleteThread(input: {threadId: $id}) { deletedThreadId } }",
-        id=gone["id"],
+        id=deleted["id"],
     )
-    rest = await api(PAGE, by=by, first=100, after=page["pageInfo"]["endCursor"])
-    assert [edge["node"] for edge in rest["edges"]] == everything[3:]
-    assert rest["pageInfo"]["hasPreviousPage"] is True
+    remainder = await api(PAGE, by=by, first=100, after=page["pageInfo"]["endCursor"])
+    assert [edge["node"] for edge in remainder["edges"]] == everything[3:]
+    assert remainder["pageInfo"]["hasPreviousPage"] is True
 
 
 async def test_empty_page_has_page_info(filled: Database) -> None:
@@ -220,8 +224,8 @@ async def test_default_orders_are_recent_threads_and_old_comments(filled: Databa
     times = [thread["lastCommentAt"] or thread["createdAt"] for thread in threads]
     assert [datetime.fromisoformat(time) for time in times] == [p.key for p in expected]
     for thread in threads:
-        made = [comment["createdAt"] for comment in thread["comments"]["nodes"]]
-        assert made == sorted(made)
+        created = [comment["createdAt"] for comment in thread["comments"]["nodes"]]
+        assert created == sorted(created)
 
 
 async def test_nested_pages_can_be_walked_under_aliases(filled: Database) -> None:
@@ -269,5 +273,5 @@ def test_oracle_agrees_with_slices(**case: Any) -> None:
     low = sum(place(row) <= place(which.after) for row in rows) if which.after else 0
     high = sum(place(row) < place(which.before) for row in rows) if which.before else len(rows)
     cut = rows[low:high] if low <= high else []
-    shown = cut[-which.size :] if which.backward else cut[: which.size]
-    assert oracle(rows, which).ids == [row.id for row in shown]
+    visible = cut[-which.size :] if which.backward else cut[: which.size]
+    assert oracle(rows, which).ids == [row.id for row in visible]

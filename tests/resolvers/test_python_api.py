@@ -32,38 +32,38 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("viewer", "who", "name", "code"), NAMES)
+@pytest.mark.parametrize(("viewer", "role", "name", "code"), NAMES)
 async def test_bad_name_breaks_same_rules_in_python_and_api(
-    database: Database, viewer: Viewer | None, who: str, name: str | None, code: str
+    database: Database, viewer: Viewer | None, role: str, name: str | None, code: str
 ) -> None:
     host = Host(database, settings={"guests": "write"})
     access, client = host.discussion.access(viewer), host.client(viewer)
     thread, comment = await host.ada.thread("Engines"), NewComment("one", name)
-    given = {"message": "one", **({} if name is None else {"authorName": name})}
+    input = {"message": "one", **({} if name is None else {"authorName": name})}
     before = await client.contents()
-    if who == "host":
+    if role == "host":
         access = host.discussion.access_as_host(viewer)
     for path, change, arguments, work in (
         (
             "",
             "addComment",
-            {"threadId": thread, **given},
+            {"threadId": thread, **input},
             lambda unit: comments.add_comment(unit, access, key(thread), comment),
         ),
         (
             "comment.",
             "createThread",
-            {"title": "Looms", "comment": given},
+            {"title": "Looms", "comment": input},
             lambda unit: threads.create_thread(unit, access, "Looms", comment),
         ),
     ):
         with pytest.raises((InvalidText, NotAllowed)) as refused:
             await host.discussion.write(work)
-        told = refused.value
-        assert (told.field, told.code) == (f"{path}authorName", code)
-        if who != "host":
+        reply = refused.value
+        assert (reply.field, reply.code) == (f"{path}authorName", code)
+        if role != "host":
             error = await client.refused(change, **arguments)
-            assert error == {"message": told.message, "field": told.field, "code": told.code}
+            assert error == {"message": reply.message, "field": reply.field, "code": reply.code}
     assert await client.contents() == before
 
 
@@ -124,8 +124,8 @@ async def test_argument_of_wrong_type_is_type_error(
         (lambda u: views.read_thread_for(u.session, ada, "a", 7), "target_id must be a str, n"),
     ]
     before = await host.ada.contents()
-    for work, says in wrong:
-        with pytest.raises(TypeError, match=f"^{says}"):
+    for work, sentence in wrong:
+        with pytest.raises(TypeError, match=f"^{sentence}"):
             await host.discussion.write(work)
     assert await host.ada.contents() == before
 

@@ -69,13 +69,13 @@ async def full(database: Database) -> Database:
 @contextmanager
 def executed(database: Database) -> Iterator[list[tuple[str, Any]]]:
     """The statements of the block with their parameters, as the driver got them."""
-    found: list[tuple[str, Any]] = []
+    result: list[tuple[str, Any]] = []
 
     def record(*event: Any) -> None:
-        found.append(event[2:4])
+        result.append(event[2:4])
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", record)
-    yield found
+    yield result
     event.remove(database.engine.sync_engine, "before_cursor_execute", record)
 
 
@@ -91,7 +91,7 @@ async def plans(database: Database, query: str, **variables: Any) -> list[str]:
     """How the database executes each statement of a GraphQL query."""
     with executed(database) as statements:
         await Api(database)(query, **variables)
-    return [await plan_of(database, *each) for each in statements]
+    return [await plan_of(database, *item) for item in statements]
 
 
 THREADS_PAGE = """
@@ -161,11 +161,11 @@ async def test_pages_of_comments_use_index(full: Database) -> None:
             {"first": 10, "after": middle},
             {"last": 10, "before": middle},
         ):
-            found = await plans(full, COMMENTS_PAGE, by=by, **paging)
-            assert len(found) == 2
+            result = await plans(full, COMMENTS_PAGE, by=by, **paging)
+            assert len(result) == 2
             # That of one author will do as well, where a thread has few comments.
-            assert "ix_tallied_comment_thread_id_" in found[1]
-            for plan in found:
+            assert "ix_tallied_comment_thread_id_" in result[1]
+            for plan in result:
                 assert_by_index(full, plan)
 
 
@@ -230,9 +230,9 @@ async def test_filters_of_comments_use_indexes(full: Database) -> None:
         ),
         ({"since": "2026-04-20T00:00:00Z"}, "ix_tallied_comment_thread_id_"),
     ):
-        found = await plans(full, query, by=by)
-        assert len(found) == 3
-        for plan in found[1:]:
+        result = await plans(full, query, by=by)
+        assert len(result) == 3
+        for plan in result[1:]:
             assert index in plan, plan
             assert "Seq Scan" not in plan, plan
 
@@ -240,11 +240,11 @@ async def test_filters_of_comments_use_indexes(full: Database) -> None:
 async def rows_read(database: Database, thread_id: UUID) -> int:
     """What the database went through for the last ten comments of a thread, in its own count."""
     order = COMMENTS["CREATED_AT", False]
-    asked = RequestedFields(frozenset({"message"}), has_previous=True)
+    selection = RequestedFields(frozenset({"message"}), has_previous=True)
     with executed(database) as statements:
         async with database.read() as connection:
             which = read_window(order, limit=100, last=10)
-            pages = await read_comment_pages(connection, [thread_id], which, asked)
+            pages = await read_comment_pages(connection, [thread_id], which, selection)
             assert len(pages[thread_id].rows) == 10
     ((statement, parameters),) = statements
     if not database.is_sqlite:
@@ -294,9 +294,9 @@ async def test_lookups_use_primary_key(full: Database) -> None:
     comment = next(n["comments"]["nodes"][0] for n in nodes if n["comments"]["nodes"])
     query = """query($t: ID!, $c: ID!) { thread(id: $t) { title }
                  comment(id: $c) { message thread { title } } }"""
-    found = await plans(full, query, t=nodes[0]["id"], c=comment["id"])
-    assert len(found) == 3
-    for plan in found:
+    result = await plans(full, query, t=nodes[0]["id"], c=comment["id"])
+    assert len(result) == 3
+    for plan in result:
         assert_by_index(full, plan)
         assert ("sqlite_autoindex_tallied" if full.is_sqlite else "pk_tallied") in plan
 

@@ -27,15 +27,15 @@ async def fill(database: Database, **messages: list[str]) -> None:
 
     async def work(unit: UnitOfWork) -> None:
         unit.session.add_all(
-            Thread(title=title, comments=[Comment(author_name="Ada", message=m) for m in given])
-            for title, given in messages.items()
+            Thread(title=title, comments=[Comment(author_name="Ada", message=m) for m in input])
+            for title, input in messages.items()
         )
 
     await database.write(work)
 
 
 def html_of(page: Any) -> list[str]:
-    return [each["messageHtml"] for each in page["nodes"][0]["comments"]["nodes"]]
+    return [item["messageHtml"] for item in page["nodes"][0]["comments"]["nodes"]]
 
 
 async def test_only_long_messages_are_rendered_in_thread(
@@ -52,8 +52,8 @@ async def test_only_long_messages_are_rendered_in_thread(
         [f"{n:03}" for n in range(100, 105)],
     )
     await fill(database, Mixed=[*long, *short])
-    found = html_of(await Api(database, rules=HostRules(render=render))(HTML, title="Mixed"))
-    assert found == [message[:3] for message in (*long, *short)]
+    result = html_of(await Api(database, rules=HostRules(render=render))(HTML, title="Mixed"))
+    assert result == [message[:3] for message in (*long, *short)]
     assert {threads[message] for message in short} == {threading.current_thread().name}
     (name,) = {threads[message] for message in long}
     assert name.startswith("tallied-beside")
@@ -73,14 +73,14 @@ async def test_large_request_does_not_delay_small_one(database: Database) -> Non
         return ""
 
     api = Api(database, rules=HostRules(render=render))
-    asked = [asyncio.create_task(api(HTML, title="Much"))]
+    selection = [asyncio.create_task(api(HTML, title="Much"))]
     while not rendered:
         await asyncio.sleep(0.01)
-    asked.append(asyncio.create_task(api(HTML, title="Little")))
+    selection.append(asyncio.create_task(api(HTML, title="Little")))
     while not rendering._THREAD._work_queue.qsize():
         await asyncio.sleep(0.01)
     may_go_on.set()
-    await asyncio.gather(*asked)
+    await asyncio.gather(*selection)
     assert rendered[:6] == ["much", "litt"] * 3
     assert len(rendered) == 33
 

@@ -66,12 +66,14 @@ ASKED = [
 
 async def test_only_selected_columns_are_read(api: Api, spent: Budget) -> None:
     id = await api.thread("Engines", "one two")
-    for asked, columns in ASKED:
-        end = "fragment Words on Thread { wordCount }" if "...Words" in asked else ""
-        variables = "".join(f", ${name}: Boolean!" for name in ("yes", "no") if f"${name}" in asked)
+    for selection, columns in ASKED:
+        end = "fragment Words on Thread { wordCount }" if "...Words" in selection else ""
+        variables = "".join(
+            f", ${name}: Boolean!" for name in ("yes", "no") if f"${name}" in selection
+        )
         for field in (
-            f"thread(id: $id) {{ {asked} }}",
-            f"node(id: $id) {{ ... on Thread {{ {asked} }} }}",
+            f"thread(id: $id) {{ {selection} }}",
+            f"node(id: $id) {{ ... on Thread {{ {selection} }} }}",
         ):
             query = f"query($id: ID!{variables}) {{ {field} }} {end}"
             (statement,) = await spent(query, id=id, yes=True, no=False)
@@ -169,8 +171,8 @@ ADD = mutation(
 async def test_add_comment_is_three_statements(api: Api, spent: Budget) -> None:
     """The look comes first, under the row's lock: is it locked, and what is its latest comment?"""
     id = await api.thread("Engines", "one two", "three")
-    given = {"threadId": id, "authorName": "Ada", "message": "four five"}
-    select, insert, update = await spent(ADD, i=given)
+    input = {"threadId": id, "authorName": "Ada", "message": "four five"}
+    select, insert, update = await spent(ADD, i=input)
     assert insert.startswith("INSERT INTO tallied_comment")
     assert re.search(r"UPDATE tallied_thread .* RETURNING ", update, re.DOTALL)
     assert select.startswith("SELECT tallied_thread.id")

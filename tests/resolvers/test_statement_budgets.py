@@ -141,48 +141,48 @@ READS: dict[str, int | tuple[int, int]] = {
 
 async def books(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
     """The titles of a host's books, of which there is one."""
-    found = await session.execute(text("SELECT '7' AS id, 'The Mill on the Floss' AS title"))
-    return {row.id: row.title for row in found if row.id in ids}
+    result = await session.execute(text("SELECT '7' AS id, 'The Mill on the Floss' AS title"))
+    return {row.id: row.title for row in result if row.id in ids}
 
 
 RULES = HostRules(targets=targets_by_name([Target("book", books)]))
 GUEST, VIEWER = 0, 1
 
 
-@pytest.mark.parametrize("who", [GUEST, VIEWER])
+@pytest.mark.parametrize("role", [GUEST, VIEWER])
 @pytest.mark.parametrize("size", [2, 7, 30])
 async def test_every_request_costs_same_at_every_size(
-    database: Database, statements: Any, size: int, who: int
+    database: Database, statements: Any, size: int, role: int
 ) -> None:
-    viewer = Viewer("7", "Ada", is_moderator=True) if who == VIEWER else None
+    viewer = Viewer("7", "Ada", is_moderator=True) if role == VIEWER else None
     api = Api(database, rules=RULES, viewer=viewer)
     spent = Budget(api, statements)
     threads, author = await filled(api, size, size, viewer)
     to = await api.thread("Looms", "one two three")
-    gone = await api.comment(to)
+    deleted = await api.comment(to)
     await api(
         "mutation($id: ID!) { deleteComment(input: {commentId: $id}) { deletedCommentId } }",
-        id=gone,
+        id=deleted,
     )
     comments = [await api.comment(id) for id in threads]
-    none, nobody = (encode_id(name, UUID(int=7)) for name in ("Thread", "Author"))
-    given = {"id": threads[0], "to": to, "gone": gone, "none": none, "c": comments[0]}
-    given |= {"ids": [*threads, gone, *comments], "a": author, "nobody": nobody}
+    missing, unknown_author = (encode_id(name, UUID(int=7)) for name in ("Thread", "Author"))
+    input = {"id": threads[0], "to": to, "gone": deleted, "none": missing, "c": comments[0]}
+    input |= {"ids": [*threads, deleted, *comments], "a": author, "nobody": unknown_author}
 
     async def cost(query: str) -> int:
-        asked = query.replace("%s", COUNTED)
-        if who == VIEWER:
-            asked = asked.replace('authorName: "Ada",', "")
-        variables = {name: value for name, value in given.items() if f"${name}:" in asked}
-        return len(await spent(asked, **variables))
+        selection = query.replace("%s", COUNTED)
+        if role == VIEWER:
+            selection = selection.replace('authorName: "Ada",', "")
+        variables = {name: value for name, value in input.items() if f"${name}:" in selection}
+        return len(await spent(selection, **variables))
 
     def allowed(query: str, budget: Any) -> int:
         # A guest who may do everything has the comments locked of a thread that may not be there.
-        locks_ahead = ("deleteThread" in query and (query in COSTS or who == GUEST)) or (
+        locks_ahead = ("deleteThread" in query and (query in COSTS or role == GUEST)) or (
             "deleteAuthor" in query and query in COSTS
         )
-        known = budget[query] if isinstance(budget[query], int) else budget[query][who]
-        return known + (locks_ahead and not database.is_sqlite)
+        existing = budget[query] if isinstance(budget[query], int) else budget[query][role]
+        return existing + (locks_ahead and not database.is_sqlite)
 
     for budget in (READS, REJECTED, COSTS):
         spent_on = {query: await cost(query) for query in budget}
@@ -197,29 +197,29 @@ async def filled(
     :param viewer: who has written them; by default, guests.
     """
     author = Author(subject=viewer.subject if viewer else "8", name="Ada")
-    theirs: dict[str, Any] = {"author": author} if viewer else {}
-    made = [
+    written: dict[str, Any] = {"author": author} if viewer else {}
+    created = [
         Thread(
             title=f"Thread {number}",
             comments=[
-                Comment(author_name=None if viewer else "Ada", message="one two", **theirs)
+                Comment(author_name=None if viewer else "Ada", message="one two", **written)
                 for _ in range(comments)
             ],
-            **theirs,
+            **written,
         )
         for number in range(threads)
     ]
 
     async def fill(unit: UnitOfWork) -> None:
-        unit.session.add_all([author, *made])
+        unit.session.add_all([author, *created])
 
     await api.database.write(fill)
-    return [encode_id("Thread", thread.id) for thread in made], encode_id("Author", author.id)
+    return [encode_id("Thread", thread.id) for thread in created], encode_id("Author", author.id)
 
 
 def test_every_field_of_roots_has_its_budget() -> None:
     for root, budgets in (("Query", READS), ("Mutation", COSTS), ("Mutation", REJECTED)):
-        asked = {
+        selection = {
             field.name.value
             for text in budgets
             for operation in parse(text.replace("%s", "")).definitions
@@ -227,7 +227,7 @@ def test_every_field_of_roots_has_its_budget() -> None:
             for field in operation.selection_set.selections
             if isinstance(field, FieldNode)
         }
-        assert asked == set(schema._schema.type_map[root].fields)
+        assert selection == set(schema._schema.type_map[root].fields)
 
 
 AUTHOR, THREAD, COMMENT = (f"SELECT tallied_{name}" for name in ("author", "thread", "comment"))
@@ -308,9 +308,9 @@ async def filled_host(host: Host, size: int) -> dict[str, Any]:
     thread = Thread(title="Engines", author_id=people[0].id, comments=comments)
     threads = [Thread(title=f"Engine {n}", author_id=people[n].id) for n in range(size)]
     about = {"target": {"type": "article", "key": "1"}}
-    made = await host.ada.do("threadFor", "thread { id }", **about)
+    created = await host.ada.do("threadFor", "thread { id }", **about)
     for _ in range(size):
-        await host.ada.comment(made["thread"]["id"])
+        await host.ada.comment(created["thread"]["id"])
 
     async def work(unit: UnitOfWork) -> None:
         unit.session.add_all(people)
@@ -334,24 +334,24 @@ async def test_requests_execute_expected_statements(
 ) -> None:
     host = Host(database, targets=[Target("article", titles)], hooks=hooks)
     ids = await filled_host(host, size)
-    for who, query, verbs in VERBS:
+    for role, query, verbs in VERBS:
         with statements() as executed:
-            await getattr(host, who)(
+            await getattr(host, role)(
                 query, **{name: id for name, id in ids.items() if f"${name}:" in query}
             )
         assert executed.verbs == verbs, query
     left_out = {*([] if hooks else [CHECKED]), *([LOCKED_AHEAD] if database.is_sqlite else [])}
     instead = {CHECKED: THREAD, LOCKED_AHEAD: COMMENT}
-    for who, change, values, code, verbs in CHANGES:
-        given = {
+    for role, change, values, code, verbs in CHANGES:
+        input = {
             name: ids.get(value, value) if isinstance(value, str) else value
             for name, value in values.items()
         }
         with statements() as executed:
-            payload = await getattr(host, who)(mutation(change, "userErrors { code }"), i=given)
+            payload = await getattr(host, role)(mutation(change, "userErrors { code }"), i=input)
         assert payload["userErrors"] == ([{"code": code}] if code else []), change
         expected = [instead.get(verb, verb) for verb in verbs if verb not in left_out]
-        assert executed.verbs == expected, (who, change)
+        assert executed.verbs == expected, (role, change)
 
 
 @pytest.mark.parametrize("size", [1, 10, 60])

@@ -28,9 +28,9 @@ ASKED = "isDuplicate clientMutationId comment { id message } thread { commentCou
 MESSAGE = "one two three"
 
 
-async def send(client: Client, thread: str, id: str | None = "7", **given: Any) -> Any:
+async def send(client: Client, thread: str, id: str | None = "7", **input: Any) -> Any:
     """Return the payload of addComment, which must succeed."""
-    values = {**client.written(thread, MESSAGE), "clientMutationId": id, **given}
+    values = {**client.written(thread, MESSAGE), "clientMutationId": id, **input}
     return await client.do("addComment", ASKED, **values)
 
 
@@ -61,7 +61,7 @@ async def test_different_submission_is_another_comment(database: Database) -> No
     """Relay counts from 0 on every page, so the id alone says nothing."""
     host = Host(database, settings={"guests": "write"})
     thread, other = await host.ada.thread("Engines"), await host.ada.thread("Looms")
-    made = [
+    created = [
         await send(host.ada, thread),
         await send(host.ada, thread, id="8"),
         await send(host.ada, thread, message="one two four"),
@@ -70,17 +70,17 @@ async def test_different_submission_is_another_comment(database: Database) -> No
         await send(host.guest, thread),
         await send(host.guest, thread, authorName="Grace"),
     ]
-    assert [each["isDuplicate"] for each in made] == [False] * 7
-    assert len({each["comment"]["id"] for each in made}) == 7
+    assert [item["isDuplicate"] for item in created] == [False] * 7
+    assert len({item["comment"]["id"] for item in created}) == 7
     await host.assert_exact()
 
 
 async def test_without_client_id_nothing_is_duplicate(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
-    made = [await send(host.ada, thread, id=id) for id in (None, None, "", "")]
-    assert [each["isDuplicate"] for each in made] == [False] * 4
-    assert made[-1]["thread"] == {"commentCount": 4, "wordCount": 12}
+    created = [await send(host.ada, thread, id=id) for id in (None, None, "", "")]
+    assert [item["isDuplicate"] for item in created] == [False] * 4
+    assert created[-1]["thread"] == {"commentCount": 4, "wordCount": 12}
     assert await count_rows(database, Comment, Comment.submission_key.is_not(None)) == 0
 
 
@@ -130,8 +130,8 @@ async def test_duplicate_hides_unreadable_comment(database: Database) -> None:
     thread, secret = await host.ada.thread("Engines"), await host.moderator.thread("Secret plans")
     id = (await send(host.ada, thread))["comment"]["id"]
     await host.moderator.do("moveComment", "comment { id }", commentId=id, threadId=secret)
-    given = {"threadId": thread, "message": MESSAGE, "clientMutationId": "7"}
-    error = await host.ada.refused("addComment", **given)
+    input = {"threadId": thread, "message": MESSAGE, "clientMutationId": "7"}
+    error = await host.ada.refused("addComment", **input)
     assert (error["field"], error["code"]) == ("threadId", "NOT_FOUND")
 
 
@@ -175,8 +175,8 @@ async def test_hook_does_not_refuse_duplicate(database: Database) -> None:
     thread = await host.ada.thread("Engines")
     await send(host.ada, thread)
     assert (await send(host.ada, thread))["isDuplicate"] is True
-    given = {"threadId": thread, "message": MESSAGE, "clientMutationId": "8"}
-    assert (await host.ada.refused("addComment", **given))["code"] == "VETOED"
+    input = {"threadId": thread, "message": MESSAGE, "clientMutationId": "8"}
+    assert (await host.ada.refused("addComment", **input))["code"] == "VETOED"
 
 
 async def test_hooks_do_not_see_keys(database: Database) -> None:
@@ -184,9 +184,9 @@ async def test_hooks_do_not_see_keys(database: Database) -> None:
     host = Host(database, hooks=[diary])
     thread = await host.ada.thread("Engines")
     await send(host.ada, thread)
-    told = [event.comment for _, event in diary.events if event.comment is not None]
-    assert len(told) == 2
-    for comment in told:
+    reply = [event.comment for _, event in diary.events if event.comment is not None]
+    assert len(reply) == 2
+    for comment in reply:
         assert not {"submission_key", "author_name_key"} & set(comment)
 
 
@@ -218,10 +218,10 @@ async def test_two_concurrent_submissions_are_one(
         await second
     gate.open.set()
     answers = [await first, await second]
-    assert sorted(each["isDuplicate"] for each in answers) == [False, True]
+    assert sorted(item["isDuplicate"] for item in answers) == [False, True]
     assert answers[0]["comment"] == answers[1]["comment"]
-    for each in answers:
-        assert each["thread"] == {"commentCount": 2, "wordCount": 7}
+    for item in answers:
+        assert item["thread"] == {"commentCount": 2, "wordCount": 7}
     assert log.count("after_add_comment") == 1
     assert await count_rows(strict, Comment) == 2
     await other.assert_exact()
@@ -261,10 +261,10 @@ async def test_many_concurrent_submissions_are_one(strict: Database) -> None:
     thread = await host.ada.thread("Engines")
     log.clear()
     sent = await asyncio.gather(
-        *(send(each.ada, thread) for each in (host, plain, host, plain, host, plain))
+        *(send(item.ada, thread) for item in (host, plain, host, plain, host, plain))
     )
-    assert sorted(each["isDuplicate"] for each in sent) == [False, *[True] * 5]
-    assert len({each["comment"]["id"] for each in sent}) == 1
+    assert sorted(item["isDuplicate"] for item in sent) == [False, *[True] * 5]
+    assert len({item["comment"]["id"] for item in sent}) == 1
     assert log.count("after_add_comment") <= 1
     assert await count_rows(strict, Comment) == 1
     assert (await host.authors())[ADA.subject][1:] == (1, 3)
@@ -277,7 +277,7 @@ async def test_old_submission_repeated_twice_is_one_more(strict: Database) -> No
     await send(host.ada, thread)
     await age(strict, REPEAT_TIME)
     sent = await asyncio.gather(*(send(host.ada, thread) for _ in range(4)))
-    assert sorted(each["isDuplicate"] for each in sent) == [False, True, True, True]
+    assert sorted(item["isDuplicate"] for item in sent) == [False, True, True, True]
     assert await count_rows(strict, Comment) == 2
     assert await count_rows(strict, Comment, Comment.submission_key.is_not(None)) == 1
     await host.assert_exact()
@@ -291,24 +291,24 @@ async def test_single_attempt_finds_duplicate(with_tables: None, open_database: 
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
     access, new = host.discussion.access(ADA), NewComment(MESSAGE)
-    made = [
+    created = [
         await database.write(lambda unit: add_comment(unit, access, thread, new, submission="7"))
         for _ in range(3)
     ]
-    assert [one.is_duplicate for one in made] == [False, True, True]
+    assert [one.is_duplicate for one in created] == [False, True, True]
 
 
 async def test_session_of_host_looks_before_write(database: Database) -> None:
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
     access, new = host.discussion.access(ADA), NewComment(MESSAGE)
-    made = []
+    created = []
     for _ in range(2):
         async with database.sessions() as session, session.begin():
             unit = host.discussion.unit(session)
-            made.append(await add_comment(unit, access, thread, new, submission="7"))
-    assert [each.is_duplicate for each in made] == [False, True]
-    assert made[0].comment == made[1].comment
+            created.append(await add_comment(unit, access, thread, new, submission="7"))
+    assert [item.is_duplicate for item in created] == [False, True]
+    assert created[0].comment == created[1].comment
     with pytest.raises(TypeError, match="submission must be a str"):
         await database.write(
             lambda unit: add_comment(unit, access, thread, new, submission=7)  # type: ignore[arg-type]

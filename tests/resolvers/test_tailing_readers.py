@@ -46,8 +46,8 @@ class Tail:
         """Return the messages of what has come since the last time."""
         query = """query($id: ID!, $first: Int, $after: String) { thread(id: $id) {
           comments(first: $first, after: $after) { nodes { message } pageInfo { endCursor } } } }"""
-        given = {"id": self.thread, "first": self.size, "after": self.cursor}
-        page = (await self.client(query, **given))["comments"]
+        input = {"id": self.thread, "first": self.size, "after": self.cursor}
+        page = (await self.client(query, **input))["comments"]
         self.cursor = page["pageInfo"]["endCursor"] or self.cursor
         new = [node["message"] for node in page["nodes"]]
         self.messages += new
@@ -101,9 +101,9 @@ async def test_comment_behind_another_sorts_after_it(
             session.add(Comment(thread_id=key(thread), author_name="Ada", message=first))
             session.commit()
         # Where the one that waited is not committed yet, it comes with the next page.
-        seen = await tail.read()
+        observed = await tail.read()
         await waiting
-        assert [*seen, *await tail.read()] == [first, second]
+        assert [*observed, *await tail.read()] == [first, second]
     await host.assert_exact()
 
 
@@ -250,13 +250,13 @@ async def test_resubmission_after_future_comment_is_another(
     host = Host(database)
     thread = await host.ada.thread("Engines")
     await import_comment(database, key(thread), "one", AHEAD)
-    given = {"threadId": thread, "message": "two three", "clientMutationId": "7"}
-    asked = "isDuplicate comment { id createdAt }"
-    first, second = [await host.ada.do("addComment", asked, **given) for _ in range(2)]
+    input = {"threadId": thread, "message": "two three", "clientMutationId": "7"}
+    selection = "isDuplicate comment { id createdAt }"
+    first, second = [await host.ada.do("addComment", selection, **input) for _ in range(2)]
     assert second == {**first, "isDuplicate": True}
     later = datetime.now(UTC) + timedelta(minutes=1)
     monkeypatch.setattr("tallied.resolvers.submissions.now", lambda: later)
-    third = await host.ada.do("addComment", asked, **given)
+    third = await host.ada.do("addComment", selection, **input)
     assert third["isDuplicate"] is False
     assert third["comment"]["createdAt"] == "2031-05-06T07:09:00.000001Z"
     await host.assert_exact()
@@ -272,17 +272,17 @@ async def test_comments_of_unit_are_in_order(database: Database) -> None:
     access = host.discussion.access(ADA)
 
     async def work(unit: UnitOfWork) -> list[datetime]:
-        made = []
+        created = []
         for number, id in enumerate((thread, other, thread, thread)):
             done = await add_comment(unit, access, id, NewComment(f"comment {number}"))
             assert done.comment is not None
             assert done.thread["last_comment_at"] == done.comment["created_at"]
-            made.append(done.comment["created_at"])
-        return made
+            created.append(done.comment["created_at"])
+        return created
 
-    made = await database.write(work)
-    assert [made[n] for n in (0, 2, 3)] == [AHEAD + n * MICROSECOND for n in (1, 2, 3)]
-    assert made[1] < AHEAD
+    created = await database.write(work)
+    assert [created[n] for n in (0, 2, 3)] == [AHEAD + n * MICROSECOND for n in (1, 2, 3)]
+    assert created[1] < AHEAD
     await host.assert_exact()
 
 
@@ -295,8 +295,8 @@ async def test_comments_of_document_are_in_order(database: Database) -> None:
         " { comment { createdAt } }"
         for n in range(4)
     )
-    made = await host.ada(f"mutation {{ {fields} }}")
-    times = [each["comment"]["createdAt"] for each in made.values()]
+    created = await host.ada(f"mutation {{ {fields} }}")
+    times = [item["comment"]["createdAt"] for item in created.values()]
     assert times[1:] == [f"2031-05-06T07:09:00.{n:06}Z" for n in range(1, 4)]
     tail = Tail(host.ada, thread)
     assert await tail.read() == ["zero", *(f"comment {n}" for n in range(4))]

@@ -28,10 +28,10 @@ async def test_concurrent_thread_for_makes_one_thread(strict: Database, veto: bo
     )
     standing = Host(strict, targets=[Target("a", titles)], hooks=[gate])
     await asyncio.gather(one.ada.thread("x"), two.bob.thread("y"))
-    asked = mutation("threadFor", "thread { id } userErrors { code }")
-    first = asyncio.create_task(standing.ada(asked, i=about("a", 1)))
+    selection = mutation("threadFor", "thread { id } userErrors { code }")
+    first = asyncio.create_task(standing.ada(selection, i=about("a", 1)))
     await gate.arrived.wait()
-    second = asyncio.create_task(two.bob(asked, i=about("a", 1)))
+    second = asyncio.create_task(two.bob(selection, i=about("a", 1)))
     if strict.is_sqlite:
         await blocked(strict, second)
     else:
@@ -58,7 +58,7 @@ async def test_many_concurrent_thread_for_make_one_each(strict: Database) -> Non
             for client in clients
         )
     )
-    threads = {(each["thread"]["target"]["key"], each["thread"]["id"]) for each in done}
+    threads = {(item["thread"]["target"]["key"], item["thread"]["id"]) for item in done}
     assert len(threads) == 4
     assert await count_rows(strict, Thread) == 4
 
@@ -78,9 +78,9 @@ async def test_loser_of_race_leaves_nothing_of_hooks(database: Database) -> None
     host = Host(database, targets=[Target("a", titles)], hooks=[Note()])
     late = asyncio.create_task(host.ada.do("threadFor", "thread { id }", **about("a", 1)))
     await arrived.wait()
-    made = await host.bob.do("threadFor", "thread { id }", **about("a", 1))
+    created = await host.bob.do("threadFor", "thread { id }", **about("a", 1))
     go.set()
-    assert await late == made
+    assert await late == created
     assert await count_rows(database, Thread, Thread.title == "A note") == 1
     assert set(await host.authors()) == {"user-2"}
 
@@ -93,8 +93,8 @@ async def test_thread_for_waits_for_uncommitted_thread(
     host = Host(strict, targets=[Target("a", titles)])
     engine = sync_engine(empty_url)
     with Counted(engine) as other:
-        theirs = Thread(title="Theirs", target_type="a", target_id="1")
-        other.add(theirs)
+        thread = Thread(title="Theirs", target_type="a", target_id="1")
+        other.add(thread)
         other.flush()
         request = asyncio.create_task(host.ada.do("threadFor", "thread { title }", **about("a", 1)))
         await blocked(strict, request)
@@ -102,8 +102,8 @@ async def test_thread_for_waits_for_uncommitted_thread(
             other.commit()
         else:
             other.rollback()
-        made = await request
+        created = await request
     engine.dispose()
-    assert made["thread"]["title"] == ("Theirs" if commits else "Object 1")
+    assert created["thread"]["title"] == ("Theirs" if commits else "Object 1")
     assert await count_rows(strict, Thread) == 1
     assert len(await host.authors()) == (0 if commits else 1)

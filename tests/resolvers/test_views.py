@@ -32,8 +32,8 @@ class Tidy(Discreet):
     """A thread's author may delete its comments."""
 
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        theirs = viewer is not None and None is not comment.thread.author_id == viewer.author_id
-        return theirs or super().may_delete(viewer, comment)
+        is_author = viewer is not None and None is not comment.thread.author_id == viewer.author_id
+        return is_author or super().may_delete(viewer, comment)
 
 
 async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
@@ -64,8 +64,10 @@ async def fill(host: Host) -> list[str]:
             (host.moderator, "eight"),
         )
     ]
-    gone = await host.guest("query($c: ID!) { comment(id: $c) { author { id } } }", c=comments[2])
-    await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=gone["author"]["id"])
+    deleted = await host.guest(
+        "query($c: ID!) { comment(id: $c) { author { id } } }", c=comments[2]
+    )
+    await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=deleted["author"]["id"])
     await host.bob.do("editComment", "comment { id }", commentId=comments[0], message="three `x`")
     secret = await host.moderator.thread("Secret plans", "nine ten")
     locked = await host.bob.thread("Looms", "eleven")
@@ -75,7 +77,7 @@ async def fill(host: Host) -> list[str]:
     return [engines, secret, locked, photo]
 
 
-def told(row: Any, node: Mapping[str, Any]) -> None:
+def reply(row: Any, node: Mapping[str, Any]) -> None:
     """A row says what a node of the API does."""
     for name, value in node.items():
         column = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
@@ -95,7 +97,7 @@ def told(row: Any, node: Mapping[str, Any]) -> None:
 def page_told(page: Any, connection: Mapping[str, Any]) -> None:
     assert len(page.nodes) == len(connection["nodes"])
     for row, node in zip(page.nodes, connection["nodes"], strict=True):
-        told(row, node)
+        reply(row, node)
     assert connection["pageInfo"] == {
         "hasPreviousPage": page.has_previous_page,
         "hasNextPage": page.has_next_page,
@@ -114,7 +116,7 @@ async def test_views_equal_api(host: Host, name: str) -> None:
     query = f"""query($id: ID!) {{ thread(id: $id) {{ {THREAD}
         comments(first: 4, orderBy: {{field: CREATED_AT, direction: ASC}}) {{ nodes {{ {COMMENT} }}
           {PAGE} }} }} }}"""
-    seen = 0
+    observed = 0
     async with host.database.read() as connection:
         for id in ids:
             node = await client(query, id=id)
@@ -124,20 +126,20 @@ async def test_views_equal_api(host: Host, name: str) -> None:
             if page is None or alone is None:
                 continue
             comments = node.pop("comments")
-            told(page.thread, node)
-            told(alone, node)
+            reply(page.thread, node)
+            reply(alone, node)
             page_told(page, comments)
             for row in page.nodes:
                 one = await views.read_comment(connection, access, row.id)
                 assert one is not None
-                told(one, next(n for n in comments["nodes"] if key(n["id"]) == row.id))
-                seen += 1
+                reply(one, next(n for n in comments["nodes"] if key(n["id"]) == row.id))
+                observed += 1
         listed = await client(
             f"{{ threads(first: 2, orderBy: {{field: LAST_COMMENT_AT, direction: DESC}}) {{"
             f" nodes {{ {THREAD} }} {PAGE} }} }}"
         )
         page_told(await views.read_threads(connection, access, first=2), listed)
-    assert seen == (6 if viewer is MODERATOR else 5)
+    assert observed == (6 if viewer is MODERATOR else 5)
 
 
 async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
@@ -145,15 +147,15 @@ async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
     messages = [f"{number}." for number in range(7)]
     for message in messages:
         await host.bob.comment(thread, message)
-    access, found, before = host.discussion.access(), [], None
+    access, result, before = host.discussion.access(), [], None
     async with host.database.read() as connection:
         for more in (True, True, False):
             page = await views.read_comments(connection, access, key(thread), last=3, before=before)
             assert page is not None
-            found = [each.message for each in page.nodes] + found
+            result = [item.message for item in page.nodes] + result
             assert (page.has_previous_page, page.has_next_page) == (more, before is not None)
             before = page.start_cursor
-        assert found == messages
+        assert result == messages
         answer = await host.guest(
             """query($id: ID!, $before: String) { thread(id: $id) { comments(
                  last: 3, before: $before, orderBy: {field: CREATED_AT, direction: ASC}) {
@@ -166,7 +168,7 @@ async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
             connection, access, key(thread), first=2, descending=True
         )
         assert latest is not None
-        assert [each.message for each in latest.nodes] == ["6.", "5."]
+        assert [item.message for item in latest.nodes] == ["6.", "5."]
         with pytest.raises(BadUserInput, match="after is not a cursor of this order"):
             await views.read_comments(
                 connection, access, key(thread), first=2, after=latest.end_cursor
@@ -176,10 +178,10 @@ async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
         since = CommentFilter(since=latest.nodes[-1].created_at)
         page = await views.read_comments(connection, access, key(thread), first=9, filter_by=since)
         assert page is not None
-        assert [each.message for each in page.nodes] == ["5.", "6."]
+        assert [item.message for item in page.nodes] == ["5.", "6."]
         lively = ThreadFilter(title_contains="ENGINE", min_comment_count=7)
         threads = await views.read_threads(connection, access, first=9, filter_by=lively)
-        assert [each.title for each in threads.nodes] == ["Engines"]
+        assert [item.title for item in threads.nodes] == ["Engines"]
 
 
 async def test_views_find_thread_of_object(host: Host) -> None:
@@ -188,12 +190,12 @@ async def test_views_find_thread_of_object(host: Host) -> None:
         await host.moderator.do("threadFor", "thread { id }", target=about)
     ada, moderator = map(host.discussion.access, (ADA, MODERATOR))
     async with host.database.read() as connection:
-        found = await views.read_thread_for(connection, ada, "photo", "7")
-        assert found is not None
-        assert (found.title, found.viewer_can_comment) == ("Photo 7", True)
-        for access, id, there in ((ada, "1", False), (moderator, "1", True), (ada, "8", False)):
-            found = await views.read_thread_for(connection, access, "photo", id)
-            assert (found is not None) == there
+        result = await views.read_thread_for(connection, ada, "photo", "7")
+        assert result is not None
+        assert (result.title, result.viewer_can_comment) == ("Photo 7", True)
+        for access, id, server in ((ada, "1", False), (moderator, "1", True), (ada, "8", False)):
+            result = await views.read_thread_for(connection, access, "photo", id)
+            assert (result is not None) == server
         with pytest.raises(UnknownTargetType):
             await views.read_thread_for(connection, ada, "film", "7")
 
@@ -207,7 +209,7 @@ async def test_unit_of_work_reads_own_writes(host: Host) -> None:
         page = await views.read_comments(unit.session, access, begun.thread["id"], first=5)
         assert page is not None
         assert page.thread.word_count == 2
-        assert [(each.author_name, each.viewer_can_edit) for each in page.nodes] == [("Ada", True)]
+        assert [(item.author_name, item.viewer_can_edit) for item in page.nodes] == [("Ada", True)]
 
     await host.discussion.write(work)
 
@@ -225,7 +227,7 @@ async def test_page_costs_same_at_every_size(
             async with host.database.read() as connection:
                 page = await views.read_comments(connection, access, key(thread), first=100)
                 assert page is not None
-                assert [each.author_name for each in page.nodes] == [f"N{n}" for n in range(size)]
+                assert [item.author_name for item in page.nodes] == [f"N{n}" for n in range(size)]
                 await views.read_threads(connection, access, first=100)
         return len(list(executed))
 
@@ -249,4 +251,4 @@ async def test_rendering_does_not_block_event_loop(database: Database) -> None:
         access = host.discussion.access()
         page = await views.read_comments(connection, access, key(thread), first=3)
     assert page is not None
-    assert [each.message_html for each in page.nodes] == ["<p>1000</p>"] * 3
+    assert [item.message_html for item in page.nodes] == ["<p>1000</p>"] * 3

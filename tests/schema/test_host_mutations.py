@@ -105,18 +105,18 @@ REJECTED = {
 
 @pytest.mark.parametrize("colour", REJECTED)
 async def test_rejection_is_in_payload_and_rolled_back(host: Host, colour: str) -> None:
-    told = [
+    reply = [
         {"message": message, "field": field, "code": code}
         for message, field, code in REJECTED[colour]
     ]
-    given = {"colour": colour, "clientMutationId": "7"}
-    assert await host.ada(DYE, i=given) == {
+    values = {"colour": colour, "clientMutationId": "7"}
+    assert await host.ada(DYE, i=values) == {
         "colour": None,
         "clientMutationId": "7",
-        "userErrors": told,
+        "userErrors": reply,
     }
     painted = await host.ada(PAINT, c=colour)
-    assert painted == {"colour": None, "clientMutationId": None, "userErrors": told}
+    assert painted == {"colour": None, "clientMutationId": None, "userErrors": reply}
     assert await count_rows(host.database, Thread) == 0
 
 
@@ -127,7 +127,7 @@ async def test_success_is_in_payload(host: Host) -> None:
     query = 'mutation { paint(colour: "red", coats: 3) { colour } }'
     assert await host.ada(query) == {"colour": "red!!!"}
     guest = await host.guest(PAINT, c="red")
-    assert [each["code"] for each in guest["userErrors"]] == ["SIGN_IN_REQUIRED"]
+    assert [item["code"] for item in guest["userErrors"]] == ["SIGN_IN_REQUIRED"]
     assert await count_rows(host.database, Thread) == 3
     query = 'mutation { threadFor(input: {target: {type: "a", key: "1"}}) { thread { title } } }'
     assert await host.ada(query) == {"thread": {"title": "Object 1"}}, "as Tallied's own have it"

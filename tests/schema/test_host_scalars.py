@@ -52,8 +52,8 @@ class Query:
 SCHEMA = merge_schemas(Query, scalars=SCALARS)
 
 
-async def told(there: Site, query: str, **variables: object) -> tuple[str, str]:
-    answer = await there.post({"query": query, "variables": variables})
+async def reply(server: Site, query: str, **variables: object) -> tuple[str, str]:
+    answer = await server.post({"query": query, "variables": variables})
     (error,) = answer["errors"]
     assert not answer.get("data")
     return error["extensions"]["code"], error["message"]
@@ -66,14 +66,14 @@ async def test_unreadable_value_is_clients_mistake(
     database: Database, type_: str, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = type_.lower()
-    async with site(database, schema=SCHEMA) as there:
+    async with site(database, schema=SCHEMA) as server:
         query = f"query($v: {type_}) {{ show({name}: $v) }}"
-        code, message = await told(there, query, v=value)
+        code, message = await reply(server, query, v=value)
         assert code == "BAD_USER_INPUT"
         assert type_ in message
         assert "fromhex" not in message
         literal = f'"{value}"' if isinstance(value, str) else str(value)
-        code, message = await told(there, f"{{ show({name}: {literal}) }}")
+        code, message = await reply(server, f"{{ show({name}: {literal}) }}")
         assert code == "BAD_USER_INPUT"
         assert "fromhex" not in message
     assert not any(record.exc_info for record in caplog.records)
@@ -81,6 +81,6 @@ async def test_unreadable_value_is_clients_mistake(
 
 async def test_readable_values_are_read(database: Database) -> None:
     query = "query($h: Hex, $e: Even) { show(hex: $h, even: $e) }"
-    async with site(database, schema=SCHEMA) as there:
-        answer = await there.post({"query": query, "variables": {"h": "ff10", "e": 6}})
+    async with site(database, schema=SCHEMA) as server:
+        answer = await server.post({"query": query, "variables": {"h": "ff10", "e": 6}})
     assert answer["data"] == {"show": "b'\\xff\\x10' 6 None None"}

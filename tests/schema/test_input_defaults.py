@@ -36,8 +36,8 @@ async def test_page_without_size_has_twenty_items(database: Database) -> None:
     assert await host.bob(query, n=None) == listed
     assert await host.bob(query) == listed
     query = f"query($id: ID!) {{ thread(id: $id) {{ comments {{ {page} }} }} }}"
-    shown = (await host.bob(query, id=ids[-1]))["comments"]
-    assert (shown["totalCount"], len(shown["nodes"])) == (22, 20)
+    visible = (await host.bob(query, id=ids[-1]))["comments"]
+    assert (visible["totalCount"], len(visible["nodes"])) == (22, 20)
     last = "query { threads(last: 3) { nodes { id } } }"
     assert len((await host.bob(last))["nodes"]) == 3
 
@@ -117,7 +117,7 @@ async def test_user_error_has_message_path_code_and_params(database: Database) -
     comment = await host.guest.comment(thread, "ten of it.")
     book = await host.guest.do("threadFor", "thread { id }", **about("book", 7))
     nothing = {"max": None, "actual": None, "character": None}
-    for change, given, errors in (
+    for change, input, errors in (
         ("createThread", {"title": " ", "comment": {"message": "x" * 31, "authorName": "A\x07"}}, [
             ("This is empty; write 1 to 200 characters.", ["title"], "BLANK", {"max": 200}),
             ("This has a control character (U+0007); remove it.", ["comment", "authorName"],
@@ -134,8 +134,8 @@ async def test_user_error_has_message_path_code_and_params(database: Database) -
         ]),
     ):  # fmt: skip
         query = mutation(change, USER_ERRORS)
-        found = (await host.guest(query, i=given))["userErrors"]
-        assert found == [
+        result = (await host.guest(query, i=input))["userErrors"]
+        assert result == [
             {"message": message, "field": ".".join(path), "path": path, "code": code,
              "params": {**nothing, **params}}
             for message, path, code, params in errors
@@ -175,6 +175,6 @@ async def test_limits_are_in_schema(database: Database) -> None:
     described = await host.guest(
         '{ __type(name: "AddCommentInput") { inputFields { name description } } }'
     )
-    texts = {each["name"]: each["description"] for each in described["inputFields"]}
+    texts = {item["name"]: item["description"] for item in described["inputFields"]}
     assert f"1 to {Settings.message_length:,} characters" in texts["message"]
     assert "1 to 100 characters" in texts["authorName"]

@@ -58,7 +58,7 @@ async def test_malformed_id_is_refused_in_query(bad: Bad) -> None:
 
 async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
     text = {"authorName": "Ada", "message": "seven"}
-    for change, field, rest in (
+    for change, field, remainder in (
         ("addComment", "threadId", text),
         ("renameThread", "threadId", {"title": "Looms"}),
         ("lockThread", "threadId", {}),
@@ -75,7 +75,7 @@ async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
         unknown = encode_id(kind.capitalize(), UUID(UNKNOWN))
         for id in (*MALFORMED, unknown, other):
             message = await bad.rejected(
-                "NOT_FOUND", field, mutation(change), i={field: id, **rest}
+                "NOT_FOUND", field, mutation(change), i={field: id, **remainder}
             )
             assert message == f"There is no such {kind}; it may have been deleted."
 
@@ -123,7 +123,7 @@ def bad_texts(longest: int) -> list[tuple[str, str, str]]:
 async def test_bad_texts_are_rejected(bad: Bad) -> None:
     thread, comment = {"threadId": bad.thread}, {"commentId": bad.comment}
     begun = {"title": "Looms"}
-    for longest, query, path, rest in (
+    for longest, query, path, remainder in (
         (10_000, ADD, "message", {**thread, "authorName": "Ada"}),
         (10_000, EDIT, "message", comment),
         (10_000, CREATE, "comment.message", {**begun, "comment": {"authorName": "Ada"}}),
@@ -135,15 +135,15 @@ async def test_bad_texts_are_rejected(bad: Bad) -> None:
         for text, code, sentence in bad_texts(longest):
             field = path.removeprefix("comment.")
             if path == field:
-                input = {**rest, field: text}
+                input = {**remainder, field: text}
             else:
-                input = {**rest, "comment": {**rest["comment"], field: text}}
+                input = {**remainder, "comment": {**remainder["comment"], field: text}}
             assert await bad.rejected(code, path, query, i=input) == sentence
 
 
 async def test_all_mistakes_of_input_are_reported_together(bad: Bad) -> None:
-    given = {"title": " ", "comment": {"authorName": "x" * 101, "message": "\0"}}
-    errors = await bad.api.rejected(CREATE, i=given)
+    values = {"title": " ", "comment": {"authorName": "x" * 101, "message": "\0"}}
+    errors = await bad.api.rejected(CREATE, i=values)
     assert [(error["field"], error["code"]) for error in errors] == [
         ("title", "BLANK"),
         ("comment.authorName", "TOO_LONG"),
@@ -154,8 +154,8 @@ async def test_all_mistakes_of_input_are_reported_together(bad: Bad) -> None:
 
 async def test_rejected_mutation_gives_back_clients_id(bad: Bad) -> None:
     query = RENAME.replace("thread { id }", "thread { id } clientMutationId")
-    given = {"threadId": bad.thread, "title": "", "clientMutationId": "7"}
-    payload = await bad.api(query, i=given)
+    values = {"threadId": bad.thread, "title": "", "clientMutationId": "7"}
+    payload = await bad.api(query, i=values)
     assert payload["clientMutationId"] == "7"
     assert [error["code"] for error in payload["userErrors"]] == ["BLANK"]
 
@@ -164,11 +164,11 @@ def test_every_code_of_rejection_is_in_schema() -> None:
     """Each must be, or telling of it would fail."""
 
     def codes(error: type[Rejected]) -> set[str]:
-        found = {error.code} if "code" in vars(error) else set()
-        return found.union(*map(codes, error.__subclasses__()))
+        result = {error.code} if "code" in vars(error) else set()
+        return result.union(*map(codes, error.__subclasses__()))
 
-    told = {code for _, code, _ in bad_texts(5)} | codes(Rejected)
-    assert told == {code.value for code in UserErrorCode}
+    reply = {code for _, code, _ in bad_texts(5)} | codes(Rejected)
+    assert reply == {code.value for code in UserErrorCode}
 
 
 def test_half_surrogate_pair_is_refused() -> None:
@@ -179,20 +179,20 @@ def test_half_surrogate_pair_is_refused() -> None:
 
 async def test_longest_texts_are_stored_unchanged(api: Api) -> None:
     title, name, message = "🙂" * 200, "字" * 100, "\u2003a🙂" * 3_333 + "\n"
-    made = await api(
+    created = await api(
         """mutation($i: CreateThreadInput!) { createThread(input: $i) {
              thread { id title } comment { authorName message wordCount } } }""",
         i={"title": f" {title} ", "comment": {"authorName": f" {name} ", "message": message}},
     )
-    assert made["thread"]["title"] == title
-    assert made["comment"] == {"authorName": name, "message": message, "wordCount": 3_333}
+    assert created["thread"]["title"] == title
+    assert created["comment"] == {"authorName": name, "message": message, "wordCount": 3_333}
     read = "query($id: ID!) { thread(id: $id) { comments(first: 1) { nodes { message } } } }"
-    thread = await api(read, id=made["thread"]["id"])
+    thread = await api(read, id=created["thread"]["id"])
     assert thread == {"comments": {"nodes": [{"message": message}]}}
 
 
 async def test_inputs_of_wrong_shape_are_refused(bad: Bad) -> None:
-    for given in (
+    for values in (
         None,
         7,
         "text",
@@ -205,7 +205,7 @@ async def test_inputs_of_wrong_shape_are_refused(bad: Bad) -> None:
         {"title": "x", "comment": {"authorName": "Ada", "message": None}},
         {"title": "x", "unknown": 1},
     ):
-        await bad.refused("BAD_USER_INPUT", None, CREATE, i=given)
+        await bad.refused("BAD_USER_INPUT", None, CREATE, i=values)
 
 
 async def test_missing_input_is_refused(bad: Bad) -> None:
@@ -219,6 +219,6 @@ async def test_missing_input_is_refused(bad: Bad) -> None:
 
 
 async def test_comment_of_null_is_no_first_comment(api: Api) -> None:
-    made = await api(CREATE, i={"title": "Looms", "comment": None})
-    assert (made["comment"], made["userErrors"]) == (None, [])
-    assert made["thread"] is not None
+    created = await api(CREATE, i={"title": "Looms", "comment": None})
+    assert (created["comment"], created["userErrors"]) == (None, [])
+    assert created["thread"] is not None

@@ -148,11 +148,11 @@ async def test_cursor_from_edge_of_world_works(bad: Bad) -> None:
     for (by, key), id in itertools.product(keys, ids):
         _, field, direction = by.split(".")
         order = {"field": field, "direction": direction}
-        found = [
+        result = [
             len((await bad.api(THREADS, first=1, by=order, **{name: cursor(by, key, id)}))["edges"])
             for name in ("after", "before")
         ]
-        assert sorted(found) == [0, 1]
+        assert sorted(result) == [0, 1]
 
 
 async def test_unknown_sort_is_refused(bad: Bad) -> None:

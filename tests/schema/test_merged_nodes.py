@@ -66,8 +66,8 @@ async def test_node_serves_hosts_objects_and_tallieds(host: Host) -> None:
     author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
     article = await host.ada('{ article(key: "12") { id title } }')
     assert article["title"] == "Mills"
-    gone, first = ArticleType.global_id("99"), ArticleType.global_id("7")
-    ids = [first, thread, gone, article["id"], author, first]
+    deleted, first = ArticleType.global_id("99"), ArticleType.global_id("7")
+    ids = [first, thread, deleted, article["id"], author, first]
     nodes = await host.ada(NODES, ids=ids)
     assert nodes == [
         {"__typename": "Article", "id": first, "title": "Looms"},
@@ -79,9 +79,9 @@ async def test_node_serves_hosts_objects_and_tallieds(host: Host) -> None:
     ]
     assert loaded == [["7", "99", "12"]]
     query = "query($id: ID!) { node(id: $id) { __typename ... on Article { title } } }"
-    found = await host.guest(query, id=first)
-    assert found == {"__typename": "Article", "title": "Looms"}
-    assert await host.guest(query, id=gone) is None
+    result = await host.guest(query, id=first)
+    assert result == {"__typename": "Article", "title": "Looms"}
+    assert await host.guest(query, id=deleted) is None
 
 
 async def test_id_of_no_type_is_refused(host: Host) -> None:
@@ -112,9 +112,9 @@ async def test_pages_know_where_they_are(host: Host) -> None:
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_nodes_are_served_over_websocket(database: Database) -> None:
     options: Any = {"schema": SCHEMA, "get_viewer": lambda _: ADA}
-    async with site(database, **options) as there, there.socket() as socket:
-        found = await socket(NODES, ids=[ArticleType.global_id("7")])
-    assert [node["title"] for node in found] == ["Looms"]
+    async with site(database, **options) as server, server.socket() as socket:
+        result = await socket(NODES, ids=[ArticleType.global_id("7")])
+    assert [node["title"] for node in result] == ["Looms"]
 
 
 def test_node_that_cannot_be_loaded_is_refused() -> None:

@@ -113,7 +113,7 @@ def test_name_is_renamed_in_both_roots() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("input", "sentence"),
     [
         ({"rename": {"node": "forumNode"}}, "node cannot be renamed: Relay asks for it"),
         ({"rename": {"add_comment": "x"}}, "add_comment, which is no root field of Tallied's"),
@@ -131,9 +131,9 @@ def test_name_is_renamed_in_both_roots() -> None:
         ),
     ],
 )
-def test_rename_that_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+def test_rename_that_cannot_be_is_refused(input: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        merge_schemas(**given)
+        merge_schemas(**input)
 
 
 def test_node_field_of_hosts_is_refused() -> None:

@@ -79,15 +79,15 @@ async def host(database: Database) -> AsyncIterator[Host]:
 
 
 async def test_both_schemas_answer_one_document(host: Host) -> None:
-    made = await host(
+    created = await host(
         """mutation { dye(colour: "blue") { colour }
              createThread(input: {title: "Looms", comment: {message: "one two three"}}) {
                thread { __typename id wordCount } comment { __typename authorName } } }"""
     )
-    assert made["data"]["dye"] == {"colour": "blue"}
-    thread = made["data"]["createThread"]["thread"]
+    assert created["data"]["dye"] == {"colour": "blue"}
+    thread = created["data"]["createThread"]["thread"]
     assert (thread["__typename"], thread["wordCount"]) == ("ForumThread", 3)
-    assert made["data"]["createThread"]["comment"] == {
+    assert created["data"]["createThread"]["comment"] == {
         "__typename": "ForumComment",
         "authorName": "Ada",
     }
@@ -104,18 +104,18 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
     assert data["yarn"] == {"__typename": "Thread", "colour": "red, for host.test"}
     assert data["spinner"] == "the host's own"
     assert data["node"] == {"__typename": "ForumThread", "title": "Looms"}
-    (found,) = data["threads"]["nodes"]
+    (result,) = data["threads"]["nodes"]
     assert data["threads"]["__typename"] == "ForumThreadConnection"
-    (edge,) = found["comments"]["edges"]
+    (edge,) = result["comments"]["edges"]
     assert edge["node"]["author"] == {"__typename": "ForumAuthor", "commentCount": 1}
-    assert found["comments"]["totalCount"] == 1
+    assert result["comments"]["totalCount"] == 1
     # What it may reach is measured as it is without the prefix: the node, 9, and 9 times 9
     # with their authors.
     assert read["extensions"]["cost"]["nodes"] == 1 + 9 + 9 * 9 * 2
 
 
 @pytest.mark.parametrize(
-    ("asked", "nodes"),
+    ("selection", "nodes"),
     [
         ("skeins { colour }", 5),
         ("skeins(first: 3) { colour }", 3),
@@ -124,9 +124,9 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
         ("a: skeins { colour } b: skeins(first: 2) { colour }", 7),
     ],
 )
-async def test_host_list_costs_its_size(host: Host, asked: str, nodes: int) -> None:
-    used = "query($n: Int!)" if "$n" in asked else "query"
-    answer = await host(f"{used} {{ {asked} }}", n=7)
+async def test_host_list_costs_its_size(host: Host, selection: str, nodes: int) -> None:
+    used = "query($n: Int!)" if "$n" in selection else "query"
+    answer = await host(f"{used} {{ {selection} }}", n=7)
     assert answer["extensions"]["cost"]["nodes"] == nodes
 
 
@@ -135,16 +135,16 @@ async def test_published_schema_is_merged_schema(host: Host) -> None:
     assert "type ForumThread implements Node" in published
     assert "dye(" in published
     introspection = (await host.http.get("/introspection.json")).json()
-    names = {each["name"] for each in introspection["__schema"]["types"]}
+    names = {item["name"] for item in introspection["__schema"]["types"]}
     assert {"ForumThread", "Thread", "ForumUserErrorCode", "Query"} <= names
 
 
 def test_without_prefix_names_are_those_of_api() -> None:
-    ours = {name for name in build.schema._schema.type_map if not name.startswith("__")}
+    own = {name for name in build.schema._schema.type_map if not name.startswith("__")}
     with_host = build.merge_schemas(
         strawberry.type(type("More", (), {"__annotations__": {"n": int}}))
     )
-    assert ours <= with_host._schema.type_map.keys()
+    assert own <= with_host._schema.type_map.keys()
 
 
 @pytest.mark.parametrize("prefix", ["forum", "1", "For um", "Ümlaut"])
@@ -159,7 +159,7 @@ def fields(*names: str) -> type:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("input", "sentence"),
     [
         ([fields("threads", "more")], "The host's query has a field threads, and so has Tallied's"),
         ([fields("thread_for")], "The host's query has a field threadFor, and so has Tallied's"),
@@ -167,9 +167,9 @@ def fields(*names: str) -> type:
         ([int], "query must be a class under @strawberry.type, not <class 'int'>"),
     ],
 )
-def test_root_field_that_both_have_is_refused(given: list[Any], sentence: str) -> None:
+def test_root_field_that_both_have_is_refused(input: list[Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        build.merge_schemas(*given)
+        build.merge_schemas(*input)
 
 
 def test_derived_root_may_replace_field() -> None:

@@ -12,8 +12,8 @@ async def test_messages_are_rendered_as_html(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     message = "Some *words*<script>alert(1)</script>\n\n[a link](javascript:alert(1))"
-    asked = "comment { message messageHtml }"
-    added = await host.ada.do("addComment", asked, threadId=thread, message=message)
+    selection = "comment { message messageHtml }"
+    added = await host.ada.do("addComment", selection, threadId=thread, message=message)
     html = added["comment"]["messageHtml"]
     assert added["comment"]["message"] == message
     assert "<em>words</em>" in html
@@ -21,16 +21,16 @@ async def test_messages_are_rendered_as_html(database: Database) -> None:
     assert "href" not in html
     query = """query($id: ID!) { thread(id: $id) { comments(first: 1) {
                  nodes { messageHtml } } } }"""
-    found = await host.guest(query, id=thread)
-    assert found["comments"]["nodes"] == [{"messageHtml": html}]
+    result = await host.guest(query, id=thread)
+    assert result["comments"]["nodes"] == [{"messageHtml": html}]
 
 
 async def test_host_renders_messages_itself(database: Database) -> None:
     host = Host(database, render=lambda message: f"<b>{len(message)}</b>")
     thread = await host.ada.thread("Engines", "four")
     query = "query($id: ID!) { thread(id: $id) { comments(first: 1) { nodes { messageHtml } } } }"
-    found = await host.guest(query, id=thread)
-    assert found["comments"]["nodes"] == [{"messageHtml": "<b>4</b>"}]
+    result = await host.guest(query, id=thread)
+    assert result["comments"]["nodes"] == [{"messageHtml": "<b>4</b>"}]
 
 
 async def test_host_that_cannot_render_message_fails_at_its_field(database: Database) -> None:

@@ -40,13 +40,13 @@ async def messages(api: Api) -> list[str]:
 
 async def test_create_thread_without_comment(api: Api) -> None:
     before = datetime.now(UTC)
-    made = await api(
+    created = await api(
         f"""mutation {{ createThread(input: {{title: "  Looms  "}}) {{
             thread {{ {THREAD} comments(first: 5) {{ totalCount nodes {{ id }} }} }}
             comment {{ id }} }} }}"""
     )
-    thread = made["thread"]
-    assert made["comment"] is None
+    thread = created["thread"]
+    assert created["comment"] is None
     assert thread["title"] == "Looms"
     assert (thread["wordCount"], thread["commentCount"], thread["lastCommentAt"]) == (0, 0, None)
     assert before <= datetime.fromisoformat(thread["createdAt"]) <= datetime.now(UTC)
@@ -55,13 +55,13 @@ async def test_create_thread_without_comment(api: Api) -> None:
 
 
 async def test_create_thread_with_its_first_comment(api: Api) -> None:
-    made = await api(
+    created = await api(
         f"""mutation {{ createThread(input: {{title: "Looms", comment: {{
               authorName: " Ada ", message: " two  words\\n" }} }}) {{
             thread {{ {THREAD} comments(first: 5) {{ totalCount nodes {{ {COMMENT} }} }} }}
             comment {{ {COMMENT} thread {{ {THREAD} }} }} }} }}"""
     )
-    thread, comment = made["thread"], made["comment"]
+    thread, comment = created["thread"], created["comment"]
     assert thread.pop("comments") == {
         "totalCount": 1,
         "nodes": [{key: value for key, value in comment.items() if key != "thread"}],
@@ -288,10 +288,10 @@ async def test_every_payload_gives_back_clients_id(api: Api) -> None:
         "deleteComment": {"commentId": comment},
         "deleteThread": {"threadId": other},
     }
-    for name, given in inputs.items():
+    for name, input in inputs.items():
         query = f"""mutation($i: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $i) {{
             clientMutationId userErrors {{ code }} }} }}"""
-        sent = {**given, "clientMutationId": f"my {name}"}
+        sent = {**input, "clientMutationId": f"my {name}"}
         assert await api(query, i=sent) == {"clientMutationId": f"my {name}", "userErrors": []}
     query = """mutation { createThread(input: {title: "Mills"}) { clientMutationId } }"""
     assert await api(query) == {"clientMutationId": None}
@@ -310,13 +310,13 @@ async def edges(api: Api, query: str, **variables: Any) -> Any:
 
 async def test_new_thread_edge_equals_edge_in_lists(api: Api) -> None:
     orders = list(product([field for field, down in THREADS if down], ("ASC", "DESC")))
-    asked = " ".join(
+    selection = " ".join(
         f"e{number}: {EDGE % ('threadEdge', *order)}" for number, order in enumerate(orders)
     )
     for comment in ("", 'comment: {authorName: "Ada", message: "one two"}'):
-        made = await api(
+        created = await api(
             f"""mutation {{ createThread(input: {{title: "Looms" {comment}}}) {{
-                {asked} same: threadEdge {{ cursor }} }} }}"""
+                {selection} same: threadEdge {{ cursor }} }} }}"""
         )
         for number, (field, direction) in enumerate(orders):
             listed = await edges(
@@ -324,9 +324,9 @@ async def test_new_thread_edge_equals_edge_in_lists(api: Api) -> None:
                 f"""{{ threads(first: 9, orderBy: {{field: {field}, direction: {direction}}}) {{
                     edges {{ cursor node {{ id }} }} }} }}""",
             )
-            assert made[f"e{number}"] in listed
+            assert created[f"e{number}"] in listed
         default = await edges(api, "{ threads(first: 9) { edges { cursor } } }")
-        assert made["same"] in default
+        assert created["same"] in default
 
 
 async def test_comment_edge_equals_edge_in_lists(api: Api) -> None:
@@ -353,11 +353,11 @@ async def test_comment_edge_equals_edge_in_lists(api: Api) -> None:
 
 
 async def test_new_thread_edge_has_permissions(api: Api) -> None:
-    made = await api(
+    created = await api(
         """mutation { createThread(input: {title: "Looms"}) { threadEdge { node { title lockedAt
              target { key } author { id } viewerCanComment viewerCanLock } } } }"""
     )
-    assert made["threadEdge"]["node"] == {
+    assert created["threadEdge"]["node"] == {
         "title": "Looms",
         "lockedAt": None,
         "target": None,

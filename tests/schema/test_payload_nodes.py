@@ -15,44 +15,44 @@ def all_of(name: str, deep: bool = True) -> str:
     """Every field of a type, and of the objects right below it, but for lists."""
     kind = TYPES[name]
     assert isinstance(kind, GraphQLObjectType)
-    asked = []
+    selection = []
     for field in kind.fields:
         below = get_named_type(kind.fields[field].type)
         if is_leaf_type(below):
-            asked.append(field)
+            selection.append(field)
         elif deep and field not in LISTS:
-            asked.append(f"{field} {{ {all_of(below.name, deep=False)} }}")
-    return " ".join(asked)
+            selection.append(f"{field} {{ {all_of(below.name, deep=False)} }}")
+    return " ".join(selection)
 
 
 async def test_edge_alone_loads_whole_node(api: Api) -> None:
-    made = await api(f"""mutation {{ createThread(input: {{title: "Looms"}}) {{
+    created = await api(f"""mutation {{ createThread(input: {{title: "Looms"}}) {{
         threadEdge {{ node {{ {all_of("Thread")} }} }} }} }}""")
-    thread = made["threadEdge"]["node"]
+    thread = created["threadEdge"]["node"]
     assert thread == await api(
         f"query($id: ID!) {{ thread(id: $id) {{ {all_of('Thread')} }} }}", id=thread["id"]
     )
     for title in ("Engines", "Mills"):
-        made = await api(
+        created = await api(
             f"""mutation($t: String!) {{ createThread(input: {{
                 title: $t, comment: {{authorName: "Ada", message: "one two"}}}}) {{
                 threadEdge {{ node {{ {all_of("Thread")} }} }} comment {{ {all_of("Comment")} }}
             }} }}""",
             t=title,
         )
-        comment = made["comment"]
+        comment = created["comment"]
         assert comment == await the_comment(api, comment["id"])
-        assert made["threadEdge"]["node"]["wordCount"] == 2
+        assert created["threadEdge"]["node"]["wordCount"] == 2
     for change in (
         'addComment(input: {threadId: $to, authorName: "Ada", message: "one two three"})',
         "moveComment(input: {threadId: $to, commentId: $id})",
     ):
-        given = "($to: ID!, $id: ID!)" if "$id" in change else "($to: ID!)"
-        asked = f"{change} {{ commentEdge {{ node {{ {all_of('Comment')} }} }} }}"
+        input = "($to: ID!, $id: ID!)" if "$id" in change else "($to: ID!)"
+        selection = f"{change} {{ commentEdge {{ node {{ {all_of('Comment')} }} }} }}"
         variables = {"to": thread["id"], "id": comment["id"]}
         moved = await api(
-            f"mutation{given} {{ {asked} }}",
-            **{name: variables[name] for name in variables if f"${name}:" in given},
+            f"mutation{input} {{ {selection} }}",
+            **{name: variables[name] for name in variables if f"${name}:" in input},
         )
         node = moved["commentEdge"]["node"]
         assert node == await the_comment(api, node["id"])

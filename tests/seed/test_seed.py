@@ -77,10 +77,10 @@ async def test_titles_are_in_many_scripts(database: Database) -> None:
 
 async def test_times_lie_in_past_in_order_and_keys_sort_by_them(database: Database) -> None:
     await seed(database, threads=40, comments=400, random_seed=5)
-    found = await rows(database, Comment.id, Comment.created_at, Comment.thread_id)
+    result = await rows(database, Comment.id, Comment.created_at, Comment.thread_id)
     opened = {row.id: row.created_at for row in await rows(database, Thread.id, Thread.created_at)}
-    assert all(opened[row.thread_id] <= row.created_at <= now() for row in found)
-    milliseconds = [int(row.created_at.timestamp() * 1000) for row in found]
+    assert all(opened[row.thread_id] <= row.created_at <= now() for row in result)
+    milliseconds = [int(row.created_at.timestamp() * 1000) for row in result]
     assert milliseconds == sorted(milliseconds)
     assert max(opened.values()) - min(opened.values()) > data.AGE / 2
 

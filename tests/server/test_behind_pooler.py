@@ -69,7 +69,7 @@ def test_server_behind_pooler_fails_no_request(
         writers = start_writers(server.port, thread_id, writers=WRITERS, comments=COMMENTS)
         for thread in (*writers, *readers):
             thread.join()
-        errors: list[Any] = [error for each in (*writers, *readers) for error in each.errors]
+        errors: list[Any] = [error for item in (*writers, *readers) for error in item.errors]
         assert errors == []
         assert all(reader.counts == sorted(reader.counts) for reader in readers)
         assert server.ask(READ, id=thread_id)["node"] == {

@@ -39,12 +39,12 @@ def test_check_and_token_agree_with_server_that_runs(
         assert "Checked for development" in checked.err
         token = commands("token", "42", "--name", "Ada", "--database", empty_url)
         assert (token.code, token.err) == (0, "")
-        asked = httpx.post(
+        selection = httpx.post(
             f"{server.url}/graphql",
             json={"query": "{ viewer { name } }"},
             headers={"authorization": f"Bearer {token.out.strip()}"},
         )
-        assert asked.json()["data"] == {"viewer": {"name": "Ada"}}
+        assert selection.json()["data"] == {"viewer": {"name": "Ada"}}
 
 
 def test_token_made_before_server_is_accepted(
@@ -73,18 +73,18 @@ def test_server_for_production_forgets_secret(empty_url: str, commands: Commands
 def test_configured_secret_is_never_written(
     empty_url: str, tmp_path: Path, commands: Commands
 ) -> None:
-    given = Settings(database=empty_url, environment="development", secret=OWN)
-    with_secret(given)
-    made = begin(Settings(database=empty_url, environment="development")).secret
-    assert begin(given).secret == OWN
-    file = file_of(given)
+    values = Settings(database=empty_url, environment="development", secret=OWN)
+    with_secret(values)
+    created = begin(Settings(database=empty_url, environment="development")).secret
+    assert begin(values).secret == OWN
+    file = file_of(values)
     assert file is not None
     assert file.read_bytes() == b""
-    assert is_development(given)
+    assert is_development(values)
     # A token that the server would not accept is not made.
     assert "TALLIED_SECRET" in commands("token", "7", "--database", empty_url).err
     again = begin(Settings(database=empty_url, environment="development")).secret
-    assert again not in (made, OWN, "")
+    assert again not in (created, OWN, "")
 
 
 def test_secret_is_readable_by_its_owner_alone(empty_url: str, commands: Commands) -> None:

@@ -79,11 +79,11 @@ def answers(received: bytes) -> list[tuple[int, Any]]:
     """Split `received` into the status and the JSON of each answer."""
     parts: list[tuple[int, Any]] = []
     while received:
-        head, _, rest = received.partition(b"\r\n\r\n")
+        head, _, remainder = received.partition(b"\r\n\r\n")
         lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
         size = int(lines[b"content-length"])
-        parts.append((int(head.split()[1]), json.loads(rest[:size])))
-        received = rest[size:]
+        parts.append((int(head.split()[1]), json.loads(remainder[:size])))
+        received = remainder[size:]
     return parts
 
 

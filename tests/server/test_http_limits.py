@@ -43,10 +43,10 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(limited: Server) -> Iterator[Server]:
     """That server, which must still be well when the test is over."""
-    said = limited.printed
+    printed = limited.printed
     yield limited
     assert limited.ask(COUNT) == {"threads": {"totalCount": 0}}
-    assert "Traceback" not in limited.printed.removeprefix(said)
+    assert "Traceback" not in limited.printed.removeprefix(printed)
 
 
 class Connection:
@@ -60,7 +60,7 @@ class Connection:
             self.socket.sendall(part)
         return self
 
-    def rest(self) -> bytes:
+    def remainder(self) -> bytes:
         """All that the server sends until it closes the connection."""
         received = b""
         try:
@@ -113,11 +113,11 @@ def test_headers_past_limit_are_431(connect: Connect, parts: list[bytes]) -> Non
     except ConnectionError:
         pass  # The server has closed it before all was sent.
     else:
-        assert "4096 bytes" in refused(connection.rest(), 431, "HEADERS_TOO_LARGE")
+        assert "4096 bytes" in refused(connection.remainder(), 431, "HEADERS_TOO_LARGE")
 
 
 def test_address_past_limit_is_414(connect: Connect) -> None:
-    answer = connect().send(b"GET /graphql?query=" + b"a" * 5000).rest()
+    answer = connect().send(b"GET /graphql?query=" + b"a" * 5000).remainder()
     assert "POST" in refused(answer, 414, "URI_TOO_LONG")
 
 
@@ -142,7 +142,7 @@ def test_bodies_do_not_count_as_headers(server: Server) -> None:
     "garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"NONSENSE\r\n\r\n", b"\0" * 99]
 )
 def test_garbage_is_400_in_json(connect: Connect, garbage: bytes) -> None:
-    refused(connect().send(garbage).rest(), 400, "BAD_REQUEST")
+    refused(connect().send(garbage).remainder(), 400, "BAD_REQUEST")
 
 
 def test_slow_headers_close_connection(connect: Connect) -> None:
@@ -152,9 +152,9 @@ def test_slow_headers_close_connection(connect: Connect) -> None:
     for _ in range(4):  # A byte now and then does not help.
         begun.send(b"x")
         time.sleep(0.2)
-    assert "1 seconds" in refused(begun.rest(), 408, "REQUEST_TIMEOUT")
-    assert silent.rest() == b""
-    blank.rest()
+    assert "1 seconds" in refused(begun.remainder(), 408, "REQUEST_TIMEOUT")
+    assert silent.remainder() == b""
+    blank.remainder()
 
 
 def test_slow_bodies_close_connection(server: Server, connect: Connect) -> None:
@@ -162,7 +162,7 @@ def test_slow_bodies_close_connection(server: Server, connect: Connect) -> None:
     # There are more of them than requests may be executed at once, and they take nobody's place.
     assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
     for connection in slow:
-        assert "1 seconds" in refused(connection.rest(), 408, "REQUEST_TIMEOUT")
+        assert "1 seconds" in refused(connection.remainder(), 408, "REQUEST_TIMEOUT")
 
 
 def test_unread_responses_close_connection(server: Server, connect: Connect) -> None:
@@ -174,7 +174,7 @@ def test_unread_responses_close_connection(server: Server, connect: Connect) -> 
         connection.socket.settimeout(15)
         connection.send(asking)
     time.sleep(4)
-    assert len(connection.rest()) < whole * requests
+    assert len(connection.remainder()) < whole * requests
 
 
 def test_slowly_read_responses_arrive_complete(server: Server, connect: Connect) -> None:
@@ -219,7 +219,7 @@ def test_timeout_starts_again_with_each_request(connect: Connect) -> None:
 
 def test_body_past_limit_closes_connection(connect: Connect) -> None:
     connection = connect().send(HEAD + b"content-length: 99999999\r\n\r\n{")
-    refused(connection.rest(), 413, "CONTENT_TOO_LARGE")
+    refused(connection.remainder(), 413, "CONTENT_TOO_LARGE")
 
 
 async def ask(api: Api, query: str, **more: Any) -> httpx.Response:

@@ -64,7 +64,7 @@ SOME = {
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("own", "base"),
     [
         (BoundedProtocol, HttpToolsProtocol),
         (BoundedWebSocket, WebSocketsSansIOProtocol),
@@ -72,16 +72,16 @@ SOME = {
         (MessageAdapter, AsyncWebSocketAdapter),
     ],
 )
-def test_overridden_methods_exist(ours: type, theirs: type) -> None:
+def test_overridden_methods_exist(own: type, base: type) -> None:
     """A method that is renamed would never be called, and its limit would be gone."""
-    methods = {name for name, value in vars(ours).items() if inspect.isfunction(value)}
-    overridden = methods - OURS[ours]
-    assert SOME[ours] <= overridden
+    methods = {name for name, value in vars(own).items() if inspect.isfunction(value)}
+    overridden = methods - OURS[own]
+    assert SOME[own] <= overridden
     for name in overridden - {"__init__"}:
-        known = getattr(theirs, name, None)
-        assert known is not None, f"there is no {theirs.__name__}.{name} any more"
-        parameters = inspect.signature(getattr(ours, name)).parameters
-        assert list(parameters) == list(inspect.signature(known).parameters), name
+        existing = getattr(base, name, None)
+        assert existing is not None, f"there is no {base.__name__}.{name} any more"
+        parameters = inspect.signature(getattr(own, name)).parameters
+        assert list(parameters) == list(inspect.signature(existing).parameters), name
 
 
 class Watched(asyncio.Protocol):
@@ -103,15 +103,15 @@ class Watched(asyncio.Protocol):
 
 async def test_reader_of_all_is_distinguished_from_stalled_reader() -> None:
     loop = asyncio.get_running_loop()
-    ours, theirs = socket.socketpair()
-    for each in (ours, theirs):
-        each.setblocking(False)
-    with theirs:
-        transport, _ = await loop.create_connection(Watched, sock=ours)
+    own, base = socket.socketpair()
+    for item in (own, base):
+        item.setblocking(False)
+    with base:
+        transport, _ = await loop.create_connection(Watched, sock=own)
         transport.write(bytes(1_000_000))
-        left = 1_000_000
-        while left:
-            left -= len(await loop.sock_recv(theirs, left))
+        remaining = 1_000_000
+        while remaining:
+            remaining -= len(await loop.sock_recv(base, remaining))
         for _ in range(3):
             transport.write(bytes(1_000_000))
         await asyncio.sleep(1.3)

@@ -23,7 +23,7 @@ def test_restarts_among_writers_lose_and_repeat_nothing(
     """Takes its time: two restarts of a real server, one of them a crash."""
     answers, enough = itertools.count(1), [threading.Event(), threading.Event()]
 
-    def each() -> None:
+    def item() -> None:
         number = next(answers)
         for event, at in zip(enough, (40, 140), strict=True):
             if number == at:
@@ -34,7 +34,7 @@ def test_restarts_among_writers_lose_and_repeat_nothing(
         assert Commands(capsys)("migrate", "--database", url).code == 0
         with Server(tmp_path, url) as server:
             thread_id = server.ask(CREATE)["createThread"]["thread"]["id"]
-            writers = start_writers(server.port, thread_id, writers=8, comments=40, each=each)
+            writers = start_writers(server.port, thread_id, writers=8, comments=40, each=item)
             for event, mode in zip(enough, ("fast", "immediate"), strict=True):
                 assert event.wait(TIMEOUT)
                 own.restart(mode)

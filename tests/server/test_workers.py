@@ -102,13 +102,13 @@ def test_workers_are_replaced_on_sighup_with_no_request_lost(tmp_path: Path) -> 
     """Takes as long as four worker processes take to start."""
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
         before = worker_pids(server)
-        with asking(server, keep_alive=False) as anew, asking(server, keep_alive=True) as kept:
+        with asking(server, keep_alive=False) as anew, asking(server, keep_alive=True) as stored:
             server.process.send_signal(signal.SIGHUP)
             wait_until(lambda: "All 2 worker processes have been restarted." in server.printed)
-            count = len(kept)
-            wait_until(lambda: len(kept) > count + 7)
+            count = len(stored)
+            wait_until(lambda: len(stored) > count + 7)
         assert len(anew) > 7
-        assert set(anew) == set(kept) == {(200, False)}
+        assert set(anew) == set(stored) == {(200, False)}
         assert len(worker_pids(server)) == 2
         assert not before & worker_pids(server)
 

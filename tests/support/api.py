@@ -108,10 +108,10 @@ class Api:
 
     async def thread(self, title: str = "Engines", *messages: str) -> str:
         """The id of a new thread with comments of these messages."""
-        made = await self(
+        created = await self(
             "mutation($t: String!) { createThread(input: {title: $t}) { thread { id } } }", t=title
         )
-        id: str = made["thread"]["id"]
+        id: str = created["thread"]["id"]
         for message in messages:
             await self.comment(id, message)
         return id

@@ -69,9 +69,9 @@ class Page:
         id = next(self._ids)
         answer = self._answers[id] = asyncio.get_running_loop().create_future()
         await self._connection.send(json.dumps({"id": id, "method": method, "params": parameters}))
-        told = await asyncio.wait_for(answer, TIMEOUT)
-        assert "error" not in told, told
-        return told["result"]
+        reply = await asyncio.wait_for(answer, TIMEOUT)
+        assert "error" not in reply, reply
+        return reply["result"]
 
     async def open(self, url: str, width: int = 1280, height: int = 800) -> None:
         """Open an address in a window of that size, in CSS pixels."""

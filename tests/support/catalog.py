@@ -13,9 +13,9 @@ from tallied.migrations.runner import VERSION_TABLE
 def catalog(connection: Connection) -> list[tuple[Any, ...]]:
     """All that the database knows of its tables, constraints and indexes, by name."""
     if connection.dialect.name == "sqlite":
-        found = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
+        result = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
     else:
-        found = connection.execute(
+        result = connection.execute(
             text(
                 "SELECT 'index', indexname::text, indexdef FROM pg_indexes"
                 " WHERE schemaname = 'public'"
@@ -29,17 +29,17 @@ def catalog(connection: Connection) -> list[tuple[Any, ...]]:
     # SQLite keeps the very text of each statement, and so its whitespace.
     return sorted(
         tuple(" ".join(str(value).split()) for value in row)
-        for row in found
+        for row in result
         if VERSION_TABLE not in row[1]
     )
 
 
 def described(connection: Connection) -> Any:
     """The tables as SQLAlchemy reads them, in no order: what a migration adds comes last."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     inspector = inspect(connection)
     for name in sorted(set(inspector.get_table_names()) - {VERSION_TABLE}):
-        found[name] = {
+        result[name] = {
             "columns": sorted(map(repr, inspector.get_columns(name))),
             # On SQLite, the name of one that came with its column is not found.
             "keys": sorted(repr({**key, "name": None}) for key in inspector.get_foreign_keys(name)),
@@ -47,7 +47,7 @@ def described(connection: Connection) -> Any:
             "primary key": repr(inspector.get_pk_constraint(name)),
             "unique": sorted(map(repr, inspector.get_unique_constraints(name))),
         }
-    return found
+    return result
 
 
 def as_made(connection: Connection) -> Any:

@@ -150,8 +150,8 @@ class Maker:
             return self.draw(st.sampled_from(sorted(type_.values)))
         if isinstance(type_, GraphQLInputObjectType):
             return {
-                each: self._value(each, definition.type)
-                for each, definition in type_.fields.items()
+                item: self._value(item, definition.type)
+                for item, definition in type_.fields.items()
                 if isinstance(definition.type, GraphQLNonNull) or self.draw(st.booleans())
             }
         return self.draw(st.sampled_from(self.values.get(name) or self.values[type_.name]))
@@ -159,12 +159,12 @@ class Maker:
 
 def _literal(value: Any, type_: Any) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(_literal(each, type_) for each in value)}]"
+        return f"[{', '.join(_literal(item, type_) for item in value)}]"
     if isinstance(value, dict):
         fields: dict[str, GraphQLInputField] = type_.fields
         inner = (
-            f"{name}: {_literal(each, get_named_type(fields[name].type))}"
-            for name, each in value.items()
+            f"{name}: {_literal(item, get_named_type(fields[name].type))}"
+            for name, item in value.items()
         )
         return f"{{{', '.join(inner)}}}"
     if isinstance(type_, GraphQLEnumType):
@@ -205,7 +205,7 @@ class Checker:
     ) -> int:
         fields = self._collect(type_, sets)
         assert list(data) == list(fields), (list(data), list(fields))
-        seen = 0
+        observed = 0
         for key, nodes in fields.items():
             name = nodes[0].name.value
             definition = self.schema.get_field(type_, name)
@@ -213,8 +213,8 @@ class Checker:
             if name == "__typename":
                 assert data[key] == type_.name
             below = [node.selection_set for node in nodes if node.selection_set]
-            seen += self._of_type(definition.type, below, data[key])
-        return seen
+            observed += self._of_type(definition.type, below, data[key])
+        return observed
 
     def _of_type(self, type_: Any, sets: list[SelectionSetNode], value: Any) -> int:
         if isinstance(type_, GraphQLNonNull):
@@ -224,7 +224,7 @@ class Checker:
             return 1
         if isinstance(type_, GraphQLList):
             assert isinstance(value, list)
-            return 1 + sum(self._of_type(type_.of_type, sets, each) for each in value)
+            return 1 + sum(self._of_type(type_.of_type, sets, item) for item in value)
         if isinstance(type_, GraphQLScalarType):
             assert _is_scalar(type_.name, value), (type_.name, value)
             return 1
@@ -232,12 +232,12 @@ class Checker:
             assert value in type_.values
             return 1
         if isinstance(type_, GraphQLInterfaceType):
-            found = [
-                each
-                for each in self.schema.get_possible_types(type_)
-                if self._is(each, self._collect(each, sets), value)
+            result = [
+                item
+                for item in self.schema.get_possible_types(type_)
+                if self._is(item, self._collect(item, sets), value)
             ]
-            return self._object(found[0], sets, value)
+            return self._object(result[0], sets, value)
         assert isinstance(type_, GraphQLObjectType)
         return self._object(type_, sets, value)
 
@@ -256,8 +256,8 @@ class Checker:
         self, type_: GraphQLObjectType, sets: list[SelectionSetNode]
     ) -> dict[str, list[FieldNode]]:
         fields: dict[str, list[FieldNode]] = {}
-        for each in sets:
-            for node in each.selections:
+        for item in sets:
+            for node in item.selections:
                 if isinstance(node, FieldNode):
                     key = (node.alias or node.name).value
                     fields.setdefault(key, []).append(node)

@@ -35,8 +35,8 @@ HEADER = "x-signed-in"
 
 def get_viewer(connection: HTTPConnection) -> Viewer | None:
     """Whom the host has signed in; its own header says who that is."""
-    known = connection.headers.get(HEADER)
-    return None if known is None else Viewer(*json.loads(known))
+    value = connection.headers.get(HEADER)
+    return None if value is None else Viewer(*json.loads(value))
 
 
 class Client(Api):
@@ -49,8 +49,8 @@ class Client(Api):
         self.viewer = viewer
         headers = {}
         if viewer is not None:
-            known = [viewer.subject, viewer.name, viewer.is_moderator]
-            headers[HEADER] = json.dumps(known)
+            value = [viewer.subject, viewer.name, viewer.is_moderator]
+            headers[HEADER] = json.dumps(value)
         self.http = httpx.AsyncClient(
             transport=host.transport, base_url="http://host.test", headers=headers
         )
@@ -94,8 +94,8 @@ class Host:
             assert all(row.author_id == row.id for row in rows), "an orphan"
             stored = select(Author.id, Author.comment_count, Author.word_count)
             for id, count, words in connection.execute(stored):
-                theirs = [len(row.message.split()) for row in rows if row.author_id == id]
-                assert (count, words) == (len(theirs), sum(theirs))
+                author_values = [len(row.message.split()) for row in rows if row.author_id == id]
+                assert (count, words) == (len(author_values), sum(author_values))
 
         def verify(connection: Connection) -> None:
             assert [str(drift) for drift in counters.verify(connection)] == []

@@ -59,8 +59,8 @@ def pgbouncer(server: URL, mode: str, size: int = 3) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="tallied-pgbouncer-") as place:
         path = Path(place) / "pgbouncer.ini"
         path.write_text(configuration)
-        for made in (path, path.parent):
-            os.chown(made, owner.st_uid, owner.st_gid)
+        for created in (path, path.parent):
+            os.chown(created, owner.st_uid, owner.st_gid)
         with (path.parent / "log").open("w") as log:
             process = subprocess.Popen(
                 [command, path], user=owner.st_uid, stdout=log, stderr=subprocess.STDOUT

@@ -117,14 +117,14 @@ class Press:
             wrong = await connection.run_sync(lambda it: list(counters.verify(it)))
             threads = await connection.execute(select(Thread.id, Thread.comment_count))
             comments = await connection.execute(select(Comment.thread_id))
-            said = await connection.execute(select(func.sum(Author.comment_count)))
+            printed = await connection.execute(select(func.sum(Author.comment_count)))
             rows = await connection.execute(
                 select(Article.id, Article.thread_id, Article.comment_count)
             )
         keys = list(comments.scalars())
         assert wrong == []
         assert {id: keys.count(id) for id, _ in threads.all()}.keys() >= set(keys)
-        assert (said.scalar() or 0) == len(keys)
+        assert (printed.scalar() or 0) == len(keys)
         return {id: (count, keys.count(thread_id)) for id, thread_id, count in rows}
 
 
@@ -146,8 +146,8 @@ class Browser:
         form = page.css_first(f"form[action='{action}']")
         assert form is not None, page.html
         data = {
-            each.attributes["name"]: each.attributes.get("value") or ""
-            for each in form.css("input[name], button[name]")
+            item.attributes["name"]: item.attributes.get("value") or ""
+            for item in form.css("input[name], button[name]")
         }
         return await self.http.post(action, data=data | fields)
 
@@ -158,7 +158,7 @@ class Browser:
     async def messages(self, id: int) -> list[str]:
         """The texts of the comments below an article, the latest first."""
         page = await self.see(f"/articles/{id}")
-        return [each.text(strip=True) for each in page.css("#discussion .message")]
+        return [item.text(strip=True) for item in page.css("#discussion .message")]
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """The answer of the GraphQL endpoint, with the browser's cookies."""
@@ -168,6 +168,6 @@ class Browser:
 
 def comment_ids(page: HTMLParser) -> list[str]:
     """The ids of the comments on a page."""
-    found = re.findall(r'id="comment-([0-9a-f-]{36})"', page.html or "")
-    assert found
-    return found
+    result = re.findall(r'id="comment-([0-9a-f-]{36})"', page.html or "")
+    assert result
+    return result

@@ -99,8 +99,8 @@ class Site:
             "sec-websocket-protocol": PROTOCOL,
             **options,
         }
-        given = {name: value for name, value in headers.items() if value is not None}
-        return await self.http.get("/graphql", headers=given)
+        values = {name: value for name, value in headers.items() if value is not None}
+        return await self.http.get("/graphql", headers=values)
 
 
 @asynccontextmanager
@@ -148,13 +148,13 @@ class Socket:
         self._ids += 1
         id = f"operation-{self._ids}"
         await self.send("subscribe", id=id, payload=body)
-        told = await self.receive()
-        assert told["id"] == id
-        if told["type"] == "error":
-            return {"errors": told["payload"]}
-        assert told["type"] == "next"
+        reply = await self.receive()
+        assert reply["id"] == id
+        if reply["type"] == "error":
+            return {"errors": reply["payload"]}
+        assert reply["type"] == "next"
         assert await self.receive() == {"type": "complete", "id": id}
-        payload: dict[str, Any] = told["payload"]
+        payload: dict[str, Any] = reply["payload"]
         return payload
 
     async def __call__(self, query: str, **variables: Any) -> Any:

@@ -16,7 +16,7 @@ class Statements(list[str]):
     @property
     def verbs(self) -> list[str]:
         """Each as its verb and the table it is about: ``UPDATE tallied_thread``."""
-        return [_verb_and_table(each) for each in self]
+        return [_verb_and_table(item) for item in self]
 
 
 _PATTERNS = {
@@ -32,9 +32,9 @@ def _verb_and_table(statement: str) -> str:
     if text.startswith("WITH"):  # what comes after its parts, which stand in parentheses
         text = re.split(r"\)\s+(?=UPDATE|INSERT|DELETE)", text)[-1]
     verb = text.split(None, 1)[0]
-    found = re.match(_PATTERNS[verb], text, re.DOTALL)
-    assert found, statement
-    return f"{verb} {found.group(1)}"
+    result = re.match(_PATTERNS[verb], text, re.DOTALL)
+    assert result, statement
+    return f"{verb} {result.group(1)}"
 
 
 @contextmanager

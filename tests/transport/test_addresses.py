@@ -53,30 +53,30 @@ async def refusal_of(opening: Any) -> tuple[int, Any, Any]:
     return response.status_code, response.body, response.headers["retry-after"]
 
 
-def opened_for(there: Any, client: str) -> Any:
+def opened_for(live: Any, client: str) -> Any:
     """Return a WebSocket of a client for which a trusted proxy asks, as it says."""
-    return there.socket(additional_headers={"x-forwarded-for": client})
+    return live.socket(additional_headers={"x-forwarded-for": client})
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_sockets_past_limit_of_address_are_refused(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with site(database, settings={"sockets_per_address": 2}) as there:
-        async with opened_for(there, "2001:db8::1"), opened_for(there, "2001:db8::2"):
+    async with site(database, settings={"sockets_per_address": 2}) as live:
+        async with opened_for(live, "2001:db8::1"), opened_for(live, "2001:db8::2"):
             for _ in range(2):
                 # What a client sends itself stands before the address that the proxy has seen.
-                opening = opened_for(there, "203.0.113.5, 2001:db8::3")
+                opening = opened_for(live, "203.0.113.5, 2001:db8::3")
                 status, body, retry_after = await refusal_of(opening)
                 assert (status, retry_after) == (429, "1")
                 assert b'"code":"TOO_MANY_CONNECTIONS"' in body
                 assert b"Your address has 2 WebSockets open" in body
-            async with opened_for(there, "203.0.113.5") as other:
+            async with opened_for(live, "203.0.113.5") as other:
                 assert await other("{ __typename }") == "Query"
         await asyncio.sleep(0.1)
-        async with opened_for(there, "2001:db8::3") as next_one:
+        async with opened_for(live, "2001:db8::3") as next_one:
             assert await next_one("{ __typename }") == "Query"
-    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    warnings = [item.getMessage() for item in caplog.records if item.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].startswith("2001:db8::/64 has reached TALLIED_SOCKETS_PER_ADDRESS")
 
@@ -87,10 +87,10 @@ async def test_address_is_not_forged_without_trusted_proxy(
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
     async with (
-        site(database, settings={"sockets_per_address": 1}) as there,
-        opened_for(there, "203.0.113.5"),
+        site(database, settings={"sockets_per_address": 1}) as live,
+        opened_for(live, "203.0.113.5"),
     ):
-        assert (await refusal_of(opened_for(there, "203.0.113.6")))[0] == 429
+        assert (await refusal_of(opened_for(live, "203.0.113.6")))[0] == 429
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
@@ -125,26 +125,26 @@ async def test_connections_past_limit_of_address_are_refused(
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
     async with Serving(answer, Settings(connections_per_address=3)) as server:
         client = Client(server)
-        held = [await client.open() for _ in range(3)]
+        open_connections = [await client.open() for _ in range(3)]
         for _ in range(2):
             refused = await client.ask()
             assert refused.startswith(b"HTTP/1.1 429 ")
             assert refused.endswith(b'{"error')
-        held[0][1].write(REQUEST)  # Those that are open are served.
-        assert (await held[0][0].readuntil(b"counted")).startswith(b"HTTP/1.1 200 ")
-        held[1][1].close()
+        open_connections[0][1].write(REQUEST)  # Those that are open are served.
+        assert (await open_connections[0][0].readuntil(b"counted")).startswith(b"HTTP/1.1 200 ")
+        open_connections[1][1].close()
         await asyncio.sleep(0.1)
         assert (await client.ask()).startswith(b"HTTP/1.1 200 ")
-        for _, writer in held:
+        for _, writer in open_connections:
             writer.close()
 
 
 async def test_connections_of_trusted_proxy_are_not_bounded() -> None:
     async with Serving(answer, Settings(connections_per_address=3)) as server:
         client = Client(server)
-        held = [await client.open() for _ in range(5)]
+        open_connections = [await client.open() for _ in range(5)]
         assert (await client.ask()).startswith(b"HTTP/1.1 200 ")
-        for _, writer in held:
+        for _, writer in open_connections:
             writer.close()
 
 
@@ -154,10 +154,10 @@ async def test_open_websocket_is_no_connection_for_http(
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
     async with (
-        site(database, settings={"connections_per_address": 1}) as there,
-        there.socket() as first,
-        there.socket() as second,
+        site(database, settings={"connections_per_address": 1}) as live,
+        live.socket() as first,
+        live.socket() as second,
     ):
         sockets: list[Socket] = [first, second]
         assert [await socket("{ __typename }") for socket in sockets] == ["Query", "Query"]
-        assert await there.post({"query": "{ __typename }"})
+        assert await live.post({"query": "{ __typename }"})

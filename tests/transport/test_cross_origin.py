@@ -66,11 +66,11 @@ async def test_named_origin_may_send_json_and_token(serve: Ask) -> None:
             assert allowed.headers["access-control-allow-credentials"] == "true"
             assert allowed.headers["access-control-max-age"] == "7200"
             assert "POST" in allowed.headers["access-control-allow-methods"]
-            told = allowed.headers["access-control-allow-headers"].lower().split(", ")
-            assert set(names.split(",")) <= set(told)
-            asked = await client.post("/graphql", json=QUERY, headers={"origin": origin})
-            assert asked.json()["data"] == {"__typename": "Query"}
-            assert_readable(asked, origin)
+            reply = allowed.headers["access-control-allow-headers"].lower().split(", ")
+            assert set(names.split(",")) <= set(reply)
+            selection = await client.post("/graphql", json=QUERY, headers={"origin": origin})
+            assert selection.json()["data"] == {"__typename": "Query"}
+            assert_readable(selection, origin)
 
 
 @pytest.mark.parametrize("origins", [APP, ""])
@@ -83,17 +83,17 @@ async def test_other_origin_error_names_setting(serve: Ask, origins: str) -> Non
             assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
             assert "TALLIED_ORIGINS" in error["message"]
             assert "access-control-allow-origin" not in denied.headers
-            asked = await client.get("/graphql?query={__typename}", headers={"origin": origin})
-            assert "access-control-allow-origin" not in asked.headers
+            selection = await client.get("/graphql?query={__typename}", headers={"origin": origin})
+            assert "access-control-allow-origin" not in selection.headers
 
 
 async def test_bad_preflight_names_allowed_values(serve: Ask) -> None:
     async with serve(origins=APP) as client:
-        for asked in (
+        for selection in (
             {"access-control-request-method": "DELETE"},
             {"access-control-request-headers": "x-user"},
         ):
-            denied = await preflight(client, APP, **asked)
+            denied = await preflight(client, APP, **selection)
             assert denied.status_code == 400
             (error,) = denied.json()["errors"]
             assert error["extensions"] == {"code": "BAD_REQUEST"}
@@ -103,8 +103,8 @@ async def test_bad_preflight_names_allowed_values(serve: Ask) -> None:
 
 async def test_without_origins_answers_do_not_vary_by_origin(serve: Ask) -> None:
     async with serve() as client:
-        asked = await client.get("/graphql?query={__typename}", headers={"origin": APP})
-        assert asked.headers["vary"] == "Accept, Authorization, Cookie"
+        selection = await client.get("/graphql?query={__typename}", headers={"origin": APP})
+        assert selection.headers["vary"] == "Accept, Authorization, Cookie"
 
 
 async def test_refusal_can_be_read_by_page(serve: Ask) -> None:
@@ -173,9 +173,9 @@ async def test_star_allows_reading_without_cookies(serve: Ask) -> None:
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in allowed.headers
-        asked = await client.post("/graphql", json=QUERY, headers={"origin": OTHER})
-        assert_readable(asked, "*")
-        assert "access-control-allow-credentials" not in asked.headers
+        selection = await client.post("/graphql", json=QUERY, headers={"origin": OTHER})
+        assert_readable(selection, "*")
+        assert "access-control-allow-credentials" not in selection.headers
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ async def test_star_allows_reading_without_cookies(serve: Ask) -> None:
 )
 async def test_setting_applies_to_both_transports(serve: Ask, origins: str, opens: bool) -> None:
     async with serve(origins=origins) as client:
-        asked = await client.post("/graphql", json=QUERY, headers={"origin": APP})
-        assert ("access-control-allow-origin" in asked.headers) is opens
+        selection = await client.post("/graphql", json=QUERY, headers={"origin": APP})
+        assert ("access-control-allow-origin" in selection.headers) is opens
         url = f"ws://{client.base_url.netloc.decode()}/graphql"
         options = {"additional_headers": {"origin": APP}, "subprotocols": [PROTOCOL]}
         if opens:

@@ -73,14 +73,14 @@ BAD = [
 async def test_bad_message_closes_its_connection_alone(
     database: Database, message: str | bytes, code: int, reason: str
 ) -> None:
-    async with site(database) as there, there.socket() as other, there.socket() as socket:
+    async with site(database) as server, server.socket() as other, server.socket() as socket:
         await socket.connection.send(message)
         assert await socket.closed() == (code, reason)
         assert await other("{ __typename }") == "Query"
 
 
 async def test_pong_and_complete_get_no_reply(database: Database) -> None:
-    async with site(database) as there, there.socket() as socket:
+    async with site(database) as server, server.socket() as socket:
         await socket.send("complete", id="nobody's")
         await socket.send("pong", payload={"n": 1})
         await socket.send("ping")
@@ -88,23 +88,23 @@ async def test_pong_and_complete_get_no_reply(database: Database) -> None:
 
 
 async def test_operation_before_init_is_refused(database: Database) -> None:
-    async with site(database) as there:
-        async with there.socket(init=False) as socket:
+    async with site(database) as server:
+        async with server.socket(init=False) as socket:
             await socket.connection.send(subscribe())
             assert await socket.closed() == (4401, ACK_FIRST)
-        async with there.socket(init=False) as socket:
+        async with server.socket(init=False) as socket:
             await socket.send("connection_init", payload="me")
             assert await socket.closed() == (4400, "payload must be an object.")
-        async with there.socket(init=False) as socket:
+        async with server.socket(init=False) as socket:
             await socket.send("connection_init", payload=None)
             assert await socket.receive() == {"type": "connection_ack"}
 
 
 async def test_silent_client_times_out(database: Database) -> None:
     async with (
-        site(database, settings={"header_time": 1}) as there,
-        there.socket(init=False) as silent,
-        there.socket() as socket,
+        site(database, settings={"header_time": 1}) as server,
+        server.socket(init=False) as silent,
+        server.socket() as socket,
     ):
         assert await silent.closed() == (4408, "Connection initialisation timeout")
         assert await socket("{ __typename }") == "Query"
@@ -112,7 +112,7 @@ async def test_silent_client_times_out(database: Database) -> None:
 
 async def test_repeated_operation_id_is_refused(database: Database) -> None:
     gate = Gate("create_thread")
-    async with site(database, hooks=[gate]) as there, there.socket() as socket:
+    async with site(database, hooks=[gate]) as server, server.socket() as socket:
         await socket.subscribe(START, id="one" * 80)
         await gate.arrived.wait()
         await socket.connection.send(subscribe(id="one" * 80))
@@ -129,20 +129,20 @@ async def test_message_is_no_larger_than_body(database: Database, frames: int) -
         step = -(-size // frames)
         return [text[start : start + step] for start in range(0, size, step)]
 
-    async with site(database, settings={"body_size": 3000}) as there:
-        async with there.socket() as socket:
+    async with site(database, settings={"body_size": 3000}) as server:
+        async with server.socket() as socket:
             await socket.connection.send(message(3000))
             assert (await socket.receive())["payload"]["data"] == {"__typename": "Query"}
-        async with there.socket() as socket:
+        async with server.socket() as socket:
             await socket.connection.send(message(3001))
             assert (await socket.closed())[0] == 1009
 
 
 async def test_size_holds_under_any_server(database: Database) -> None:
     """A host's server may let larger messages through."""
-    async with site(database, settings={"body_size": 3000}) as there:
-        there.server.config.ws_max_size = 2**24
-        async with there.socket() as socket:
+    async with site(database, settings={"body_size": 3000}) as server:
+        server.server.config.ws_max_size = 2**24
+        async with server.socket() as socket:
             await socket.connection.send(subscribe() + "\N{SNOWMAN}" * 1000)
             assert await socket.closed() == (1009, "A message must have at most 3000 bytes.")
 
@@ -150,11 +150,11 @@ async def test_size_holds_under_any_server(database: Database) -> None:
 async def test_fragmented_or_binary_message_is_refused(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with site(database) as there:
-        async with there.socket() as socket:
+    async with site(database) as server:
+        async with server.socket() as socket:
             await socket.connection.send("" for _ in range(5000))
             assert await socket.closed() == (1009, "A message has at most 4096 frames.")
-        async with there.socket() as socket:
+        async with server.socket() as socket:
             await socket.connection.send(b"\xff\xfe", text=True)
             assert await socket.closed() == (1007, "A message must be text in UTF-8.")
     assert not any(record.exc_info for record in caplog.records)
@@ -165,11 +165,11 @@ async def test_operations_past_limit_are_refused(
 ) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"socket_operations": 3}}
-    async with site(database, **options) as there, there.socket() as socket:
+    async with site(database, **options) as server, server.socket() as socket:
         ids = [await socket.subscribe(START) for _ in range(3)]
         await gate.arrived.wait()
-        told = await socket.answer({"query": "{ __typename }"})
-        (error,) = told["errors"]
+        reply = await socket.answer({"query": "{ __typename }"})
+        (error,) = reply["errors"]
         assert error["extensions"] == {
             "code": "LIMIT_EXCEEDED",
             "limit": "socket_operations",
@@ -187,7 +187,7 @@ async def test_running_operations_are_bounded_in_size(
 ) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"body_size": 3000}}
-    async with site(database, **options) as there, there.socket() as socket:
+    async with site(database, **options) as server, server.socket() as socket:
         padded = START + " " * 1200
         for _ in range(2):
             await socket.subscribe(padded)
@@ -221,7 +221,7 @@ async def test_cancelled_operations_count_until_they_end(
 
     gate = Slow("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"socket_operations": 3}}
-    async with site(database, **options) as there, there.socket() as socket:
+    async with site(database, **options) as server, server.socket() as socket:
         for _ in range(3):
             id = await socket.subscribe(START)
             await socket.send("complete", id=id)
@@ -233,23 +233,23 @@ async def test_cancelled_operations_count_until_they_end(
 
 
 async def test_sockets_past_limit_are_503_with_retry_after(database: Database) -> None:
-    async with site(database, settings={"concurrent_sockets": 2}) as there:
-        async with there.socket(), there.socket(init=False):
-            refusal = await there.refusal()
+    async with site(database, settings={"concurrent_sockets": 2}) as server:
+        async with server.socket(), server.socket(init=False):
+            refusal = await server.refusal()
             assert refusal.status_code == 503
             assert refusal.headers["retry-after"] == "1"
             assert refusal.json()["errors"][0]["extensions"] == {"code": "OVERLOADED"}
-            answer = await there.post({"query": "{ __typename }"})
+            answer = await server.post({"query": "{ __typename }"})
             assert answer["data"] == {"__typename": "Query"}
         async with asyncio.timeout(20):
-            while (await there.refusal()).status_code == 503:
+            while (await server.refusal()).status_code == 503:
                 await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("protocols", [None, "graphql-ws", "chat, graphql-ws"])
 async def test_other_subprotocol_is_refused(database: Database, protocols: str | None) -> None:
-    async with site(database) as there:
-        refusal = await there.refusal(**{"sec-websocket-protocol": protocols})
+    async with site(database) as server:
+        refusal = await server.refusal(**{"sec-websocket-protocol": protocols})
         assert refusal.status_code == 400
         (error,) = refusal.json()["errors"]
         assert error["extensions"] == {"code": "BAD_REQUEST"}
@@ -271,30 +271,30 @@ async def test_bad_handshake_is_answered(
     code: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with site(database) as there:
-        refusal = await there.refusal(**headers)
+    async with site(database) as server:
+        refusal = await server.refusal(**headers)
         assert refusal.status_code == status
         assert refusal.json()["errors"][0]["extensions"] == {"code": code}
-        assert (await there.refusal(origin="https://evil.example")).status_code == 403
+        assert (await server.refusal(origin="https://evil.example")).status_code == 403
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_upgrade_after_request_is_refused(database: Database) -> None:
     """An answer that is still to come would be written into it."""
     gate = Gate("create_thread")
-    async with site(database, hooks=[gate]) as there:
+    async with site(database, hooks=[gate]) as server:
         body = json.dumps({"query": START}).encode()
         first = (
-            f"POST /graphql HTTP/1.1\r\nHost: {there.host}\r\nContent-Type: application/json\r\n"
+            f"POST /graphql HTTP/1.1\r\nHost: {server.host}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode()
         upgrade = (
-            f"GET /graphql HTTP/1.1\r\nHost: {there.host}\r\nConnection: Upgrade\r\n"
+            f"GET /graphql HTTP/1.1\r\nHost: {server.host}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
         ).encode()
-        host, port = there.host.split(":")
+        host, port = server.host.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(first + body)
         await gate.arrived.wait()

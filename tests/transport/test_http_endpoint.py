@@ -86,16 +86,16 @@ SENTENCES = {
 """The ends of messages that name the mistake."""
 
 
-@pytest.mark.parametrize("what", GARBAGE)
-async def test_garbage_is_400_in_json(api: Api, what: str) -> None:
+@pytest.mark.parametrize("kind", GARBAGE)
+async def test_garbage_is_400_in_json(api: Api, kind: str) -> None:
     for accept in (JSON, GRAPHQL):
         response = await api.http.post(
             "/graphql",
-            content=GARBAGE[what],
+            content=GARBAGE[kind],
             headers={"content-type": JSON, "accept": accept},
         )
         message = refused(response, 400, "BAD_REQUEST")
-        assert message.endswith(SENTENCES.get(what, ""))
+        assert message.endswith(SENTENCES.get(kind, ""))
         assert response.headers["content-type"].startswith(accept)
 
 
@@ -247,8 +247,8 @@ async def test_operation_is_chosen_by_its_name(api: Api) -> None:
 
     assert (await ask("b")).json()["data"] == {"b": "Query"}
     assert (await ask("c")).json()["data"] == {"c": "Mutation"}
-    for name, says in ((None, "operationName"), ("", "operationName"), ("d", "no operation")):
-        assert says in refused(await ask(name), 200, "BAD_REQUEST")
+    for name, sentence in ((None, "operationName"), ("", "operationName"), ("d", "no operation")):
+        assert sentence in refused(await ask(name), 200, "BAD_REQUEST")
 
 
 async def test_queries_can_be_sent_by_get(api: Api) -> None:

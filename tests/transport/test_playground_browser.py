@@ -147,8 +147,8 @@ async def test_subscription_shows_event_after_mutation(
         await page.run("document.querySelector('.graphiql-tab-add').click()")
         await page.run(f"{EDITOR}.setValue('subscription {{ threadBegun }}')")
         await execute(page, "listening")
-        made = await page.run(SEND)
-        assert made["data"]["createThread"]["userErrors"] == []
+        created = await page.run(SEND)
+        assert created["data"]["createThread"]["userErrors"] == []
         await page.wait(f"({RESPONSE}).includes('begun')")
         await picture(page, f"subscription-{width}")
         assert page.logged == []
@@ -219,8 +219,8 @@ async def test_assets_are_compressed_and_immutable(database: Database) -> None:
             assert "content-encoding" not in plain.headers
             assert plain.content == answer.content
             assert plain.headers["etag"] != answer.headers["etag"]
-        known = {"if-none-match": answer.headers["etag"], "accept-encoding": "gzip"}
-        assert (await client.get(f"/{script}", headers=known)).status_code == 304
+        value = {"if-none-match": answer.headers["etag"], "accept-encoding": "gzip"}
+        assert (await client.get(f"/{script}", headers=value)).status_code == 304
         without = script.replace(script.split("/")[1] + "/", "")
         unversioned = await client.get(f"/{without}")
         assert unversioned.headers["cache-control"] == "no-cache"

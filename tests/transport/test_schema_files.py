@@ -45,9 +45,9 @@ def serve(database: Database) -> Serve:
     return start
 
 
-def printed(known: GraphQLSchema) -> str:
+def printed(value: GraphQLSchema) -> str:
     """A schema as text, whatever the order in which it was written."""
-    return print_schema(lexicographic_sort_schema(known))
+    return print_schema(lexicographic_sort_schema(value))
 
 
 CODE = printed(build_schema(print_sdl()))
@@ -56,19 +56,19 @@ CODE = printed(build_schema(print_sdl()))
 async def test_served_schema_is_schema_of_code(serve: Serve) -> None:
     async with serve() as client:
         sdl = await client.get("/schema.graphql")
-        told = await client.get("/introspection.json")
+        reply = await client.get("/introspection.json")
     assert sdl.headers["content-type"] == "text/plain; charset=utf-8"
     assert printed(build_schema(sdl.text)) == CODE
-    assert told.headers["content-type"] == "application/json"
-    assert printed(build_client_schema(told.json())) == CODE
+    assert reply.headers["content-type"] == "application/json"
+    assert printed(build_client_schema(reply.json())) == CODE
 
 
 @pytest.mark.parametrize("name", ["schema.graphql", "introspection.json"])
 async def test_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: str) -> None:
     async with serve() as client:
         first = await client.get(f"/{name}")
-        for known in (first.headers["etag"], f'W/{first.headers["etag"]}, "old"', "*"):
-            again = await client.get(f"/{name}", headers={"if-none-match": known})
+        for value in (first.headers["etag"], f'W/{first.headers["etag"]}, "old"', "*"):
+            again = await client.get(f"/{name}", headers={"if-none-match": value})
             assert (again.status_code, again.content) == (304, b"")
             assert again.headers["etag"] == first.headers["etag"]
         other = await client.get(f"/{name}", headers={"if-none-match": '"old"'})
@@ -108,7 +108,7 @@ async def test_browser_gets_json_without_playground(serve: Serve) -> None:
 
 
 async def test_full_introspection_is_allowed(serve: Serve) -> None:
-    asked = get_introspection_query(
+    selection = get_introspection_query(
         specified_by_url=True,
         directive_is_repeatable=True,
         schema_description=True,
@@ -116,7 +116,7 @@ async def test_full_introspection_is_allowed(serve: Serve) -> None:
         one_of=True,
     )
     async with serve() as client:
-        answer = await client.post("/graphql", json={"query": asked})
+        answer = await client.post("/graphql", json={"query": selection})
         published = await client.get("/introspection.json")
     assert answer.json()["data"] == published.json()
 
@@ -152,12 +152,12 @@ async def test_introspection_can_be_switched_off(serve: Serve) -> None:
 )
 async def test_no_suggestions_without_introspection(serve: Serve, query: str) -> None:
     async with serve() as client:
-        told = (await client.post("/graphql", json={"query": query})).json()
-        assert any("Did you mean" in error["message"] for error in told["errors"])
+        reply = (await client.post("/graphql", json={"query": query})).json()
+        assert any("Did you mean" in error["message"] for error in reply["errors"])
     async with serve(introspection=False) as client:
-        told = (await client.post("/graphql", json={"query": query})).json()
-        assert told["errors"]
-        assert not any("Did you mean" in error["message"] for error in told["errors"])
+        reply = (await client.post("/graphql", json={"query": query})).json()
+        assert reply["errors"]
+        assert not any("Did you mean" in error["message"] for error in reply["errors"])
 
 
 async def test_no_suggestions_in_variables_without_introspection(serve: Serve) -> None:

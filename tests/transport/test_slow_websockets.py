@@ -45,39 +45,39 @@ class Query:
 
 
 @asynccontextmanager
-async def reading_little(there: Site, buffer: int = 4096) -> AsyncIterator[Socket]:
+async def reading_little(live: Site, buffer: int = 4096) -> AsyncIterator[Socket]:
     """A client that reads no further than to the message that it is asked for."""
     small = sockets.socket()
     small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, buffer)
-    host, port = there.host.split(":")
+    host, port = live.host.split(":")
     small.setblocking(False)
     await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
     options = {"max_queue": 1, "max_size": None, "ping_interval": None}
-    async with opened(there.url, sock=small, **options) as socket:
+    async with opened(live.url, sock=small, **options) as socket:
         yield socket
         socket.connection.transport.abort()
 
 
 async def test_unread_responses_do_not_accumulate(database: Database) -> None:
     settings = {"body_time": 1, "concurrent_sockets": 1}
-    async with site(database, schema=merge_schemas(Query), settings=settings) as there:
+    async with site(database, schema=merge_schemas(Query), settings=settings) as live:
         Query.answered = 0
-        async with reading_little(there) as socket:
+        async with reading_little(live) as socket:
             for _ in range(40):
                 await socket.subscribe("{ text(size: 9000000) }")
             await eventually(lambda: Query.answered > 0)
             # The server closes, after a second in which nothing was read.
             async with asyncio.timeout(20):
-                while (await there.refusal()).status_code == 503:
+                while (await live.refusal()).status_code == 503:
                     await asyncio.sleep(0.05)
             assert Query.answered <= 10
-        async with there.socket() as socket:
+        async with live.socket() as socket:
             assert await socket("{ __typename }") == "Query"
 
 
 async def test_unread_pongs_do_not_accumulate(database: Database) -> None:
-    async with site(database, settings={"body_time": 1}) as there, reading_little(there) as socket:
-        (protocol,) = there.server.connections
+    async with site(database, settings={"body_time": 1}) as live, reading_little(live) as socket:
+        (protocol,) = live.server.connections
         ping = b"\x89\xfd" + bytes(4) + b"x" * 125  # masked by zeros
         largest = 0
         async with asyncio.timeout(20):
@@ -88,26 +88,26 @@ async def test_unread_pongs_do_not_accumulate(database: Database) -> None:
         assert 0 < largest < 1_000_000
 
 
-async def fill(there: Site, socket: Socket) -> None:
+async def fill(live: Site, socket: Socket) -> None:
     """Have the server wait for a client that reads no further."""
     for _ in range(20):
         await socket.subscribe("{ text(size: 9000000) }")
-    (protocol,) = there.server.connections
-    left = 0
+    (protocol,) = live.server.connections
+    remaining = 0
     async with asyncio.timeout(20):
-        while not left or protocol.transport.get_write_buffer_size() != left:
-            left = protocol.transport.get_write_buffer_size()
+        while not remaining or protocol.transport.get_write_buffer_size() != remaining:
+            remaining = protocol.transport.get_write_buffer_size()
             await asyncio.sleep(0.3)
 
 
 async def test_stopping_server_does_not_wait_for_slow_reader(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
-    await there.server.__aenter__()
-    async with reading_little(there) as socket, there.http:
-        await fill(there, socket)
-        await there.server.__aexit__()
+    live = Site(database, {"schema": merge_schemas(Query), "settings": {}})
+    await live.server.__aenter__()
+    async with reading_little(live) as socket, live.http:
+        await fill(live, socket)
+        await live.server.__aexit__()
     assert "Cancel" not in caplog.text  # as uvicorn says where it has to wait too long
 
 
@@ -115,21 +115,21 @@ async def test_vanished_client_leaves_nothing_under_any_server(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """uvicorn's own protocol waits for as long as it may for the client to read on."""
-    there = Site(database, {"schema": merge_schemas(Query), "settings": {}})
-    there.server.config.ws = "websockets-sansio"
-    there.server.config.timeout_graceful_shutdown = 1
-    await there.server.__aenter__()
-    async with reading_little(there) as socket, there.http:
-        await fill(there, socket)
-        await there.server.__aexit__()
+    live = Site(database, {"schema": merge_schemas(Query), "settings": {}})
+    live.server.config.ws = "websockets-sansio"
+    live.server.config.timeout_graceful_shutdown = 1
+    await live.server.__aenter__()
+    async with reading_little(live) as socket, live.http:
+        await fill(live, socket)
+        await live.server.__aexit__()
     assert "Cancel 0 running task(s)" in caplog.text
     assert "Exception" not in caplog.text
 
 
 async def test_slow_reader_gets_all_messages(database: Database) -> None:
     async with (
-        site(database, schema=merge_schemas(Query), settings={"body_time": 2}) as there,
-        reading_little(there, buffer=262_144) as socket,
+        site(database, schema=merge_schemas(Query), settings={"body_time": 2}) as live,
+        reading_little(live, buffer=262_144) as socket,
     ):
         began = time.monotonic()
         for _ in range(3):
@@ -156,7 +156,7 @@ async def test_vanished_client_cancels_its_statement(
     database: Database, how: str, request: pytest.FixtureRequest
 ) -> None:
     settings = {"execution_time": 60}
-    async with site(database, settings=settings) as there, there.socket() as socket:
+    async with site(database, settings=settings) as live, live.socket() as socket:
         await socket(START)
         await slow_down(database)
         id = await socket.subscribe(COUNT)
@@ -169,8 +169,8 @@ async def test_vanished_client_cancels_its_statement(
             await eventually(lambda: running(request) == 0)
         await eventually(lambda: pool.checkedout() == 0)
         # Its connection is free, and whole.
-        told = await there.post({"query": '{ comment(id: "x") { id } }'})
-        assert told["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        reply = await live.post({"query": '{ comment(id: "x") { id } }'})
+        assert reply["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
         if how == "complete":
             assert await socket("{ __typename }") == "Query"
 
@@ -179,14 +179,14 @@ async def test_vanished_client_cancels_its_statement(
 @pytest.mark.parametrize("how", ["complete", "close", "abort"])
 async def test_mutation_of_vanished_client_is_rolled_back(database: Database, how: str) -> None:
     gate = Gate("create_thread")
-    async with site(database, hooks=[gate]) as there, there.socket() as socket:
+    async with site(database, hooks=[gate]) as live, live.socket() as socket:
         id = await socket.subscribe(START)
         await gate.arrived.wait()
         await stopped(socket, id, how)
         pool: Any = database.engine.pool
         await eventually(lambda: pool.checkedout() == 0)
         assert await count_rows(database, Thread) == 0
-        async with there.socket() as other:  # The lock is free: another can write.
+        async with live.socket() as other:  # The lock is free: another can write.
             assert await other(START) == {"userErrors": []}
     assert await count_rows(database, Thread) == 1
 
@@ -207,7 +207,7 @@ class After(Gate):
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 async def test_hooks_after_commit_survive_disconnect(database: Database) -> None:
     hook = After()
-    async with site(database, hooks=[hook]) as there, there.socket() as socket:
+    async with site(database, hooks=[hook]) as live, live.socket() as socket:
         await socket.subscribe(START)
         await hook.arrived.wait()
         await stopped(socket, "", "abort")

@@ -73,12 +73,12 @@ def forget() -> None:
 
 async def numbers(socket: Socket, id: str) -> list[Any]:
     """The data of a subscription's events, to its end."""
-    told = []
+    reply = []
     while (message := await socket.receive())["type"] == "next":
         assert message["id"] == id
-        told.append(message["payload"])
+        reply.append(message["payload"])
     assert message == {"type": "complete", "id": id}
-    return told
+    return reply
 
 
 async def refused(socket: Socket, id: str) -> dict[str, Any]:
@@ -90,18 +90,18 @@ async def refused(socket: Socket, id: str) -> dict[str, Any]:
 
 
 async def test_each_event_is_executed_for_its_viewer(database: Database) -> None:
-    known = {HEADER: json.dumps([ADA.subject, ADA.name, False])}
+    value = {HEADER: json.dumps([ADA.subject, ADA.name, False])}
     query = "subscription($n: Int!) { ticks(to: $n) { number viewer titles } }"
     async with (
-        site(database, schema=SCHEMA, get_viewer=get_viewer) as there,
-        there.socket(additional_headers=known) as socket,
+        site(database, schema=SCHEMA, get_viewer=get_viewer) as server,
+        server.socket(additional_headers=value) as socket,
     ):
         await socket('mutation { createThread(input: {title: "Engines"}) { thread { id } } }')
-        told = await numbers(socket, await socket.subscribe(query, n=3))
-        assert [each["data"]["ticks"] for each in told] == [
+        reply = await numbers(socket, await socket.subscribe(query, n=3))
+        assert [item["data"]["ticks"] for item in reply] == [
             {"number": number, "viewer": "Ada", "titles": ["Engines"]} for number in range(3)
         ]
-        assert "cost" in told[0]["extensions"]
+        assert "cost" in reply[0]["extensions"]
     assert ended == ["ticks to 3"]
 
 
@@ -109,7 +109,7 @@ async def test_each_event_is_executed_for_its_viewer(database: Database) -> None
 async def test_subscription_ends_with_client(
     database: Database,
 ) -> None:
-    async with site(database, schema=SCHEMA) as there, there.socket() as socket:
+    async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         id = await socket.subscribe(FOREVER)
         await socket.receive()
         await socket.send("complete", id=id)
@@ -128,17 +128,20 @@ async def test_subscription_ends_with_client(
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_limits_apply_to_document_and_events(database: Database) -> None:
     settings = {"execution_time": 1, "answer_size": 70_000, "document_depth": 5}
-    async with site(database, schema=SCHEMA, settings=settings) as there, there.socket() as socket:
+    async with (
+        site(database, schema=SCHEMA, settings=settings) as server,
+        server.socket() as socket,
+    ):
         deep = "subscription { ticks(to: 1) { number { a { b { c { d { e } } } } } } }"
         assert (await refused(socket, await socket.subscribe(deep)))["limit"] == "document_depth"
         bad = await refused(socket, await socket.subscribe("subscription { ticks { number } }"))
         assert bad["code"] == "GRAPHQL_VALIDATION_FAILED"
         slow = "subscription { ticks(to: 2) { wait(seconds: 60) } }"
-        for told in await numbers(socket, await socket.subscribe(slow)):
-            assert told["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+        for reply in await numbers(socket, await socket.subscribe(slow)):
+            assert reply["errors"][0]["extensions"] == {"code": "TIMEOUT"}
         large = "subscription { ticks(to: 2) { text(size: 70000) } }"
-        for told in await numbers(socket, await socket.subscribe(large)):
-            assert told["errors"][0]["extensions"]["limit"] == "answer_size"
+        for reply in await numbers(socket, await socket.subscribe(large)):
+            assert reply["errors"][0]["extensions"]["limit"] == "answer_size"
         # Longer than one operation may take, but no event does.
         long = "subscription { ticks(to: 4, pause: 0.4) { number } }"
         assert len(await numbers(socket, await socket.subscribe(long))) == 4
@@ -146,7 +149,7 @@ async def test_limits_apply_to_document_and_events(database: Database) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_error_of_event_source_is_reported_once(database: Database) -> None:
-    async with site(database, schema=SCHEMA) as there, there.socket() as socket:
+    async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         dry = await refused(socket, await socket.subscribe("subscription { dry(secret: false) }"))
         assert dry == {"message": "The well has run dry.", "code": "NOT_FOUND"}
         masked = await refused(socket, await socket.subscribe("subscription { dry(secret: true) }"))
@@ -158,30 +161,30 @@ async def test_error_of_event_source_is_reported_once(database: Database) -> Non
 async def test_subscription_ends_with_authentication(
     database: Database,
 ) -> None:
-    known = True
+    value = True
 
     def get_viewer(_: object) -> None:
-        if not known:
+        if not value:
             raise Unauthenticated("The session is over; sign in again.")
 
     async with (
-        site(database, schema=SCHEMA, get_viewer=get_viewer) as there,
-        there.socket() as socket,
+        site(database, schema=SCHEMA, get_viewer=get_viewer) as server,
+        server.socket() as socket,
     ):
         await socket.subscribe(FOREVER)
         await socket.receive()
-        known = False
+        value = False
         assert await socket.closed() == (4403, "The session is over; sign in again.")
     assert ended == ["ticks to 1000000"]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_subscriptions_are_not_for_http(database: Database) -> None:
-    async with site(database, schema=SCHEMA) as there:
-        for told in (
-            await there.post({"query": FOREVER}),
-            (await there.http.get("/graphql", params={"query": FOREVER})).json(),
+    async with site(database, schema=SCHEMA) as server:
+        for reply in (
+            await server.post({"query": FOREVER}),
+            (await server.http.get("/graphql", params={"query": FOREVER})).json(),
         ):
-            (error,) = told["errors"]
+            (error,) = reply["errors"]
             assert error["extensions"] == {"code": "BAD_REQUEST"}
             assert "graphql-transport-ws" in error["message"]

@@ -32,11 +32,11 @@ async def begin(socket: Any, title: str, message: str) -> Any:
 
 
 async def test_responses_equal_http(database: Database) -> None:
-    async with site(database) as there, there.socket() as socket:
+    async with site(database) as server, server.socket() as socket:
         for title, message in (("Engines", "one two"), ("Looms", "three"), ("Mills", "four five")):
-            made = await begin(socket, title, message)
+            created = await begin(socket, title, message)
             words = len(message.split())
-            assert made["thread"] | {"id": 0} == {
+            assert created["thread"] | {"id": 0} == {
                 "id": 0,
                 "title": title,
                 "wordCount": words,
@@ -46,22 +46,22 @@ async def test_responses_equal_http(database: Database) -> None:
         assert [error["code"] for error in rejected["userErrors"]] == ["BLANK"]
         body = {"query": READ, "variables": {"n": 2}}
         answer = await socket.answer(body)
-        assert answer == await there.post(body)
+        assert answer == await server.post(body)
         assert answer["data"]["threads"]["totalCount"] == 3
         assert [node["wordCount"] for node in answer["data"]["threads"]["nodes"]] == [2, 1]
 
 
 async def test_concurrent_operations_are_matched_by_id(database: Database) -> None:
-    async with site(database) as there, there.socket() as socket:
-        wanted = {f"id {number}": f"alias{number}" for number in range(20)}
-        for id, alias in wanted.items():
+    async with site(database) as server, server.socket() as socket:
+        aliases = {f"id {number}": f"alias{number}" for number in range(20)}
+        for id, alias in aliases.items():
             await socket.subscribe(f"{{ {alias}: __typename }}", id=id)
-        told: dict[str, list[Any]] = {id: [] for id in wanted}
-        for _ in range(2 * len(wanted)):
+        reply: dict[str, list[Any]] = {id: [] for id in aliases}
+        for _ in range(2 * len(aliases)):
             message = await socket.receive()
-            told[message["id"]].append(message)
-        for id, alias in wanted.items():
-            first, last = told[id]
+            reply[message["id"]].append(message)
+        for id, alias in aliases.items():
+            first, last = reply[id]
             assert first["payload"]["data"] == {alias: "Query"}
             assert last == {"type": "complete", "id": id}
         # An id that has been completed is free.
@@ -115,14 +115,14 @@ BAD = {
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_limits_and_codes_equal_http(database: Database) -> None:
-    async with site(database, settings=LIMITS) as there, there.socket() as socket:
+    async with site(database, settings=LIMITS) as server, server.socket() as socket:
         codes = set()
         for name, body in BAD.items():
-            expected = await there.post(body)
-            told = await socket.answer(body)
-            assert told == expected, name
-            codes |= {error["extensions"]["code"] for error in told["errors"]}
-            limit = {error["extensions"].get("limit") for error in told["errors"]}
+            expected = await server.post(body)
+            reply = await socket.answer(body)
+            assert reply == expected, name
+            codes |= {error["extensions"]["code"] for error in reply["errors"]}
+            limit = {error["extensions"].get("limit") for error in reply["errors"]}
             assert limit == ({name} if name in LIMITS else {None}), name
         assert {"BAD_REQUEST", "LIMIT_EXCEEDED", "PERSISTED_QUERY_NOT_FOUND"} <= codes
         assert await socket("{ __typename }") == "Query"  # which no mistake has closed
@@ -132,14 +132,14 @@ async def test_limits_and_codes_equal_http(database: Database) -> None:
 async def test_persisted_documents_equal_http(database: Database, tmp_path: Path) -> None:
     listing = tmp_path / "documents.json"
     listing.write_bytes(orjson.dumps({"count": COUNT}))
-    async with site(database) as there, there.socket() as socket:
+    async with site(database) as server, server.socket() as socket:
         first = await socket.answer({"extensions": hashed(COUNT)})
         assert first["errors"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
         for body in ({"query": COUNT, "extensions": hashed(COUNT)}, {"extensions": hashed(COUNT)}):
             assert (await socket.answer(body))["data"] == {"threads": {"totalCount": 0}}
-        assert "data" in await there.post({"extensions": hashed(COUNT)})
+        assert "data" in await server.post({"extensions": hashed(COUNT)})
     settings = {"persisted_documents": str(listing), "only_persisted": True, "introspection": False}
-    async with site(database, settings=settings) as there, there.socket() as socket:
+    async with site(database, settings=settings) as server, server.socket() as socket:
         assert "data" in await socket.answer({"documentId": "count"})
         for query in ("{ __typename }", get_introspection_query()):
             (error,) = (await socket.answer({"query": query}))["errors"]
@@ -168,9 +168,12 @@ SCHEMA = merge_schemas(Query)
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_size_timeout_and_faults_equal_http(database: Database) -> None:
     settings = {"answer_size": 70_000, "execution_time": 1}
-    async with site(database, schema=SCHEMA, settings=settings) as there, there.socket() as socket:
+    async with (
+        site(database, schema=SCHEMA, settings=settings) as server,
+        server.socket() as socket,
+    ):
         large = {"query": "{ text(size: 70000) }"}
-        assert await socket.answer(large) == await there.post(large)
+        assert await socket.answer(large) == await server.post(large)
         assert len(await socket("{ text(size: 69000) }")) == 69_000
         (error,) = (await socket.answer({"query": "{ wait }"}))["errors"]
         assert error["extensions"] == {"code": "TIMEOUT"}
@@ -185,16 +188,16 @@ async def test_size_timeout_and_faults_equal_http(database: Database) -> None:
 async def test_transports_share_operation_limit(database: Database) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"concurrent_requests": 1}}
-    async with site(database, **options) as there, there.socket() as socket:
+    async with site(database, **options) as server, server.socket() as socket:
         id = await socket.subscribe(BEGIN, i={"title": "Engines"})
         await gate.arrived.wait()
-        told = await there.post({"query": "{ __typename }"})
-        assert told["errors"][0]["extensions"] == {"code": "OVERLOADED"}
-        assert await socket.answer({"query": "{ __typename }"}) == told
-        async with there.socket(init=False) as other:
+        reply = await server.post({"query": "{ __typename }"})
+        assert reply["errors"][0]["extensions"] == {"code": "OVERLOADED"}
+        assert await socket.answer({"query": "{ __typename }"}) == reply
+        async with server.socket(init=False) as other:
             await other.send("connection_init")
             assert (await other.closed())[0] == 1013  # "Try Again Later"
         gate.open.set()
         assert (await socket.receive())["payload"]["data"]["createThread"]["userErrors"] == []
         assert await socket.receive() == {"type": "complete", "id": id}
-        assert "data" in await there.post({"query": "{ __typename }"})
+        assert "data" in await server.post({"query": "{ __typename }"})
