@@ -60,10 +60,8 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
     own = await host.ada.comment(visible)
     rows = [(Thread, key(id)) for id in (thread, visible, quiet_thread)]
     rows += [(Comment, key(id)) for id in (comment, foreign_comment)] + [(Author, key(author))]
-    async with (
-        locked(database, *rows),
-        asyncio.timeout(4),
-    ):  # less than a lock is waited for
+    # Less than a unit waits for a lock.
+    async with locked(database, *rows), asyncio.timeout(4):
         for change, input, code in (
             ("renameThread", {"threadId": thread, "title": "A"}, "NOT_FOUND"),
             ("lockThread", {"threadId": thread}, "NOT_FOUND"),
