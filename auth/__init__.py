@@ -1,1 +1,1 @@
-"""Who makes a request: viewers, and the tokens that prove them."""
+"""Viewers, and the tokens that identify them."""

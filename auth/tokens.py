@@ -1,13 +1,13 @@
-"""Signed bearer tokens, for a server on its own: who a request comes from, proved by a secret.
+"""Signed bearer tokens, which identify the viewer of a request to a server on its own.
 
 A token is a JSON Web Token (RFC 7519) signed with HS256, the one algorithm that is
-accepted (RFC 8725, section 3.1), so that any service that shares the secret can make one::
+accepted (RFC 8725, section 3.1). Any service that shares the secret can make one::
 
     {"iss": "tallied", "aud": "tallied", "sub": "42", "exp": 1790000000,
      "name": "Ada", "is_moderator": true}
 
-``name`` and ``is_moderator`` may be left out. What is wrong with a token is told in no
-more detail than its bearer needs to get a better one.
+``name`` and ``is_moderator`` may be left out. An error about a token has no more detail than its
+bearer needs to get a valid one.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ TOKEN_SIZE = 8192
 """The most bytes that a token may have."""
 
 LEEWAY = timedelta(seconds=10)
-"""How far the clocks of who signs and who reads may be apart."""
+"""The accepted difference between the clocks of the signer and the server."""
 
 MAX_LIFETIME = timedelta(days=366)
-"""The longest time until a token expires: it cannot be called back."""
+"""The longest time until a token expires, since it cannot be revoked."""
 
 # RFC 6750, section 2.1; the scheme in any case, by RFC 9110, section 11.1.
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
@@ -44,10 +44,10 @@ _FOREIGN = "The token is not one that this server accepts; get a new one."
 
 
 def encode_token(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
-    """A token that stands for `viewer` until it expires.
+    """Return a token that identifies `viewer` until it expires.
 
-    :raises ConfigurationError: for a secret that is missing or weak, and for a time that
-        is not from a second to 366 days.
+    :raises ConfigurationError: for a missing or weak secret, and for a time that is not from 1
+        second to 366 days.
     """
     if not timedelta(seconds=1) <= expires_in <= MAX_LIFETIME:
         raise ConfigurationError(
@@ -73,10 +73,10 @@ def encode_token(secret: str, viewer: Viewer, expires_in: timedelta) -> str:
 
 
 def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewer:
-    """The viewer whom `token` stands for.
+    """Return the viewer whom `token` identifies.
 
     :param previous_secret: the secret before this one, if its tokens are to be accepted.
-    :raises Unauthenticated: for a token that proves nothing, which without a secret is any.
+    :raises Unauthenticated: for an invalid token, and without a secret for any token.
     :raises ConfigurationError: for a weak secret.
     """
     if not secret:
@@ -101,25 +101,25 @@ def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewe
     except jwt.InvalidKeyError as error:
         raise _secret_error() from error
     except jwt.InvalidTokenError as error:
-        # A signature that does not fit is a kind of DecodeError to PyJWT.
+        # To PyJWT, an error of the signature is a kind of DecodeError.
         unreadable = type(error) is jwt.DecodeError
         raise Unauthenticated(_UNREADABLE if unreadable else _FOREIGN) from error
     try:
         return Viewer(claims["sub"], claims.get("name"), claims.get("is_moderator", False))
-    except ConfigurationError as error:  # here it is the token's fault, and not the host's
+    except ConfigurationError as error:  # an error of the token here, and not of the host
         raise Unauthenticated(_FOREIGN) from error
 
 
 def read_bearer_token(headers: Mapping[str, str]) -> str | None:
-    """The token of an ``Authorization: Bearer …`` header (RFC 6750); None without the header.
+    """Return the token of an ``Authorization: Bearer …`` header (RFC 6750), or None without it.
 
-    :param headers: a request's, or the like of a WebSocket's; names in any case.
+    :param headers: the headers of a request or of a WebSocket, with names in any case.
     :raises Unauthenticated: for a header that is given twice or cannot be read.
     """
-    found = [value for name, value in headers.items() if name.lower() == "authorization"]
-    if not found:
+    values = [value for name, value in headers.items() if name.lower() == "authorization"]
+    if not values:
         return None
-    text = found[0] if len(found) == 1 and isinstance(found[0], str) else ""
+    text = values[0] if len(values) == 1 and isinstance(values[0], str) else ""
     match = _BEARER.fullmatch(text.strip(" \t"))
     if match is None:
         raise Unauthenticated(
@@ -130,9 +130,9 @@ def read_bearer_token(headers: Mapping[str, str]) -> str | None:
 
 
 def authenticate(settings: Settings, headers: Mapping[str, str]) -> Viewer | None:
-    """The viewer whom the headers' token stands for; None, a guest, where there is none.
+    """Return the viewer whom the token of the headers identifies; without one, None for a guest.
 
-    :raises Unauthenticated: for a header or a token that proves nothing.
+    :raises Unauthenticated: for an invalid header or token.
     """
     token = read_bearer_token(headers)
     if token is None:

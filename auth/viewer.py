@@ -1,4 +1,4 @@
-"""Who makes a request, as the host knows them; a guest is ``None``."""
+"""The viewer: the signed-in person who makes a request; a guest is ``None``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..content.characters import describe_control, find_control, is_blank
 from ..errors import ConfigurationError
 
 SUBJECT_LENGTH = 255
-"""The most characters of a subject: what OpenID Connect allows a ``sub`` (Core 1.0, section 2)."""
+"""The most characters of a subject, as of OpenID Connect's ``sub`` (Core 1.0, section 2)."""
 
 NAME_LENGTH = 100
 """The most characters of a display name."""
@@ -17,31 +17,30 @@ NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who makes a request, as the host knows them.
+    """The signed-in person who makes a request, as the host knows them.
 
-    :raises ConfigurationError: for a subject or a name that cannot be used; where the
-        viewer comes from is the host's code, so this is the host's to mend.
+    :raises ConfigurationError: for an invalid subject or name, an error of the host's code.
     """
 
     subject: str
-    """The host's own name for the identity: a user id, an OIDC ``sub``; 1 to 255 characters.
+    """The host's own id of the person: a user id, an OIDC ``sub``; 1 to 255 characters.
 
-    It must never name someone else later. Nobody is shown it."""
+    It must never identify someone else later. It is never shown."""
 
     name: str | None = None
-    """The display name, 1 to 100 characters; None where the host knows none."""
+    """The display name, 1 to 100 characters; None if the host knows none."""
 
     is_moderator: bool = False
-    """Whether the default policy lets them change what others wrote."""
+    """Whether the default policy lets them change the texts of others."""
 
     author_id: UUID | None = None
-    """The key of their :class:`~tallied.models.Author`, which Tallied fills in before it asks a
-    policy; None where they have written nothing yet."""
+    """The key of their :class:`~tallied.models.Author`, which Tallied sets before it asks a policy;
+    None if they have written nothing yet."""
 
     def __post_init__(self) -> None:
-        _check("subject", self.subject, SUBJECT_LENGTH)
+        _check_text("subject", self.subject, SUBJECT_LENGTH)
         if self.name is not None:
-            _check("name", self.name, NAME_LENGTH)
+            _check_text("name", self.name, NAME_LENGTH)
             _check_name(self.name)
         if not isinstance(self.is_moderator, bool):
             raise ConfigurationError(
@@ -50,20 +49,20 @@ class Viewer:
             )
 
 
-def _check(field: str, value: object, longest: int) -> None:
-    # Never the value itself: who someone is does not belong in a log.
+def _check_text(field: str, value: object, max_length: int) -> None:
+    # Never the value itself: an identity does not belong in a log.
     if not isinstance(value, str):
         raise ConfigurationError(
             f"The viewer's {field} must be a string, not of the type {type(value).__name__};"
             " pass str(...) of it."
         )
-    if not value.strip() or len(value) > longest:
+    if not value.strip() or len(value) > max_length:
         raise ConfigurationError(
-            f"The viewer's {field} must have 1 to {longest} characters that are not all blank,"
+            f"The viewer's {field} must have 1 to {max_length} characters that are not all blank,"
             f" not {len(value)}."
         )
-    # NUL and halves of surrogate pairs cannot be stored; no other control character is
-    # part of a name, and a line break would forge a line of a log.
+    # NUL and halves of surrogate pairs cannot be stored. Other control characters are no part of a
+    # name, and a line break would forge a line of a log.
     if not value.isprintable() and any(_is_control(character) for character in value):
         raise ConfigurationError(
             f"The viewer's {field} has a control character or half a surrogate pair;"
@@ -72,7 +71,7 @@ def _check(field: str, value: object, longest: int) -> None:
 
 
 def _check_name(name: str) -> None:
-    """Hold a display name to what a guest's own is held to."""
+    """Check a display name by the rules for the name of a guest."""
     if is_blank(name):
         raise ConfigurationError("The viewer's name has nothing that can be seen; pass None.")
     character = find_control(name)

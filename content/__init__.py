@@ -1,1 +1,1 @@
-"""What texts may hold, and how they become HTML."""
+"""The rules for the characters of texts, and their rendering to HTML."""

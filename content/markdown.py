@@ -1,13 +1,13 @@
-"""Markdown to HTML that is safe to put into a page.
+"""Rendering of Markdown to HTML that is safe to insert into a page.
 
-A message is read as CommonMark with GitHub's tables, strikethrough and bare URLs, by
-markdown-it-py and linkify-it-py, without HTML, images, and reference links; a line break stays
-one. A heading becomes a bold paragraph: a page's headings are its own, and nobody knows at which
-level of them a message is shown. What comes out goes
-through nh3 once more, which keeps the tags, attributes and URL schemes below and nothing
-else: no mistake of the parser alone lets anything else through.
+A message is parsed as CommonMark with GitHub's tables, strikethrough and bare URLs, by
+markdown-it-py and linkify-it-py, without HTML, images and reference links. A line break stays one.
+A heading becomes a bold paragraph, because the level of the page's headings around a message is
+unknown. nh3 then removes all but the tags, attributes and URL schemes below, so that a bug of the
+parser alone lets nothing else through.
 
-The time is bounded: markdown-it-py is linear but for what is switched off or bounded here.
+The time is bounded: markdown-it-py is linear, except for the features that are disabled or limited
+here.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ ATTRIBUTES = {
 """Their attributes; ``class`` is a language, ``style`` an alignment, and links have `REL`."""
 
 SCHEMES = frozenset({"http", "https", "mailto"})
-"""Where a link may lead; see `_is_absolute`."""
+"""The URL schemes of links; see `_is_absolute`."""
 
 REL = "nofollow noopener noreferrer ugc"
-"""The ``rel`` of every link: who runs a site does not vouch for what others write."""
+"""The ``rel`` of every link: the owner of a site does not vouch for the texts of others."""
 
 MAX_LENGTH = 10_000
-"""The most characters that are read as Markdown; a longer message is shown as it was written."""
+"""The most characters that are parsed as Markdown; a longer message is rendered as plain text."""
 
 MAX_DEPTH = 12
-"""How many blocks may be nested, and how many spans of text in each other.
+"""The most nested blocks, and the most nested spans of text.
 
-A message that is nested deeper is shown as it was written: markdown-it-py would leave out
-what is in deeper blocks, and browsers limit how deep they build a page."""
+A message that is nested deeper is rendered as plain text: markdown-it-py would leave out the
+content of deeper blocks, and browsers limit the depth of a page."""
 
 MAX_CELLS = 5000
-"""The cells that tables may have, filled up to their full width; tables with more stay text."""
+"""The most cells of tables, filled up to their full width; tables with more stay text."""
 
 MAX_QUOTED = 60_000
-"""The product of lines and of quotes that begin, above which a message is shown as it was
-written: markdown-it-py reads on to the end from the beginning of each."""
+"""The maximum product of the numbers of lines and of quotes that begin; above it, a message is
+rendered as plain text. markdown-it-py reads to the end from the beginning of each quote."""
 
 MAX_BARE_URLS = 300
-"""How often ``://`` may stand in a message whose bare URLs become links; with more, they stay text:
-markdown-it-py looks through the text before each of them."""
+"""The most ``://`` in a message whose bare URLs become links; with more, they stay text:
+markdown-it-py searches the text before each of them."""
 
 _ABSOLUTE = re.compile(
     r"mailto:[^\s]"
@@ -82,13 +82,13 @@ _VALUES = {
 
 
 def render_message(message: str) -> str:
-    """The HTML of `message`, to be put into a page as it is.
+    """Return the HTML of `message`, which is safe to insert into a page unchanged.
 
-    It always gives the same HTML for the same message, and does no IO.
+    The result depends on the message alone, and no IO is done.
 
-    :param message: what a person has written, in Markdown.
+    :param message: the text that a person has written, in Markdown.
     """
-    # Halves of surrogate pairs are no characters, and cannot be encoded.
+    # Halves of surrogate pairs are no characters and cannot be encoded.
     text = message.encode(errors="replace").decode()
     if len(text) > MAX_LENGTH or _count_quotes(text) > MAX_QUOTED:
         return _render_plain(text)
@@ -108,14 +108,14 @@ def _render_plain(text: str) -> str:
 
 
 def _count_cells(text: str) -> int:
-    """As many cells as tables in `text` can have: a row that is cut short is filled up."""
+    """Return the most cells that tables in `text` can have, with short rows filled up."""
     lines = text.splitlines()
     widths = (line.count("|") + 1 for line in lines if "-" in line and _DELIMITERS.fullmatch(line))
     return max(widths, default=0) * len(lines)
 
 
 def _count_quotes(text: str) -> int:
-    """How many lines there are, for each quote that begins, nested ones and each item's too."""
+    """Return the number of lines times that of the quotes, nested ones and those of items too."""
     markers, begun = "", 0
     lines = text.splitlines()
     for line in lines:
@@ -125,7 +125,7 @@ def _count_quotes(text: str) -> int:
 
 
 def _depth(tokens: Iterable[Token]) -> int:
-    """How deep the blocks are nested, or the spans within one of them."""
+    """Return the depth of nested blocks, or of spans within one of them."""
     return max(
         (max(token.level, _depth(token.children or ())) for token in tokens),
         default=0,
@@ -134,32 +134,32 @@ def _depth(tokens: Iterable[Token]) -> int:
 
 @cache
 def _parser(*, tables: bool, linkify: bool) -> MarkdownIt:
-    # One more than is shown, so that what is left out can be told from what is not.
+    # One more than is rendered, so that a message that is too deep can be detected.
     options = {"html": False, "breaks": True, "linkify": linkify, "maxNesting": MAX_DEPTH + 1}
     parser = MarkdownIt("commonmark", options)
     parser.enable(["strikethrough", "linkify", *(["table"] if tables else [])])
     parser.linkify = _linkify()
     parser.add_render_rule("heading_open", lambda *_: "<p><strong>")
     parser.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
-    # A reference's address would be repeated wherever it is used: short text, long page.
+    # The URL of a reference would be repeated at each use: a short text for a long page.
     parser.disable(["html_block", "html_inline", "image", "reference"])
     parser.validateLink = _is_absolute  # type: ignore[method-assign]
     return parser
 
 
 def _is_absolute(url: str) -> bool:
-    """Return whether a link leads to the same place from every page.
+    """Return whether a link leads to the same URL from every page.
 
     ``http:/logout`` is relative on a page that is served over http, and absolute elsewhere (WHATWG
     URL, "special authority slashes state"), so both slashes and a host are required.
 
-    :param url: the address as markdown-it-py has normalized it: its host is in ASCII.
+    :param url: the URL as markdown-it-py has normalized it, with the host in ASCII.
     """
     return _ABSOLUTE.match(url) is not None
 
 
 def _linkify() -> LinkifyIt:
-    """Return what finds bare URLs: only those that begin with ``http://`` or ``https://``."""
+    """Return a finder of bare URLs that begin with ``http://`` or ``https://``."""
     linkify = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False})
     for schema in ("ftp:", "//", "mailto:"):
         linkify.add(schema, None)

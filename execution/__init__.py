@@ -1,1 +1,1 @@
-"""One GraphQL operation: documents, limits, cost, context, errors."""
+"""The execution of one GraphQL operation: documents, limits, cost, context and errors."""

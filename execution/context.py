@@ -1,4 +1,4 @@
-"""What one operation works with; a new one is made for every operation."""
+"""The context of one operation: database, viewer, and loaders that fields share."""
 
 from __future__ import annotations
 
@@ -32,37 +32,37 @@ from .response_size import ResponseSize
 T = TypeVar("T")
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
-"""Field nodes by the field's name, whatever its aliases."""
+"""Field nodes by the name of the field, whatever their aliases."""
 
 MAX_BATCH_SIZE = 1000
-"""The most keys that one statement looks up; databases bound a statement's parameters."""
+"""The most keys of one statement, since databases limit the number of its parameters."""
 
 MAX_MESSAGES = 2500
-"""The most messages that one statement reads: each may have 10,000 characters, and all of them
-are in memory before the first is counted."""
+"""The most messages that one statement reads: each may have 10,000 characters, and all of them are
+in memory before the first is counted."""
 
 
 @dataclass
 class Context:
-    """The database, the settings, who asks, and what siblings share so as to read once."""
+    """The context of one operation. A new one is created for each."""
 
     database: Database
     settings: Settings
     rules: HostRules = field(default_factory=HostRules)
     viewer: Viewer | None = None
     request: HTTPConnection | None = None
-    """The request that asks, for the resolvers of a host."""
+    """The request, for the resolvers of a host."""
     selections: dict[Hashable, Fields] = field(default_factory=dict)
     cache: dict[Hashable, Any] = field(default_factory=dict)
-    """What the arguments of a field come to, which stands for many parents at once."""
+    """Results that are computed once for the operation, see :meth:`cached`."""
     size: ResponseSize = field(init=False)
     time: asyncio.Timeout | None = field(default=None, init=False)
-    """The time that the operation has."""
+    """The time limit of the operation."""
     changes: int = 0
-    """How many units of work have been committed."""
+    """The number of committed units of work."""
     is_outcome_unknown: bool = field(default=False, init=False)
-    """Whether a unit of work may have been committed or not."""
-    _beside: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whether nobody knows if a unit of work was committed."""
+    _thread_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
@@ -71,12 +71,12 @@ class Context:
         self.size = ResponseSize(self.settings.answer_size)
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run a query on a connection of its own."""
+        """Run a query on its own connection, and return its result."""
         with self._track_task():
             return await self.database.run_query(query)
 
     async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
-        """Run a command as one unit of work; what was read before is forgotten."""
+        """Run a command as one unit of work, and forget the rows that were read before."""
         self._loaders.clear()
         self._access = None
         access = Access(self.rules, self.viewer, request=self.request)
@@ -94,24 +94,24 @@ class Context:
                 raise
 
     async def readable(self) -> ColumnElement[bool] | None:
-        """The condition that threads must meet for the viewer; None for no condition."""
+        """Return the condition for the threads that the viewer may read; None for all threads."""
         access = Access(self.rules, self.viewer)
         if access.reads_by_author:
             access = await self.load_access()
         return self.cached(("readable", access.viewer), access.readable)
 
-    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` makes, which is the same for the whole operation."""
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the result of `compute`, which is called once for the whole operation."""
         if key not in self.cache:
-            self.cache[key] = make()
-        made: T = self.cache[key]
-        return made
+            self.cache[key] = compute()
+        result: T = self.cache[key]
+        return result
 
     async def load_access(self) -> Access:
-        """What the viewer may do; their author is looked up once an operation, if at all."""
+        """Return the viewer's access; their author is looked up at most once an operation."""
         if self._access is None:
             self._access = asyncio.ensure_future(self._find_access())
-        return await asyncio.shield(self._access)  # others wait for it, too
+        return await asyncio.shield(self._access)  # Others wait for it, too.
 
     async def _find_access(self) -> Access:
         access, viewer = Access(self.rules, self.viewer), self.viewer
@@ -121,7 +121,7 @@ class Context:
 
     @contextmanager
     def _pause_time(self) -> Iterator[None]:
-        """A wait that is not taken off the operation's time, so that its answer is not lost."""
+        """Stop the operation's time during a wait after a commit, so that no response is lost."""
         time, loop = self.time, asyncio.get_running_loop()
         if time is None or time.expired():
             yield
@@ -131,7 +131,7 @@ class Context:
         try:
             yield
         finally:
-            # What has stopped the operation meanwhile, has set another end.
+            # If the operation was stopped meanwhile, it has another end now.
             if self.time is time and end is not None and time.when() is None:
                 time.reschedule(end + loop.time() - began)
 
@@ -139,7 +139,7 @@ class Context:
         self.changes += 1
 
     async def stop(self) -> None:
-        """End what still reads or writes, loaders included, and return when it has ended."""
+        """Cancel all reads and writes, including those of loaders, and await their end."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -147,8 +147,8 @@ class Context:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def run_in_thread(self, work: Callable[[str], str], text: str) -> str:
-        """Work that takes long, beside the event loop; an operation's, one by one."""
-        async with self._beside:
+        """Run work that takes long in a thread; that of one operation runs one by one."""
+        async with self._thread_lock:
             return await run_in_thread(work, text)
 
     @contextmanager
@@ -164,53 +164,53 @@ class Context:
     async def load_row(
         self, entity: type[Thread | Comment | Author], id: UUID, columns: frozenset[str]
     ) -> Record | None:
-        """A row's columns, in one statement with those of its siblings."""
+        """Return the columns of a row, read by one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[Record | None]:
             readable = await self.readable()
-            found = await self.read(
+            result = await self.read(
                 lambda reader: read_many(reader, entity, set(ids), columns, readable)
             )
-            return [found.get(id) for id in ids]
+            return [result.get(id) for id in ids]
 
         return await self._loader((entity, columns), load).load(id)
 
     async def load_thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
-        """A thread's columns, in one statement with those of its siblings."""
+        """Return the columns of a thread, as :meth:`load_row` does."""
         return await self.load_row(Thread, id, columns)
 
     async def load_author(self, id: UUID, columns: frozenset[str]) -> Record | None:
-        """An author's columns, in one statement with those of its siblings."""
+        """Return the columns of an author, as :meth:`load_row` does."""
         return await self.load_row(Author, id, columns)
 
     async def load_comment_count(self, thread_id: UUID, filter: Filter) -> int:
-        """How many comments of a thread a filter lets through, counted with its siblings'."""
+        """Return how many comments of a thread pass a filter, loaded with its siblings'."""
 
         async def load(ids: list[UUID]) -> list[int]:
-            found = await self.read(lambda reader: count_comments(reader, set(ids), filter))
-            return [found.get(id, 0) for id in ids]
+            result = await self.read(lambda reader: count_comments(reader, set(ids), filter))
+            return [result.get(id, 0) for id in ids]
 
         return await self._loader(("count", filter), load).load(thread_id)
 
     async def load_comments(
         self, thread_id: UUID, window: Window, requested: RequestedFields
     ) -> RowPage:
-        """A page of a thread's comments, in one statement with those of its siblings."""
+        """Return a page of a thread's comments, read by one statement with its siblings'."""
 
         async def load(ids: list[UUID]) -> list[RowPage]:
-            self.size.check()
-            found = await self.read(
+            self.size.require_room()
+            result = await self.read(
                 lambda reader: read_comment_pages(reader, set(ids), window, requested)
             )
-            if has_texts:
-                texts = (row["message"] for page in found.values() for row in page.rows)
-                self.size.read(sum(map(len, texts)))
-            return [found.get(id) or RowPage() for id in ids]
+            if has_messages:
+                messages = (row["message"] for page in result.values() for row in page.rows)
+                self.size.read(sum(map(len, messages)))
+            return [result.get(id) or RowPage() for id in ids]
 
-        has_texts = "message" in requested.columns
+        has_messages = "message" in requested.columns
         keys = (
             max(1, min(MAX_BATCH_SIZE, MAX_MESSAGES // (window.size + 1)))
-            if has_texts
+            if has_messages
             else MAX_BATCH_SIZE
         )
         return await self._loader(("comments", window, requested), load, keys).load(thread_id)

@@ -1,14 +1,13 @@
-"""What an operation may cost, known before it is executed.
+"""The cost of an operation, which is known before its execution.
 
-The cost is the number of nodes (threads, comments) that the operation may reach: a
-connection reaches as many as its ``first`` or ``last`` allows, and what is asked of each of
-them reaches as many times more. This is GitHub's node limit (docs.github.com, "Rate
-limits and query limits for the GraphQL API"). ``@skip`` and ``@include`` do not lower
-it; a connection that is asked for nothing but its ``totalCount`` counts as one node. A
-host's plain list is measured likewise where it has an argument ``first`` or ``last``.
+The cost is the number of nodes (threads, comments) that the operation may read. A connection reads
+as many as its ``first`` or ``last`` allows, and the fields below it are multiplied by that number.
+This is GitHub's node limit (docs.github.com, "Rate limits and query limits for the GraphQL API").
+``@skip`` and ``@include`` do not lower it. A connection with only its ``totalCount`` counts as one
+node. A host's plain list is measured in the same way if it has an argument ``first`` or ``last``.
 
-An introspection reaches no node. It is measured by the fields that its answer may
-have, and may have as many as the standard introspection query.
+An introspection reads no node. It is measured by the number of fields in its response, which may be
+as high as that of the standard introspection query.
 """
 
 from __future__ import annotations
@@ -52,78 +51,80 @@ from ..settings import Settings
 from .limits import limit_error
 
 MAX_INTROSPECTIONS = 1.25
-"""How much an operation may introspect: so many standard introspection queries."""
+"""The most introspection of an operation, in standard introspection queries."""
 
 Typed = tuple[GraphQLNamedType, SelectionSetNode]
 Values = Mapping[str, Any]
 
 
 class FieldCost(NamedTuple):
-    """A field that may reach nodes: how often, and what each time."""
+    """The cost of a field: how many times it reads nodes, and how many each time."""
 
     sizes: tuple[ValueNode, ...] | None
-    """The arguments that say how often; None for once."""
+    """The arguments with the number of times; None for once."""
     each: int
     below: tuple[FieldCost, ...]
     default: int | None = None
-    """How often where the arguments do not say; None for as often as a page allows."""
+    """The number of times without an argument; None for the maximum of a page."""
 
     def nodes(self, values: Values, page_size: int) -> int:
-        """How many nodes are reached, with the variables' values."""
+        """Return the number of nodes, with the values of the variables."""
         times = 1 if self.sizes is None else _times(self.sizes, values, page_size, self.default)
         return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
 
 
 class OperationCost(NamedTuple):
-    """What an operation costs, as far as its document tells."""
+    """The cost of an operation, as far as its document determines it."""
 
     reaches: tuple[FieldCost, ...]
     defaults: Values
     introspects: float
-    """How many fields the introspection's answer may have."""
+    """The most fields in the response to an introspection."""
 
     def nodes(self, variables: Values | None, page_size: int) -> int:
-        """The nodes that the operation may reach."""
+        """Return the number of nodes that the operation may read."""
         values = {**self.defaults, **(variables or {})}
         return sum(reach.nodes(values, page_size) for reach in self.reaches)
 
 
 @dataclass(frozen=True)
 class CostEstimator:
-    """Measures the operations of one schema."""
+    """Measures the cost of a schema's operations."""
 
     schema: GraphQLSchema
 
-    def of(self, document: DocumentNode, operation: OperationDefinitionNode) -> OperationCost:
-        """The cost of an operation of a valid document."""
+    def measure(self, document: DocumentNode, operation: OperationDefinitionNode) -> OperationCost:
+        """Return the cost of an operation of a valid document."""
         return _CostMeasurement(self.schema, document, self._lists).cost(operation)
 
-    def check(self, cost: OperationCost, nodes: int, settings: Settings) -> GraphQLError | None:
-        """What a client is told whose operation costs too much.
+    def check_cost(
+        self, cost: OperationCost, nodes: int, settings: Settings
+    ) -> GraphQLError | None:
+        """Return an error for an operation that costs too much, or None.
 
-        :param nodes: what the cost comes to with the operation's variables.
+        :param nodes: the number of nodes with the operation's variables.
         """
         most = settings.operation_cost
         if nodes > most:
-            says = (
+            sentence = (
                 f"The operation may reach {nodes} nodes; at most {most} are allowed: ask for "
                 f"smaller pages, or nest fewer of them."
             )
-            return limit_error("operation_cost", most, says)
+            return limit_error("operation_cost", most, sentence)
         if not cost.introspects:
             return None
         most = round(self.most_introspection * MAX_INTROSPECTIONS)
         if cost.introspects > most:
-            says = (
+            sentence = (
                 f"The introspection may have {cost.introspects:.0f} fields; at most {most} are "
                 f"allowed, which is what the standard introspection query needs."
             )
-            return limit_error("introspection", most, says)
+            return limit_error("introspection", most, sentence)
         return None
 
     @cached_property
     def most_introspection(self) -> float:
-        """What the standard introspection query costs, asked for everything that it can be."""
+        """The cost of the standard introspection query with all its options."""
         document = parse(
             get_introspection_query(
                 specified_by_url=True,
@@ -135,7 +136,7 @@ class CostEstimator:
         (operation,) = (
             node for node in document.definitions if isinstance(node, OperationDefinitionNode)
         )
-        return self.of(document, operation).introspects
+        return self.measure(document, operation).introspects
 
     @cached_property
     def _lists(self) -> ListLengths:
@@ -143,11 +144,11 @@ class CostEstimator:
 
 
 class ListLengths(NamedTuple):
-    """How long the lists of the introspection system are, by type and field."""
+    """The lengths of the lists of the introspection system, by type and field."""
 
     most: dict[tuple[str, str], float]
     mean: dict[tuple[str, str], float]
-    """Where all types are listed, so that each has its own."""
+    """The mean lengths, for fields below the list of all types."""
 
 
 def _measure_lists(schema: GraphQLSchema) -> ListLengths:
@@ -178,9 +179,9 @@ def _measure_lists(schema: GraphQLSchema) -> ListLengths:
         ("__Directive", "args"): float(max(of_directives)),
     }
     most: dict[tuple[str, str], float] = {
-        key: max(found, default=0) for key, found in lengths.items()
+        key: max(values, default=0) for key, values in lengths.items()
     }
-    mean = {key: sum(found) / len(types) for key, found in lengths.items()}
+    mean = {key: sum(values) / len(types) for key, values in lengths.items()}
     return ListLengths(
         most | fixed | {("__Field", "args"): max(arguments)},
         mean | fixed | {("__Field", "args"): sum(arguments) / len(arguments)},
@@ -222,33 +223,35 @@ class _CostMeasurement:
     def _reach(
         self, parent: GraphQLNamedType, nodes: list[FieldNode], listed: bool = False
     ) -> list[FieldCost]:
-        """What a field of the answer reaches.
+        """Return the cost of a field of the response, if it has any.
 
         :param listed: whether its nodes are those of a connection, which counts them.
         """
         type_ = self._type(parent, nodes[0])
         paged, sizes = _is_connection(type_), self._list_sizes(parent, nodes[0])
         within = paged or (listed and sizes is None and not self._is_node(type_))
-        below, asked = [], False
-        for inner, found in self._below(type_, nodes):
-            name = found[0].name.value
-            asked = asked or name not in ("totalCount", "__typename")
-            below += self._reach(inner, found, within)
+        below, is_counted = [], False
+        for inner, inner_nodes in self._below(type_, nodes):
+            name = inner_nodes[0].name.value
+            is_counted = is_counted or name not in ("totalCount", "__typename")
+            below += self._reach(inner, inner_nodes, within)
         if paged:
-            sizes, asked = _arguments(nodes[0], "first", "last") if asked else None, True
+            sizes, is_counted = _arguments(nodes[0], "first", "last") if is_counted else None, True
         elif sizes is not None:
-            asked = True
+            is_counted = True
         elif self._is_node(type_) and not listed:
-            sizes, asked = _arguments(nodes[0], "ids") or None, True
+            sizes, is_counted = _arguments(nodes[0], "ids") or None, True
         else:
-            asked = False
+            is_counted = False
         default = self._default_size(parent, nodes[0]) if paged else None
-        return [FieldCost(sizes, int(asked), tuple(below), default)] if asked or below else []
+        if not (is_counted or below):
+            return []
+        return [FieldCost(sizes, int(is_counted), tuple(below), default)]
 
     def _default_size(self, parent: GraphQLNamedType, node: FieldNode) -> int | None:
-        """Return how many items a connection has that is asked without first and last.
+        """Return the number of items of a connection without first and last.
 
-        None for a host's connection, which may have as many as it likes.
+        None for a host's connection, which may have any number.
         """
         assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
         field = self.schema.get_field(parent, node.name.value)
@@ -267,7 +270,7 @@ class _CostMeasurement:
     def _list_sizes(
         self, parent: GraphQLNamedType, node: FieldNode
     ) -> tuple[ValueNode, ...] | None:
-        """What says how long a host's plain list is; None where nothing does."""
+        """Return the arguments with the length of a host's plain list, or None."""
         assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
         field = self.schema.get_field(parent, node.name.value)
         if field is None or not is_list_type(get_nullable_type(field.type)):
@@ -283,15 +286,15 @@ class _CostMeasurement:
     def _introspection(
         self, parent: GraphQLNamedType, nodes: list[FieldNode], of_all: bool = False
     ) -> float:
-        """How many fields a field of the introspection system may bring into the answer.
+        """Return the most fields in the response for a field of the introspection system.
 
-        :param of_all: whether it stands below the list of all types, directly.
+        :param of_all: whether it stands directly below the list of all types.
         """
         type_, name = self._type(parent, nodes[0]), nodes[0].name.value
         lists = self.lists.mean if of_all else self.lists.most
         items = lists.get((parent.name, name), 1)
         of_all = name == "types" or (of_all and name in ("fields", "inputFields", "args"))
-        below = sum(self._introspection(*found, of_all) for found in self._below(type_, nodes))
+        below = sum(self._introspection(*field, of_all) for field in self._below(type_, nodes))
         return 1 + items * below
 
     def _type(self, parent: GraphQLNamedType, node: FieldNode) -> GraphQLNamedType:
@@ -306,7 +309,7 @@ class _CostMeasurement:
         return self._collect([(type_, node.selection_set) for node in nodes if node.selection_set])
 
     def _collect(self, sets: list[Typed]) -> list[tuple[GraphQLNamedType, list[FieldNode]]]:
-        """The fields that stand at one place, by response name, each with a type that has it."""
+        """Return the fields at one place of the response, each with a type that has it."""
         fields: dict[tuple[str, str], tuple[GraphQLNamedType, list[FieldNode]]] = {}
         seen: set[str] = set()
         todo = [(type_, node) for type_, each in sets for node in each.selections]
@@ -343,10 +346,10 @@ def _arguments(node: FieldNode, *names: str) -> tuple[ValueNode, ...]:
 def _times(
     sizes: tuple[ValueNode, ...], values: Values, page_size: int, default: int | None
 ) -> int:
-    """The largest size that is given; the default, or a whole page, where none can be told."""
-    given = [_value(each, values) for each in sizes]
-    found = [len(each) if isinstance(each, list) else each for each in given]
-    size = max((each for each in found if type(each) is int), default=default or page_size)
+    """Return the largest size among the arguments, by default `default` or a whole page."""
+    arguments = [_value(node, values) for node in sizes]
+    lengths = [len(value) if isinstance(value, list) else value for value in arguments]
+    size = max((size for size in lengths if type(size) is int), default=default or page_size)
     return max(0, min(size, page_size))
 
 
@@ -355,7 +358,7 @@ def _value(node: ValueNode, values: Values) -> Any:
 
 
 def _constant(node: ValueNode | None) -> Any:
-    """As much of a literal as a size can be."""
+    """Return the value of a literal that can be a size."""
     if isinstance(node, IntValueNode):
         return int(node.value) if len(node.value) < 12 else None
     if isinstance(node, ListValueNode):

@@ -1,8 +1,8 @@
-"""Loading what siblings ask for in one statement.
+"""A data loader, which loads the keys of sibling fields in one batch.
 
-Strawberry's DataLoader asks as soon as the event loop comes round. Siblings that begin
-in turns are not there by then, and would cost more statements the busier the server is;
-here a statement waits for whatever the operation has begun.
+Strawberry's DataLoader loads in the next iteration of the event loop. Siblings that the scheduler
+starts in turns have not all asked by then, so a busy server would run more statements. This loader
+waits for all that the operation has started.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class DataLoader(Generic[K, T]):
-    """What belongs to keys, each loaded once, and many at a time.
+    """Loads values by key, each once and many at a time.
 
-    :param load: gives what belongs to keys, in their order.
-    :param max_batch_size: how many keys it is asked for at once.
+    :param load: returns the values of keys, in their order.
+    :param max_batch_size: the most keys of one call of `load`.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class DataLoader(Generic[K, T]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def load(self, key: K) -> asyncio.Future[T]:
-        """What belongs to `key`, once its siblings have asked, too."""
-        # A future for each that asks, though many ask for the same: so they go on in turns.
+        """Return a future of the value of `key`, which is loaded with those of its siblings."""
+        # Each caller gets its own future, also for the same key, so that they resume in turns.
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if key in self._loaded:
             future.set_result(self._loaded[key])
@@ -59,7 +59,7 @@ class DataLoader(Generic[K, T]):
         task.add_done_callback(self._tasks.discard)
 
     async def _fetch(self, batches: list[list[K]]) -> None:
-        """Load one batch after the other, for one operation has no need of many connections."""
+        """Load one batch after the other: one operation does not need several connections."""
         waiting: list[tuple[asyncio.Future[T], T]] = []
         try:
             while batches:
@@ -68,10 +68,10 @@ class DataLoader(Generic[K, T]):
             for key in chain.from_iterable(batches):
                 self._fail(key, error)
             raise
-        await self._hand_out(waiting)
+        await self._resolve(waiting)
 
     async def _fetch_batch(self, keys: list[K]) -> list[tuple[asyncio.Future[T], T]]:
-        """What waits for these keys, with what belongs to them."""
+        """Load a batch, and return the waiting futures with their values."""
         try:
             loaded = dict(zip(keys, await self._load(keys), strict=True))
         except BaseException as error:
@@ -83,8 +83,8 @@ class DataLoader(Generic[K, T]):
         self._loaded.update(loaded)
         return [(future, loaded[key]) for key in keys for future in self._loading.pop(key)]
 
-    async def _hand_out(self, waiting: list[tuple[asyncio.Future[T], T]]) -> None:
-        # Whoever has waited goes on in turns, and may ask for more together with the others.
+    async def _resolve(self, waiting: list[tuple[asyncio.Future[T], T]]) -> None:
+        # The waiting fields resume in turns, and their next keys form a batch again.
         self._scheduler.expect(self)
         try:
             for number, (future, value) in enumerate(waiting, 1):

@@ -1,7 +1,7 @@
-"""Documents: parsed and validated once, and kept by their text.
+"""Documents, which are parsed and validated once, and cached by their text.
 
-The validation rules are made here once for all requests: a rule class made for each
-request, as Strawberry's own limiters are, makes a cache of validations useless
+The validation rules are the same for all requests. A rule class that is created for each request,
+as Strawberry's own limiters are, would make a cache of validations useless
 (strawberry-graphql/strawberry#4635).
 """
 
@@ -35,28 +35,28 @@ from .errors import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, format_erro
 from .limits import limit_error
 
 MAX_ERRORS = 10
-"""How many faults of a document are told at once."""
+"""The most errors of a document that are reported at once."""
 
 MAX_CACHED_CHARACTERS = 500_000
-"""How much text the cache holds; a parsed document takes about 50 to 100 times its text."""
+"""The size of the cache's texts; a parsed document takes about 50 to 100 times its text."""
 
 MAX_INLINE_CHARACTERS = 1000
-"""A document of so many characters is read at once, in about a millisecond; a longer one in
-a thread, so that nobody else waits for it."""
+"""The most characters of a document that is parsed at once, in about a millisecond. A longer one is
+parsed in a thread, so that other requests do not wait for it."""
 
 
 class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
-    """The specified rule, whose errors name the argument, and are errors of the input."""
+    """The specified rule, with the argument and the code of an input error in its errors."""
 
     def is_valid_value_node(
         self, node: ValueNode, input_type: GraphQLInputType | None
     ) -> VisitorAction:
-        """Called with each literal; which one it is, a scalar's own errors do not say."""
+        """Remember the literal, which the errors of a scalar do not name."""
         self._literal = node
         return super().is_valid_value_node(node, input_type)
 
     def report_error(self, error: GraphQLError) -> None:
-        """Called with each literal that has the wrong type."""
+        """Report an error of a literal, with its argument."""
         if not error.nodes:
             error = GraphQLError(error.message, self._literal, original_error=error.original_error)
         argument, parent = self.context.get_argument(), self.context.get_field_def()
@@ -71,7 +71,7 @@ class NamedValuesOfCorrectTypeRule(ValuesOfCorrectTypeRule):
 
 
 TOO_MANY_TOKENS = "Syntax Error: Document contains more than "
-"""How graphql-core's parser says that it has stopped at the limit."""
+"""The beginning of the error by which graphql-core's parser stops at the limit."""
 
 RULES = tuple(
     NamedValuesOfCorrectTypeRule if rule is ValuesOfCorrectTypeRule else rule
@@ -81,22 +81,22 @@ RULES = tuple(
 
 @dataclass(frozen=True)
 class Document:
-    """A document, and what is wrong with it."""
+    """A document, with its errors."""
 
     node: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
     costs: dict[str | None, OperationCost] = field(default_factory=dict)
-    """What its operations cost, by name, as far as they have been asked for."""
+    """The costs of its operations by name, as far as they have been measured."""
 
     @property
     def status(self) -> int:
-        """The HTTP status of a faulty document, by the GraphQL over HTTP draft."""
+        """The HTTP status of a document with errors, by the GraphQL over HTTP draft."""
         codes = {error["extensions"]["code"] for error in self.errors}
         return 400 if PARSE_FAILED in codes else 422
 
     @property
     def operations(self) -> list[OperationDefinitionNode]:
-        """The operations, as they stand in the document."""
+        """The operations in the order of the document."""
         return [
             node
             for node in (self.node.definitions if self.node else ())
@@ -104,7 +104,7 @@ class Document:
         ]
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation to execute: GetOperation() of the specification, section 6.1."""
+        """Return the operation to execute: GetOperation() of the specification, section 6.1."""
         operations = self.operations
         if name:
             operations = [node for node in operations if node.name and node.name.value == name]
@@ -112,13 +112,13 @@ class Document:
 
 
 class DocumentCache:
-    """The documents of a schema, of which the latest used are kept.
+    """A cache of a schema's documents, which keeps the last used ones.
 
-    :param max_tokens: how many lexical tokens a document may have.
-    :param introspection: whether a document may ask for the schema; without it, no fault is
-        told with a guess at what was meant either.
-    :param max_characters: how many characters a document may have.
-    :param check: finds fault with a document that must not be validated, being too large.
+    :param max_tokens: the most lexical tokens of a document.
+    :param introspection: whether a document may query the schema. If not, errors suggest no other
+        names either.
+    :param max_characters: the most characters of a document.
+    :param check: returns an error for a document that is too large to be validated.
     """
 
     def __init__(
@@ -137,69 +137,69 @@ class DocumentCache:
         self._schema = schema
         self._max_tokens = max_tokens
         self._max_characters = max_characters
-        # One thread: who sends many long documents waits for them one after the other.
+        # In one thread, a client that sends many long documents waits for one after the other.
         self._thread = ThreadPoolExecutor(1, "tallied-documents")
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._room = MAX_CACHED_CHARACTERS
+        self._cache: OrderedDict[str, Document] = OrderedDict()
+        self._free_characters = MAX_CACHED_CHARACTERS
 
     def get(self, text: str) -> Document:
-        """The document with that text, parsed and validated."""
-        return self._known(text) or self._keep(text, self._read(text))
+        """Return the document with that text, parsed and validated."""
+        return self._find(text) or self._store(text, self._read(text))
 
     async def load(self, text: str) -> Document:
-        """What :meth:`get` gives, without keeping the event loop for long."""
-        document = self._known(text)
+        """Return the same as :meth:`get`, without blocking the event loop for long."""
+        document = self._find(text)
         if document is not None:
             return document
         if len(text) <= MAX_INLINE_CHARACTERS:
-            return self._keep(text, self._read(text))
+            return self._store(text, self._read(text))
         loop = asyncio.get_running_loop()
-        read = await loop.run_in_executor(self._thread, self._read_once, text)
-        return self._keep(text, read)
+        document = await loop.run_in_executor(self._thread, self._read_once, text)
+        return self._store(text, document)
 
     def read(self, text: str) -> Document:
-        """What :meth:`get` gives, without keeping it."""
+        """Return the same as :meth:`get`, without caching it."""
         return self._read(text)
 
-    def _known(self, text: str) -> Document | None:
-        document = self._kept.get(text)
+    def _find(self, text: str) -> Document | None:
+        document = self._cache.get(text)
         if document is not None:
             self.hits += 1
-            self._kept.move_to_end(text)
+            self._cache.move_to_end(text)
         return document
 
-    def _keep(self, text: str, document: Document) -> Document:
-        if len(text) <= MAX_CACHED_CHARACTERS // 10 and text not in self._kept:
-            self._kept[text] = document
-            self._room -= len(text)
-            while self._room < 0:
-                self._room += len(self._kept.popitem(last=False)[0])
+    def _store(self, text: str, document: Document) -> Document:
+        if len(text) <= MAX_CACHED_CHARACTERS // 10 and text not in self._cache:
+            self._cache[text] = document
+            self._free_characters -= len(text)
+            while self._free_characters < 0:
+                self._free_characters += len(self._cache.popitem(last=False)[0])
         return document
 
     def _read_once(self, text: str) -> Document:
-        """Read a document, unless others were waiting for the same one before."""
-        return self._kept.get(text) or self._read(text)
+        """Read a document, unless another task has read the same one meanwhile."""
+        return self._cache.get(text) or self._read(text)
 
     def _read(self, text: str) -> Document:
         if len(text) > self._max_characters:
-            says = f"The document must have at most {self._max_characters} characters."
-            fault = limit_error("document_size", self._max_characters, says)
-            return Document(None, [format_error(fault, VALIDATION_FAILED)])
+            sentence = f"The document must have at most {self._max_characters} characters."
+            too_long = limit_error("document_size", self._max_characters, sentence)
+            return Document(None, [format_error(too_long, VALIDATION_FAILED)])
         try:
             node = parse(text, max_lexical_tokens=self._max_tokens)
         except GraphQLError as error:
             if error.message.startswith(TOO_MANY_TOKENS):
-                says = f"The document must have at most {self._max_tokens} tokens."
-                error = limit_error("document_tokens", self._max_tokens, says)
+                sentence = f"The document must have at most {self._max_tokens} tokens."
+                error = limit_error("document_tokens", self._max_tokens, sentence)
             return Document(None, [format_error(error, PARSE_FAILED)])
         too_large = self._check(node)
         if too_large is not None:
             return Document(node, [format_error(too_large, VALIDATION_FAILED)])
-        faults = validate(
+        errors = validate(
             self._schema,
             node,
             self._rules,
             max_errors=MAX_ERRORS,
             hide_suggestions=not self._introspection,
         )
-        return Document(node, [format_error(error, VALIDATION_FAILED) for error in faults])
+        return Document(node, [format_error(error, VALIDATION_FAILED) for error in errors])

@@ -1,9 +1,9 @@
-"""How errors are told: to the client with a code, to the log as far as it must know.
+"""Errors in responses and in the log.
 
-A client's mistake is one sentence and a code, and one line in the log at the level
-INFO; so is a GraphQLError that a host's resolver raises, which is told as it is. Whatever else
-goes wrong is masked, and logged as an ERROR with its traceback, under an id that the client is
-told. That id is of one error, and never a client's own; its line has the id of the request as well.
+A client's error is one sentence with a code, and one line in the log at the level INFO; so is a
+GraphQLError of a host's resolver, whose message is kept. Any other error is masked, and logged as
+an ERROR with its traceback, under an id that the client gets. The id is of one error, and never
+chosen by the client; the line has the id of the request as well.
 """
 
 from __future__ import annotations
@@ -44,65 +44,66 @@ BAD_USER_INPUT = BadUserInput.code
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
 MAX_LOGGED_CHARACTERS = 500
-"""How many characters of a client's mistake the log takes."""
+"""The most characters of a client's error in the log."""
 
 MAX_LOGGED_ERRORS = 10
-"""How many mistakes of one request the log takes."""
+"""The most client errors of one request in the log."""
 
 OUTAGES = frozenset({Busy.code, Unavailable.code})
-"""The codes of errors after which nothing was changed, and the same request may succeed."""
+"""The codes of errors that changed nothing, and after which the same request may succeed."""
 
 UNREADABLE_PAYLOAD = "The change was made, but this could not be read after it; {}."
-"""What a client is told of a part of a mutation's payload."""
+"""The message for a part of a mutation's payload that could not be read."""
 
 
 def report_error(
     error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
-    """:func:`describe` an error, and log it if it is a client's mistake."""
-    told = format_error(error, code, of_mutation=of_mutation, raised=raised)
-    if told["extensions"]["code"] != INTERNAL:
-        log_client_error(told)
-    return told
+    """Format an error as :func:`format_error` does, and log it if it is a client's."""
+    payload = format_error(error, code, of_mutation=of_mutation, raised=raised)
+    if payload["extensions"]["code"] != INTERNAL:
+        log_client_error(payload)
+    return payload
 
 
 async def report_errors(
     errors: Sequence[GraphQLError], *, of_mutation: bool
 ) -> list[dict[str, Any]]:
-    """:func:`report` the errors of fields, which may be as many as the answer has fields.
+    """Report the errors of fields, which may be as many as the response has fields.
 
-    The log takes the first of a client's mistakes, and how many more there were.
+    The log has the first client errors, and the number of further ones.
     """
-    told: list[dict[str, Any]] = []
-    mistakes = 0
+    payloads: list[dict[str, Any]] = []
+    client_errors = 0
     for error in errors:
-        told.append(format_error(error, of_mutation=of_mutation))
-        if told[-1]["extensions"]["code"] != INTERNAL:
-            mistakes += 1
-            if mistakes <= MAX_LOGGED_ERRORS:
-                log_client_error(told[-1])
+        payload = format_error(error, of_mutation=of_mutation)
+        payloads.append(payload)
+        if payload["extensions"]["code"] != INTERNAL:
+            client_errors += 1
+            if client_errors <= MAX_LOGGED_ERRORS:
+                log_client_error(payload)
         await yield_if_due()
-    if mistakes > MAX_LOGGED_ERRORS:
-        logger.info("and %d more mistakes in the same request", mistakes - MAX_LOGGED_ERRORS)
-    return told
+    if client_errors > MAX_LOGGED_ERRORS:
+        logger.info("and %d more mistakes in the same request", client_errors - MAX_LOGGED_ERRORS)
+    return payloads
 
 
 def format_error(
     error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
 ) -> dict[str, Any]:
-    """An error as the response carries it (GraphQL specification, section 7.1.2).
+    """Return an error in the form of a response (GraphQL specification, section 7.1.2).
 
     :param code: the code of an error of the document itself.
     :param of_mutation: whether the operation is a mutation.
-    :param raised: whether a resolver has raised it, also where it has no place in the answer.
+    :param raised: whether a resolver has raised it, even if it has no path in the response.
     """
     cause = _cause(error)
-    # A host's resolver may ask the database in its own way; what it has changed, nobody knows.
+    # A host's resolver may use the database in its own way; in a mutation, its effect is unknown.
     if not of_mutation and cause is not None and (failure := classify(cause)):
         cause = translate(failure, cause)
-    origin = error.original_error or error  # below the one by which graphql-core locates it
+    origin = error.original_error or error  # without the error by which graphql-core locates it
     of_field = raised or _is_of_a_field(error)
-    # Below its root field, a mutation reads what it has changed: nobody must send it again.
+    # Below its root field, a mutation reads what it has changed, so no client may send it again.
     changed = of_mutation and len(error.path or ()) > 1
     extensions: dict[str, Any] = {}
     if isinstance(cause, UserError):
@@ -113,7 +114,7 @@ def format_error(
             message = UNREADABLE_PAYLOAD.format("the database was too busy for it")
         elif changed and isinstance(cause, Unavailable):
             message = UNREADABLE_PAYLOAD.format("the database cannot be used at present")
-    # A ValueError is what the parse_value of a host's scalar raises for a client's value.
+    # The parse_value of a host's scalar raises a ValueError for a client's value.
     elif (code or not of_field) and isinstance(origin, GraphQLError | ValueError):
         message = simplify_message(error.message)
         extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
@@ -122,16 +123,16 @@ def format_error(
     else:
         masked = mask_error(cause or error, f"at {error.path}")
         if changed:
-            says = f"that has been logged, with the id {masked['extensions']['id']}"
-            masked["message"] = UNREADABLE_PAYLOAD.format(says)
+            reason = f"that has been logged, with the id {masked['extensions']['id']}"
+            masked["message"] = UNREADABLE_PAYLOAD.format(reason)
         return {**error.formatted, **masked}
     return {**error.formatted, "message": message, "extensions": extensions}
 
 
 def mask_error(error: Exception, where: str) -> dict[str, Any]:
-    """What a client is told of an error that is not its own; the rest is for the log.
+    """Log an unexpected error, and return what its client gets.
 
-    :param where: where it happened, for the log.
+    :param where: the place of the error, for the log.
     """
     id = secrets.token_hex(8)
     fields = {"error_id": id}
@@ -142,27 +143,27 @@ def mask_error(error: Exception, where: str) -> dict[str, Any]:
     }
 
 
-def log_client_error(told: Mapping[str, Any]) -> None:
-    """Log a client's mistake, as it was told of it, in one line."""
-    message = told["message"]
+def log_client_error(payload: Mapping[str, Any]) -> None:
+    """Log a client's error, as it is in the response, in one line."""
+    message = payload["message"]
     short = (
         message
         if len(message) <= MAX_LOGGED_CHARACTERS
         else message[:MAX_LOGGED_CHARACTERS] + "..."
     )
-    logger.info("%s: %r", told["extensions"]["code"], short)
+    logger.info("%s: %r", payload["extensions"]["code"], short)
 
 
 def client_error(code: str, message: str) -> dict[str, Any]:
-    """An error that has no place in a document; logged like any."""
-    told = {"message": message, "extensions": {"code": code}}
-    log_client_error(told)
-    return told
+    """Log and return a client's error that has no place in a document."""
+    payload = {"message": message, "extensions": {"code": code}}
+    log_client_error(payload)
+    return payload
 
 
 def simplify_message(message: str) -> str:
-    """A message of graphql-core without its Python spellings, and without rejected objects."""
-    # What the parse_value of a host's scalar has raised, which is Python's and not for clients.
+    """Return a message of graphql-core without Python's spellings and without rejected objects."""
+    # The error of a host's scalar is one of Python's, and not for clients.
     message = re.sub(r", but encountered error '.*'(?=; found)", "", message, flags=re.DOTALL)
     message = re.sub(r"(, found|(?<=value)): [\[{].*", "", message, flags=re.DOTALL)
     message = message.replace(", found: ", ": ")
@@ -174,26 +175,26 @@ _JSON = {"True": "true", "False": "false", "None": "null"}
 
 
 def _describe_host_error(error: GraphQLError) -> tuple[str, dict[str, Any]]:
-    """The message and the extensions of a GraphQLError that is meant for the client.
+    """Return the message and the extensions of a GraphQLError of a host's resolver.
 
-    Where it has no code of its own, its message is what the host wants; that of a permission
-    class of Strawberry's is about the viewer, and Strawberry's own are about an argument.
+    Without a code of its own, it is a veto of the host. An error of a permission class of
+    Strawberry's is about the viewer, and Strawberry's own errors are about an argument.
     """
     code = Vetoed.code
     if isinstance(error, StrawberryInputCoercionError):
         code = BAD_USER_INPUT
     elif _module(_last_frame(error)) == strawberry.permission.__name__:
         code = NotAllowed.code
-    given = {key: value for key, value in (error.extensions or {}).items() if _is_json(value)}
+    extensions = {key: value for key, value in (error.extensions or {}).items() if _is_json(value)}
     message = error.message or "The viewer may not do this."
-    return message, {"code": code, **given}
+    return message, {"code": code, **extensions}
 
 
 def _is_raised_by_host(error: GraphQLError) -> bool:
-    """Return whether a resolver has raised `error`, and not graphql-core, of a field's result.
+    """Return whether a resolver has raised `error`, and not graphql-core for a field's result.
 
-    graphql-core raises those likewise, such as that of an Int with more than 32 bits. They are told
-    apart by where they were raised; ``complete_value()`` raises what a resolver returns.
+    graphql-core raises GraphQLErrors, too, for an Int with more than 32 bits for example. The frame
+    that raised it tells them apart; ``complete_value()`` raises errors that a resolver returns.
     """
     frame = _last_frame(error)
     is_core = _module(frame).partition(".")[0] == "graphql"
@@ -201,7 +202,7 @@ def _is_raised_by_host(error: GraphQLError) -> bool:
 
 
 def _last_frame(error: Exception) -> FrameType | None:
-    """The frame that has raised `error`; None where nothing has."""
+    """Return the frame that raised `error`, or None if it was not raised."""
     last = deque(walk_tb(error.__traceback__), maxlen=1)
     return last[0][0] if last else None
 
@@ -219,7 +220,7 @@ def _is_json(value: object) -> bool:
 
 
 def _cause(error: GraphQLError) -> Exception | None:
-    """The exception below graphql-core's own ones; None where there is none."""
+    """Return the exception below graphql-core's own errors, or None."""
     cause: Exception | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
@@ -227,5 +228,5 @@ def _cause(error: GraphQLError) -> Exception | None:
 
 
 def _is_of_a_field(error: GraphQLError) -> bool:
-    """Whether graphql-core found fault with a field's result, and not with an input."""
+    """Return whether an error is about a field's result, and not about an input."""
     return bool(error.path and error.nodes and isinstance(error.nodes[0], FieldNode))

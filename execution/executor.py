@@ -1,8 +1,8 @@
-"""Executing one GraphQL request, from its text to the response that tells of it.
+"""The executor of GraphQL requests, from the text of a document to a response.
 
-graphql-core is called directly, with Strawberry's schema and executor: Strawberry's own
-``Schema.execute`` runs the first of several operations when none is named, tells request
-errors from others nowhere, and costs 50 µs more than the 24 of a trivial query.
+graphql-core is called directly, with Strawberry's schema and executor. Strawberry's own
+``Schema.execute`` runs the first of several operations if none is named, does not distinguish
+request errors from others, and takes 50 µs more than the 24 of a trivial query.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from .fair_executor import FairExecutor
 from .persisted_documents import PersistedDocuments, sha256
 
 NO_DATABASE = 503
-"""Executed, and the database could be used for none of it."""
+"""The status if the database could not be used for any part of the operation."""
 
 PARTIAL_SUCCESS = 294
-"""Executed, with errors: "294 Partial Success" of the GraphQL over HTTP draft."""
+"""The status of a response with data and errors, by the GraphQL over HTTP draft."""
 
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A GraphQL-over-HTTP request; it has a document, or a document's id, or both."""
+    """A GraphQL-over-HTTP request, with a document, a document's id, or both."""
 
     query: str | None
     variables: dict[str, Any] | None = None
@@ -64,7 +64,7 @@ class Request:
 
 
 class GraphQLResponse(NamedTuple):
-    """A response as the specification has it, section 7.1, and how it came about."""
+    """A response of the specification, section 7.1, with its status."""
 
     body: dict[str, Any]
     status: int = 200
@@ -73,17 +73,17 @@ class GraphQLResponse(NamedTuple):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request may succeed in a moment, and nothing of it was done."""
+        """Whether nothing was changed, and the same request may succeed in a moment."""
         return self.status == NO_DATABASE and _are_outages(self.body["errors"])
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is an answer without any error."""
+        """Whether the response has no errors."""
         return "errors" not in self.body
 
 
 class PreparedOperation(NamedTuple):
-    """An operation that may be executed: its document is valid, and it is within the limits."""
+    """An operation of a valid document and within the limits."""
 
     document: DocumentNode
     name: str | None
@@ -95,14 +95,13 @@ class PreparedOperation(NamedTuple):
 BY_GET: Collection[OperationType] = (OperationType.QUERY,)
 BY_POST: Collection[OperationType] = (OperationType.QUERY, OperationType.MUTATION)
 BY_SOCKET: Collection[OperationType] = tuple(OperationType)
-"""What may be asked for in which way."""
+"""The kinds of operations that each transport accepts."""
 
 
 class Executor:
-    """Executes requests on one schema.
+    """Executes the requests of one schema.
 
-    :param schema: the Strawberry schema.
-    :raises ConfigurationError: for a list of documents that cannot be used.
+    :raises ConfigurationError: for a list of persisted documents that cannot be used.
     """
 
     def __init__(self, schema: Schema, settings: Settings) -> None:
@@ -122,21 +121,21 @@ class Executor:
         self.check_listed()
 
     def check_listed(self) -> None:
-        """Refuse a list with a document that could never be executed.
+        """Reject a list with a document that could never be executed.
 
-        :raises ConfigurationError: for the first document with a fault of its own, or past a
-            limit. Sizes of pages that only variables tell are left to the requests.
+        :raises ConfigurationError: for the first document with an error, or beyond a limit. The
+            sizes of pages in variables are checked with each request.
         """
         for id, text in self.persisted.listed.items():
-            fault = self._fault(text)
-            if fault is not None:
+            message = self._find_error(text)
+            if message is not None:
                 raise ConfigurationError(
                     f"{SETTINGS['persisted_documents']}: {self._settings.persisted_documents}: the "
-                    f"document {id!r} can never be executed: {' '.join(fault.split())}"
+                    f"document {id!r} can never be executed: {' '.join(message.split())}"
                 )
 
-    def _fault(self, text: str) -> str | None:
-        """The first reason for which a document is never executed."""
+    def _find_error(self, text: str) -> str | None:
+        """Return the first reason for which a document can never be executed, or None."""
         document = self.documents.read(text)
         if document.errors:
             return str(document.errors[0]["message"])
@@ -144,7 +143,7 @@ class Executor:
             cost = self._cost(document, operation)
             sizes = {each.variable.name.value: 0 for each in operation.variable_definitions or ()}
             nodes = cost.nodes({**sizes, **cost.defaults}, self._settings.page_size)
-            error = self._costs.check(cost, nodes, self._settings)
+            error = self._costs.check_cost(cost, nodes, self._settings)
             if error is not None:
                 return error.message
         return None
@@ -152,9 +151,9 @@ class Executor:
     async def prepare(
         self, request: Request, kinds: Collection[OperationType] = BY_POST
     ) -> PreparedOperation | GraphQLResponse:
-        """The operation that a request asks for; or the answer, if it is not to be executed.
+        """Return the operation of a request, or the response if it is not to be executed.
 
-        :param kinds: what may be asked for in the way that the request came.
+        :param kinds: the kinds of operations that the transport accepts.
         """
         text = self._text(request)
         if isinstance(text, GraphQLResponse):
@@ -164,7 +163,7 @@ class Executor:
             log_client_error(document.errors[0])
             return GraphQLResponse({"errors": document.errors}, document.status)
         if request.document_id and request.query:
-            self.persisted.keep(text)
+            self.persisted.store(text)
         operation = document.operation(request.operation_name)
         if operation is None:
             message = (
@@ -177,15 +176,15 @@ class Executor:
             return _wrong_transport(operation.operation)
         cost = self._cost(document, operation)
         nodes = cost.nodes(request.variables, self._settings.page_size)
-        fault = self._costs.check(cost, nodes, self._settings)
-        if fault is not None:
-            return GraphQLResponse({"errors": [report_error(fault)]}, 422)
+        error = self._costs.check_cost(cost, nodes, self._settings)
+        if error is not None:
+            return GraphQLResponse({"errors": [report_error(error)]}, 422)
         return PreparedOperation(
             document.node, request.operation_name, operation.operation, request.variables, nodes
         )
 
     def _text(self, request: Request) -> str | GraphQLResponse:
-        """The text of the document to execute, whichever way it is given."""
+        """Return the text of the document to execute, or an error."""
         text, id = request.query, request.document_id
         if text is None:
             assert id is not None
@@ -209,10 +208,10 @@ class Executor:
     async def execute(
         self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> GraphQLResponse:
-        """Execute an operation; whatever goes wrong is told in the answer.
+        """Execute an operation, and return the response, with all errors.
 
-        :param event: of a subscription, what it has come to.
-        :raises AnswerTooLarge: when the answer has come to too much.
+        :param event: the event of a subscription.
+        :raises ResponseTooLarge: if the response has become too large.
         """
         result = execute(
             self._schema,
@@ -231,14 +230,14 @@ class Executor:
         of_mutation = operation.kind is OperationType.MUTATION
         if isawaitable(result):
             result = await result
-        context.size.check()
+        context.size.require_room()
         is_changed = bool(context.changes) or context.is_outcome_unknown
         return await _build_response(result, extensions, of_mutation, is_changed)
 
     async def subscribe(
         self, operation: PreparedOperation, context: Context
     ) -> AsyncIterator[Any] | GraphQLResponse:
-        """The events of a subscription, each to be executed; or why there are none."""
+        """Return the events of a subscription, each of which is to be executed, or an error."""
         built = FairExecutor.build(
             self._schema,
             operation.document,
@@ -260,11 +259,11 @@ class Executor:
         return aiter(events)
 
     def _cost(self, document: Document, operation: OperationDefinitionNode) -> OperationCost:
-        """The cost of an operation, measured once a document."""
+        """Return the cost of an operation, which is measured once a document."""
         name = operation.name.value if operation.name else None
         if name not in document.costs:
             assert document.node is not None
-            document.costs[name] = self._costs.of(document.node, operation)
+            document.costs[name] = self._costs.measure(document.node, operation)
         return document.costs[name]
 
 
@@ -272,16 +271,16 @@ async def _build_response(
     result: ExecutionResult, extensions: dict[str, Any], of_mutation: bool, is_changed: bool
 ) -> GraphQLResponse:
     errors = result.errors or []
-    told = {"errors": await report_errors(errors, of_mutation=of_mutation)} if errors else {}
-    # A request error has no path, the error of a field has one (section 7.1.2).
+    payload = {"errors": await report_errors(errors, of_mutation=of_mutation)} if errors else {}
+    # A request error has no path, and the error of a field has one (section 7.1.2).
     if result.data is None and not any(error.path for error in errors):
-        return _response_without_data(told)
+        return _response_without_data(payload)
     is_answered = any(value is not None for value in (result.data or {}).values())
     is_changed = is_changed or (of_mutation and _is_partial(errors))
-    if errors and not (is_answered or is_changed) and _are_outages(told["errors"]):
-        return GraphQLResponse({**told, "data": None, "extensions": extensions}, NO_DATABASE)
+    if errors and not (is_answered or is_changed) and _are_outages(payload["errors"]):
+        return GraphQLResponse({**payload, "data": None, "extensions": extensions}, NO_DATABASE)
     status = PARTIAL_SUCCESS if errors else 200
-    return GraphQLResponse({**told, "data": result.data, "extensions": extensions}, status)
+    return GraphQLResponse({**payload, "data": result.data, "extensions": extensions}, status)
 
 
 def _are_outages(errors: Sequence[Mapping[str, Any]]) -> bool:
@@ -289,37 +288,39 @@ def _are_outages(errors: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_partial(errors: Sequence[GraphQLError]) -> bool:
-    """Return whether a mutation was made, and only a part of its payload could not be read."""
+    """Return whether a mutation succeeded, and a part of its payload could not be read."""
     return any(len(error.path or ()) > 1 for error in errors)
 
 
 async def _request_error_response(errors: Sequence[GraphQLError]) -> GraphQLResponse:
-    """The answer to what has not come to be executed."""
+    """Return the response to a request that was not executed."""
     return _response_without_data({"errors": await report_errors(errors, of_mutation=False)})
 
 
-def _response_without_data(told: dict[str, Any]) -> GraphQLResponse:
-    codes = {error["extensions"]["code"] for error in told["errors"]}
-    return GraphQLResponse(told, 500 if INTERNAL in codes else 422)
+def _response_without_data(payload: dict[str, Any]) -> GraphQLResponse:
+    codes = {error["extensions"]["code"] for error in payload["errors"]}
+    return GraphQLResponse(payload, 500 if INTERNAL in codes else 422)
 
 
 def _wrong_transport(kind: OperationType) -> GraphQLResponse:
-    """The answer to what has to be sent in another way."""
+    """Return the response to an operation that needs another transport."""
     if kind is OperationType.SUBSCRIPTION:
-        says = "Subscriptions are sent over WebSocket, in the sub-protocol graphql-transport-ws."
-        return error_response(422, BAD_REQUEST, says)
+        sentence = (
+            "Subscriptions are sent over WebSocket, in the sub-protocol graphql-transport-ws."
+        )
+        return error_response(422, BAD_REQUEST, sentence)
     return error_response(
         405, METHOD_NOT_ALLOWED, "Only queries can be sent by GET; send this by POST."
     )
 
 
 def error_response(status: int, code: str, message: str) -> GraphQLResponse:
-    """The answer to a request that is not executed, or not to its end."""
+    """Return the response to a request that is not executed, or not completely."""
     return GraphQLResponse({"errors": [client_error(code, message)]}, status)
 
 
 def _unknown_document(takes_new: bool) -> GraphQLResponse:
-    """What Apollo's clients wait for: they send the document along, or no more hashes."""
+    """Return the error by which Apollo's clients send the document, or no hashes any more."""
     if takes_new:
         return error_response(404, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
     return error_response(404, "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")

@@ -1,8 +1,8 @@
-"""Executing at a pace: graphql-core's executor, which takes turns with all else.
+"""graphql-core's executor, which shares the event loop fairly with other tasks.
 
-graphql-core completes a list at once, however long it is, and begins all the fields of
-all its items at once. The results are the same here, and so are their errors; only
-between two items, or before a field goes on that had to wait, others may have a turn.
+graphql-core completes a list at once, however long it is, and starts all the fields of all its
+items at once. Here the results and their errors are the same, but other tasks may run between two
+items, and before a field resumes after a wait.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .response_size import ResponseSize
 
 
 class FairExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Executes one operation at the pace of the task that it is made in."""
+    """Executes one operation, in the turns of the task in which it is created."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._scheduler = current_scheduler()
         self._size: ResponseSize = self.context_value.size
 
-    # A static method there, which its callers find on the executor.
+    # A static method of the base class, which is called on the executor.
     def complete_leaf_value(  # type: ignore[override]
         self, return_type: GraphQLLeafType, result: Any
     ) -> Any:
-        """Complete a scalar or an enum's value, and count what it adds to the answer."""
+        """Complete a scalar or an enum's value, and count its size in the response."""
         value = super().complete_leaf_value(return_type, result)
         if isinstance(value, str):
             self._size.write(value)
@@ -47,14 +47,14 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
         items: Iterable[Any],
         position_context: Any,
     ) -> Any:
-        """Complete a list; what is awaitable, and what is past this slice, by a coroutine."""
-        done = _ListCompletion(
+        """Complete a list; awaitable items, and those beyond this time slice, by a coroutine."""
+        completion = _ListCompletion(
             self, items, (item_type, field_details_list, info), path, position_context
         )
-        done.work(self._scheduler)
-        if done.is_complete and not done.awaitable:
-            return done.results
-        return done.rest(self._scheduler)
+        completion.work(self._scheduler)
+        if completion.is_complete and not completion.awaitable:
+            return completion.results
+        return completion.complete(self._scheduler)
 
     def execute_fields(
         self,
@@ -64,7 +64,7 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: Any,
         position_context: Any,
     ) -> Any:
-        """Execute the fields of an object; those that are awaitable begin in turns."""
+        """Execute the fields of an object; awaitable ones start in turns."""
         results: dict[str, Any] = {}
         awaitable: list[str] = []
         try:
@@ -93,13 +93,13 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
 
 
 class _ListCompletion:
-    """A list that is being completed."""
+    """The completion of one list."""
 
     def __init__(
         self,
         executor: FairExecutor,
         items: Iterable[Any],
-        what: tuple[GraphQLOutputType, Any, GraphQLResolveInfo[Any]],
+        item: tuple[GraphQLOutputType, Any, GraphQLResolveInfo[Any]],
         path: Path,
         position_context: Any,
     ) -> None:
@@ -108,12 +108,12 @@ class _ListCompletion:
         self.is_complete = False
         self._executor = executor
         self._items = iter(items)
-        self._what = what
+        self._item = item
         self._path = path
         self._context = position_context
 
     def work(self, scheduler: Scheduler) -> None:
-        """Complete items until there is none, or the slice is used up; one at least."""
+        """Complete items until the end of the list or of the time slice, but at least one."""
         try:
             for item in self._items:
                 self._complete(item)
@@ -131,23 +131,23 @@ class _ListCompletion:
         executor = self._executor
         if executor.is_awaitable(item):
             self.results.append(
-                executor.complete_awaitable_list_item_value(item, *self._what, path, self._context)
+                executor.complete_awaitable_list_item_value(item, *self._item, path, self._context)
             )
             self.awaitable.append(index)
         elif executor.complete_list_item_value(
-            item, self.results, *self._what, path, self._context
+            item, self.results, *self._item, path, self._context
         ):
             self.awaitable.append(index)
 
-    async def rest(self, scheduler: Scheduler) -> list[Any]:
-        """Complete the other items, in turns, and await those that are awaitable."""
+    async def complete(self, scheduler: Scheduler) -> list[Any]:
+        """Complete the remaining items in turns, and await those that are awaitable."""
         scheduler.expect(self)
         try:
             while not self.is_complete:
                 await scheduler.take()
                 self.work(scheduler)
         except asyncio.CancelledError:
-            _close(self.results)  # None of it has begun: that is for _gather to do.
+            _close(self.results)  # None of them has started: only _gather starts them.
             raise
         finally:
             scheduler.expected(self)
@@ -158,11 +158,11 @@ class _ListCompletion:
 
 
 async def _gather(scheduler: Scheduler, awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
-    """Await them concurrently, each begun in a turn; the first error cancels the others."""
-    begun = [_FairAwaitable(scheduler, awaitable) for awaitable in awaitables]
-    if len(begun) == 1:
-        return [await begun[0].run()]
-    tasks = [each.task() for each in begun]
+    """Await concurrently, each started in a turn; the first error cancels the others."""
+    fair = [_FairAwaitable(scheduler, awaitable) for awaitable in awaitables]
+    if len(fair) == 1:
+        return [await fair[0].run()]
+    tasks = [awaitable.task() for awaitable in fair]
     try:
         return await asyncio.gather(*tasks)
     except Exception:
@@ -173,7 +173,7 @@ async def _gather(scheduler: Scheduler, awaitables: Sequence[Awaitable[Any]]) ->
 
 
 class _FairAwaitable:
-    """An awaitable that is to begin in a turn, and is expected until it has."""
+    """An awaitable that starts in a turn, and that the scheduler expects until then."""
 
     def __init__(self, scheduler: Scheduler, awaitable: Awaitable[Any]) -> None:
         self._scheduler = scheduler
@@ -198,21 +198,21 @@ class _FairAwaitable:
         return task
 
     def _end(self, task: asyncio.Task[Any]) -> None:
-        """Cancelled before it began, it is expected no more, and never will be awaited."""
+        """If it was cancelled before its start, expect it no more, and close the coroutine."""
         self._scheduler.expected(self)
         _close(self._awaitable)
 
 
 def _close(value: Any) -> None:
-    """Close coroutines that have not begun, with those that they would have awaited.
+    """Close coroutines that have not started, with those that they would have awaited.
 
-    Python warns of any that is forgotten.
+    Python warns of a coroutine that is never awaited.
     """
     if inspect.iscoroutine(value):
         if inspect.getcoroutinestate(value) == inspect.CORO_CREATED and value.cr_frame:
-            held = list(value.cr_frame.f_locals.values())
+            inner = list(value.cr_frame.f_locals.values())
             value.close()
-            _close(held)
+            _close(inner)
     elif isinstance(value, _ListCompletion):
         _close(value.results)
     elif isinstance(value, list | dict):

@@ -1,11 +1,10 @@
-"""The limits of a document, checked before it is validated, in time linear in the document.
+"""The limits of a document, which are checked before its validation in linear time.
 
-Some of the specified validation rules take time that grows with the square of a
-document, above all the one that fields can be merged (GraphQL specification, section
-5.3.2), which compares all the fields that stand at the same place. So what is validated
-must be small, and is made sure to be here. The checks follow fragments as execution
-does, and stop at a limit: a small document whose fragments spread each other into a huge
-one costs no more than the limit.
+Some of the specified validation rules take time that grows with the square of a document, above all
+the rule that fields can be merged (GraphQL specification, section 5.3.2), which compares all fields
+at the same place. So only small documents may be validated. The checks follow fragments as the
+execution does, and stop at a limit: a small document whose fragments expand to a huge one takes no
+longer than the limit.
 """
 
 from __future__ import annotations
@@ -34,32 +33,32 @@ N = TypeVar("N", bound=Node)
 LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
 
 MAX_REPEATS = 30
-"""How often one field may stand at the same place, which its repeats are compared for."""
+"""The most repetitions of one field at the same place, which validation compares."""
 
 
 class _LimitExceeded(Exception):
-    """The document is past a limit; the rest of it need not be looked at."""
+    """The document is beyond a limit, so the rest of it is not checked."""
 
     def __init__(self, error: GraphQLError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
-def limit_error(limit: str, maximum: int, says: str, node: Node | None = None) -> GraphQLError:
-    """What a client is told of a limit.
+def limit_error(limit: str, maximum: int, sentence: str, node: Node | None = None) -> GraphQLError:
+    """Return the error of a limit.
 
-    :param limit: the limit's name: that of its setting.
+    :param limit: the name of the limit's setting.
     """
     extensions = {"code": LIMIT_EXCEEDED, "limit": limit, "maximum": maximum}
-    return GraphQLError(says, node, extensions=extensions)
+    return GraphQLError(sentence, node, extensions=extensions)
 
 
 def check_limits(document: DocumentNode, settings: Settings) -> GraphQLError | None:
-    """The first limit that a document is past, or the first fragment that spreads itself."""
+    """Return an error for the first limit that is exceeded, or a fragment that spreads itself."""
     try:
         _Limits(document, settings).check()
-    except _LimitExceeded as refused:
-        return refused.error
+    except _LimitExceeded as exceeded:
+        return exceeded.error
     return None
 
 
@@ -67,18 +66,20 @@ class _Limits:
     def __init__(self, document: DocumentNode, settings: Settings) -> None:
         self.settings = settings
         self.definitions = document.definitions
-        self.operations = _of(document, OperationDefinitionNode)
-        self.fragments = {node.name.value: node for node in _of(document, FragmentDefinitionNode)}
+        self.operations = _definitions(document, OperationDefinitionNode)
+        self.fragments = {
+            node.name.value: node for node in _definitions(document, FragmentDefinitionNode)
+        }
         self.spread: set[str] = set()
         self.left = settings.document_fields
 
     def check(self) -> None:
-        """Raise at the first limit that is past."""
+        """Raise an error at the first limit that is exceeded."""
         fragments = sum(isinstance(node, FragmentDefinitionNode) for node in self.definitions)
         self._at_most("document_operations", len(self.operations), "operations")
         self._at_most("document_fragments", fragments, "fragments")
         self._count()
-        _refuse_cycles(self.fragments)
+        _reject_cycles(self.fragments)
         for operation in self.operations:
             self._root(operation)
         for name, fragment in self.fragments.items():
@@ -86,7 +87,7 @@ class _Limits:
                 self._walk([fragment.selection_set], 0, "document_depth")
 
     def _count(self) -> None:
-        """Count what is written, whether or not it is used."""
+        """Count the parts of the document as they are written, whether or not they are used."""
         aliases = directives = selections = 0
         for node in self.definitions:
             directives += len(getattr(node, "directives", None) or ())
@@ -102,49 +103,51 @@ class _Limits:
 
     def _at_most(self, limit: str, count: int, what: str) -> None:
         if count > getattr(self.settings, limit):
-            self._refuse(limit, f"The document has {count} {what}; at most {{}} are allowed.")
+            self._exceed(limit, f"The document has {count} {what}; at most {{}} are allowed.")
 
-    def _refuse(self, limit: str, says: str, node: Node | None = None) -> NoReturn:
+    def _exceed(self, limit: str, sentence: str, node: Node | None = None) -> NoReturn:
         maximum: int = getattr(self.settings, limit)
-        raise _LimitExceeded(limit_error(limit, maximum, says.format(maximum), node))
+        raise _LimitExceeded(limit_error(limit, maximum, sentence.format(maximum), node))
 
     def _root(self, operation: OperationDefinitionNode) -> None:
         fields = self._collect([operation.selection_set])
-        names = Counter(found[0].name.value for found in fields.values())
+        names = Counter(nodes[0].name.value for nodes in fields.values())
         for name, count in names.items():
             if count > self.settings.document_root_fields:
-                says = f"The operation has {name} {count} times; at most {{}} are allowed."
-                self._refuse("document_root_fields", says, operation)
-        for found in fields.values():
-            introspects = found[0].name.value in ("__schema", "__type")
-            self._below(found, 1, "introspection_depth" if introspects else "document_depth")
+                sentence = f"The operation has {name} {count} times; at most {{}} are allowed."
+                self._exceed("document_root_fields", sentence, operation)
+        for nodes in fields.values():
+            introspects = nodes[0].name.value in ("__schema", "__type")
+            self._below(nodes, 1, "introspection_depth" if introspects else "document_depth")
 
     def _walk(self, sets: list[SelectionSetNode], depth: int, limit: str) -> None:
-        for found in self._collect(sets).values():
-            self._below(found, depth + 1, limit)
+        for nodes in self._collect(sets).values():
+            self._below(nodes, depth + 1, limit)
 
-    def _below(self, found: list[FieldNode], depth: int, limit: str) -> None:
-        """What stands below a place that is so many fields deep."""
-        name = found[0].name.value
-        if len(found) > MAX_REPEATS:
-            says = f"{name} stands {len(found)} times at the same place; at most {MAX_REPEATS} may."
-            raise _LimitExceeded(limit_error("document_repeats", MAX_REPEATS, says, found[0]))
+    def _below(self, nodes: list[FieldNode], depth: int, limit: str) -> None:
+        """Check a place that is so many fields deep, and all below it."""
+        name = nodes[0].name.value
+        if len(nodes) > MAX_REPEATS:
+            sentence = (
+                f"{name} stands {len(nodes)} times at the same place; at most {MAX_REPEATS} may."
+            )
+            raise _LimitExceeded(limit_error("document_repeats", MAX_REPEATS, sentence, nodes[0]))
         if depth > getattr(self.settings, limit):
-            self._refuse(limit, "The document is more than {} fields deep.", found[0])
-        sets = [node.selection_set for node in found if node.selection_set]
+            self._exceed(limit, "The document is more than {} fields deep.", nodes[0])
+        sets = [node.selection_set for node in nodes if node.selection_set]
         if sets:
             self._walk(sets, depth, limit)
 
     def _collect(self, sets: list[SelectionSetNode]) -> dict[str, list[FieldNode]]:
-        """CollectFields() of the specification, section 6.3.2, whatever the types."""
+        """Return the fields at one place: CollectFields() of section 6.3.2, without types."""
         fields: dict[str, list[FieldNode]] = {}
         seen: set[str] = set()
         todo: list[SelectionNode] = [node for each in sets for node in each.selections]
         while todo:
             self.left -= 1
             if self.left < 0:
-                says = "With its fragments spread out, the document has more than {} fields."
-                self._refuse("document_fields", says)
+                sentence = "With its fragments spread out, the document has more than {} fields."
+                self._exceed("document_fields", sentence)
             node = todo.pop()
             if isinstance(node, FieldNode):
                 fields.setdefault((node.alias or node.name).value, []).append(node)
@@ -159,12 +162,12 @@ class _Limits:
         return fields
 
 
-def _of(document: DocumentNode, kind: type[N]) -> list[N]:
+def _definitions(document: DocumentNode, kind: type[N]) -> list[N]:
     return [node for node in document.definitions if isinstance(node, kind)]
 
 
 def _selections(node: SelectionSetNode | None) -> Iterator[SelectionNode]:
-    """Every selection below a selection set, as it is written."""
+    """Yield every selection below a selection set, as it is written."""
     todo = list(node.selections) if node else []
     while todo:
         selection = todo.pop()
@@ -174,20 +177,20 @@ def _selections(node: SelectionSetNode | None) -> Iterator[SelectionNode]:
             todo.extend(inner.selections)
 
 
-def _refuse_cycles(fragments: Mapping[str, FragmentDefinitionNode]) -> None:
-    """Refuse a fragment that spreads itself (specification, section 5.5.2.2)."""
+def _reject_cycles(fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+    """Reject a fragment that spreads itself (specification, section 5.5.2.2)."""
     done: set[str] = set()
     path: list[str] = []
 
-    # As deep as there are fragments, at most.
+    # The recursion is at most as deep as there are fragments.
     def visit(name: str) -> None:
         path.append(name)
         for node in _selections(fragments[name].selection_set):
             if not isinstance(node, FragmentSpreadNode) or node.name.value not in fragments:
                 continue
             if node.name.value in path:
-                says = f"Cannot spread fragment {node.name.value!r} within itself."
-                raise _LimitExceeded(GraphQLError(says, node))
+                sentence = f"Cannot spread fragment {node.name.value!r} within itself."
+                raise _LimitExceeded(GraphQLError(sentence, node))
             if node.name.value not in done:
                 visit(node.name.value)
         done.add(path.pop())

@@ -1,10 +1,9 @@
-"""Persisted documents: a client names a document by an id instead of sending it.
+"""Persisted documents, which a client names by an id instead of sending them.
 
-Two ways lead to one store. A file lists the documents that a client was built with, by
-ids of any kind (the GraphQL over HTTP draft's appendix on persisted documents; Relay's and
-graphql-codegen's JSON object, or Apollo's manifest). And a client may send a document along
-with its SHA-256 once, and the hash alone from then on (Apollo's automatic persisted
-queries).
+A file lists the documents with which a client was built, by ids of any kind (the GraphQL over HTTP
+draft's appendix on persisted documents; the JSON object of Relay and graphql-codegen, or Apollo's
+manifest). And a client may send a document with its SHA-256 once, and only the hash from then on
+(Apollo's automatic persisted queries).
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from ..errors import ConfigurationError
 from ..settings import SETTINGS, Settings
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9\-._~]+(:[A-Za-z0-9\-._~]+)?")
-"""A document identifier, as the draft's appendix spells it."""
+"""A document identifier, as in the draft's appendix."""
 
 MAX_ID_LENGTH = 256
-"""How many characters a document identifier may have."""
+"""The most characters of a document identifier."""
 
 
 class PersistedDocuments:
     """The documents that can be named by an id.
 
-    :param listed: documents by their ids, which are always known.
-    :param room: how many characters of documents are kept for clients that have sent them.
+    :param listed: the documents of the file, by id.
+    :param room: the most characters of documents that are stored for clients.
     """
 
     def __init__(self, listed: Mapping[str, str], room: int) -> None:
@@ -42,13 +41,13 @@ class PersistedDocuments:
         self._texts = frozenset(listed.values())
         self._room = room
         self._free = room
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._stored: OrderedDict[str, str] = OrderedDict()
 
     @classmethod
     def of(cls, settings: Settings) -> PersistedDocuments:
-        """Those that the settings ask for.
+        """Return the documents of the settings.
 
-        :raises ConfigurationError: when the file of documents cannot be used.
+        :raises ConfigurationError: if the file of documents cannot be used.
         """
         path = settings.persisted_documents
         if settings.only_persisted and not path:
@@ -60,42 +59,42 @@ class PersistedDocuments:
         return cls(read_documents(path) if path else {}, room)
 
     def find(self, id: str) -> str | None:
-        """The document of that id; None where there is none."""
+        """Return the document with that id, or None."""
         if re.fullmatch("[0-9a-f]{64}", id) and id not in self._listed:
             id = f"sha256:{id}"  # as Relay's compiler writes it
         if id in self._listed:
             return self._listed[id]
-        if id in self._kept:
-            self._kept.move_to_end(id)
-        return self._kept.get(id)
+        if id in self._stored:
+            self._stored.move_to_end(id)
+        return self._stored.get(id)
 
-    def keep(self, text: str) -> None:
-        """Keep a document that came along with its hash, as long as there is room."""
+    def store(self, text: str) -> None:
+        """Store a document that a client has sent with its hash, in place of the oldest ones."""
         id = sha256(text)
-        if id in self._listed or id in self._kept or len(text) > self._room:
+        if id in self._listed or id in self._stored or len(text) > self._room:
             return
-        self._kept[id] = text
+        self._stored[id] = text
         self._free -= len(text)
         while self._free < 0:
-            self._free += len(self._kept.popitem(last=False)[1])
+            self._free += len(self._stored.popitem(last=False)[1])
 
     def is_listed(self, text: str) -> bool:
-        """Whether the document is one of the file's."""
+        """Return whether the file lists the document."""
         return text in self._texts
 
 
 def sha256(text: str) -> str:
-    """The SHA256 hex document identifier of a document."""
+    """Return the SHA256 hex document identifier of a document."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def read_documents(path: str) -> dict[str, str]:
-    """The documents of a file, by their ids.
+    """Return the documents of a file, by id.
 
-    :raises ConfigurationError: when it cannot be read, or has not one of the two forms.
+    :raises ConfigurationError: if it cannot be read, or has neither of the two forms.
     """
     try:
-        found = orjson.loads(Path(path).read_bytes())
+        content = orjson.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"{SETTINGS['persisted_documents']}: {path} cannot be read ({error.strerror})."
@@ -104,7 +103,8 @@ def read_documents(path: str) -> dict[str, str]:
         raise ConfigurationError(
             f"{SETTINGS['persisted_documents']}: {path} is not JSON."
         ) from error
-    documents = _of_manifest(found) if isinstance(found, dict) and "format" in found else found
+    is_manifest = isinstance(content, dict) and "format" in content
+    documents = _read_manifest(content) if is_manifest else content
     if not isinstance(documents, dict) or not all(map(_is_document, documents.items())):
         raise ConfigurationError(
             f"{SETTINGS['persisted_documents']}: {path} must be a JSON object of documents by"
@@ -113,10 +113,10 @@ def read_documents(path: str) -> dict[str, str]:
     return documents
 
 
-def _of_manifest(found: dict[str, Any]) -> Any:
-    """Apollo's apollo-persisted-query-manifest, version 1."""
+def _read_manifest(content: dict[str, Any]) -> Any:
+    """Return the documents of an apollo-persisted-query-manifest, version 1."""
     try:
-        return {each["id"]: each["body"] for each in found["operations"]}
+        return {operation["id"]: operation["body"] for operation in content["operations"]}
     except (KeyError, TypeError):
         return None
 
@@ -127,5 +127,5 @@ def _is_document(item: tuple[Any, Any]) -> bool:
 
 
 def is_identifier(id: str) -> bool:
-    """Whether a text can be a document identifier."""
+    """Return whether a text can be a document identifier."""
     return len(id) <= MAX_ID_LENGTH and IDENTIFIER.fullmatch(id) is not None

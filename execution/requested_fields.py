@@ -1,13 +1,12 @@
-"""What a client asked for below a field: which fields, and so which columns.
+"""The requested fields below a field, and the columns that they read.
 
-graphql-core's own field collection does the walking, so fragments, aliases, ``@skip``
-and ``@include`` count here exactly as they do when the answer is put together.
+graphql-core's own field collection finds them, so fragments, aliases, ``@skip`` and ``@include``
+have the same effect as in the execution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import strawberry
@@ -28,39 +27,39 @@ THREAD_COLUMNS = "tallied.thread_columns"
 """The key of a comment field's metadata for the columns of its thread that it reads."""
 
 PREFIX = "tallied.prefix"
-"""Where a schema says what the names of Tallied's types begin with."""
+"""The key of a schema's extensions for the prefix of Tallied's types."""
 
 UNPREFIXED = frozenset({"Query", "Mutation", "Node", "PageInfo"})
-"""The types that keep their names: the roots, and what Relay asks for by these very names."""
+"""The types without the prefix: the roots, and those whose names Relay requires."""
 
 
 def prefixed(schema: GraphQLSchema, type_name: str) -> str:
-    """The name of a type of Tallied in that schema."""
+    """Return the name of one of Tallied's types in that schema."""
     return with_prefix(schema.extensions.get(PREFIX, ""), type_name)
 
 
 def with_prefix(prefix: str, type_name: str) -> str:
-    """Return the name of a type of Tallied where most begin with `prefix`."""
+    """Return the name of one of Tallied's types with the prefix, if it has one."""
     return type_name if type_name in UNPREFIXED else f"{prefix}{type_name}"
 
 
 class Info(strawberry.Info[Context, None]):
-    """Strawberry's Info, which knows what is asked for below its field."""
+    """Strawberry's Info, with the requested fields below its field."""
 
     def fields(self, type_name: str, nodes: Sequence[FieldNode] | None = None) -> Fields:
-        """The fields asked of an object type below `nodes` (by default, below this field)."""
+        """Return the requested fields of an object type below `nodes`, by default this field."""
         raw = self._raw_info
         nodes = raw.field_nodes if nodes is None else nodes
         # Every item of a list has the same nodes, which live as long as the operation.
         key = (type_name, *map(id, nodes))
-        known = self.context.selections.get(key)
-        if known is None:
-            known = self.context.selections[key] = self._collect(type_name, nodes)
-        return known
+        fields = self.context.selections.get(key)
+        if fields is None:
+            fields = self.context.selections[key] = self._collect(type_name, nodes)
+        return fields
 
-    def cached(self, make: Callable[[], T]) -> T:
-        """What `make` makes of this field's arguments, which are the same for every parent."""
-        return self.context.cached(("once", *map(id, self._raw_info.field_nodes)), make)
+    def cached(self, compute: Callable[[], T]) -> T:
+        """Return a result that depends on this field's arguments only, and not on its parent."""
+        return self.context.cached(("field", *map(id, self._raw_info.field_nodes)), compute)
 
     def _collect(self, type_name: str, nodes: Sequence[FieldNode]) -> Fields:
         raw = self._raw_info
@@ -104,7 +103,7 @@ class Info(strawberry.Info[Context, None]):
         return [*connection.get("nodes", ()), *edges.get("node", ())]
 
     def page(self, type_name: str) -> RequestedFields | None:
-        """What is asked of this field's connection of `type_name`; None where no page is."""
+        """Return the requested parts of this field's connection, or None without a page."""
         fields = self.fields(f"{type_name}Connection")
         edges = self.fields(f"{type_name}Edge", fields.get("edges", ()))
         info = self.fields("PageInfo", fields.get("pageInfo", ()))
@@ -119,13 +118,17 @@ class Info(strawberry.Info[Context, None]):
         )
 
 
-@lru_cache(maxsize=64)
 def _column_table(type_: GraphQLObjectType, key: str) -> Mapping[str, Sequence[str]]:
-    """Return the columns that the fields of a type declare under a key of their metadata."""
-    table = {}
-    for name, field in type_.fields.items():
-        definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-        if key in definition.metadata:
-            columns = definition.metadata[key]
-            table[name] = columns or ((definition.python_name,) if key == COLUMNS else ())
+    """Return the columns that the fields of a type declare under a key of their metadata.
+
+    The table is kept in the extensions of the type, and so lives as long as its schema.
+    """
+    table: dict[str, Sequence[str]] | None = type_.extensions.get(key)
+    if table is None:
+        table = type_.extensions[key] = {}
+        for name, field in type_.fields.items():
+            definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+            if key in definition.metadata:
+                columns = definition.metadata[key]
+                table[name] = columns or ((definition.python_name,) if key == COLUMNS else ())
     return table

@@ -1,4 +1,4 @@
-"""The size of an answer, bounded while it is put together, and its JSON, made in turns."""
+"""The size of a response, which is limited during its execution, and its encoding as JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import orjson
 from ..concurrency.scheduler import yield_if_due
 
 MAX_INLINE_CHARACTERS = 262_144
-"""Characters of an answer from which on its JSON is made in turns; orjson makes less in 2 ms."""
+"""The most characters of a response that is encoded at once, which takes orjson 2 ms."""
 
 
 class ResponseTooLarge(Exception):
-    """What an answer that has come to too much is no longer worked at for."""
+    """The response has become too large, so its execution stops."""
 
 
 class ResponseSize:
-    """What one answer has come to, for certain, in bytes.
+    """The least size of a response so far, in bytes.
 
-    Counted are the texts alone, in as few bytes as they may have: so execution stops long
-    before its answer has filled the memory, and never for an answer that is small enough.
+    Only texts are counted, each with its least number of bytes. So execution stops long before a
+    response fills the memory, and never for a response that is small enough.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -32,57 +32,57 @@ class ResponseSize:
         self._read = 0
 
     def write(self, text: str) -> None:
-        """Count a text of the answer."""
+        """Count a text of the response."""
         self.written += len(text)
         if self.written > self.maximum:
             self.exceed()
 
     def read(self, characters: int) -> None:
-        """Count texts that were read for the answer, which most likely are in it, too."""
+        """Count texts that were read for the response, and most likely will be in it."""
         self._read += characters
         if self._read > self.maximum:
             self.exceed()
 
     def exceed(self) -> None:
-        """Have the execution stopped, once."""
+        """Stop the execution, once."""
         if not self.is_exceeded:
             self.is_exceeded = True
             if self.when_exceeded:
                 self.when_exceeded()
 
-    def check(self) -> None:
-        """Do no more for an answer that has come to too much.
+    def require_room(self) -> None:
+        """Stop the work for a response that has become too large.
 
-        :raises AnswerTooLarge: then.
+        :raises ResponseTooLarge: in that case.
         """
         if self.is_exceeded:
             raise ResponseTooLarge
 
     async def dump(self, body: dict[str, Any]) -> bytes:
-        """The JSON of an answer.
+        """Return the JSON of a response.
 
-        :raises AnswerTooLarge: for an answer that must not be sent.
+        :raises ResponseTooLarge: for a response that must not be sent.
         """
         content = orjson.dumps(
             await _encode_fairly(body) if self.written > MAX_INLINE_CHARACTERS else body
         )
         if len(content) > self.maximum:
             self.exceed()
-        self.check()
+        self.require_room()
         return content
 
 
 async def _encode_fairly(value: Any) -> Any:
-    """The same value, with the items of its lists made into JSON, one by one."""
+    """Return the value with the items of its lists encoded one by one, and let others run."""
     if isinstance(value, dict):
         return {
             name: await _encode_fairly(each) if isinstance(each, dict | list) else each
             for name, each in value.items()
         }
     if isinstance(value, list):
-        made = []
+        items = []
         for item in value:
-            made.append(orjson.Fragment(orjson.dumps(await _encode_fairly(item))))
+            items.append(orjson.Fragment(orjson.dumps(await _encode_fairly(item))))
             await yield_if_due()
-        return made
+        return items
     return value

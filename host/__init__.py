@@ -1,1 +1,1 @@
-"""What a host supplies: a policy, hooks, targets, and how they are checked."""
+"""The parts that a host supplies: a policy, hooks and targets, and their validation."""

@@ -1,4 +1,4 @@
-"""The rules of one discussion: what the host decides, and what follows for one viewer."""
+"""The host's rules of a discussion, and the access of one viewer by these rules."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ from .targets import Target
 
 
 def accept_any(message: str) -> None:
-    pass
+    """Accept every message."""
 
 
 def no_name() -> str | None:
+    """Return no name for deleted authors."""
     return None
 
 
 @dataclass(frozen=True)
 class HostRules:
-    """What a host decides about its discussions."""
+    """The decisions of a host about its discussions."""
 
     policy: Policy = field(default_factory=Policy)
     hooks: tuple[Hooks, ...] = ()
@@ -51,16 +52,16 @@ class HostRules:
     guests: Guests = "read"
     message_length: int = 10_000
     render: Callable[[str], str] = render_message
-    """From a message to the HTML that ``messageHtml`` hands out, safe as it is."""
+    """Renders a message to the HTML of ``messageHtml``, which has to be safe."""
     check_message: Callable[[str], None] = accept_any
-    """Raises :class:`~tallied.errors.Rejected` for a message that the host does not want."""
+    """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
-    """What ``authorName`` says of an author who has been deleted."""
+    """Returns the ``authorName`` of a deleted author."""
 
     def target(self, name: str) -> Target:
-        """The target that is registered under that name.
+        """Return the target that is registered under that name.
 
-        :raises UnknownTargetType: where there is none.
+        :raises UnknownTargetType: if there is none.
         """
         if name not in self.targets:
             known = ", ".join(sorted(self.targets)) or "none"
@@ -72,26 +73,26 @@ class HostRules:
 
     @property
     def guests_vary(self) -> bool:
-        """Whether what guests may do depends on what a thread is about."""
+        """Whether the permissions of guests depend on the target of a thread."""
         return any(self.guests_of(name) != self.guests for name in self.targets)
 
     def guests_of(self, target_type: str | None) -> Guests:
-        """What guests may do in the threads of that kind."""
+        """Return what guests may do in threads with targets of that type."""
         target = self.targets.get(target_type or "")
         return self.guests if target is None or target.guests is None else target.guests
 
     @property
     def max_message_length(self) -> int:
-        """The most characters of a comment anywhere."""
+        """The most characters of a comment in any thread."""
         return max(map(self.message_length_of, (None, *self.targets)))
 
     @property
     def guests_write(self) -> bool:
-        """Whether there may be a thread in which guests write."""
+        """Whether there may be a thread in which guests may write."""
         return any(self.guests_of(name) != "read" for name in (None, *self.targets))
 
     def message_length_of(self, target_type: str | None) -> int:
-        """The most characters of a comment in the threads of that kind."""
+        """Return the most characters of a comment in threads with targets of that type."""
         target = self.targets.get(target_type or "")
         if target is None or target.message_length is None:
             return self.message_length
@@ -100,30 +101,30 @@ class HostRules:
 
 @dataclass(frozen=True)
 class Access:
-    """What one viewer may do, by these rules."""
+    """The permissions of one viewer by the host's rules."""
 
     rules: HostRules
     viewer: Viewer | None = None
     is_host: bool = False
-    """Whether it is the host itself that acts, who is asked for no permission; what it writes, it
-    writes in the viewer's name, if there is one."""
+    """Whether the host itself acts, which may do everything, and writes in the name of the viewer
+    if there is one."""
     request: HTTPConnection | None = field(default=None, compare=False, repr=False)
-    """The request that asks, for hooks."""
+    """The request, for hooks."""
 
     def as_host(self, viewer: Viewer | None = None) -> Access:
-        """The host's own, by the same rules; see :meth:`.Discussion.access_as_host`."""
+        """Return the access of the host; see :meth:`.Discussion.access_as_host`."""
         return Access(self.rules, viewer, is_host=True, request=self.request)
 
     def with_author(self, author_id: UUID | None) -> Access:
-        """The same for a viewer whose author is known."""
+        """Return the same access with the key of the viewer's author."""
         if self.viewer is None or author_id is None:
             return self
         return replace(self, viewer=replace(self.viewer, author_id=author_id))
 
     def readable(self) -> ColumnElement[bool] | None:
-        """The condition that threads must meet for the viewer; None for no condition.
+        """Return the condition for the threads that the viewer may read; None for all threads.
 
-        :raises ConfigurationError: where the policy returns no condition and no bool.
+        :raises ConfigurationError: if the policy returns neither a condition nor a bool.
         """
         if self.is_host:
             return None
@@ -136,25 +137,25 @@ class Access:
 
     @property
     def reads_by_author(self) -> bool:
-        """Whether :meth:`readable` may differ once the viewer's author is known."""
+        """Whether :meth:`readable` may depend on the key of the viewer's author."""
         if self.is_host or self.viewer is None:
             return False
         return type(self.rules.policy).may_read is not Policy.may_read
 
     @property
     def constant_permission(self) -> bool | None:
-        """What :meth:`may` says of every row; None where it depends on the row."""
+        """The result of :meth:`may` for every row; None if it depends on the row."""
         varies = not self.is_host and self.rules.guests_vary
         return None if varies else self._decide_without_policy(None)
 
     @property
     def is_unrestricted(self) -> bool:
-        """Whether no row has to be looked at to tell what may be done with it."""
+        """Whether the viewer may do everything with every row."""
         return self.constant_permission is True and self.readable() is None
 
     @property
     def may_comment_anywhere(self) -> bool:
-        """Whether no thread has to be looked at to tell whether comments may be added to it."""
+        """Whether the viewer may comment in every thread that is not locked."""
         if self.is_host:
             return True
         asks = type(self.rules.policy).may_comment is not Policy.may_comment
@@ -162,60 +163,60 @@ class Access:
         return not asks and not varies and self.readable() is None
 
     def may_start(self, target_type: str | None = None) -> bool:
-        """Whether the viewer may begin a thread, about an object of that kind if one is given.
+        """Return whether the viewer may create a thread, about a target of that type if given.
 
-        :raises ConfigurationError: where the policy returns no bool.
+        :raises ConfigurationError: if the policy returns no bool.
         """
         return self._decide("may_start", target_type, target_type)
 
     @property
     def may_write(self) -> bool:
-        """Whether there may be a thread in which the viewer writes."""
+        """Whether there may be a thread in which the viewer may write."""
         return self.is_host or self.viewer is not None or self.rules.guests_write
 
     def may(
         self, action: ThreadAction | CommentAction, row: ThreadContext | CommentContext
     ) -> bool:
-        """Whether the viewer may do that with the row.
+        """Return whether the viewer may take an action on a row.
 
-        :raises ConfigurationError: where the policy returns no bool.
+        :raises ConfigurationError: if the policy returns no bool.
         """
         thread = row if isinstance(row, ThreadContext) else row.thread
         return self._decide(action, thread.target_type, row)
 
     def may_delete_author(self, author_id: UUID) -> bool:
-        """Whether the viewer may delete the author.
+        """Return whether the viewer may delete the author.
 
-        :raises ConfigurationError: where the policy returns no bool.
+        :raises ConfigurationError: if the policy returns no bool.
         """
         return self._decide("may_delete_author", None, author_id)
 
-    def require(self, allowed: bool, what: str) -> None:
-        """Refuse what is not allowed.
+    def require(self, allowed: bool, action: str) -> None:
+        """Reject an action that is not allowed.
 
-        :param what: what the viewer may not do, as in "edit this comment".
+        :param action: the action in words, as in "edit this comment".
         :raises SignInRequired: for a guest.
         :raises NotAllowed: for anyone else.
         """
         if allowed:
             return
         if self.viewer is None:
-            raise SignInRequired(f"Guests may not {what}; sign in first.")
-        raise NotAllowed(f"You may not {what}.")
+            raise SignInRequired(f"Guests may not {action}; sign in first.")
+        raise NotAllowed(f"You may not {action}.")
 
-    def _decide(self, method: str, target_type: str | None, about: Any) -> bool:
-        """What is settled; else what the policy's method says."""
-        settled = self._decide_without_policy(target_type)
-        if settled is not None:
-            return settled
-        allowed = getattr(self.rules.policy, method)(self.viewer, about)
+    def _decide(self, method: str, target_type: str | None, subject: Any) -> bool:
+        """Return the decision without the policy, or else that of the policy's method."""
+        decision = self._decide_without_policy(target_type)
+        if decision is not None:
+            return decision
+        allowed = getattr(self.rules.policy, method)(self.viewer, subject)
         if not isinstance(allowed, bool):
-            # A coroutine is true, and so is many a thing that was meant as a No.
+            # A coroutine is true, and so are many values that are meant as a No.
             raise _policy_error(method, allowed, "True or False")
         return allowed
 
     def _decide_without_policy(self, target_type: str | None) -> bool | None:
-        """What holds for the host, and for a guest by the settings; else the policy is asked."""
+        """Return the decision for the host, and for a guest by the settings; None for others."""
         if self.is_host:
             return True
         if self.viewer is not None:
@@ -224,11 +225,11 @@ class Access:
         return None if guests == "write" else guests == "moderate"
 
 
-def _policy_error(method: str, returned: object, wanted: str) -> ConfigurationError:
+def _policy_error(method: str, returned: object, expected: str) -> ConfigurationError:
     remedy = ""
     if iscoroutine(returned):
-        returned.close()  # nobody awaits it
+        returned.close()  # Nobody awaits it.
         remedy = "; make it a plain function, not an asynchronous one"
     return ConfigurationError(
-        f"The policy's {method} must return {wanted}, not a {type(returned).__name__}{remedy}."
+        f"The policy's {method} must return {expected}, not a {type(returned).__name__}{remedy}."
     )

@@ -1,33 +1,32 @@
-"""Hooks: a host's own code around every change.
+"""Hooks: a host's own code before and after every change.
 
-A host derives a class from :class:`Hooks`, and overrides what it cares for::
+A host derives a class from :class:`Hooks`, and overrides the methods that it needs::
 
     class NoShouting(Hooks):
         async def before_add_comment(self, event, session):
             if event.comment["message"].isupper():
                 raise Vetoed("message is in capitals; write it in lower case.", field="message")
 
-A ``before_*`` method runs inside the unit of work, before the change is written, and only
-where the viewer may make the change. What it does with the session is written right away,
-and commits or goes with the change; to commit the session itself, or to roll it back, is
-refused. A :class:`~tallied.errors.Vetoed` that it raises is told to the client; whatever else
-it raises is logged, masked, and undoes the change just so. A unit that the database asks to
-retry runs again from its start, with its hooks: what cannot be undone belongs into
-``after_*``.
+A ``before_*`` method runs within the unit of work, before the change is written, and only if the
+viewer may make the change. Its writes by the session are flushed at once, and committed or rolled
+back with the change; it may not commit or roll back the session itself. If it raises
+:class:`~tallied.errors.Vetoed`, the client gets its message. Any other error is logged and masked,
+and undoes the change, too. If the database asks to retry a unit, the unit runs again with its
+hooks: code that cannot be undone belongs into ``after_*``.
 
-An ``after_*`` method runs once the unit has committed, and not at all where it has not. All
-run one after another, in the order in which the hooks were given; one that fails is logged,
-and stops no other. Who makes the change waits for them, for as long as the database's
-``patience`` (:class:`~tallied.database.Database`, 5 seconds) and no longer; then they go on by
-themselves, and are waited for when the database is closed. A request's time
-(``TALLIED_EXECUTION_TIME``) stands still meanwhile, so that no answer of a change that is in is
-lost to a slow hook. What must happen, or takes long, belongs into a queue of the host's.
+An ``after_*`` method runs once the unit has committed, and never if it has not. The hooks run one
+after another, in their given order. If one fails, the error is logged, and the others still run.
+The caller waits for them for at most the ``patience`` of the database
+(:class:`~tallied.database.Database`, 5 seconds); then they go on in the background, and closing the
+database waits for them. The time limit of a request (``TALLIED_EXECUTION_TIME``) stops meanwhile,
+so that a slow hook does not lose the response to a committed change. Work that must happen, or
+that takes long, belongs into a queue of the host's.
 
-A thread that ``threadFor`` begins is an event ``create_thread``, too. The first comment of a
-new thread comes with that event, and then is an ``add_comment`` of its own:
-``before_create_thread``, ``before_add_comment`` with the new thread there to be read,
+A thread that ``threadFor`` creates is an event ``create_thread``, too. The first comment of a new
+thread is in that event, and then has an event ``add_comment`` of its own:
+``before_create_thread``, ``before_add_comment`` with the new thread in the session,
 ``after_create_thread``, ``after_add_comment``. A veto of that comment undoes the thread, and its
-field ``message`` is told as ``comment.message``.
+field ``message`` is reported as ``comment.message``.
 """
 
 from __future__ import annotations
@@ -64,28 +63,27 @@ HookedOperation: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class Event:
-    """A change, to be read only.
+    """A change, which is read-only.
 
-    What it has of a row are values by the names of its model's attributes.
+    Each of its rows is a mapping of values by the attribute names of its model.
     """
 
     operation: HookedOperation
     viewer: Viewer | None
     thread: Mapping[str, Any] | None = None
-    """Before: its ``id`` at least, and what is to be written. After: with its new counters."""
+    """Before: at least its ``id``, and the new values. After: with its new counters."""
     comment: Mapping[str, Any] | None = None
-    """Before: as it is to be written, or as it last was where it is to be deleted. Its
-    ``author_name`` is the name as it is shown: the author's, or a guest's; ``author_id`` tells
-    which."""
+    """Before: with its new values, or with its last ones if it is to be deleted. ``author_name`` is
+    the displayed name: the author's if there is an ``author_id``, else the guest's."""
     previous_thread: Mapping[str, Any] | None = None
-    """The thread that a comment is moved from."""
+    """The thread from which a comment is moved."""
     author: Mapping[str, Any] | None = None
-    """The author that is deleted, as it last was."""
+    """The deleted author, with its last values."""
     by_host: bool = False
-    """Whether the host itself makes the change, as an import does, in the viewer's name."""
+    """Whether the host itself makes the change in the viewer's name, as an import does."""
     request: HTTPConnection | None = field(default=None, compare=False, repr=False)
-    """The request that asks for the change, of guests too: ``request.client`` has the address,
-    ``request.headers["user-agent"]`` the browser. None where the host's own code passed none."""
+    """The request of the change, also of a guest: ``request.client`` has the address,
+    ``request.headers["user-agent"]`` the browser. None if the host's own code passes none."""
 
     def __post_init__(self) -> None:
         for name in ("thread", "comment", "previous_thread", "author"):
@@ -95,7 +93,7 @@ class Event:
 
 
 class Hooks:
-    """What a host does before and after each change; here, nothing."""
+    """The base class of hooks, whose methods do nothing."""
 
     async def before_create_thread(self, event: Event, session: AsyncSession) -> None: ...
     async def before_rename_thread(self, event: Event, session: AsyncSession) -> None: ...
@@ -121,18 +119,18 @@ class Hooks:
 
 
 async def run_before_hooks(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
-    """Run what comes before the change.
+    """Run the hooks before a change.
 
-    :raises Vetoed: where one of them forbids it.
+    :raises Vetoed: if one of them forbids it.
     """
     for hook in hooks:
         await getattr(hook, f"before_{event.operation}")(event, unit.session)
-        # Its own mistakes are its own: they are not to be found where the change is written.
+        # An error of the hook's own writes is raised here, and not with the change.
         await unit.session.flush()
 
 
 def schedule_after_hooks(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
-    """Have what comes after the change run once it is committed."""
+    """Schedule the hooks after a change, which run once it is committed."""
     name = f"after_{event.operation}"
     unit.after_commit += [partial(_run, hook, name, event) for hook in hooks]
 
@@ -141,6 +139,6 @@ async def _run(hook: Hooks, name: str, event: Event) -> None:
     try:
         await getattr(hook, name)(event)
     except Exception as error:
-        # The change is in: a request that failed now would be sent again.
-        what = f"{type(hook).__qualname__}.{name}"
-        log_error(logger, "the hook %s has failed", what, error=error)
+        # The change is committed: a request that failed now would be sent again.
+        hook_name = f"{type(hook).__qualname__}.{name}"
+        log_error(logger, "the hook %s has failed", hook_name, error=error)

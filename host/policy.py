@@ -1,11 +1,11 @@
-"""The policy: who may do what.
+"""The policy: the permissions of viewers.
 
-A host derives a class from :class:`Policy` and overrides what it wants otherwise. A
-method is given the viewer, ``None`` for a guest, and what there is to know of a row
-without asking the database for more; so none of them may wait for anything, and a list
-of a hundred comments, each with ``viewerCanEdit``, costs no statement more.
+A host derives a class from :class:`Policy` and overrides methods of it. A method gets the viewer,
+``None`` for a guest, and the context of a row, which needs no further query. So no method may wait
+for anything, and a list of a hundred comments, each with ``viewerCanEdit``, costs no extra
+statement.
 
-Whether guests may write at all, the settings decide before the policy is asked.
+The settings decide whether guests may write at all, before the policy is asked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CommentAction: TypeAlias = Literal["may_edit", "may_move", "may_delete"]
 
 
 class ThreadContext(NamedTuple):
-    """What a policy goes by for a thread."""
+    """The values of a thread by which a policy decides."""
 
     id: UUID
     author_id: UUID | None
@@ -35,7 +35,7 @@ class ThreadContext(NamedTuple):
 
 
 class CommentContext(NamedTuple):
-    """What a policy goes by for a comment."""
+    """The values of a comment by which a policy decides."""
 
     id: UUID
     thread_id: UUID
@@ -43,80 +43,79 @@ class CommentContext(NamedTuple):
     created_at: datetime
     edited_at: datetime | None
     thread: ThreadContext
-    """The thread that it is in: ``comment.thread.author_id`` is who has begun that."""
+    """The comment's thread: ``comment.thread.author_id`` is the author who created it."""
 
 
 COMMENT_COLUMNS = CommentContext._fields[:-1]
-"""The columns of the comment itself that a policy goes by."""
+"""The columns of the comment itself by which a policy decides."""
 
 
 class Policy:
-    """The default: everyone reads, authors change their own, and moderators everything.
+    """The default policy: everyone reads, authors change their own, and moderators everything.
 
-    A viewer's ``author_id`` is the key of their :class:`~tallied.models.Author`, or None
-    where they have written nothing yet.
+    A viewer's ``author_id`` is the key of their :class:`~tallied.models.Author`, or None if they
+    have written nothing yet.
     """
 
     def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
-        """Which threads the viewer may read, with their comments.
+        """Return the condition for the threads that the viewer may read, with their comments.
 
-        The one method that is given the class in place of a row: what it returns is a
-        condition on its columns, such as ``thread.target_type != "draft"``, or a plain True or
-        False. So lists, their counts and their pages are right, and cost nothing a row. A
-        thread that may not be read is, to the viewer, not there.
+        This method alone gets the class in place of a row. It returns a condition on its columns,
+        such as ``thread.target_type != "draft"``, or a plain True or False. So lists, their counts
+        and their pages are right without a check of each row. To the viewer, a thread that they
+        may not read does not exist.
 
-        Compare with ``viewer.author_id`` only where it is not None: in SQLAlchemy,
+        Compare with ``viewer.author_id`` only if it is not None: in SQLAlchemy,
         ``thread.author_id == None`` means the threads of guests and of deleted authors.
         """
         return True
 
     def may_start(self, viewer: Viewer | None, target_type: str | None) -> bool:
-        """Whether the viewer may begin a thread.
+        """Return whether the viewer may create a thread.
 
-        :param target_type: the kind of the host's objects that it is about; None for a thread
-            that stands for itself.
+        :param target_type: the type of its target; None for a thread without one.
         """
         return True
 
     def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
-        """Whether the viewer may add a comment to the thread, or move one there.
+        """Return whether the viewer may add a comment to the thread, or move one there.
 
-        A locked thread takes none, whatever this says.
+        A locked thread accepts none in any case.
         """
         return True
 
     def may_rename(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
-        """Whether the viewer may give the thread another title."""
+        """Return whether the viewer may rename the thread."""
         return self.owns(viewer, thread)
 
     def may_lock(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
-        """Whether the viewer may lock the thread, and unlock it."""
+        """Return whether the viewer may lock and unlock the thread."""
         return viewer is not None and viewer.is_moderator
 
     def may_delete_thread(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
-        """Whether the viewer may delete the thread, and all that others have said in it."""
+        """Return whether the viewer may delete the thread, with the comments of others."""
         return viewer is not None and viewer.is_moderator
 
     def may_edit(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        """Whether the viewer may give the comment another message."""
+        """Return whether the viewer may edit the comment."""
         return self.owns(viewer, comment)
 
     def may_move(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        """Whether the viewer may put the comment into a thread that they may comment in."""
+        """Return whether the viewer may move the comment to a thread in which they may comment."""
         return viewer is not None and viewer.is_moderator
 
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        """Whether the viewer may delete the comment."""
+        """Return whether the viewer may delete the comment."""
         return self.owns(viewer, comment)
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
-        """Whether the viewer may delete the author; what they wrote stays, without a name."""
+        """Return whether the viewer may delete the author, whose texts stay without a name."""
         if viewer is None:
             return False
         return viewer.is_moderator or viewer.author_id == author_id
 
     def owns(self, viewer: Viewer | None, row: ThreadContext | CommentContext) -> bool:
-        """Whether the viewer is a moderator, or the row's author."""
+        """Return whether the viewer is a moderator or the author of the row."""
         if viewer is None:
             return False
         return viewer.is_moderator or (

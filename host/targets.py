@@ -1,4 +1,4 @@
-"""Targets: the host's objects that threads are about, where the host has no column for it."""
+"""Targets: objects of the host with a thread each, without a column of the host's for it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Titles: TypeAlias = Callable[[AsyncSession, Sequence[str]], Awaitable[Mapping[st
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of objects of the host, each of which may have one thread.
+    """A type of objects of the host, each of which may have one thread.
 
-    The price: no foreign key. An object that is deleted leaves its thread behind, until the
-    host deletes it, or the system checks find it (``docs/checks.md``). Where the host can have
-    a column of its own, ``article.thread_id`` with a foreign key is the better tie.
+    There is no foreign key. If an object is deleted, its thread stays until the host deletes it, or
+    the system checks find it (``docs/checks.md``). If the host can have a column of its own,
+    ``article.thread_id`` with a foreign key is the better link.
 
-    :raises ConfigurationError: for a name that cannot be used.
+    :raises ConfigurationError: for an invalid name, guests or message_length.
     """
 
     name: str
-    """What clients call the kind, such as ``article``; 1 to 50 letters, digits, ``_`` or ``-``."""
+    """The name for clients, such as ``article``: 1 to 50 letters, digits, ``_`` or ``-``."""
 
     titles: Titles
-    """The titles for the threads of these ids, as far as there are such objects. It is given a
-    session and ids as clients send them, which may be any text."""
+    """Returns the titles of threads by id, for those objects that exist. It gets a session, and ids
+    as clients send them, which may be any text."""
 
     guests: Guests | None = None
-    """What guests may do in the threads of this kind; None for what the settings say."""
+    """What guests may do in the threads of this type; None for the value of the settings."""
 
     message_length: int | None = None
-    """The most characters of a comment there; None for what the settings say."""
+    """The most characters of a comment there; None for the value of the settings."""
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= TYPE_LENGTH and _is_word(self.name)):
@@ -64,12 +64,12 @@ class Target:
 
     @classmethod
     def of(cls, name: str, entity: type[Any], title: str = "title", **options: Any) -> Target:
-        """The rows of a mapped class with a primary key of one column, an int, str or UUID.
+        """Return the target of a mapped class with a primary key of one int, str or UUID column.
 
         An id is the key as ``str()`` writes it, and no other spelling of it: ``7``, not ``007``.
 
-        :param title: the attribute that the thread takes its title from.
-        :raises ConfigurationError: for a class that has no such key, or no such column.
+        :param title: the attribute with the title of a row's thread.
+        :raises ConfigurationError: for a class without such a key, or without that column.
         """
         mapper = inspect(entity, raiseerr=False)
         if not isinstance(mapper, Mapper):
@@ -92,31 +92,31 @@ class Target:
         parse = _parser(entity, keys[0].type)
 
         async def titles(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
-            known = {value: id for id in ids if (value := parse(id)) is not None}
-            if not known:
+            ids_by_key = {value: id for id in ids if (value := parse(id)) is not None}
+            if not ids_by_key:
                 return {}
-            query = select(key, getattr(entity, title)).where(key.in_(list(known)))
-            # A database may hold other spellings for equal, as by a collation.
+            query = select(key, getattr(entity, title)).where(key.in_(list(ids_by_key)))
+            # A database may treat other spellings as equal, by a collation for example.
             return {
-                known[id]: str(title or "")
+                ids_by_key[id]: str(title or "")
                 for id, title in await session.execute(query)
-                if id in known
+                if id in ids_by_key
             }
 
         return cls(name, titles, **options)
 
 
 def targets_by_name(targets: Collection[Target]) -> Mapping[str, Target]:
-    """The targets by their names.
+    """Return the targets by name.
 
     :raises ConfigurationError: for two with the same name.
     """
-    found: dict[str, Target] = {}
+    by_name: dict[str, Target] = {}
     for target in targets:
-        if target.name in found:
+        if target.name in by_name:
             raise ConfigurationError(f"Two targets are called {target.name!r}; rename one of them.")
-        found[target.name] = target
-    return found
+        by_name[target.name] = target
+    return by_name
 
 
 def _is_word(name: str) -> bool:
@@ -124,7 +124,7 @@ def _is_word(name: str) -> bool:
 
 
 def _parser(entity: type[Any], type_: Any) -> Callable[[str], Any]:
-    """From an id to the key that it spells; None where it spells none as it is written out."""
+    """Return a function from an id to its key, or to None for any other spelling."""
     impl = getattr(type_, "impl_instance", type_)
     kind: Any = UUID if isinstance(impl, Uuid) else impl.python_type
     if kind not in (int, str, UUID):
@@ -139,7 +139,7 @@ def _parser(entity: type[Any], type_: Any) -> Callable[[str], Any]:
             value = kind(id)
         except ValueError:
             return None
-        # What is out of its type's range, a driver refuses to send.
+        # A driver refuses to send a number out of the range of its type.
         if str(value) != id or (kind is int and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)):
             return None
         return value if kind is not UUID or type_.python_type is UUID else id

@@ -1,7 +1,7 @@
-"""What a host hands over when it makes a Discussion: told at once where it cannot be used.
+"""Validation of the arguments of a Discussion, when it is created.
 
-Python would take a class for an instance, and a coroutine for True; what is said here is
-otherwise found by whoever sends the first request, or by nobody.
+Python would accept a class for an instance, and a coroutine for True. Without these checks, such an
+error would show at the first request, or never.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 
 def validate_settings(settings: Settings | None) -> Settings:
-    """The settings; the defaults where there are none.
+    """Return the settings, by default the default ones.
 
-    :raises ConfigurationError: for anything else.
+    :raises ConfigurationError: for a value of another type.
     """
     if settings is None:
         return Settings()
@@ -41,10 +41,10 @@ def validate_settings(settings: Settings | None) -> Settings:
 
 
 def validate_policy(policy: Policy | None) -> Policy:
-    """The policy; the default where there is none.
+    """Return the policy, by default the default one.
 
-    :raises ConfigurationError: for what is none, or has methods that would not be asked or
-        would allow everything.
+    :raises ConfigurationError: for a value of another type, and for a policy with methods that
+        would never be called or would allow everything.
     """
     if policy is None:
         return Policy()
@@ -61,13 +61,15 @@ def validate_policy(policy: Policy | None) -> Policy:
 
 
 def validate_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
-    """The hooks, in their order.
+    """Return the hooks in their order.
 
-    :raises ConfigurationError: for what is none, and for methods that would not be called or
-        cannot be awaited.
+    :raises ConfigurationError: for a value of another type, and for methods that would never be
+        called or cannot be awaited.
     """
-    found = _validate_instances("hooks", hooks, Hooks, "an instance of a class derived from Hooks")
-    for place, hook in enumerate(found):
+    instances = _validate_instances(
+        "hooks", hooks, Hooks, "an instance of a class derived from Hooks"
+    )
+    for place, hook in enumerate(instances):
         _validate_method_names(hook, Hooks, f"hooks[{place}]")
         for name in _method_names(Hooks):
             if not iscoroutinefunction(unwrap(getattr(hook, name))):
@@ -75,21 +77,21 @@ def validate_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
                     f"hooks[{place}].{name} ({type(hook).__qualname__}) must be an asynchronous"
                     " function; write it with `async def`."
                 )
-    return found
+    return instances
 
 
 def validate_targets(targets: Collection[Target]) -> tuple[Target, ...]:
-    """The targets.
+    """Return the targets.
 
-    :raises ConfigurationError: for what is none.
+    :raises ConfigurationError: for a value of another type.
     """
     return _validate_instances("targets", targets, Target, "a Target")
 
 
 def validate_functions(**functions: Callable[..., Any] | None) -> None:
-    """Check functions of the host that are called and not awaited; None stands for no function.
+    """Check functions of the host that are called without await; None stands for no function.
 
-    :raises ConfigurationError: for what cannot be called, and for asynchronous functions.
+    :raises ConfigurationError: for a value that is not callable, and for an asynchronous function.
     """
     for name, function in functions.items():
         if function is not None:
@@ -97,9 +99,9 @@ def validate_functions(**functions: Callable[..., Any] | None) -> None:
 
 
 def validate_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
-    """Check who tells the viewers, which may be asynchronous.
+    """Check the function that returns viewers, which may be asynchronous.
 
-    :raises ConfigurationError: for what cannot be called.
+    :raises ConfigurationError: for a value that is not callable.
     """
     if get_viewer is not None and not callable(get_viewer):
         raise ConfigurationError(
@@ -108,7 +110,7 @@ def validate_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
 
 
 def validate_application(app: object) -> None:
-    """Check what a Discussion is installed on.
+    """Check the application on which a Discussion is installed.
 
     :raises ConfigurationError: for anything but a Starlette or FastAPI application.
     """
@@ -120,10 +122,10 @@ def validate_application(app: object) -> None:
 
 
 def validate_database_setting(settings: Settings, url: URL) -> None:
-    """Refuse settings that name another database than the one that is used.
+    """Reject settings that name another database than the one that is used.
 
-    :param url: the address of the one that was passed.
-    :raises ConfigurationError: where there are two.
+    :param url: the URL of the database that was passed.
+    :raises ConfigurationError: if they differ.
     """
     if settings.database == Settings.database:
         return
@@ -136,40 +138,40 @@ def validate_database_setting(settings: Settings, url: URL) -> None:
         )
 
 
-def _validate_instances(name: str, given: Iterable[T], kind: type[T], what: str) -> tuple[T, ...]:
-    if isinstance(given, kind | str) or not isinstance(given, Iterable):
+def _validate_instances(name: str, value: Iterable[T], kind: type[T], what: str) -> tuple[T, ...]:
+    if isinstance(value, kind | str) or not isinstance(value, Iterable):
         raise ConfigurationError(
-            f"{name} must be a sequence, such as {name}=[…], not {_kind_of(given)}."
+            f"{name} must be a sequence, such as {name}=[…], not {_kind_of(value)}."
         )
-    found = tuple(given)
-    for place, each in enumerate(found):
+    values = tuple(value)
+    for place, each in enumerate(values):
         if not isinstance(each, kind):
             raise ConfigurationError(f"{name}[{place}] must be {what}, not {_kind_of(each)}.")
-    return found
+    return values
 
 
-def _validate_method_names(given: object, base: type[Any], what: str) -> None:
-    """Refuse names that are spelt like those of `base`, and that nothing asks for."""
+def _validate_method_names(value: object, base: type[Any], what: str) -> None:
+    """Reject methods with a name like those of `base`, which nothing would call."""
     known = list(_method_names(base))
-    for name in dir(type(given)):
+    for name in dir(type(value)):
         if name.startswith(("may_", "before_", "after_")) and name not in known:
             close = get_close_matches(name, known, n=1)
             remedy = f"is {close[0]} meant?" if close else "give it another name."
             raise ConfigurationError(
-                f"{what} ({type(given).__qualname__}) has a method {name}, which"
+                f"{what} ({type(value).__qualname__}) has a method {name}, which"
                 f" {base.__name__} does not have and nothing calls; {remedy}"
             )
 
 
 def _method_names(base: type[Any]) -> Iterator[str]:
-    """The methods of a class that a host may override."""
+    """Return the names of the methods of a class that a host may override."""
     return (name for name, value in vars(base).items() if name[0] != "_" and callable(value))
 
 
 def _validate_plain_function(name: str, function: Any, why: str) -> None:
     if not callable(function):
         raise ConfigurationError(f"{name} must be a function, not {_kind_of(function)}.")
-    # An object may be called by a method of its class, too.
+    # An object may be callable by a method of its class, too.
     for each in (function, function.__call__):
         if iscoroutinefunction(unwrap(each)) or isasyncgenfunction(each):
             raise ConfigurationError(
@@ -177,11 +179,11 @@ def _validate_plain_function(name: str, function: Any, why: str) -> None:
             )
 
 
-def _kind_of(given: object) -> str:
-    """What was given, where its value may be long or secret."""
-    if isinstance(given, type):
-        return f"the class {given.__qualname__} itself"
-    return f"{'an' if type(given).__name__[0] in 'aeiouAEIOU' else 'a'} {type(given).__name__}"
+def _kind_of(value: object) -> str:
+    """Return the type of a value in words; the value itself may be long or secret."""
+    if isinstance(value, type):
+        return f"the class {value.__qualname__} itself"
+    return f"{'an' if type(value).__name__[0] in 'aeiouAEIOU' else 'a'} {type(value).__name__}"
 
 
 def _location(url: URL) -> tuple[object, ...]:

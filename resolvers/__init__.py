@@ -1,5 +1,4 @@
-"""What Tallied does, as plain async functions.
+"""The operations of Tallied as plain async functions, which know nothing of GraphQL and HTTP.
 
-Queries take a connection and the columns asked for, and return rows; commands take
-the session of a unit of work. Nothing here knows of GraphQL or HTTP.
+Queries take a connection and the requested columns, and return rows. Changes take a unit of work.
 """

@@ -1,4 +1,4 @@
-"""What hooks are told of a change: who asks for it, by which request, and the rows as shown."""
+"""The events of changes, for hooks: the viewer, the request, and the rows as the API shows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..host.hooks import Event, HookedOperation, run_before_hooks, schedule_afte
 from ..models import Author
 from .pagination.arguments import Record
 
-_OF_THEIR_OWN = frozenset({"create_thread", "add_comment"})
+_BY_AUTHOR = frozenset({"create_thread", "add_comment"})
 """The operations whose comment is the viewer's own."""
 
 
@@ -22,37 +22,38 @@ async def run_before(
 ) -> None:
     """Run the hooks before a change.
 
-    :param rows: what an :class:`~tallied.host.hooks.Event` has of them.
-    :raises Vetoed: where one of them forbids it.
+    :param rows: the rows of the :class:`~tallied.host.hooks.Event`.
+    :raises Vetoed: if one of them forbids the change.
     """
     if access.rules.hooks:
-        await run_before_hooks(
-            access.rules.hooks, await _event(unit, access, operation, rows), unit
-        )
+        event = await _build_event(unit, access, operation, rows)
+        await run_before_hooks(access.rules.hooks, event, unit)
 
 
 async def run_after(
     unit: UnitOfWork, access: Access, operation: HookedOperation, **rows: Record | None
 ) -> None:
-    """Have the hooks after a change run once it is committed."""
+    """Schedule the hooks after a change, which run once it is committed."""
     if access.rules.hooks:
-        schedule_after_hooks(access.rules.hooks, await _event(unit, access, operation, rows), unit)
+        event = await _build_event(unit, access, operation, rows)
+        schedule_after_hooks(access.rules.hooks, event, unit)
 
 
-async def _event(unit: UnitOfWork, access: Access, operation: HookedOperation, rows: Any) -> Event:
-    comment = rows.get("comment")
+async def _build_event(
+    unit: UnitOfWork, access: Access, operation: HookedOperation, rows: Any
+) -> Event:
+    comment, viewer = rows.get("comment"), access.viewer
     if comment is not None:
-        viewer = access.viewer
-        if viewer is not None and viewer.name is not None and operation in _OF_THEIR_OWN:
-            name: str | None = viewer.name  # which their author has by now
+        if viewer is not None and viewer.name is not None and operation in _BY_AUTHOR:
+            name: str | None = viewer.name  # The author has this name by now.
         else:
-            name = await _shown_name(unit, access, comment)
+            name = await _display_name(unit, access, comment)
         rows = {**rows, "comment": {**comment, "author_name": name}}
-    return Event(operation, access.viewer, **rows, by_host=access.is_host, request=access.request)
+    return Event(operation, viewer, **rows, by_host=access.is_host, request=access.request)
 
 
-async def _shown_name(unit: UnitOfWork, access: Access, comment: Record) -> str | None:
-    """Return the name of who wrote a comment, as the API shows it."""
+async def _display_name(unit: UnitOfWork, access: Access, comment: Record) -> str | None:
+    """Return the name of a comment's author or guest, as the API shows it."""
     name: str | None = comment["author_name"]
     author_id: UUID | None = comment["author_id"]
     if author_id is not None:

@@ -1,4 +1,4 @@
-"""Rows that several units may make at once, of which one comes to be."""
+"""Rows that several units may insert at once, and that exist once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from .pagination.arguments import Record
 
 
 async def insert_if_new(session: AsyncSession, entity: type[Base], row: Record) -> bool:
-    """Whether the row is new; where a unique value of it is taken, nothing is done.
+    """Insert a row unless one of its unique values is taken; return whether it was inserted.
 
-    A unit that comes second waits for the first, and then finds its row.
+    A unit that comes second waits for the first, and can read its row then.
 
-    :param row: values by attribute name, with the key; counters are left to their engine.
+    :param row: the values by attribute name, with the key; those of counters are ignored.
     """
-    insert: Any = sqlite.insert
-    if session.get_bind().dialect.name == "postgresql":
-        insert = postgresql.insert
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    insert: Any = postgresql.insert if is_postgresql else sqlite.insert
     mapper = inspect(entity)
     counted = {counter.key for counter in counters.counters_of(mapper)}
     values = {name: value for name, value in row.items() if name not in counted}
     statement = insert(entity).values(values).on_conflict_do_nothing()
-    made = await session.execute(statement.returning(*mapper.primary_key))
-    return made.one_or_none() is not None
+    result = await session.execute(statement.returning(*mapper.primary_key))
+    return result.one_or_none() is not None

@@ -1,4 +1,4 @@
-"""Rows that are locked before they are changed, by someone who may."""
+"""Permissions for rows that are to be changed, checked before and after they are locked."""
 
 from __future__ import annotations
 
@@ -28,58 +28,60 @@ _Model = TypeVar("_Model", bound=Base)
 
 
 async def lock_permitted_thread(
-    session: AsyncSession, access: Access, id: UUID, action: ThreadAction, what: str
+    session: AsyncSession, access: Access, id: UUID, action: ThreadAction, sentence: str
 ) -> tuple[Access, Thread]:
-    """The thread, under its lock, with which the viewer may do that.
+    """Lock a thread for an action that the viewer may take.
 
-    It is looked at before it is locked: who may not do it, learns nothing by having to wait.
+    The permission is checked before the lock, so that a viewer without it learns nothing from a
+    wait, and again if the row has changed meanwhile.
 
-    :param what: the action in words, as in "rename this thread".
-    :returns: with the access of the viewer whose author is known.
+    :param sentence: the action in words, as in "rename this thread".
+    :returns: the access with the viewer's author, and the thread.
     :raises NotFound: for a thread that is not there, or that the viewer may not read.
-    :raises SignInRequired, NotAllowed: where the viewer may not.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
     """
-    access, facts = await _read_context(session, access, Thread, id, "threadId")
-    if facts is not None:
-        access.require(access.may(action, _thread_context(facts)), what)
+    access, values = await _read_context(session, access, Thread, id, "threadId")
+    if values is not None:
+        access.require(access.may(action, ThreadContext(*values)), sentence)
     deleting = action == "may_delete_thread"
     thread = await _lock_row(session, Thread, id, "threadId", deleting=deleting)
-    if facts is not None and _must_read_again(access, facts, thread, ThreadContext._fields):
-        _, facts = await _read_context(session, access, Thread, id, "threadId")
-        assert facts is not None
-        access.require(access.may(action, _thread_context(facts)), what)
+    if values is not None and _must_read_again(access, values, thread, ThreadContext._fields):
+        _, values = await _read_context(session, access, Thread, id, "threadId")
+        assert values is not None
+        access.require(access.may(action, ThreadContext(*values)), sentence)
     return access, thread
 
 
 async def lock_permitted_comment(
-    session: AsyncSession, access: Access, id: UUID, action: CommentAction, what: str
+    session: AsyncSession, access: Access, id: UUID, action: CommentAction, sentence: str
 ) -> tuple[Access, Comment, CommentContext | None]:
-    """The comment, under its lock, with which the viewer may do that; as :func:`locked_thread`.
+    """Lock a comment for an action that the viewer may take, as :func:`lock_permitted_thread` does.
 
-    :returns: with what is known of it; None where no policy was to be asked.
+    :returns: the access with the viewer's author, the comment, and its context for the policy,
+        which is None if no policy is asked.
     :raises NotFound: for a comment that is not there, or that the viewer may not read.
-    :raises SignInRequired, NotAllowed: where the viewer may not.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
     """
-    access, row = await _read_context(session, access, Comment, id, "commentId")
-    facts = None if row is None else _comment_context(row)
-    if facts is not None:
-        access.require(access.may(action, facts), what)
+    access, values = await _read_context(session, access, Comment, id, "commentId")
+    context = None if values is None else _comment_context(values)
+    if context is not None:
+        access.require(access.may(action, context), sentence)
     comment = await _lock_row(session, Comment, id, "commentId")
-    if row is not None and _must_read_again(access, row, comment, COMMENT_COLUMNS):
-        _, row = await _read_context(session, access, Comment, id, "commentId")
-        assert row is not None
-        facts = _comment_context(row)
-        access.require(access.may(action, facts), what)
-    return access, comment, facts
+    if values is not None and _must_read_again(access, values, comment, COMMENT_COLUMNS):
+        _, values = await _read_context(session, access, Comment, id, "commentId")
+        assert values is not None
+        context = _comment_context(values)
+        access.require(access.may(action, context), sentence)
+    return access, comment, context
 
 
 async def _read_context(
     session: AsyncSession, access: Access, entity: type[Thread | Comment], id: UUID, field: str
 ) -> tuple[Access, tuple[Any, ...] | None]:
-    """The facts of a row, without its lock; None where nothing depends on them.
+    """Read the values by which a policy decides, without a lock; None if none is asked.
 
-    The viewer's author is looked up in the same statement, unless the condition on what they
-    may read has to know it.
+    The viewer's author is found by the same statement, unless the condition on what they may read
+    has to know it.
     """
     if access.is_unrestricted or access.reads_by_author:
         access = await with_author(session, access)
@@ -102,33 +104,29 @@ async def _read_context(
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise not_found(field)
-    *facts, author_id = row
-    return access.with_author(author_id), tuple(facts)
+    *values, author_id = row
+    return access.with_author(author_id), tuple(values)
 
 
-def _thread_context(row: tuple[Any, ...]) -> ThreadContext:
-    return ThreadContext(*row)
-
-
-def _comment_context(row: tuple[Any, ...]) -> CommentContext:
-    own = len(COMMENT_COLUMNS)
-    return CommentContext._make([*row[:own], _thread_context(row[own:])])
+def _comment_context(values: tuple[Any, ...]) -> CommentContext:
+    count = len(COMMENT_COLUMNS)
+    return CommentContext._make([*values[:count], ThreadContext(*values[count:])])
 
 
 def _must_read_again(
-    access: Access, row: tuple[Any, ...], locked: Base, names: Sequence[str]
+    access: Access, values: tuple[Any, ...], row: Base, names: Sequence[str]
 ) -> bool:
-    """Whether a row, now that it is locked, has to be looked at again.
+    """Return whether a row that is locked now may have changed since it was read.
 
-    A condition on what may be read depends on more of it than the facts.
+    A condition on what may be read depends on more columns than a policy's other methods.
     """
     if access.readable() is not None:
         return True
-    return row[: len(names)] != tuple(getattr(locked, name) for name in names)
+    return values[: len(names)] != tuple(getattr(row, name) for name in names)
 
 
 async def read_target_type(session: AsyncSession, thread_id: UUID) -> str | None:
-    """What the thread of a comment that is locked is about."""
+    """Return the target type of a locked comment's thread."""
     query = select(Thread.target_type).where(Thread.id == thread_id)
     return (await session.execute(query)).scalar_one()
 
@@ -136,37 +134,37 @@ async def read_target_type(session: AsyncSession, thread_id: UUID) -> str | None
 async def read_open_thread(
     session: AsyncSession, access: Access, id: UUID, *, lock: bool = False
 ) -> Record:
-    """The row of a thread that takes the viewer's comments.
+    """Return the row of a thread that accepts the viewer's comments.
 
     :param lock: whether to read the row under its lock.
     :raises NotFound: for a thread that is not there, or that the viewer may not read.
-    :raises Locked: when it is locked.
-    :raises SignInRequired, NotAllowed: where the viewer may not.
+    :raises Locked: if it is locked.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
     """
     condition = access.readable()
-    readable = () if condition is None else (condition,)
+    conditions = () if condition is None else (condition,)
     read = lock_thread_row if lock else read_thread
-    found = await read(session, Thread.id == id, *readable)
-    if found is None:
+    thread = await read(session, Thread.id == id, *conditions)
+    if thread is None:
         raise not_found("threadId")
-    facts = thread_context(found)
-    access.require(access.may("may_comment", facts), "comment in this thread")
-    if facts.locked_at is not None:
+    context = thread_context(thread)
+    access.require(access.may("may_comment", context), "comment in this thread")
+    if context.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
-    return found
+    return thread
 
 
 async def _lock_row(
     session: AsyncSession, model: type[_Model], id: UUID, field: str, *, deleting: bool = False
 ) -> _Model:
-    found = await session.run_sync(counters.lock, model, id, deleting=deleting)
-    if found is None:
+    row = await session.run_sync(counters.lock, model, id, deleting=deleting)
+    if row is None:
         raise not_found(field)
-    return found
+    return row
 
 
 async def is_readable(session: AsyncSession, access: Access, thread_id: UUID) -> bool:
-    """Whether the viewer may read the thread."""
+    """Return whether the viewer may read the thread."""
     condition = access.readable()
     if condition is None:
         return True

@@ -1,4 +1,4 @@
-"""Selecting: a connection and the columns asked for come in, rows go out."""
+"""Queries: from a connection and the requested columns to rows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ async def read_one(
     columns: Collection[str],
     readable: ColumnElement[bool] | None = None,
 ) -> Record | None:
-    """The columns of the row with that id; None where there is no such row.
+    """Return the columns of the row with that id, or None.
 
-    :param readable: what its thread must be like.
+    :param readable: the condition that its thread must meet.
     """
     statement = _select(entity, columns or {"id"}, readable).where(entity.id == id)
-    found = await connection.execute(statement)
-    row = found.one_or_none()
+    row = (await connection.execute(statement)).one_or_none()
     return None if row is None else row._asdict()
 
 
@@ -41,10 +40,10 @@ async def read_target_thread(
     columns: Collection[str],
     readable: ColumnElement[bool] | None = None,
 ) -> Record | None:
-    """The columns of the thread about an object of the host; None where there is none."""
+    """Return the columns of the thread about an object of the host, or None."""
     statement = _select(Thread, columns or {"id"}, readable)
-    ours = (Thread.target_type == target_type, Thread.target_id == target_id)
-    row = (await connection.execute(statement.where(*ours))).one_or_none()
+    conditions = (Thread.target_type == target_type, Thread.target_id == target_id)
+    row = (await connection.execute(statement.where(*conditions))).one_or_none()
     return None if row is None else row._asdict()
 
 
@@ -55,9 +54,9 @@ async def read_many(
     columns: Collection[str],
     readable: ColumnElement[bool] | None = None,
 ) -> dict[UUID, Record]:
-    """The columns of the rows with these ids, as far as there are such rows.
+    """Return the columns of those rows with these ids that there are.
 
-    :param readable: what their threads must be like.
+    :param readable: the condition that their threads must meet.
     """
     statement = _select(entity, {"id", *columns}, readable).where(entity.id.in_(ids))
     return {row.id: row._asdict() for row in await connection.execute(statement)}
@@ -66,7 +65,7 @@ async def read_many(
 async def read_comment_pages(
     connection: AsyncConnection, thread_ids: Iterable[UUID], window: Window, asked: RequestedFields
 ) -> dict[UUID, RowPage]:
-    """The same page of the comments of each of these threads, as far as there are such threads."""
+    """Return the same page of comments for each of these threads that there is."""
     return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, asked)
 
 
@@ -75,9 +74,9 @@ async def count_threads(
     filter: Filter | None = None,
     readable: ColumnElement[bool] | None = None,
 ) -> int:
-    """How many threads there are, of those that a filter lets through.
+    """Return the number of threads that pass a filter.
 
-    :param readable: what they must be like.
+    :param readable: the condition that they must meet.
     """
     statement = select(func.count()).select_from(Thread)
     if readable is not None:
@@ -90,7 +89,7 @@ async def count_threads(
 async def count_comments(
     connection: AsyncConnection, thread_ids: Iterable[UUID], filter: Filter
 ) -> dict[UUID, int]:
-    """How many comments that a filter lets through each of these threads has, if it has any."""
+    """Return the number of comments that pass a filter, for each thread that has one."""
     statement = (
         select(Comment.thread_id, func.count())
         .where(Comment.thread_id.in_(thread_ids), *filter.conditions())

@@ -1,4 +1,4 @@
-"""Rows of a unit of work: as they are in memory, and what the database says of those gone."""
+"""Rows of a unit of work: their values in memory, and errors for those that are missing."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ THREAD_COLUMNS = tuple(
 
 
 _INTERNAL = frozenset({"author_name_key", "submission_key"})
-"""Columns of a comment that are no part of what it says."""
+"""The columns of a comment that serve lookups only."""
 
 
 async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
-    """The row of the one thread that meets the conditions; None where there is none."""
+    """Return the row of the one thread that meets the conditions, or None."""
     row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
     return None if row is None else row._asdict()
 
@@ -41,11 +41,11 @@ async def lock_thread_row(session: AsyncSession, *where: ColumnElement[bool]) ->
     """Return the row of the one thread that meets the conditions, under its lock.
 
     The lock is the one that an UPDATE of the counters takes, and is held until the transaction
-    ends. On PostgreSQL, a row that was waited for is returned as it has become, or not at all
-    where it no longer meets the conditions (PostgreSQL's documentation, 13.2.1). On SQLite, the
-    whole database is locked.
+    ends. On PostgreSQL, a row that was waited for is returned with its new values, or not at all
+    if it no longer meets the conditions (PostgreSQL's documentation, 13.2.1). On SQLite, the whole
+    database is locked.
 
-    :returns: None where there is no such thread.
+    :returns: None if there is no such thread.
     """
     bind = await session.run_sync(_begin_to_write)
     query = select(*THREAD_COLUMNS).where(*where).with_for_update(key_share=True, of=Thread)
@@ -54,11 +54,11 @@ async def lock_thread_row(session: AsyncSession, *where: ColumnElement[bool]) ->
 
 
 def _begin_to_write(session: Session) -> Engine | Connection:
-    """Return what `session` writes threads to; on SQLite, in a transaction that has begun.
+    """Return the bind to which `session` writes threads; on SQLite, within a transaction.
 
-    Python's driver begins none for a SELECT, so another connection could write between that and
-    the INSERT. A transaction that has begun to read needs no lock: it fails to write where another
-    has written meanwhile.
+    Python's driver begins no transaction for a SELECT, so another connection could write between
+    the SELECT and the INSERT. A transaction that has begun to read needs no lock: it fails to write
+    if another has written meanwhile.
     """
     bind = write_bind(session, inspect(Thread))
     if bind.dialect.name == "sqlite":
@@ -69,14 +69,14 @@ def _begin_to_write(session: Session) -> Engine | Connection:
 
 
 def thread_context(thread: Record) -> ThreadContext:
-    """What a policy is told of a thread."""
+    """Return the context of a thread for a policy."""
     return ThreadContext(*(thread[name] for name in ThreadContext._fields))
 
 
 def loaded_values(obj: Base) -> Record:
-    """Return the columns of an object that are in memory; all of them of a new object.
+    """Return the columns of an object that are in memory: all of them for a new object.
 
-    What a new object does not hold, such as its counters, is read without a statement.
+    Those that a new object has no value for, such as its counters, need no statement either.
     """
     state: InstanceState[Any] = inspect(obj)
     columns = (attribute.key for attribute in obj.__mapper__.column_attrs)
@@ -88,16 +88,16 @@ def loaded_values(obj: Base) -> Record:
 
 
 def counter_values(session: AsyncSession, thread_id: UUID) -> Record:
-    """A thread's key, and its counters where the flush brought them back."""
+    """Return the key of a thread, with its counters if the flush has returned them."""
     return {"id": thread_id, **(counters.flushed_values(session, Thread, thread_id) or {})}
 
 
 @contextmanager
 def translate_missing_row(*, row: str | None = None, parent: str | None = None) -> Iterator[None]:
-    """Turn what the database says of a row that is gone into NotFound.
+    """Translate the database's error for a missing row into NotFound.
 
-    :param row: the input that names the row to change, such as ``commentId``.
-    :param parent: the input that names the row that its foreign key points to.
+    :param row: the input field that names the row to change, such as ``commentId``.
+    :param parent: the input field that names the row to which its foreign key points.
     """
     try:
         yield
@@ -112,13 +112,13 @@ def translate_missing_row(*, row: str | None = None, parent: str | None = None) 
 
 
 def not_found(field: str) -> NotFound:
-    """What is said of a row that is not there, and of one that the viewer may not read."""
+    """Return the error for a row that is not there, or that the viewer may not read."""
     what = field.removesuffix("Id")
     return NotFound(f"There is no such {what}; it may have been deleted.", field=field)
 
 
 def _is_foreign_key(error: IntegrityError) -> bool:
-    """Whether a foreign key has no row (PostgreSQL: Appendix A, foreign_key_violation)."""
+    """Return whether a foreign key has no row (PostgreSQL, Appendix A: foreign_key_violation)."""
     if getattr(error.orig, "sqlstate", None) == "23503":
         return True
     return "FOREIGN KEY constraint failed" in str(error.orig)

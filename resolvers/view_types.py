@@ -1,4 +1,4 @@
-"""What one viewer may see: threads, comments, and pages of them."""
+"""Threads, comments and pages as one viewer may see them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ T = TypeVar("T", bound="View")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What threads and comments have in common."""
+    """The fields that threads and comments share."""
 
     id: UUID
     author_id: UUID | None
-    """None for a guest's, and where the author is gone."""
+    """None if a guest wrote it, or if the author was deleted."""
     author_name: str | None
     word_count: int
     created_at: datetime
     viewer_can_delete: bool
     cursor: str = ""
-    """Its place in the order of its page, to be given as `after` or `before`."""
+    """The place in the order of its page, for `after` or `before`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,12 @@ class ThreadView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class CommentView(View):
-    """A comment, as one viewer may see it. Its name is the author's, or what a guest gave."""
+    """A comment, as one viewer may see it, with the name of its author or guest."""
 
     thread_id: UUID
     message: str
     message_html: str
-    """The message as HTML that is safe to be put into a page as it is."""
+    """The message as HTML, which is safe to insert into a page unchanged."""
     edited_at: datetime | None
     viewer_can_edit: bool
     viewer_can_move: bool
@@ -56,7 +56,7 @@ class CommentView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class ViewPage(Generic[T]):
-    """A part of a list, as the Relay cursor connections specification has it."""
+    """A page of a list, as in the Relay cursor connections specification."""
 
     nodes: list[T]
     has_previous_page: bool
@@ -64,17 +64,17 @@ class ViewPage(Generic[T]):
 
     @property
     def start_cursor(self) -> str | None:
-        """What a page that comes before this one is asked for by; None of an empty one."""
+        """The `before` of the previous page; None for an empty page."""
         return self.nodes[0].cursor if self.nodes else None
 
     @property
     def end_cursor(self) -> str | None:
-        """What a page that comes after this one is asked for by; None of an empty one."""
+        """The `after` of the next page; None for an empty page."""
         return self.nodes[-1].cursor if self.nodes else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommentPage(ViewPage[CommentView]):
-    """A part of the comments of a thread."""
+    """A page of a thread's comments."""
 
     thread: ThreadView

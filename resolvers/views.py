@@ -1,23 +1,21 @@
-"""Reading: what a page that is put together on the server shows to one viewer.
+"""Views: the threads and comments that a page rendered on the server shows to one viewer.
 
-The counterpart of the changes in :mod:`tallied.resolvers.threads` and
-:mod:`tallied.resolvers.comments`: a host calls these functions with a
-connection and with the access of whoever looks on, and gets what the API would hand out.
-Threads that the viewer may not read are not there; names, HTML and what the viewer may do
-come along; and pages go by the API's own cursors. Each costs a few statements, whatever the
-size of the page.
+These functions are the counterpart of the changes in :mod:`tallied.resolvers.threads` and
+:mod:`tallied.resolvers.comments`. A host passes a connection and the access of the viewer, and gets
+what the API would return: threads that the viewer may read, with names, HTML and permissions, in
+pages with the API's own cursors. Each function runs a few statements, whatever the page's size.
 
     async with discussion.database.read() as connection:
-        page = await reading.read_comments(connection, access, thread_id, last=50)
+        page = await views.read_comments(connection, access, thread_id, last=50)
 
-The connection may be a host's own, too, or the session of a unit of work. An argument of another
-type than is written here is a ``TypeError``.
+The connection may also be a host's own, or the session of a unit of work. An argument of another
+type than its annotation is a ``TypeError``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -43,24 +41,24 @@ ReadConnection: TypeAlias = AsyncConnection | AsyncSession
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
 
 MAX_PAGE_SIZE = 1000
-"""The most rows of a page."""
+"""The maximum number of rows on a page."""
 
-_OF_THREADS = frozenset(column.key for column in THREAD_COLUMNS)
-_OF_COMMENTS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
+_THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
+_COMMENT_COLUMNS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
 
 
 async def read_thread(reader: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
-    """A thread; None where there is none that the viewer may read."""
+    """Return a thread, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
-    row = await read_one(connection, Thread, id, _OF_THREADS, access.readable())
+    row = await read_one(connection, Thread, id, _THREAD_COLUMNS, access.readable())
     return await _thread(connection, access, row)
 
 
 async def read_thread_for(
     reader: ReadConnection, access: Access, target_type: str, target_id: str
 ) -> ThreadView | None:
-    """The thread about an object of the host; None where there is none that they may read.
+    """Return the thread about an object of the host, or None if there is none to read.
 
     :raises UnknownTargetType: for a type that is not registered.
     """
@@ -69,7 +67,7 @@ async def read_thread_for(
     access.rules.target(target_type)
     connection, access = await _begin(reader, access)
     readable = access.readable()
-    row = await read_target_thread(connection, target_type, target_id, _OF_THREADS, readable)
+    row = await read_target_thread(connection, target_type, target_id, _THREAD_COLUMNS, readable)
     return await _thread(connection, access, row)
 
 
@@ -85,13 +83,13 @@ async def read_threads(
     descending: bool = True,
     filter_by: ThreadFilter | None = None,
 ) -> ViewPage[ThreadView]:
-    """A page of the threads that the viewer may read; the arguments are those of the API.
+    """Return a page of the threads that the viewer may read; the arguments are the API's.
 
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
     connection, access = await _begin(reader, access)
-    which = read_window(
+    window = read_window(
         THREADS[order_by, descending],
         limit=MAX_PAGE_SIZE,
         first=first,
@@ -101,7 +99,7 @@ async def read_threads(
         filter=filter_by,
         readable=access.readable(),
     )
-    page = await read_page(connection, which, RequestedFields(_OF_THREADS, True, True, True))
+    page = await read_page(connection, window, RequestedFields(_THREAD_COLUMNS, True, True, True))
     names = await _names(connection, page.rows)
     nodes = [
         _thread_view(access, row, names, cursor)
@@ -122,14 +120,14 @@ async def read_comments(
     descending: bool = False,
     filter_by: CommentFilter | None = None,
 ) -> CommentPage | None:
-    """A page of a thread's comments; None where there is no thread that the viewer may read.
+    """Return a page of a thread's comments, or None if the viewer may read no such thread.
 
-    :param descending: the latest first; by default, the oldest.
+    :param descending: whether the latest comes first.
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
     expect_type(UUID, thread_id=thread_id)
-    which = read_window(
+    window = read_window(
         COMMENTS["CREATED_AT", descending],
         limit=MAX_PAGE_SIZE,
         first=first,
@@ -139,19 +137,19 @@ async def read_comments(
         filter=filter_by,
     )
     connection, access = await _begin(reader, access)
-    thread = await read_one(connection, Thread, thread_id, _OF_THREADS, access.readable())
+    thread = await read_one(connection, Thread, thread_id, _THREAD_COLUMNS, access.readable())
     if thread is None:
         return None
-    asked = RequestedFields(_OF_COMMENTS, True, True, True)
-    page = (await read_comment_pages(connection, [thread_id], which, asked)).get(thread_id)
+    fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
+    page = (await read_comment_pages(connection, [thread_id], window, fields)).get(thread_id)
     if page is None:
-        return None  # It has been deleted meanwhile.
+        return None  # The thread was deleted meanwhile.
     names = await _names(connection, [thread, *page.rows])
-    facts = thread_context(thread)
+    context = thread_context(thread)
     return CommentPage(
         thread=_thread_view(access, thread, names),
         nodes=[
-            await _comment_view(access, row, facts, names, cursor)
+            await _comment_view(access, row, context, names, cursor)
             for row, cursor in zip(page.rows, page.cursors, strict=True)
         ],
         has_previous_page=page.has_previous,
@@ -160,11 +158,11 @@ async def read_comments(
 
 
 async def read_comment(reader: ReadConnection, access: Access, id: UUID) -> CommentView | None:
-    """A comment; None where there is none that the viewer may read."""
+    """Return a comment, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
     readable = access.readable()
-    row = await read_one(connection, Comment, id, _OF_COMMENTS, readable)
+    row = await read_one(connection, Comment, id, _COMMENT_COLUMNS, readable)
     if row is None:
         return None
     thread = await read_one(connection, Thread, row["thread_id"], ThreadContext._fields, readable)
@@ -192,24 +190,24 @@ async def _thread(
 async def _names(
     connection: AsyncConnection, rows: Collection[Record]
 ) -> Mapping[UUID, str | None]:
-    """The names of those who have written, in one statement, if there is anybody."""
+    """Return the names of the rows' authors, by one statement if there are any."""
     ids = {row["author_id"] for row in rows} - {None}
-    found = await read_many(connection, Author, ids, ("name",)) if ids else {}
-    return {id: row["name"] for id, row in found.items()}
+    authors = await read_many(connection, Author, ids, ("name",)) if ids else {}
+    return {id: row["name"] for id, row in authors.items()}
 
 
 def _thread_view(
     access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
 ) -> ThreadView:
-    facts = thread_context(row)
+    context = thread_context(row)
     return ThreadView(
-        **_only(row, _OF_THREADS),
+        **{name: row[name] for name in _THREAD_COLUMNS},
         author_name=names.get(row["author_id"]),
         cursor=cursor,
-        viewer_can_comment=facts.locked_at is None and access.may("may_comment", facts),
-        viewer_can_rename=access.may("may_rename", facts),
-        viewer_can_lock=access.may("may_lock", facts),
-        viewer_can_delete=access.may("may_delete_thread", facts),
+        viewer_can_comment=context.locked_at is None and access.may("may_comment", context),
+        viewer_can_rename=access.may("may_rename", context),
+        viewer_can_lock=access.may("may_lock", context),
+        viewer_can_delete=access.may("may_delete_thread", context),
     )
 
 
@@ -220,15 +218,15 @@ async def _comment_view(
     names: Mapping[UUID, str | None],
     cursor: str = "",
 ) -> CommentView:
-    facts = CommentContext._make([*(row[name] for name in COMMENT_COLUMNS), thread])
+    context = CommentContext._make([*(row[name] for name in COMMENT_COLUMNS), thread])
     return CommentView(
-        **_only(row, _OF_COMMENTS - {"author_name"}),
+        **{name: row[name] for name in _COMMENT_COLUMNS - {"author_name"}},
         author_name=_author_name(access, row, names),
         message_html=await render_fairly(access.rules.render, row["message"]),
         cursor=cursor,
-        viewer_can_edit=access.may("may_edit", facts),
-        viewer_can_move=access.may("may_move", facts),
-        viewer_can_delete=access.may("may_delete", facts),
+        viewer_can_edit=access.may("may_edit", context),
+        viewer_can_move=access.may("may_move", context),
+        viewer_can_delete=access.may("may_delete", context),
     )
 
 
@@ -237,7 +235,3 @@ def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) 
         return names[row["author_id"]]
     name: str | None = row["author_name"]
     return access.rules.deleted_author() if name is None else name
-
-
-def _only(row: Record, names: Collection[str]) -> dict[str, Any]:
-    return {name: row[name] for name in names}

@@ -1,7 +1,7 @@
-"""Which page is asked for: the arguments of a Relay connection, read and checked.
+"""The arguments of a Relay connection, and the page that they select.
 
-The rules are those of the Relay cursor connections specification, section 4.3:
-``first`` or ``last`` rows of what lies between ``after`` and ``before``.
+The rules are those of the Relay cursor connections specification, section 4.3: the ``first`` or
+the ``last`` of the rows between ``after`` and ``before``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .cursors import Order, Position
 from .filters import Filter
 
 DEFAULT_SIZE = 20
-"""The rows of a page that is asked for without a size, where as many are allowed."""
+"""The rows of a page without first and last, if as many are allowed."""
 
 Record = Mapping[str, Any]
-"""A row, as far as its columns were asked for, by attribute name."""
+"""The requested columns of a row, by attribute name."""
 
 
 class Window(NamedTuple):
-    """Which rows of an order: `size` of them, from one end of what lies between two places."""
+    """A selection of rows: the first or last `size` of those between two positions."""
 
     order: Order
     size: int
@@ -33,16 +33,16 @@ class Window(NamedTuple):
     before: Position | None = None
     filter: Filter | None = None
     readable: ColumnElement[bool] | None = None
-    """What a row must be like for the viewer."""
+    """The condition that a row must meet for the viewer."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What a row must meet to be in the list at all."""
+        """Return the conditions that a row must meet to be in the list at all."""
         conditions = self.filter.conditions() if self.filter else []
         return conditions if self.readable is None else [*conditions, self.readable]
 
 
 class RequestedFields(NamedTuple):
-    """What of a page is wanted; nothing else is read."""
+    """The parts of a page that a client requests; nothing else is read."""
 
     columns: frozenset[str] = frozenset()
     cursors: bool = False
@@ -52,7 +52,7 @@ class RequestedFields(NamedTuple):
 
 @dataclass
 class RowPage:
-    """The rows of a window in their order, with their cursors where those were asked for."""
+    """The rows of a window in their order, with their cursors if they are requested."""
 
     rows: list[Record] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
@@ -71,10 +71,10 @@ def read_window(
     filter: Filter | None = None,
     readable: ColumnElement[bool] | None = None,
 ) -> Window:
-    """Read the arguments of a connection; without first and last, the first `DEFAULT_SIZE` rows.
+    """Return the window of a connection's arguments; by default, its first `DEFAULT_SIZE` rows.
 
-    :param limit: the most rows that a page may have.
-    :param readable: what a row must be like for the viewer.
+    :param limit: the maximum number of rows on a page.
+    :param readable: the condition that a row must meet for the viewer.
     :raises BadUserInput: naming the argument.
     """
     if first is not None and last is not None:
@@ -90,12 +90,12 @@ def read_window(
         order,
         size,
         backward=first is None,
-        after=None if after is None else order.position(after, "after"),
-        before=None if before is None else order.position(before, "before"),
+        after=None if after is None else order.decode(after, "after"),
+        before=None if before is None else order.decode(before, "before"),
         filter=filter,
         readable=readable,
     )
 
 
 SIZE_METADATA = "tallied.size"
-"""The metadata of an argument ``first`` that says how many items there are without it."""
+"""The key of the metadata of an argument ``first`` for the default number of items."""

@@ -1,8 +1,8 @@
-"""Orders, and the cursors that mark a place in one.
+"""Orders, and the cursors that encode a position in one.
 
-An order is a sort key with the primary key to break ties, so no two rows stand at the
-same place and a page can start right after any of them. A cursor is such a place,
-written down with the name of its order: it stays good when its row is gone.
+An order is a sort key, with the primary key to break ties: no two rows have the same position, and
+a page can start after any of them. A cursor encodes a position with the name of its order, and it
+stays valid after its row is deleted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ...errors import BadUserInput
 from ...models.base import UTCDateTime
 
 _INTEGERS = range(-(2**63), 2**63)
-"""What a counter's column holds, :data:`~tallied.models.base.CounterInteger`."""
+"""The values of a counter's column, :data:`~tallied.models.base.CounterInteger`."""
 
 
 class Position(NamedTuple):
-    """A place in an order: the sort key and the primary key of a row."""
+    """A position in an order: the sort key and the primary key of a row."""
 
     key: Any
     id: UUID
 
 
 class SortKey(NamedTuple):
-    """What rows are sorted by, twice: in SQL, and of a row that is in memory."""
+    """A sort key: its expression in SQL, and its value for a row in memory."""
 
     expression: Callable[[Any], ColumnElement[Any]]
     value: Callable[[Mapping[str, Any]], Any]
@@ -55,21 +55,21 @@ class Order:
     value: Callable[[Mapping[str, Any]], Any]
     descending: bool = False
 
-    def place(self, row: Mapping[str, Any]) -> Position:
-        """Where a row stands that has all its columns."""
+    def position_of(self, row: Mapping[str, Any]) -> Position:
+        """Return the position of a row that has all its columns."""
         return Position(self.value(row), row["id"])
 
-    def cursor(self, position: Position) -> str:
-        """The cursor of a row; opaque to clients."""
-        # asyncpg's keys are of a UUID type of its own, which orjson does not know.
-        place = [self._label, position.key, str(position.id)]
-        text = base64.urlsafe_b64encode(orjson.dumps(place))
+    def encode(self, position: Position) -> str:
+        """Return the cursor of a position, which is opaque to clients."""
+        # asyncpg's keys are of a UUID type of its own, which orjson cannot encode.
+        parts = [self._label, position.key, str(position.id)]
+        text = base64.urlsafe_b64encode(orjson.dumps(parts))
         return text.decode().rstrip("=")
 
-    def position(self, cursor: str, field: str) -> Position:
-        """What :meth:`cursor` made a cursor from.
+    def decode(self, cursor: str, field: str) -> Position:
+        """Return the position that a cursor encodes.
 
-        :raises BadUserInput: naming `field`, for what is no cursor of this order.
+        :raises BadUserInput: naming `field`, for a value that is no cursor of this order.
         """
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
@@ -77,8 +77,8 @@ class Order:
             position = Position(self._key(key), UUID(id))
         except (ValueError, TypeError, AttributeError):
             position, label = None, None
-        # Writing it down again catches every spelling that is nearly right.
-        if position is None or label != self._label or self.cursor(position) != cursor:
+        # Encoding it again rejects every other spelling of the same position.
+        if position is None or label != self._label or self.encode(position) != cursor:
             raise BadUserInput(
                 f"{field} is not a cursor of this order; take one from a page with the same "
                 f"orderBy, or leave it out.",

@@ -1,14 +1,14 @@
-"""Pages of rows by keyset, in one statement each: a page starts after a place in its
-order, not after a count of rows.
+"""Pages of rows by keyset, each by one statement.
 
-The same page of many parents is one statement too, and it reads of each parent only
-what is shown: on PostgreSQL by a lateral join, on SQLite by a correlated subquery, and
-both stop at the page's end. A ``row_number()`` over the children reads every child; at
-a thread of 100,000 comments that is 215 ms against 0.6 (SQLite), 28 against 0.8
-(PostgreSQL).
+A page starts after a position in its order, and not after a number of rows.
 
-hasPreviousPage and hasNextPage follow the Relay cursor connections specification,
-section 4.4, and are exact: what lies beyond a given cursor is looked up beside the page.
+The same page of many parents is one statement, too, and it reads only the shown rows of each: on
+PostgreSQL by a lateral join, on SQLite by a correlated subquery, which both stop at the end of the
+page. A ``row_number()`` over the children reads every child: for a thread of 100,000 comments it
+takes 215 ms instead of 0.6 (SQLite), and 28 instead of 0.8 (PostgreSQL).
+
+hasPreviousPage and hasNextPage follow the Relay cursor connections specification, section 4.4, and
+are exact: the statement also looks up whether there are rows beyond a given cursor.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .cursors import Position
 T = TypeVar("T")
 
 TIME_SLICE = 50
-"""How many rows are turned into Python's objects before others may have their turn."""
+"""The number of rows that are made into objects before other tasks may run."""
 
 Columns = list[ColumnElement[Any]]
 
 
 class ChildRelation(NamedTuple):
-    """How the rows of a page belong to a parent.
+    """The relation of a page's rows to a parent.
 
     :param parent: the parent's mapped class.
     :param foreign_key: the attribute of the rows that holds the parent's id.
@@ -46,20 +46,22 @@ class ChildRelation(NamedTuple):
     foreign_key: str
 
 
-async def read_page(connection: AsyncConnection, window: Window, asked: RequestedFields) -> RowPage:
-    """One page of a whole table."""
+async def read_page(
+    connection: AsyncConnection, window: Window, requested: RequestedFields
+) -> RowPage:
+    """Read a page of a whole table."""
     entity, places = window.order.entity, _Places(connection, window)
-    around = places.around(asked)
+    around = places.around(requested)
     if not around:
-        columns = _columns(entity, window, asked)
-        if not asked.cursors:
-            columns = [each for each in columns if each.key in (asked.columns or {"id"})]
-        return _page(list(await connection.execute(places.slice(columns))), window, asked)
-    page = places.slice(_columns(entity, window, asked)).subquery("page")
-    one = select(literal(1)).subquery("one")
-    statement = select(*page.c, *around).select_from(one.outerjoin(page, true()))
+        columns = _columns(entity, window, requested)
+        if not requested.cursors:
+            columns = [each for each in columns if each.key in (requested.columns or {"id"})]
+        return _page(list(await connection.execute(places.slice(columns))), window, requested)
+    page = places.slice(_columns(entity, window, requested)).subquery("page")
+    row = select(literal(1)).subquery("one")
+    statement = select(*page.c, *around).select_from(row.outerjoin(page, true()))
     rows = list(await connection.execute(_sorted(statement, window, page.c.sort_key, page.c.id)))
-    return _page([row for row in rows if row.id is not None], window, asked, rows[0])
+    return _page([row for row in rows if row.id is not None], window, requested, rows[0])
 
 
 async def read_pages(
@@ -67,35 +69,35 @@ async def read_pages(
     link: ChildRelation,
     ids: Iterable[UUID],
     window: Window,
-    asked: RequestedFields,
+    requested: RequestedFields,
 ) -> dict[UUID, RowPage]:
-    """The same page of every parent that is there."""
+    """Read the same page of the children of each parent that there is."""
     entity, parent, places = window.order.entity, link.parent, _Places(connection, window)
-    ours = getattr(entity, link.foreign_key) == parent.id
+    is_child = getattr(entity, link.foreign_key) == parent.id
     if places.sqlite:
         page: Any = aliased(entity, name="page")
-        keys = places.slice([entity.id]).where(ours).correlate(parent)
-        columns, on = _columns(page, window, asked), page.id.in_(keys)
+        keys = places.slice([entity.id]).where(is_child).correlate(parent)
+        columns, on = _columns(page, window, requested), page.id.in_(keys)
     else:
-        part = places.slice(_columns(entity, window, asked)).where(ours)
+        part = places.slice(_columns(entity, window, requested)).where(is_child)
         page = part.correlate(parent).lateral("page")
         columns, on = list(page.c), true()
-    statement = select(*columns, *places.around(asked, ours), parent.id.label("parent_id"))
+    statement = select(*columns, *places.around(requested, is_child), parent.id.label("parent_id"))
     statement = statement.join_from(parent, page, on, isouter=True).where(parent.id.in_(ids))
     rows_of: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
-    found = await connection.execute(_sorted(statement, window, columns[-1], columns[0]))
-    async for row in _in_slices(found):
+    result = await connection.execute(_sorted(statement, window, columns[-1], columns[0]))
+    async for row in _in_slices(result):
         rows_of[row.parent_id].append(row)
     return {
-        id: _page([row for row in rows if row.id is not None], window, asked, rows[0])
+        id: _page([row for row in rows if row.id is not None], window, requested, rows[0])
         async for id, rows in _in_slices(rows_of.items(), window.size)
     }
 
 
 async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
-    """Each item; after so many of them, others may have their turn.
+    """Yield the items, and let other tasks run after every :data:`TIME_SLICE` rows.
 
-    :param weight: how many rows an item stands for.
+    :param weight: the number of rows in an item.
     """
     worked = 0
     for item in items:
@@ -107,25 +109,27 @@ async def _in_slices(items: Iterable[T], weight: int = 1) -> AsyncIterator[T]:
 
 
 def _page(
-    rows: list[Row[Any]], window: Window, asked: RequestedFields, around: Row[Any] | None = None
+    rows: list[Row[Any]], window: Window, requested: RequestedFields, around: Row[Any] | None = None
 ) -> RowPage:
-    """The page of `rows`, which are in the window's direction, one more than it shows."""
+    """Return the page of `rows`, which are in the window's direction, with one extra row."""
     more = len(rows) > window.size
     rows = rows[: window.size]
     if window.backward:
         rows.reverse()
-    cursor = window.order.cursor
+    cursor = window.order.encode
     return RowPage(
         rows=[row._asdict() for row in rows],
-        cursors=[cursor(Position(row.sort_key, row.id)) for row in rows] if asked.cursors else [],
+        cursors=[cursor(Position(row.sort_key, row.id)) for row in rows]
+        if requested.cursors
+        else [],
         has_previous=getattr(around, "precedes", False) or (more and window.backward),
         has_next=getattr(around, "follows", False) or (more and not window.backward),
     )
 
 
-def _columns(entity: Any, window: Window, asked: RequestedFields) -> Columns:
-    """The key, the other columns asked for, and the sort key, in this order."""
-    names = ["id", *sorted(asked.columns - {"id"})]
+def _columns(entity: Any, window: Window, requested: RequestedFields) -> Columns:
+    """Return the key, the other requested columns, and the sort key, in this order."""
+    names = ["id", *sorted(requested.columns - {"id"})]
     return [
         *(getattr(entity, name) for name in names),
         window.order.expression(entity).label("sort_key"),
@@ -138,7 +142,7 @@ def _sorted(statement: Select[Any], window: Window, *keys: ColumnElement[Any]) -
 
 
 class _Places:
-    """The conditions that a window's cursors set."""
+    """The conditions of a window's cursors."""
 
     def __init__(self, connection: AsyncConnection, window: Window) -> None:
         self.sqlite = connection.dialect.name == "sqlite"
@@ -147,7 +151,7 @@ class _Places:
         self.key = window.order.expression(window.order.entity)
 
     def slice(self, columns: Columns) -> Select[Any]:
-        """The rows of the window from its end on, and one more."""
+        """Return a query of the window's rows in its direction, and one more."""
         after, before = self.window.after, self.window.before
         statement = select(*columns).where(*self.window.conditions()).limit(self.window.size + 1)
         if after:
@@ -156,33 +160,33 @@ class _Places:
             statement = statement.where(self.beyond(before, backward=True))
         return _sorted(statement, self.window, self.key, self.id)
 
-    def around(self, asked: RequestedFields, *where: ColumnElement[bool]) -> Columns:
-        """Whether rows precede the cursors, or follow them, where that is asked for.
+    def around(self, requested: RequestedFields, *where: ColumnElement[bool]) -> Columns:
+        """Return columns that tell whether rows precede or follow the cursors, if requested.
 
-        A lookup in the index's order: for an EXISTS, PostgreSQL may read the table instead.
+        They are lookups in the order of the index: for an EXISTS, PostgreSQL may scan the table.
         """
-        found: Columns = []
+        columns: Columns = []
         where = (*where, *self.window.conditions())
-        for name, place, wanted in (
-            ("precedes", self.window.after, asked.has_previous),
-            ("follows", self.window.before, asked.has_next),
+        for name, position, is_requested in (
+            ("precedes", self.window.after, requested.has_previous),
+            ("follows", self.window.before, requested.has_next),
         ):
-            if place and wanted:
+            if position and is_requested:
                 towards = self.window._replace(backward=name == "precedes")
-                there = self.beyond(place, backward=towards.backward, inclusive=True)
+                there = self.beyond(position, backward=towards.backward, inclusive=True)
                 rows = _sorted(select(self.id).where(*where, there), towards, self.key, self.id)
-                found.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
-        return found
+                columns.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
+        return columns
 
     def beyond(
-        self, place: Position, *, backward: bool = False, inclusive: bool = False
+        self, position: Position, *, backward: bool = False, inclusive: bool = False
     ) -> ColumnElement[bool]:
-        """The rows after `place`; or, `backward`, those before it."""
-        value = literal(place.key, self.key.type)
+        """Return the condition for rows after a position, or before it if `backward`."""
+        value = literal(position.key, self.key.type)
         loose, strict = (le, lt) if self.window.order.descending != backward else (ge, gt)
-        row, mark = tuple_(self.key, self.id), tuple_(value, literal(place.id, self.id.type))
+        row, mark = tuple_(self.key, self.id), tuple_(value, literal(position.id, self.id.type))
         exact: ColumnElement[bool] = (loose if inclusive else strict)(row, mark)
         if self.sqlite and not isinstance(self.key, InstrumentedAttribute):
-            # By an index of an expression, SQLite finds a value but not a row value.
+            # SQLite can look up a value in the index of an expression, but no row value.
             return and_(loose(self.key, value), exact)
         return exact

@@ -1,4 +1,4 @@
-"""Every order in which the API pages; each has its index in :mod:`tallied.models`."""
+"""The orders of the API's lists. Each has an index in :mod:`tallied.models`."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ COMMENTS = {
     for name, key in _COMMENT_KEYS.items()
     for descending in (False, True)
 }
-"""The orders of comments, likewise."""
+"""The orders of comments, by the same."""

@@ -50,7 +50,7 @@ class CommentEdgePayload(CommentPayload):
         if self.comment is None:
             return None
         order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
-        return Edge(cursor=order.cursor(order.place(self.comment.record)), node=self.comment)
+        return Edge(cursor=order.encode(order.position_of(self.comment.record)), node=self.comment)
 
 
 @strawberry.type

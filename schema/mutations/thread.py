@@ -58,7 +58,7 @@ class NewThreadPayload(ChangePayload):
         if self.thread is None:
             return None
         order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
-        return Edge(cursor=order.cursor(order.place(self.thread.record)), node=self.thread)
+        return Edge(cursor=order.encode(order.position_of(self.thread.record)), node=self.thread)
 
     async def fill(self, info: Info, change: ChangedRows) -> None:
         self.thread = await self.load_thread(info, change.thread)

@@ -66,7 +66,7 @@ def windows(order: Order, rows: Sequence[Position], sizes: Sequence[int]) -> Ite
 
 
 def observed(page: RowPage, order: Order) -> Expected:
-    assert [order.position(cursor, "after").id for cursor in page.cursors] == [
+    assert [order.decode(cursor, "after").id for cursor in page.cursors] == [
         row["id"] for row in page.rows
     ]
     return Expected([row["id"] for row in page.rows], page.has_previous, page.has_next)
