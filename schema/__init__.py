@@ -1,7 +1,5 @@
-"""The GraphQL API, and the only place that knows Strawberry.
+"""The definition of the GraphQL schema: ``types``, ``mutations``, ``query`` and their arguments.
 
-``query``, ``mutation``, ``types`` and their neighbours say what the API is; ``build``
-puts them together; ``selection`` and ``context`` turn what a client asks for into as
-few statements as will do; ``documents``, ``execution``, ``reporting`` and ``http`` take
-a request from its bytes to its answer. ``schema.graphql`` is all of it, printed.
+``build`` puts the schema together, also with a host's. ``execution`` executes its operations, and
+``schema.graphql`` is the schema in print.
 """

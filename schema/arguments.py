@@ -160,7 +160,7 @@ class ThreadFilterInput:
     )
 
     def read(self) -> ThreadFilter:
-        """The filter, checked."""
+        """Return the filter, after checking its conditions."""
         return thread_filter(
             unset_to_none(self.title_contains),
             unset_to_none(self.active_since),
@@ -187,7 +187,7 @@ class CommentFilterInput:
     )
 
     def read(self) -> CommentFilter:
-        """The filter, checked."""
+        """Return the filter, after checking its conditions."""
         author = unset_to_none(self.author_id)
         return comment_filter(
             unset_to_none(self.author_name),
@@ -207,7 +207,7 @@ CommentFilterBy = Annotated[
 
 
 class PageArguments(NamedTuple):
-    """The arguments of a connection, as they were given."""
+    """The arguments of a connection, some of which may be unset."""
 
     first: int | None
     last: int | None
@@ -239,22 +239,22 @@ class PageArguments(NamedTuple):
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
-    """The filter that a filterBy argument describes.
+    """Return the filter of a filterBy argument, or None if it has no conditions.
 
-    :raises BadUserInput: naming the condition that cannot be used.
+    :raises BadUserInput: naming an invalid condition.
     """
-    described = unset_to_none(filter_by)
-    filter = described.read() if described else None
+    argument = unset_to_none(filter_by)
+    filter = argument.read() if argument else None
     return filter if filter and filter.conditions() else None
 
 
 def unset_to_none(value: T) -> T | None:
-    """The value of an argument, which may be left out."""
+    """Return the value of an argument, or None if it was left out."""
     return None if value is UNSET else value
 
 
 def read_order(
     orders: Mapping[tuple[str, bool], Order], order_by: ThreadOrder | CommentOrder
 ) -> Order:
-    """The order that an orderBy argument names."""
+    """Return the order of an orderBy argument."""
     return orders[order_by.field.value, order_by.direction is OrderDirection.DESC]

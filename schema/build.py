@@ -1,4 +1,4 @@
-"""The schema, put together."""
+"""Building the schema, alone or merged with a host's."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ The documentation is `docs/api.md` in Tallied's repository.\
 """The description of the schema, which clients' tools show on their first page."""
 
 OF_RELAY = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
-"""The types that both have in common, since Relay asks for them by name."""
+"""The types that both schemas share, because Relay requires their names."""
 
 
-class Prefixed(NameConverter):
-    """Names of GraphQL, where Tallied's own types begin with a prefix."""
+class PrefixConverter(NameConverter):
+    """Converts names to GraphQL, with a prefix for Tallied's own types."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def merge_schemas(
     rename: Mapping[str, str] | None = None,
     scalars: Mapping[object, Any] | None = None,
 ) -> strawberry.Schema:
-    """Tallied's schema, with what a host adds to it.
+    """Return Tallied's schema, merged with the types and root fields of a host.
 
     The context of every resolver is Tallied's :class:`~tallied.execution.context.Context`, which
     has the request.
@@ -96,7 +96,7 @@ def merge_schemas(
         )
     check_rename(rename, Query, Mutation)
     try:
-        made = strawberry.Schema(
+        merged = strawberry.Schema(
             query=merge_roots("query", query, Query, _part(rename, Query)),
             mutation=merge_roots("mutation", mutation, Mutation, _part(rename, Mutation)),
             subscription=subscription,
@@ -104,7 +104,7 @@ def merge_schemas(
             config=StrawberryConfig(
                 info_class=Info,
                 scalar_map={**SCALARS, **(scalars or {})},
-                name_converter=Prefixed(prefix),
+                name_converter=PrefixConverter(prefix),
             ),
         )
     except DuplicatedTypeName as error:
@@ -120,35 +120,35 @@ def merge_schemas(
             f"The host has a scalar {name}, and Tallied has one, too; use Tallied's, of"
             " tallied.schema.scalars, or give the host's another name."
         ) from error
-    made._schema.description = DESCRIPTION  # Strawberry has no argument for it.
-    made._schema.extensions[PREFIX] = prefix
-    made._schema.extensions[HOST_NODES] = _host_nodes(made)
-    return made
+    merged._schema.description = DESCRIPTION  # Strawberry has no argument for it.
+    merged._schema.extensions[PREFIX] = prefix
+    merged._schema.extensions[HOST_NODES] = _host_nodes(merged)
+    return merged
 
 
 def _clash(name: str, prefix: str) -> str:
-    """The sentence about a type that both have."""
-    says = f"The host has a type {name}, and Tallied has one, too"
+    """Return the error's sentence for a type that both schemas have."""
+    sentence = f"The host has a type {name}, and Tallied has one, too"
     if name not in OF_RELAY:
         another = "a different" if prefix else "a"
-        return f"{says}; pass merge_schemas() {another} prefix, such as prefix='Forum'."
+        return f"{sentence}; pass merge_schemas() {another} prefix, such as prefix='Forum'."
     return (
-        f"{says}, which keeps its name, since Relay needs it; use {OF_RELAY[name]} for the host's"
-        " types, or rename the host's."
+        f"{sentence}, which keeps its name, since Relay needs it; use {OF_RELAY[name]} for the"
+        " host's types, or rename the host's."
     )
 
 
 def _host_nodes(schema: strawberry.Schema) -> dict[str, type[Node]]:
-    """The types of the host that implement Node, by name.
+    """Return the types of the host that implement Node, by name.
 
     :raises ConfigurationError: for one that cannot be loaded, or whose ids would be Tallied's.
     """
     types: dict[str, type[Node]] = {}
-    for name, known in schema.schema_converter.type_map.items():
-        origin = getattr(known.definition, "origin", None)
+    for name, entry in schema.schema_converter.type_map.items():
+        origin = getattr(entry.definition, "origin", None)
         if not isinstance(origin, type) or not issubclass(origin, Node) or is_of_tallied(origin):
             continue
-        if getattr(known.definition, "is_interface", False):
+        if getattr(entry.definition, "is_interface", False):
             continue
         if name in (Thread.__name__, Comment.__name__, Author.__name__):
             raise ConfigurationError(
@@ -165,14 +165,14 @@ def _host_nodes(schema: strawberry.Schema) -> dict[str, type[Node]]:
 
 
 def _part(rename: Mapping[str, str], root: type) -> dict[str, str]:
-    """The part of `rename` that is about one root type."""
+    """Return the part of `rename` for one root type."""
     return {old: new for old, new in rename.items() if old in field_names(root)}
 
 
 def validate_schema(schema: strawberry.Schema) -> strawberry.Schema:
-    """A schema that a discussion can serve.
+    """Return a schema that a discussion can serve.
 
-    :raises ConfigurationError: for one that :func:`merge_schemas` has not made.
+    :raises ConfigurationError: for one that :func:`merge_schemas` has not built.
     """
     if not isinstance(schema, strawberry.Schema):
         shown = getattr(schema, "__name__", type(schema).__name__)

@@ -1,4 +1,4 @@
-"""Relay connections: a page of objects, with the cursors to go on from."""
+"""Relay connections: pages of objects, with their cursors."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from ..errors import BadUserInput
 
 
 def encode_id(type_name: str, key: object) -> ID:
-    """The global id of an object."""
+    """Return the global id of an object."""
     return ID(to_base64(type_name, key))
 
 
 def split_id(id: str) -> tuple[str, str]:
-    """Return the type and the key, as text, that a global id names; empty where it names none."""
+    """Return the type and the key of a global id as text, which are empty for a malformed one."""
     try:
         type_name, key = from_base64(id)
     except ValueError:
@@ -25,26 +25,26 @@ def split_id(id: str) -> tuple[str, str]:
 
 
 def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
-    """The type and the key that a global id names.
+    """Return the type and the key of a global id.
 
-    :param field: the argument or input field that holds it.
-    :param type_names: the types that it may name.
-    :raises BadUserInput: naming `field`, for what is no id of these types.
+    :param field: the argument or input field of the id.
+    :param type_names: the accepted types.
+    :raises BadUserInput: naming `field`, for any other value than an id of these types.
     """
     type_name, text = split_id(id)
     try:
         key = UUID(text)
     except ValueError:
         type_name, key = "", UUID(int=0)
-    # Encoding it again catches every spelling that is nearly right.
+    # Encoding it again rejects every other spelling of the same id.
     if type_name not in type_names or encode_id(type_name, key) != id:
         raise BadUserInput(
-            f"{field} is not the id of {' or '.join(map(_one, type_names))}; "
+            f"{field} is not the id of {' or '.join(map(_with_article, type_names))}; "
             f"pass an id that this API has handed out.",
             field=field,
         )
     return type_name, key
 
 
-def _one(type_name: str) -> str:
+def _with_article(type_name: str) -> str:
     return f"{'an' if type_name[0] in 'AEIOU' else 'a'} {type_name.lower()}"

@@ -1,4 +1,4 @@
-"""The interface Node, which a host's types may implement beside Tallied's."""
+"""The interface Node, which the types of a host may implement, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGE = __package__
     "specification."
 )
 class Node:
-    """What ``node(id:)`` and ``nodes(ids:)`` serve, by one id for all types of a schema."""
+    """An object that ``node(id:)`` and ``nodes(ids:)`` return, by ids unique in a schema."""
 
     id: strawberry.ID = strawberry.field(
         description="The object's global id. It is an opaque string, and is never reused.",
@@ -34,10 +34,10 @@ class Node:
 
     @classmethod
     async def load_nodes(cls, info: Info, keys: Sequence[str]) -> Sequence[Self | None]:
-        """Load a host's objects by the keys that :meth:`global_id` was given, as text.
+        """Load objects of a host by their keys, which are the texts of :meth:`global_id`'s.
 
-        :returns: the objects in the order of `keys`; None for one that is not there, or that the
-            viewer may not read.
+        :returns: the objects in the order of `keys`, with None for those that do not exist or that
+            the viewer may not read.
         """
         raise NotImplementedError
 
@@ -59,13 +59,13 @@ def is_of_tallied(cls: type | None) -> bool:
 
 
 def host_nodes(schema: GraphQLSchema) -> Mapping[str, type[Node]]:
-    """Return the host's types that implement :class:`Node`, by the names that are in their ids."""
+    """Return the host's types that implement :class:`Node`, by the names in their ids."""
     types: Mapping[str, type[Node]] = schema.extensions.get(HOST_NODES, {})
     return types
 
 
 async def load_host_nodes(info: Info, ids: Sequence[str]) -> dict[str, Node | None]:
-    """Load those of `ids` that name objects of the host, in one call of each type's loader."""
+    """Load the objects of the host among `ids`, by one call of each type's loader."""
     types = host_nodes(info.schema._schema)
     keys: dict[str, dict[str, str]] = {}
     for id in ids if types else ():

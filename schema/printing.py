@@ -1,4 +1,4 @@
-"""The schema as text, in the two forms that clients' tools read."""
+"""The schema as text, in the two formats of clients' tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .build import schema
 
 
 def print_sdl(schema: Schema = schema) -> str:
-    """The schema in the schema definition language, as ``schema.graphql`` holds it."""
+    """Return the schema in the schema definition language, as in ``schema.graphql``."""
     # Strawberry leaves the schema's own description out.
     definition = print_schema_definition(schema._schema)
     return "\n\n".join(filter(None, [definition, schema.as_str()])) + "\n"

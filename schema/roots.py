@@ -1,4 +1,4 @@
-"""The root types of a host's schema and Tallied's, put together."""
+"""Merging of the root types of a host's schema and Tallied's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from ..errors import ConfigurationError
 
 OF_RELAY = frozenset({"node", "nodes"})
-"""What Relay's compiler and runtime ask for by these very names."""
+"""The fields whose names Relay's compiler and runtime require."""
 
 
 def merge_roots(argument: str, host: type | None, tallied: type, rename: Mapping[str, str]) -> type:
@@ -49,7 +49,7 @@ def merge_roots(argument: str, host: type | None, tallied: type, rename: Mapping
 
 
 def check_rename(rename: Mapping[str, str], *roots: type) -> None:
-    """Refuse names that no field can have, that Relay needs, or that two fields would have.
+    """Reject names that no field can have, that Relay requires, or that two fields would have.
 
     :raises ConfigurationError: naming the field.
     """
@@ -75,7 +75,7 @@ def check_rename(rename: Mapping[str, str], *roots: type) -> None:
 
 
 def _check_fields(argument: str, host: type, tallied: type, rename: Mapping[str, str]) -> None:
-    """Refuse to replace what clients of Tallied ask for."""
+    """Reject a host's field that would replace one of Tallied's."""
     both = sorted(field_names(host) & {rename.get(name, name) for name in field_names(tallied)})
     if both:
         remedy = f"pass rename={{{both[0]!r}: ...}} to merge_schemas(), or rename the host's"
@@ -84,12 +84,12 @@ def _check_fields(argument: str, host: type, tallied: type, rename: Mapping[str,
                 "leave it to Tallied's, which serves the host's types, too, that implement"
                 " tallied.schema.nodes.Node"
             )
-        says = f"The host's {argument} has a field {' and '.join(both)}, and so has Tallied's"
-        raise ConfigurationError(f"{says}; {remedy}.")
+        sentence = f"The host's {argument} has a field {' and '.join(both)}, and so has Tallied's"
+        raise ConfigurationError(f"{sentence}; {remedy}.")
 
 
 def _rename_fields(tallied: type, rename: Mapping[str, str]) -> type:
-    """Return the root type with other names, also in Python, where a host's would replace them."""
+    """Return the root type with new names, also in Python, where a host's would replace them."""
     converter, fields = NameConverter(), {}
     for field in _definition(tallied).fields:
         own = copy(field)

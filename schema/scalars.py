@@ -1,4 +1,4 @@
-"""The scalars of the API beside GraphQL's own."""
+"""The scalars of the API, in addition to GraphQL's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RFC_3339 = re.compile(
 )
 
 SafeInt = NewType("SafeInt", int)
-"""The number that a counter holds, which may have 64 bits.
+"""The value of a counter, which may have 64 bits.
 
 GraphQL's Int has 32 and fails above them, and its Float says of a count that it may be a fraction.
 Named after graphql-scalars' (the-guild.dev/graphql/scalars), which tools for TypeScript map to
@@ -24,12 +24,12 @@ Named after graphql-scalars' (the-guild.dev/graphql/scalars), which tools for Ty
 """
 
 
-def _write_moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _serialize_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _read_moment(value: object) -> datetime:
-    """A moment as RFC 3339 writes it, which names its offset; to the microsecond."""
+def _parse_time(value: object) -> datetime:
+    """Return the time of an RFC 3339 text with an offset, to the microsecond."""
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
@@ -47,8 +47,8 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         description="A point in time, in the format of RFC 3339. Outputs are in UTC: "
         "2026-01-31T12:34:56.789012Z. Inputs need an offset, such as Z or +01:00.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=_write_moment,
-        parse_value=_read_moment,
+        serialize=_serialize_time,
+        parse_value=_parse_time,
     ),
     SafeInt: strawberry.scalar(
         name="SafeInt",
@@ -58,4 +58,4 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         serialize=int,
     ),
 }
-"""The scalars by the Python types that stand for them, as Strawberry's ``scalar_map`` has them."""
+"""The scalars by their Python types, in the form of Strawberry's ``scalar_map``."""

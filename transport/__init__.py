@@ -1,1 +1,1 @@
-"""GraphQL over HTTP and WebSocket: from bytes to an operation and back."""
+"""GraphQL over HTTP and WebSocket: from bytes to an operation, and to the response."""

@@ -1,4 +1,4 @@
-"""The playground: GraphiQL, from files beside the package, with no other host involved."""
+"""The playground: GraphiQL, from files of the package, without requests to other servers."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
-"""What the browser is told of the page: above all, to ask no other host for anything
+"""The headers of the page, by which a browser sends no request to another host
 (Content Security Policy, level 3)."""
 
 FOREVER = "public, max-age=31536000, immutable"
-"""For an address that names the version of what is there (RFC 8246)."""
+"""The Cache-Control of a URL with the version of its file (RFC 8246)."""
 
 _VERSION = re.compile(r"[0-9a-f]{16}/")
 
 
 class Assets:
-    """The files of the page, read once: an ASGI application that serves them compressed.
+    """An ASGI application that serves the files of the page, which are read once, compressed.
 
-    Below their version, which is a digest of all of them, browsers keep them for good.
+    Browsers cache them for good below their version, which is a digest of all of them.
 
-    :param folder: where ``index.html`` and ``vendor/`` are.
+    :param folder: the folder of ``index.html`` and ``vendor/``.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -67,14 +67,14 @@ class Assets:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the page and what it runs on are installed."""
+        """Whether the page and the scripts that it needs are installed."""
         has_vendor = any(name.startswith("vendor/") for name in self._contents)
         return has_vendor and "index.html" in self._contents
 
     def page(self, guests: Guests) -> bytes:
-        """Return the page, which refers to this version of the files.
+        """Return the page, with links to this version of the files.
 
-        :param guests: what guests may do, for the page to choose its examples by.
+        :param guests: what guests may do, by which the page chooses its examples.
         """
         text = self._contents["index.html"].decode()
         text = re.sub(r'((?:src|href)=")playground/', rf"\1playground/{self.version}/", text)
@@ -93,7 +93,7 @@ class Assets:
         if name not in self._contents:
             return PlainTextResponse("There is no such file.\n", 404)
         encodings = request.headers.get("accept-encoding", "").lower()
-        # The quality of an encoding can only be 0 where someone asks for no compression.
+        # A client that accepts no compression can give gzip the quality 0.
         is_compressed = bool(re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", encodings))
         tag = f'"{self.version}{"-gzip" if is_compressed else ""}"'
         headers = {
@@ -112,17 +112,17 @@ class Assets:
 
     async def _compress(self, name: str) -> bytes:
         if name not in self._compressed:
-            # Beside the event loop, which the largest file would hold for 50 ms.
+            # In a thread, because the largest file would block the event loop for 50 ms.
             compressed = await asyncio.to_thread(gzip.compress, self._contents[name], mtime=0)
             self._compressed[name] = compressed
         return self._compressed[name]
 
 
 class Playground:
-    """The playground's page, put together once.
+    """The playground's page, which is built once.
 
-    :param folder: where ``index.html`` and ``vendor/`` are.
-    :param guests: what those may do who have not signed in.
+    :param folder: the folder of ``index.html`` and ``vendor/``.
+    :param guests: what guests may do.
     """
 
     def __init__(self, folder: Path = FOLDER, guests: Guests = "read") -> None:
@@ -131,7 +131,7 @@ class Playground:
         self._page = self.assets.page(guests) if self.is_complete else None
 
     def response(self) -> Response:
-        """Return the page; or how to get it, where its assets have not been brought in."""
+        """Return the page, or how to get it if its assets are not installed."""
         if self._page is not None:
             return HTMLResponse(self._page, headers=HEADERS)
         return PlainTextResponse(

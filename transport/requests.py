@@ -1,4 +1,4 @@
-"""From an HTTP request to the GraphQL-over-HTTP request that it carries, or why it does not."""
+"""Reading of GraphQL-over-HTTP requests from HTTP requests and messages."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from .media_types import is_json
 from .request_errors import RequestError
 
 CLOSE = {"Connection": "close"}
-"""Sent where the rest of a body is not wanted, which the client may be sending still."""
+"""The headers of a response before the end of the body, which the client may still be sending."""
 
 
 async def read_body(request: HTTPRequest, settings: Settings) -> Request:
-    """The request in a POST's body.
+    """Return the request in the body of a POST.
 
-    JSON alone is taken. No form of a foreign page can send that, and its scripts have to ask
-    first (CORS), which is not answered: so no page can act with its visitor's cookies.
+    Only JSON is accepted. No form of a foreign page can send JSON, and a script of it needs a
+    preflight (CORS), which is rejected: so no page can act with its visitor's cookies.
 
-    :raises RequestError: for what is no JSON, no GraphQL-over-HTTP request, too large or too slow.
+    :raises RequestError: for a body that is no JSON or no GraphQL-over-HTTP request, and for one
+        that is too large or too slow.
     """
     if not is_json(request.headers.get("content-type", "")):
         raise RequestError(
@@ -56,23 +57,25 @@ async def read_body(request: HTTPRequest, settings: Settings) -> Request:
 
 
 def read_query(request: HTTPRequest) -> Request:
-    """The request in a GET's address.
+    """Return the request in the URL of a GET.
 
-    :raises RequestError: for what is no GraphQL-over-HTTP request.
+    :raises RequestError: for a URL without a GraphQL-over-HTTP request.
     """
-    given: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
-        if name in given:
+        if name in parameters:
             raise RequestError(
                 400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once."
             )
-        given[name] = text
+        parameters[name] = text
     for name in ("variables", "extensions"):
-        if name in given:
-            given[name] = _loads(given[name], f"The parameter {name}") if given[name] else None
-    # An optional parameter that is empty is as good as none.
+        if name in parameters:
+            parameters[name] = (
+                _loads(parameters[name], f"The parameter {name}") if parameters[name] else None
+            )
+    # An empty optional parameter is the same as none.
     return parse_request(
-        {name: value for name, value in given.items() if value != "" or name == "query"}
+        {name: value for name, value in parameters.items() if value != "" or name == "query"}
     )
 
 
@@ -92,7 +95,7 @@ async def _read(request: HTTPRequest, limit: int) -> bytes:
 
 
 def _loads(text: bytes | str, what: str) -> Any:
-    """Strict JSON (RFC 8259): no NaN, nothing too deep, no number that is infinite."""
+    """Return the value of strict JSON (RFC 8259): without NaN, infinity, or too deep nesting."""
     try:
         return orjson.loads(text)
     except ValueError as error:
@@ -100,10 +103,10 @@ def _loads(text: bytes | str, what: str) -> Any:
 
 
 def describe_json_fault(text: bytes | str) -> str:
-    """Return what is wrong with a text that is no JSON, as the end of a sentence.
+    """Return the error of a text that is no JSON, as the end of a sentence.
 
-    A byte order mark is named: editors and Windows tools write it, and nobody sees it. RFC 8259,
-    section 8.1, forbids it.
+    It names a byte order mark, which editors and Windows tools write, and which is invisible.
+    RFC 8259, section 8.1, forbids it.
     """
     start = text[:4] if isinstance(text, bytes) else text[:4].encode(errors="replace")
     if start.startswith(codecs.BOM_UTF8):
@@ -113,40 +116,40 @@ def describe_json_fault(text: bytes | str) -> str:
     return "is not valid JSON in UTF-8."
 
 
-def parse_request(given: Any) -> Request:
-    """The request that a client's JSON is.
+def parse_request(content: Any) -> Request:
+    """Return the request in a client's JSON.
 
-    :raises RequestError: for what is no GraphQL-over-HTTP request.
+    :raises RequestError: for a value that is no GraphQL-over-HTTP request.
     """
-    if not isinstance(given, dict):
+    if not isinstance(content, dict):
         raise RequestError(
             400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
         )
     for name, type_, shape in _SHAPES:
-        value = given.get(name)
+        value = content.get(name)
         if value is not None and not isinstance(value, type_):
-            says = f"{name} must be {shape}, not {_kind(value)}."
-            raise RequestError(400, BAD_REQUEST, says)
-    query, id = given.get("query"), given.get("documentId")
+            sentence = f"{name} must be {shape}, not {_describe_type(value)}."
+            raise RequestError(400, BAD_REQUEST, sentence)
+    query, id = content.get("query"), content.get("documentId")
     if id is not None and not is_identifier(id):
         raise RequestError(
             400,
             BAD_REQUEST,
             "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits.",
         )
-    id = id or _hash_of_apollo(given.get("extensions") or {})
+    id = id or _apollo_hash(content.get("extensions") or {})
     if query is None and id is None:
         raise RequestError(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
     return Request(
         query,
-        given.get("variables"),
-        given.get("operationName") or None,
+        content.get("variables"),
+        content.get("operationName") or None,
         id,
     )
 
 
-def _kind(value: Any) -> str:
-    """Return what a value of JSON is; never the value itself, which may be secret."""
+def _describe_type(value: Any) -> str:
+    """Return the type of a JSON value in words; the value itself may be secret."""
     if value == "":
         return "an empty string; leave it out where there is none"
     return _KINDS.get(type(value), "a number")
@@ -155,13 +158,17 @@ def _kind(value: Any) -> str:
 _KINDS = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
 
 
-def _hash_of_apollo(extensions: dict[str, Any]) -> str | None:
-    """The identifier in Apollo's extension for automatic persisted queries."""
-    given = extensions.get("persistedQuery")
-    if given is None:
+def _apollo_hash(extensions: dict[str, Any]) -> str | None:
+    """Return the identifier in Apollo's extension for automatic persisted queries."""
+    extension = extensions.get("persistedQuery")
+    if extension is None:
         return None
-    hash_ = given.get("sha256Hash") if isinstance(given, dict) else None
-    if not isinstance(hash_, str) or not isinstance(given, dict) or given.get("version") != 1:
+    hash_ = extension.get("sha256Hash") if isinstance(extension, dict) else None
+    if (
+        not isinstance(hash_, str)
+        or not isinstance(extension, dict)
+        or extension.get("version") != 1
+    ):
         raise RequestError(
             400,
             BAD_REQUEST,

@@ -1,4 +1,4 @@
-"""The handshake of a WebSocket: what must not be opened is refused by HTTP, with a code."""
+"""The handshake of WebSockets, which is rejected by HTTP with a code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .websocket_endpoint import WebSocketHandler
 
 
 class WebSocketEndpoint:
-    """The WebSockets of one endpoint."""
+    """The ASGI application of the WebSockets of one endpoint."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -28,15 +28,15 @@ class WebSocketEndpoint:
         self._per_address = AddressLimit(getattr(service.settings, setting), str(SETTINGS[setting]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one, from its handshake to its end."""
+        """Serve a WebSocket, from its handshake to its end."""
         socket = WebSocket(scope, receive, send)
         await socket.receive()
         host = socket.client.host if socket.client else None
         try:
             self._check(socket)
             self._acquire(host)
-        except RequestError as refused:
-            await send_error(refused, scope, receive, send)
+        except RequestError as error:
+            await send_error(error, scope, receive, send)
             return
         self._open += 1
         try:
@@ -49,28 +49,28 @@ class WebSocketEndpoint:
     def _acquire(self, host: str | None) -> None:
         """Count one more WebSocket of a client address.
 
-        :raises RequestError: where it has as many as it may.
+        :raises RequestError: if it has as many as it may.
         """
         if not self._per_address.acquire(host):
-            says = (
+            sentence = (
                 f"Your address has {self._per_address.maximum} WebSockets open, the most that one"
                 " may; close one, or try again later."
             )
-            raise RequestError(429, "TOO_MANY_CONNECTIONS", says, {"Retry-After": RETRY_AFTER})
+            raise RequestError(429, "TOO_MANY_CONNECTIONS", sentence, {"Retry-After": RETRY_AFTER})
 
     def _check(self, socket: WebSocket) -> None:
-        """Refuse what must not be opened.
+        """Reject a WebSocket that may not be opened.
 
-        Browsers send a visitor's cookies along whichever page opens a WebSocket, and ask nobody
-        whether it may; all that tells is Origin, which no page can forge (RFC 6455, 10.2).
+        Browsers send a visitor's cookies for a WebSocket of any page, without a preflight. Only
+        Origin tells the page, which cannot forge it (RFC 6455, section 10.2).
 
-        :raises RequestError: then.
+        :raises RequestError: in that case.
         """
         self._hosts.require_allowed(socket.scope)
         self._origins.require_allowed(socket.headers, "open a WebSocket")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
-            says = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
-            raise RequestError(400, BAD_REQUEST, says)
+            sentence = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
+            raise RequestError(400, BAD_REQUEST, sentence)
         if self._open >= self._service.settings.concurrent_sockets:
-            says = "The server has as many WebSockets open as it may; try again later."
-            raise RequestError(503, "OVERLOADED", says, {"Retry-After": RETRY_AFTER})
+            sentence = "The server has as many WebSockets open as it may; try again later."
+            raise RequestError(503, "OVERLOADED", sentence, {"Retry-After": RETRY_AFTER})

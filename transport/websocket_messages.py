@@ -1,4 +1,4 @@
-"""What goes over a WebSocket: messages of the protocol's shape, and who has opened it."""
+"""The messages of a WebSocket, and the authentication of the client that opens it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FORBIDDEN = 4403
 INTERNAL_ERROR = 4500
 TOO_BIG = 1009
 TRY_AGAIN = 1013
-"""The codes of closing; those from 4000 on are the protocol's (graphql-ws, CloseCode)."""
+"""Close codes. Those from 4000 on are the protocol's (graphql-ws, CloseCode)."""
 
 MAX_REASON_SIZE = 123
-"""The most bytes of a reason to close (RFC 6455, section 5.5)."""
+"""The most bytes of the reason of a close (RFC 6455, section 5.5)."""
 
 MAX_ID_LENGTH = 255
-"""The most characters of an operation's id, which every message of it carries."""
+"""The most characters of an operation's id, which is in every message about it."""
 
 
 class MessageAdapter(AsyncWebSocketAdapter):
-    """Reads messages of the protocol's shape and no others, and writes them.
+    """Reads messages of the protocol's shape only, and writes messages.
 
     :param limit: the most bytes of a message.
     """
@@ -48,35 +48,35 @@ class MessageAdapter(AsyncWebSocketAdapter):
         self._limit = limit
         self._is_closed = False
         self.size = 0
-        """The bytes of the message that was read last."""
+        """The bytes of the last message."""
 
     async def iter_json(
         self, *, ignore_parsing_errors: bool = False
     ) -> AsyncGenerator[object, None]:
-        """The client's messages, until either side closes the connection."""
+        """Yield the client's messages, until either side closes the connection."""
         while not self._is_closed:
-            received = await self.socket.receive()
-            if received["type"] == "websocket.disconnect":
+            event = await self.socket.receive()
+            if event["type"] == "websocket.disconnect":
                 return
             try:
-                yield self._read(received.get("text"))
-            except RequestError as refused:
-                await self.close(refused.status, refused.message)
+                yield self._read(event.get("text"))
+            except RequestError as error:
+                await self.close(error.status, error.message)
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send a message, once the client has read most of what came before.
+        """Send a message, once the client has read most of the earlier ones.
 
-        :raises WebSocketDisconnected: when the connection is gone.
+        :raises WebSocketDisconnected: if the connection is lost.
         """
         if self._is_closed:
             return
         try:
             await self.socket.send_text(orjson.dumps(message).decode())
-        except (WebSocketDisconnect, RuntimeError) as error:  # or closed while it waited
+        except (WebSocketDisconnect, RuntimeError) as error:  # or closed during the wait
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the connection, if it is not yet."""
+        """Close the connection, unless it is closed already."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -91,23 +91,23 @@ class MessageAdapter(AsyncWebSocketAdapter):
         content = text.encode()
         self.size = len(content)
         if self.size > self._limit:
-            says = f"A message must have at most {self._limit} bytes."
-            raise RequestError(TOO_BIG, "CONTENT_TOO_LARGE", says)
+            sentence = f"A message must have at most {self._limit} bytes."
+            raise RequestError(TOO_BIG, "CONTENT_TOO_LARGE", sentence)
         try:
             message = orjson.loads(content)
         except ValueError as error:
-            says = f"The message {describe_json_fault(content)}"
-            raise RequestError(BAD_MESSAGE, BAD_REQUEST, says) from error
-        fault = _fault(message)
-        if fault:
-            raise RequestError(BAD_MESSAGE, BAD_REQUEST, fault)
+            sentence = f"The message {describe_json_fault(content)}"
+            raise RequestError(BAD_MESSAGE, BAD_REQUEST, sentence) from error
+        shape_error = _find_error(message)
+        if shape_error:
+            raise RequestError(BAD_MESSAGE, BAD_REQUEST, shape_error)
         if message.get("payload", message) is None:
             del message["payload"]
         return cast(dict[str, Any], message)
 
 
-def _fault(message: Any) -> str | None:
-    """What a message has that the protocol does not."""
+def _find_error(message: Any) -> str | None:
+    """Return the error of a message that does not have the protocol's shape, or None."""
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         return 'A message must be a JSON object with a "type".'
     type, payload = message["type"], message.get("payload")
@@ -123,26 +123,26 @@ def _fault(message: Any) -> str | None:
 
 
 class ConnectionAuthenticator:
-    """Acknowledges a connection, or does not; Strawberry's handler asks it as its view."""
+    """Accepts or rejects connections, as the view of Strawberry's handler."""
 
-    def __init__(self, service: Service, wire: MessageAdapter) -> None:
+    def __init__(self, service: Service, adapter: MessageAdapter) -> None:
         self._service = service
-        self._wire = wire
+        self._adapter = adapter
 
     async def on_ws_connect(self, context: dict[str, Any]) -> object:
-        """Find out who opens the connection.
+        """Authenticate the client that opens a connection.
 
-        :raises ConnectionRejectionError: when it has been closed instead.
+        :raises ConnectionRejectionError: if the connection has been closed instead.
         """
         try:
-            request = as_http_connection(self._wire.socket, context["connection_params"])
+            request = as_http_connection(self._adapter.socket, context["connection_params"])
             await self._service.authenticate(request)
-        except RequestError as refused:
-            await self._wire.close(_CODES.get(refused.status, TRY_AGAIN), refused.message)
-            raise ConnectionRejectionError from refused
+        except RequestError as error:
+            await self._adapter.close(_CODES.get(error.status, TRY_AGAIN), error.message)
+            raise ConnectionRejectionError from error
         except Exception as error:
-            told = mask_error(error, "as a WebSocket was opened")
-            await self._wire.close(INTERNAL_ERROR, told["message"])
+            payload = mask_error(error, "as a WebSocket was opened")
+            await self._adapter.close(INTERNAL_ERROR, payload["message"])
             raise ConnectionRejectionError from error
         return UNSET
 
@@ -151,26 +151,26 @@ _CODES = {400: BAD_MESSAGE, 401: FORBIDDEN}
 
 
 def as_http_connection(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPConnection:
-    """The handshake, with an authorization that the payload of connection_init brings.
+    """Return the handshake as a request, with the authorization in connection_init's payload.
 
-    Each operation is asked by one of its own: what a host notes in its ``state``, such as whom it
-    has found, is over with the operation, as it is with a request.
+    Each operation has a request of its own: its ``state``, in which a host may store the viewer,
+    ends with the operation.
 
-    Pages cannot set headers of a WebSocket. That one alone is taken from the payload: others,
-    such as who a proxy says that someone is, would get past who is to set them. One that the
-    handshake had as well stays beside it, for get_viewer to refuse both.
+    Pages cannot set headers of a WebSocket. Only this header is taken from the payload: others,
+    such as the identity that a proxy sets, would bypass the proxy. If the handshake has the
+    header, too, both are kept, and get_viewer rejects them.
 
     :raises RequestError: for an authorization that no header can have.
     """
     headers = list(socket.scope["headers"])
-    known = socket.headers.getlist("authorization")
+    existing = socket.headers.getlist("authorization")
     for name, value in payload.items():
         if name.lower() != "authorization":
             continue
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
-            says = f"{name} in the payload must be a string of printable ASCII characters."
-            raise RequestError(400, BAD_REQUEST, says)
-        if value not in known:
+            sentence = f"{name} in the payload must be a string of printable ASCII characters."
+            raise RequestError(400, BAD_REQUEST, sentence)
+        if value not in existing:
             headers.append((b"authorization", value.encode()))
     state = dict(socket.scope.get("state", {}))
     return HTTPConnection({**socket.scope, "headers": headers, "state": state})
