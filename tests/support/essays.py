@@ -1,10 +1,12 @@
-"""Models with derived columns of a host's own, of which a counter sums one."""
+"""Custom models with derived columns, of which a counter sums one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey, Identity, String, Text, text
+import pytest
+from sqlalchemy import JSON, Engine, ForeignKey, Identity, String, Text, text
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -33,7 +35,7 @@ class Reversed(TypeDecorator[str]):
 
 
 class Essays(DeclarativeBase):
-    """A base of somebody else's."""
+    """A separate base."""
 
 
 class Shelf(Essays):
@@ -46,7 +48,7 @@ class Shelf(Essays):
 
 
 class Essay(Essays):
-    """Its words are summed, and computed from a nullable column that is named otherwise."""
+    """A row whose words are summed, and computed from a nullable column of another name."""
 
     __tablename__ = "essay"
 
@@ -60,7 +62,7 @@ class Essay(Essays):
 
 
 class Page(Essays):
-    """Its slug is summed by nobody, nor is anything else of it."""
+    """A row of which no counter sums anything."""
 
     __tablename__ = "page"
 
@@ -106,10 +108,24 @@ essays = Counters(
 
 
 class EssaySession(Session):
-    """The session class that they are kept on."""
+    """The session class of these counters."""
 
 
 essays.install(EssaySession)
+
+
+@pytest.fixture
+def shelves(engine: Engine) -> Iterator[Session]:
+    """A session with a shelf of essays of 2 and 5 words, and the page "Why Salt"; committed.
+
+    The modules that are about essays import it.
+    """
+    Essays.metadata.create_all(engine)
+    with EssaySession(engine) as session:
+        session.add(Shelf(essays=[Essay(body="one two"), Essay(body="of five words it is")]))
+        session.add(page("Why Salt", name="salt"))
+        session.commit()
+        yield session
 
 
 def page(title: str, **values: Any) -> Page:

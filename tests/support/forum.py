@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Engine, ForeignKey, Identity, event, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -68,15 +69,18 @@ forum = Counters(
 forum.install(ForumSession)
 
 FIRST, SECOND = 900, 901
-"""The keys of the two threads of `filled`."""
+"""The keys of the two threads of `session`."""
 
 ROWS = [(FIRST, 2), (FIRST, 5), (SECOND, 3), (SECOND, 4), (SECOND, 6)]
-"""The comments of `filled`: the thread and the words of each."""
+"""The comments of `session`: the thread and the words of each."""
 
 
-@contextmanager
-def filled(engine: Engine) -> Iterator[Session]:
-    """A session with two threads, of 2 + 5 and 3 + 4 + 6 words, by one author; committed."""
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session with two threads, of 2 + 5 and 3 + 4 + 6 words, by one author; committed.
+
+    The modules that are about the forum import it.
+    """
     Forum.metadata.create_all(engine)
     with ForumSession(engine) as session:
         author = Author()

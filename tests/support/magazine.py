@@ -107,16 +107,6 @@ class Numbers(NamedTuple):
     last_comment_at: datetime | None
 
 
-def comment(size: int, **values: Any) -> Comment:
-    """A new comment of so many words."""
-    return Comment(author_name="A", message="w " * size, **values)
-
-
-def thread_of(*sizes: int, **values: Any) -> Thread:
-    """A new thread with a comment of each size."""
-    return Thread(title="T", comments=[comment(size) for size in sizes], **values)
-
-
 def shown(article: Article) -> Numbers:
     """What memory says, without loading anything."""
     return Numbers(*(vars(article)[name] for name in Numbers._fields))

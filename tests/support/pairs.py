@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, ForeignKey, Identity, Integer, String, inspect, select, text
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 
-from tallied.counters import Counter, Counters
+from tallied.counters import Counter, Counters, Derived
 
 ZERO = text("0")
 
@@ -63,7 +63,7 @@ def joined(target: str, **columns: Any) -> tuple[Any, Any]:
     return type("Joined", (Parent,), subclass), Source
 
 
-def install(engine: Engine, *declared: Counter) -> tuple[Counters, type[Session]]:
+def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, type[Session]]:
     """Make the tables, and install `declared` on a session class of their own."""
 
     class Own(Session):
@@ -71,7 +71,7 @@ def install(engine: Engine, *declared: Counter) -> tuple[Counters, type[Session]
 
     counters = Counters(*declared)
     counters.install(Own)
-    declared[0].source.class_.metadata.create_all(engine)
+    declared[0].target.class_.metadata.create_all(engine)
     return counters, Own
 
 

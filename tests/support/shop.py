@@ -1,9 +1,11 @@
-"""Models that are not Tallied's, with everything that a declaration may be about."""
+"""Custom models with everything that a declaration may be about, and their recount."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
     Enum,
@@ -13,6 +15,8 @@ from sqlalchemy import (
     Index,
     MetaData,
     Numeric,
+    inspect,
+    select,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -21,7 +25,7 @@ from tallied.counters import Count, Counters, First, Latest, Max, Min, Sum
 
 
 class Shop(DeclarativeBase):
-    """A base of somebody else's."""
+    """A separate base."""
 
     metadata = MetaData()
 
@@ -61,7 +65,7 @@ class Customer(Shop):
 
 
 class Clerk(Shop):
-    """The second parent of an order, and one that it may lack."""
+    """The second, optional parent of an order."""
 
     __tablename__ = "clerk"
 
@@ -140,7 +144,7 @@ class Course(Shop):
 
 
 class Enrolment(Shop):
-    """An association object, in the manner of many-to-many."""
+    """An association object of a many-to-many relationship."""
 
     __tablename__ = "enrolment"
 
@@ -222,7 +226,73 @@ shop = Counters(
 
 
 class ShopSession(Session):
-    """The session class that these counters are installed on."""
+    """The session class of these counters."""
 
 
 shop.install(ShopSession)
+
+
+def counters_of_customer(orders: list[Any]) -> dict[str, Any]:
+    """Return the counters of a customer, computed in plain Python."""
+    return {
+        "orders": len(orders),
+        "open_orders": sum(o.state in ("open", "paid") for o in orders),
+        "total": sum((o.amount for o in orders if o.state != "void"), Decimal(0)),
+        "largest": max((o.amount for o in orders), default=None),
+        "smallest": min((o.amount for o in orders), default=None),
+        "first_day": min((o.day for o in orders), default=None),
+        "last_day": max((o.day for o in orders), default=None),
+    }
+
+
+def truths(connection: Any) -> Iterator[tuple[type[Any], Any, dict[str, Any]]]:
+    """Yield the class, the row and the true counters of each parent, computed from the rows."""
+
+    def rows(model: type[Any]) -> list[Any]:
+        return list(connection.execute(select(*inspect(model).local_table.columns)))
+
+    orders, pages, enrolments = rows(Order), rows(Page), rows(Enrolment)
+    customers, files, tracks = rows(Customer), rows(File), rows(Track)
+    lengths = {track.id: track.length for track in tracks}
+    for row in customers:
+        key = (row.shop, row.number)
+        own = [o for o in orders if (o.customer_shop, o.customer_number) == key]
+        yield Customer, row, counters_of_customer(own)
+    for row in rows(Region):
+        own = [c for c in customers if c.region_code == row.code]
+        days = [c.last_day for c in own if c.last_day is not None]
+        totals = {"orders": sum(c.orders for c in own), "total": sum(c.total for c in own)}
+        yield Region, row, totals | {"last_day": max(days, default=None)}
+    for row in rows(Clerk):
+        own = [o for o in orders if o.clerk_id == row.id]
+        served = sum(o.state != "void" for o in own)
+        yield Clerk, row, {"orders": served, "items": sum(o.items or 0 for o in own)}
+    for row in rows(Page):
+        own = [p.words for p in pages if p.parent_id == row.id]
+        yield Page, row, {"children": len(own), "longest_child": max(own, default=None)}
+    for row in rows(Site):
+        words = [p.words for p in pages if p.site_id == row.id]
+        yield Site, row, {"pages": len(words), "words": sum(w for w in words if w > 2)}
+    for row in rows(Student):
+        yield Student, row, {"courses": sum(e.student_id == row.id for e in enrolments)}
+    for row in rows(Course):
+        points = [e.points for e in enrolments if e.course_id == row.id]
+        yield Course, row, {"students": len(points), "points": sum(points)}
+    for row in rows(Folder):
+        own = [f for f in files if f.folder_id == row.id]
+        sizes = {"files": len(own), "bytes": sum(f.size for f in own)}
+        yield Folder, row, sizes | {"seconds": sum(lengths.get(f.id, 0) for f in own)}
+
+
+def assert_exact(session: Session) -> None:
+    """Assert that column, recount and memory agree for each parent, as ``verify`` finds."""
+    session.flush()
+    for model, row, true in truths(session.connection()):
+        assert {name: getattr(row, name) for name in true} == true, (model, row)
+        key = tuple(getattr(row, column.name) for column in inspect(model).primary_key)
+        loaded = session.identity_map.get(inspect(model).identity_key_from_primary_key(key))
+        memory = {} if loaded is None else vars(loaded)
+        assert {name: memory[name] for name in true if name in memory} == {
+            name: value for name, value in true.items() if name in memory
+        }
+    assert list(shop.verify(session.connection())) == []

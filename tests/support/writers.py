@@ -18,6 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from tallied.database import asks_for_retry
 from tallied.models import Comment, Thread
 
+from .comments import comment, thread_of
 from .sessions import Counted
 
 WRITERS = 8
@@ -28,16 +29,9 @@ _sqlite = threading.Lock()
 def store_threads(engine: Engine, number: int = 20) -> list[UUID]:
     """Store threads with three comments each; their keys, in order."""
     with Counted(engine) as session:
-        sizes = (2, 3, 5)
-        made = [Thread(title="T", comments=list(map(comment, sizes))) for _ in range(number)]
-        session.add_all(made)
+        session.add_all(thread_of(2, 3, 5) for _ in range(number))
         session.commit()
         return list(session.scalars(select(Thread.id).order_by(Thread.id)))
-
-
-def comment(size: int, **values: Any) -> Comment:
-    """A new comment of so many words."""
-    return Comment(author_name="A", message="w " * size, **values)
 
 
 def turn(engine: Engine) -> AbstractContextManager[Any]:

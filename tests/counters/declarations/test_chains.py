@@ -74,10 +74,10 @@ def test_chain_of_one_kind_is_counted(
 ) -> None:
     chain = OUTER[outer](INNER[inner].target)
     counters = Counters(INNER[inner], chain)
-    session_class = type("ChainSession", (Session,), {})
-    counters.install(session_class, allow_uncounted=True)
+    Own = type("Own", (Session,), {})
+    counters.install(Own, allow_uncounted=True)
     Base.metadata.create_all(engine)
-    with session_class(engine) as session:
+    with Own(engine) as session:
         top = Top()
         one, other = Middle(top=top), Middle(top=top)
         session.add_all([Row(value=value, middle=one) for value in (7, 9)])

@@ -1,4 +1,4 @@
-"""A declaration that cannot work is refused with an id, a sentence and a hint."""
+"""Valid declarations are accepted, and count once they are installed."""
 
 from __future__ import annotations
 
@@ -7,191 +7,133 @@ import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    Engine,
-    ForeignKey,
-    Integer,
-    create_engine,
-    text,
-)
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    InstrumentedAttribute,
-    Session,
-    mapped_column,
-    relationship,
-    sessionmaker,
-)
+from sqlalchemy import Engine, ForeignKey, Integer, create_engine, text
+from sqlalchemy.orm import InstrumentedAttribute, Session, mapped_column, sessionmaker
+from support.pairs import assert_verified, counter, install, pair
 from support.recount import shown
 
 from tallied.counters import Count, Counters, Latest, Sum
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 
-ZERO = text("0")
 
-
-def models(**changes: Any) -> Any:
-    """A parent and a source on a base of their own; `changes` replace attributes."""
-
-    class Base(DeclarativeBase):
-        pass
-
-    parent: dict[str, Any] = {
-        "__tablename__": "parent",
-        "id": mapped_column(Integer, primary_key=True),
-        "other": mapped_column(Integer, unique=True),
-        "n": mapped_column(Integer, nullable=False, server_default=ZERO),
-        "s": mapped_column(Integer, nullable=False, server_default=ZERO),
-        "latest": mapped_column(Integer, nullable=True),
-    }
-    source: dict[str, Any] = {
-        "__tablename__": "source",
-        "id": mapped_column(Integer, primary_key=True),
-        "parent_id": mapped_column(ForeignKey("parent.id"), index=True),
-        "size": mapped_column(Integer),
-        "parent": relationship("Parent"),
-    }
-    for name, value in changes.items():
-        of, _, attribute = name.partition("__")
-        {"parent": parent, "source": source}[of][attribute or name] = value
-    Base.Parent = type("Parent", (Base,), parent)
-    Base.Source = type("Source", (Base,), source)
-    return Base
-
-
-def count(base: Any) -> Count:
-    return Count(base.Parent.n, via=base.Source.parent)
-
-
-def add(base: Any, **values: Any) -> Sum:
-    arguments = {"of": base.Source.size, "via": base.Source.parent} | values
-    return Sum(base.Parent.s, **arguments)
+def models(parent: Any = None, source: Any = None) -> tuple[Any, Any]:
+    """Return a pair with a second counter ``s``; the source has a ``size``."""
+    usual, size = {"s": counter("s")}, {"size": mapped_column(Integer, default=2)}
+    return pair(usual | (parent or {}), size | (source or {}))
 
 
 def test_valid_declaration_is_accepted() -> None:
-    class Own(Session):
-        pass
-
-    base = models()
-    Counters(count(base), add(base, where=base.Source.size > 2)).install(Own)
+    Parent, Source = models()
+    count = Count(Parent.n, via=Source.parent)
+    total = Sum(Parent.s, of=Source.size, via=Source.parent, where=Source.size > 2)
+    Counters(count, total).install(type("Own", (Session,), {}))
 
 
 @pytest.mark.parametrize(
-    "start", ["0", text("0"), text("'0'"), text("(0)"), text("0::integer"), 0.0]
+    "start", ["0", text("0"), text("'0'"), text("(0)"), text("0::integer"), "0.0"]
 )
 def test_count_may_start_at_zero_in_any_spelling(start: Any) -> None:
-    class Own(Session):
-        pass
-
-    default = str(start) if isinstance(start, float) else start
-    column = mapped_column(Integer, nullable=False, server_default=default)
-    Counters(count(models(parent__n=column))).install(Own)
+    Parent, Source = models({"n": mapped_column(Integer, nullable=False, server_default=start)})
+    Counters(Count(Parent.n, via=Source.parent)).install(type("Own", (Session,), {}))
 
 
 def test_extreme_may_start_at_explicit_null() -> None:
-    class Own(Session):
-        pass
-
-    base = models(parent__latest=mapped_column(Integer, nullable=True, server_default=text("NULL")))
-    latest = Latest(base.Parent.latest, of=base.Source.size, via=base.Source.parent)
-    Counters(latest).install(Own)
+    Parent, Source = models({"latest": mapped_column(Integer, server_default=text("NULL"))})
+    latest = Latest(Parent.latest, of=Source.size, via=Source.parent)
+    Counters(latest).install(type("Own", (Session,), {}))
 
 
 def test_declaration_without_install_changes_nothing() -> None:
-    base = models()
-    Counters(count(base))
-    base.Parent(n=5)
+    Parent, Source = models()
+    Counters(Count(Parent.n, via=Source.parent))
+    assert Parent(n=5).n == 5
 
 
 def test_sets_of_counters_on_two_session_classes_are_separate(engine: Engine) -> None:
-    base = models()
-    base.metadata.create_all(engine)
+    Parent, Source = models()
+    Parent.metadata.create_all(engine)
     one, two = sessionmaker(engine), sessionmaker(engine)
-    Counters(count(base)).install(one, allow_uncounted=True)
-    Counters(add(base)).install(two, allow_uncounted=True)
-    with one() as session:
-        parent = base.Parent(id=1)
-        session.add(parent)
-        session.add_all(base.Source(parent=parent, size=size) for size in (4, 5, 6))
-        session.commit()
-        assert (parent.n, parent.s) == (3, 0)
-    with two() as session:
-        parent = session.get(base.Parent, 1)
-        session.add_all(base.Source(parent=parent, size=size) for size in (7, 8))
-        session.commit()
-        assert (parent.n, parent.s) == (3, 15)
-    with Session(engine) as session:
-        session.add(base.Source(parent_id=1, size=9))
-        session.commit()
-        parent = session.get(base.Parent, 1)
-        assert (parent.n, parent.s) == (3, 15)
+    Counters(Count(Parent.n, via=Source.parent)).install(one, allow_uncounted=True)
+    total = Sum(Parent.s, of=Source.size, via=Source.parent)
+    Counters(total).install(two, allow_uncounted=True)
+    for make, sizes, expected in (
+        (one, (4, 5, 6), (3, 0)),
+        (two, (7, 8), (3, 15)),
+        (lambda: Session(engine), (9,), (3, 15)),
+    ):
+        with make() as session:
+            parent = session.get(Parent, 1) or Parent(id=1)
+            session.add(parent)
+            session.add_all(Source(parent=parent, size=size) for size in sizes)
+            session.commit()
+            assert (parent.n, parent.s) == expected
 
 
 def test_installing_twice_counts_once(engine: Engine) -> None:
-    base = models()
-    base.metadata.create_all(engine)
-    maker = sessionmaker(engine)
-    installed = Counters(count(base))
-    installed.install(maker)
-    installed.install(maker)
-    with maker() as session:
-        parent = base.Parent(id=1)
-        session.add_all([parent, *(base.Source(parent=parent, size=2) for _ in range(3))])
+    Parent, Source = models()
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    counters.install(Own)
+    with Own(engine) as session:
+        parent = Parent()
+        session.add_all([parent, *(Source(parent=parent) for _ in range(3))])
         session.commit()
-        session.add(base.Source(parent=parent, size=2))
+        session.add(Source(parent=parent))
         session.commit()
         assert parent.n == 4
 
 
 def test_attribute_names_may_differ_from_column_names(engine: Engine) -> None:
-    base = models(
-        parent__n=mapped_column("Number Of", Integer, nullable=False, server_default=ZERO),
-        parent__s=mapped_column("Sum", Integer, nullable=False, server_default=ZERO),
-        source__parent_id=mapped_column("Parent Id", ForeignKey("parent.id"), index=True),
-        source__size=mapped_column("SIZE", Integer),
+    Parent, Source = models(
+        {"n": counter("Number Of"), "s": counter("Sum")},
+        {
+            "parent_id": mapped_column("Parent Id", ForeignKey("parent.id"), index=True),
+            "size": mapped_column("SIZE", Integer),
+        },
     )
-    base.metadata.create_all(engine)
-    maker = sessionmaker(engine)
-    installed = Counters(count(base), add(base, where=base.Source.size > 3))
-    installed.install(maker)
-    with maker() as session:
-        one, two = base.Parent(id=1), base.Parent(id=2)
+    large = Source.size > 3
+    counters, Own = install(
+        engine,
+        Count(Parent.n, via=Source.parent),
+        Sum(Parent.s, of=Source.size, via=Source.parent, where=large),
+    )
+    with Own(engine) as session:
+        one, two = Parent(), Parent()
         session.add_all([one, two])
-        session.add_all(base.Source(id=n, parent=one, size=n) for n in range(2, 7))
+        sources = [Source(parent=one, size=size) for size in range(2, 7)]
+        session.add_all(sources)
         session.commit()
         assert (one.n, one.s) == (5, 15)
-        session.get(base.Source, 5).parent = two
-        session.get(base.Source, 6).size = 3
+        sources[3].parent = two
+        sources[4].size = 3
         session.commit()
         assert ((one.n, one.s), (two.n, two.s)) == ((4, 4), (1, 5))
-        assert list(installed.verify(session.connection())) == []
+        assert_verified(session, counters)
 
 
 def test_tables_may_live_in_a_schema() -> None:
-    base = models(
-        parent____table_args__={"schema": "side"},
-        source____table_args__={"schema": "side"},
-        source__parent_id=mapped_column(ForeignKey("side.parent.id"), index=True),
-    )
+    schema = {"__table_args__": {"schema": "side"}}
+    foreign_key = mapped_column(ForeignKey("side.parent.id"), index=True)
+    Parent, Source = models(schema, schema | {"parent_id": foreign_key})
     plain = create_engine("sqlite://")
     engine = plain.execution_options(schema_translate_map={"side": "elsewhere"})
     maker = sessionmaker(engine)
-    installed = Counters(count(base), add(base))
-    installed.install(maker)
+    total = Sum(Parent.s, of=Source.size, via=Source.parent)
+    counters = Counters(Count(Parent.n, via=Source.parent), total)
+    counters.install(maker)
     with engine.connect() as connection:
         connection.exec_driver_sql("ATTACH ':memory:' AS elsewhere")
-        base.metadata.create_all(connection)
+        Parent.metadata.create_all(connection)
         with maker(bind=connection) as session:
-            one, two = base.Parent(id=1), base.Parent(id=2)
+            one, two = Parent(), Parent()
             session.add_all([one, two])
-            session.add_all(base.Source(id=n, parent=one, size=n) for n in range(2, 7))
+            sources = [Source(parent=one, size=size) for size in range(2, 7)]
+            session.add_all(sources)
             session.flush()
-            session.get(base.Source, 5).parent = two
-            session.delete(session.get(base.Source, 2))
-            session.flush()
+            sources[3].parent = two
+            session.delete(sources[0])
+            assert_verified(session, counters)
             assert ((one.n, one.s), (two.n, two.s)) == ((3, 13), (1, 5))
-            assert list(installed.verify(session.connection())) == []
     plain.dispose()
 
 
@@ -207,20 +149,13 @@ def test_import_of_counters_imports_no_model_of_tallied() -> None:
 
 
 def test_declarations_are_attributes_that_editors_resolve() -> None:
-    targets = [each.target for each in counters.declared]
-    assert all(isinstance(each, InstrumentedAttribute) for each in targets)
-    assert [str(each) for each in counters.declared] == [
-        "Thread.comment_count",
-        "Thread.word_count",
-        "Thread.last_comment_at",
-        "Author.comment_count",
-        "Author.word_count",
-    ]
+    declared = counters.declared
+    assert all(isinstance(counter.target, InstrumentedAttribute) for counter in declared)
+    assert {str(counter): str(counter.of) for counter in declared} == {
+        "Thread.comment_count": "None",
+        "Thread.word_count": str(Comment.word_count),
+        "Thread.last_comment_at": str(Comment.created_at),
+        "Author.comment_count": "None",
+        "Author.word_count": str(Comment.word_count),
+    }
     assert shown(Thread(title="T")) == (0, 0, None)
-    assert [str(each.of) for each in counters.declared] == [
-        "None",
-        str(Comment.word_count),
-        str(Comment.created_at),
-        "None",
-        str(Comment.word_count),
-    ]

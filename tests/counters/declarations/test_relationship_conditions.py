@@ -29,9 +29,9 @@ from sqlalchemy.orm import (
     relationship,
     remote,
 )
-from support.pairs import assert_verified, counter, key, pair
+from support.pairs import assert_verified, counter, install, key, pair
 
-from tallied.counters import Count, Counters, Sum
+from tallied.counters import Count, Counter, Counters, Sum
 from tallied.errors import CounterDeclarationError
 
 
@@ -222,13 +222,17 @@ def related(join: Join) -> tuple[Any, Any]:
     return parent, source
 
 
+def install_alone(declared: Counter) -> None:
+    Counters(declared).install(type("Own", (Session,), {}))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_relationship_with_further_condition_is_refused(name: str) -> None:
     join, where = REFUSED[name]
     parent, source = related(join)
     declared = Count(parent.n, via=source.parent, where=where(source))
     with pytest.raises(CounterDeclarationError) as raised:
-        Counters(declared).install(type("Mine", (Session,), {}))
+        install_alone(declared)
     assert raised.value.id == "counters.E039"
     assert "Source.parent says more than that its foreign key equals" in raised.value.sentence
 
@@ -236,7 +240,7 @@ def test_relationship_with_further_condition_is_refused(name: str) -> None:
 def test_second_pair_of_columns_is_refused() -> None:
     parent, source = related(lambda s, p: and_(foreign(s.parent_id) == p.id, s.size <= p.size))
     with pytest.raises(CounterDeclarationError, match="E003"):
-        Counters(Count(parent.n, via=source.parent)).install(type("Mine", (Session,), {}))
+        install_alone(Count(parent.n, via=source.parent))
 
 
 ALLOWED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
@@ -264,9 +268,7 @@ ALLOWED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
 def test_condition_repeated_in_where_is_installed(name: str) -> None:
     join, where = ALLOWED[name]
     parent, source = related(join)
-    Counters(Count(parent.n, via=source.parent, where=where(source))).install(
-        type("Mine", (Session,), {})
-    )
+    install_alone(Count(parent.n, via=source.parent, where=where(source)))
 
 
 def tree(condition: Callable[[Any], Any]) -> Any:
@@ -291,16 +293,12 @@ def tree(condition: Callable[[Any], Any]) -> Any:
 def test_condition_on_the_parent_of_a_tree_is_refused() -> None:
     node = tree(lambda n: remote(n.size) == 4)
     with pytest.raises(CounterDeclarationError, match="E039"):
-        Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
-            type("Mine", (Session,), {})
-        )
+        install_alone(Count(node.n, via=node.parent, where=node.size == 4))
 
 
 def test_condition_on_the_child_of_a_tree_is_installed() -> None:
     node = tree(lambda n: n.size == 4)
-    Counters(Count(node.n, via=node.parent, where=node.size == 4)).install(
-        type("Mine", (Session,), {})
-    )
+    install_alone(Count(node.n, via=node.parent, where=node.size == 4))
 
 
 def linked(condition: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
@@ -331,20 +329,15 @@ def test_link_with_condition_on_its_own_columns_is_refused() -> None:
     article, topic = linked(lambda a, t: a.size == 4)
     declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size == 4)
     with pytest.raises(CounterDeclarationError, match=r"E039"):
-        Counters(declared).install(type("Mine", (Session,), {}))
+        install_alone(declared)
 
 
 def test_link_with_condition_repeated_in_where_copies(engine: Engine) -> None:
     article, topic = linked(lambda a, t: t.size > 3)
 
-    class Mine(Session):
-        pass
-
     declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size > 3)
-    ours = Counters(declared)
-    ours.install(Mine)
-    article.metadata.create_all(engine)
-    with Mine(engine) as session:
+    ours, Own = install(engine, declared)
+    with Own(engine) as session:
         large, small = topic(words=20, size=5), topic(words=30, size=2)
         first, second = article(topic=large), article(topic=small)
         session.add_all([first, second])

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from support.sessions import sync_engine
 
 from tallied.counters import Count, Counters
 from tallied.counters.maintenance.rebuild import Progress
@@ -152,13 +151,6 @@ def upgrade():
 def downgrade():
     op.drop_column("topic", "posts")
 """
-
-
-@pytest.fixture
-def engine(empty_url: str) -> Iterator[Engine]:
-    engine = sync_engine(empty_url)
-    yield engine
-    engine.dispose()
 
 
 class Alembic:

@@ -1,8 +1,7 @@
-"""Verify and rebuild on models that are not ours: chains, composite keys, every kind of counter."""
+"""Verify and rebuild on custom models: chains, composite keys, every kind of counter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, ForeignKey, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from support.sessions import sync_engine
 from support.shop import Clerk, Customer, Folder, Order, Region, Shop, ShopSession, Track, shop
 
 from tallied.counters import Count, Counters, Sum
@@ -21,8 +19,8 @@ DAY = date(2026, 3, 1)
 
 
 @pytest.fixture
-def engine(empty_url: str) -> Iterator[Engine]:
-    engine = sync_engine(empty_url)
+def engine(engine: Engine) -> Engine:
+    """A database with eight customers in two regions, and up to four orders of each."""
     Shop.metadata.create_all(engine)
     with ShopSession(engine) as session:
         session.add_all([Region(code="north"), Region(code="south")])
@@ -44,11 +42,10 @@ def engine(empty_url: str) -> Iterator[Engine]:
                     )
                 )
         session.commit()
-    yield engine
-    engine.dispose()
+    return engine
 
 
-def wrong(engine: Engine, **options: Any) -> list[tuple[str, tuple[Any, ...]]]:
+def drifts(engine: Engine, **options: Any) -> list[tuple[str, tuple[Any, ...]]]:
     with engine.connect() as connection:
         return [(drift.counter, drift.key) for drift in shop.verify(connection, **options)]
 
@@ -64,8 +61,8 @@ def spoil(engine: Engine, class_: type[Any], condition: Any = None, **values: An
         connection.execute(statement if condition is None else statement.where(condition))
 
 
-def everything(engine: Engine) -> dict[str, Any]:
-    """What all counters hold."""
+def contents(engine: Engine) -> dict[str, Any]:
+    """Return the rows of all tables."""
     with engine.connect() as connection:
         return {
             table.name: connection.execute(select(table).order_by(*table.primary_key)).all()
@@ -74,8 +71,8 @@ def everything(engine: Engine) -> dict[str, Any]:
 
 
 def test_rebuild_repairs_every_kind_of_counter(engine: Engine) -> None:
-    right = everything(engine)
-    assert wrong(engine) == []
+    right = contents(engine)
+    assert drifts(engine) == []
     spoil(
         engine,
         Customer,
@@ -89,46 +86,46 @@ def test_rebuild_repairs_every_kind_of_counter(engine: Engine) -> None:
     )
     spoil(engine, Clerk, orders=7, items=-4)
     spoil(engine, Region, orders=5, last_day=DAY)
-    found = {counter for counter, _ in wrong(engine)}
+    found = {counter for counter, _ in drifts(engine)}
     assert found >= {str(counter) for counter in shop.declared if counter.parent.class_ is Customer}
     assert rebuild(engine, batch_size=3) == 8 + 1 + 2
-    assert everything(engine) == right
-    assert wrong(engine) == []
+    assert contents(engine) == right
+    assert drifts(engine) == []
 
 
 def test_rebuild_repairs_inner_counters_of_a_chain_first(engine: Engine) -> None:
-    right = everything(engine)
+    right = contents(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), orders=Customer.orders + 3)
     seen: list[Progress] = []
     with engine.connect() as connection:
         shop.rebuild(connection, progress=seen.append)
     order = list(dict.fromkeys(at.parent for at in seen))
     assert order.index(Customer) < order.index(Region)
-    assert everything(engine) == right
+    assert contents(engine) == right
 
 
 def test_rebuild_repairs_counters_of_a_repaired_counter(engine: Engine) -> None:
-    right = everything(engine)
+    right = contents(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), last_day=None)
     assert rebuild(engine, only=["Region"]) == 2  # to what the customers now hold
-    assert {counter for counter, _ in wrong(engine)} == {"Customer.total", "Customer.last_day"}
+    assert {counter for counter, _ in drifts(engine)} == {"Customer.total", "Customer.last_day"}
 
     some = Customer.number < 13
     repaired = rebuild(engine, only=[Customer.total, Customer.last_day], where=some)
     assert repaired == 3
-    left = wrong(engine)
+    left = drifts(engine)
     assert {counter for counter, _ in left} == {"Customer.total", "Customer.last_day"}
     assert len(left) == 2 * 5
     assert rebuild(engine, only=["Customer.total", "Customer.last_day"]) == 5
-    assert everything(engine) == right
+    assert contents(engine) == right
 
 
 def test_composite_keys_are_rebuilt_in_their_order(engine: Engine) -> None:
     spoil(engine, Customer, orders=70)
     keys = [(1, 10), (1, 12), (1, 14), (1, 16), (2, 11), (2, 13), (2, 15), (2, 17)]
     only = ["Customer.orders"]
-    assert wrong(engine, only=only) == [("Customer.orders", key) for key in keys]
-    some = wrong(engine, only=only, sample=3)
+    assert drifts(engine, only=only) == [("Customer.orders", key) for key in keys]
+    some = drifts(engine, only=only, sample=3)
     assert len(set(some)) == 3
     seen: list[Progress] = []
     with engine.connect() as connection:
@@ -137,7 +134,7 @@ def test_composite_keys_are_rebuilt_in_their_order(engine: Engine) -> None:
 
     spoil(engine, Customer, orders=70)
     assert rebuild(engine, only=only, after=(Customer, (1, 16)), batch_size=3) == 4
-    assert wrong(engine, only=only) == [("Customer.orders", key) for key in keys[:4]]
+    assert drifts(engine, only=only) == [("Customer.orders", key) for key in keys[:4]]
     assert rebuild(engine, only=only, where=Customer.number.in_([12, 16, 17])) == 2
 
 
@@ -177,12 +174,11 @@ class Node(Tree):
     parent: Mapped[Node | None] = relationship(remote_side=[id])
 
 
-def test_chain_within_one_class_is_rebuilt(empty_url: str) -> None:
+def test_chain_within_one_class_is_rebuilt(engine: Engine) -> None:
     tree = Counters(
         Sum(Node.grandchildren, of=Node.children, via=Node.parent),
         Count(Node.children, via=Node.parent),
     )
-    engine = sync_engine(empty_url)
     Tree.metadata.create_all(engine)
     with Session(engine) as session:  # without the engine
         for number in range(40):
@@ -199,4 +195,3 @@ def test_chain_within_one_class_is_rebuilt(empty_url: str) -> None:
         connection.execute(update(Node.__table__).where(Node.id == 1).values(grandchildren=6))
         (drift,) = tree.verify(connection)
     assert drift.cause == "one row is just what is missing (3): added past the engine"
-    engine.dispose()

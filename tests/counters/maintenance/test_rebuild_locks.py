@@ -11,10 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
+from support.comments import comment
 from support.races import LEVELS, Actor, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted
-from support.writers import comment, spoil, store_threads
+from support.writers import spoil, store_threads
 
 from tallied.counters.maintenance.rebuild import Progress
 from tallied.models.counters import counters

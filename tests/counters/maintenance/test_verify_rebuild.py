@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.orm import Session
+from support.comments import thread_of
 from support.recount import drifted
 from support.sessions import Counted
 from support.statements import recorded
@@ -22,19 +23,14 @@ from tallied.models.counters import counters
 def threads(engine: Engine) -> list[Thread]:
     """Seven stored threads, with 0, 2, 4, … comments."""
     with Counted(engine, expire_on_commit=False) as session:
-        made = [
-            Thread(
-                title=f"Thread {number}",
-                comments=[
-                    Comment(author_name="A", message="word " * (number + length + 2))
-                    for length in range(2 * number)
-                ],
-            )
-            for number in range(7)
+        threads = [
+            thread_of(*(number + length + 2 for length in range(2 * number))) for number in range(7)
         ]
-        session.add_all(made)
+        for number, thread in enumerate(threads):
+            thread.title = f"Thread {number}"
+        session.add_all(threads)
         session.commit()
-        return sorted(made, key=lambda each: each.id)
+        return sorted(threads, key=lambda thread: thread.id)
 
 
 def spoil(engine: Engine, thread: Thread, **values: object) -> None:

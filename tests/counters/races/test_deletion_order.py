@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from support.pairs import assert_verified, counter, install, key, pair, reference
 from support.races import Actor, actors_on, meet, outcome, uuids, wait_for_state
 from support.recount import drifted
-from support.sessions import Counted, sync_engine
+from support.sessions import Counted
 from support.statements import recorded
 
 from tallied.counters import Count, Sum
@@ -47,14 +47,6 @@ def under_lock(class_: Any, id: UUID) -> Delete:
 
 
 WAYS = [by_session, by_statement, under_lock]
-
-
-@pytest.fixture
-def engine(empty_url: str) -> Iterator[Engine]:
-    """A database without tables, for models of a test's own."""
-    engine = sync_engine(empty_url)
-    yield engine
-    engine.dispose()
 
 
 def prepare(session: Session) -> None:

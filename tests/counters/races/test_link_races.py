@@ -13,18 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
+from support.comments import comment, thread_of
 from support.magazine import (
     Article,
     Host,
     HostSession,
     Issue,
     Teaser,
-    comment,
     issues,
     magazine,
     make_tables,
     stored,
-    thread_of,
     truth,
 )
 from support.races import (

@@ -112,13 +112,6 @@ def test_sharding_subclass_of_a_counted_session_is_refused(engine: Engine) -> No
 MAP = {"schema_translate_map": {None: "tenant"}}
 
 
-def tenant(engine: Engine, parent: Any) -> None:
-    """Make the tables in a schema of their own; on SQLite, in a database that is attached."""
-    with engine.begin() as connection:
-        connection.execute(text("CREATE SCHEMA tenant"))
-    parent.metadata.create_all(engine.execution_options(**MAP))
-
-
 @pytest.fixture
 def server_only(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
@@ -129,13 +122,10 @@ def server_only(engine: Engine) -> Engine:
 def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
     parent, source = pair(source={"words": counter("words")})
 
-    class Own(Session):
-        pass
-
-    counters = Counters(Sum(parent.n, of=source.words, via=source.parent))
-    counters.install(Own)
-    tenant(engine, parent)
-    return parent, source, counters, Own
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA tenant"))
+    total = Sum(parent.n, of=source.words, via=source.parent)
+    return parent, source, *install(engine.execution_options(**MAP), total)
 
 
 @pytest.mark.parametrize("given", ["engine", "connection", "session", "session and statement"])

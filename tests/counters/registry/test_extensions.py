@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, ForeignKey, ForeignKeyConstraint, Index, Integer, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
-from support.magazine import Article, Host, comment, make_tables, thread_of
+from support.comments import comment, thread_of
+from support.magazine import Article, Host, make_tables
 from support.pairs import counter, install, key
 from support.statements import recorded
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,21 +19,15 @@ from sqlalchemy.orm import (
     relationship,
 )
 from sqlalchemy.orm.attributes import flag_modified
-from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, filled, forum
-from support.pairs import assert_verified
+from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, forum
+from support.forum import session as session
+from support.pairs import assert_verified, install
 from support.statements import recorded
 
-from tallied.counters import Count, Counters, Sum
+from tallied.counters import Count, Sum
 from tallied.errors import CounterAssignmentError
 
 REFUSED = r"Thread\.\w+ is kept by its counter and cannot be assigned another value"
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    """Threads of 2 + 5 and 3 + 4 + 6 words, by one author."""
-    with filled(engine) as session:
-        yield session
 
 
 @pytest.fixture
@@ -337,14 +330,9 @@ def imperative_models() -> tuple[type[Any], type[Any]]:
 def test_dataclasses_keep_their_defaults_for_counters(engine: Engine, models: Any) -> None:
     Team, Hero = models()
 
-    class Own(Session):
-        pass
-
-    counters = Counters(
-        Count(Team.hero_count, via=Hero.team), Sum(Team.power, of=Hero.power, via=Hero.team)
+    counters, Own = install(
+        engine, Count(Team.hero_count, via=Hero.team), Sum(Team.power, of=Hero.power, via=Hero.team)
     )
-    counters.install(Own)
-    Team.__table__.metadata.create_all(engine)
     with Own(engine) as session:
         team = Team(id=5, heroes=[Hero(id=6, power=3), Hero(id=7, power=8)])
         assert (team.hero_count, team.power) == (2, 11)

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError, ProgrammingError
 from sqlalchemy.orm import Session
+from support.comments import comment, stored_thread
 from support.recount import assert_exact, shown
 from support.sessions import Counted, sync_engine
 
@@ -24,14 +25,9 @@ from tallied.database import Database
 from tallied.models import Base, Comment, Thread
 
 
-def comment(message: str, **values: Any) -> Comment:
-    return Comment(author_name="Ada", message=message, **values)
-
-
-def stored_thread(session: Session) -> Thread:
-    """A thread with comments of two and three words, committed and in memory."""
-    thread = Thread(title="T", comments=[comment("one two"), comment("one two three")])
-    session.add(thread)
+def committed_thread(session: Session) -> Thread:
+    """Return a thread with comments of two and three words, committed and in memory."""
+    thread = stored_thread(session, 2, 3)
     session.commit()
     session.refresh(thread)
     return thread
@@ -65,7 +61,7 @@ def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) ->
 def test_session_ended_halfway_keeps_no_change(
     kept: Session, end: Any, flushed: bool, in_savepoint: bool
 ) -> None:
-    thread = stored_thread(kept)
+    thread = committed_thread(kept)
     if in_savepoint:
         kept.begin_nested()
     kept.add(comment("one two three four", thread=thread))
@@ -82,7 +78,7 @@ def test_session_ended_halfway_keeps_no_change(
 
 
 def test_failed_release_of_savepoint_fails_the_transaction(kept: Session) -> None:
-    thread = stored_thread(kept)
+    thread = committed_thread(kept)
     kept.add(comment("outer one", thread=thread))
     kept.flush()
     savepoint = kept.begin_nested()
@@ -104,7 +100,7 @@ def test_failed_release_of_savepoint_fails_the_transaction(kept: Session) -> Non
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("at", ["flushed", "previewed", "savepoint"])
 def test_lost_connection_reverts_its_changes(engine: Engine, kept: Session, at: str) -> None:
-    thread = stored_thread(kept)
+    thread = committed_thread(kept)
     pid = kept.connection().execute(text("SELECT pg_backend_pid()")).scalar()
     savepoint = kept.begin_nested() if at == "savepoint" else None
     kept.add(comment("one two three four", thread=thread))
@@ -146,7 +142,7 @@ with Counted(engine) as session:
 def test_process_killed_within_a_flush_changes_nothing(
     engine: Engine, kept: Session, start: str
 ) -> None:
-    thread = stored_thread(kept)
+    thread = committed_thread(kept)
     id = str(thread.id)
     kept.rollback()
     url = engine.url.render_as_string(hide_password=False)
@@ -165,7 +161,7 @@ def test_process_killed_within_a_flush_changes_nothing(
 async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: int) -> None:
     """At each of its statements: lock, insert, delete, update of the thread, look-up."""
     async with database.sessions() as session:
-        thread = await session.run_sync(stored_thread)
+        thread = await session.run_sync(committed_thread)
         ours = select(Comment).where(Comment.thread_id == thread.id)
         first, second = await session.scalars(ours.order_by(Comment.word_count))
         first.message = "edited to five words now"
@@ -216,7 +212,7 @@ def two_phase() -> Iterator[Engine]:
 def preparing(two_phase: Engine) -> Iterator[tuple[Session, Thread]]:
     """A session with a thread to which a prepared transaction adds four words."""
     with Counted(two_phase, twophase=True, expire_on_commit=False) as session:
-        thread = stored_thread(session)
+        thread = committed_thread(session)
         session.rollback()
         session.add(comment("one two three four", thread=thread))
         session.prepare()

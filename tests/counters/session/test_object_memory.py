@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, String, insert, select, update
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session, mapped_column
-from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, filled, forum
+from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, forum
+from support.forum import session as session
 from support.pairs import assert_verified, install, pair
 
 from tallied.counters import Count
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with filled(engine) as session:
-        yield session
 
 
 def shown(thread: Thread) -> tuple[int | None, ...]:

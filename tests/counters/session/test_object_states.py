@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
-from support.forum import FIRST, SECOND, Author, Comment, ForumSession, Thread, filled, forum
+from support.forum import FIRST, SECOND, Author, Comment, ForumSession, Thread, forum
+from support.forum import session as session
 from support.pairs import assert_verified
 
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type <Comment> not in session")
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    """Threads of 2 + 5 and 3 + 4 + 6 words, by one author."""
-    with filled(engine) as session:
-        yield session
 
 
 def copy(session: Session, comment: Comment) -> None:

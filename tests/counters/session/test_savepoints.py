@@ -7,24 +7,17 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from support.comments import comment, stored_thread, thread_of
 from support.recount import assert_exact, shown
 
 from tallied.counters.session.state import Savepoint
-from tallied.models import Comment, Thread
-
-
-def comment(message: str, **values: object) -> Comment:
-    return Comment(author_name="Ada", message=message, **values)
+from tallied.models import Thread
 
 
 @pytest.fixture
 def thread(session: Session) -> Thread:
     """A stored thread with three comments of 2, 3 and 4 words."""
-    made = Thread(title="Engines")
-    made.comments = [comment("one two"), comment("one two three"), comment("one two three four")]
-    session.add(made)
-    session.flush()
-    return made
+    return stored_thread(session, 2, 3, 4)
 
 
 def test_rolled_back_savepoint_restores_memory(session: Session, thread: Thread) -> None:
@@ -57,9 +50,7 @@ def test_unflushed_preview_is_reverted_with_its_savepoint(session: Session, thre
 
 
 def test_edit_move_and_delete_are_reverted_with_savepoint(session: Session, thread: Thread) -> None:
-    other = Thread(title="Looms", comments=[comment("a b c d e"), comment("a b")])
-    session.add(other)
-    session.flush()
+    other = stored_thread(session, 5, 2)
     before = shown(thread), shown(other)
     first, second, third = thread.comments
     savepoint = session.begin_nested()
@@ -138,9 +129,7 @@ def test_rolled_back_transaction_restores_memory(session: Session, thread: Threa
 
 
 def test_rolled_back_thread_that_is_added_again_is_exact(session: Session) -> None:
-    made = Thread(title="Twice", comments=[comment("one two"), comment("three four five")])
-    session.add(made)
-    session.flush()
+    made = stored_thread(session, 2, 3)
     session.rollback()
     assert shown(made)[:2] == (2, 5)
     made.comments.append(comment("six seven"))
@@ -154,7 +143,7 @@ def test_thread_created_in_rolled_back_savepoint_changes_nothing(
     session: Session, thread: Thread
 ) -> None:
     savepoint = session.begin_nested()
-    made = Thread(title="Gone", comments=[comment("one two"), comment("three four five")])
+    made = thread_of(2, 3)
     session.add(made)
     made.comments.append(thread.comments[0])
     session.flush()

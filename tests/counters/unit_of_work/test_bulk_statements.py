@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from support.comments import stored_thread
 from support.recount import assert_exact, drifted, shown
 from support.statements import recorded
 
@@ -20,16 +21,11 @@ from tallied.models.counters import counters
 @pytest.fixture
 def threads(session: Session) -> list[Thread]:
     """Five stored threads with comments of 2, 3, 4 and 5 words each, kept in memory."""
-    made = [
-        Thread(
-            title=f"T{number}",
-            comments=[Comment(author_name="A", message="w " * size) for size in (2, 3, 4, 5)],
-        )
-        for number in range(5)
-    ]
-    session.add_all(made)
+    threads = [stored_thread(session, 2, 3, 4, 5) for _ in range(5)]
+    for number, thread in enumerate(threads):
+        thread.title = f"T{number}"
     session.flush()
-    return made
+    return threads
 
 
 def rows(threads: list[Thread], number: int) -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
-"""A counter whose column is of another type than what it is made from, as times may be."""
+"""A counter whose column is of another type than its source, as times may be."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import DateTime, Engine, ForeignKey, delete, insert, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from support.pairs import install
 
 from tallied.counters import Count, Counters, Max
 from tallied.models.base import UTCDateTime
@@ -16,7 +17,7 @@ class Press(DeclarativeBase):
 
 
 class Desk(Press):
-    """Its column is SQLAlchemy's own; the times that it is the latest of are Tallied's."""
+    """A parent whose column has SQLAlchemy's type; the times of its news have Tallied's."""
 
     __tablename__ = "desk"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -32,15 +33,16 @@ class News(Press):
     desk: Mapped[Desk] = relationship()
 
 
+COUNTERS = (
+    Count(Desk.news_count, via=News.desk),
+    Max(Desk.latest_at, of=News.said_at, via=News.desk),
+)
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
 
 
 def test_drift_formats_both_values_alike(engine: Engine) -> None:
-    ours = Counters(
-        Count(Desk.news_count, via=News.desk),
-        Max(Desk.latest_at, of=News.said_at, via=News.desk),
-    )
+    counters = Counters(*COUNTERS)
     Press.metadata.create_all(engine)
     with engine.begin() as connection:
         connection.execute(insert(Desk), [{"id": 1, "news_count": 4}, {"id": 2, "news_count": 3}])
@@ -49,37 +51,29 @@ def test_drift_formats_both_values_alike(engine: Engine) -> None:
         news = [{"id": id, "desk_id": 1 + id % 2, "said_at": NOON} for id in range(6)]
         connection.execute(insert(News), news)
     with engine.connect() as connection:
-        count, latest = ours.verify(connection)
+        count, latest = counters.verify(connection)
     # The time of the first desk is right, though its count is not.
     assert (count.counter, count.key, count.stored, count.true) == ("Desk.news_count", (1,), 4, 3)
     assert (latest.counter, latest.key) == ("Desk.latest_at", (2,))
     assert latest.difference == timedelta(hours=1)
     zone = latest.stored.strftime("%z")
     assert latest.true.strftime("%z") == zone
-    told = str(latest).split(", difference")[0]
-    assert told == (
+    text = str(latest).split(", difference")[0]
+    assert text == (
         f"Desk.latest_at of 2: stored {latest.stored.isoformat()}, true {latest.true.isoformat()}"
     )
 
 
 def test_extreme_of_another_type_is_kept(engine: Engine) -> None:
-    class Own(Session):
-        pass
-
-    ours = Counters(
-        Count(Desk.news_count, via=News.desk),
-        Max(Desk.latest_at, of=News.said_at, via=News.desk),
-    )
-    ours.install(Own)
-    Press.metadata.create_all(engine)
+    counters, Own = install(engine, *COUNTERS)
     with Own(engine) as session:
 
         def latest() -> datetime:
             session.commit()
-            assert list(ours.verify(session.connection())) == []
+            assert list(counters.verify(session.connection())) == []
             stored = session.get_one(Desk, 1).latest_at
             assert stored is not None
-            return stored if stored.tzinfo is None else without_zone(stored)
+            return stored if stored.tzinfo is None else stored.astimezone(UTC).replace(tzinfo=None)
 
         desk = Desk(id=1)
         session.add(desk)
@@ -96,8 +90,3 @@ def test_extreme_of_another_type_is_kept(engine: Engine) -> None:
         assert latest() == noon + timedelta(hours=3)
         session.execute(delete(News).where(News.id.in_([3, 5])))
         assert latest() == noon + timedelta(hours=2)
-
-
-def without_zone(time: datetime) -> datetime:
-    """The same time, as a column without a zone has it."""
-    return time.astimezone(UTC).replace(tzinfo=None)

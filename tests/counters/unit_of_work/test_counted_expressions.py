@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-from sqlalchemy import Engine, func, insert, literal, select, update
+from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.orm import Session
-from support.forum import FIRST, SECOND, Comment, Thread, filled, forum, rows
+from support.forum import FIRST, SECOND, Comment, Thread, forum, rows
+from support.forum import session as session
 from support.pairs import assert_verified
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    """A session with a thread of 2 + 5 words and one of 3 + 4 + 6."""
-    with filled(engine) as session:
-        yield session
 
 
 def test_value_computed_by_the_database_is_read_back(session: Session) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
+from support.comments import thread_of
 from support.recount import assert_exact, shown
 from support.sessions import Counted
 
@@ -26,8 +27,8 @@ REFUSED = (
 @pytest.fixture
 def thread(session: Session) -> Thread:
     """A stored thread with comments of 2 and 3 words, in memory."""
-    comments = [Comment(author_name="A", message=text) for text in ("one two", "three four five")]
-    thread = Thread(title="Ünder Discussion", comments=comments)
+    thread = thread_of("one two", "three four five")
+    thread.title = "Ünder Discussion"
     session.add(thread)
     session.commit()
     session.refresh(thread, ["comments", "word_count", "comment_count", "last_comment_at"])

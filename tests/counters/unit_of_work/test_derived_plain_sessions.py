@@ -9,23 +9,19 @@ import pytest
 from sqlalchemy import Engine, insert, lambda_stmt, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
-from support.essays import Essay, Essays, EssaySession, Page, Shelf, essays, page
+from support.essays import Essay, EssaySession, Page, Shelf, essays, page
+from support.essays import shelves as shelves
 
 from tallied.errors import CounterAssignmentError, UncountedStatementError
 
 
 class PlainSession(Session):
-    """A session class of a host that has forgotten to install the counters on it."""
+    """A session class that the counters are not installed on."""
 
 
 @pytest.fixture
-def tables(engine: Engine) -> Iterator[Engine]:
-    """A shelf of essays of 2 and 5 words, and a page."""
-    Essays.metadata.create_all(engine)
-    with EssaySession(engine) as session:
-        session.add(Shelf(essays=[Essay(body="one two"), Essay(body="of five words it is")]))
-        session.add(page(title="Why Salt"))
-        session.commit()
+def tables(shelves: Session, engine: Engine) -> Iterator[Engine]:
+    """The database of `shelves`, which must end without drift."""
     yield engine
     with engine.connect() as connection:
         assert list(essays.verify(connection)) == []
@@ -75,7 +71,7 @@ def test_plain_session_refuses_statements(tables: Engine, statement: str) -> Non
 
 def test_plain_session_may_write_other_columns(tables: Engine) -> None:
     with PlainSession(tables) as session:
-        session.execute(update(Page).values(name="salt"))
+        session.execute(update(Page).values(name="sea salt"))
         session.execute(insert(Page).values(title="An Other", name="other", summary="s", data={}))
         session.commit()
     assert slugs(tables) == ["why-salt", "an-other"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Update, bindparam, func, insert, literal, select, update
+from sqlalchemy import Update, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
-from support.essays import Essay, Essays, EssaySession, Page, Shelf, essays
+from support.comments import stored_thread
+from support.essays import Essay, Page, Shelf, essays
+from support.essays import shelves as shelves
 from support.pairs import assert_verified
 from support.recount import assert_exact, shown
 
@@ -23,11 +25,7 @@ Statement = Callable[[Session, Any], Any]
 @pytest.fixture
 def thread(session: Session) -> Thread:
     """A stored thread with comments of 2 and 3 words, in memory, and the key of the first."""
-    comments = [Comment(author_name="A", message=text) for text in ("one two", "three four five")]
-    thread = Thread(title="T", comments=comments)
-    session.add(thread)
-    session.flush()
-    return thread
+    return stored_thread(session, "one two", "three four five")
 
 
 def first(thread: Thread) -> Any:
@@ -280,17 +278,6 @@ def test_statement_folds_titles(session: Session, thread: Thread) -> None:
 # Models of a host
 
 
-@pytest.fixture
-def shelves(engine: Engine) -> Iterator[Session]:
-    """A session with a shelf of essays of 2 and 5 words, and a page."""
-    Essays.metadata.create_all(engine)
-    with EssaySession(engine) as session:
-        session.add(Shelf(essays=[Essay(body="one two"), Essay(body="of five words it is")]))
-        session.add(Page(name="first", title="A Page", summary="four", data={}))
-        session.commit()
-        yield session
-
-
 def two(session: Session) -> Any:
     return session.scalar(select(Essay.id).where(Essay.words == 2))
 
@@ -347,10 +334,10 @@ def test_statement_on_uncounted_class_derives_columns(shelves: Session) -> None:
     shelves.execute(update(Page).values(title="Renamed"))
     shelves.execute(
         table.update().where(table.c.name == bindparam("key")).values(title=bindparam("text")),
-        [{"key": "first", "text": "Of Two"}, {"key": "none", "text": "Of Nobody"}],
+        [{"key": "salt", "text": "Of Two"}, {"key": "none", "text": "Of Nobody"}],
     )
     row = select(Page.slug, Page.size, Page.keys)
-    assert shelves.execute(row).one() == ("of-two", 6, 0)
+    assert shelves.execute(row).one() == ("of-two", 6, 2)
     for statement in (
         update(Page).values(slug="x"),
         update(Page).values(title=func.lower(Page.title)),
@@ -369,13 +356,13 @@ def test_statement_on_uncounted_class_derives_columns(shelves: Session) -> None:
         with pytest.raises(UncountedStatementError, match=r"use Session\.add_all\(\)"):
             call()
     shelves.expire_all()
-    assert shelves.execute(row).one() == ("of-two", 6, 0)
+    assert shelves.execute(row).one() == ("of-two", 6, 2)
     assert_verified(shelves, essays)
 
 
 def upsert(session: Session, title: str, **values: Any) -> Any:
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[session.get_bind().dialect.name]
-    return dialect.insert(Page).values(name="first", title=title, summary="four", data={}, **values)
+    return dialect.insert(Page).values(name="salt", title=title, summary="four", data={}, **values)
 
 
 def test_upsert_derives_columns(shelves: Session) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import selectinload
+from support.comments import comment, thread_of
 from support.histories import PICKS, SIZES, History, run_histories
 from support.recount import assert_exact, drifted, shown
 from support.sessions import Counted
@@ -41,15 +42,10 @@ class Discussion(History):
     @initialize()
     def begin(self) -> None:
         for sizes in ((2, 3), (4,), (5, 6, 7)):
-            comments = [self.comment(size) for size in sizes]
-            self.session.add(Thread(title="T", comments=comments))
+            self.session.add(thread_of(*sizes))
         self.session.flush()
 
     # What there is
-
-    @staticmethod
-    def comment(size: int, **values: Any) -> Comment:
-        return Comment(author_name="A", message=" ".join(["w"] * size), **values)
 
     def threads(self) -> list[Thread]:
         """All threads, loaded with their comments, and kept so."""
@@ -68,7 +64,8 @@ class Discussion(History):
 
     @rule(size=SIZES, comments=st.lists(SIZES, max_size=3))
     def create_thread(self, size: int, comments: list[int]) -> None:
-        thread = Thread(title="N" * size, comments=[self.comment(each) for each in comments])
+        thread = thread_of(*comments)
+        thread.title = "N" * size
         self.session.add(thread)
         assert shown(thread)[:2] == (len(comments), sum(comments))
         self.touched()
@@ -80,11 +77,11 @@ class Discussion(History):
             return
         thread = threads[pick % len(threads)]
         if way == "append":
-            thread.comments.append(self.comment(size))
+            thread.comments.append(comment(size))
         elif way == "thread":
-            self.session.add(self.comment(size, thread=thread))
+            self.session.add(comment(size, thread=thread))
         else:
-            self.session.add(self.comment(size, thread_id=thread.id))
+            self.session.add(comment(size, thread_id=thread.id))
         self.touched()
 
     @rule(pick=PICKS, size=SIZES)

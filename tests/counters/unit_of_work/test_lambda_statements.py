@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, insert, lambda_stmt, select, text, update
+from sqlalchemy import delete, insert, lambda_stmt, select, text, update
 from sqlalchemy.orm import Session
-from support.forum import FIRST, ROWS, SECOND, Author, Comment, Thread, filled, forum, rows
+from support.forum import FIRST, ROWS, SECOND, Author, Comment, Thread, forum, rows
+from support.forum import session as session
 from support.pairs import assert_verified
 
 from tallied.errors import UncountedStatementError
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with filled(engine) as session:
-        yield session
 
 
 def stored(session: Session) -> list[tuple[int, int, int | None]]:

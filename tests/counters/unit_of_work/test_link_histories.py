@@ -8,18 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 from sqlalchemy import Engine, delete, select, update
+from support.comments import comment, thread_of
 from support.histories import PICKS, SIZES, History, run_histories
-from support.magazine import (
-    Article,
-    Host,
-    HostSession,
-    Issue,
-    assert_exact,
-    comment,
-    make_tables,
-    shown,
-    thread_of,
-)
+from support.magazine import Article, Host, HostSession, Issue, assert_exact, make_tables, shown
 
 from tallied.models import Base, Comment, Thread
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.orm import Session
+from support.comments import comment, thread_of
 from support.magazine import (
     Article,
     HostSession,
@@ -15,12 +16,10 @@ from support.magazine import (
     Teaser,
     Topic,
     assert_exact,
-    comment,
     magazine,
     make_tables,
     shown,
     stored,
-    thread_of,
 )
 from support.statements import recorded
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -22,17 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 from sqlalchemy.orm.exc import StaleDataError
-from support.forum import FIRST, ROWS, Comment, Thread, filled, forum, listening, rows
+from support.forum import FIRST, ROWS, Comment, Thread, forum, listening, rows
+from support.forum import session as session
 from support.pairs import assert_verified, counter, install, key, pair, reference
 
 from tallied.counters import Count, Counters, Latest, Sum
 from tallied.errors import UncountedStatementError
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with filled(engine) as session:
-        yield session
 
 
 def first_comment(session: Session) -> Comment:

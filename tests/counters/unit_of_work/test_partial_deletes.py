@@ -12,12 +12,12 @@ from sqlalchemy import Boolean, Engine, Integer, delete, event, insert, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, mapped_column, relationship, with_loader_criteria
+from support.comments import thread_of
 from support.pairs import assert_verified, counter, install, key, pair, reference
 from support.statements import recorded
 
 from tallied.counters import Count, Sum
 from tallied.database import Database
-from tallied.models import Comment, Thread
 from tallied.models.counters import counters as tallied_counters
 
 
@@ -292,8 +292,8 @@ async def test_rows_that_asyncpg_does_not_count_are_read_again(database: Databas
     make = async_sessionmaker(database.engine, class_=Own, expire_on_commit=False)
     tallied_counters.install(make)
     async with make() as session:
-        comments = [Comment(author_name="A", message="w " * size) for size in (2, 3, 4, 5)]
-        thread = Thread(title="T", comments=list(comments))
+        thread = thread_of(2, 3, 4, 5)
+        comments = list(thread.comments)
         session.add(thread)
         await session.flush()
         await session.run_sync(

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session, selectinload
+from support.comments import comment, stored_thread, thread_of
 from support.statements import Statements, recorded
 
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
 
 
-def comment(message: str, **values: object) -> Comment:
-    return Comment(author_name="Ada", message=message, **values)
-
-
 @pytest.fixture
 def threads(session: Session) -> list[Thread]:
     """Ten stored threads with three comments each, all loaded."""
-    made = [
-        Thread(title="T", comments=[comment("one two"), comment("three"), comment("a b c d")])
-        for _ in range(10)
-    ]
-    session.add_all(made)
-    session.flush()
-    return made
+    return [stored_thread(session, 2, 1, 4) for _ in range(10)]
 
 
 @pytest.fixture
@@ -38,27 +30,58 @@ def executed(engine: Engine, threads: list[Thread]) -> Iterator[Statements]:
 
 def test_new_thread_with_comments_costs_its_inserts(session: Session, engine: Engine) -> None:
     with recorded(engine) as executed:
-        session.add(Thread(title="T", comments=[comment("one two"), comment("three")]))
+        session.add(thread_of(2, 1))
         session.flush()
     assert executed.verbs == ["INSERT tallied_thread", "INSERT tallied_comment"]
 
 
-def test_new_comment_costs_one_update(
+def edit(session: Session, threads: list[Thread], message: str) -> None:
+    threads[3].comments[1].message = message
+
+
+def orphan(session: Session, threads: list[Thread]) -> None:
+    for thread in threads:
+        thread.comments = thread.comments[1:]
+
+
+LOCK, INSERT, EDIT, DELETE = (
+    f"{verb} tallied_comment" for verb in ("SELECT", "INSERT", "UPDATE", "DELETE")
+)
+COUNT = "UPDATE tallied_thread"
+COSTS: dict[str, tuple[Callable[[Session, list[Thread]], Any], list[str]]] = {
+    "nothing": (lambda s, t: None, []),
+    "a new comment": (lambda s, t: s.add(comment(3, thread_id=t[4].id)), [INSERT, COUNT]),
+    "200 comments on ten threads": (
+        lambda s, t: s.add_all(comment(2, thread_id=t[n % 10].id) for n in range(200)),
+        [INSERT, COUNT],
+    ),
+    "an edit": (lambda s, t: edit(s, t, "five words it has now"), [LOCK, EDIT, COUNT]),
+    "an edit to as many words": (lambda s, t: edit(s, t, "other"), [LOCK, EDIT]),
+    "a deletion that leaves the latest": (
+        lambda s, t: s.delete(t[5].comments[0]),
+        [LOCK, DELETE, COUNT],
+    ),
+    "orphans of ten threads": (orphan, [LOCK, DELETE, COUNT]),
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_change_costs_few_statements(
+    session: Session, threads: list[Thread], executed: Statements, name: str
+) -> None:
+    change, expected = COSTS[name]
+    change(session, threads)
+    session.flush()
+    assert executed.verbs == expected
+
+
+def test_update_of_a_counter_adds_and_returns(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
-    session.add(comment("three more words", thread_id=threads[4].id))
+    session.add(comment(3, thread_id=threads[4].id))
     session.flush()
-    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
     assert "+" in executed[1]
     assert "RETURNING" in executed[1]
-
-
-def test_many_comments_over_many_threads_cost_one_update(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    session.add_all(comment("two words", thread_id=threads[n % 10].id) for n in range(200))
-    session.flush()
-    assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
 
 
 def test_thousand_comments_cost_one_insert_and_one_update(session: Session, engine: Engine) -> None:
@@ -69,18 +92,6 @@ def test_thousand_comments_cost_one_insert_and_one_update(session: Session, engi
         session.add_all(comment("two words", thread_id=many[n % 100].id) for n in range(1000))
         session.flush()
     assert executed.verbs == ["INSERT tallied_comment", "UPDATE tallied_thread"]
-
-
-def test_edit_costs_one_lock_and_one_update(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    threads[3].comments[1].message = "five words it has now"
-    session.flush()
-    assert executed.verbs == [
-        "SELECT tallied_comment",
-        "UPDATE tallied_comment",
-        "UPDATE tallied_thread",
-    ]
 
 
 def test_locked_row_is_not_read_again(
@@ -158,14 +169,6 @@ def test_row_locked_before_a_possible_change_is_read_again(
     assert list(counters.verify(session.connection())) == []
 
 
-def test_edit_to_as_many_words_writes_no_thread(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    threads[3].comments[0].message = "other words"
-    session.flush()
-    assert executed.verbs == ["SELECT tallied_comment", "UPDATE tallied_comment"]
-
-
 def test_moves_and_deletions_cost_two_updates(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
@@ -183,31 +186,6 @@ def test_moves_and_deletions_cost_two_updates(
     ]
 
 
-def test_removed_non_extreme_costs_no_recount(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    session.delete(threads[5].comments[0])
-    session.flush()
-    assert executed.verbs == [
-        "SELECT tallied_comment",
-        "DELETE tallied_comment",
-        "UPDATE tallied_thread",
-    ]
-
-
-def test_orphans_are_locked_together(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    for thread in threads:
-        thread.comments = thread.comments[1:]
-    session.flush()
-    assert executed.verbs == [
-        "SELECT tallied_comment",
-        "DELETE tallied_comment",
-        "UPDATE tallied_thread",
-    ]
-
-
 def test_change_of_no_counter_costs_nothing(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
@@ -218,17 +196,8 @@ def test_change_of_no_counter_costs_nothing(
     assert not any("word_count" in statement for statement in executed)
 
 
-def test_empty_flush_executes_nothing(
-    session: Session, threads: list[Thread], executed: Statements
-) -> None:
-    session.flush()
-    assert executed == []
-
-
 def test_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) -> None:
-    thread = Thread(title="Long", comments=[comment("two words") for _ in range(500)])
-    session.add(thread)
-    session.flush()
+    thread = stored_thread(session, *[2] * 500)
     key = thread.id
     session.expunge_all()
     with recorded(engine) as executed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
-from support.forum import FIRST, ROWS, SECOND, Comment, Forum, Thread, filled, forum, rows
+from support.forum import FIRST, ROWS, SECOND, Comment, Forum, Thread, forum, rows
+from support.forum import session as session
 from support.pairs import assert_verified, counter, install, key, pair, reference
 from support.sessions import sync_engine
 
@@ -31,12 +32,6 @@ from tallied.counters import Count, Sum
 from tallied.errors import UncountedStatementError
 
 NEW = {"thread_id": FIRST, "words": 8}
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with filled(engine) as session:
-        yield session
 
 
 def keys(session: Session) -> list[int]:
