@@ -154,8 +154,8 @@ async def test_advanced_alchemy(empty_url: str) -> None:
         await session.commit()
         await session.refresh(post)
         assert (post.title, post.reply_count) == ("D", 2)
-        found = await session.run_sync(lambda sync: list(counters.verify(sync.connection())))
-        assert found == []
+        drifts = await session.run_sync(lambda sync: list(counters.verify(sync.connection())))
+        assert drifts == []
     await engine.dispose()
 
 
@@ -205,8 +205,8 @@ async def test_sqladmin(empty_url: str) -> None:
     async with maker() as session:
         stored = await session.get_one(Post, 1)
         assert (stored.title, stored.reply_count) == ("B", 2)
-        found = await session.run_sync(lambda sync: list(counters.verify(sync.connection())))
-        assert found == []
+        drifts = await session.run_sync(lambda sync: list(counters.verify(sync.connection())))
+        assert drifts == []
     await engine.dispose()
 
 

@@ -94,8 +94,8 @@ def session(engine: Engine) -> Iterator[Session]:
 
 def rows(connection: Connection) -> list[tuple[int | None, int]]:
     """The thread and the words of every comment that is stored."""
-    found = connection.execute(select(Comment.thread_id, Comment.words))
-    return sorted(tuple(row) for row in found)
+    result = connection.execute(select(Comment.thread_id, Comment.words))
+    return sorted(tuple(row) for row in result)
 
 
 @contextmanager

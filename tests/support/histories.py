@@ -69,8 +69,8 @@ class History(RuleBasedStateMachine):
         self.session.flush()
         if self.shows_at_once:
             after = self.shown()
-            for each, values in before.items():
-                assert each not in self.session or after[each] == values
+            for obj, values in before.items():
+                assert obj not in self.session or after[obj] == values
         else:  # collections still hold what was deleted, and act on it in the next flush
             self.assert_agrees()
             self.session.expire_all()

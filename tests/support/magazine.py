@@ -115,16 +115,16 @@ def shown(article: Article) -> Numbers:
 def truth(connection: Connection) -> dict[int, Numbers]:
     """What every article should show, counted in Python from the comments themselves."""
     rows = connection.execute(select(Comment.thread_id, Comment.message, Comment.created_at)).all()
-    found = {}
+    numbers_ = {}
     for key, thread_id in connection.execute(select(Article.id, Article.thread_id)):
         own = [
             (len(m.split()), at)
-            for its, m, at in rows
-            if thread_id is not None and its == thread_id
+            for other_id, m, at in rows
+            if thread_id is not None and other_id == thread_id
         ]
         sizes, times = [size for size, _ in own], [at for _, at in own]
-        found[key] = Numbers(len(sizes), sum(sizes), max(times, default=None))
-    return found
+        numbers_[key] = Numbers(len(sizes), sum(sizes), max(times, default=None))
+    return numbers_
 
 
 def stored(connection: Connection) -> dict[int, Numbers]:
@@ -136,29 +136,29 @@ def stored(connection: Connection) -> dict[int, Numbers]:
 def issues(
     connection: Connection, numbers: Mapping[int, Numbers] | None = None
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """What the issues hold, and what they should.
+    """Return the stored and the true counters of the issues.
 
     :param numbers: the :func:`truth`, by default as it is now.
     """
-    held = {row[0]: row[1] for row in connection.execute(select(Issue.id, Issue.comments))}
-    true = dict.fromkeys(held, 0)
+    stored_counts = {row[0]: row[1] for row in connection.execute(select(Issue.id, Issue.comments))}
+    true = dict.fromkeys(stored_counts, 0)
     numbers = truth(connection) if numbers is None else numbers
     for key, issue in connection.execute(select(Article.id, Article.issue_id)):
         if issue is not None:
             true[issue] += numbers[key].comment_count
-    return held, true
+    return stored_counts, true
 
 
 def assert_exact(session: Session, *, verified: bool = True) -> None:
-    """After a flush: memory, columns and recount agree for all articles and their issues.
+    """Assert that memory, columns and recount agree for all articles and issues.
 
     :param verified: whether the engine's own recount must agree, too, on all of its counters.
     """
     connection = session.connection()
     true = truth(connection)
     assert stored(connection) == true
-    held, counted = issues(connection, true)
-    assert held == counted
+    stored_counts, counted = issues(connection, true)
+    assert stored_counts == counted
     loaded = [o for o in session if isinstance(o, Article) and "comment_count" in vars(o)]
     for article in loaded:
         key = vars(article).get("id")

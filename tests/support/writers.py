@@ -59,17 +59,17 @@ def act(session: Session, threads: list[UUID]) -> None:
     if random.random() < 0.4:
         session.add(comment(random.randint(2, 9), thread_id=thread_id))
         return
-    some = select(Comment).where(Comment.thread_id == thread_id).limit(1)
-    found = session.scalars(some).first()
-    if found is None:
+    query = select(Comment).where(Comment.thread_id == thread_id).limit(1)
+    picked = session.scalars(query).first()
+    if picked is None:
         return
     kind = random.choice(["edit", "move", "delete"])
     if kind == "edit":
-        found.message = "w " * random.randint(2, 9)
+        picked.message = "w " * random.randint(2, 9)
     elif kind == "move":
-        found.thread_id = random.choice(threads)
+        picked.thread_id = random.choice(threads)
     else:
-        session.delete(found)
+        session.delete(picked)
 
 
 @contextmanager

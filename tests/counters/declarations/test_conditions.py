@@ -134,9 +134,9 @@ def columns() -> dict[str, Any]:
 def test_condition_holds_alike_in_python_and_sql(engine: Engine) -> None:
     """One counter a condition, and a parent a row; verify evaluates the conditions in SQL."""
     attributes = {name: (f"n{place}", SAME[name]) for place, name in enumerate(SAME)}
-    given = columns()
-    del given["collated"]  # PostgreSQL knows no NOCASE
-    Parent, Source = pair({n: counter(n) for n, _ in attributes.values()}, given)
+    attributes_ = columns()
+    del attributes_["collated"]  # PostgreSQL knows no NOCASE
+    Parent, Source = pair({n: counter(n) for n, _ in attributes.values()}, attributes_)
     counters, Own = install(
         engine,
         *(
@@ -251,7 +251,7 @@ def test_enum_assigned_by_name_is_read_back(engine: Engine) -> None:
     counters, Own = install(engine, red)
     with Own(engine) as session:
         parent = Parent()
-        sources = [Source(parent=parent, colour=each) for each in ("red", "red", Colour.red)]
+        sources = [Source(parent=parent, colour=colour) for colour in ("red", "red", Colour.red)]
         session.add_all(sources)
         assert_verified(session, counters)
         assert parent.n == 3
@@ -271,8 +271,8 @@ def test_time_with_zone_shows_as_it_is_stored(engine: Engine, aware: bool) -> No
     with Own(engine) as session:
         parent = Parent()
         sources = [Source(parent=parent, at=noon + timedelta(hours=n)) for n in (1, 2)]
-        for each in sources:
-            session.add(each)
+        for source in sources:
+            session.add(source)
             assert_verified(session, counters)
         session.commit()
         assert parent.last == sources[1].at

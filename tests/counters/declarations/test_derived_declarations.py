@@ -57,8 +57,8 @@ def test_derived_columns_need_no_counters(engine: Engine) -> None:
         session.connection().execute(update(Book.__table__).values(size=99))
         assert list(counters.verify(session.connection(), derived=False)) == []
         (drift,) = counters.verify(session.connection(), only=["Source.size"])
-        found = (drift.counter, drift.key, drift.stored, drift.true)
-        assert found == ("Source.size", (book.id,), 99, 7)
+        result = (drift.counter, drift.key, drift.stored, drift.true)
+        assert result == ("Source.size", (book.id,), 99, 7)
         session.commit()
         (declared,) = counters.derived
         assert repair(session, declared, [drift.key]) == 1
@@ -80,8 +80,8 @@ def test_verify_of_derived_columns_takes_a_condition(engine: Engine) -> None:
         session.flush()
         session.connection().execute(update(Source.__table__).values(size=5))
         second = Parent.id == parents[1].id
-        found = counters.verify(session.connection(), only=[Parent, Source], where=second)
-        assert [(drift.counter, drift.key) for drift in found] == [
+        drifts = counters.verify(session.connection(), only=[Parent, Source], where=second)
+        assert [(drift.counter, drift.key) for drift in drifts] == [
             ("Parent.words", (parents[1].id,)),
             ("Source.size", (sources[1].id,)),
         ]

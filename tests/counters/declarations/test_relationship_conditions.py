@@ -98,7 +98,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 def shown(session: Session) -> tuple[int, ...]:
     """What is counted, in memory and as rows of the relationships."""
-    one, two, video = (session.get_one(*each) for each in ((Photo, 1), (Photo, 2), (Video, 1)))
+    one, two, video = (session.get_one(*item) for item in ((Photo, 1), (Photo, 2), (Video, 1)))
     assert_verified(session, counters)
     for class_, via, id_, stored in (
         (Photo, Note.photo, 1, one.notes),
@@ -206,19 +206,19 @@ REFUSED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
 
 
 def related(join: Join) -> tuple[Any, Any]:
-    found: dict[str, Any] = {}
+    classes: dict[str, Any] = {}
     parent, source = pair(
         {"size": counter("size")},
         {
             "size": counter("size"),
             "parent": relationship(
                 "Parent",
-                primaryjoin=lambda: join(found["source"], found["parent"]),
+                primaryjoin=lambda: join(classes["source"], classes["parent"]),
                 viewonly=True,
             ),
         },
     )
-    found |= {"parent": parent, "source": source}
+    classes |= {"parent": parent, "source": source}
     return parent, source
 
 
@@ -336,16 +336,16 @@ def test_link_with_condition_repeated_in_where_copies(engine: Engine) -> None:
     article, topic = linked(lambda a, t: t.size > 3)
 
     declared = Sum(article.words, of=topic.words, via=article.topic, where=topic.size > 3)
-    ours, Own = install(engine, declared)
+    own, Own = install(engine, declared)
     with Own(engine) as session:
         large, small = topic(words=20, size=5), topic(words=30, size=2)
         first, second = article(topic=large), article(topic=small)
         session.add_all([first, second])
-        assert_verified(session, ours)
+        assert_verified(session, own)
         assert (first.words, second.words) == (20, 0)
         small.size = 6
-        assert_verified(session, ours)
+        assert_verified(session, own)
         assert (first.words, second.words) == (20, 30)
         large.size = 3
-        assert_verified(session, ours)
+        assert_verified(session, own)
         assert (first.words, second.words) == (0, 30)

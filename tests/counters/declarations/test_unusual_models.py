@@ -153,7 +153,7 @@ def test_odd_names_of_tables_and_columns_are_counted(engine: Engine, odd: tuple[
     )
     with Own(engine) as session:
         parents = [Parent() for _ in range(3)]
-        sources = [Source(parent=each, size=place + 3) for place, each in enumerate(parents)]
+        sources = [Source(parent=owner, size=place + 3) for place, owner in enumerate(parents)]
         session.add_all(sources)
         assert_verified(session, counters)
         sources[0].size = 9
@@ -166,14 +166,14 @@ def test_odd_names_of_tables_and_columns_are_counted(engine: Engine, odd: tuple[
             [insert(Source).values({Source.parent_id: second, Source.size: 8})],
             [update(table).values({size: 15})],
             [update(table).values({size.key: 16})],
-            [update(Source), [{"id": each.id, "size": 7} for each in sources]],
+            [update(Source), [{"id": source.id, "size": 7} for source in sources]],
         ):
             session.execute(*statement)
             assert_verified(session, counters)
         with counters.pause(session):
             session.add(Source(parent=parents[0]))
         assert_verified(session, counters)
-        assert [(each.n, each.most) for each in parents] == [(9, 7), (39, 16), (7, 7)]
+        assert [(parent.n, parent.most) for parent in parents] == [(9, 7), (39, 16), (7, 7)]
 
 
 def test_assignment_by_any_name_of_a_counter_is_refused(

@@ -31,17 +31,17 @@ def test_message_set_to_loaded_value_is_written_with_its_words(
     engine: Engine, threads: list[UUID]
 ) -> None:
     with Counted(engine, expire_on_commit=False) as session:
-        mine = session.scalars(select(Comment).limit(1)).one()
-        text, words = mine.message, mine.word_count
+        edited = session.scalars(select(Comment).limit(1)).one()
+        text, words = edited.message, edited.word_count
         session.commit()
         with Counted(engine) as other:
-            other.get_one(Comment, mine.id).message = "now it is of six words"
+            other.get_one(Comment, edited.id).message = "now it is of six words"
             other.commit()
-        mine.message = text  # as it was when it was loaded, which the row no longer is
+        edited.message = text  # as it was when it was loaded, which the row no longer is
         session.commit()
     with engine.connect() as connection:
         row = connection.execute(
-            select(Comment.message, Comment.word_count).where(Comment.id == mine.id)
+            select(Comment.message, Comment.word_count).where(Comment.id == edited.id)
         )
         assert tuple(row.one()) == (text, words)
         assert drifted(connection) == 0
@@ -82,13 +82,13 @@ def test_rows_of_a_condition_are_found_for_many_pages_at_once(
     monkeypatch.setattr(derived_columns, "AHEAD", 12)
     reader = create_engine(engine.url)
     for start in (None, sorted(keys)[6]):
-        left = [key for key in sorted(keys) if start is None or key > start]
+        remaining = [key for key in sorted(keys) if start is None or key > start]
         with reader.connect() as connection, recorded(reader) as executed:
-            found = list(pages(connection, words, size=5, start=start, where=of))
-        assert [key for page in found for key in page.wrong] == left
-        assert [page.rows for page in found][:3] == [5, 5, 2]
+            rows = list(pages(connection, words, size=5, start=start, where=of))
+        assert [key for page in rows for key in page.wrong] == remaining
+        assert [page.rows for page in rows][:3] == [5, 5, 2]
         looked_up = [statement for statement in executed if "message" not in statement]
-        assert len(looked_up) == len(left) // 12 + 1
+        assert len(looked_up) == len(remaining) // 12 + 1
     reader.dispose()
 
 
@@ -135,12 +135,12 @@ async def test_verify_holds_few_messages_in_memory(
         tracemalloc.start()
         try:
             only = [Comment.word_count]
-            found = list(counters.verify(connection, only=only))
-            return found, tracemalloc.get_traced_memory()[1]
+            drifts = list(counters.verify(connection, only=only))
+            return drifts, tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     async with database.engine.connect() as asynchronous:
-        found, peak = await asynchronous.run_sync(verify)
-    assert len(found) == 3 * len(threads), "those of 2, 3 and 5 words"
+        drifts, peak = await asynchronous.run_sync(verify)
+    assert len(drifts) == 3 * len(threads), "those of 2, 3 and 5 words"
     assert peak < 4_000_000, "all messages together are 12 MB"

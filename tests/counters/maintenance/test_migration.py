@@ -265,18 +265,18 @@ def drifted(engine: Engine) -> int:
 
 
 def test_big_table_is_filled_while_eight_writers_count(big: Alembic, engine: Engine) -> None:
-    seen: list[Progress] = []
+    steps: list[Progress] = []
     commits: list[list[int]] = []
     with writers_when_there(engine) as start:
 
         def progress(at: Progress) -> None:
             commits.append(start())
-            seen.append(at)
+            steps.append(at)
 
         big.upgrade("0002", progress=progress)
-    assert seen[-1].done == TOPICS
-    assert len(seen) > 4
-    assert all(min(each) > 0 for each in commits), "all have written before the next batch"
+    assert steps[-1].done == TOPICS
+    assert len(steps) > 4
+    assert all(min(count) > 0 for count in commits), "all have written before the next batch"
     assert (big.revision(), drifted(engine)) == ("0002", 0)
 
 
@@ -325,10 +325,10 @@ def test_interrupted_migration_is_run_again(alembic: Alembic, engine: Engine) ->
         alembic.upgrade("0002", progress=die)
     assert alembic.revision() == "0001"
     assert 0 < drifted(engine) < TOPICS / 2
-    seen: list[Progress] = []
-    alembic.upgrade("0002", progress=seen.append)
+    steps: list[Progress] = []
+    alembic.upgrade("0002", progress=steps.append)
     assert (alembic.revision(), drifted(engine)) == ("0002", 0)
-    assert 0 < seen[-1].repaired < TOPICS / 2
+    assert 0 < steps[-1].repaired < TOPICS / 2
 
 
 def test_transaction_that_alembic_has_not_begun_is_refused(
@@ -337,7 +337,7 @@ def test_transaction_that_alembic_has_not_begun_is_refused(
     with pytest.raises(CounterError, match=r"Topic.posts cannot be filled in online .* backfill="):
         alembic.upgrade("0002", outer=True)
     assert alembic.revision() == "0001"
-    assert {each["name"] for each in inspect(engine).get_columns("topic")} == {"id", "title"}
+    assert {column["name"] for column in inspect(engine).get_columns("topic")} == {"id", "title"}
 
 
 def test_migration_runs_on_asynchronous_driver(

@@ -86,8 +86,8 @@ def test_rebuild_repairs_every_kind_of_counter(engine: Engine) -> None:
     )
     spoil(engine, Clerk, orders=7, items=-4)
     spoil(engine, Region, orders=5, last_day=DAY)
-    found = {counter for counter, _ in drifts(engine)}
-    assert found >= {str(counter) for counter in shop.declared if counter.parent.class_ is Customer}
+    names = {counter for counter, _ in drifts(engine)}
+    assert names >= {str(counter) for counter in shop.declared if counter.parent.class_ is Customer}
     assert rebuild(engine, batch_size=3) == 8 + 1 + 2
     assert contents(engine) == right
     assert drifts(engine) == []
@@ -96,10 +96,10 @@ def test_rebuild_repairs_every_kind_of_counter(engine: Engine) -> None:
 def test_rebuild_repairs_inner_counters_of_a_chain_first(engine: Engine) -> None:
     right = contents(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), orders=Customer.orders + 3)
-    seen: list[Progress] = []
+    steps: list[Progress] = []
     with engine.connect() as connection:
-        shop.rebuild(connection, progress=seen.append)
-    order = list(dict.fromkeys(at.parent for at in seen))
+        shop.rebuild(connection, progress=steps.append)
+    order = list(dict.fromkeys(at.parent for at in steps))
     assert order.index(Customer) < order.index(Region)
     assert contents(engine) == right
 
@@ -110,12 +110,12 @@ def test_rebuild_repairs_counters_of_a_repaired_counter(engine: Engine) -> None:
     assert rebuild(engine, only=["Region"]) == 2  # to what the customers now hold
     assert {counter for counter, _ in drifts(engine)} == {"Customer.total", "Customer.last_day"}
 
-    some = Customer.number < 13
-    repaired = rebuild(engine, only=[Customer.total, Customer.last_day], where=some)
+    chosen = Customer.number < 13
+    repaired = rebuild(engine, only=[Customer.total, Customer.last_day], where=chosen)
     assert repaired == 3
-    left = drifts(engine)
-    assert {counter for counter, _ in left} == {"Customer.total", "Customer.last_day"}
-    assert len(left) == 2 * 5
+    remaining = drifts(engine)
+    assert {counter for counter, _ in remaining} == {"Customer.total", "Customer.last_day"}
+    assert len(remaining) == 2 * 5
     assert rebuild(engine, only=["Customer.total", "Customer.last_day"]) == 5
     assert contents(engine) == right
 
@@ -125,12 +125,12 @@ def test_composite_keys_are_rebuilt_in_their_order(engine: Engine) -> None:
     keys = [(1, 10), (1, 12), (1, 14), (1, 16), (2, 11), (2, 13), (2, 15), (2, 17)]
     only = ["Customer.orders"]
     assert drifts(engine, only=only) == [("Customer.orders", key) for key in keys]
-    some = drifts(engine, only=only, sample=3)
-    assert len(set(some)) == 3
-    seen: list[Progress] = []
+    sampled = drifts(engine, only=only, sample=3)
+    assert len(set(sampled)) == 3
+    steps: list[Progress] = []
     with engine.connect() as connection:
-        shop.rebuild(connection, only=only, batch_size=3, progress=seen.append)
-    assert [(at.key, at.done) for at in seen] == [((1, 14), 3), ((2, 13), 6), ((2, 17), 8)]
+        shop.rebuild(connection, only=only, batch_size=3, progress=steps.append)
+    assert [(at.key, at.done) for at in steps] == [((1, 14), 3), ((2, 13), 6), ((2, 17), 8)]
 
     spoil(engine, Customer, orders=70)
     assert rebuild(engine, only=only, after=(Customer, (1, 16)), batch_size=3) == 4
@@ -155,8 +155,8 @@ def test_cause_names_a_row_of_several_tables(engine: Engine) -> None:
         spoil(engine, Folder, Folder.id == 1, seconds=240 - missing)
         with engine.connect() as connection:
             (drift,) = shop.verify(connection, only=[Folder.seconds])
-        found = "one row is just what is missing (80): added past the engine"
-        assert drift.cause == (found if missing == 80 else None)
+        cause = "one row is just what is missing (80): added past the engine"
+        assert drift.cause == (cause if missing == 80 else None)
 
 
 class Tree(DeclarativeBase):
@@ -189,8 +189,10 @@ def test_chain_within_one_class_is_rebuilt(engine: Engine) -> None:
         assert len(list(tree.verify(connection))) == 13
         connection.rollback()
         assert tree.rebuild(connection, batch_size=4) > 0
-        held = connection.execute(select(Node.children, Node.grandchildren).order_by(Node.id)).all()
-        assert held[:5] == [(3, 9), (3, 9), (3, 9), (3, 9), (3, 0)]
+        stored = connection.execute(
+            select(Node.children, Node.grandchildren).order_by(Node.id)
+        ).all()
+        assert stored[:5] == [(3, 9), (3, 9), (3, 9), (3, 9), (3, 0)]
         assert list(tree.verify(connection)) == []
         connection.execute(update(Node.__table__).where(Node.id == 1).values(grandchildren=6))
         (drift,) = tree.verify(connection)

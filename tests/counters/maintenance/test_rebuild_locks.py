@@ -52,15 +52,15 @@ class Rebuilding:
 
 @pytest.fixture
 def rebuilding(engine: Engine) -> Iterator[Callable[..., Rebuilding]]:
-    made: list[Rebuilding] = []
+    rebuilds: list[Rebuilding] = []
 
     def make(**options: Any) -> Rebuilding:
-        made.append(Rebuilding(engine, **options))
-        return made[-1]
+        rebuilds.append(Rebuilding(engine, **options))
+        return rebuilds[-1]
 
     yield make
-    for each in made:
-        each.close(engine)
+    for item in rebuilds:
+        item.close(engine)
 
 
 @pytest.fixture
@@ -96,17 +96,17 @@ def test_commit_that_a_rebuild_waits_for_is_counted(
     level: str,
 ) -> None:
     spoil(engine)
-    held = threads[4]
+    locked = threads[4]
 
     def hold(session: Session) -> None:
-        session.add(comment(4, thread_id=held))
+        session.add(comment(4, thread_id=locked))
         session.flush()
 
     writer.run(hold)
     rebuild = rebuilding(isolation_level=level)
     locks: list[str] = []
 
-    def record(_: object, cursor: object, statement: str, *rest: object) -> None:
+    def record(_: object, cursor: object, statement: str, *arguments: object) -> None:
         if "FOR NO KEY UPDATE" in statement:
             locks.append(statement)
 
@@ -188,6 +188,6 @@ def test_sqlite_file_is_free_between_batches(engine: Engine, threads: list[UUID]
     with host.connect() as connection:
         assert counters.rebuild(connection, batch_size=5, progress=write) == len(threads)
     assert written == [5, 10, 15, 20]
-    for each in (host, impatient):
-        each.dispose()
+    for item in (host, impatient):
+        item.dispose()
     assert drifted(engine) == 0

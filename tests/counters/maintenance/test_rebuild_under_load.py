@@ -79,11 +79,11 @@ def test_two_rebuilds_at_once_repair_once(engine: Engine, threads: list[UUID]) -
             with engine.connect() as connection:
                 done.append(counters.rebuild(connection, batch_size=8))
 
-        both = [threading.Thread(target=run) for _ in range(2)]
-        for each in both:
-            each.start()
-        for each in both:
-            each.join()
+        workers = [threading.Thread(target=run) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
     assert sum(done) == len(threads)
     assert drifted(engine) == 0
 

@@ -76,7 +76,7 @@ def test_verify_reports_both_values_of_wrong_counters(
 
 
 def test_verify_recounts_threads_without_comments(engine: Engine, threads: list[Thread]) -> None:
-    empty = next(each for each in threads if each.comment_count == 0)
+    empty = next(thread for thread in threads if thread.comment_count == 0)
     spoil(engine, empty, word_count=12, last_comment_at=empty.created_at)
     with engine.connect() as connection:
         drifts = list(counters.verify(connection))
@@ -91,10 +91,12 @@ def test_verify_takes_one_statement_a_class(engine: Engine, threads: list[Thread
         spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection, derived=False))) == 2
-    assert [each.split()[0] for each in executed] == ["SELECT", "SELECT"], "authors and threads"
+    assert [statement.split()[0] for statement in executed] == ["SELECT", "SELECT"], (
+        "authors and threads"
+    )
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection, only=[Thread], derived=False))) == 2
-    assert [each.split()[0] for each in executed] == ["SELECT"]
+    assert [statement.split()[0] for statement in executed] == ["SELECT"]
     with engine.connect() as connection:
         query = select(Thread.word_count).where(Thread.id == threads[2].id)
         assert connection.execute(query).scalar_one() == 99
@@ -116,11 +118,11 @@ def test_verify_and_rebuild_take_names_of_counters(engine: Engine, threads: list
         both = [d.counter for d in counters.verify(connection, only=[Thread])]
         connection.rollback()
         assert counters.rebuild(connection, only=["Thread.comment_count"]) == 2
-        left = [d.counter for d in counters.verify(connection)]
+        remaining = [d.counter for d in counters.verify(connection)]
     third, fourth = (threads[3].id,), (threads[4].id,)
     assert list(named.values()) == [[third], [third, fourth], [], []]
     assert both == ["Thread.comment_count", "Thread.word_count", "Thread.comment_count"]
-    assert left == ["Thread.word_count"]
+    assert remaining == ["Thread.word_count"]
 
 
 def test_unknown_counter_is_refused_with_the_known_names(engine: Engine) -> None:
@@ -138,12 +140,12 @@ def test_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Thre
         spoil(engine, threads[number], word_count=9000 + number)
     chosen = Thread.title.in_([threads[3].title, threads[4].title])
     with engine.connect() as connection:
-        found = [d.key for d in counters.verify(connection, only=[Thread], where=chosen)]
+        drifts = [d.key for d in counters.verify(connection, only=[Thread], where=chosen)]
         connection.rollback()
         assert counters.rebuild(connection, only=[Thread], where=chosen) == 1
-        left = [d.key for d in counters.verify(connection)]
-    assert found == [(threads[3].id,)]
-    assert left == [(threads[1].id,), (threads[5].id,)]
+        remaining = [d.key for d in counters.verify(connection)]
+    assert drifts == [(threads[3].id,)]
+    assert remaining == [(threads[1].id,), (threads[5].id,)]
 
 
 def test_condition_on_counters_of_two_classes_is_refused(
@@ -171,17 +173,17 @@ def test_counters_of_authors_are_verified_and_rebuilt(
         connection.execute(update(Author.__table__).values(word_count=3))
     spoil(engine, threads[4], word_count=99)
     with engine.connect() as connection:
-        found = [(d.counter, d.key[0]) for d in counters.verify(connection)]
-        assert sorted(found) == [
-            *sorted(("Author.word_count", each.id) for each in (ada, bob)),
+        drifts = [(d.counter, d.key[0]) for d in counters.verify(connection)]
+        assert sorted(drifts) == [
+            *sorted(("Author.word_count", item.id) for item in (ada, bob)),
             ("Thread.word_count", threads[4].id),
         ]
         assert drifted(connection) == 3
         connection.rollback()
         assert counters.rebuild(connection, only=[Author], where=Author.id == bob.id) == 1
-        left = [d.key[0] for d in counters.verify(connection, only=["Author.word_count"])]
+        remaining = [d.key[0] for d in counters.verify(connection, only=["Author.word_count"])]
         connection.rollback()
-        assert left == [ada.id]
+        assert remaining == [ada.id]
         assert counters.rebuild(connection) == 2
         assert drifted(connection) == 0
 
@@ -199,20 +201,20 @@ def test_condition_may_read_other_tables(engine: Engine, threads: list[Thread]) 
 def test_sample_draws_threads_with_equal_chance(engine: Engine, threads: list[Thread]) -> None:
     for thread in threads:
         spoil(engine, thread, comment_count=500)
-    seen: list[UUID] = []
+    drawn: list[UUID] = []
     with engine.connect() as connection:
         for _ in range(60):
-            found = [drift.key[0] for drift in counters.verify(connection, sample=3)]
-            assert len(set(found)) == 3
-            assert found == sorted(found)
-            seen += found
+            drifts = [drift.key[0] for drift in counters.verify(connection, sample=3)]
+            assert len(set(drifts)) == 3
+            assert drifts == sorted(drifts)
+            drawn += drifts
         assert len(list(counters.verify(connection, sample=1000))) == 7
         few = Thread.id.in_([threads[2].id, threads[6].id])
         chosen = counters.verify(connection, only=[Thread], sample=5, where=few)
         both = [drift.key[0] for drift in chosen]
     assert both == [threads[2].id, threads[6].id]
     # 180 draws of 7: about 26 each; fewer than 6 has a chance of 1 in 200,000,000.
-    assert all(seen.count(thread.id) > 5 for thread in threads)
+    assert all(drawn.count(thread.id) > 5 for thread in threads)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
@@ -221,11 +223,11 @@ def test_rebuild_repairs_wrong_threads_only(
 ) -> None:
     for number in (0, 3, 6):
         spoil(engine, threads[number], word_count=5000 + number, last_comment_at=None)
-    seen: list[Progress] = []
+    steps: list[Progress] = []
     with engine.connect() as connection:
-        assert counters.rebuild(connection, batch_size=batch_size, progress=seen.append) == 3
-    assert seen[-1] == Progress(Thread, (threads[-1].id,), 7, 7, 3)
-    assert len(seen) == -(-7 // batch_size)
+        assert counters.rebuild(connection, batch_size=batch_size, progress=steps.append) == 3
+    assert steps[-1] == Progress(Thread, (threads[-1].id,), 7, 7, 3)
+    assert len(steps) == -(-7 // batch_size)
     with engine.connect() as connection:
         assert list(counters.verify(connection)) == []
         assert drifted(connection) == 0
@@ -298,8 +300,8 @@ def test_uncounted_deletion_is_found_and_repaired(engine: Engine, threads: list[
         long = (Comment.word_count > 9) & (Comment.thread_id == last.id)
         connection.execute(delete(Comment.__table__).where(long))
     with engine.connect() as connection:
-        found = {each.counter for each in counters.verify(connection)}
-        assert {"Thread.comment_count", "Thread.word_count"} <= found
+        drifts = {drift.counter for drift in counters.verify(connection)}
+        assert {"Thread.comment_count", "Thread.word_count"} <= drifts
         connection.rollback()
         assert counters.rebuild(connection) == 1
     with Session(engine) as session:
@@ -327,21 +329,21 @@ def test_cause_names_row_added_by_raw_sql(engine: Engine, threads: list[Thread])
 
 
 def test_cause_names_rows_deleted_by_raw_sql(engine: Engine, threads: list[Thread]) -> None:
-    newest = sorted(threads[4].comments, key=lambda each: (each.created_at, each.id))[-2:]
+    newest = sorted(threads[4].comments, key=lambda comment: (comment.created_at, comment.id))[-2:]
     with engine.begin() as connection:
-        ids = [each.id for each in newest]
+        ids = [comment.id for comment in newest]
         connection.execute(delete(Comment.__table__).where(Comment.id.in_(ids)))
     assert causes(engine) == {
-        "Thread.comment_count": "2 rows were deleted or moved away past the engine",
-        "Thread.word_count": "2 rows were deleted or moved away past the engine",
-        "Thread.last_comment_at": "no row has this value: it was deleted, moved or changed past "
+        "Thread.comment_count": "2 rows were cause or moved away past the engine",
+        "Thread.word_count": "2 rows were cause or moved away past the engine",
+        "Thread.last_comment_at": "no row has this value: it was cause, moved or changed past "
         "the engine",
     }
     with engine.begin() as connection:
         connection.execute(delete(Comment.__table__).where(Comment.thread_id == threads[4].id))
-    gone = "no row is left: they were deleted or moved past the engine"
-    found = causes(engine)
-    assert (found["Thread.word_count"], found["Thread.last_comment_at"]) == (gone, gone)
+    cause = "no row is left: they were deleted or moved past the engine"
+    by_counter = causes(engine)
+    assert (by_counter["Thread.word_count"], by_counter["Thread.last_comment_at"]) == (cause, cause)
 
 
 def test_cause_names_counter_never_filled(engine: Engine, threads: list[Thread]) -> None:
@@ -376,8 +378,8 @@ def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread
     with engine.connect() as connection:
         only = [Comment.word_count]
         drifts = list(counters.verify(connection, only=only))
-        found = {(d.counter, d.key[0], d.stored, d.true) for d in drifts}
-        assert found == {
+        reported = {(d.counter, d.key[0], d.stored, d.true) for d in drifts}
+        assert reported == {
             ("Comment.word_count", wrong.id, wrong.word_count + 4, wrong.word_count),
             ("Comment.word_count", other.id, other.word_count, 4),
         }

@@ -137,8 +137,8 @@ def test_comment_added_before_a_deletion_is_locked_too(
     assert wait_for_state(deleter, deletion, server) == "stopped"
 
     def give_away(session: Session) -> None:
-        mine = select(Comment).where(Comment.thread_id == DOOMED, Comment.word_count == 2)
-        session.scalars(mine).one().author_id = BOB
+        added = select(Comment).where(Comment.thread_id == DOOMED, Comment.word_count == 2)
+        session.scalars(added).one().author_id = BOB
         session.flush()
 
     change = third.start(give_away)
@@ -182,11 +182,11 @@ def test_innermost_rows_are_locked_first(engine: Engine, referred: str, how: str
     chain = [Sum(Board.n, of=Parent.n, via=Parent.board)] if referred == "board.id" else []
     own, Own = install(engine, Count(Parent.n, via=Source.parent), *chain)
     with Own(engine) as session:
-        doomed, kept = Board(slug="doomed"), Board(slug="kept")
-        session.add_all([doomed, kept])
+        doomed, other = Board(slug="doomed"), Board(slug="kept")
+        session.add_all([doomed, other])
         session.flush()
         column = referred.partition(".")[2]
-        for at, size in ((doomed, 3), (doomed, 4), (kept, 5)):
+        for at, size in ((doomed, 3), (doomed, 4), (other, 5)):
             parent = Parent(board_ref=getattr(at, column))
             session.add_all(Source(parent=parent) for _ in range(size))
         session.commit()

@@ -67,10 +67,10 @@ def prepare(session: Session) -> None:
 
 def load(session: Session) -> dict[Any, Any]:
     """Load what a unit has in memory before it acts."""
-    found: dict[Any, Any] = {key: session.get(Article, key) for key in (LINKED, FREE, THIRD)}
-    found |= {key: session.get(Thread, key) for key in (X, Y)}
+    objects: dict[Any, Any] = {key: session.get(Article, key) for key in (LINKED, FREE, THIRD)}
+    objects |= {key: session.get(Thread, key) for key in (X, Y)}
     first = select(Comment).where(Comment.thread_id == X).order_by(Comment.id).limit(1)
-    return found | {"comment": session.scalars(first).one_or_none()}
+    return objects | {"comment": session.scalars(first).one_or_none()}
 
 
 def insert(session: Session, loaded: Any, place: int) -> None:
@@ -180,8 +180,8 @@ def run(server: Engine, actors: Actors, pair: Any, schedule: str) -> tuple[str, 
 
 def is_exact(engine: Engine) -> bool:
     with engine.connect() as connection:
-        held, counted = issues(connection)
-        exact = stored(connection) == truth(connection) and held == counted
+        stored_counts, counted = issues(connection)
+        exact = stored(connection) == truth(connection) and stored_counts == counted
         assert exact == (list(magazine.verify(connection, only=[Article, Issue])) == [])
         return exact and list(magazine.verify(connection)) == []
 

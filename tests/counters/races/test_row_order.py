@@ -69,8 +69,8 @@ def remove(session: Session, place: int) -> None:
 
 
 def bulk_update(session: Session, place: int) -> None:
-    some = update(Comment).where(Comment.thread_id == X)
-    session.execute(some.values(message="four words in it", word_count=4))
+    chosen = update(Comment).where(Comment.thread_id == X)
+    session.execute(chosen.values(message="four words in it", word_count=4))
 
 
 def bulk_delete(session: Session, place: int) -> None:

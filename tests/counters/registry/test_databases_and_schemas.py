@@ -128,26 +128,26 @@ def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
     return parent, source, *install(engine.execution_options(**MAP), total)
 
 
-@pytest.mark.parametrize("given", ["engine", "connection", "session", "session and statement"])
-def test_schemas_of_a_session_apply_to_counters(given: str, server_only: Engine) -> None:
+@pytest.mark.parametrize("place", ["engine", "connection", "session", "session and statement"])
+def test_schemas_of_a_session_apply_to_counters(place: str, server_only: Engine) -> None:
     parent, source, counters, session_class = summed(server_only)
-    bind = server_only.execution_options(**MAP) if given == "engine" else server_only
-    options: Any = {"execution_options": MAP} if given.startswith("session") else {}
-    local: Any = MAP if given == "session and statement" else {}
+    bind = server_only.execution_options(**MAP) if place == "engine" else server_only
+    options: Any = {"execution_options": MAP} if place.startswith("session") else {}
+    local: Any = MAP if place == "session and statement" else {}
     with session_class(bind, **options) as session:
-        if given == "connection":
+        if place == "connection":
             session.connection(execution_options=MAP)
-        found = parent(id=7)
-        session.add_all([source(parent=found, words=words) for words in (2, 3, 5)])
+        result = parent(id=7)
+        session.add_all([source(parent=result, words=words) for words in (2, 3, 5)])
         session.flush()
         session.execute(
             update(source).where(source.words > 2).values(words=source.words + 10),
             execution_options=local,
         )
-        assert found.n == 30
+        assert result.n == 30
         session.execute(delete(source).where(source.words == 2), execution_options=local)
         session.execute(insert(source), [{"parent_id": 7, "words": 4}], execution_options=local)
-        assert found.n == 32
+        assert result.n == 32
         assert list(counters.verify(session.connection())) == []
         session.commit()
 
@@ -171,12 +171,12 @@ async def test_schemas_of_asynchronous_session_apply_to_counters(
         sync_session_class = session_class
 
     async with Asynchronous(engine, expire_on_commit=False, execution_options=MAP) as session:
-        found = parent(id=3)
-        session.add_all([source(parent=found, words=words) for words in (6, 7)])
+        result = parent(id=3)
+        session.add_all([source(parent=result, words=words) for words in (6, 7)])
         await session.flush()
         await session.execute(update(source).values(words=source.words * 2))
         await session.commit()
-        assert found.n == 26
+        assert result.n == 26
         connection = await session.connection()
         assert await connection.run_sync(lambda c: list(counters.verify(c))) == []
     await engine.dispose()

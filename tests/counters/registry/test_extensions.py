@@ -25,7 +25,7 @@ def models(**changes: Any) -> Any:
     class Base(DeclarativeBase):
         pass
 
-    made: dict[str, dict[str, Any]] = {
+    classes: dict[str, dict[str, Any]] = {
         "pointed": {"__tablename__": "pointed", "id": key(), "size": mapped_column(Integer)},
         "holder": {
             "__tablename__": "holder",
@@ -38,9 +38,9 @@ def models(**changes: Any) -> Any:
     }
     for name, value in changes.items():
         of, _, attribute = name.partition("__")
-        made[of][attribute] = value
-    Base.Pointed = type("Pointed", (Base,), made["pointed"])
-    Base.Holder = type("Holder", (Base,), made["holder"])
+        classes[of][attribute] = value
+    Base.Pointed = type("Pointed", (Base,), classes["pointed"])
+    Base.Holder = type("Holder", (Base,), classes["holder"])
     return Base
 
 
@@ -60,7 +60,7 @@ def test_link_by_composite_key_is_kept_on_both_sides(engine: Engine) -> None:
             Index("ix_holder_pointed", "part", "pointed_id"),
         ),
     )
-    made, own = install(
+    classes, own = install(
         engine,
         link(base),
         Latest(base.Holder.latest, of=base.Pointed.size, via=base.Holder.pointed),
@@ -77,7 +77,7 @@ def test_link_by_composite_key_is_kept_on_both_sides(engine: Engine) -> None:
         session.commit()
         assert sorted(h.n for h in session.scalars(select(base.Holder))) == [50, 50, 60]
         assert (one.holders, two.holders) == (2, 1)
-        assert list(made.verify(session.connection())) == []
+        assert list(classes.verify(session.connection())) == []
         with pytest.raises(CounterAssignmentError):
             moved.n = 70
         with pytest.raises(UncountedStatementError):
@@ -91,7 +91,7 @@ def test_copy_is_zero_after_the_database_sets_null(engine: Engine) -> None:
     _, own = install(engine, link(base))
     with own(engine) as session:
         one, two = base.Pointed(size=30), base.Pointed(size=40)
-        session.add_all([one, two, *(base.Holder(pointed=each) for each in (one, two, two))])
+        session.add_all([one, two, *(base.Holder(pointed=item) for item in (one, two, two))])
         session.commit()
         session.delete(one)
         session.commit()

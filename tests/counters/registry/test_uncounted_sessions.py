@@ -91,7 +91,7 @@ def plain(engine: Engine, models: Models) -> Iterator[Session]:
 
 def drift(engine: Engine, models: Models) -> list[str]:
     with engine.connect() as connection:
-        return [str(each) for each in models.counters.verify(connection)]
+        return [str(item) for item in models.counters.verify(connection)]
 
 
 def deletion(Source: Any) -> Any:

@@ -34,7 +34,7 @@ def committed_thread(session: Session) -> Thread:
 
 
 @pytest.fixture
-def kept(engine: Engine) -> Iterator[Session]:
+def lasting(engine: Engine) -> Iterator[Session]:
     """A session whose memory lasts beyond its commits."""
     with Counted(engine, expire_on_commit=False) as session:
         yield session
@@ -59,39 +59,39 @@ def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) ->
 @pytest.mark.parametrize("flushed", [False, True], ids=["previewed", "flushed"])
 @pytest.mark.parametrize("end", [Session.close, Session.invalidate, Session.reset])
 def test_session_ended_halfway_keeps_no_change(
-    kept: Session, end: Any, flushed: bool, in_savepoint: bool
+    lasting: Session, end: Any, flushed: bool, in_savepoint: bool
 ) -> None:
-    thread = committed_thread(kept)
+    thread = committed_thread(lasting)
     if in_savepoint:
-        kept.begin_nested()
-    kept.add(comment("one two three four", thread=thread))
+        lasting.begin_nested()
+    lasting.add(comment("one two three four", thread=thread))
     if flushed:
-        kept.flush()
-    end(kept)
+        lasting.flush()
+    end(lasting)
     if not flushed:
         assert shown(thread)[:2] == (2, 5)  # it takes no preview along
-    kept.expunge_all()
-    assert_goes_on(kept, kept.get_one(Thread, thread.id), (2, 5))
+    lasting.expunge_all()
+    assert_goes_on(lasting, lasting.get_one(Thread, thread.id), (2, 5))
 
 
 # A savepoint that cannot be released
 
 
-def test_failed_release_of_savepoint_fails_the_transaction(kept: Session) -> None:
-    thread = committed_thread(kept)
-    kept.add(comment("outer one", thread=thread))
-    kept.flush()
-    savepoint = kept.begin_nested()
-    kept.add(comment("one two three four", thread=thread))
-    kept.flush()
+def test_failed_release_of_savepoint_fails_the_transaction(lasting: Session) -> None:
+    thread = committed_thread(lasting)
+    lasting.add(comment("outer one", thread=thread))
+    lasting.flush()
+    savepoint = lasting.begin_nested()
+    lasting.add(comment("one two three four", thread=thread))
+    lasting.flush()
     assert shown(thread)[:2] == (4, 11)
-    kept.connection().exec_driver_sql("RELEASE SAVEPOINT sa_savepoint_1")
+    lasting.connection().exec_driver_sql("RELEASE SAVEPOINT sa_savepoint_1")
     with pytest.raises(OperationalError, match="sa_savepoint_1"):
         savepoint.commit()
     with pytest.raises(PendingRollbackError):
-        kept.commit()
-    kept.rollback()
-    assert_goes_on(kept, thread, (2, 5))
+        lasting.commit()
+    lasting.rollback()
+    assert_goes_on(lasting, thread, (2, 5))
 
 
 # A connection that is lost
@@ -99,20 +99,20 @@ def test_failed_release_of_savepoint_fails_the_transaction(kept: Session) -> Non
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("at", ["flushed", "previewed", "savepoint"])
-def test_lost_connection_reverts_its_changes(engine: Engine, kept: Session, at: str) -> None:
-    thread = committed_thread(kept)
-    pid = kept.connection().execute(text("SELECT pg_backend_pid()")).scalar()
-    savepoint = kept.begin_nested() if at == "savepoint" else None
-    kept.add(comment("one two three four", thread=thread))
+def test_lost_connection_reverts_its_changes(engine: Engine, lasting: Session, at: str) -> None:
+    thread = committed_thread(lasting)
+    pid = lasting.connection().execute(text("SELECT pg_backend_pid()")).scalar()
+    savepoint = lasting.begin_nested() if at == "savepoint" else None
+    lasting.add(comment("one two three four", thread=thread))
     if at != "previewed":
-        kept.flush()
+        lasting.flush()
     with engine.connect() as other:
         other.execute(text("SELECT pg_terminate_backend(:pid, 5000)").bindparams(pid=pid))
     with pytest.raises(DBAPIError) as failed:
-        (savepoint or kept).commit()
+        (savepoint or lasting).commit()
     assert failed.value.connection_invalidated
-    kept.rollback()
-    assert_goes_on(kept, thread, (2, 5))
+    lasting.rollback()
+    assert_goes_on(lasting, thread, (2, 5))
 
 
 # A process that is killed
@@ -140,18 +140,18 @@ with Counted(engine) as session:
 
 @pytest.mark.parametrize("start", ["INSERT INTO tallied_comment", "UPDATE tallied_thread"])
 def test_process_killed_within_a_flush_changes_nothing(
-    engine: Engine, kept: Session, start: str
+    engine: Engine, lasting: Session, start: str
 ) -> None:
-    thread = committed_thread(kept)
+    thread = committed_thread(lasting)
     id = str(thread.id)
-    kept.rollback()
+    lasting.rollback()
     url = engine.url.render_as_string(hide_password=False)
     tests = Path(__file__).parents[2]
     command = [sys.executable, "-W", "ignore", "-c", KILLED, url, id, start]
     done = subprocess.run(command, cwd=tests, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    kept.refresh(thread)
-    assert_goes_on(kept, thread, (2, 5))
+    lasting.refresh(thread)
+    assert_goes_on(lasting, thread, (2, 5))
 
 
 # A task that is cancelled
@@ -162,19 +162,19 @@ async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: i
     """At each of its statements: lock, insert, delete, update of the thread, look-up."""
     async with database.sessions() as session:
         thread = await session.run_sync(committed_thread)
-        ours = select(Comment).where(Comment.thread_id == thread.id)
-        first, second = await session.scalars(ours.order_by(Comment.word_count))
+        query = select(Comment).where(Comment.thread_id == thread.id)
+        first, second = await session.scalars(query.order_by(Comment.word_count))
         first.message = "edited to five words now"
         await session.delete(second)
         session.add(comment("one two three four", thread_id=thread.id))
         flush = asyncio.ensure_future(session.flush())
-        seen = 0
+        executed = 0
 
         def cancel(*_: object) -> None:
-            nonlocal seen
-            if seen == at:
+            nonlocal executed
+            if executed == at:
                 flush.cancel()
-            seen += 1
+            executed += 1
 
         engine = database.engine.sync_engine
         event.listen(engine, "before_cursor_execute", cancel)
@@ -183,7 +183,7 @@ async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: i
                 await flush
         finally:
             event.remove(engine, "before_cursor_execute", cancel)
-        assert seen == at + 1
+        assert executed == at + 1
         await session.rollback()
         await session.refresh(thread)
         await session.run_sync(assert_goes_on, thread, (2, 5))

@@ -48,8 +48,8 @@ def test_dropped_edit_reverts_its_preview(session: Session, how: str) -> None:
         elif how == "expire":
             session.expire(comment)
         elif how == "populate existing":
-            found = select(Comment).execution_options(populate_existing=True)
-            assert comment in session.scalars(found).all()
+            query = select(Comment).execution_options(populate_existing=True)
+            assert comment in session.scalars(query).all()
         elif how == "expire all":
             session.expire_all()
         else:
@@ -83,20 +83,23 @@ def test_expired_edit_is_reverted_without_expire_on_commit(engine: Engine) -> No
 
 
 def test_parent_moved_to_another_session_is_not_changed(session: Session, engine: Engine) -> None:
-    with ForumSession(engine, expire_on_commit=False) as left:
-        moved, kept = left.get_one(Thread, FIRST), left.get_one(Thread, SECOND)
-        left.commit()
+    with ForumSession(engine, expire_on_commit=False) as source_session:
+        moved, unmoved = (
+            source_session.get_one(Thread, FIRST),
+            source_session.get_one(Thread, SECOND),
+        )
+        source_session.commit()
         comment = Comment(words=9)
-        left.add(comment)
+        source_session.add(comment)
         comment.thread = moved
-        left.expunge(comment)
-        left.expunge(moved)
+        source_session.expunge(comment)
+        source_session.expunge(moved)
         with ForumSession(engine, expire_on_commit=False) as entered:
             entered.add_all([moved, comment])
             entered.commit()
             assert shown(moved) == (3, 16, 9)
-        kept.title = "Renamed"
-        left.commit()
+        unmoved.title = "Renamed"
+        source_session.commit()
         assert shown(moved) == (3, 16, 9)
     assert_verified(session, forum)
 

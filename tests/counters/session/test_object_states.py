@@ -108,7 +108,7 @@ def test_object_that_changes_its_state_is_counted_as_its_row(
     assert author.comment_count == 5
     act(session, comment)
     assert_verified(session, forum)
-    shown = tuple((each.comment_count, each.words) for each in (*threads, author))
+    shown = tuple((thread.comment_count, thread.words) for thread in (*threads, author))
     assert shown == CASES[act]
 
 

@@ -130,13 +130,13 @@ FOLLOWER = [(1, 50, 1, 1), (2, 3, 1, 2)]
 
 @pytest.fixture(params=[Router, RouterOfInserts])
 def routed(engine: Engine, follower: Engine, request: pytest.FixtureRequest) -> Iterator[Router]:
-    for each, players in ((engine, LEADER), (follower, FOLLOWER)):
-        Base.metadata.create_all(each)
-        with each.begin() as connection:
+    for bind, players in ((engine, LEADER), (follower, FOLLOWER)):
+        Base.metadata.create_all(bind)
+        with bind.begin() as connection:
             connection.execute(insert(Team), [{"id": 1}, {"id": 2}])
             connection.execute(insert(Club), [{"id": 1}, {"id": 2}])
             names = ("id", "points", "team_id", "club_id")
-            rows = [dict(zip(names, each, strict=True)) for each in players]
+            rows = [dict(zip(names, row, strict=True)) for row in players]
             connection.execute(insert(Player), rows)
     with engine.connect() as connection:
         assert counters.rebuild(connection) == 2
@@ -157,8 +157,8 @@ def contents(engine: Engine) -> list[Any]:
 def teams(engine: Engine) -> list[tuple[Any, ...]]:
     columns = Team.__table__.c
     with engine.connect() as connection:
-        found = connection.execute(select(Team.__table__).order_by(columns.id))
-        return [tuple(row) for row in found]
+        result = connection.execute(select(Team.__table__).order_by(columns.id))
+        return [tuple(row) for row in result]
 
 
 Work = Callable[[Router], Any]

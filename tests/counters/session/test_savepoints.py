@@ -129,25 +129,25 @@ def test_rolled_back_transaction_restores_memory(session: Session, thread: Threa
 
 
 def test_rolled_back_thread_that_is_added_again_is_exact(session: Session) -> None:
-    made = stored_thread(session, 2, 3)
+    new = stored_thread(session, 2, 3)
     session.rollback()
-    assert shown(made)[:2] == (2, 5)
-    made.comments.append(comment("six seven"))
-    session.add(made)
+    assert shown(new)[:2] == (2, 5)
+    new.comments.append(comment("six seven"))
+    session.add(new)
     session.flush()
-    assert_exact(session, made)
-    assert shown(made)[:2] == (3, 7)
+    assert_exact(session, new)
+    assert shown(new)[:2] == (3, 7)
 
 
 def test_thread_created_in_rolled_back_savepoint_changes_nothing(
     session: Session, thread: Thread
 ) -> None:
     savepoint = session.begin_nested()
-    made = thread_of(2, 3)
-    session.add(made)
-    made.comments.append(thread.comments[0])
+    new = thread_of(2, 3)
+    session.add(new)
+    new.comments.append(thread.comments[0])
     session.flush()
-    assert (shown(made)[:2], shown(thread)[:2]) == ((3, 7), (2, 7))
+    assert (shown(new)[:2], shown(thread)[:2]) == ((3, 7), (2, 7))
     savepoint.rollback()
     assert shown(thread)[:2] == (3, 9)
     assert_exact(session, thread)

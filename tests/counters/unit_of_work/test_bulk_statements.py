@@ -98,18 +98,18 @@ WRITES: dict[str, Write] = {
 def test_bulk_statement_is_counted(session: Session, threads: list[Thread], name: str) -> None:
     WRITES[name](session, threads)
     alive = session.scalars(select(Thread.id)).all()
-    assert_exact(session, *(each for each in threads if each.id in alive))
+    assert_exact(session, *(thread for thread in threads if thread.id in alive))
     assert drifted(session.connection()) == 0
 
 
 def test_returning_yields_the_requested_columns(session: Session, threads: list[Thread]) -> None:
-    given = rows(threads, 4)
+    values = rows(threads, 4)
     inserted = session.execute(
-        insert(Comment).returning(Comment.message, Comment.word_count), given
+        insert(Comment).returning(Comment.message, Comment.word_count), values
     )
     assert inserted.all() == [("x y z", 3)] * 4
     entities = session.scalars(insert(Comment).returning(Comment), rows(threads, 3)).all()
-    assert [type(each) for each in entities] == [Comment] * 3
+    assert [type(item) for item in entities] == [Comment] * 3
     condition = Comment.word_count == 4
     edited = update(Comment).where(condition).values(author_name="Z", message="of four words now")
     assert session.execute(edited.returning(Comment.author_name)).scalars().all() == ["Z"] * 5
@@ -157,8 +157,8 @@ def test_upsert_that_does_nothing_counts_inserted_rows(
     session: Session, backend: str, threads: list[Thread]
 ) -> None:
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[backend]
-    known = {**rows(threads, 1)[0], "id": threads[0].comments[0].id}
-    statement = dialect.insert(Comment).values([known, *rows(threads, 3)])
+    values = {**rows(threads, 1)[0], "id": threads[0].comments[0].id}
+    statement = dialect.insert(Comment).values([values, *rows(threads, 3)])
     session.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
     assert_exact(session, *threads)
     assert session.scalar(select(func.count()).select_from(Comment)) == 23
@@ -205,10 +205,10 @@ def test_paused_block_repairs_touched_rows_only(
         session.execute(delete(Comment).where(Comment.thread_id == threads[2].id))
     assert executed.verbs.count("UPDATE tallied_thread") == 1
     touched = threads[:3]
-    for each in threads:
-        session.refresh(each)
+    for thread in threads:
+        session.refresh(thread)
     assert_exact(session, *touched)
-    assert [shown(each).word_count for each in threads[3:]] == [77, 77]
+    assert [shown(thread).word_count for thread in threads[3:]] == [77, 77]
 
 
 def test_paused_block_repairs_rows_touched_by_raw_sql(
@@ -216,10 +216,10 @@ def test_paused_block_repairs_rows_touched_by_raw_sql(
 ) -> None:
     with counters.pause(session) as pause:
         session.connection().execute(insert(Comment.__table__), rows(threads, 10))
-        pause.touch(Thread, *(each.id for each in threads[:4]))
+        pause.touch(Thread, *(thread.id for thread in threads[:4]))
     assert_exact(session, *threads[:4])
-    found = {drift.key for drift in counters.verify(session.connection())}
-    assert found == {(threads[4].id,)}
+    drifts = {drift.key for drift in counters.verify(session.connection())}
+    assert drifts == {(threads[4].id,)}
 
 
 def test_counting_resumes_after_a_failed_paused_block(

@@ -100,17 +100,21 @@ NONE = "save-update, merge"
     ],
 )
 def test_change_that_comes_during_the_flush_is_counted(
-    engine: Engine, act: Any, cascade: str, left: Any, came: Any, by_author: int
+    engine: Engine, act: Any, cascade: str, of_parent: Any, of_other: Any, by_author: int
 ) -> None:
     rows = Rows(engine, cascade)
     act(rows)
     with recorded(engine) as executed:
         rows.session.flush()
-    locking = [each for each in executed if each.startswith("SELECT") and "source.words" in each]
+    locking = [
+        statement
+        for statement in executed
+        if statement.startswith("SELECT") and "source.words" in statement
+    ]
     assert len(locking) == 1
-    if left is not None:
-        assert (rows.parent.n, rows.parent.words) == left
-    assert (rows.other.n, rows.other.words) == came
+    if of_parent is not None:
+        assert (rows.parent.n, rows.parent.words) == of_parent
+    assert (rows.other.n, rows.other.words) == of_other
     assert rows.author.n == by_author
     assert_verified(rows.session, rows.counters)
     rows.session.commit()

@@ -51,13 +51,13 @@ def customers(session: Session) -> list[Customer]:
     """Three customers in two regions, with orders by two clerks, all stored."""
     north, south = Region(code="north"), Region(code="south")
     ann, bob = Clerk(name="Ann"), Clerk(name="Bob")
-    made = [
+    customers_ = [
         Customer(shop=1, number=7, region=north),
         Customer(shop=1, number=8, region=north),
         Customer(shop=2, number=7, region=south),
     ]
-    session.add_all([north, south, ann, bob, *made])
-    for number, customer in enumerate(made):
+    session.add_all([north, south, ann, bob, *customers_])
+    for number, customer in enumerate(customers_):
         for step in range(4):
             session.add(
                 order(
@@ -70,12 +70,12 @@ def customers(session: Session) -> list[Customer]:
                 )
             )
     session.flush()
-    return made
+    return customers_
 
 
 def orders_of(session: Session, customer: Customer) -> list[Order]:
-    found = select(Order).where(Order.customer == customer).order_by(Order.id)
-    return list(session.scalars(found))
+    query = select(Order).where(Order.customer == customer).order_by(Order.id)
+    return list(session.scalars(query))
 
 
 def test_new_rows_are_inserted_with_exact_counters(
@@ -99,11 +99,11 @@ def test_composite_keys_move_edit_and_delete(session: Session, customers: list[C
 def test_row_that_starts_or_stops_to_match_is_counted(
     session: Session, customers: list[Customer]
 ) -> None:
-    for place, each in enumerate(orders_of(session, customers[0])):
+    for place, edited in enumerate(orders_of(session, customers[0])):
         before = customers[0].total
-        each.state = "void" if each.state != "void" else "paid"
+        edited.state = "void" if edited.state != "void" else "paid"
         assert customers[0].total == before + (
-            each.amount if each.state == "paid" else -each.amount
+            edited.amount if edited.state == "paid" else -edited.amount
         )
         if place % 2:
             assert_exact(session)
@@ -111,8 +111,8 @@ def test_row_that_starts_or_stops_to_match_is_counted(
 
 
 def test_parent_may_be_missing(session: Session, customers: list[Customer]) -> None:
-    for each in orders_of(session, customers[1]):
-        each.clerk = None if each.clerk is not None else session.scalars(select(Clerk)).first()
+    for placed in orders_of(session, customers[1]):
+        placed.clerk = None if placed.clerk is not None else session.scalars(select(Clerk)).first()
     assert_exact(session)
     session.add(order(customers[1], "5.05", clerk=None))
     assert_exact(session)
@@ -143,8 +143,8 @@ def test_extreme_of_a_chain_is_recounted_when_removed(
 ) -> None:
     session.delete(orders_of(session, customers[1])[3])
     assert_exact(session)
-    for each in orders_of(session, customers[1]):
-        session.delete(each)
+    for customer in orders_of(session, customers[1]):
+        session.delete(customer)
     assert_exact(session)
     assert customers[1].last_day is None
     assert customers[1].region.last_day == customers[0].last_day
@@ -276,7 +276,7 @@ def test_flush_takes_one_update_a_parent_table(
     ann = session.scalars(select(Clerk).where(Clerk.name == "Ann")).one()
     late = DAY + timedelta(days=90)
     with recorded(engine) as executed:
-        session.add_all(order(each, "8.08", clerk=ann, day=late) for each in customers)
+        session.add_all(order(customer, "8.08", clerk=ann, day=late) for customer in customers)
         session.flush()
     assert [verb for verb in executed.verbs if verb.startswith("UPDATE")] == [
         "UPDATE clerk",

@@ -344,9 +344,9 @@ def test_parents_keyed_by_an_enum_are_written_at_once(engine: Engine) -> None:
     )
     counters, Own = install(engine, Count(Parent.n, via=Source.parent))
     with Own(engine) as session:
-        session.add_all([Parent(id=each) for each in colours.enums])
+        session.add_all([Parent(id=colour) for colour in colours.enums])
         session.flush()
-        session.add_all([Source(parent_id=each) for each in ("red", "blue", "blue")])
+        session.add_all([Source(parent_id=item) for item in ("red", "blue", "blue")])
         assert_verified(session, counters)
         assert session.get_one(Parent, "blue").n == 2
 

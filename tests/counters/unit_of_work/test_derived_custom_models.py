@@ -34,7 +34,7 @@ from tallied.errors import CounterAssignmentError, UncountedStatementError
 @pytest.fixture
 def shelf(shelves: Session) -> Shelf:
     shelf = shelves.scalars(select(Shelf)).one()
-    assert [essay.words for essay in sorted(shelf.essays, key=lambda each: each.id)] == [2, 5]
+    assert [essay.words for essay in sorted(shelf.essays, key=lambda item: item.id)] == [2, 5]
     assert shelf.words == 7
     return shelf
 
@@ -67,30 +67,30 @@ def test_null_is_computed_from_a_nullable_column(shelves: Session, shelf: Shelf)
 
 
 def test_several_columns_are_derived_from_one(shelves: Session) -> None:
-    shelves.add(made := page("A Third Page"))
-    assert (made.slug, made.size) == ("a-third-page", 12)
+    shelves.add(new := page("A Third Page"))
+    assert (new.slug, new.size) == ("a-third-page", 12)
     with pytest.raises(CounterAssignmentError):
-        made.slug = "another"
+        new.slug = "another"
     with pytest.raises(CounterAssignmentError):
-        made.size = 3
-    made.title = "Renamed"
+        new.size = 3
+    new.title = "Renamed"
     assert_verified(shelves, essays)
-    assert (made.slug, made.size) == ("renamed", 7)
+    assert (new.slug, new.size) == ("renamed", 7)
 
 
 def test_subclass_derives_the_same_columns(shelves: Session) -> None:
-    shelves.add(made := Cover(title="The Cover", summary="four", data={"a": 1, "b": 2}))
-    assert made.slug == "the-cover"
+    shelves.add(cover := Cover(title="The Cover", summary="four", data={"a": 1, "b": 2}))
+    assert cover.slug == "the-cover"
     with pytest.raises(CounterAssignmentError):
-        made.slug = "another"
+        cover.slug = "another"
     assert_verified(shelves, essays)
 
 
 def test_python_default_is_computed_from(shelves: Session) -> None:
-    made = Page(summary="four", data={"a": 1, "b": 2})
-    shelves.add(made)
+    new = Page(summary="four", data={"a": 1, "b": 2})
+    shelves.add(new)
     assert_verified(shelves, essays)
-    assert (made.title, made.slug, made.size) == ("Not Yet Named", "not-yet-named", 13)
+    assert (new.title, new.slug, new.size) == ("Not Yet Named", "not-yet-named", 13)
 
 
 def test_default_of_the_database_is_refused(shelves: Session) -> None:
@@ -104,21 +104,21 @@ def test_default_of_the_database_is_refused(shelves: Session) -> None:
 
 
 def test_value_changed_in_place_is_computed_again(shelves: Session) -> None:
-    shelves.add(made := page("T"))
-    made.data["c"] = 3
+    shelves.add(new := page("T"))
+    new.data["c"] = 3
     assert_verified(shelves, essays)
-    assert made.keys == 3
-    made.data["d"] = 4
+    assert new.keys == 3
+    new.data["d"] = 4
     assert_verified(shelves, essays)
-    assert made.keys == 4
+    assert new.keys == 4
 
 
 def test_derived_columns_cost_no_statement(shelves: Session, engine: Engine) -> None:
-    made = page("A Page")
+    new = page("A Page")
     with recorded(engine) as executed:
-        shelves.add(made)
+        shelves.add(new)
         shelves.flush()
-        made.title = "Another"
+        new.title = "Another"
         shelves.flush()
     assert executed.verbs == ["INSERT page", "UPDATE page"]
 
@@ -129,8 +129,8 @@ def test_insert_without_a_session_is_filled(shelves: Session) -> None:
     connection.execute(insert(Essay), {"content": "one two three"})
     connection.execute(insert(Essay).values([{"body": "four words in it"}, {"body": None}]))
     connection.execute(Essay.__table__.insert(), [{"content": "of five words it is"}] * 2)
-    found = connection.scalars(select(Essay.words).order_by(Essay.words)).all()
-    assert found == [0, 3, 4, 5, 5]
+    rows = connection.scalars(select(Essay.words).order_by(Essay.words)).all()
+    assert rows == [0, 3, 4, 5, 5]
 
 
 def data_models(engine: Engine) -> tuple[Any, Any, Counters, type[Session]]:

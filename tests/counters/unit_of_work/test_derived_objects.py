@@ -78,9 +78,9 @@ def test_keywords_may_come_in_any_order(session: Session, thread: Thread) -> Non
         {"word_count": None, "message": "one two"},
     ]
     for row in rows:
-        made = Comment(thread_id=thread.id, author_name="B", **row)
-        session.add(made)
-        assert made.word_count == 2
+        comment = Comment(thread_id=thread.id, author_name="B", **row)
+        session.add(comment)
+        assert comment.word_count == 2
     assert_right(session, thread)
     assert shown(thread)[:2] == (6, 13)
 
@@ -98,9 +98,9 @@ def test_another_word_count_of_a_new_comment_is_refused(
 
 
 def test_word_count_without_a_message_is_refused(session: Session, thread: Thread) -> None:
-    made = Comment(thread_id=thread.id, author_name="B", word_count=50)
-    assert made.word_count is None, "nothing is shown that is not known to be right"
-    session.add(made)
+    comment = Comment(thread_id=thread.id, author_name="B", word_count=50)
+    assert comment.word_count is None, "nothing is shown that is not known to be right"
+    session.add(comment)
     with pytest.raises(CounterAssignmentError, match="leave it out"):
         session.flush()
     session.rollback()
@@ -152,12 +152,12 @@ def test_stale_word_count_is_not_written_beside_new_message(
 ) -> None:
     key = thread.comments[0].id
     session.commit()
-    with Counted(engine, expire_on_commit=False) as mine:
-        stale = mine.get_one(Comment, key)
-        mine.commit()
+    with Counted(engine, expire_on_commit=False) as first:
+        stale = first.get_one(Comment, key)
+        first.commit()
         edited_elsewhere(engine, key)
         flag_modified(stale, name)
-        mine.commit()
+        first.commit()
     session.refresh(thread)
     assert shown(thread).word_count == words
     assert_right(session, thread)

@@ -368,8 +368,8 @@ def upsert(session: Session, title: str, **values: Any) -> Any:
 def test_upsert_derives_columns(shelves: Session) -> None:
     row = select(Page.title, Page.slug, Page.size)
     statement = upsert(shelves, "Once More")
-    given = {"title": statement.excluded.title}
-    shelves.execute(statement.on_conflict_do_update(index_elements=["name"], set_=given))
+    values = {"title": statement.excluded.title}
+    shelves.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
     assert shelves.execute(row).one() == ("Once More", "once-more", 9)
     both = {"title": statement.excluded.title, "slug": statement.excluded.slug}
     shelves.execute(statement.on_conflict_do_update(index_elements=["name"], set_=both))

@@ -130,7 +130,7 @@ def session(engine: Engine) -> Iterator[Session]:
 BOARD = ("n", "top", "score", "virtual", "shout", "doubled", "total")
 
 
-def held(obj: Any) -> tuple[Any, ...]:
+def in_memory(obj: Any) -> tuple[Any, ...]:
     """What memory shows of a board, a wall or a copy, without loading anything."""
     names = {Board: BOARD, Wall: ("n", "stamp"), Copy: ("n", "tenfold", "half")}[type(obj)]
     assert inspect(obj).unloaded.isdisjoint(names)
@@ -141,16 +141,16 @@ def shown(session: Session, *objects: Any) -> list[tuple[Any, ...]]:
     """What memory shows after a flush, which is what is stored."""
     session.flush()
     assert [str(drift) for drift in counters.verify(session.connection())] == []
-    memory = [held(obj) for obj in objects]
+    memory = [in_memory(obj) for obj in objects]
     for obj in objects:
         session.refresh(obj)
-    assert [held(obj) for obj in objects] == memory
+    assert [in_memory(obj) for obj in objects] == memory
     return memory
 
 
 def loaded(session: Session) -> list[Any]:
     classes = ((Board, 1), (Board, 2), (Wall, 1), (Copy, 1))
-    return [session.get_one(*each) for each in classes]
+    return [session.get_one(*class_) for class_ in classes]
 
 
 def paused(session: Session) -> None:
@@ -159,7 +159,7 @@ def paused(session: Session) -> None:
         session.add(Post(size=3, board_id=2, wall_id=1))
 
 
-def held_as(n: int, top: int | None) -> tuple[Any, ...]:
+def in_memory_as(n: int, top: int | None) -> tuple[Any, ...]:
     score = n * 10 + (top or 0)
     return (n, top, score, n + 1000, "NONE", n * 2, score + n)
 
@@ -168,13 +168,13 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
     "an object is added": (
         lambda s: s.add(Post(size=9, board_id=1, wall_id=1)),
         (4, 9, 49, 1004, "NONE", 8, 53),
-        held_as(0, None),
+        in_memory_as(0, None),
         4,
     ),
     "the greatest falls back": (
         lambda s: setattr(s.get_one(Post, 1), "size", 3),
         (3, 4, 34, 1003, "NONE", 6, 37),
-        held_as(0, None),
+        in_memory_as(0, None),
         3,
     ),
     "an object moves": (
@@ -186,7 +186,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
     "an object is deleted": (
         lambda s: s.delete(s.get_one(Post, 2)),
         (2, 5, 25, 1002, "NONE", 4, 27),
-        held_as(0, None),
+        in_memory_as(0, None),
         2,
     ),
     "inserted by statement": (
@@ -198,7 +198,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
     "updated by statement": (
         lambda s: s.execute(update(Post).values(size=Post.size + 10)),
         (3, 15, 45, 1003, "NONE", 6, 48),
-        held_as(0, None),
+        in_memory_as(0, None),
         3,
     ),
     "a block in which counters are paused": (
@@ -214,11 +214,11 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
 def test_generated_columns_are_current_after_a_flush(way: str, session: Session) -> None:
     work, first, second, on_wall = WAYS[way]
     objects = loaded(session)
-    assert held(objects[0]) == (3, 5, 35, 1003, "NONE", 6, 38)
+    assert in_memory(objects[0]) == (3, 5, 35, 1003, "NONE", 6, 38)
     work(session)
-    found = shown(session, *objects)
+    result = shown(session, *objects)
     stamp = objects[2].stamp
-    assert found == [first, second, (on_wall, stamp), (first[0], first[0] * 10, first[0] / 2)]
+    assert result == [first, second, (on_wall, stamp), (first[0], first[0] * 10, first[0] / 2)]
     assert on_wall == 3 or stamp == 100 + on_wall
 
 
@@ -230,12 +230,12 @@ def test_column_set_by_a_trigger_is_current_after_a_flush(session: Session) -> N
 
 def test_rolled_back_savepoint_reverts_generated_columns(session: Session) -> None:
     board, _, wall, copy = loaded(session)
-    before = [held(each) for each in (board, wall, copy)]
+    before = [in_memory(parent) for parent in (board, wall, copy)]
     savepoint = session.begin_nested()
     session.add_all([Post(size=8, board_id=1, wall_id=1), Post(size=6, board_id=1)])
     assert shown(session, board, wall, copy)[0] == (5, 8, 58, 1005, "NONE", 10, 63)
     savepoint.rollback()
-    assert [held(each) for each in (board, wall, copy)] == before
+    assert [in_memory(parent) for parent in (board, wall, copy)] == before
     assert shown(session, board, wall, copy) == before
 
 
@@ -244,7 +244,7 @@ def test_new_parent_shows_generated_columns(session: Session) -> None:
     session.add_all([board, Post(size=6, board=board), Post(size=7, board=board)])
     session.flush()
     session.refresh(board)
-    assert held(board) == (2, 7, 27, 1002, "NEW", 4, 29)
+    assert in_memory(board) == (2, 7, 27, 1002, "NEW", 4, 29)
     session.add(Post(size=3, board=board))
     assert shown(session, board) == [(3, 7, 37, 1003, "NEW", 6, 40)]
 
@@ -262,7 +262,7 @@ def test_only_loaded_generated_columns_are_read_again(session: Session, engine: 
     session.expire(wall)
     session.add(Post(size=1, board_id=1, wall_id=1))
     assert verbs(session, engine)[-1:] == ["SELECT board"]
-    assert held(board) == (5, 5, 55, 1005, "NONE", 10, 60)
+    assert in_memory(board) == (5, 5, 55, 1005, "NONE", 10, 60)
     assert (wall.n, wall.stamp) == (5, 105)
 
 
@@ -283,7 +283,7 @@ async def test_asynchronous_session_lazy_loads_nothing(engine: Engine, empty_url
         copy = await session.get_one(Copy, 1)
         session.add(Post(size=6, board_id=1, wall_id=1))
         await session.flush()
-        assert [held(each) for each in (board, wall, copy)] == [
+        assert [in_memory(parent) for parent in (board, wall, copy)] == [
             (4, 6, 46, 1004, "NONE", 8, 50),
             (4, 104),
             (4, 40, 2),

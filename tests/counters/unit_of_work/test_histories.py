@@ -50,15 +50,15 @@ class Discussion(History):
     def threads(self) -> list[Thread]:
         """All threads, loaded with their comments, and kept so."""
         query = select(Thread).order_by(Thread.id).options(selectinload(Thread.comments))
-        self.kept = list(self.session.scalars(query))
-        return self.kept
+        self.loaded_threads = list(self.session.scalars(query))
+        return self.loaded_threads
 
     def comments(self) -> list[Comment]:
         if self.flushed:
             self.threads()
         deleted = self.session.deleted
         query = select(Comment).order_by(Comment.id)
-        return [each for each in self.session.scalars(query) if each not in deleted]
+        return [item for item in self.session.scalars(query) if item not in deleted]
 
     # What is done
 
@@ -141,7 +141,7 @@ class Discussion(History):
     @precondition(lambda self: self.flushed)
     @rule(pick=PICKS)
     def remove(self, pick: int) -> None:
-        threads = [each for each in self.threads() if each.comments]
+        threads = [item for item in self.threads() if item.comments]
         if not threads:
             return
         thread = threads[pick % len(threads)]
@@ -181,19 +181,19 @@ class Discussion(History):
     # What must be
 
     def shown(self) -> dict[Any, Any]:
-        threads = [each for each in self.session if isinstance(each, Thread)]
-        return {each: shown(each)[:2] for each in threads if "comment_count" in vars(each)}
+        threads = [item for item in self.session if isinstance(item, Thread)]
+        return {thread: shown(thread)[:2] for thread in threads if "comment_count" in vars(thread)}
 
     def assert_agrees(self) -> None:
         # An object that was collected and loaded again inside a savepoint stays in the
         # session when its row goes; that is SQLAlchemy's, and no counter is left to it.
         rows = set(self.session.connection().execute(select(Thread.id)).scalars())
         loaded = [
-            each
-            for each in self.session
-            if isinstance(each, Thread)
-            and {"comment_count", "id"} <= vars(each).keys()
-            and each.id in rows
+            item
+            for item in self.session
+            if isinstance(item, Thread)
+            and {"comment_count", "id"} <= vars(item).keys()
+            and item.id in rows
         ]
         assert_exact(self.session, *loaded)
 

@@ -144,14 +144,14 @@ def test_lock_by_the_base_reads_the_subclass_under_its_lock(engine: Engine, load
     Office, Engineer = classes.Office, classes.Engineer
     counters, Own = install(engine, Sum(Office.pay, of=Engineer.patents, via=Engineer.office))
     with Own(engine) as first, Own(engine) as second, ThreadPoolExecutor(1) as thread:
-        made = Engineer(office=Office(), patents=3)
-        first.add(made)
+        engineer = Engineer(office=Office(), patents=3)
+        first.add(engineer)
         first.commit()
-        made.patents = 8
+        engineer.patents = 8
         first.flush()
         second.execute(text("SET LOCAL lock_timeout = '20s'"))
         pid = second.scalar(text("SELECT pg_backend_pid()"))
-        waiting = thread.submit(counters.lock, second, classes.Employee, made.id)
+        waiting = thread.submit(counters.lock, second, classes.Employee, engineer.id)
         blocked = text("SELECT cardinality(pg_blocking_pids(:pid))").bindparams(pid=pid)
         while not first.scalar(blocked):
             assert not waiting.done()
@@ -161,4 +161,4 @@ def test_lock_by_the_base_reads_the_subclass_under_its_lock(engine: Engine, load
         locked.patents += 5
         second.commit()
         assert_verified(first, counters)
-        assert first.get_one(Office, made.office_id).pay == 13
+        assert first.get_one(Office, engineer.office_id).pay == 13

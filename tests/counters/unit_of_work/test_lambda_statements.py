@@ -40,8 +40,8 @@ def update_words(thread: int, words: int) -> Any:
 
 def update_in_parts(thread: int, words: int) -> Any:
     statement = lambda_stmt(lambda: update(Comment).values(words=Comment.words + words))
-    statement += lambda found: found.where(Comment.thread_id == thread)
-    return statement + (lambda found: found.where(Comment.words < 6))
+    statement += lambda statement_: statement_.where(Comment.thread_id == thread)
+    return statement + (lambda statement_: statement_.where(Comment.words < 6))
 
 
 def update_where_lambda(thread: int, words: int) -> Any:
@@ -88,28 +88,28 @@ FORMS: dict[Callable[[int, int], Any], tuple[tuple[int, int], list[Any], tuple[i
 """How a statement is made, from what and with what result: at first, and from the cache."""
 
 
-@pytest.mark.parametrize("made", FORMS, ids=lambda made: made.__name__)
-def test_lambda_statement_is_counted_with_its_values(session: Session, made: Any) -> None:
-    first, then, second, finally_ = FORMS[made]
+@pytest.mark.parametrize("make", FORMS, ids=lambda make: make.__name__)
+def test_lambda_statement_is_counted_with_its_values(session: Session, make: Any) -> None:
+    first, then, second, finally_ = FORMS[make]
     for arguments, expected in ((first, then), (second, finally_)):
-        result = session.execute(made(*arguments))
-        if made is insert_returning:
+        result = session.execute(make(*arguments))
+        if make is insert_returning:
             assert result.scalars().all() == [arguments[1]]
         assert stored(session) == expected
 
 
 @pytest.mark.parametrize("keys", [(FIRST, 2), (SECOND, 3)])
 def test_lambda_delete_counts_its_cascade(session: Session, keys: tuple[int, int]) -> None:
-    thread, gone = keys
+    thread, deleted_ids = keys
     author = session.scalars(select(Author)).one()
     session.execute(lambda_stmt(lambda: delete(Thread).where(Thread.id == thread)))
     assert_verified(session, forum)
-    assert author.comment_count == 5 - gone
+    assert author.comment_count == 5 - deleted_ids
     assert author.words == 20 - sum(words for key, words in ROWS if key == thread)
 
 
 def refused(thread: int) -> dict[str, tuple[str, Any]]:
-    gone = delete(Comment).where(Comment.thread_id == thread).returning(Comment.id)
+    deleted = delete(Comment).where(Comment.thread_id == thread).returning(Comment.id)
     return {
         "counter": (
             r"UPDATE of Thread would assign Thread\.words",
@@ -121,11 +121,11 @@ def refused(thread: int) -> dict[str, tuple[str, Any]]:
         ),
         "from_statement": (
             "DELETE of comment within another statement",
-            lambda_stmt(lambda: select(Comment.id).from_statement(gone)),
+            lambda_stmt(lambda: select(Comment.id).from_statement(deleted)),
         ),
         "returning in from_statement": (
             "DELETE of comment within another statement",
-            select(Comment).from_statement(gone.returning(Comment)),
+            select(Comment).from_statement(deleted.returning(Comment)),
         ),
     }
 
@@ -143,11 +143,15 @@ def test_lambda_statement_that_cannot_be_counted_is_refused(session: Session, na
 def test_lambda_delete_in_a_cte_is_refused(session: Session) -> None:
     thread = FIRST
 
-    def gone() -> Any:
+    def deleted_ids() -> Any:
         deleted = delete(Comment).where(Comment.thread_id == thread).returning(Comment.id)
         return select(deleted.cte("gone").c.id)
 
-    for statement in (gone(), lambda_stmt(lambda: gone()), lambda_stmt(gone).spoil()):
+    for statement in (
+        deleted_ids(),
+        lambda_stmt(lambda: deleted_ids()),
+        lambda_stmt(deleted_ids).spoil(),
+    ):
         with pytest.raises(UncountedStatementError, match="DELETE of comment within another"):
             session.execute(statement)
     assert rows(session.connection()) == sorted(ROWS)
@@ -158,4 +162,6 @@ def test_lambda_select_passes(session: Session) -> None:
         long = lambda_stmt(lambda: select(Comment).where(Comment.words >= words))  # noqa: B023
         assert len(session.scalars(long).all()) == expected
     typed = text("SELECT id, words FROM comment WHERE words > 5").columns(Comment.id, Comment.words)
-    assert [each.words for each in session.scalars(select(Comment).from_statement(typed))] == [6]
+    assert [
+        comment.words for comment in session.scalars(select(Comment).from_statement(typed))
+    ] == [6]

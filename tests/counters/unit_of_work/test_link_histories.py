@@ -44,13 +44,13 @@ class Magazine(History):
 
     def all(self, class_: Any) -> list[Any]:
         """Everything that is stored, loaded, and kept so."""
-        found = list(self.session.scalars(select(class_).order_by(class_.id)))
-        self.kept = [*getattr(self, "kept", [])[-50:], *found]
-        return [each for each in found if each not in self.session.deleted]
+        rows = list(self.session.scalars(select(class_).order_by(class_.id)))
+        self.loaded = [*getattr(self, "loaded", [])[-50:], *rows]
+        return [item for item in rows if item not in self.session.deleted]
 
     def one(self, class_: Any, pick: int) -> Any:
-        found = self.all(class_)
-        return found[pick % len(found)] if found else None
+        result = self.all(class_)
+        return result[pick % len(result)] if result else None
 
     def free_thread(self, pick: int) -> Thread | None:
         """A thread that no article points to; the column is unique."""
@@ -77,23 +77,23 @@ class Magazine(History):
     @rule(pick=PICKS, size=SIZES)
     def edit_comment(self, pick: int, size: int) -> None:
         self.all(Thread), self.all(Article)
-        if (found := self.one(Comment, pick)) is not None:
-            found.message = "e " * size
+        if (result := self.one(Comment, pick)) is not None:
+            result.message = "e " * size
             self.touched()
 
     @rule(pick=PICKS, to=PICKS)
     def move_comment(self, pick: int, to: int) -> None:
         self.flush()
-        found, thread = self.one(Comment, pick), self.one(Thread, to)
-        if found is not None and thread is not None:
+        comment_, thread = self.one(Comment, pick), self.one(Thread, to)
+        if comment_ is not None and thread is not None:
             self.all(Article)
-            found.thread_id = thread.id
+            comment_.thread_id = thread.id
             self.touched(shows_at_once=False)
 
     @rule(pick=PICKS)
     def delete_comment(self, pick: int) -> None:
-        if (found := self.one(Comment, pick)) is not None:
-            self.session.delete(found)
+        if (result := self.one(Comment, pick)) is not None:
+            self.session.delete(result)
             self.touched(shows_at_once=False)
 
     @rule(pick=PICKS)
@@ -117,8 +117,8 @@ class Magazine(History):
         if thread is None or article is None:
             return
         if way == "statement":
-            key, its = thread.id, article.id
-            self.by_statement(update(Article).where(Article.id == its).values(thread_id=key))
+            key, article_id = thread.id, article.id
+            self.by_statement(update(Article).where(Article.id == article_id).values(thread_id=key))
         elif way == "key":
             article.thread_id = thread.id
         else:
@@ -173,9 +173,9 @@ class Magazine(History):
     # What must be
 
     def shown(self) -> dict[Any, Any]:
-        articles = [each for each in self.session if isinstance(each, Article)]
-        known = [each for each in articles if vars(each).keys() >= set(SHOWN)]
-        return {each: [vars(each)[name] for name in SHOWN] for each in known}
+        articles = [item for item in self.session if isinstance(item, Article)]
+        values = [article for article in articles if vars(article).keys() >= set(SHOWN)]
+        return {item: [vars(item)[name] for name in SHOWN] for item in values}
 
     def assert_agrees(self) -> None:
         # The engine's own recount, which takes most of the time, is for the ends of transactions.

@@ -307,10 +307,10 @@ def test_rebuild_of_the_thread_reaches_the_article(
     with engine.connect() as connection:
         magazine.rebuild(connection, only=[Thread.comment_count], where=Thread.id == one)
     with engine.connect() as connection:
-        held = {**{each.counter: each.stored for each in magazine.verify(connection)}}
+        stored_values = {**{drift.counter: drift.stored for drift in magazine.verify(connection)}}
         numbers = stored(connection)
-    assert held["Thread.comment_count"] == 77
-    assert sorted(each.comment_count for each in numbers.values()) == [2, 77]
+    assert stored_values["Thread.comment_count"] == 77
+    assert sorted(item.comment_count for item in numbers.values()) == [2, 77]
 
 
 @pytest.mark.parametrize("number", [2, 20])

@@ -51,7 +51,7 @@ CHANGES: dict[str, tuple[Change, tuple[int, int] | None, tuple[int, int]]] = {
     "nothing": (lambda s, t, o: None, (3, 9), (2, 10)),
     "add by key": (lambda s, t, o: s.add(comment(5, thread_id=t.id)), (4, 14), (2, 10)),
     "delete": (lambda s, t, o: s.delete(t.comments[1]), (2, 6), (2, 10)),
-    "delete all": (lambda s, t, o: [s.delete(each) for each in t.comments], (0, 0), (2, 10)),
+    "delete all": (lambda s, t, o: [s.delete(row) for row in t.comments], (0, 0), (2, 10)),
     "orphan": (lambda s, t, o: setattr(t, "comments", t.comments[:2]), (2, 5), (2, 10)),
     "append to another": (lambda s, t, o: o.comments.append(t.comments[1]), (2, 6), (3, 13)),
     "move and edit": (move_and_edit, (2, 6), (3, 16)),
@@ -273,8 +273,8 @@ def test_parent_assigned_as_sql_expression_is_counted(session: Session) -> None:
     thread = Thread(title="T")
     session.add_all([ada, thread])
     session.flush()
-    known = select(Author.id).where(Author.subject == "ada").scalar_subquery()
-    for author_id in (known, None, ada.id):
+    values = select(Author.id).where(Author.subject == "ada").scalar_subquery()
+    for author_id in (values, None, ada.id):
         session.add(
             Comment(
                 thread_id=thread.id,

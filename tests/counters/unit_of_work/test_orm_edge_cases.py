@@ -288,13 +288,13 @@ def test_cascade_over_two_tables_lowers_the_other_parents(
         engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.author)
     )
     with Own(engine) as session:
-        doomed, kept = Board(slug="doomed"), Board(slug="kept")
-        session.add_all([doomed, kept])
+        doomed, other = Board(slug="doomed"), Board(slug="kept")
+        session.add_all([doomed, other])
         session.flush()
         author = Author()
         column = target.partition(".")[2]
-        for each, size in ((doomed, 3), (kept, 2)):
-            parent = Parent(board_ref=getattr(each, column))
+        for board_, size in ((doomed, 3), (other, 2)):
+            parent = Parent(board_ref=getattr(board_, column))
             session.add_all(Source(parent=parent, author=author) for _ in range(size))
         assert_verified(session, counters)
         assert author.n == 5

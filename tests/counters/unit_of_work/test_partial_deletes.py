@@ -107,10 +107,10 @@ def by_trigger_returning(tree: SimpleNamespace) -> Any:
 PARTIAL = [by_criteria, by_listener, by_trigger, by_trigger_returning]
 
 
-@pytest.mark.parametrize("made", PARTIAL, ids=lambda made: made.__name__)
-def test_parent_spared_by_a_delete_is_counted(tree: SimpleNamespace, made: Any) -> None:
-    result = tree.session.execute(made(tree).where(tree.Page.id.in_(tree.ids)))
-    if made is by_trigger_returning:
+@pytest.mark.parametrize("build", PARTIAL, ids=lambda build: build.__name__)
+def test_parent_spared_by_a_delete_is_counted(tree: SimpleNamespace, build: Any) -> None:
+    result = tree.session.execute(build(tree).where(tree.Page.id.in_(tree.ids)))
+    if build is by_trigger_returning:
         assert {row.id for row in result} == set(tree.ids[1:])
     tree.session.expunge_all()
     assert_verified(tree.session, tree.counters)
@@ -172,10 +172,10 @@ def test_object_spared_by_a_trigger_is_still_counted(tree: SimpleNamespace) -> N
 def test_object_whose_delete_becomes_an_update_is_still_counted(
     tree: SimpleNamespace, engine: Engine
 ) -> None:
-    def soften(connection: Any, statement: Any, *rest: Any) -> Any:
+    def soften(connection: Any, statement: Any, *arguments: Any) -> Any:
         if getattr(statement, "is_delete", False):
             statement = text("UPDATE parent SET size = 20 WHERE id = :id")
-        return statement, *rest[:2]
+        return statement, *arguments[:2]
 
     event.listen(engine, "before_execute", soften, retval=True)
     for page in tree.children[:2]:
@@ -231,15 +231,19 @@ def test_delete_in_a_tree_writes_no_deleted_parent(
 ) -> None:
     """As before, a subtree that goes as a whole costs one UPDATE: of what is above it."""
     leaf = next(page for page in tree.session if page.parent is tree.children[3])
-    gone = [tree.children[3].id, leaf.id]
+    deleted = [tree.children[3].id, leaf.id]
     with recorded(engine) as statements:
         if by_statement:
-            tree.session.execute(delete(tree.Page).where(tree.Page.id.in_(gone)))
+            tree.session.execute(delete(tree.Page).where(tree.Page.id.in_(deleted)))
         else:
             tree.session.delete(leaf)
             tree.session.delete(tree.children[3])
             tree.session.flush()
-    updates = [each for each in statements if "UPDATE parent" in each and "RETURNING" in each]
+    updates = [
+        statement
+        for statement in statements
+        if "UPDATE parent" in statement and "RETURNING" in statement
+    ]
     assert len(updates) == 1
     assert_verified(tree.session, tree.counters)
     assert (tree.root.n, tree.root.total) == (3, 15)
@@ -262,22 +266,22 @@ def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statemen
         engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.club)
     )
     with Own(engine) as session:
-        kept, gone, club = Parent(locked=True), Parent(), Club()
-        session.add_all([Source(parent=kept, club=club) for _ in range(3)])
-        session.add_all([Source(parent=gone, club=club) for _ in range(4)])
+        spared, free, club = Parent(locked=True), Parent(), Club()
+        session.add_all([Source(parent=spared, club=club) for _ in range(3)])
+        session.add_all([Source(parent=free, club=club) for _ in range(4)])
         session.commit()
         keep_locked(session, "DELETE")
-        kept_id = kept.id
+        locked_id = spared.id
         if by_statement:
             session.execute(delete(Parent))
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                session.delete(kept)
-                session.delete(gone)
+                session.delete(spared)
+                session.delete(free)
                 session.flush()
         session.expunge_all()
-        numbers = (session.get_one(Parent, kept_id).n, session.scalars(select(Club.n)).one())
+        numbers = (session.get_one(Parent, locked_id).n, session.scalars(select(Club.n)).one())
         assert numbers == (3, 3)
         assert_verified(session, counters)
 
@@ -301,8 +305,8 @@ async def test_rows_that_asyncpg_does_not_count_are_read_again(database: Databas
                 "ALTER TABLE tallied_comment ADD locked boolean NOT NULL DEFAULT false"
             )
         )
-        kept = text("UPDATE tallied_comment SET locked = (word_count = 3)")
-        await session.execute(kept)
+        spared = text("UPDATE tallied_comment SET locked = (word_count = 3)")
+        await session.execute(spared)
         await session.run_sync(keep_locked, "DELETE", "tallied_comment")
         for number, expected in ((1, (3, 12)), (3, (1, 3))):
             for comment in comments[:number]:

@@ -221,15 +221,15 @@ def test_subclass_that_is_counted_is_locked_in_all_its_tables(engine: Engine, lo
 @pytest.mark.parametrize("innerjoin", [True, False])
 def test_lock_does_not_lock_joined_rows(engine: Engine, innerjoin: bool) -> None:
     """``lazy="joined"`` brings the office along: by an outer join, or locked for nothing."""
-    made = filled(engine, staff("inline", lazy="joined", innerjoin=innerjoin))
-    office = next(made)
+    offices = filled(engine, staff("inline", lazy="joined", innerjoin=innerjoin))
+    office = next(offices)
     office.session.expire_all()
     locked = office.counters.lock(office.session, office.Employee, office.people[2].id)
     with Session(engine) as other:
         free = select(office.Office.id).where(office.Office.id == office.first.id)
         if engine.dialect.name == "postgresql":
-            found = other.scalars(free.with_for_update(of=office.Office.__table__, nowait=True))
-            assert found.all() == [office.first.id]
+            result = other.scalars(free.with_for_update(of=office.Office.__table__, nowait=True))
+            assert result.all() == [office.first.id]
     locked.pay = 16
     assert shown(office) == (4, 32, 16)
-    assert next(made, None) is None
+    assert next(offices, None) is None

@@ -88,13 +88,13 @@ def shown(session: Session) -> tuple[str, str, str]:
     assert [str(drift) for drift in counters.verify(session.connection())] == []
     stations = [session.get_one(Station, number) for number in (1, 2)]
     region = session.get_one(Region, 1)
-    memory = [*map(told, stations), plain(region.total)]
+    memory = [*map(formatted, stations), plain(region.total)]
     session.expire_all()
-    assert [*map(told, stations), plain(region.total)] == memory
+    assert [*map(formatted, stations), plain(region.total)] == memory
     return memory[0], memory[1], memory[2]
 
 
-def told(station: Station) -> str:
+def formatted(station: Station) -> str:
     numbers = (station.total, station.high, station.low)
     return " ".join([*map(plain, numbers), str(station.warm)])
 
@@ -105,8 +105,8 @@ def plain(number: Decimal | None) -> str:
 
 def assign(number: int, value: str) -> Callable[[Session], None]:
     def work(session: Session) -> None:
-        found = session.get_one(Reading, number)
-        found.value = Decimal(value)
+        row = session.get_one(Reading, number)
+        row.value = Decimal(value)
 
     return work
 
@@ -201,7 +201,7 @@ def test_new_parent_with_special_number_is_exact(special: str, session: Session)
     assert plain(station.total) == special
     session.delete(session.get_one(Reading, 8))
     shown(session)
-    assert told(station) == "6 6 6 1"
+    assert formatted(station) == "6 6 6 1"
 
 
 def test_rolled_back_special_number_is_forgotten(special: str, session: Session) -> None:
@@ -223,10 +223,10 @@ def test_drift_at_a_special_number_is_found_and_repaired(session: Session) -> No
         connection.execute(insert(Reading.__table__).values(value=Decimal(NAN), station_id=2, id=8))
     with bind.connect() as connection:
         drifts = list(counters.verify(connection))
-        found = sorted(
+        rows = sorted(
             (d.counter, d.key[0], plain(d.true)) for d in drifts if d.counter != "Station.warm"
         )
-        assert found == [
+        assert rows == [
             ("Region.total", 1, "NaN"),
             ("Station.high", 1, "5"),
             ("Station.high", 2, "NaN"),

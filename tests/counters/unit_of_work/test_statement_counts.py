@@ -98,8 +98,8 @@ def test_locked_row_is_not_read_again(
     session: Session, threads: list[Thread], executed: Statements
 ) -> None:
     first, second, third = threads[3].comments
-    for each in (first, second, third):
-        assert counters.lock(session, Comment, each.id) is each
+    for item in (first, second, third):
+        assert counters.lock(session, Comment, item.id) is item
     first.message = "five words it has now"
     second.thread_id = threads[4].id
     session.delete(third)
@@ -227,5 +227,5 @@ def test_key_of_a_driver_type_is_not_read_again(
             session.add(comment("three four five", thread_id=key))
             session.flush()
         costs.append(executed)
-    assert [len(each) for each in costs] == [2, 2]
+    assert [len(cost) for cost in costs] == [2, 2]
     assert (threads[0].comment_count, threads[0].word_count) == (5, 7 + 6)

@@ -90,8 +90,8 @@ def archived(session: Session) -> Any:
     """Rows that a DELETE in a common table expression takes out, kept in another table."""
     archive = Table("archive", MetaData(), Column("id", Integer), prefixes=["TEMPORARY"])
     archive.create(session.connection())
-    gone = delete(Comment).returning(Comment.id).cte("gone")
-    return session.execute(insert(archive).from_select(["id"], select(gone.c.id)))
+    deleted = delete(Comment).returning(Comment.id).cte("gone")
+    return session.execute(insert(archive).from_select(["id"], select(deleted.c.id)))
 
 
 REFUSED_ON_POSTGRESQL: dict[str, tuple[str, Statement]] = {
@@ -283,7 +283,7 @@ def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool)
     Base = Parent.__bases__[0]
     Author: Any = type("Author", (Base,), {"__tablename__": "author", "id": key(), "n": counter()})
     board = Table("board", Base.metadata, Column("id", Integer, primary_key=True))
-    kept = [type("Board", (Base,), {"__table__": board})] if mapped else []
+    mapped_classes = [type("Board", (Base,), {"__table__": board})] if mapped else []
     counters, Own = install(
         engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.author)
     )
@@ -302,4 +302,6 @@ def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool)
                 session.execute(removed)
         assert_verified(session, counters)
         assert author.n == (2 if mapped else 5)
-    assert len(kept) == mapped  # a class that nobody holds is collected, and then is not mapped
+    assert (
+        len(mapped_classes) == mapped
+    )  # a class that nobody holds is collected, and then is not mapped
