@@ -1,4 +1,4 @@
-"""A fresh database for the engine's own tests, by a blocking driver."""
+"""A fresh database for the tests of the counters, by a blocking driver."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def server(postgresql: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """A session with the counters installed; what was not committed is rolled back."""
+    """A session with the counters installed; it is rolled back at the end."""
     with Counted(engine) as session:
         yield session

@@ -1,4 +1,4 @@
-"""What the documentation of the engine shows is what happens."""
+"""The examples of the counters' docstring run as shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters beside other libraries, each used as its own documentation does it."""
+"""Counters beside other libraries, each used as in its documentation."""
 
 from pathlib import Path
 from typing import Any, ClassVar

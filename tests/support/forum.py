@@ -14,7 +14,7 @@ from tallied.counters import Count, Counters, Max, Sum
 
 
 class Forum(DeclarativeBase):
-    """A base of its own."""
+    """The base of the forum."""
 
 
 class Author(Forum):
@@ -56,7 +56,7 @@ class Comment(Forum):
 
 
 class ForumSession(Session):
-    """The session class that the forum's counters are installed on."""
+    """The session class of the forum's counters."""
 
 
 forum = Counters(
@@ -93,14 +93,14 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def rows(connection: Connection) -> list[tuple[int | None, int]]:
-    """The thread and the words of every comment that is stored."""
+    """Return the thread and the words of each stored comment."""
     result = connection.execute(select(Comment.thread_id, Comment.words))
     return sorted(tuple(row) for row in result)
 
 
 @contextmanager
 def listening(target: Any, name: str, listener: Callable[..., None]) -> Iterator[None]:
-    """Have `listener` called in the block, after every listener that there is already."""
+    """Call `listener` in the block, after all other listeners."""
     event.listen(target, name, listener)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Random histories of one session: what they share, whatever they are about."""
+"""The common part of random histories of one session."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ class History(RuleBasedStateMachine):
                     connection.execute(table.delete())
 
     def assert_agrees(self) -> None:
-        """Memory, column and recount are equal."""
+        """Assert that memory, column and recount are equal."""
         raise NotImplementedError
 
     def shown(self) -> dict[Any, Any]:
-        """What memory shows that a flush must confirm."""
+        """Return what memory shows, which a flush must confirm."""
         raise NotImplementedError
 
     def rolled_back_savepoint(self) -> None:
-        """A savepoint has been rolled back."""
+        """React to the rollback of a savepoint."""
 
     def ended(self) -> None:
         """A transaction has been committed or rolled back."""
 
     def touched(self, *, shows_at_once: bool = True) -> None:
-        """Something was done that is not flushed yet."""
+        """Note a change that is not flushed yet."""
         self.flushed = False
         self.shows_at_once = self.shows_at_once and shows_at_once
 
     def settled(self) -> None:
-        """Nothing is left to flush."""
+        """Note that nothing is left to flush."""
         self.flushed = self.shows_at_once = True
 
     @rule()
@@ -114,7 +114,7 @@ class History(RuleBasedStateMachine):
 
 
 def run_histories(kind: type[History], engine: Engine, *, examples: int) -> None:
-    """Run so many histories of a `kind`, the same each time."""
+    """Run so many histories of a `kind`, the same ones each time."""
     machine = type("Machine", (kind,), {"engine": engine})
     run_state_machine_as_test(
         machine,

@@ -1,4 +1,4 @@
-"""A host's own models, whose rows point to Tallied's threads and show what these hold."""
+"""Models of a host, whose rows point to Tallied's threads and copy their counters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tallied.models.counters import counters
 
 
 class Host(DeclarativeBase):
-    """A base of the host's own."""
+    """The base of the host's models."""
 
 
 def counter() -> Mapped[int]:
@@ -24,7 +24,7 @@ def counter() -> Mapped[int]:
 
 
 class Issue(Host):
-    """What articles are counted in in their turn: a chain goes on beyond a link."""
+    """A parent of articles: a chain goes on beyond a copy."""
 
     __tablename__ = "issue"
 
@@ -33,7 +33,7 @@ class Issue(Host):
 
 
 class Article(Host):
-    """One to one: its thread is its own, if it has one."""
+    """A row with a thread of its own, one to one, or without one."""
 
     __tablename__ = "article"
 
@@ -54,7 +54,7 @@ class Article(Host):
 
 
 class Topic(Host):
-    """What teasers copy a column of that is no counter."""
+    """A row of which teasers copy a column that is no counter."""
 
     __tablename__ = "topic"
 
@@ -66,7 +66,7 @@ class Topic(Host):
 
 
 class Teaser(Host):
-    """Many to one: several may point to the same row, and go with it."""
+    """A row of which several may point to the same thread, and are deleted with it."""
 
     __tablename__ = "teaser"
 
@@ -84,7 +84,7 @@ class Teaser(Host):
 
 
 class HostSession(Session):
-    """The host's sessions, which keep its counters and Tallied's."""
+    """The session class of the host's counters and Tallied's."""
 
 
 magazine = counters.extend(
@@ -100,7 +100,7 @@ magazine.install(HostSession)
 
 
 class Numbers(NamedTuple):
-    """What an article shows."""
+    """The copies of an article."""
 
     comment_count: int
     words: int
@@ -108,12 +108,12 @@ class Numbers(NamedTuple):
 
 
 def shown(article: Article) -> Numbers:
-    """What memory says, without loading anything."""
+    """Return the counters in memory, without loading any."""
     return Numbers(*(vars(article)[name] for name in Numbers._fields))
 
 
 def truth(connection: Connection) -> dict[int, Numbers]:
-    """What every article should show, counted in Python from the comments themselves."""
+    """Return the true copies of all articles, counted in Python from the messages."""
     rows = connection.execute(select(Comment.thread_id, Comment.message, Comment.created_at)).all()
     numbers_ = {}
     for key, thread_id in connection.execute(select(Article.id, Article.thread_id)):
@@ -128,7 +128,7 @@ def truth(connection: Connection) -> dict[int, Numbers]:
 
 
 def stored(connection: Connection) -> dict[int, Numbers]:
-    """What the rows of all articles say."""
+    """Return the stored copies of all articles."""
     columns = (Article.comment_count, Article.words, Article.last_comment_at)
     return {row[0]: Numbers(*row[1:]) for row in connection.execute(select(Article.id, *columns))}
 
@@ -169,6 +169,6 @@ def assert_exact(session: Session, *, verified: bool = True) -> None:
 
 
 def make_tables(engine: Engine) -> None:
-    """The tables of both."""
+    """Create the tables of the host and of Tallied."""
     Base.metadata.create_all(engine)
     Host.metadata.create_all(engine)

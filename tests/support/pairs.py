@@ -1,4 +1,4 @@
-"""Two classes of a test's own, what is counted of one in the other, and whether it is exact."""
+"""Two classes for one test, and whether the counters of one in the other are exact."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ ZERO = text("0")
 
 
 def key() -> Any:
-    """A primary key that the database makes."""
+    """Return a primary key that the database generates."""
     return mapped_column(Integer, Identity(), primary_key=True)
 
 
 def counter(name: str = "n", **options: Any) -> Any:
-    """A column for a count or a sum of integers."""
+    """Return a column for a count or a sum of integers."""
     return mapped_column(name, Integer, nullable=False, server_default=ZERO, **options)
 
 
 def reference(target: str, **options: Any) -> Any:
-    """A foreign key with an index."""
+    """Return a foreign key with an index."""
     return mapped_column(ForeignKey(target, **options), index=True)
 
 
 def pair(
     parent: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None
 ) -> tuple[Any, Any]:
-    """The classes ``Parent`` and ``Source`` on a base of their own.
+    """Return the classes ``Parent`` and ``Source`` on a new base.
 
     They have an ``id`` each, the parent a counter ``n``, the source a ``parent_id`` and a
     ``parent``; `parent` and `source` are further attributes, or replace these.
@@ -64,7 +64,7 @@ def joined(target: str, **columns: Any) -> tuple[Any, Any]:
 
 
 def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, type[Session]]:
-    """Make the tables, and install `declared` on a session class of their own."""
+    """Create the tables, and install `declared` on a new session class."""
 
     class Own(Session):
         pass
@@ -76,7 +76,7 @@ def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, typ
 
 
 def assert_verified(session: Session, counters: Counters) -> None:
-    """After a flush the columns are what a recount finds, and memory shows the columns."""
+    """Assert that after a flush the columns equal a recount, and memory the columns."""
     session.flush()
     connection = session.connection()
     assert [str(drift) for drift in counters.verify(connection)] == []

@@ -1,4 +1,4 @@
-"""The truth, recomputed from the rows."""
+"""The true counters, recomputed from the rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tallied.models import Author, Comment, Thread
 
 
 class Counted(NamedTuple):
-    """A thread's counters; an author's, which have no time."""
+    """The counters of a thread, or of an author, who has no time."""
 
     comment_count: int
     word_count: int
@@ -21,7 +21,7 @@ class Counted(NamedTuple):
 
 
 def truth(connection: Connection, thread_id: Any) -> Counted:
-    """What the rows say, counted in Python from the messages themselves."""
+    """Return the true counters of a thread, counted in Python from the messages."""
     rows = connection.execute(
         select(Comment.message, Comment.word_count, Comment.created_at).where(
             Comment.thread_id == thread_id
@@ -33,26 +33,26 @@ def truth(connection: Connection, thread_id: Any) -> Counted:
 
 
 def stored(connection: Connection, thread_id: Any) -> Counted:
-    """What the thread's row says."""
+    """Return the stored counters of a thread."""
     columns = (Thread.comment_count, Thread.word_count, Thread.last_comment_at)
     return Counted(*connection.execute(select(*columns).where(Thread.id == thread_id)).one())
 
 
 def truth_of_author(connection: Connection, author_id: Any) -> Counted:
-    """What the rows say of an author, counted in Python from the messages themselves."""
+    """Return the true counters of an author, counted in Python from the messages."""
     messages = connection.scalars(select(Comment.message).where(Comment.author_id == author_id))
     words = [len(message.split()) for message in messages]
     return Counted(len(words), sum(words))
 
 
 def stored_of_author(connection: Connection, author_id: Any) -> Counted:
-    """What the author's row says."""
+    """Return the stored counters of an author."""
     columns = (Author.comment_count, Author.word_count)
     return Counted(*connection.execute(select(*columns).where(Author.id == author_id)).one())
 
 
 def shown(thread: Thread) -> Counted:
-    """What memory says, without loading anything."""
+    """Return the counters in memory, without loading any."""
     values = vars(thread)
     if instance_state(thread).key is None:  # a new object shows empty counters and holds none
         values = {"comment_count": 0, "word_count": 0, "last_comment_at": None} | values
@@ -60,7 +60,7 @@ def shown(thread: Thread) -> Counted:
 
 
 def assert_exact(session: Session, *threads: Thread) -> None:
-    """After a flush: memory, column and recount agree for each of `threads`."""
+    """Assert after a flush that memory, column and recount agree for `threads`."""
     connection = session.connection()
     for thread in threads:
         true = truth(connection, thread.id)

@@ -1,4 +1,4 @@
-"""Sessions of a host's own, with a blocking driver and the counters installed."""
+"""Sessions with a blocking driver and the counters installed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tallied.models.counters import counters
 
 
 class Counted(Session):
-    """A session class of a host's own."""
+    """A session class of a host."""
 
 
 counters.install(Counted)
 
 
 def sync_engine(url: str) -> Engine:
-    """An engine with a blocking driver for the database of `url`."""
+    """Return an engine with a blocking driver for the database of `url`."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"))

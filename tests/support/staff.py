@@ -15,7 +15,7 @@ LOADING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "with_polymorphic": ({"with_polymorphic": "*"}, {}),
     "inline": ({}, {"polymorphic_load": "inline"}),
 }
-"""By name, what the base class and each subclass say in their ``__mapper_args__``."""
+"""By name, the ``__mapper_args__`` of the base class and of each subclass."""
 
 
 def staff(loading: str, *, clerk: bool = True, **office: Any) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""The SQL statements of a block, counted."""
+"""The SQL statements of a block."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Statements(list[str]):
 
     @property
     def verbs(self) -> list[str]:
-        """Each as its verb and the table it is about: ``UPDATE tallied_thread``."""
-        return [_verb_and_table(item) for item in self]
+        """The verb and the table of each: ``UPDATE tallied_thread``."""
+        return [_verb_and_table(statement) for statement in self]
 
 
 _PATTERNS = {
@@ -39,7 +39,7 @@ def _verb_and_table(statement: str) -> str:
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[Statements]:
-    """Record what `engine`, and every engine that shares its pool, executes in the block."""
+    """Record the statements of `engine`, and of engines that share its pool, in the block."""
     statements = Statements()
 
     def record(conn: object, cursor: object, statement: str, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Writers at work: threads that change comments in every way until they are stopped."""
+"""Threads that change comments in every way until they are stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _sqlite = threading.Lock()
 
 
 def store_threads(engine: Engine, number: int = 20) -> list[UUID]:
-    """Store threads with three comments each; their keys, in order."""
+    """Store threads with three comments each, and return their keys in order."""
     with Counted(engine) as session:
         session.add_all(thread_of(2, 3, 5) for _ in range(number))
         session.commit()
@@ -35,12 +35,12 @@ def store_threads(engine: Engine, number: int = 20) -> list[UUID]:
 
 
 def turn(engine: Engine) -> AbstractContextManager[Any]:
-    """The writers of one process queue for an SQLite file, as those of a Database do."""
+    """Return the lock by which the writers of one process queue for an SQLite file."""
     return _sqlite if engine.dialect.name == "sqlite" else nullcontext()
 
 
 def spoil(engine: Engine) -> None:
-    """Make every counter of every thread wrong, whatever writers do meanwhile."""
+    """Make all counters of all threads wrong, while others write."""
     with turn(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # or it would deadlock with the writers
             connection.execute(text("LOCK TABLE tallied_thread IN EXCLUSIVE MODE"))
@@ -54,7 +54,7 @@ def spoil(engine: Engine) -> None:
 
 
 def act(session: Session, threads: list[UUID]) -> None:
-    """One random change."""
+    """Make one random change."""
     thread_id = random.choice(threads)
     if random.random() < 0.4:
         session.add(comment(random.randint(2, 9), thread_id=thread_id))
@@ -74,7 +74,7 @@ def act(session: Session, threads: list[UUID]) -> None:
 
 @contextmanager
 def writing(engine: Engine, threads: list[UUID]) -> Iterator[list[int]]:
-    """Writers that go on until the block ends; how often each has committed."""
+    """Run writers until the block ends; yield how often each has committed."""
     stop = threading.Event()
     commits = [0] * WRITERS
     errors: list[BaseException] = []

@@ -13,7 +13,7 @@ from tallied.errors import CounterDeclarationError
 
 
 class Base(DeclarativeBase):
-    """A base of this module's own."""
+    """The base of this module."""
 
 
 class Top(Base):

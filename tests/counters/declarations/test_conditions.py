@@ -1,4 +1,4 @@
-"""Ways to make Python and the database disagree: conditions, and values that change on the way."""
+"""Conditions and values that Python and the database may evaluate differently."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SAME: dict[str, Condition] = {
 }
 
 NEVER = {"NOT IN with NULL", "NOT (IN with NULL)", "IN nothing"}
-"""Those that no row meets, in SQL: what is not in a list with a NULL is unknown."""
+"""The conditions that no row meets: in SQL, NOT IN a list with a NULL is unknown."""
 
 REFUSED: dict[str, Condition] = {
     "modulo": lambda s: s.a % 2 == 1,
@@ -132,7 +132,7 @@ def columns() -> dict[str, Any]:
 
 
 def test_condition_holds_alike_in_python_and_sql(engine: Engine) -> None:
-    """One counter a condition, and a parent a row; verify evaluates the conditions in SQL."""
+    """One counter for each condition and one parent for each row; verify evaluates in SQL."""
     attributes = {name: (f"n{place}", SAME[name]) for place, name in enumerate(SAME)}
     attributes_ = columns()
     del attributes_["collated"]  # PostgreSQL knows no NOCASE
@@ -173,7 +173,7 @@ def test_condition_that_databases_see_differently_is_refused(name: str) -> None:
 
 
 class Lower(TypeDecorator[str]):
-    """Text that is stored in small letters."""
+    """Text that is stored in lower case."""
 
     impl = String
     cache_ok = True
@@ -183,7 +183,7 @@ class Lower(TypeDecorator[str]):
 
 
 class Capped(TypeDecorator[int]):
-    """A number of which no more than ten is stored."""
+    """A number that is stored as ten at most."""
 
     impl = Integer
     cache_ok = True

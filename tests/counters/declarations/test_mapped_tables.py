@@ -1,4 +1,4 @@
-"""A class that is mapped to a join or a SELECT is refused: its tables can be written without it."""
+"""A class mapped to a join or a SELECT is refused: its tables can be written without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tallied.errors import CounterDeclarationError
 
 
 def classes(form: str) -> tuple[Any, Any, Any]:
-    """Classes of which the middle one is mapped to two tables, as `form` says."""
+    """Return classes of which the middle one is mapped to two tables, in the given form."""
 
     class Base(DeclarativeBase):
         pass

@@ -1,4 +1,4 @@
-"""A relationship that says more than its key is refused, or its where says the same."""
+"""A relationship with more conditions than its key is refused unless where repeats them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Video(Base):
 
 
 class Note(Base):
-    """Of a photo or a video, by a generic foreign key."""
+    """A note on a photo or a video, by a generic foreign key."""
 
     __tablename__ = "note"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -97,7 +97,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def shown(session: Session) -> tuple[int, ...]:
-    """What is counted, in memory and as rows of the relationships."""
+    """Return the counters in memory, which must equal the rows of the relationships."""
     one, two, video = (session.get_one(*item) for item in ((Photo, 1), (Photo, 2), (Video, 1)))
     assert_verified(session, counters)
     for class_, via, id_, stored in (
@@ -159,7 +159,7 @@ def test_condition_repeated_in_where_is_counted(way: str, session: Session) -> N
 
 
 Join = Callable[[Any, Any], Any]
-"""From the source and the parent to the primaryjoin."""
+"""A function of the source and the parent that returns the primaryjoin."""
 
 REFUSED: dict[str, tuple[Join, Callable[[Any], Any]]] = {
     "a condition on the source": (

@@ -1,4 +1,4 @@
-"""Declarations that would leave a way round the engine are refused; odd ones that work, work."""
+"""Unusual models and names are counted, or refused."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def test_mapper_with_own_order_of_key_columns_is_counted(engine: Engine) -> None
         assert ((one.n, one.most), (two.n, two.most)) == ((1, 4), (3, 7))
 
 
-# Names that the engine's own statements use, and what SQL reserves
+# Names that the counters' statements use, and names that SQL reserves
 NAMES = [("truth", {}), ("delta", {}), ("locked", {}), ("order", {}), ("order", {"key": "a key"})]
 
 
 @pytest.fixture(params=NAMES, ids=["truth", "delta", "locked", "order", "keys"])
 def odd(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    """A pair with odd names; with keys, no column's key is its name or its attribute."""
+    """A pair with odd names; with keys, each column's key differs from its name and attribute."""
     table, keyed = request.param
     Parent, Source = pair(
         {

@@ -1,4 +1,4 @@
-"""Amounts that Python computes: kept right under races, checked in a stream, repaired online."""
+"""Derived columns: exact in a race, verified in a stream, repaired while others write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A counter that is added to a big table by an Alembic migration, while others write."""
+"""An Alembic migration adds a counter to a big table while others write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRITERS = 8
 
 
 class Board(DeclarativeBase):
-    """The models as the new version of an app has them."""
+    """The base of the models of an app's new version."""
 
 
 class Topic(Board):
@@ -62,7 +62,7 @@ counters = Counters(Count(Topic.posts, via=Post.topic))
 
 
 class NewVersion(Session):
-    """The sessions of a version that counts."""
+    """The session class of the new version, which counts."""
 
 
 counters.install(NewVersion)
@@ -154,7 +154,7 @@ def downgrade():
 
 
 class Alembic:
-    """The ``alembic`` command on a project of somebody else's."""
+    """The ``alembic`` command on another project."""
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         (folder / "versions").mkdir(parents=True)
@@ -198,7 +198,7 @@ def fill(engine: Engine, table: str, values: str, number: int) -> None:
 
 @pytest.fixture
 def alembic(engine: Engine, tmp_path: Path) -> Alembic:
-    """A project at the revision before the counter, with something in its tables."""
+    """A project at the revision before the counter, with rows in its tables."""
     alembic = Alembic(tmp_path / "migrations", engine)
     alembic.upgrade("0001")
     fill(engine, "topic (id, title)", "n, 'A topic'", TOPICS)
@@ -208,14 +208,14 @@ def alembic(engine: Engine, tmp_path: Path) -> Alembic:
 
 @pytest.fixture
 def big(alembic: Alembic, engine: Engine) -> Alembic:
-    """The same with a table of 100,000 rows, of which half of the topics have none."""
+    """The same project with 100,000 posts; half of the topics have none."""
     fill(engine, "post (topic_id, words)", f"1 + n * 7919 % {TOPICS // 2}, 3", MANY - FEW)
     return alembic
 
 
 @contextmanager
 def writers(write: Callable[[int], None]) -> Iterator[list[int]]:
-    """Threads that each do `write` with a number until the block ends; how often they have."""
+    """Run threads that call `write` with a number until the block ends; yield their counts."""
     stop = threading.Event()
     done = [0] * WRITERS
     errors: list[BaseException] = []
@@ -244,20 +244,20 @@ def writers(write: Callable[[int], None]) -> Iterator[list[int]]:
 
 
 def add(engine: Engine, number: int) -> None:
-    """What the new version does: it counts."""
+    """Write as the new version, which counts."""
     with NewVersion(engine) as session:
         session.add(Post(topic_id=1 + number % TOPICS, words=4))
         session.commit()
 
 
 def add_uncounted(engine: Engine, number: int) -> None:
-    """What the old version does, whose tables have no counter."""
+    """Write as the old version, whose tables have no counter."""
     with engine.begin() as connection:
         connection.execute(insert(Post.__table__), {"topic_id": 1 + number % SOME, "words": 4})
 
 
 def drifted(engine: Engine) -> int:
-    """How many topics have a counter that is not their number of posts."""
+    """Return how many topics have a counter that differs from their number of posts."""
     true = select(func.count()).where(Post.topic_id == Topic.id).scalar_subquery()
     with engine.connect() as connection:
         query = select(func.count()).select_from(Topic).where(Topic.posts != true)
@@ -282,7 +282,7 @@ def test_big_table_is_filled_while_eight_writers_count(big: Alembic, engine: Eng
 
 @contextmanager
 def writers_when_there(engine: Engine) -> Iterator[Callable[[], list[int]]]:
-    """A function that starts the writers when it is called first, and lets each write once more."""
+    """Yield a function that starts the writers, and waits until each has written once more."""
     begun = threading.Event()
 
     def write(number: int) -> None:

@@ -1,4 +1,4 @@
-"""A rebuild and writers, interleaved by force: who waits for whom, and what is counted then."""
+"""A rebuild and writers, interleaved by force: the locks, and the counters afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def threads(engine: Engine) -> list[UUID]:
 
 
 class Rebuilding:
-    """A rebuild in a thread of its own, which stops where it is told to."""
+    """A rebuild in its own thread, which can be stopped before a statement."""
 
     def __init__(self, engine: Engine, **options: Any) -> None:
         self.actor = Actor(engine, Session)
@@ -113,7 +113,7 @@ def test_commit_that_a_rebuild_waits_for_is_counted(
     event.listen(rebuild.actor.engine, "before_cursor_execute", record)
     waiting = rebuild.start(batch_size=100)
     assert wait_for_state(rebuild.actor, waiting, engine) == "blocked"
-    # It waits for that one thread, and holds up nobody who writes to another.
+    # It waits for that one thread, and blocks no writer of another.
     others.begin()
     for free in (threads[3], threads[5]):
         assert wait_for_state(others, others.start(add(free)), engine) == "done"

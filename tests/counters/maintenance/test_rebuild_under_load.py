@@ -1,4 +1,4 @@
-"""Rebuilding while others write: no write is lost, whatever the host's connections are like."""
+"""A rebuild while others write loses no write, with any settings of the connections."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MANNERS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture(params=range(4), ids=["default", "second", "third", "fourth"])
 def host(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Engine]:
-    """An engine of a host that has set up its connections in some way of its own."""
+    """An engine with other settings of its connections."""
     options = dict(MANNERS[engine.dialect.name][request.param])
     begin = options.pop("begin", None)
     host = create_engine(engine.url, **options)
@@ -62,7 +62,7 @@ def test_no_write_is_lost_during_a_rebuild(
                 assert counters.rebuild(connection, batch_size=8) == len(threads)
                 level = connection.get_isolation_level()
             assert sum(commits) > before, "nobody has written meanwhile"
-            # One statement, one snapshot: it must be exact with writers at work as well.
+            # One statement, one snapshot: it must be exact while others write, too.
             with host.connect() as connection:
                 assert connection.get_isolation_level() == level
                 assert list(counters.verify(connection)) == []

@@ -1,4 +1,4 @@
-"""Contract point 9: drift is found and put right, and nothing else is changed."""
+"""Contract point 9: drift is found and repaired, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def threads(engine: Engine) -> list[Thread]:
 
 
 def spoil(engine: Engine, thread: Thread, **values: object) -> None:
-    """Write counters as nothing but raw SQL can."""
+    """Write counters as only raw SQL can."""
     with engine.begin() as connection:
         statement = update(Thread.__table__).where(Thread.id == thread.id)
         connection.execute(statement.values(values))
@@ -308,7 +308,7 @@ def test_uncounted_deletion_is_found_and_repaired(engine: Engine, threads: list[
         assert drifted(session.connection()) == 0
 
 
-# What may have caused it
+# Causes of drift
 
 
 def causes(engine: Engine) -> dict[str, str | None]:
@@ -366,7 +366,7 @@ def test_unknown_cause_is_none(engine: Engine, threads: list[Thread]) -> None:
     }
 
 
-# Amounts
+# Derived columns
 
 
 def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread]) -> None:
@@ -383,7 +383,7 @@ def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread
             ("Comment.word_count", wrong.id, wrong.word_count + 4, wrong.word_count),
             ("Comment.word_count", other.id, other.word_count, 4),
         }
-        # Of the threads that are chosen, and no others.
+        # Only comments of the chosen threads.
         fifth, with_amounts = Thread.id == threads[5].id, [Thread, Comment]
         part = counters.verify(connection, only=with_amounts, where=fifth)
         assert [d.key for d in part if d.counter == "Comment.word_count"] == [(other.id,)]

@@ -1,4 +1,4 @@
-"""What races share: the isolation level of both transactions."""
+"""The isolation level of both transactions of a race."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_innermost_rows_are_locked_first(engine: Engine, referred: str, how: str
                 session.flush()
             else:
                 session.execute(delete(Board).where(Board.slug == "doomed"))
-        # By statement, the engine looks only at tables that something is counted by or in.
+        # A statement locks only rows of tables with counters or sources.
         if engine.dialect.name == "postgresql" and (chain or how == "session"):
             locked = [verb for verb in executed.verbs if verb != "DELETE board"]
             assert locked[:2] == ["SELECT source", "SELECT parent"]

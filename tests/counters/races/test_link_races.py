@@ -56,7 +56,7 @@ Actors = tuple[Actor, ...]
 
 
 def prepare(session: Session) -> None:
-    """Two threads; one article points to the second, and the others to none."""
+    """Store two threads; one article points to the second, and the others to none."""
     session.add_all([thread_of(10, 3, 4, id=X), thread_of(5, 6, id=Y), Issue(id=1)])
     session.flush()
     session.add_all([Article(id=key, issue_id=1) for key in (FREE, THIRD)])
@@ -216,7 +216,7 @@ def test_race_about_links_ends_exact_in_savepoints(
     assert is_exact(server)
 
 
-# What each protection is for
+# Races without a protection
 
 
 def is_written_for_lock(changes: dict[Any, Change]) -> bool:

@@ -59,7 +59,7 @@ def words(number: int) -> str:
 
 
 def prepare(session: Session) -> None:
-    """Three threads; the first holds the contested comment of ten words."""
+    """Store three threads; the first has the contested comment of ten words."""
     for key, sizes in ((X, (10, 3, 4)), (Y, (5, 6)), (Z, (7, 8, 9))):
         session.add(Thread(id=key, title="T"))
         for number, size in enumerate(sizes):
@@ -109,7 +109,7 @@ def remove_thread(session: Session, loaded: Objects, place: int) -> None:
 
 
 def edit_both(session: Session, loaded: Objects, place: int) -> None:
-    """Two threads, in opposite order by the two place do it."""
+    """Edit a comment in two threads, in the opposite order of the other actor."""
     for name in (("contested", "other"), ("other", "contested"))[place]:
         if loaded[name] is not None:
             loaded[name].message = words(15 + place)
@@ -322,7 +322,7 @@ def test_comment_outlives_its_thread_without_foreign_key(server: Engine, actors:
     finally:
         with server.begin() as connection:
             connection.execute(Comment.__table__.delete())
-            # By default, the tables of the tests to come would be created without it.
+            # By default, the tables of later tests would be created without it.
             connection.execute(AddConstraint(key, isolate_from_table=False))
 
 

@@ -95,7 +95,7 @@ def insert(session: Session, place: int) -> None:
 
 
 def meet_at_comment(server: Engine, actors: Actors, act: Callable[[Session, int], None]) -> Any:
-    """Two do `act`, each with a plan of its own, while the first comment is locked."""
+    """Run `act` in two actors with different plans, while the first comment is locked."""
     *pair, holder = actors
     holder.begin()
     row = select(Comment.id).where(Comment.id == A).with_for_update()
@@ -118,7 +118,7 @@ def test_rows_are_locked_by_key_whatever_the_plans(
 
 
 def insert_into_both(server: Engine, actors: Actors) -> list[str]:
-    """Two insert into two threads, listed in opposite order, each in one flush."""
+    """Insert into two threads in two actors, in opposite order, each in one flush."""
     for actor in actors[:2]:
         actor.begin(*BY_LIST)
     steps = [partial(insert, place=place) for place in (0, 1)]

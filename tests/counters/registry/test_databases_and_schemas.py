@@ -1,4 +1,4 @@
-"""Rows that count for each other must be in one database, and in one schema of it."""
+"""A row and its parent must be in one database, and in one schema of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a link may be declared on, and two sets of counters on one session class."""
+"""Copies with counters of both sides, and two sets of counters on one session class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tallied.models.counters import counters
 
 
 def models(**changes: Any) -> Any:
-    """``Pointed`` with a ``size`` and ``Holder`` with ``n`` and ``latest``; `changes` replace."""
+    """Return a base with the classes ``Pointed`` and ``Holder``; `changes` replace attributes."""
 
     class Base(DeclarativeBase):
         pass
@@ -85,7 +85,7 @@ def test_link_by_composite_key_is_kept_on_both_sides(engine: Engine) -> None:
 
 
 def test_copy_is_zero_after_the_database_sets_null(engine: Engine) -> None:
-    """Where the rows that point count for nothing else, so that nobody else would look."""
+    """No other counter depends on the rows that point."""
     reference = ForeignKey("pointed.id", ondelete="SET NULL")
     base = models(holder__pointed_id=mapped_column(reference, index=True, nullable=True))
     _, own = install(engine, link(base))

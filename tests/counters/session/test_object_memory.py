@@ -1,4 +1,4 @@
-"""Ways to leave memory wrong: refreshes, expiries, merges, other sessions, pauses."""
+"""Memory after refreshes, expiries, merges, moves between sessions, and pauses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tallied.counters import Count
 
 
 def shown(thread: Thread) -> tuple[int | None, ...]:
-    """What memory says, without loading anything."""
+    """Return the counters in memory, without loading any."""
     return tuple(vars(thread).get(name) for name in ("comment_count", "words", "longest"))
 
 

@@ -94,7 +94,7 @@ CASES: dict[Callable[[Session, Comment], None], tuple[Any, Any, Any]] = {
     merge_unread: ((2, 11), (3, 13), (5, 24)),
     delete_several: ((0, 0), (3, 13), (3, 13)),
 }
-"""The comments and words of the first thread, the second, and the author; after each."""
+"""The comments and words of the first thread, the second, and the author afterwards."""
 
 
 @pytest.mark.parametrize("act", CASES)

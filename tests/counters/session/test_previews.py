@@ -61,7 +61,7 @@ PREVIEWS: dict[str, tuple[Callable[[Thread, Thread], Any], tuple[int, int], tupl
     "remove": (lambda t, o: t.comments.remove(t.comments[1]), (2, 6), (2, 11)),
     "replace the collection": (replace, (2, 8), (2, 11)),
 }
-"""What is done to two threads, and the comments and words that each shows at once."""
+"""Changes of two threads, and the comments and words that each shows at once."""
 
 
 @pytest.mark.parametrize("name", PREVIEWS)

@@ -55,7 +55,7 @@ class Player(Base):
 
 
 class Club(Base):
-    """Its deletion removes players, by the database alone."""
+    """A row whose deletion removes players by ON DELETE CASCADE."""
 
     __tablename__ = "club"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -108,7 +108,7 @@ shelves.install(Router)
 
 @pytest.fixture
 def follower(engine: Engine, tmp_path: Path) -> Iterator[Engine]:
-    """Another database, whose rows are those of an earlier time."""
+    """Another database, with the rows of an earlier time."""
     if engine.dialect.name == "sqlite":
         other = sync_engine(f"sqlite:///{tmp_path}/follower.db")
         yield other

@@ -1,4 +1,4 @@
-"""Contract point 7: what is rolled back is rolled back in memory too."""
+"""Contract point 7: a rollback restores the counters in memory, too."""
 
 from __future__ import annotations
 

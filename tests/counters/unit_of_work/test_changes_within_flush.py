@@ -1,4 +1,4 @@
-"""What comes into a flush after it has begun is locked and counted like everything else."""
+"""Changes that come into a flush after it has begun are locked and counted like all others."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Rows:
         self.session.commit()
 
     def before_flush(self, act: Any) -> None:
-        """Have `act` done by a listener that was registered after the engine's."""
+        """Run `act` in a listener that is registered after those of the counters."""
         event.listen(self.Session, "before_flush", lambda *_: act())
         self.session.add(self.new())
 

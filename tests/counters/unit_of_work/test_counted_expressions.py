@@ -1,4 +1,4 @@
-"""Amounts that only the database knows are counted: SQL expressions, and INSERT from a SELECT."""
+"""Values that only the database knows are counted: expressions, and INSERT from a SELECT."""
 
 from __future__ import annotations
 

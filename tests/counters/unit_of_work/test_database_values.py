@@ -1,4 +1,4 @@
-"""Ways round what the engine spares itself: what it takes for known, and for locked."""
+"""Values that the counters may take for known or locked, and that the database has changed."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def optional() -> Any:
 
 
 def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
-    """A sum of ``Source.w``: the classes, the counters and the session class."""
+    """Return the classes, the counters and the session class of a sum of ``Source.w``."""
     Parent, Source = pair(None, {"w": mapped_column(Integer, nullable=True)} | source)
     return Parent, Source, *install(engine, Sum(Parent.n, of=Source.w, via=Source.parent))
 
 
-# Relationships that write the foreign key behind the events' back
+# Relationships that write a foreign key without an event
 
 
 def test_post_update_of_an_uncounted_key_is_allowed(engine: Engine) -> None:
@@ -62,7 +62,7 @@ def test_post_update_of_an_uncounted_key_is_allowed(engine: Engine) -> None:
         assert source.parent.n == 1
 
 
-# What a new row holds that nobody has set
+# Unset values of new rows
 
 
 @pytest.mark.parametrize("eager", [True, False, "auto"])
@@ -142,7 +142,7 @@ def test_value_set_by_a_trigger_is_counted_as_fetched(
         assert source.parent.n == 9
 
 
-# What was locked and is no longer known
+# Rows that have changed since they were locked
 
 
 @pytest.mark.parametrize("how", ["stale", "pending"])
@@ -203,11 +203,11 @@ def test_lock_ends_with_its_savepoint_or_a_statement(engine: Engine) -> None:
         assert_verified(session, counters)
 
 
-# Values that the database makes something of its own of
+# Values that the database converts
 
 
 class Plain(TypeDecorator[Any]):
-    """Changes nothing, and so checks nothing."""
+    """A decorator that changes no value, and so checks none."""
 
     impl = String
     cache_ok = True
@@ -229,7 +229,7 @@ class PlainDateTime(Plain):
 
 
 def parent_with(session: Session, Parent: Any) -> Any:
-    """A stored parent, so that what is added to it is no guess of an INSERT."""
+    """Return a stored parent, so that its sources are counted by an UPDATE."""
     parent = Parent()
     session.add(parent)
     session.flush()
@@ -298,7 +298,7 @@ def test_type_with_variant_is_read_as_stored(engine: Engine) -> None:
         assert parent.last.microsecond == (0 if rounded else 700_000)
 
 
-# What is pending when a statement comes
+# Pending changes before a statement
 
 
 @pytest.mark.parametrize("change", ["edit", "move", "delete", "add"])
@@ -351,7 +351,7 @@ def test_parents_keyed_by_an_enum_are_written_at_once(engine: Engine) -> None:
         assert session.get_one(Parent, "blue").n == 2
 
 
-# Two engines
+# Two sets of counters
 
 
 @pytest.mark.parametrize("inner_first", [True, False])

@@ -1,4 +1,4 @@
-"""A derived column is kept by assignment on a host's models: NULL, defaults, types, subclasses."""
+"""Derived columns of custom models by assignment: NULL, defaults, types, subclasses."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_insert_without_a_session_is_filled(shelves: Session) -> None:
 
 
 def data_models(engine: Engine) -> tuple[Any, Any, Counters, type[Session]]:
-    """A note whose fields are those of a dataclass, and the folder that sums their words."""
+    """Return a note mapped as a dataclass, and the folder that sums the words of its notes."""
 
     class Base(MappedAsDataclass, DeclarativeBase):
         pass

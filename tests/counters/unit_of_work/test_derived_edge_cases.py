@@ -1,4 +1,4 @@
-"""Derived columns of siblings in one table, and of numbers that are not equal to themselves."""
+"""Derived columns of sibling classes in one table, and of NaN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tallied.counters.maintenance.derived_columns import repair
 
 
 class Base(DeclarativeBase):
-    """A base of this module's own."""
+    """The base of this module."""
 
 
 class Note(Base):
@@ -25,7 +25,7 @@ class Note(Base):
 
 
 class Letter(Note):
-    """Its words are derived; those of its sibling are not, though they are called the same."""
+    """A class whose words are derived; those of its sibling have the same name and are not."""
 
     body: Mapped[str | None] = mapped_column("letter_body")
     words: Mapped[int | None] = mapped_column("letter_words")
@@ -62,7 +62,7 @@ counters = Counters(
 
 
 class SiblingSession(Session):
-    """The session class that they are kept on."""
+    """The session class of these counters."""
 
 
 counters.install(SiblingSession)

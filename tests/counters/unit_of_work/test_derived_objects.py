@@ -1,4 +1,4 @@
-"""A derived column is kept by assignment: of Tallied's comments and threads."""
+"""Derived columns of Tallied's comments and threads by assignment."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_detached_comment_is_merged(session: Session, thread: Thread) -> None:
 
 
 def spoil(engine: Engine, session: Session, comment: Comment) -> None:
-    """Store 50 words beside a message of two, as raw SQL does, and count them."""
+    """Store and count 50 words beside a message of two, as raw SQL may do."""
     with counters.pause(session) as pause:
         wrong = update(Comment.__table__).where(Comment.id == comment.id)
         session.connection().execute(wrong.values(word_count=50))

@@ -1,4 +1,4 @@
-"""Derived columns where the counters are not installed, and by statements that are wrapped."""
+"""Derived columns in sessions without the counters, and by lambda statements."""
 
 from __future__ import annotations
 

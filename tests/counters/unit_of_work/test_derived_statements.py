@@ -1,4 +1,4 @@
-"""A statement computes the derived columns of what it sets, or is refused and changes nothing."""
+"""A statement computes the derived columns of the values that it sets, or is refused."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_statement_folds_titles(session: Session, thread: Thread) -> None:
     assert list(counters.verify(session.connection())) == []
 
 
-# Models of a host
+# Custom models
 
 
 def two(session: Session) -> Any:

@@ -1,4 +1,4 @@
-"""What the database computes from a counter is fresh in memory after a flush."""
+"""Columns that the database computes from a counter are current in memory after a flush."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Board.total = column_property(Board.score + Board.n)
 
 
 class Wall(Base):
-    """A trigger sets its `stamp` whenever its counter is written."""
+    """A parent whose `stamp` is set by a trigger when its counter is written."""
 
     __tablename__ = "wall"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -71,7 +71,7 @@ class Post(Base):
 
 
 class Copy(Base):
-    """Shows how many posts the board has that it points to."""
+    """A row that shows the number of posts of its board."""
 
     __tablename__ = "copy"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -131,14 +131,14 @@ BOARD = ("n", "top", "score", "virtual", "shout", "doubled", "total")
 
 
 def in_memory(obj: Any) -> tuple[Any, ...]:
-    """What memory shows of a board, a wall or a copy, without loading anything."""
+    """Return the values in memory of a board, a wall or a copy, without loading any."""
     names = {Board: BOARD, Wall: ("n", "stamp"), Copy: ("n", "tenfold", "half")}[type(obj)]
     assert inspect(obj).unloaded.isdisjoint(names)
     return tuple(getattr(obj, name) for name in names)
 
 
 def shown(session: Session, *objects: Any) -> list[tuple[Any, ...]]:
-    """What memory shows after a flush, which is what is stored."""
+    """Return the values in memory after a flush, and assert that they are stored."""
     session.flush()
     assert [str(drift) for drift in counters.verify(session.connection())] == []
     memory = [in_memory(obj) for obj in objects]

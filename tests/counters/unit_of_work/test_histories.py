@@ -1,4 +1,4 @@
-"""Anything, in any order: memory, column and recount agree after every flush.
+"""Any operations in any order: memory, column and recount agree after each flush.
 
 Where a step is of the kind that shows at once, what memory showed before the flush
 must also be what the flush confirms.
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 class Discussion(History):
-    """One session, and everything that a host may do with it."""
+    """One session, and the operations that a host may execute in it."""
 
     def __init__(self) -> None:
         super().__init__(Counted(self.engine, autoflush=False), [Base.metadata])
@@ -45,10 +45,10 @@ class Discussion(History):
             self.session.add(thread_of(*sizes))
         self.session.flush()
 
-    # What there is
+    # Stored objects
 
     def threads(self) -> list[Thread]:
-        """All threads, loaded with their comments, and kept so."""
+        """Return all threads; they stay loaded, with their comments."""
         query = select(Thread).order_by(Thread.id).options(selectinload(Thread.comments))
         self.loaded_threads = list(self.session.scalars(query))
         return self.loaded_threads
@@ -60,7 +60,7 @@ class Discussion(History):
         query = select(Comment).order_by(Comment.id)
         return [item for item in self.session.scalars(query) if item not in deleted]
 
-    # What is done
+    # Operations
 
     @rule(size=SIZES, comments=st.lists(SIZES, max_size=3))
     def create_thread(self, size: int, comments: list[int]) -> None:
@@ -94,7 +94,7 @@ class Discussion(History):
 
     @rule(pick=PICKS, size=SIZES)
     def assign_words(self, pick: int, size: int) -> None:
-        """Assign a derived column, which takes its own value and no other."""
+        """Assign a derived column, which accepts its current value only."""
         comments = self.comments()
         if not comments:
             return
@@ -178,15 +178,15 @@ class Discussion(History):
         self.session.merge(Comment(id=key, message=" ".join(["m"] * size)))
         self.touched()
 
-    # What must be
+    # Invariants
 
     def shown(self) -> dict[Any, Any]:
         threads = [item for item in self.session if isinstance(item, Thread)]
         return {thread: shown(thread)[:2] for thread in threads if "comment_count" in vars(thread)}
 
     def assert_agrees(self) -> None:
-        # An object that was collected and loaded again inside a savepoint stays in the
-        # session when its row goes; that is SQLAlchemy's, and no counter is left to it.
+        # An object that was collected and loaded again in a savepoint stays in the
+        # session when its row is deleted. That is SQLAlchemy's behaviour.
         rows = set(self.session.connection().execute(select(Thread.id)).scalars())
         loaded = [
             item

@@ -1,4 +1,4 @@
-"""Rows of subclasses, however they are stored: each counts once, for the class that it is of."""
+"""Rows of subclasses in one table or several: each counts once, for its own class."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_delete_of_single_table_parent_counts_its_cascade(engine: Engine, form: 
 
 
 def test_table_update_with_another_class_in_its_where_is_counted(engine: Engine) -> None:
-    """SQLAlchemy takes the statement for one of the class that the condition names."""
+    """SQLAlchemy attributes the statement to the class that the condition names."""
     Parent, Source = pair({"title": mapped_column(String)}, {"size": mapped_column(Integer)})
     counters, Own = install(engine, Sum(Parent.n, of=Source.size, via=Source.parent))
     source = Source.__table__
@@ -77,7 +77,7 @@ def test_table_update_with_another_class_in_its_where_is_counted(engine: Engine)
 
 
 def concrete(base: type[Any]) -> tuple[Any, Any, Any, Any]:
-    """Two classes, each with a concrete subclass that has a table of its own."""
+    """Return two classes, each with a concrete subclass that has its own table."""
 
     class Base(DeclarativeBase):
         pass

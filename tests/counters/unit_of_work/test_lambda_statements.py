@@ -1,4 +1,4 @@
-"""``lambda_stmt()``: counted as the statement that it stands for, with the values of each time."""
+"""``lambda_stmt()`` is counted like the statement that it builds, with its current values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tallied.errors import UncountedStatementError
 
 
 def stored(session: Session) -> list[tuple[int, int, int | None]]:
-    """The number of comments, their words and the longest, of each thread that is stored."""
+    """Return the number of comments, their words and the longest, of each stored thread."""
     assert_verified(session, forum)
     columns = (Thread.comment_count, Thread.words, Thread.longest)
     return [tuple(row) for row in session.execute(select(*columns).order_by(Thread.id))]
@@ -85,7 +85,7 @@ FORMS: dict[Callable[[int, int], Any], tuple[tuple[int, int], list[Any], tuple[i
     delete_words: ((FIRST, 3), [(1, 2, 2), (3, 13, 6)], (SECOND, 5), [(1, 2, 2), (2, 7, 4)]),
     delete_by_table: ((FIRST, 3), [(1, 2, 2), (3, 13, 6)], (SECOND, 5), [(1, 2, 2), (2, 7, 4)]),
 }
-"""How a statement is made, from what and with what result: at first, and from the cache."""
+"""The function that builds a statement, with arguments and results of two executions."""
 
 
 @pytest.mark.parametrize("make", FORMS, ids=lambda make: make.__name__)

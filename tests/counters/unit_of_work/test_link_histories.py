@@ -22,7 +22,7 @@ SHOWN = ("comment_count", "words")
 
 
 class Magazine(History):
-    """One session of the host's."""
+    """One session with the counters of the magazine."""
 
     def __init__(self) -> None:
         session = HostSession(self.engine, autoflush=False, expire_on_commit=False)
@@ -40,10 +40,10 @@ class Magazine(History):
         self.session.add_all([thread_of(4, 5, 6), thread_of(7), Article(thread=thread_of(8, 9))])
         self.session.commit()
 
-    # What there is
+    # Stored objects
 
     def all(self, class_: Any) -> list[Any]:
-        """Everything that is stored, loaded, and kept so."""
+        """Return all stored objects of a class; they stay loaded."""
         rows = list(self.session.scalars(select(class_).order_by(class_.id)))
         self.loaded = [*getattr(self, "loaded", [])[-50:], *rows]
         return [item for item in rows if item not in self.session.deleted]
@@ -53,7 +53,7 @@ class Magazine(History):
         return result[pick % len(result)] if result else None
 
     def free_thread(self, pick: int) -> Thread | None:
-        """A thread that no article points to; the column is unique."""
+        """Return a thread that no article points to, since the column is unique."""
         self.flush()
         taken = {article.thread_id for article in self.all(Article)}
         free = [thread for thread in self.all(Thread) if thread.id not in taken]
@@ -64,7 +64,7 @@ class Magazine(History):
         self.session.execute(statement)
         self.session.expire_all()
 
-    # What is done
+    # Operations
 
     @rule(pick=PICKS, size=SIZES, by_key=st.booleans())
     def add_comment(self, pick: int, size: int, by_key: bool) -> None:
@@ -170,7 +170,7 @@ class Magazine(History):
             self.session.flush()
             self.session.expire_all()
 
-    # What must be
+    # Invariants
 
     def shown(self) -> dict[Any, Any]:
         articles = [item for item in self.session if isinstance(item, Article)]

@@ -1,4 +1,4 @@
-"""Counters by a foreign key of their own: ``Sum(Article.n, of=Thread.n, via=Article.thread)``."""
+"""Copies along a foreign key: ``Sum(Article.n, of=Thread.n, via=Article.thread)``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tallied.models import Comment, Thread
 
 @pytest.fixture
 def host(engine: Engine) -> Iterator[Session]:
-    """A session of the host's."""
+    """A session with the counters of the magazine."""
     make_tables(engine)
     with HostSession(engine, expire_on_commit=False) as session:
         yield session
@@ -65,7 +65,7 @@ def test_new_article_of_stored_thread_shows_its_comments(filled: Any, host: Sess
 
 
 def thread_key(host: Session, *sizes: int) -> Any:
-    """The key of a stored thread that is not loaded."""
+    """Return the key of a stored thread that is not loaded."""
     thread = thread_of(*sizes)
     host.add(thread)
     host.flush()

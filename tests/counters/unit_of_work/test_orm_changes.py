@@ -61,7 +61,7 @@ CHANGES: dict[str, tuple[Change, tuple[int, int] | None, tuple[int, int]]] = {
     "delete the thread": (lambda s, t, o: s.delete(t), None, (2, 10)),
     "move out and delete": (move_out_and_delete, None, (3, 13)),
 }
-"""What is done to threads of 2 + 3 + 4 and 4 + 6 words, and their comments and words after it."""
+"""Changes of threads of 2 + 3 + 4 and 4 + 6 words, and their comments and words afterwards."""
 
 
 @pytest.mark.parametrize("name", CHANGES)

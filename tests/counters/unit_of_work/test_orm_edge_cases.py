@@ -1,4 +1,4 @@
-"""Ways round the engine through the ORM's own events and cascades: all counted or refused."""
+"""Events and cascades of the ORM that change rows: all are counted or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that a DELETE or UPDATE finds and leaves: what is still there is counted, and counts."""
+"""Rows that a DELETE or UPDATE matches and spares are still counted, and still count."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def tree(engine: Engine) -> Iterator[SimpleNamespace]:
 
 
 def keep_locked(session: Session, verb: str, table: str = "parent") -> None:
-    """A trigger that skips the locked rows of a statement without an error."""
+    """Create a trigger that skips the locked rows of a statement without an error."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(
@@ -229,7 +229,7 @@ def test_insert_that_conflicts_or_is_swallowed_is_not_counted(tree: SimpleNamesp
 def test_delete_in_a_tree_writes_no_deleted_parent(
     tree: SimpleNamespace, by_statement: bool, engine: Engine
 ) -> None:
-    """As before, a subtree that goes as a whole costs one UPDATE: of what is above it."""
+    """A subtree that is deleted as a whole costs one UPDATE, of its parent."""
     leaf = next(page for page in tree.session if page.parent is tree.children[3])
     deleted = [tree.children[3].id, leaf.id]
     with recorded(engine) as statements:
@@ -251,7 +251,7 @@ def test_delete_in_a_tree_writes_no_deleted_parent(
 
 @pytest.mark.parametrize("by_statement", [True, False])
 def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statement: bool) -> None:
-    """The parent stays, and with it what would have gone with it; its siblings go."""
+    """The parent stays with its rows, while its sibling is deleted."""
     Parent, Source = pair(
         {"locked": locked_column()},
         {
@@ -288,7 +288,7 @@ def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statemen
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 async def test_rows_that_asyncpg_does_not_count_are_read_again(database: Database) -> None:
-    """asyncpg tells no row count of several DELETEs at once; of one it does."""
+    """asyncpg returns a row count of one DELETE, but not of several at once."""
 
     class Own(AsyncSession):
         pass

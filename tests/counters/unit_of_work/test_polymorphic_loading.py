@@ -1,4 +1,4 @@
-"""Classes that are loaded with their subclasses' tables: counted as those that are not."""
+"""Classes loaded with their subclasses' tables are counted like all others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Step = Callable[[SimpleNamespace], Any]
 
 @pytest.fixture(params=LOADING)
 def office(request: pytest.FixtureRequest, engine: Engine) -> Iterator[SimpleNamespace]:
-    """An office with one of each class, who earn 4, 5, 6 and 7, in a club; flushed."""
+    """An office with an employee of each class, with pays of 4 to 7, in a club; committed."""
     yield from filled(engine, staff(request.param))
 
 
@@ -52,7 +52,7 @@ def filled(engine: Engine, classes: SimpleNamespace) -> Iterator[SimpleNamespace
 
 
 def shown(office: SimpleNamespace) -> tuple[Any, ...]:
-    """What the first office shows: how many, their pay, and the most that one earns."""
+    """Return the number of employees of the first office, their pay, and the greatest pay."""
     assert_verified(office.session, office.counters)
     return (office.first.number, office.first.pay, office.first.most)
 
@@ -220,7 +220,7 @@ def test_subclass_that_is_counted_is_locked_in_all_its_tables(engine: Engine, lo
 
 @pytest.mark.parametrize("innerjoin", [True, False])
 def test_lock_does_not_lock_joined_rows(engine: Engine, innerjoin: bool) -> None:
-    """``lazy="joined"`` brings the office along: by an outer join, or locked for nothing."""
+    """``lazy="joined"`` loads the office too, by an outer join or an inner join."""
     offices = filled(engine, staff("inline", lazy="joined", innerjoin=innerjoin))
     office = next(offices)
     office.session.expire_all()

@@ -1,4 +1,4 @@
-"""NaN and infinities are counted as the database has them, and leave no trace when they go."""
+"""NaN and infinities are counted as in the database, and leave no trace when they are removed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def reading(number: int, value: str, station: int = 1) -> Reading:
 
 
 def shown(session: Session) -> tuple[str, str, str]:
-    """The counters of both stations and the region, in memory, which is what is stored."""
+    """Return the counters of both stations and the region; memory must show what is stored."""
     session.flush()
     assert [str(drift) for drift in counters.verify(session.connection())] == []
     stations = [session.get_one(Station, number) for number in (1, 2)]

@@ -1,4 +1,4 @@
-"""Contract points 4 and 10: what a flush costs, in statements."""
+"""Contract points 4 and 10: the number of statements of a flush."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_metadata_has_the_three_tables_only() -> None:
 def test_key_of_a_driver_type_is_not_read_again(
     session: Session, engine: Engine, threads: list[Thread]
 ) -> None:
-    """asyncpg hands out UUIDs of a class of its own."""
+    """asyncpg returns UUIDs of its own class."""
 
     class DriversUUID(UUID):
         pass

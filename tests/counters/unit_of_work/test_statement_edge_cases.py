@@ -1,4 +1,4 @@
-"""Ways round the engine by statement: each form is counted, or refused and changes nothing."""
+"""Unusual statements: each form is counted, or refused and changes nothing."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ REFUSED_ON_SQLITE: dict[str, tuple[str, Statement]] = {
 
 
 def archived(session: Session) -> Any:
-    """Rows that a DELETE in a common table expression takes out, kept in another table."""
+    """Insert the rows that a DELETE in a common table expression removes into another table."""
     archive = Table("archive", MetaData(), Column("id", Integer), prefixes=["TEMPORARY"])
     archive.create(session.connection())
     deleted = delete(Comment).returning(Comment.id).cte("gone")
@@ -196,7 +196,7 @@ def test_legacy_bulk_methods_accept_keywords(engine: Engine) -> None:
 
 
 def typed(**columns: Any) -> dict[str, Any]:
-    """The attributes of a class that has subclasses."""
+    """Return the attributes of a class that has subclasses."""
     identity = {"polymorphic_on": "kind", "polymorphic_identity": "base"}
     return {"kind": mapped_column(String), "__mapper_args__": identity, **columns}
 
@@ -304,4 +304,4 @@ def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool)
         assert author.n == (2 if mapped else 5)
     assert (
         len(mapped_classes) == mapped
-    )  # a class that nobody holds is collected, and then is not mapped
+    )  # a class without references is collected, and not mapped any more
