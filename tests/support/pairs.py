@@ -47,6 +47,18 @@ def pair(
     return Parent, type("Source", (Base,), columns)
 
 
+def trio(parent: Any = None, source: Any = None) -> tuple[Any, Any, Any]:
+    """Return a pair, and the class ``Other``: a second parent, with a counter ``n``.
+
+    A deletion of the first parent cascades to its sources.
+    """
+    columns = {"parent_id": reference("parent.id", ondelete="CASCADE")}
+    columns |= {"other_id": reference("other.id"), "other": relationship("Other")}
+    Parent, Source = pair(parent, columns | (source or {}))
+    columns = {"__tablename__": "other", "id": key(), "n": counter()}
+    return Parent, Source, type("Other", (Parent.__base__,), columns)
+
+
 def joined(target: str, **columns: Any) -> tuple[Any, Any]:
     """Return a joined subclass of a parent, and a source that refers to the column `target`."""
     identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}

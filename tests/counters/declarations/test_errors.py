@@ -343,9 +343,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("start", "declare"), CASES, ids=lambda value: value if isinstance(value, str) else "-"
-)
+@pytest.mark.parametrize(("start", "declare"), CASES, ids=[start for start, _ in CASES])
 def test_wrong_declaration_is_refused(start: str, declare: Declare) -> None:
     code, _, sentence = start.partition(" ")
     with pytest.raises(CounterDeclarationError) as caught:

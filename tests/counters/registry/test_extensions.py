@@ -1,105 +1,19 @@
-"""Copies with counters of both sides, and two sets of counters on one session class."""
+"""Two sets of counters on one session class."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from sqlalchemy import Engine, ForeignKey, ForeignKeyConstraint, Index, Integer, select
+from sqlalchemy import Engine, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
+from sqlalchemy.orm import Session
 from support.comments import comment, thread_of
 from support.magazine import Article, Host, make_tables
-from support.pairs import counter, install, key
 from support.statements import recorded
 
-from tallied.counters import Count, Counters, Latest, Sum
-from tallied.errors import CounterAssignmentError, CounterDeclarationError, UncountedStatementError
+from tallied.counters import Counters, Sum
+from tallied.errors import CounterDeclarationError, UncountedStatementError
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
-
-
-def models(**changes: Any) -> Any:
-    """Return a base with the classes ``Pointed`` and ``Holder``; `changes` replace attributes."""
-
-    class Base(DeclarativeBase):
-        pass
-
-    classes: dict[str, dict[str, Any]] = {
-        "pointed": {"__tablename__": "pointed", "id": key(), "size": mapped_column(Integer)},
-        "holder": {
-            "__tablename__": "holder",
-            "id": key(),
-            "pointed_id": mapped_column(ForeignKey("pointed.id"), index=True),
-            "n": counter(),
-            "latest": mapped_column(Integer, nullable=True),
-            "pointed": relationship("Pointed"),
-        },
-    }
-    for name, value in changes.items():
-        of, _, attribute = name.partition("__")
-        classes[of][attribute] = value
-    Base.Pointed = type("Pointed", (Base,), classes["pointed"])
-    Base.Holder = type("Holder", (Base,), classes["holder"])
-    return Base
-
-
-def link(base: Any, **values: Any) -> Sum:
-    return Sum(base.Holder.n, **{"of": base.Pointed.size, "via": base.Holder.pointed} | values)
-
-
-def test_link_by_composite_key_is_kept_on_both_sides(engine: Engine) -> None:
-    base = models(
-        pointed__part=mapped_column(Integer, primary_key=True, autoincrement=False),
-        pointed__id=mapped_column(Integer, primary_key=True, autoincrement=False),
-        pointed__holders=counter("holders"),
-        holder__pointed_id=mapped_column(Integer),
-        holder__part=mapped_column(Integer),
-        holder____table_args__=(
-            ForeignKeyConstraint(["part", "pointed_id"], ["pointed.part", "pointed.id"]),
-            Index("ix_holder_pointed", "part", "pointed_id"),
-        ),
-    )
-    classes, own = install(
-        engine,
-        link(base),
-        Latest(base.Holder.latest, of=base.Pointed.size, via=base.Holder.pointed),
-        Count(base.Pointed.holders, via=base.Holder.pointed),
-    )
-    with own(engine) as session:
-        one, two = (base.Pointed(part=2, id=number, size=30 * number) for number in (3, 4))
-        session.add_all([one, two, *(base.Holder(pointed=one) for _ in range(3))])
-        session.commit()
-        assert [(h.n, h.latest) for h in session.scalars(select(base.Holder))] == [(90, 90)] * 3
-        one.size, two.size = 50, 60
-        moved = session.scalars(select(base.Holder)).first()
-        moved.pointed = two
-        session.commit()
-        assert sorted(h.n for h in session.scalars(select(base.Holder))) == [50, 50, 60]
-        assert (one.holders, two.holders) == (2, 1)
-        assert list(classes.verify(session.connection())) == []
-        with pytest.raises(CounterAssignmentError):
-            moved.n = 70
-        with pytest.raises(UncountedStatementError):
-            session.execute(base.Pointed.__table__.update().values(id=9))
-
-
-def test_copy_is_zero_after_the_database_sets_null(engine: Engine) -> None:
-    """No other counter depends on the rows that point."""
-    reference = ForeignKey("pointed.id", ondelete="SET NULL")
-    base = models(holder__pointed_id=mapped_column(reference, index=True, nullable=True))
-    _, own = install(engine, link(base))
-    with own(engine) as session:
-        one, two = base.Pointed(size=30), base.Pointed(size=40)
-        session.add_all([one, two, *(base.Holder(pointed=item) for item in (one, two, two))])
-        session.commit()
-        session.delete(one)
-        session.commit()
-        query = select(base.Holder.n).order_by(base.Holder.n)
-        assert session.scalars(query).all() == [0, 40, 40]
-
-
-# Two sets of counters on one session class
 
 ORDERS = ["extension alone", "base first", "extension first", "base on a general class"]
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session, mapped_column, relationship, scoped_session, sessionmaker
-from support.pairs import counter, key, pair, reference
+from support.pairs import counter, key, pair, reference, trio
 from support.statements import recorded
 
 from tallied.counters import Count, Counters, Sum
@@ -35,19 +35,10 @@ class Models(NamedTuple):
 
 def declare(**options: Any) -> Models:
     """Declare the counters, and install them on a new session class."""
-    Parent, Source = pair(
-        parent={"note": mapped_column(Integer), "s": counter("s")},
-        source={
-            "size": mapped_column(Integer, default=3),
-            "note": mapped_column(Integer),
-            "parent_id": reference("parent.id", ondelete="CASCADE"),
-            "other_id": reference("other.id"),
-            "parent": relationship("Parent"),
-            "other": relationship("Other"),
-        },
+    Parent, Source, Other = trio(
+        {"note": mapped_column(Integer), "s": counter("s")},
+        {"size": mapped_column(Integer, default=3), "note": mapped_column(Integer)},
     )
-    base = Parent.__mro__[1]
-    Other = type("Other", (base,), {"__tablename__": "other", "id": key(), "n": counter()})
 
     class Counted(Session):
         pass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Integer, event
 from sqlalchemy.orm import Session, mapped_column, relationship
-from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.pairs import assert_verified, counter, install, reference, trio
 from support.statements import recorded
 
 from tallied.counters import Count, Counters, Sum
@@ -17,7 +17,7 @@ class Rows:
     """A parent of three sources of 2, 3 and 4 words by one author, and an empty parent."""
 
     def __init__(self, engine: Engine, cascade: str) -> None:
-        Parent, Source = pair(
+        Parent, Source, Author = trio(
             {
                 "words": counter("words"),
                 "sources": relationship(
@@ -26,24 +26,21 @@ class Rows:
             },
             {
                 "words": mapped_column(Integer, default=1),
+                "parent_id": reference("parent.id"),
                 "parent": relationship("Parent", overlaps="sources"),
-                "author_id": reference("author.id"),
-                "author": relationship("Author"),
             },
         )
-        author = {"__tablename__": "author", "id": key(), "n": counter()}
-        Author: Any = type("Author", (Parent.__bases__[0],), author)
         self.counters: Counters
         self.counters, self.Session = install(
             engine,
             Count(Parent.n, via=Source.parent),
             Sum(Parent.words, of=Source.words, via=Source.parent),
-            Count(Author.n, via=Source.author),
+            Count(Author.n, via=Source.other),
         )
         self.session: Session = self.Session(engine, expire_on_commit=False)
         self.author, self.parent, self.other = Author(), Parent(), Parent()
         self.new: Any = Parent
-        self.sources = [Source(words=words, author=self.author) for words in (2, 3, 4)]
+        self.sources = [Source(words=words, other=self.author) for words in (2, 3, 4)]
         self.parent.sources = list(self.sources)
         self.session.add_all([self.parent, self.other])
         self.session.commit()
@@ -87,7 +84,7 @@ NONE = "save-update, merge"
 
 
 @pytest.mark.parametrize(
-    ("act", "cascade", "left", "came", "by_author"),
+    ("act", "cascade", "of_parent", "of_other", "by_author"),
     [
         (orphan, ALL, (2, 7), (0, 0), 2),
         (take_out, NONE, (2, 7), (0, 0), 3),

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, Integer, String, delete, select, text, update
 from sqlalchemy.ext.declarative import ConcreteBase
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
-from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.pairs import assert_verified, counter, install, key, pair, reference, trio
 from support.staff import LOADING, staff
 
 from tallied.counters import Count, Sum
@@ -22,25 +22,16 @@ def test_delete_of_single_table_parent_counts_its_cascade(engine: Engine, form: 
         "kind": mapped_column(String),
         "__mapper_args__": {"polymorphic_on": "kind", "polymorphic_identity": "base"},
     }
-    Parent, Source = pair(
-        typed,
-        {
-            "parent_id": reference("parent.id", ondelete="CASCADE"),
-            "club_id": reference("club.id"),
-            "club": relationship("Club"),
-        },
-    )
+    Parent, Source, Club = trio(typed)
     special = {"__mapper_args__": {"polymorphic_identity": "special"}}
     Special: Any = type("Special", (Parent,), special)
-    club = {"__tablename__": "club", "id": key(), "n": counter()}
-    Club: Any = type("Club", (Parent.__bases__[0],), club)
     counters, Own = install(
-        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.club)
+        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.other)
     )
     with Own(engine) as session:
         parent, club, other = Special(), Club(), Parent()
-        session.add_all([Source(parent=parent, club=club) for _ in range(3)])
-        session.add_all([Source(parent=other, club=club) for _ in range(2)])
+        session.add_all([Source(parent=parent, other=club) for _ in range(3)])
+        session.add_all([Source(parent=other, other=club) for _ in range(2)])
         session.commit()
         assert club.n == 5
         if form == "object":

@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 from sqlalchemy.orm.exc import StaleDataError
 from support.forum import FIRST, ROWS, Comment, Thread, forum, listening, rows
 from support.forum import session as session
-from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.pairs import assert_verified, counter, install, key, pair, reference, trio
 
 from tallied.counters import Count, Counters, Latest, Sum
 from tallied.errors import UncountedStatementError
@@ -271,21 +271,15 @@ def test_cascade_over_two_tables_lowers_the_other_parents(
 
     target = "board.slug" if referred == "a unique column" else "board.id"
     board = {"__tablename__": "board", "id": key(), "slug": mapped_column(String, unique=True)}
-    Parent, Source = pair(
-        {"board_ref": mapped_column(ForeignKey(target, ondelete="CASCADE"))},
-        {
-            "parent_id": reference("parent.id", ondelete="CASCADE"),
-            "author_id": reference("author.id"),
-            "author": relationship("Author"),
-        },
+    Parent, Source, Author = trio(
+        {"board_ref": mapped_column(ForeignKey(target, ondelete="CASCADE"))}
     )
     Base = Parent.__bases__[0]
-    Author: Any = type("Author", (Base,), {"__tablename__": "author", "id": key(), "n": counter()})
     if referred == "another registry":
         Host.metadata = Base.metadata
     Board: Any = type("Board", (Host if referred == "another registry" else Base,), board)
     counters, Own = install(
-        engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.author)
+        engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.other)
     )
     with Own(engine) as session:
         doomed, other = Board(slug="doomed"), Board(slug="kept")
@@ -295,7 +289,7 @@ def test_cascade_over_two_tables_lowers_the_other_parents(
         column = target.partition(".")[2]
         for board_, size in ((doomed, 3), (other, 2)):
             parent = Parent(board_ref=getattr(board_, column))
-            session.add_all(Source(parent=parent, author=author) for _ in range(size))
+            session.add_all(Source(parent=parent, other=author) for _ in range(size))
         assert_verified(session, counters)
         assert author.n == 5
         if how == "session":

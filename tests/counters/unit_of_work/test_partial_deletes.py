@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, mapped_column, relationship, with_loader_criteria
 from support.comments import thread_of
-from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.pairs import assert_verified, counter, install, pair, reference, trio
 from support.statements import recorded
 
 from tallied.counters import Count, Sum
@@ -252,23 +252,14 @@ def test_delete_in_a_tree_writes_no_deleted_parent(
 @pytest.mark.parametrize("by_statement", [True, False])
 def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statement: bool) -> None:
     """The parent stays with its rows, while its sibling is deleted."""
-    Parent, Source = pair(
-        {"locked": locked_column()},
-        {
-            "parent_id": reference("parent.id", ondelete="CASCADE"),
-            "club_id": reference("club.id"),
-            "club": relationship("Club"),
-        },
-    )
-    club = {"__tablename__": "club", "id": key(), "n": counter()}
-    Club: Any = type("Club", (Parent.__bases__[0],), club)
+    Parent, Source, Club = trio({"locked": locked_column()})
     counters, Own = install(
-        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.club)
+        engine, Count(Parent.n, via=Source.parent), Count(Club.n, via=Source.other)
     )
     with Own(engine) as session:
         spared, free, club = Parent(locked=True), Parent(), Club()
-        session.add_all([Source(parent=spared, club=club) for _ in range(3)])
-        session.add_all([Source(parent=free, club=club) for _ in range(4)])
+        session.add_all([Source(parent=spared, other=club) for _ in range(3)])
+        session.add_all([Source(parent=free, other=club) for _ in range(4)])
         session.commit()
         keep_locked(session, "DELETE")
         locked_id = spared.id

@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 from support.forum import FIRST, ROWS, SECOND, Comment, Forum, Thread, forum, rows
 from support.forum import session as session
-from support.pairs import assert_verified, counter, install, key, pair, reference
+from support.pairs import assert_verified, install, key, pair, reference, trio
 from support.sessions import sync_engine
 
 from tallied.counters import Count, Sum
@@ -272,27 +272,21 @@ def test_statement_that_assigns_counter_of_subclass_is_refused(engine: Engine) -
 
 @pytest.mark.parametrize("mapped", [True, False])
 def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool) -> None:
-    Parent, Source = pair(
-        {"board_id": mapped_column(ForeignKey("board.id", ondelete="CASCADE"))},
-        {
-            "parent_id": reference("parent.id", ondelete="CASCADE"),
-            "author_id": reference("author.id"),
-            "author": relationship("Author"),
-        },
+    Parent, Source, Author = trio(
+        {"board_id": mapped_column(ForeignKey("board.id", ondelete="CASCADE"))}
     )
     Base = Parent.__bases__[0]
-    Author: Any = type("Author", (Base,), {"__tablename__": "author", "id": key(), "n": counter()})
     board = Table("board", Base.metadata, Column("id", Integer, primary_key=True))
     mapped_classes = [type("Board", (Base,), {"__table__": board})] if mapped else []
     counters, Own = install(
-        engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.author)
+        engine, Count(Parent.n, via=Source.parent), Count(Author.n, via=Source.other)
     )
     with Own(engine) as session:
         session.execute(board.insert(), [{"id": 1}, {"id": 2}])
         author = Author()
         for number, size in ((1, 3), (2, 2)):
             parent = Parent(board_id=number)
-            session.add_all(Source(parent=parent, author=author) for _ in range(size))
+            session.add_all(Source(parent=parent, other=author) for _ in range(size))
         assert_verified(session, counters)
         removed = board.delete().where(board.c.id == 1)
         if mapped:
