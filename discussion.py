@@ -178,7 +178,7 @@ class Discussion:
         return authenticate(self.settings, connection.headers)
 
     def routes(self) -> list[BaseRoute]:
-        """The endpoint, over HTTP and WebSocket, and beside it what belongs to it as files.
+        """Return the routes of the endpoint, over HTTP and WebSocket, and of its files.
 
         They go into ``Mount("/somewhere", routes=...)``, or into a host's own list.
         """
@@ -227,7 +227,7 @@ class Discussion:
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """What a host's own lifespan has around it: the database is closed at its end.
+        """Run the checks at the start, and close the database at the end of a host's lifespan.
 
         A host's engine stays open, and so does a Database that was passed. At its start the
         quick checks of ``docs/checks.md`` run; warnings are logged.
@@ -263,7 +263,7 @@ class Discussion:
         start: bool = False,
         deep: bool = False,
     ) -> list[Finding]:
-        """What is wrong with the settings, the database and what is stored (``docs/checks.md``).
+        """Return the faults of the settings, the database and the stored data (``docs/checks.md``).
 
         :param session_class: another one that writes Tallied's rows, to look at too.
         :param start: leave out what reads rows.
@@ -281,7 +281,7 @@ class Discussion:
         return with_option(found, APP)
 
     async def check_closed(self, *, deep: bool = False) -> list[Finding]:
-        """The same for a command, where nothing is open: the database is, and is closed again.
+        """Open the database, run the checks for a command, and close the database.
 
         One that cannot be used is a finding. The engine is closed, too, a host's own as well.
         """
@@ -310,7 +310,7 @@ class Discussion:
         return await self.database.write(work)
 
     def unit(self, session: AsyncSession) -> UnitOfWork:
-        """A unit of work on a session of the host's, which the host commits.
+        """Return a unit of work on a session of the host, which the host commits.
 
         Await its ``committed()`` after the commit, or no ``after_*`` hook runs.
 
@@ -325,20 +325,20 @@ class Discussion:
         return UnitOfWork(session)
 
     def render(self, message: str) -> str:
-        """A message as HTML that is safe to be put into a page as it is."""
+        """Return a message as HTML that is safe to insert into a page."""
         return self.rules.render(message)
 
     def access(
         self, viewer: Viewer | None = None, *, request: HTTPConnection | None = None
     ) -> Access:
-        """What a viewer may do; a guest by default.
+        """Return the rights of a viewer, by default of a guest.
 
         :param request: what the viewer asks by, which hooks are told of.
         """
         return Access(self.rules, viewer, request=request)
 
     def access_as_host(self, viewer: Viewer | None = None) -> Access:
-        """Everything, for the host's own scripts, imports and background jobs.
+        """Return all rights, for the host's own scripts, imports and background jobs.
 
         Neither the policy nor the settings for guests are asked. Hooks run, and what holds for
         every text and for locked threads holds here, too.
@@ -348,7 +348,7 @@ class Discussion:
         return self.access().as_host(viewer)
 
     async def context(self, request: HTTPConnection) -> Context:
-        """What one GraphQL operation needs as its context, where the host executes it itself.
+        """Return the context of one GraphQL operation that the host executes itself.
 
         Await its ``stop()`` when the operation has ended.
 

@@ -35,13 +35,13 @@ class Candidate:
         return f"{self.strategy}, threads as objects" if self.objects else str(self.strategy)
 
     def host(self, engine: Engine) -> Host:
-        """Who writes them."""
+        """Return the host that writes the comments."""
         if self.strategy is BY_HAND:
             return DriverHost(engine)
         return SessionHost(engine, self.strategy, objects=self.objects)
 
     def ended(self, exact: Iterable[bool]) -> str:
-        """The last cell of its row: whether the stored numbers were always the recount."""
+        """Return the last cell of the row: whether the stored numbers were always right."""
         if not self.strategy.keeps:
             return "n/a"
         return "yes" if all(exact) else "no"

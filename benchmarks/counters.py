@@ -42,7 +42,7 @@ class Scale:
 
     @property
     def inserts(self) -> int:
-        """How many inserts that makes: before the rounds, one to try and one to warm up."""
+        """Return the number of inserts: one to try, one to warm up, and those of the rounds."""
         return self.rounds + 2
 
 
@@ -72,7 +72,7 @@ class Threads:
                     ]
 
     def take(self, strategy: Strategy, size: int, inserts: int) -> list[UUID]:
-        """A thread for each of so many `inserts`."""
+        """Return a thread for each of the `inserts`."""
         mine = self._of[strategy, size]
         return mine * inserts if size else [mine.pop() for _ in range(inserts)]
 

@@ -16,7 +16,7 @@ BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def chosen(database: str) -> list[str]:
-    """The keys of :data:`BACKENDS` that the option ``--database`` asks for.
+    """Return the keys of :data:`BACKENDS` that the option ``--database`` selects.
 
     :raises typer.BadParameter: for anything but one of them or ``both``.
     """
@@ -26,7 +26,7 @@ def chosen(database: str) -> list[str]:
 
 
 def blocking_engine(url: str | URL, *, patience: float = 5.0) -> Engine:
-    """An engine for the database of `url`, whatever driver that names.
+    """Return an engine with a blocking driver for the database of `url`.
 
     SQLite is as :mod:`tallied.database` has it: WAL, foreign keys, ``BEGIN IMMEDIATE``.
 
@@ -53,7 +53,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 @contextmanager
 def fresh_database(backend: str) -> Iterator[str]:
-    """The URL of an empty database for the time of the block: a file, or a server of its own.
+    """Yield the URL of an empty database: a file, or a server of its own.
 
     :param backend: a key of :data:`BACKENDS`.
     """

@@ -90,7 +90,7 @@ class Client:
         self._http = httpx.AsyncClient(timeout=30)
 
     async def run(self, over: asyncio.Event) -> None:
-        """Work until `over`, and then to the end of what was begun."""
+        """Work until `over`, and finish everything that was begun."""
         while not over.is_set():
             deed = random.choices(
                 (self._add, self._edit, self._delete, self._read), (60, 20, 10, 10)
@@ -199,12 +199,12 @@ class Server:
 
     @property
     def printed(self) -> str:
-        """All that the server has printed so far."""
+        """Return all output of the server so far."""
         return self._log.read_text("utf-8")
 
     @property
     def size(self) -> int:
-        """The resident size of the process in bytes."""
+        """Return the resident size of the process in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1]
         return int(pages) * 4096
 
@@ -277,7 +277,7 @@ def compare(book: Book, url: str) -> list[str]:
 
 
 async def run(url: str, seconds: float, clients: int = 16) -> list[str]:
-    """Run on an empty database; print what came of it, and return what should not have."""
+    """Work until `over`, and finish everything that was begun."""
     parsed = make_url(url)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tallied-")))
@@ -346,7 +346,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.01, help="How long on each database.")] = 20.0,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
 ) -> None:
-    """Clients of a server whose networks fail, for minutes: nothing is lost or doubled."""
+    """Run clients of a server whose networks fail, for minutes."""
     failed = False
     for backend in chosen(database):
         console.print(f"[bold]{BACKENDS[backend]}[/bold]")

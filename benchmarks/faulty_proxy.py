@@ -34,12 +34,12 @@ class FaultyProxy:
 
     @property
     def connections(self) -> int:
-        """The connections that are open."""
+        """Return the open connections."""
         return len(self._pairs)
 
     @property
     def is_stalled(self) -> bool:
-        """Whether nothing is let through at present."""
+        """Return whether no data passes at present."""
         return not self._flowing.is_set()
 
     def stall(self) -> None:

@@ -79,7 +79,7 @@ async def _through_thread(engine: Engine) -> AsyncIterator[Adds]:
 
 @asynccontextmanager
 async def _in_unit_of_work(engine: Engine) -> AsyncIterator[Adds]:
-    """All ways share one database, so one connection and, on SQLite, one thread."""
+    """Share one database among all strategies: one connection and, on SQLite, one thread."""
     url = engine.url.set(drivername=engine.dialect.name)  # the driver is Tallied's own
     database = Database(url.render_as_string(hide_password=False))
 

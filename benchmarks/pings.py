@@ -45,7 +45,7 @@ ROW = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
 
 
 def many(text: str, count: int) -> str:
-    """So many times that text, in which # is the number."""
+    """Return the text repeated, each # replaced by the number of the repetition."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
 
@@ -99,7 +99,7 @@ LONG = '*some* **_words_** [and](https://example.org) `\\"quotes"` & < ' * 150
 
 
 def connected(port: int) -> closing[http.client.HTTPConnection]:
-    """A connection to the server, to be closed."""
+    """Yield a connection to the server."""
     return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
 
 
@@ -109,7 +109,7 @@ def ask(connection: http.client.HTTPConnection, body: str) -> bytes:
 
 
 def body_of(name: str, number: int) -> str:
-    """The body of one attack's request, which the server has not seen before."""
+    """Return the body of one request of the attack, which the server has not received before."""
     text = ATTACKS[name].replace("COMMENT", COMMENT).replace("ROW", ROW)
     return json.dumps({"query": f"{text} # {time.time()} {number}"})
 
@@ -125,7 +125,7 @@ def attack(port: int, name: str, stop: multiprocessing.Event) -> None:  # type: 
 
 
 def measure(port: int, name: str, attackers: int, seconds: float) -> list[float]:
-    """The seconds that each ping took during an attack."""
+    """Return the seconds that each ping took during an attack."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     processes = [

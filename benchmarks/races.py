@@ -35,7 +35,7 @@ Operation = Callable[[Session, Strategy, Any, int], None]
 
 
 def words(number: int) -> str:
-    """A message of `number` words."""
+    """Return a message of `number` words."""
     return " ".join(["word"] * number)
 
 
@@ -104,7 +104,7 @@ def prepare(session: Session, strategy: Strategy) -> None:
 
 
 def is_exact(engine: Engine, strategy: Strategy) -> bool:
-    """Whether every thread's word count is its recount."""
+    """Return whether every thread's word count equals its recount."""
     threads, comments = strategy.Thread.__table__, strategy.Comment.__table__
     true = (
         select(func.coalesce(func.sum(comments.c.word_count), 0))
@@ -136,7 +136,7 @@ def act(operation: Operation, strategy: Strategy) -> Callable[[Session, Any, int
 def results(
     server: Engine, strategy: Strategy, level: str, operations: Sequence[Operation]
 ) -> Counter[str]:
-    """How many races the way ends ``exact``, ``wrong``, or ``failed`` with an error."""
+    """Count the races that end ``exact``, ``wrong``, or ``failed`` with an error."""
     ended: Counter[str] = Counter()
     races = list(itertools.product(operations, operations, SCHEDULES))
     store, read = partial(prepare, strategy=strategy), partial(load, strategy=strategy)

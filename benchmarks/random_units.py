@@ -38,24 +38,24 @@ class Board:
         self.authors = [author.id for author in authors]
 
     def thread(self) -> UUID:
-        """One of the threads; it may be gone by the time it is used."""
+        """Return a random thread; another writer may delete it before it is used."""
         return random.choice(self.threads)
 
     def author(self) -> UUID | None:
-        """One of the authors, likewise; None is a guest."""
+        """Return a random author, likewise; None is a guest."""
         return random.choice([None, *self.authors])
 
     def comment(self, **values: Any) -> Comment:
-        """A new comment by somebody."""
+        """Return a new comment by a random author."""
         return Comment(message=message(), **self.by(), **values)
 
     def by(self) -> dict[str, Any]:
-        """The columns that say who has written a comment."""
+        """Return the columns that identify the author of a comment."""
         author = self.author()
         return {"author_id": author, "author_name": "Guest" if author is None else None}
 
     def replace(self, old: UUID, new: UUID) -> None:
-        """A thread or an author is gone, and another has come."""
+        """Replace a thread or an author that was deleted by a new one."""
         for known in (self.threads, self.authors):
             if old in known:
                 known[known.index(old)] = new
@@ -66,7 +66,7 @@ def message() -> str:
 
 
 async def some_comment(board: Board, session: AsyncSession) -> Comment | None:
-    """A comment of some thread, read without a lock, as a careless host reads it."""
+    """Return a comment of a random thread, read without a lock, as a careless host reads it."""
     query = select(Comment).where(Comment.thread_id == board.thread())
     column = random.choice([Comment.created_at, Comment.id, Comment.word_count])
     return (await session.scalars(query.order_by(column).limit(1))).first()
@@ -241,5 +241,5 @@ OPERATIONS: dict[Operation, int] = {
 
 
 def draw() -> Operation:
-    """One of the operations."""
+    """Return a random operation."""
     return random.choices(list(OPERATIONS), list(OPERATIONS.values()))[0]

@@ -40,7 +40,7 @@ Scenario = Callable[[Strategy, Session, Any], None]
 
 
 def small_comment(strategy: Strategy, session: Session) -> Any:
-    """The comment of two words, loaded without its thread."""
+    """Return the comment of two words, loaded without its thread."""
     return session.scalars(
         select(strategy.Comment).where(strategy.Comment.message == "one two")
     ).one()

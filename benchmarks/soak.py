@@ -75,7 +75,7 @@ class Soak:
     """The resident size of the process in bytes, by the seconds since the start."""
 
     async def run(self, *, seconds: float = float("inf"), units: float = float("inf")) -> None:
-        """Work for so long, or until so many units are done."""
+        """Work until the time is over, or until the units are done."""
         board = Board(self.threads)
         await self.database.write(board.fill)
         began = time.monotonic()
@@ -133,21 +133,21 @@ class Soak:
 
     @property
     def retries(self) -> int:
-        """How many units the database asked to be run again, such as after a deadlock."""
+        """Return how many units the database asked to retry, as after a deadlock."""
         return self.attempts - self.done.total() - self.gone.total() - len(self.errors)
 
     def size_at(self, share: float) -> int:
-        """The bytes of the process after a `share` of the time."""
+        """Return the bytes of the process after a `share` of the time."""
         until = share * self.sizes[-1][0]
         return next(size for at, size in self.sizes if at >= until)
 
     @property
     def growth(self) -> int:
-        """The bytes by which the process has grown since a fifth of the time."""
+        """Return the bytes by which the process has grown since a fifth of the time."""
         return self.sizes[-1][1] - self.size_at(0.2)
 
     def failures(self) -> list[str]:
-        """What was promised and not kept, in words."""
+        """Return the broken promises as sentences."""
         found = [f"{error!r} has reached a user" for error in self.errors[:3]]
         found += [f"drift: {drift}" for drift in self.drift[:3]]
         if self.growth > MOST_GROWTH:
@@ -159,7 +159,7 @@ class Soak:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether somebody else has deleted the row, or the one that its foreign key points to."""
+    """Return whether another writer has deleted the row, or the row that its foreign key names."""
     if isinstance(error, IntegrityError):
         state = getattr(error.orig, "sqlstate", None)
         return state == "23503" or "FOREIGN KEY constraint failed" in str(error.orig)
@@ -167,7 +167,7 @@ def is_gone(error: Exception) -> bool:
 
 
 def resident() -> int:
-    """The resident size of this process in bytes; 0 where Linux's ``/proc`` is missing."""
+    """Return the resident size of this process in bytes; 0 without Linux's ``/proc``."""
     try:
         pages = Path("/proc/self/statm").read_text("ascii").split()[1]
     except OSError:
@@ -215,7 +215,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.01, help="How long on each database.")] = 5.0,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both.")] = "both",
 ) -> None:
-    """Sixteen writers who do anything, for minutes: no drift, no error, no memory lost."""
+    """Run sixteen writers for minutes: no drift, no error, no growth of memory."""
     failures = []
     for backend in chosen(database):
         with fresh_database(backend) as url, warnings.catch_warnings():

@@ -80,7 +80,7 @@ def make_exact(engine: Engine, strategy: Strategy) -> None:
 
 
 def is_exact(engine: Engine, strategy: Strategy, threads: Iterable[UUID]) -> bool:
-    """Whether the columns that `way` keeps are right for `threads`."""
+    """Return whether the columns that the strategy keeps are right for `threads`."""
     table = strategy.Thread.__table__
     truth = _truth(strategy)
     wrong = [table.c[name].is_distinct_from(truth[name]) for name in strategy.keeps]

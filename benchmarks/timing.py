@@ -18,7 +18,7 @@ FEWEST = 3
 async def interleave(
     candidates: Mapping[K, Callable[[int], Awaitable[None]]], rounds: int, budget: float
 ) -> dict[K, list[float]]:
-    """The seconds that each contestant took in each of its rounds.
+    """Return the seconds that each candidate took in each of its rounds.
 
     All take a turn in every round, in another order each time, so that what else the
     machine does falls on all alike. As in :mod:`timeit`, no garbage is collected while
@@ -54,7 +54,7 @@ async def _time(work: Callable[[int], Awaitable[None]], number: int) -> float:
 
 
 def lower_quartile(seconds: Sequence[float]) -> float:
-    """What the quicker quarter takes at most.
+    """Return the lower quartile.
 
     Better than the median where others use the machine: whoever has to wait for a
     processor loses whole time slices, which are longer than what is measured.
@@ -63,7 +63,7 @@ def lower_quartile(seconds: Sequence[float]) -> float:
 
 
 def as_ratio(seconds: float | None, floor: float | None) -> str:
-    """What `seconds` are of `floor`, as a cell of a table; None is what has failed."""
+    """Return the ratio of `seconds` to `floor` as a cell of a table; None stands for a failure."""
     if seconds is None or floor is None:
         return "fails"
     ratio = seconds / floor

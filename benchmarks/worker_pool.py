@@ -53,7 +53,7 @@ class WorkerPool:
 
 @contextmanager
 def worker_pool(url: str, writers: int) -> Iterator[WorkerPool]:
-    """So many processes, for the time of the block."""
+    """Run that many processes during the block."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for _ in range(writers):

@@ -60,16 +60,16 @@ class Rows:
     """In an order of their own, each with its thread at the start."""
 
     def edited(self, number: int) -> UUID:
-        """The comment that is edited, and later moved, in the round `number`."""
+        """Return the comment that is edited, and later moved, in the round `number`."""
         return self.comments[number][0]
 
     def elsewhere(self, number: int) -> UUID:
-        """A thread that this comment is not in."""
+        """Return a thread that this comment is not in."""
         place = self.threads.index(self.comments[number][1])
         return self.threads[place - 1]
 
     def deleted(self, number: int) -> UUID:
-        """The comment that is deleted in the round `number`."""
+        """Return the comment that is deleted in the round `number`."""
         return self.comments[-1 - number][0]
 
 

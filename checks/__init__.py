@@ -47,7 +47,7 @@ _REACH = "Mend that, and check again: nothing more of the database has been look
 async def run_checks(
     settings: Settings, rules: HostRules | None = None, *, deep: bool = False
 ) -> list[Finding]:
-    """Everything, for the database that the settings name, which need not be there.
+    """Run all checks for the database of the settings, which need not exist.
 
     :param rules: the host's, with the targets that it has registered; without them, no
         target is looked at.
@@ -67,7 +67,7 @@ def out_of_reach(
     *,
     has_viewers: bool | None = None,
 ) -> list[Finding]:
-    """What there is to say where the database cannot be used."""
+    """Return the findings for a database that cannot be used."""
     found = check_settings(settings, rules, has_viewers=has_viewers)
     found += _check_documents(settings)
     return in_order([*found, Finding("tallied.E001", str(error), _REACH)])
@@ -83,7 +83,7 @@ async def check(
     start: bool = True,
     deep: bool = False,
 ) -> list[Finding]:
-    """What is wrong with the settings and with an open database; errors come first.
+    """Return the faults of the settings and of an open database; errors come first.
 
     :param rules: by default, those that follow from the settings.
     :param session_class: what makes the sessions that write; by default, `database`.
@@ -111,7 +111,7 @@ async def check_database(
     start: bool = True,
     deep: bool = False,
 ) -> list[Finding]:
-    """The part of :func:`check` that asks the database."""
+    """Run the part of :func:`check` that queries the database."""
     found: list[Finding] = []
     try:
         async for finding in _ask(database, rules, session_class or database.sessions, start, deep):
@@ -181,7 +181,7 @@ async def check_host_counters(database: Database) -> tuple[Counters, list[Findin
 
 
 def _check_documents(settings: Settings) -> list[Finding]:
-    """Whether the server could start with its list of documents."""
+    """Check that the server could start with its list of documents."""
     if not settings.persisted_documents:
         return []
     try:

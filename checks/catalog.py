@@ -40,7 +40,7 @@ class Catalog:
 def read_columns(
     connection: Connection, tables: Collection[str], schema: str | None = None
 ) -> dict[str, set[str]]:
-    """The columns of `tables`, of those that are there, in one statement.
+    """Return the columns of the existing tables among `tables`, in one statement.
 
     :param schema: where they are; by default, where their bare names lead.
     """
@@ -57,7 +57,7 @@ def read_columns(
 def read_catalog(
     connection: Connection, tables: Collection[str], schema: str | None = None
 ) -> Catalog:
-    """What there is of `tables`.
+    """Return what the database has of `tables`.
 
     :param schema: where they are; by default, where their bare names lead.
     """
@@ -89,7 +89,7 @@ def read_catalog(
 
 
 def _of_sqlite(connection: Connection, query: str, schema: str | None) -> str:
-    """Each table of an attached database is told of by that database's own sqlite_master."""
+    """Return the query for an attached database, whose own sqlite_master lists its tables."""
     quoted = connection.dialect.identifier_preparer.quote(schema or "main")
     return query.replace("sqlite_master", f"{quoted}.sqlite_master")
 

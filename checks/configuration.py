@@ -14,7 +14,7 @@ _DEVELOPMENT = f"for trying things out, {assignment('environment', 'development'
 def check_settings(
     settings: Settings, rules: HostRules | None = None, *, has_viewers: bool | None = None
 ) -> list[Finding]:
-    """What is wrong with the settings; no database is needed for that.
+    """Find faults of the settings, without a database.
 
     :param rules: by default, those that follow from the settings.
     :param has_viewers: whether anybody can sign in; by default, whether there is a secret, as a

@@ -16,7 +16,7 @@ OLDEST_SQLITE = (3, 35, 0)
 
 
 def check_connection(connection: Connection) -> Iterator[Finding]:
-    """What SQLite may lack; PostgreSQL has it all."""
+    """Check features that SQLite may lack and PostgreSQL always has."""
     if connection.dialect.name != "sqlite":
         return
     version, enforces = connection.exec_driver_sql(
@@ -63,7 +63,7 @@ def check_idle_transactions(connection: Connection) -> Iterator[Finding]:
 
 
 def check_sessions(sessions: Installable) -> tuple[Counters, list[Finding]]:
-    """The counters that are in use in `sessions`, and what is wrong with that."""
+    """Return the counters that are in use in `sessions`, and the faults of that."""
     engine = counters.installed_on(sessions)
     if engine is not None:
         return engine, []

@@ -18,7 +18,7 @@ _SECRETS = ("TALLIED_SECRET", "TALLIED_PREVIOUS_SECRET")
 def read_settings(
     environ: Mapping[str, str], *, database: str | None = None
 ) -> tuple[Settings, list[Finding]]:
-    """The settings of `environ`, without those that cannot be used, which are told of.
+    """Return the settings of `environ` without the unusable ones, and a finding for each of these.
 
     :param database: in place of what `environ` has.
     """

@@ -28,7 +28,7 @@ class Finding:
 
     @property
     def level(self) -> Level:
-        """An error is what breaks or falsifies something; a warning, what may be meant."""
+        """The severity: an error breaks or falsifies something; a warning may be intended."""
         return "error" if self.id.rpartition(".")[2].startswith("E") else "warning"
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Finding:
 
 
 def with_option(findings: list[Finding], option: str) -> list[Finding]:
-    """The same, whose commands are told with the option that names the database."""
+    """Add the option that names the database to the commands of the findings."""
     return [
         replace(
             each,
@@ -48,12 +48,12 @@ def with_option(findings: list[Finding], option: str) -> list[Finding]:
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:
-    """The errors, then the warnings, each by their ids."""
+    """Sort the findings: errors, then warnings, each by id."""
     return sorted(findings, key=lambda finding: (finding.level, finding.id))
 
 
 def as_json(findings: list[Finding]) -> str:
-    """An array for programs: ``id``, ``level``, ``sentence`` and ``hint`` of each."""
+    """Return a JSON array with ``id``, ``level``, ``sentence`` and ``hint`` of each finding."""
     rows = [{**asdict(finding), "level": finding.level} for finding in findings]
     return orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()
 
@@ -70,7 +70,7 @@ def print_findings(findings: list[Finding]) -> None:
 
 
 def summary(findings: list[Finding]) -> str:
-    """How much was found, in one sentence."""
+    """Return the number of findings as a sentence."""
     if not findings:
         return "All checks have passed."
     levels = [finding.level for finding in findings]

@@ -20,7 +20,7 @@ from .finding import Finding
 def check_counters(
     connection: Connection, engine: Counters, sessions: Installable, schema: str | None = None
 ) -> Iterator[Finding]:
-    """What would keep a host's counters from being right; reads nothing where it has none.
+    """Find what makes a host's counters wrong; without such counters, read nothing.
 
     :param engine: the counters that are in use in `sessions`.
     :param schema: where tables are that name no schema; by default, where the connection looks.
@@ -76,7 +76,7 @@ def _missed(counter: Counter, engine: Counters, sessions: Installable) -> Findin
 
 
 def _elsewhere(engine: Counters) -> list[Counter]:
-    """The counters that are installed together with some of `engine`, on other classes only.
+    """Return the counters that are installed together with some of `engine`, on other classes only.
 
     Not those whose column `engine` keeps by a class of another host, with tables of that name.
     """
@@ -92,13 +92,13 @@ def _elsewhere(engine: Counters) -> list[Counter]:
 
 
 def _place(counter: Counter) -> tuple[str, str]:
-    """The table and the column that a counter is stored in."""
+    """Return the table and the column that a counter is stored in."""
     column = column_of(counter.parent, counter.key)
     return column.table.key, column.name
 
 
 def _columns(counter: Counter) -> list[Column[Any]]:
-    """The columns of a host's own tables by which a counter is kept."""
+    """Return the columns of a host's own tables that a counter needs."""
     columns = [column_of(counter.parent, counter.key)]
     columns += [column_of(counter.holder, name) for name in counter.foreign_key]
     columns += [
@@ -110,7 +110,7 @@ def _columns(counter: Counter) -> list[Column[Any]]:
 def _there(
     connection: Connection, columns: Collection[Column[Any]], schema: str | None
 ) -> dict[str, Collection[str]]:
-    """The columns that tables have, by the keys of those that are there."""
+    """Return the columns of the existing tables by the tables' keys."""
     by_schema: dict[str | None, dict[str, str]] = defaultdict(dict)
     for column in columns:
         by_schema[column.table.schema or schema][column.table.name] = column.table.key

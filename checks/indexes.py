@@ -16,7 +16,7 @@ _CREATE = "Create the index as tallied/models has it; on PostgreSQL, CONCURRENTL
 
 
 def check_unique(catalog: Catalog) -> Iterator[Finding]:
-    """What could be there twice."""
+    """Find columns whose values could be stored twice."""
     for table in Base.metadata.tables.values():
         needed = [index.columns for index in table.indexes if index.unique]
         needed += [c.columns for c in table.constraints if isinstance(c, UniqueConstraint)]
@@ -34,7 +34,7 @@ def check_unique(catalog: Catalog) -> Iterator[Finding]:
 
 
 def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) -> Iterator[Finding]:
-    """What is right without them, but slow."""
+    """Find missing indexes, without which results are right but slow."""
     told: set[tuple[str, str]] = set()
     for counter in engine.declared:
         columns = [column_of(counter.holder, name) for name in counter.foreign_key]
@@ -79,7 +79,7 @@ def _expected(dialect: str) -> Iterator[Index]:
 
 
 def _are_there(table: Table, names: Sequence[str], catalog: Catalog) -> bool:
-    """Whether there are such columns; where there are none, another check has told."""
+    """Return whether the columns exist; another check reports missing ones."""
     return catalog.columns.get(table.name, frozenset()).issuperset(names)
 
 
@@ -93,7 +93,7 @@ def _leads(table: Table, names: Sequence[str], catalog: Catalog) -> bool:
 
 
 def _is_served(index: Index, catalog: Catalog) -> bool:
-    """Whether it is there, or another that does what it does, whatever its name."""
+    """Return whether the index or one with the same effect exists, whatever its name."""
     names = tuple(column.name for column in index.columns)
     is_plain = all(isinstance(each, Column) for each in index.expressions) and not index.info
     return any(

@@ -64,7 +64,7 @@ class Rebuilt:
 
 
 def with_option(text: str, option: str) -> str:
-    """A text whose commands are told with the option that names the database.
+    """Add the option that names the database to the commands of a text.
 
     :param option: such as ``--app forum:discussion``; nothing where there is none.
     """
@@ -81,7 +81,7 @@ def _number(number: int, what: str) -> str:
 
 
 def as_json(drift: Drift) -> str:
-    """`drift` as one line of JSON; the difference between times is in seconds."""
+    """Return `drift` as one line of JSON; the difference between times is in seconds."""
     record = {
         "counter": drift.counter,
         "key": drift.key,

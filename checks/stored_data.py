@@ -48,7 +48,7 @@ class _Some:
 
 
 async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[Finding]:
-    """Threads about objects of the host that are gone, or of kinds that nobody registered."""
+    """Find threads about objects that the host has deleted, or of types that are not registered."""
     for name in sorted(rules.targets):
         try:
             gone = await _gone(database, rules.targets[name])
@@ -84,7 +84,7 @@ async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[F
 
 
 def check_words(connection: Connection) -> Iterator[Finding]:
-    """Whether the words of the newest comments were counted as they are counted now."""
+    """Check that the words of the newest comments were counted by the present function."""
     newest = select(Comment.id, Comment.message, Comment.word_count)
     wrong = _Some()
     for id, message, stored in connection.execute(newest.order_by(Comment.id.desc()).limit(NEWEST)):
@@ -111,7 +111,7 @@ def check_words(connection: Connection) -> Iterator[Finding]:
 
 
 def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
-    """Every counter and every amount, recounted."""
+    """Recount every counter and every derived column."""
     wrong: dict[str, _Some] = defaultdict(_Some)
     for drift in engine.verify(connection):
         key = ",".join(map(str, drift.key))
@@ -128,7 +128,7 @@ def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
 
 
 async def _gone(database: Database, target: Target) -> _Some:
-    """The threads of that kind whose object is gone, a batch at a time by the index."""
+    """Return the threads of the target whose object was deleted, read in batches by the index."""
     gone, last = _Some(), ("", UUID(int=0))
     place = tuple_(Thread.target_id, Thread.id)
     page = select(Thread.target_id, Thread.id).where(Thread.target_type == target.name)

@@ -20,7 +20,7 @@ _RESTORE = "Give it back by the migrations that have made the tables, or from a 
 def check_tables(
     connection: Connection, engine: Counters, schema: str | None = None
 ) -> Iterator[Finding]:
-    """What is missing of the tables, or of the migrations that make them.
+    """Find missing tables, columns and migrations.
 
     :param engine: the counters that are in use.
     :param schema: where Tallied's tables are; by default, where their bare names lead.

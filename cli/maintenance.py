@@ -189,7 +189,7 @@ def _condition(selection: Selection, where: Sequence[str]) -> Condition:
 
 
 def _rows(selection: Selection, derived: Derived, condition: Condition) -> Condition:
-    """Which rows of `derived` to look at, where `condition` is about those they count for."""
+    """Return the condition on the rows of `derived` for a `condition` on their parents."""
     if condition is None or not selection.counters:
         return condition
     mapper = selection.one_class()

@@ -109,7 +109,7 @@ async def _fill_in(out: Output, database: Database) -> None:
 
 
 def _refuse(out: Output, found: list[Finding]) -> None:
-    """Go no further where an error has been found; warnings are told once the start succeeds."""
+    """Stop at the first error found; warnings are printed once the start succeeds."""
     errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
     for error in errors:
         _print(out, error)

@@ -31,7 +31,7 @@ def issue_token(
     is_moderator: bool = False,
     expires: str = "1h",
 ) -> str:
-    """A token for `subject`, signed with the secret of `settings`.
+    """Return a token for `subject`, signed with the secret of `settings`.
 
     :param expires: after how long, as :func:`parse_duration` reads it.
     :raises ConfigurationError: for a missing secret, and whatever else cannot be used.
@@ -48,7 +48,7 @@ def issue_token(
 
 
 def parse_duration(text: str) -> timedelta:
-    """A whole number and its unit: ``90s``, ``15m``, ``1h`` or ``7d``.
+    """Parse a whole number and its unit: ``90s``, ``15m``, ``1h`` or ``7d``.
 
     :raises ConfigurationError: for anything else.
     """

@@ -66,6 +66,6 @@ def _name(parameter: Any) -> str:
 
 
 def _shown(text: str) -> str:
-    """A text of the user's, on one line and not too long."""
+    """Return a text of the user on one line, shortened."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= 60 else f"{plain[:60]}…"

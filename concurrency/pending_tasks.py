@@ -25,7 +25,7 @@ class PendingTasks:
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """What goes on until the block ends, also where its task has been cancelled."""
+        """Count the block as pending until it ends, even if its task is cancelled."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.add(ended)
         try:

@@ -35,7 +35,7 @@ class Turns:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is time left in this slice."""
+        """Return whether there is time left in this slice."""
         return perf_counter() < self._until
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Turns:
             self._waiting.append(scheduler)
 
     def goes_on(self) -> bool:
-        """Whether one that was woken may work: the first may for certain."""
+        """Return whether a task that was woken may work; the first always may."""
         is_first, self._is_first = self._is_first, False
         return is_first or self.is_open
 
@@ -85,7 +85,7 @@ class Scheduler:
         self._when_idle: list[Callable[[], None]] = []
 
     async def take(self) -> None:
-        """Go on within this slice, or wait for one."""
+        """Continue within this slice, or wait for one."""
         if self.turns.is_open:
             return
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class Scheduler:
             self.expected(token)
 
     def release(self) -> None:
-        """Wake the next of those that wait."""
+        """Wake the next waiting task."""
         self.slices += 1
         woken = 0
         while self.queue and woken < RELEASED:
@@ -140,7 +140,7 @@ _scheduler: ContextVar[Scheduler | None] = ContextVar("pace", default=None)
 
 
 def new_scheduler() -> Scheduler:
-    """A pace of this event loop, which the current task and those it starts work at."""
+    """Return a scheduler of this event loop for the current task and the tasks that it starts."""
     loop = asyncio.get_running_loop()
     turns = _of_loops.get(loop)
     if turns is None:
@@ -152,7 +152,7 @@ def new_scheduler() -> Scheduler:
 
 
 def current_scheduler() -> Scheduler:
-    """The pace that the current task works at."""
+    """Return the scheduler of the current task."""
     return _scheduler.get() or new_scheduler()
 
 

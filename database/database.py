@@ -185,7 +185,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from; each statement sees what is committed when it starts.
+        """Yield a connection to read from; each statement sees what is committed when it starts.
 
         :raises Busy: when no connection is to be had, or another holds a lock for too long;
             behind a transaction pooler, nothing bounds the wait for a lock.
@@ -314,7 +314,7 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """The turn of one unit among those of this process, which SQLite runs one by one."""
+        """Wait for the turn of one unit: SQLite runs the units of this process one by one."""
         if self._queue is None:
             yield
             return

@@ -36,7 +36,7 @@ class FullDisk:
 
     @property
     def is_remembered(self) -> bool:
-        """Whether the disk has to be taken for full."""
+        """Return whether the disk counts as full."""
         return time.monotonic() < self._until
 
     def _note_failure(self, context: ExceptionContext) -> None:

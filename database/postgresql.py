@@ -70,7 +70,7 @@ class Connector:
 
     @property
     def has_unnamed_pooler(self) -> bool:
-        """Whether there is a pooler, and the URL does not say which kind."""
+        """Return whether there is a pooler of a kind that the URL does not name."""
         return self._is_pooled and not self._is_told
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:

@@ -28,7 +28,7 @@ class Retries:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether a unit that finds what it would write there already may run again to look."""
+        """Return whether a unit whose rows exist already may run again to look first."""
         return not self.failed and self._attempts > 1
 
     async def wait(self, error: Exception) -> None:

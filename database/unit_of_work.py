@@ -79,7 +79,7 @@ def _note_commit(session: Session) -> None:
 
 @contextmanager
 def forbid_commit(session: AsyncSession) -> Iterator[None]:
-    """What is done with the session in the block is one transaction, which stays open.
+    """Make the block one transaction of the session, which stays open.
 
     Otherwise half of it would stay when the rest fails. Savepoints may come and go.
 

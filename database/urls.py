@@ -56,7 +56,7 @@ _SETTING = re.compile(r"(?:-c|--)?([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 
 
 def parse_url(text: str) -> URL:
-    """The SQLAlchemy URL of `text`, with the asynchronous driver filled in.
+    """Return the SQLAlchemy URL of `text`, with the asynchronous driver filled in.
 
     For PostgreSQL, libpq's ``sslmode`` becomes asyncpg's ``ssl``.
 
@@ -82,7 +82,7 @@ def parse_url(text: str) -> URL:
 
 
 def check_url(url: URL) -> URL:
-    """The URL of an engine that Tallied can use.
+    """Return the URL of an engine if Tallied can use it.
 
     :raises ConfigurationError: for another database, or another driver.
     """

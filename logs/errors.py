@@ -154,7 +154,7 @@ def _redact_statement(error: StatementError) -> None:
 
 
 def _cut_quotations(error: BaseException) -> None:
-    """Cut what another error's message has of a database's, or of a document."""
+    """Remove what another error's message quotes of a database or of a document."""
     if isinstance(error, GraphQLError):
         error.nodes = error.source = None  # It prints the lines of the document.
     elif len(error.args) == 1 and isinstance(error.args[0], str):

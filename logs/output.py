@@ -77,7 +77,7 @@ class BackgroundHandler(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a line to the thread, or drop it where too many wait."""
+        """Queue a line for the thread, or drop it if too many are waiting."""
         try:
             self._lines.put_nowait(self.format(record))
         except Full:

@@ -28,14 +28,14 @@ PREFIX = "tallied_"
 
 
 def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:
-    """Whether what the database has is the host's: no table of Tallied's, in whatever schema."""
+    """Return whether a table of the database is the host's, and not Tallied's in any schema."""
     return type_ != "table" or not (name or "").startswith(PREFIX)
 
 
 def include_object(
     obj: Any, name: str | None, type_: str, reflected: bool, compare_to: Any
 ) -> bool:
-    """Whether what the models have is the host's: Tallied's own migrations make what is not.
+    """Return whether an object of the models is the host's; Tallied's migrations make the others.
 
     Where Tallied's tables are in another schema, by ``Settings(database_schema=...)``, its
     models name none. A foreign key to them that differs by that alone is no change; nor is one
@@ -57,7 +57,7 @@ def _is_to_tallied(key: ForeignKeyConstraint) -> bool:
 
 
 def _is_of_default_schema(*keys: ForeignKeyConstraint) -> bool:
-    """Whether one of two keys names the schema that it is in itself, and the other names none."""
+    """Return whether one of two keys names its own schema and the other names none."""
     named = [key for key in keys if key.elements[0].target_fullname.count(".") > 1]
     schemas = [(key.table.schema, key.elements[0].target_fullname.split(".")[0]) for key in named]
     return len(named) == 1 and all(own == other for own, other in schemas)
@@ -72,6 +72,6 @@ def _without_schema(key: ForeignKeyConstraint) -> Any:
 
 
 def _target(fullname: str) -> tuple[str, str]:
-    """A table and its column."""
+    """Return a table and its column."""
     table, column = fullname.split(".")[-2:]
     return table, column

@@ -49,7 +49,7 @@ def run(connection: Connection) -> None:
         include_name=is_ours,
         include_object=is_built,
         render_item=render,
-        # No batch for what SQLite can alter: it drops the table, which deletes rows that refer to it.
+        # SQLite can add columns. A batch would drop the table, and rows that refer to it with it.
         render_as_batch=False,
         compare_server_default=True,
     )

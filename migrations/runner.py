@@ -55,7 +55,7 @@ class State:
 
 
 async def read_state(database: Database) -> State:
-    """The revision of `database` and the newest one, read without a lock.
+    """Return the revision of `database` and the newest one, read without a lock.
 
     :raises ConfigurationError: when a newer Tallied has migrated the database.
     """
@@ -171,7 +171,7 @@ async def _read_state_when_free(database: Database) -> State:
 
 @asynccontextmanager
 async def _one_at_a_time() -> AsyncIterator[None]:
-    """Alembic's `context` and `op` are global, so one process migrates one database at a time.
+    """Migrate one database at a time, since Alembic's `context` and `op` are global.
 
     Not an asyncio.Lock, which belongs to one event loop.
     """
@@ -204,7 +204,7 @@ def _config(connection: Connection | None = None, schema: str | None = None) -> 
 
 
 def read_state_on(connection: Connection, schema: str | None = None) -> State:
-    """What :func:`read_state` is, by a connection.
+    """Return the same by a connection.
 
     :raises ConfigurationError: as :func:`read_state` does.
     """

@@ -85,10 +85,10 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 def new_id() -> UUID:
-    """A fresh key: a UUIDv7 (RFC 9562, section 5.7), so that keys sort by their time."""
+    """Return a new key: a UUIDv7 (RFC 9562, section 5.7), so that keys sort by their time."""
     return uuid7()
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the time in UTC."""
     return datetime.now(UTC)

@@ -36,7 +36,7 @@ _logger = logging.getLogger("tallied.models")
 
 
 def fold(title: str) -> str:
-    """A title as it is searched: its case and the width of its characters do not matter.
+    """Return a title for searches, in which case and the width of characters do not matter.
 
     Neither do characters that nobody sees.
 
@@ -83,7 +83,7 @@ class Thread(Base):
 
 
 def last_activity() -> ColumnElement[datetime]:
-    """When a thread was last commented on, or made where it has no comment; never null."""
+    """Return the time of a thread's last comment, or of its creation without one; never null."""
     return func.coalesce(Thread.last_comment_at, Thread.created_at)
 
 
@@ -104,7 +104,7 @@ event.listen(Thread.__table__, "before_create", _trigrams.execute_if(dialect="po
 
 
 def _has_trigrams(*arguments: Any, **_: Any) -> bool:
-    """Whether PostgreSQL knows trigrams; a plain text of the DDL has no connection to ask."""
+    """Return whether PostgreSQL has trigrams; a printed DDL has no connection to ask."""
     connection: Connection | None = arguments[2]
     if connection is None:
         return True

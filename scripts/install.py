@@ -48,7 +48,7 @@ class InstallError(Exception):
 
 
 def wanted(lock: str) -> str:
-    """A digest of all that the environment of `lock` is made from."""
+    """Return a digest of everything that the environment of `lock` is made from."""
     digest = hashlib.sha256(f"{ROOT}\0{lock}".encode())
     for path in (*(ROOT / name for name in INPUTS), REQUIREMENTS / f"{lock}.txt"):
         digest.update(path.read_bytes())
@@ -56,12 +56,12 @@ def wanted(lock: str) -> str:
 
 
 def locks_of(what: str) -> list[str]:
-    """The locks that `what` stands for, in the order in which they are installed."""
+    """Return the locks that `what` stands for, in the order of installation."""
     return ["serve"] if what == "serve" else ["serve", what]
 
 
 def is_current(lock: str) -> bool:
-    """Whether `lock` is installed as it stands."""
+    """Return whether `lock` is installed in its present form."""
     state = _state()
     return not state.get("unfinished") and state.get(lock) == wanted(lock)
 

@@ -99,7 +99,7 @@ def _runs(
 
 
 def find_python(version: str) -> str | None:
-    """A complete Python of that version on the PATH, or of pyenv's; None without one."""
+    """Return a complete Python of that version on the PATH or of pyenv, or None."""
     found = [shutil.which(f"python{version}"), shutil.which("python3")]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found += [str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)]
@@ -130,7 +130,7 @@ def _uv(folder: Path) -> Path:
 def _run(
     python: str, resolution: str, uv: Path, folder: Path, tests: list[str]
 ) -> tuple[str, bool]:
-    """What pytest's last line says, and whether it failed."""
+    """Return the last line of pytest, and whether it failed."""
     inside, pins = folder / "env" / "bin" / "python", folder / "pins.txt"
     _step([str(uv), "venv", "-q", "--no-config", "--python", python, str(folder / "env")], "venv")
     solve = ["pip", "compile", "-q", "--no-config", "--python", str(inside), "--no-header"]

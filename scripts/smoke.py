@@ -33,7 +33,7 @@ class SmokeError(Exception):
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
+    """Return a port that nothing listens on at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -41,13 +41,13 @@ def free_port() -> int:
 
 
 def fetch(url: str, **headers: str) -> tuple[str, bytes]:
-    """The media type and the body at `url`."""
+    """Return the media type and the body at `url`."""
     with urlopen(Request(url, headers=headers), timeout=10) as answer:
         return answer.headers.get_content_type(), answer.read()
 
 
 def query(url: str, document: str, **variables: str) -> Any:
-    """The data that `document` is answered with."""
+    """Return the data of the response to `document`."""
     headers = {"content-type": "application/json", "accept": "application/json"}
     request = Request(
         url, json.dumps({"query": document, "variables": variables}).encode(), headers

@@ -113,12 +113,12 @@ def _comment(
 
 
 def _new(time: datetime, **values: Any) -> dict[str, Any]:
-    """A row of that time, with a key that sorts by it."""
+    """Return a row of that time, with a key that sorts by it."""
     return {"id": uuid7(nanoseconds=int(time.timestamp() * 1e9)), "created_at": time, **values}
 
 
 def _sizes(random: Random, threads: int, comments: int) -> list[int]:
-    """How many comments each thread gets, by Zipf's law; one thread in ten gets none."""
+    """Return the number of comments of each thread, by Zipf's law; one thread in ten gets none."""
     weights = [rank**-0.8 for rank in range(1, threads + 1)]
     for rank in range(9, threads, 10):
         weights[rank] = 0.0
@@ -130,7 +130,7 @@ def _sizes(random: Random, threads: int, comments: int) -> list[int]:
 
 
 def _times(random: Random, start: datetime, end: datetime, size: int) -> list[datetime]:
-    """Most comments come soon after the thread was opened, in some threads sooner."""
+    """Return times of comments, most of which follow soon after the thread was created."""
     span = (end - start) * random.uniform(0.05, 1.0)
     return sorted(start + span * random.random() ** 3 for _ in range(size))
 

@@ -47,7 +47,7 @@ class Phrases:
 
 @cache
 def phrases() -> Phrases:
-    """The phrases, read once."""
+    """Return the phrases, read once."""
     data = tomllib.loads(files(__package__).joinpath("phrases.toml").read_text("utf-8"))
     return Phrases([Language(**entry) for entry in data["language"]], data["emoji"])
 
@@ -62,7 +62,7 @@ class Writer:
         self._weights = [language.weight for language in self.languages]
 
     def language(self) -> Language:
-        """The language of a new thread."""
+        """Return the language of a new thread."""
         return self.random.choices(self.languages, self._weights)[0]
 
     def author(self, language: Language) -> str:
@@ -75,7 +75,7 @@ class Writer:
         return f"{title} {self._emojis()}" if self.random.random() < 0.1 else title
 
     def message(self, language: Language, topic: str) -> str:
-        """A comment of 1 to 30 sentences, most of them short."""
+        """Return a comment of 1 to 30 sentences, most of them short."""
         random = self.random
         roll = random.random()
         if roll < 0.04:

@@ -347,7 +347,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer what the application does not get to see, or not to its end; then close.
+        """Send an error for a request that the application does not receive in full; then close.
 
         What came before on the connection is answered first.
         """

@@ -74,7 +74,7 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
 
 
 def address(settings: Settings) -> str:
-    """The address to open in a browser on this machine."""
+    """Return the address to open in a browser on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 

@@ -98,7 +98,7 @@ class Workers(Multiprocess):
         self._is_to_restart = True
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that have died; and all of them, after a SIGHUP."""
+        """Replace dead workers, and all of them after a SIGHUP."""
         super().keep_subprocess_alive()
         if self._is_to_restart:
             self._is_to_restart = False

@@ -15,7 +15,7 @@ from .tables import Strategy, count_words, map_strategy
 
 
 def _mapper_event_as_published() -> Strategy:
-    """After the INSERT of a comment, an UPDATE on the flush's own connection."""
+    """Update the thread on the flush's own connection after the INSERT of a comment."""
     strategy = map_strategy("mapper event, as published")
     table = strategy.Thread.__table__
 
@@ -29,7 +29,7 @@ def _mapper_event_as_published() -> Strategy:
 
 
 def _mapper_event() -> Strategy:
-    """The same, with the recount left to the database.
+    """Do the same, and let the database recount.
 
     As published, it loads the thread's comments in the middle of the flush, and so gets
     the new one twice: as the row, and as the object that is not yet in the identity map.
@@ -54,7 +54,7 @@ def _mapper_event() -> Strategy:
 def _attribute_events(
     name: str, words: Callable[[Any], int], is_thread: Callable[[Strategy, Any], bool]
 ) -> Strategy:
-    """Listeners for ``set`` that add the difference to the thread in memory."""
+    """Add the difference to the thread in memory in listeners for ``set``."""
     strategy = map_strategy(name)
 
     @event.listens_for(strategy.Comment.message, "set")
@@ -73,7 +73,7 @@ def _attribute_events(
 
 
 def _before_flush() -> Strategy:
-    """Before a flush, a recount of the threads of its new and changed comments."""
+    """Recount the threads of new and changed comments before a flush."""
     strategy = map_strategy("before_flush")
 
     @event.listens_for(strategy.Session, "before_flush")

@@ -23,7 +23,7 @@ class AggregatedWords:
 
     @aggregated("comments", Column(Integer, nullable=False, server_default="0"))
     def word_count(cls: Any):  # type: ignore[no-untyped-def]  # what it returns is no column
-        """The expression that each UPDATE puts into the column."""
+        """Return the expression that each UPDATE stores in the column."""
         return func.coalesce(func.sum(cls.comments.property.mapper.class_.word_count), 0)
 
 

@@ -16,7 +16,7 @@ from tallied.models.base import UTCDateTime
 
 
 def count_words(message: str) -> int:
-    """The words of `message`, as the published ways count them."""
+    """Count the words of `message` as the published recipes do."""
     return len(message.split())
 
 
@@ -46,7 +46,7 @@ class Strategy:
 
     @property
     def metadata(self) -> Any:
-        """The two tables, which have the same columns in every way."""
+        """Return the two tables, which have the same columns in every strategy."""
         return self.Thread.metadata
 
 
@@ -57,7 +57,7 @@ def map_strategy(
     prefix: str = "",
     keeps: tuple[str, ...] = ("word_count",),
 ) -> Strategy:
-    """A way that does nothing yet: fresh classes for the two tables, and for sessions.
+    """Return a strategy that does nothing yet: new classes for the tables and the sessions.
 
     :param words: a mixin that maps ``Thread.word_count``.
     :param prefix: what the tables' names begin with; the same in every way that needs no

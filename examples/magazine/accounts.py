@@ -22,12 +22,12 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def new_session_key() -> str:
-    """What only the sessions know that a user begins from now on."""
+    """Return the key of the sessions that a user begins from now on."""
     return secrets.token_urlsafe(32)
 
 
 async def hash_password(password: str) -> str:
-    """What is stored of a password, by Argon2id as OWASP's cheat sheet on passwords has it."""
+    """Return the hash of a password by Argon2id, with the parameters of OWASP's cheat sheet."""
     # In a thread, since it is meant to take long.
     return await asyncio.to_thread(_hasher.hash, password)
 
@@ -64,7 +64,7 @@ async def sign_out(discussion: Discussion, request: HTTPConnection) -> None:
 async def reader_of(
     sessions: async_sessionmaker[AsyncSession], connection: HTTPConnection
 ) -> Reader | None:
-    """Who has signed in; None for a guest. It is looked up once a request."""
+    """Return the signed-in reader, read once per request; None for a guest."""
     if not hasattr(connection.state, "reader"):
         connection.state.reader = await _reader_of(sessions, connection)
     reader: Reader | None = connection.state.reader

@@ -49,7 +49,7 @@ WEEKS = 2 * 7 * 24 * 60 * 60
 def create_app(
     config: Config, engine: AsyncEngine | None = None, discussion: Discussion | None = None
 ) -> FastAPI:
-    """The magazine.
+    """Return the application of the magazine.
 
     :param engine: by default, one for the database of the configuration.
     :param discussion: by default, one on that engine.

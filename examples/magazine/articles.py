@@ -76,7 +76,7 @@ async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
 
 
 async def thread_of(unit: UnitOfWork, id: int) -> UUID:
-    """The key of an article's discussion, which a policy has yet to be asked about.
+    """Return the key of an article's discussion, without asking a policy.
 
     :raises NotFound: for an article that is not there, or that has no discussion.
     """
@@ -89,7 +89,7 @@ async def thread_of(unit: UnitOfWork, id: int) -> UUID:
 
 
 async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:
-    """The article, under its lock, which the viewer has written or edits.
+    """Return the article, under its lock, if the viewer may edit it.
 
     :raises NotFound: for an article that is not there, or that the viewer may not read.
     :raises SignInRequired, NotAllowed: for someone else.
@@ -106,7 +106,7 @@ async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:
 
 
 def may_edit(reader: Viewer | None) -> bool:
-    """Whether they may read and change everything."""
+    """Return whether the viewer may read and change everything."""
     return isinstance(reader, Reader) and reader.is_moderator
 
 

@@ -61,7 +61,7 @@ class Config:
 
 
 def kept(path: Path) -> str:
-    """A random text that is made on first use, and readable by nobody else."""
+    """Return a random text that is created on first use and readable by its owner only."""
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(SECRET_LENGTH))

@@ -26,7 +26,7 @@ from .schema import schema
 
 
 def make_engine(url: str) -> AsyncEngine:
-    """The magazine's own engine."""
+    """Return the magazine's own engine."""
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _use_wal)
@@ -37,12 +37,12 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """What the magazine reads by; what it writes, it writes by ``discussion.write``."""
+    """Return the sessions that the magazine reads with; it writes by ``discussion.write``."""
     return async_sessionmaker(engine, sync_session_class=MagazineSession, expire_on_commit=False)
 
 
 def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discussion:
-    """The discussions below the articles.
+    """Return the Discussion below the articles.
 
     :param tell: how the author of an article is told of a comment.
     """
@@ -64,7 +64,7 @@ def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discus
 
 
 def from_environ() -> Discussion:
-    """What the command line is told of: ``tallied verify --app magazine.discussion:from_environ``.
+    """Return the Discussion for ``tallied verify --app magazine.discussion:from_environ``.
 
     :raises ConfigError: for a setting that cannot be used.
     """
@@ -72,7 +72,7 @@ def from_environ() -> Discussion:
 
 
 def _use_wal(connection: Any, _: object) -> None:
-    """So that nobody who reads waits for someone who writes."""
+    """Let readers and a writer work at the same time."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()

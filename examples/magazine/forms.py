@@ -14,13 +14,13 @@ LARGEST = 500_000
 
 
 def token(request: Request) -> str:
-    """What the forms of this session carry, and no other page can know."""
+    """Return the token of this session's forms, which no other page can know."""
     made: str = request.session.setdefault(TOKEN, secrets.token_urlsafe(32))
     return made
 
 
 async def read(request: Request) -> Mapping[str, str]:
-    """The texts of a form; line breaks as one character, where browsers send two.
+    """Return the texts of a form, with line breaks as one character, where browsers send two.
 
     Every route that changes something reads its form here.
 

@@ -38,6 +38,6 @@ async def sign_out(request: Request, site: OurSite) -> Response:
 
 
 def _within(path: str) -> str:
-    """A path of the magazine; the front page in place of another address."""
+    """Return a path of the magazine; the front page in place of another address."""
     safe = path.isascii() and path.isprintable() and path.startswith("/")
     return path if safe and not path.startswith("//") and "\\" not in path else "/"

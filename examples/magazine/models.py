@@ -42,7 +42,7 @@ class User(Base):
 
     @property
     def subject(self) -> str:
-        """What Tallied knows the user by."""
+        """Return the subject by which Tallied identifies the user."""
         return subject_of(self.id)
 
 
@@ -72,5 +72,5 @@ class Article(Base):
 
 
 def subject_of(user_id: int) -> str:
-    """What Tallied knows a user by."""
+    """Return the subject by which Tallied identifies a user."""
     return f"user-{user_id}"

@@ -33,7 +33,7 @@ class MagazinePolicy(Policy):
     """
 
     def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
-        """What is below a draft is for the article's author and the editors."""
+        """Let only the article's author and the editors read discussions of drafts."""
         if viewer is not None and viewer.is_moderator:
             return True
         drafts = select(Article.id).where(
@@ -56,7 +56,7 @@ class MagazinePolicy(Policy):
         return moderates(viewer, thread.id)
 
     def may_edit(self, viewer: Viewer | None, comment: CommentContext) -> bool:
-        """Nobody puts words into another's mouth, editors included."""
+        """Let nobody change what another has written, editors included."""
         return _wrote(viewer, comment)
 
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
@@ -64,7 +64,7 @@ class MagazinePolicy(Policy):
 
 
 def moderates(viewer: Viewer | None, thread_id: Any) -> bool:
-    """Whether the viewer is an editor, or the author of the article that is discussed there."""
+    """Return whether the viewer is an editor, or the author of the article of the thread."""
     if viewer is None:
         return False
     return viewer.is_moderator or (isinstance(viewer, Reader) and thread_id in viewer.threads)

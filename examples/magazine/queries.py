@@ -31,7 +31,7 @@ _COLUMNS = (
 
 
 def readable(reader: Viewer | None) -> ColumnElement[bool] | None:
-    """The condition on articles that someone may read; None for no condition."""
+    """Return the condition on articles that the reader may read; None for no condition."""
     if may_edit(reader):
         return None
     published = Article.published_on.is_not(None)
@@ -43,19 +43,19 @@ def readable(reader: Viewer | None) -> ColumnElement[bool] | None:
 async def articles(
     connection: AsyncConnection, reader: Viewer | None, most: int
 ) -> Sequence[Row[Any]]:
-    """The drafts that the reader may read, and the latest articles."""
+    """Return the drafts that the reader may read, and the latest articles."""
     query = _select(reader).order_by(Article.published_on.desc().nulls_first(), Article.id.desc())
     return (await connection.execute(query.limit(most))).all()
 
 
 async def article(connection: AsyncConnection, reader: Viewer | None, id: int) -> Row[Any] | None:
-    """An article; None where there is none that the reader may read."""
+    """Return an article that the reader may read, or None."""
     query = _select(reader).where(Article.id == id)
     return (await connection.execute(query)).one_or_none()
 
 
 async def article_about(connection: AsyncConnection, thread_id: UUID) -> int | None:
-    """The key of the article that is discussed there."""
+    """Return the key of the article of a thread."""
     query = select(Article.id).where(Article.thread_id == thread_id)
     return (await connection.execute(query)).scalar_one_or_none()
 

@@ -43,7 +43,7 @@ class Article:
 
     @classmethod
     def of(cls, row: Any) -> Article:
-        """An article as it was read."""
+        """Return an article from its row."""
         return cls(
             id=strawberry.ID(str(row.id)),
             headline=row.headline,

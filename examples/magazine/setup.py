@@ -17,7 +17,7 @@ from .threads import open_discussions
 
 
 async def set_up(discussion: Discussion) -> None:
-    """Migrate what is Tallied's, then the magazine's own; open the discussions that are missing."""
+    """Run Tallied's migrations, then the magazine's; open missing discussions."""
     await migrate_tallied(discussion.database)
     await migrate(discussion)
     await open_discussions(discussion)
@@ -42,7 +42,7 @@ async def _run(discussion: Discussion, step: partial[None]) -> None:
 
 
 def config(connection: Connection) -> Config:
-    """Alembic's configuration, to be used on that connection."""
+    """Return Alembic's configuration for that connection."""
     return Config(Path(__file__).with_name("alembic.ini"), attributes={"connection": connection})
 
 

@@ -42,7 +42,7 @@ class Site:
 
 
 def site_of(request: Request) -> Site:
-    """What the application was made with."""
+    """Return the objects that the application was created with."""
     site: Site = request.app.state.site
     return site
 
@@ -60,17 +60,17 @@ Us = Annotated[Reader | None, Depends(_reader)]
 def page(
     request: Request, name: str, reader: Reader | None, status: int = 200, **values: Any
 ) -> Response:
-    """A page of that template."""
+    """Return a page rendered from the template."""
     values |= {"reader": reader, "csrf": lambda: forms.token(request)}
     return _templates.TemplateResponse(request, name, values, status, HEADERS)
 
 
 def go(path: str) -> Response:
-    """To another page, once something has been changed."""
+    """Redirect to another page after a change."""
     return RedirectResponse(path, 303)
 
 
 def to_sign_in(request: Request) -> Response:
-    """To the page for signing in, and back from there."""
+    """Redirect to the sign-in page, which leads back."""
     back = request.url.path if request.method == "GET" else "/"
     return go(f"/login?to={quote(back)}")

@@ -44,6 +44,6 @@ async def open_discussion(unit: UnitOfWork, access: Access, article: Article) ->
 
 
 async def publishing(unit: UnitOfWork, access: Access, article: Article) -> Access:
-    """What the magazine may do, in the name of the article's author."""
+    """Return the access of the magazine in the name of the article's author."""
     author = await unit.session.get_one(User, article.author_id)
     return access.as_host(Viewer(author.subject, author.name))
