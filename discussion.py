@@ -32,7 +32,7 @@ from starlette.types import Receive, Scope, Send
 
 from .auth.tokens import authenticate
 from .auth.viewer import Viewer
-from .checks import Finding, check, out_of_reach, with_option
+from .checks import Finding, check, check_unreachable, with_option
 from .checks.readiness import Readiness
 from .content.markdown import render_message
 from .counters.registry.session_classes import Installable
@@ -204,15 +204,15 @@ class Discussion:
         """
         validate_application(app)
         app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
-        theirs = app.router.lifespan_context
+        host_lifespan = app.router.lifespan_context
 
         @asynccontextmanager
-        async def both(it: Any) -> AsyncIterator[Any]:
-            async with self._closing(), theirs(it) as state:
+        async def combined_lifespan(host_app: Any) -> AsyncIterator[Any]:
+            async with self._closing(), host_lifespan(host_app) as state:
                 await self._check_start()  # What a host migrates as it starts is there by now.
                 yield state
 
-        app.router.lifespan_context = both
+        app.router.lifespan_context = combined_lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse to be mounted: the lifespan of what is mounted never runs.
@@ -269,7 +269,7 @@ class Discussion:
         :param start: leave out what reads rows.
         :param deep: recount every counter, too.
         """
-        found = await check(
+        findings = await check(
             self.database,
             self.settings,
             self.rules,
@@ -278,7 +278,7 @@ class Discussion:
             start=start,
             deep=deep,
         )
-        return with_option(found, APP)
+        return with_option(findings, APP)
 
     async def check_closed(self, *, deep: bool = False) -> list[Finding]:
         """Open the database, run the checks for a command, and close the database.
@@ -290,8 +290,8 @@ class Discussion:
                 return await self.check(deep=deep)
         except ConfigurationError as error:
             viewers = self._has_viewers
-            found = out_of_reach(error, self.settings, self.rules, has_viewers=viewers)
-            return with_option(found, APP)
+            findings = check_unreachable(error, self.settings, self.rules, has_viewers=viewers)
+            return with_option(findings, APP)
 
     async def find_problem(self) -> str | None:
         """Return why requests would fail at present, as a sentence for anybody; else None.

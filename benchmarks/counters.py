@@ -84,19 +84,19 @@ async def measure(
     results = {strategy: Result() for strategy in form.strategies}
     async with form.open(engine) as adds:
         for size in scale.sizes:
-            given = {
+            thread_keys = {
                 strategy: threads.take(strategy, size, scale.inserts)
                 for strategy in form.strategies
             }
             turns = {}
-            for strategy, (first, *rest) in given.items():
+            for strategy, (first, *rest) in thread_keys.items():
                 results[strategy].seconds[size] = None
                 if await _works(adds(strategy), first):
                     turns[strategy] = _turn(adds(strategy), rest)
             for strategy, taken in (await interleave(turns, scale.rounds, scale.budget)).items():
                 results[strategy].seconds[size] = lower_quartile(taken)
             for strategy in form.strategies:
-                results[strategy].exact &= is_exact(engine, strategy, set(given[strategy]))
+                results[strategy].exact &= is_exact(engine, strategy, set(thread_keys[strategy]))
     return results
 
 

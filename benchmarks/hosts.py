@@ -137,22 +137,22 @@ class DriverHost:
 
     def edit(self, comment: UUID) -> None:
         with self._transaction() as cursor:
-            thread, held = self._lock(cursor, comment)
+            thread, stored = self._lock(cursor, comment)
             cursor.execute(*self._sql(self.EDIT, id=self._key(comment), message=EDITED, words=12))
-            self._count(cursor, {thread: 12 - held})
+            self._count(cursor, {thread: 12 - stored})
 
     def move(self, comment: UUID, thread: UUID) -> None:
         with self._transaction() as cursor:
-            old, held = self._lock(cursor, comment)
+            old, stored = self._lock(cursor, comment)
             new = self._key(thread)
             cursor.execute(*self._sql(self.MOVE, id=self._key(comment), thread_id=new))
-            self._count(cursor, {old: -held, new: held})
+            self._count(cursor, {old: -stored, new: stored})
 
     def delete(self, comment: UUID) -> None:
         with self._transaction() as cursor:
             cursor.execute(*self._sql(self.DELETE, id=self._key(comment)))
-            thread, held = cursor.fetchone()
-            self._count(cursor, {thread: -held})
+            thread, stored = cursor.fetchone()
+            self._count(cursor, {thread: -stored})
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:

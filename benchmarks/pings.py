@@ -44,7 +44,7 @@ COMMENT = "id message wordCount createdAt editedAt"
 ROW = "id title wordCount commentCount lastCommentAt createdAt updatedAt"
 
 
-def many(text: str, count: int) -> str:
+def repeat(text: str, count: int) -> str:
     """Return the text repeated, each # replaced by the number of the repetition."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
@@ -53,14 +53,14 @@ FULL_TYPE = get_introspection_query().partition("fragment FullType")[2]
 
 ATTACKS: dict[str, str] = {
     "nothing": "",
-    "10,000 aliases": "{" + many("a#: __typename", 10_000) + "}",
+    "10,000 aliases": "{" + repeat("a#: __typename", 10_000) + "}",
     "a fragment of 20,000 fields": "{ ...f } fragment f on Query {" + " __typename" * 20_000 + "}",
     "3,000 repeats of a real field": "{" + " threads(first:1){totalCount}" * 3000 + "}",
     "20 times introspection": "{"
-    + many("a#: __schema { types { ...FullType } }", 20)
+    + repeat("a#: __schema { types { ...FullType } }", 20)
     + "} fragment FullType"
     + FULL_TYPE,
-    "2,000 operations": many("query q# { __typename }", 2000),
+    "2,000 operations": repeat("query q# { __typename }", 2000),
     "allowed: 100 threads": "{ threads(first: 100) { nodes { ROW } } }",
     "allowed: 100 x 100": (
         "{ threads(first: 100) { nodes { ROW comments(first: 100) { nodes { COMMENT } } } } }"
@@ -70,10 +70,12 @@ ATTACKS: dict[str, str] = {
         " edges { cursor node { COMMENT thread { ROW } } } } } } } }"
     ),
     "allowed: 20 aliases x 100 x 8": "{"
-    + many("a#: threads(first: 100) { nodes { id comments(first: 8) { nodes { COMMENT } } } }", 20)
+    + repeat(
+        "a#: threads(first: 100) { nodes { id comments(first: 8) { nodes { COMMENT } } } }", 20
+    )
     + "}",
     "allowed: 100 x 28 aliases x 6": "{ threads(first: 100) { nodes { "
-    + many("a#: comments(first: 6) { edges { cursor node { COMMENT } } }", 28)
+    + repeat("a#: comments(first: 6) { edges { cursor node { COMMENT } } }", 28)
     + " } } }",
     "allowed: 100 x 100 messageHtml": (
         "{ threads(first: 100) { nodes { comments(first: 100) { nodes { messageHtml } } } } }"
@@ -84,12 +86,12 @@ ATTACKS: dict[str, str] = {
     ),
     "allowed: 1000 long messages": (
         '{ threads(first: 1, filterBy: {titleContains: "long"}) { nodes { '
-        + many("a#: comments(first: 100) { nodes { message } }", 10)
+        + repeat("a#: comments(first: 100) { nodes { message } }", 10)
         + " } } }"
     ),
     "refused late: 2800 long messages": (
         '{ threads(first: 1, filterBy: {titleContains: "long"}) { nodes { '
-        + many("a#: comments(first: 100) { nodes { thread { id } message } }", 28)
+        + repeat("a#: comments(first: 100) { nodes { thread { id } message } }", 28)
         + " } } }"
     ),
 }
@@ -209,10 +211,10 @@ def on_a_server(work: Callable[[int], None], url: str | None = None) -> None:
 
 def show(name: str, seconds: list[float]) -> None:
     """Print a line of the table."""
-    waits = [1000 * each for each in seconds]
+    waits = [1000 * ping_time for ping_time in seconds]
     parts = quantiles(waits, n=100)
-    told = f"{parts[49]:8.1f} {parts[98]:8.1f} {max(waits):8.1f}"
-    print(f"{name:44} {len(waits):6} {told}", flush=True)
+    printed_error = f"{parts[49]:8.1f} {parts[98]:8.1f} {max(waits):8.1f}"
+    print(f"{name:44} {len(waits):6} {printed_error}", flush=True)
 
 
 def main() -> None:

@@ -56,16 +56,16 @@ class Board:
 
     def replace(self, old: UUID, new: UUID) -> None:
         """Replace a thread or an author that was deleted by a new one."""
-        for known in (self.threads, self.authors):
-            if old in known:
-                known[known.index(old)] = new
+        for keys in (self.threads, self.authors):
+            if old in keys:
+                keys[keys.index(old)] = new
 
 
 def message() -> str:
     return "word " * random.randint(1, 12)
 
 
-async def some_comment(board: Board, session: AsyncSession) -> Comment | None:
+async def random_comment(board: Board, session: AsyncSession) -> Comment | None:
     """Return a comment of a random thread, read without a lock, as a careless host reads it."""
     query = select(Comment).where(Comment.thread_id == board.thread())
     column = random.choice([Comment.created_at, Comment.id, Comment.word_count])
@@ -87,39 +87,39 @@ async def add_several(board: Board, unit: UnitOfWork) -> None:
 
 
 async def edit(board: Board, unit: UnitOfWork) -> None:
-    if comment := await some_comment(board, unit.session):
+    if comment := await random_comment(board, unit.session):
         comment.message = message()
 
 
 async def edit_locked(board: Board, unit: UnitOfWork) -> None:
-    found = await some_comment(board, unit.session)
-    if found is None:
+    stale = await random_comment(board, unit.session)
+    if stale is None:
         return
-    comment = await unit.session.get(Comment, found.id, with_for_update=True)
+    comment = await unit.session.get(Comment, stale.id, with_for_update=True)
     if comment is not None:
         comment.message, comment.edited_at = message(), now()
 
 
 async def move(board: Board, unit: UnitOfWork) -> None:
-    if comment := await some_comment(board, unit.session):
+    if comment := await random_comment(board, unit.session):
         comment.thread_id = board.thread()
 
 
 async def move_to_object(board: Board, unit: UnitOfWork) -> None:
-    comment = await some_comment(board, unit.session)
+    comment = await random_comment(board, unit.session)
     thread = await unit.session.get(Thread, board.thread())
     if comment is not None and thread is not None:
         comment.thread = thread
 
 
 async def change_author(board: Board, unit: UnitOfWork) -> None:
-    if comment := await some_comment(board, unit.session):
+    if comment := await random_comment(board, unit.session):
         for name, value in board.by().items():
             setattr(comment, name, value)
 
 
 async def remove(board: Board, unit: UnitOfWork) -> None:
-    if comment := await some_comment(board, unit.session):
+    if comment := await random_comment(board, unit.session):
         await unit.session.delete(comment)
 
 
@@ -169,12 +169,12 @@ async def delete_thread_by_statement(board: Board, unit: UnitOfWork) -> None:
     await _make_another(board, unit, id)
 
 
-async def _make_another(board: Board, unit: UnitOfWork, gone: UUID) -> None:
+async def _make_another(board: Board, unit: UnitOfWork, deleted: UUID) -> None:
     thread = Thread(title="Another", comments=[board.comment()])
     unit.session.add(thread)
 
     async def replace() -> None:
-        board.replace(gone, thread.id)
+        board.replace(deleted, thread.id)
 
     unit.after_commit.append(replace)
 

@@ -94,8 +94,8 @@ def play(strategy: Strategy, scenario: Scenario, engine: Engine) -> str:
         except Exception as error:
             return type(error).__name__
         stored = connection.scalar(select(threads.c.word_count).where(threads.c.id == key))
-        found = connection.scalars(select(comments.c.message).where(comments.c.thread_id == key))
-        true = sum(len(message.split()) for message in found)
+        messages = connection.scalars(select(comments.c.message).where(comments.c.thread_id == key))
+        true = sum(len(message.split()) for message in messages)
         if stored == true == thread.word_count:
             return "exact"
         return f"stored {stored}, true {true}, in memory {thread.word_count}"

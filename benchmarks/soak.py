@@ -63,7 +63,7 @@ class Soak:
     """How many units have ended well, by the name of the operation."""
     attempts: int = 0
     """How often an operation was begun: once a unit, and once more for each retry."""
-    gone: Counter[str] = field(default_factory=Counter)
+    deleted: Counter[str] = field(default_factory=Counter)
     """How many were refused because somebody else had deleted what they were about."""
     longest: float = 0.0
     """The longest that a unit has taken, in seconds, its retries included."""
@@ -105,10 +105,10 @@ class Soak:
             except Abandoned:
                 self.done[name] += 1
             except Exception as error:
-                if not is_gone(error):
+                if not is_deleted(error):
                     self.errors.append(error)  # it has reached the user
                     return
-                self.gone[name] += 1
+                self.deleted[name] += 1
             self.longest = max(self.longest, time.monotonic() - began)
 
     async def _attempt(self, operation: Operation, board: Board, unit: UnitOfWork) -> None:
@@ -134,7 +134,7 @@ class Soak:
     @property
     def retries(self) -> int:
         """Return how many units the database asked to retry, as after a deadlock."""
-        return self.attempts - self.done.total() - self.gone.total() - len(self.errors)
+        return self.attempts - self.done.total() - self.deleted.total() - len(self.errors)
 
     def size_at(self, share: float) -> int:
         """Return the bytes of the process after a `share` of the time."""
@@ -148,17 +148,17 @@ class Soak:
 
     def failures(self) -> list[str]:
         """Return the broken promises as sentences."""
-        found = [f"{error!r} has reached a user" for error in self.errors[:3]]
-        found += [f"drift: {drift}" for drift in self.drift[:3]]
+        problems = [f"{error!r} has reached a user" for error in self.errors[:3]]
+        problems += [f"drift: {drift}" for drift in self.drift[:3]]
         if self.growth > MOST_GROWTH:
-            found.append(f"the process has grown by {self.growth / 1e6:.1f} MB")
+            problems.append(f"the process has grown by {self.growth / 1e6:.1f} MB")
         idle = [each.__name__ for each in OPERATIONS if not self.done[each.__name__]]
         if idle:
-            found.append(f"never done: {', '.join(idle)}")
-        return found
+            problems.append(f"never done: {', '.join(idle)}")
+        return problems
 
 
-def is_gone(error: Exception) -> bool:
+def is_deleted(error: Exception) -> bool:
     """Return whether another writer has deleted the row, or the row that its foreign key names."""
     if isinstance(error, IntegrityError):
         state = getattr(error.orig, "sqlstate", None)

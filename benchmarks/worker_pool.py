@@ -57,11 +57,11 @@ def worker_pool(url: str, writers: int) -> Iterator[WorkerPool]:
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for _ in range(writers):
-        mine, its = context.Pipe()
-        process = context.Process(target=_write, args=(url, its), daemon=True)
+        parent_pipe, child_pipe = context.Pipe()
+        process = context.Process(target=_write, args=(url, child_pipe), daemon=True)
         process.start()
-        its.close()
-        pipes.append(mine)
+        child_pipe.close()
+        pipes.append(parent_pipe)
         processes.append(process)
     try:
         for pipe in pipes:
@@ -76,7 +76,7 @@ def worker_pool(url: str, writers: int) -> Iterator[WorkerPool]:
 
 def _write(url: str, pipe: Pipe) -> None:
     engine = blocking_engine(url, patience=PATIENCE)
-    hosts = {str(each): each.host(engine) for each in CANDIDATES}
+    hosts = {str(candidate): candidate.host(engine) for candidate in CANDIDATES}
     gc.freeze()
     pipe.send("ready")
     with suppress(EOFError, OSError):  # the end of the crew, or of the process that leads it

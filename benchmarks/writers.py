@@ -64,14 +64,18 @@ class Result:
 def measure(url: str, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in both scenarios, on a fresh database."""
     engine = blocking_engine(url)
-    tables = {each.strategy.Thread.__tablename__: each.strategy for each in CANDIDATES}.values()
+    tables = {
+        candidate.strategy.Thread.__tablename__: candidate.strategy for candidate in CANDIDATES
+    }.values()
     for strategy in tables:
         strategy.metadata.create_all(engine)
-    results = {each: Result() for each in CANDIDATES}
+    results = {candidate: Result() for candidate in CANDIDATES}
     with worker_pool(url, scale.writers) as writers:
         for scenario in SCENARIOS:
             number = 1 if scenario == SCENARIOS[0] else scale.writers
-            threads = {each: _store(engine, each, number, scale) for each in CANDIDATES}
+            threads = {
+                candidate: _store(engine, candidate, number, scale) for candidate in CANDIDATES
+            }
             for strategy in tables:
                 make_exact(engine, strategy)
             settle(engine)
@@ -81,9 +85,9 @@ def measure(url: str, scale: Scale) -> dict[Candidate, Result]:
     return results
 
 
-def _store(engine: Engine, each: Candidate, number: int, scale: Scale) -> list[UUID]:
+def _store(engine: Engine, candidate: Candidate, number: int, scale: Scale) -> list[UUID]:
     with engine.begin() as connection:
-        return [store_thread(connection, each.strategy, scale.comments) for _ in range(number)]
+        return [store_thread(connection, candidate.strategy, scale.comments) for _ in range(number)]
 
 
 def _compare(
@@ -96,31 +100,31 @@ def _compare(
 ) -> None:
     failed: set[Candidate] = set()
     turns = {
-        each: _turn(writers, each, mine * (scale.writers // len(mine)), scale, failed)
-        for each, mine in threads.items()
+        candidate: _turn(writers, candidate, mine * (scale.writers // len(mine)), scale, failed)
+        for candidate, mine in threads.items()
     }
     timed = asyncio.run(interleave(turns, scale.rounds, scale.budget))
-    for each, result in results.items():
-        taken = None if each in failed else lower_quartile(timed[each])
+    for candidate, result in results.items():
+        taken = None if candidate in failed else lower_quartile(timed[candidate])
         result.seconds[scenario] = taken
-        result.exact[scenario] = is_exact(engine, each.strategy, threads[each])
+        result.exact[scenario] = is_exact(engine, candidate.strategy, threads[candidate])
 
 
 def _turn(
     writers: WorkerPool,
-    each: Candidate,
+    candidate: Candidate,
     threads: list[UUID],
     scale: Scale,
     failed: set[Candidate],
 ) -> Callable[[int], Awaitable[None]]:
-    tasks = [(str(each), [thread] * scale.inserts) for thread in threads]
+    tasks = [(str(candidate), [thread] * scale.inserts) for thread in threads]
 
     async def turn(number: int) -> None:
-        if each not in failed:
+        if candidate not in failed:
             try:
                 writers.insert(tasks)
             except WorkerFailed:
-                failed.add(each)
+                failed.add(candidate)
 
     return turn
 
@@ -135,14 +139,14 @@ def show(backend: str, results: Mapping[Candidate, Result], scale: Scale) -> Non
     table.add_column("ended exact")
     floor = results[FLOOR]
     per_second = partial(_per_second, inserts=scale.writers * scale.inserts)
-    for each, result in results.items():
+    for candidate, result in results.items():
         cells = []
         for scenario, seconds in result.seconds.items():
             ratio = as_ratio(seconds, floor.seconds[scenario])
             cells.append(ratio if result.exact[scenario] else f"{ratio}, wrong")
         if result is floor:
             cells = [per_second(seconds) for seconds in floor.seconds.values()]
-        table.add_row(str(each), *cells, each.ended(result.exact.values()))
+        table.add_row(str(candidate), *cells, candidate.ended(result.exact.values()))
     console.print(table)
 
 

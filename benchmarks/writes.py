@@ -118,11 +118,13 @@ def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
 
 def measure(engine: Engine, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in all operations, on a fresh database."""
-    tables = {each.strategy.Thread.__tablename__: each.strategy for each in CANDIDATES}.values()
+    tables = {
+        candidate.strategy.Thread.__tablename__: candidate.strategy for candidate in CANDIDATES
+    }.values()
     for strategy in tables:
         strategy.metadata.create_all(engine)
-    rows = {each: store(engine, each.strategy, scale) for each in CANDIDATES}
-    results = {each: Result() for each in CANDIDATES}
+    rows = {candidate: store(engine, candidate.strategy, scale) for candidate in CANDIDATES}
+    results = {candidate: Result() for candidate in CANDIDATES}
     gc.freeze()
     for operation in OPERATIONS:
         for strategy in tables:
@@ -141,16 +143,18 @@ def _compare(
     results: Mapping[Candidate, Result],
 ) -> None:
     rounds, turns = operation.rounds(scale), {}
-    for each in CANDIDATES:
-        results[each].seconds[operation.name] = None
-        turn = _turn(operation, each.host(engine), rows[each])
+    for candidate in CANDIDATES:
+        results[candidate].seconds[operation.name] = None
+        turn = _turn(operation, candidate.host(engine), rows[candidate])
         if _works(turn, rounds + 1):
-            turns[each] = turn
+            turns[candidate] = turn
     timed = asyncio.run(interleave(turns, rounds, scale.budget))
-    for each in CANDIDATES:
-        if each in timed:
-            results[each].seconds[operation.name] = lower_quartile(timed[each])
-        results[each].exact[operation.name] = is_exact(engine, each.strategy, rows[each].threads)
+    for candidate in CANDIDATES:
+        if candidate in timed:
+            results[candidate].seconds[operation.name] = lower_quartile(timed[candidate])
+        results[candidate].exact[operation.name] = is_exact(
+            engine, candidate.strategy, rows[candidate].threads
+        )
 
 
 def _turn(operation: Operation, host: Host, rows: Rows) -> Callable[[int], Awaitable[None]]:
@@ -176,14 +180,14 @@ def show(backend: str, results: Mapping[Candidate, Result]) -> None:
         table.add_column(operation.name, justify="right")
     table.add_column("ended exact")
     floor = results[FLOOR]
-    for each, result in results.items():
+    for candidate, result in results.items():
         cells = []
         for name, seconds in result.seconds.items():
             ratio = as_ratio(seconds, floor.seconds[name])
             cells.append(ratio if result.exact[name] else f"{ratio}, wrong")
         if result is floor:
             cells = [f"{(seconds or 0) * 1e6:,.0f} µs" for seconds in floor.seconds.values()]
-        table.add_row(str(each), *cells, each.ended(result.exact.values()))
+        table.add_row(str(candidate), *cells, candidate.ended(result.exact.values()))
     console.print(table)
 
 

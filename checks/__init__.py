@@ -57,10 +57,10 @@ async def run_checks(
         async with open_database(settings, must_exist=True, must_be_newest=False) as database:
             return await check(database, settings, rules, start=False, deep=deep)
     except ConfigurationError as error:
-        return out_of_reach(error, settings, rules)
+        return check_unreachable(error, settings, rules)
 
 
-def out_of_reach(
+def check_unreachable(
     error: ConfigurationError,
     settings: Settings,
     rules: HostRules | None = None,
@@ -68,9 +68,9 @@ def out_of_reach(
     has_viewers: bool | None = None,
 ) -> list[Finding]:
     """Return the findings for a database that cannot be used."""
-    found = check_settings(settings, rules, has_viewers=has_viewers)
-    found += _check_documents(settings)
-    return in_order([*found, Finding("tallied.E001", str(error), _REACH)])
+    findings = check_settings(settings, rules, has_viewers=has_viewers)
+    findings += _check_documents(settings)
+    return in_order([*findings, Finding("tallied.E001", str(error), _REACH)])
 
 
 async def check(
@@ -91,16 +91,16 @@ async def check(
     :param start: leave out what reads rows.
     :param deep: recount every counter, too.
     """
-    found = check_settings(settings, rules, has_viewers=has_viewers)
+    findings = check_settings(settings, rules, has_viewers=has_viewers)
     if not start:
-        found += _check_documents(settings)
-    of_file = await check_file(database, settings, start=start)
-    found += of_file
-    if not any(finding.level == "error" for finding in of_file):
-        found += await check_database(
+        findings += _check_documents(settings)
+    file_findings = await check_file(database, settings, start=start)
+    findings += file_findings
+    if not any(finding.level == "error" for finding in file_findings):
+        findings += await check_database(
             database, rules, session_class=session_class, start=start, deep=deep
         )
-    return in_order(found)
+    return in_order(findings)
 
 
 async def check_database(
@@ -112,44 +112,47 @@ async def check_database(
     deep: bool = False,
 ) -> list[Finding]:
     """Run the part of :func:`check` that queries the database."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
-        async for finding in _ask(database, rules, session_class or database.sessions, start, deep):
-            found.append(finding)
+        async for finding in _check_open(
+            database, rules, session_class or database.sessions, start, deep
+        ):
+            findings.append(finding)
     except Busy as error:
-        found.append(Finding("tallied.E001", str(error), _REACH))
+        findings.append(Finding("tallied.E001", str(error), _REACH))
     except (DBAPIError, OSError, Unavailable) as error:
-        found.append(Finding("tallied.E001", str(explain(error, database.url)), _REACH))
-    return found
+        findings.append(Finding("tallied.E001", str(explain(error, database.url)), _REACH))
+    return findings
 
 
-async def _ask(
+async def _check_open(
     database: Database, rules: HostRules | None, sessions: Installable, start: bool, deep: bool
 ) -> AsyncIterator[Finding]:
-    engine, of_sessions = check_sessions(sessions)
-    for finding in of_sessions:
+    engine, session_findings = check_sessions(sessions)
+    for finding in session_findings:
         yield finding
     async with database.read() as connection:
         for finding in await check_pooler(database, connection):
             yield finding
             if finding.level == "error":
                 return  # Statements would fail at random.
-        of_tables = await connection.run_sync(
+        table_findings = await connection.run_sync(
             lambda sync: list(check_tables(sync, engine, database.schema))
         )
-        of_counters = await connection.run_sync(
+        counter_findings = await connection.run_sync(
             lambda sync: list(check_counters(sync, engine, sessions, database.schema))
         )
         for finding in (
             *await connection.run_sync(lambda sync: list(check_connection(sync))),
             *await connection.run_sync(lambda sync: _check_hosts_engine(sync, database)),
             *await connection.run_sync(lambda sync: list(check_access(sync, database.schema))),
-            *of_tables,
-            *of_counters,
+            *table_findings,
+            *counter_findings,
         ):
             yield finding
         unreadable = any(
-            f.level == "error" and f.id != "tallied.E024" for f in (*of_tables, *of_counters)
+            f.level == "error" and f.id != "tallied.E024"
+            for f in (*table_findings, *counter_findings)
         )
         if start or unreadable:
             return  # What is stored cannot be read, or is not asked for.
@@ -172,12 +175,12 @@ def _check_hosts_engine(connection: Connection, database: Database) -> list[Find
 
 async def check_host_counters(database: Database) -> tuple[Counters, list[Finding]]:
     """Return the counters of `database` and its host, and what makes them wrong."""
-    engine, found = check_sessions(database.sessions)
+    engine, findings = check_sessions(database.sessions)
     async with database.read() as connection:
-        found += await connection.run_sync(
+        findings += await connection.run_sync(
             lambda sync: list(check_counters(sync, engine, database.sessions, database.schema))
         )
-    return engine, found
+    return engine, findings
 
 
 def _check_documents(settings: Settings) -> list[Finding]:

@@ -25,11 +25,11 @@ def check_settings(
         rules = HostRules(guests=settings.guests, message_length=settings.message_length)
     if has_viewers is None:
         has_viewers = bool(settings.secret) or settings.environment == "development"
-    found = list(_contradictions(settings, rules))
+    findings = list(_contradictions(settings, rules))
     if settings.environment == "production":
-        found += _dangers(settings, rules)
+        findings += _dangers(settings, rules)
         if is_own_server and settings.guests == "write" and not settings.allowed_hosts:
-            found.append(
+            findings.append(
                 Finding(
                     "tallied.W009",
                     "Guests may write, and the server answers to every name, so also to one that a"
@@ -39,7 +39,7 @@ def check_settings(
                 )
             )
     if not has_viewers and not rules.guests_write:
-        found.append(
+        findings.append(
             Finding(
                 "tallied.W003",
                 "Nobody can write: guests may only read, and nobody can sign in.",
@@ -49,7 +49,7 @@ def check_settings(
         )
     if settings.origins.strip() == ANY_ORIGIN:
         # In development, too: whatever page its developer visits could write to the server.
-        found.append(
+        findings.append(
             Finding(
                 "tallied.W008",
                 f"{SETTINGS['origins']} is {ANY_ORIGIN}: the pages of every website may use the"
@@ -58,14 +58,14 @@ def check_settings(
             )
         )
     if settings.previous_secret:
-        found.append(
+        findings.append(
             Finding(
                 "tallied.W004",
                 f"{SETTINGS['previous_secret']} is still set, and its tokens are accepted.",
                 "Take it out once the last token that it has signed has expired.",
             )
         )
-    return found
+    return findings
 
 
 def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:

@@ -24,10 +24,10 @@ def read_settings(
     """
     findings: list[Finding] = []
     usable: dict[str, str] = {}
-    known = {setting.variable for setting in SETTINGS.values()}
+    variables = {setting.variable for setting in SETTINGS.values()}
     for name in sorted(name for name in environ if name.startswith(_PREFIX)):
-        if name not in known:
-            findings.append(_unknown(name, known))
+        if name not in variables:
+            findings.append(_unknown(name, variables))
         elif name != "TALLIED_PREVIOUS_SECRET" and _is_usable({name: environ[name]}, findings):
             usable[name] = environ[name]
     previous = environ.get("TALLIED_PREVIOUS_SECRET", "")
@@ -52,8 +52,8 @@ def _is_usable(values: Mapping[str, str], findings: list[Finding]) -> bool:
     return True
 
 
-def _unknown(name: str, known: set[str]) -> Finding:
-    close = get_close_matches(name, known, n=1, cutoff=0.8)
+def _unknown(name: str, variables: set[str]) -> Finding:
+    close = get_close_matches(name, variables, n=1, cutoff=0.8)
     return Finding(
         "tallied.W007",
         f"There is no setting {name}, so it changes nothing.",

@@ -75,5 +75,5 @@ def summary(findings: list[Finding]) -> str:
         return "All checks have passed."
     levels = [finding.level for finding in findings]
     numbers = {name: levels.count(name) for name in sorted(set(levels))}
-    told = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items()]
-    return f"The checks have found {' and '.join(told)}; {find_page('checks.md')} says more."
+    counts = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items()]
+    return f"The checks have found {' and '.join(counts)}; {find_page('checks.md')} says more."

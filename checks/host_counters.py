@@ -26,69 +26,71 @@ def check_counters(
     :param schema: where tables are that name no schema; by default, where the connection looks.
     """
     needed = {counter: _columns(counter) for counter in engine.declared}
-    missed = {counter: _columns(counter) for counter in _elsewhere(engine)}
-    everything = {column for columns in (*needed.values(), *missed.values()) for column in columns}
-    there = _there(connection, everything, schema)
-    yield from _check_columns(needed, there)
-    for counter, columns in missed.items():
+    uncounted = {counter: _columns(counter) for counter in _counters_elsewhere(engine)}
+    all_columns = {
+        column for columns in (*needed.values(), *uncounted.values()) for column in columns
+    }
+    existing = _read_columns(connection, all_columns, schema)
+    yield from _check_columns(needed, existing)
+    for counter, columns in uncounted.items():
         # What has no columns here is of another host, with another database.
-        if all(column.name in there.get(column.table.key, ()) for column in columns):
-            yield _missed(counter, engine, sessions)
+        if all(column.name in existing.get(column.table.key, ()) for column in columns):
+            yield _uncounted(counter, engine, sessions)
 
 
 def _check_columns(
-    needed: Mapping[Counter, Collection[Column[Any]]], there: Mapping[str, Collection[str]]
+    needed: Mapping[Counter, Collection[Column[Any]]], existing: Mapping[str, Collection[str]]
 ) -> Iterator[Finding]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for counter, columns in needed.items():
         for column in columns:
             name = column.table.name
-            if column.name in there.get(column.table.key, ()):
+            if column.name in existing.get(column.table.key, ()):
                 continue
-            is_there = column.table.key in there
-            what = f"The column {name}.{column.name}" if is_there else f"The table {name}"
-            if what not in told:
-                told.add(what)
+            has_table = column.table.key in existing
+            missing = f"The column {name}.{column.name}" if has_table else f"The table {name}"
+            if missing not in reported:
+                reported.add(missing)
                 yield Finding(
                     "tallied.E019",
-                    f"{what} is missing, without which {counter} cannot be kept.",
+                    f"{missing} is missing, without which {counter} cannot be kept.",
                     "Run the migrations of the application that has it, such as"
                     " `alembic upgrade head`.",
                 )
 
 
-def _missed(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
+def _uncounted(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
     keepers = {
-        each: None
+        session_class: None
         for other in sorted(related(engine), key=lambda other: -len(other.declared))
         if counter in other.declared
-        for each in other.classes
+        for session_class in other.classes
     }
-    named = [each.__name__ for each in keepers if not is_made(each)]
-    passed = f"Pass session_class={named[0]}" if named else "Pass that session class"
+    importable = [session_class.__name__ for session_class in keepers if not is_made(session_class)]
+    passed = f"Pass session_class={importable[0]}" if importable else "Pass that session class"
     return Finding(
         "tallied.E024",
-        f"{counter} is kept on {' and '.join(name_of(each) for each in keepers)}, and not on"
+        f"{counter} is kept on {' and '.join(map(name_of, keepers))}, and not on"
         f" {name_of(sync_class(sessions))}: what its sessions write is not counted there.",
         f"{passed} to Discussion, or install counters that are extended by all that have columns"
         " in this database on one session class.",
     )
 
 
-def _elsewhere(engine: Counters) -> list[Counter]:
+def _counters_elsewhere(engine: Counters) -> list[Counter]:
     """Return the counters that are installed together with some of `engine`, on other classes only.
 
     Not those whose column `engine` keeps by a class of another host, with tables of that name.
     """
-    kept = {_place(counter) for counter in engine.declared}
-    found = {
+    places = {_place(counter) for counter in engine.declared}
+    others = {
         counter
         for other in related(engine)
         if other.classes
         for counter in other.declared
-        if _place(counter) not in kept
+        if _place(counter) not in places
     }
-    return sorted(found, key=str)
+    return sorted(others, key=str)
 
 
 def _place(counter: Counter) -> tuple[str, str]:
@@ -107,7 +109,7 @@ def _columns(counter: Counter) -> list[Column[Any]]:
     return [column for column in columns if column.table.metadata is not Base.metadata]
 
 
-def _there(
+def _read_columns(
     connection: Connection, columns: Collection[Column[Any]], schema: str | None
 ) -> dict[str, Collection[str]]:
     """Return the columns of the existing tables by the tables' keys."""
@@ -119,7 +121,7 @@ def _there(
         for name in by_schema.keys() - {None, *attached}:
             del by_schema[name]
     return {
-        keys[name]: found
+        keys[name]: columns
         for place, keys in by_schema.items()
-        for name, found in read_columns(connection, keys, place).items()
+        for name, columns in read_columns(connection, keys, place).items()
     }

@@ -35,15 +35,15 @@ def check_unique(catalog: Catalog) -> Iterator[Finding]:
 
 def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) -> Iterator[Finding]:
     """Find missing indexes, without which results are right but slow."""
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for counter in engine.declared:
         columns = [column_of(counter.holder, name) for name in counter.foreign_key]
         table, names = columns[0].table, [column.name for column in columns]
         found = catalog
         if table.metadata is not Base.metadata:  # a host's own, which it counts by
             found = read_catalog(connection, [table.name], table.schema)
-        if (table.name, names[0]) not in told and not _leads(table, names, found):
-            told.add((table.name, names[0]))
+        if (table.name, names[0]) not in reported and not _leads(table, names, found):
+            reported.add((table.name, names[0]))
             yield Finding(
                 "tallied.W011",
                 f"No valid index of {table.name} starts with {', '.join(names)}, by which {counter}"
@@ -60,7 +60,7 @@ def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) ->
         )
     for index in _expected(connection.dialect.name):
         table, names = _table_of(index), [column.name for column in index.columns]
-        if (table.name, names[0]) in told or (lacks_trigrams and "dialect" in index.info):
+        if (table.name, names[0]) in reported or (lacks_trigrams and "dialect" in index.info):
             continue
         if _are_there(table, names, catalog) and not _is_served(index, catalog):
             yield Finding(

@@ -24,7 +24,7 @@ from .finding import Finding
 BATCH = 500
 """How many threads are looked at by one question to the host."""
 
-SHOWN = 3
+MAX_EXAMPLES = 3
 """How many examples a finding names."""
 
 NEWEST = 100
@@ -32,7 +32,7 @@ NEWEST = 100
 
 
 @dataclass
-class _Some:
+class _Examples:
     """How many there are of something, and a few of them."""
 
     number: int = 0
@@ -40,18 +40,18 @@ class _Some:
 
     def add(self, example: object) -> None:
         self.number += 1
-        if len(self.examples) < SHOWN:
+        if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(str(example))
 
     def __str__(self) -> str:
-        return ", ".join(self.examples) + (", …" if self.number > SHOWN else "")
+        return ", ".join(self.examples) + (", …" if self.number > MAX_EXAMPLES else "")
 
 
 async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[Finding]:
     """Find threads about objects that the host has deleted, or of types that are not registered."""
     for name in sorted(rules.targets):
         try:
-            gone = await _gone(database, rules.targets[name])
+            orphans = await _find_orphans(database, rules.targets[name])
         except Exception as error:  # the host's own code
             yield Finding(
                 "tallied.E021",
@@ -60,11 +60,11 @@ async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[F
                 "Mend its titles function; clients cannot begin such threads either.",
             )
             continue
-        if gone.number:
+        if orphans.number:
             yield Finding(
                 "tallied.W020",
-                f"{_threads(gone.number)} about an object of the type {name!r} that is gone:"
-                f" {gone}.",
+                f"{_threads(orphans.number)} about an object of the type {name!r} that is gone:"
+                f" {orphans}.",
                 "Delete them; and let the host delete such a thread together with its object.",
             )
     unknown = (
@@ -86,7 +86,7 @@ async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[F
 def check_words(connection: Connection) -> Iterator[Finding]:
     """Check that the words of the newest comments were counted by the present function."""
     newest = select(Comment.id, Comment.message, Comment.word_count)
-    wrong = _Some()
+    wrong = _Examples()
     for id, message, stored in connection.execute(newest.order_by(Comment.id.desc()).limit(NEWEST)):
         try:
             counted = Comment.count_words(message)
@@ -112,7 +112,7 @@ def check_words(connection: Connection) -> Iterator[Finding]:
 
 def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
     """Recount every counter and every derived column."""
-    wrong: dict[str, _Some] = defaultdict(_Some)
+    wrong: dict[str, _Examples] = defaultdict(_Examples)
     for drift in engine.verify(connection):
         key = ",".join(map(str, drift.key))
         wrong[drift.counter].add(f"{key} (stored {drift.stored}, true {drift.true})")
@@ -127,9 +127,9 @@ def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
         )
 
 
-async def _gone(database: Database, target: Target) -> _Some:
+async def _find_orphans(database: Database, target: Target) -> _Examples:
     """Return the threads of the target whose object was deleted, read in batches by the index."""
-    gone, last = _Some(), ("", UUID(int=0))
+    orphans, last = _Examples(), ("", UUID(int=0))
     place = tuple_(Thread.target_id, Thread.id)
     page = select(Thread.target_id, Thread.id).where(Thread.target_type == target.name)
     page = page.order_by(Thread.target_id, Thread.id).limit(BATCH)
@@ -137,12 +137,12 @@ async def _gone(database: Database, target: Target) -> _Some:
         async with database.read() as connection, AsyncSession(connection) as session:
             rows: Any = (await connection.execute(page.where(place > last))).all()
             ids = [row.target_id for row in rows]
-            known = await target.titles(session, ids) if ids else {}
+            titles = await target.titles(session, ids) if ids else {}
         for row in rows:
-            if row.target_id not in known:
-                gone.add(row.id)
+            if row.target_id not in titles:
+                orphans.add(row.id)
         if len(rows) < BATCH:
-            return gone
+            return orphans
         last = tuple(rows[-1])
 
 

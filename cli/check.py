@@ -30,19 +30,21 @@ def check(
     form: Format = "text",
 ) -> None:
     if app is None:
-        settings, found = checks.read_settings(os.environ, database=database)
+        settings, findings = checks.read_settings(os.environ, database=database)
         if "TALLIED_ENVIRONMENT" not in os.environ and development.is_development(settings):
             settings = replace(settings, environment="development")
             Output(form).warn(
                 "Checked for development, for which the database was last served;"
                 " TALLIED_ENVIRONMENT=production checks for production."
             )
-        found = checks.in_order([*found, *asyncio.run(checks.run_checks(settings, deep=deep))])
+        findings = checks.in_order(
+            [*findings, *asyncio.run(checks.run_checks(settings, deep=deep))]
+        )
     else:
-        found = asyncio.run(load_discussion(app, database).check_closed(deep=deep))
-    found = checks.with_option(found, format_option(app, database))
-    print(checks.as_json(found)) if form == "json" else checks.print_findings(found)
-    if any(finding.level in ("error", fail_level) for finding in found):
+        findings = asyncio.run(load_discussion(app, database).check_closed(deep=deep))
+    findings = checks.with_option(findings, format_option(app, database))
+    print(checks.as_json(findings)) if form == "json" else checks.print_findings(findings)
+    if any(finding.level in ("error", fail_level) for finding in findings):
         raise typer.Exit(1)
 
 

@@ -50,15 +50,15 @@ async def verify(
     of_amounts = {str(derived) for derived in counters.derived}
 
     def work(connection: Connection) -> Verified:
-        known = _sizes(connection, selection, condition)
-        looked_at = {name: min(number, sample or number) for name, number in known.items()}
+        sizes = _sizes(connection, selection, condition)
+        looked_at = {name: min(number, sample or number) for name, number in sizes.items()}
         wrong = {False: 0, True: 0}
         for drift in counters.verify(
             connection, only=only, where=condition, sample=sample, derived=with_amounts
         ):
             wrong[drift.counter in of_amounts] += 1
             report(drift)
-        everything = condition is None and looked_at == known
+        everything = condition is None and looked_at == sizes
         return Verified(looked_at, everything, not selection.counters, wrong[False], wrong[True])
 
     async with database.plain.connect() as connection:
@@ -135,9 +135,9 @@ async def _repair_amounts(
     """Put wrong amounts right, a page at a time, each in a unit of work of its own."""
     mapper, repaired = derived.mapper, 0
     chosen = keys_of(mapper, condition)
-    left = chosen if start is None else chosen.where(after_key(primary_key(mapper), start))
+    remaining = chosen if start is None else chosen.where(after_key(primary_key(mapper), start))
     async with database.plain.connect() as connection:
-        total, todo = [await _count(connection, rows) for rows in (chosen, left)]
+        total, todo = [await _count(connection, rows) for rows in (chosen, remaining)]
         done = total - todo
         found = await connection.run_sync(
             lambda sync: pages(sync, derived, size=batch_size, start=start, where=condition)
@@ -202,6 +202,6 @@ def _sizes(connection: Connection, selection: Selection, condition: Condition) -
     mappers = mappers or [derived.mapper for derived in selection.amounts]
     sizes = {}
     for mapper in mappers:
-        every = select(func.count()).select_from(keys_of(mapper, condition).subquery())
-        sizes[mapper.class_.__name__] = connection.execute(every).scalar_one()
+        query = select(func.count()).select_from(keys_of(mapper, condition).subquery())
+        sizes[mapper.class_.__name__] = connection.execute(query).scalar_one()
     return sizes

@@ -58,17 +58,17 @@ def serve(
         )
 
     async def prepare(opened: Database, _: Counters) -> None:
-        found.extend(await checks.check_file(opened, settings, start=True))
-        _refuse(out, found)  # Nobody should migrate a damaged file.
+        findings.extend(await checks.check_file(opened, settings, start=True))
+        _refuse(out, findings)  # Nobody should migrate a damaged file.
         print_migration(out, await migrate(opened), opened.url)
-        found.extend(await checks.check_database(opened))
-        _refuse(out, found)
+        findings.extend(await checks.check_database(opened))
+        _refuse(out, findings)
         if demo:
             await _fill_in(out, opened)
 
     with process.listen(settings.host, settings.port) as listener:
-        found = checks.check_settings(settings)
-        _refuse(out, found)
+        findings = checks.check_settings(settings)
+        _refuse(out, findings)
         run(prepare, database, settings=settings, warn=out.warn)
         settings = development.begin(settings)
         out.say(_GUESTS[settings.guests], guests=settings.guests)
@@ -76,7 +76,7 @@ def serve(
         has_page = settings.playground and Playground().is_complete
 
         def announce() -> None:
-            for warning in checks.in_order(found):
+            for warning in checks.in_order(findings):
                 _print(out, warning)
             page = " (GraphiQL at /graphql)" if has_page else ""
             sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
@@ -96,9 +96,9 @@ async def _fill_in(out: Output, database: Database) -> None:
     """Write demo data into a database without threads, as a whole or not at all."""
     threads = await count_threads(database)
     if threads:
-        they = "1 thread" if threads == 1 else f"{threads:,} threads"
+        number = "1 thread" if threads == 1 else f"{threads:,} threads"
         out.say(
-            f"The database has {they} already, so no demo data is written; `tallied seed` adds to"
+            f"The database has {number} already, so no demo data is written; `tallied seed` adds to"
             " them.",
             threads=threads,
         )
@@ -108,9 +108,9 @@ async def _fill_in(out: Output, database: Database) -> None:
         await seed(database, at_once=True, progress=progress)
 
 
-def _refuse(out: Output, found: list[Finding]) -> None:
+def _refuse(out: Output, findings: list[Finding]) -> None:
     """Stop at the first error found; warnings are printed once the start succeeds."""
-    errors = [finding for finding in checks.in_order(found) if finding.level == "error"]
+    errors = [finding for finding in checks.in_order(findings) if finding.level == "error"]
     for error in errors:
         _print(out, error)
     if errors:

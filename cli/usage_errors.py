@@ -42,7 +42,7 @@ def _explain(error: Any) -> str:
 def _explain_unknown(kind: str, name: str, known: Any) -> str:
     close = get_close_matches(name, known, n=1)
     remedy = f"is {close[0]} meant?" if close else "leave it out."
-    return f"There is no {kind} {_shown(name)}; {remedy}"
+    return f"There is no {kind} {_shorten(name)}; {remedy}"
 
 
 def _explain_value(parameter: Any, cause: Any) -> str:
@@ -57,7 +57,9 @@ def _explain_value(parameter: Any, cause: Any) -> str:
         allowed = f"a whole number of {low} or more"
     else:
         allowed = "of another kind"
-    return f"{_name(parameter)} must be {allowed}, not {_shown(repr(cause.errors()[0]['input']))}."
+    return (
+        f"{_name(parameter)} must be {allowed}, not {_shorten(repr(cause.errors()[0]['input']))}."
+    )
 
 
 def _name(parameter: Any) -> str:
@@ -65,7 +67,7 @@ def _name(parameter: Any) -> str:
     return name if name.startswith("-") else parameter.metavar or name.upper()
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return a text of the user on one line, shortened."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= 60 else f"{plain[:60]}…"

@@ -60,8 +60,8 @@ class PendingTasks:
     async def wait(self, timeout: float) -> None:
         """Wait for all, and what they begin, or so many seconds."""
         deadline = time.monotonic() + timeout
-        while self._futures and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait(self._futures, timeout=left)
+        while self._futures and (remaining := deadline - time.monotonic()) > 0:
+            await asyncio.wait(self._futures, timeout=remaining)
 
 
 async def run_bounded(

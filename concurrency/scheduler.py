@@ -64,7 +64,7 @@ class Turns:
         # The other slices are for the one that has waited longest, so that nobody starves.
         by_slices = self._slices % 2
         scheduler = (
-            min(self._waiting, key=lambda each: each.slices) if by_slices else self._waiting[0]
+            min(self._waiting, key=lambda waiter: waiter.slices) if by_slices else self._waiting[0]
         )
         self._waiting.remove(scheduler)
         self._waiting.append(scheduler)

@@ -48,10 +48,10 @@ def read_table_access(
     :param schema: where the tables are; by default, where their bare names lead.
     """
     if connection.dialect.name == "sqlite":
-        there = set(tables).intersection(inspect(connection).get_table_names(schema))
-        refuses = any(_refuses_changes(connection, name, schema) for name in sorted(there)[:1])
+        existing = set(tables).intersection(inspect(connection).get_table_names(schema))
+        refuses = any(_refuses_changes(connection, name, schema) for name in sorted(existing)[:1])
         mode = "its file, its folder or its URL is read-only" if refuses else ""
-        return TableAccess(mode, frozenset(tables) - there)
+        return TableAccess(mode, frozenset(tables) - existing)
     rows = connection.execute(_QUESTION, {"names": list(tables), "schema": schema}).all()
     denied = {
         privilege: names

@@ -118,10 +118,10 @@ def classify(error: BaseException) -> Failure | None:
 
 def translate(failure: Failure, error: Exception) -> Busy | Unavailable:
     """Return what to raise for `error` in the end, which is logged if it is an outage."""
-    told = failure.as_error()
-    if isinstance(told, Unavailable):
+    raised = failure.as_error()
+    if isinstance(raised, Unavailable):
         log_outage(error)
-    return told
+    return raised
 
 
 def asks_for_retry(error: DBAPIError) -> bool:

@@ -196,7 +196,7 @@ def identify(path: str) -> Identity:
     :raises OSError: where that cannot be said.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -63,7 +63,7 @@ class Connector:
         connect: Callable[..., Awaitable[Any]] | None = None,
     ) -> None:
         self._settings = settings
-        self._is_told = is_pooled is not None
+        self._has_named_pooler = is_pooled is not None
         self._is_pooled = bool(is_pooled)
         self._connect = connect or asyncpg.connect
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
@@ -71,7 +71,7 @@ class Connector:
     @property
     def has_unnamed_pooler(self) -> bool:
         """Return whether there is a pooler of a kind that the URL does not name."""
-        return self._is_pooled and not self._is_told
+        return self._is_pooled and not self._has_named_pooler
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """Open a connection; SQLAlchemy's ``async_creator_fn``.
@@ -79,7 +79,7 @@ class Connector:
         :raises TimeoutError: where the option ``timeout`` is over.
         """
         async with asyncio.timeout(options.get("timeout")):
-            connection = await self._open_one(*arguments, **options)
+            connection = await self._open_connection(*arguments, **options)
         keep_alive(connection)
         self._open.add(connection)
         return connection
@@ -89,7 +89,7 @@ class Connector:
         for connection in list(self._open):
             connection.terminate()
 
-    async def _open_one(self, *arguments: Any, **options: Any) -> Any:
+    async def _open_connection(self, *arguments: Any, **options: Any) -> Any:
         if not self._is_pooled:
             connection = await self._connect(*arguments, **options)
             try:
@@ -126,7 +126,7 @@ class Connector:
             f"set_config('{name}', '{value}', false)"
             for name, value in (self._settings | KEEPALIVES).items()
         )
-        if not self._is_told:
+        if not self._has_named_pooler:
             sql += f" WHERE pg_backend_pid() = {connection.get_server_pid()}"
         tag: str = await connection.execute(f"SELECT {sql}")
         return tag != "SELECT 0"

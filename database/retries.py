@@ -41,11 +41,11 @@ class Retries:
         if failure is None:
             raise error
         self.failed += 1
-        if not self._is_left(failure):
+        if not self._has_time(failure):
             raise translate(failure, error) from error
         await asyncio.sleep(random.uniform(0, 0.01 * 2 ** min(self.failed, 6)))
 
-    def _is_left(self, failure: Failure) -> bool:
+    def _has_time(self, failure: Failure) -> bool:
         in_time = time.monotonic() < self._deadline
         if self._attempts == 1 or failure.repeat is Repeat.NEVER:
             return False

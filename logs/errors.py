@@ -79,8 +79,8 @@ def format_error(error: BaseException) -> str:
     if len(text) <= LONGEST_ERROR:
         return text
     head, tail = text[: LONGEST_ERROR // 4], text[-LONGEST_ERROR * 3 // 4 :]
-    left_out = len(text) - len(head) - len(tail)
-    return f"{head}\n… {left_out} characters left out …\n{tail}"
+    omitted = len(text) - len(head) - len(tail)
+    return f"{head}\n… {omitted} characters left out …\n{tail}"
 
 
 class OutageLog:
@@ -96,19 +96,19 @@ class OutageLog:
         self._seconds = seconds
         self._clock = clock
         self._next = float("-inf")
-        self._left_out = 0
+        self._omitted = 0
 
     def write(self, error: BaseException) -> None:
         """Write the line, or count the error into the next one."""
         now = self._clock()
         if now < self._next:
-            self._left_out += 1
+            self._omitted += 1
             return
         redact(error)
-        left_out, self._left_out = self._left_out, 0
+        omitted, self._omitted = self._omitted, 0
         self._next = now + self._seconds
-        more = f"; {left_out} more since the line before" if left_out else ""
-        logger.error("The database cannot be used (%s)%s.", _first_line(error), more)
+        suffix = f"; {omitted} more since the line before" if omitted else ""
+        logger.error("The database cannot be used (%s)%s.", _first_line(error), suffix)
 
 
 _outages = OutageLog()

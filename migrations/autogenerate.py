@@ -65,8 +65,8 @@ def _is_of_default_schema(*keys: ForeignKeyConstraint) -> bool:
 
 def _without_schema(key: ForeignKeyConstraint) -> Any:
     columns = [
-        (each.parent.name, _target(each.target_fullname), each.ondelete, each.onupdate)
-        for each in key.elements
+        (element.parent.name, _target(element.target_fullname), element.ondelete, element.onupdate)
+        for element in key.elements
     ]
     return columns, key.deferrable, key.initially
 

@@ -71,8 +71,8 @@ async def run_on_settings() -> None:
         await database.dispose()
 
 
-given: Connection | None = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+open_connection: Connection | None = context.config.attributes.get("connection")
+if open_connection is not None:
+    run(open_connection)
 else:
     asyncio.run(run_on_settings())

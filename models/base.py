@@ -40,10 +40,10 @@ class Base(DeclarativeBase):
 
         It reads no database, and may go into a log: texts and times stay out.
         """
-        keys = (each.key for each in inspect(type(self)).column_attrs)
+        keys = (attribute.key for attribute in inspect(type(self)).column_attrs)
         loaded = ((key, self.__dict__[key]) for key in keys if key in self.__dict__)
-        shown = (f"{key}={value}" for key, value in loaded if isinstance(value, int | UUID))
-        return f"{type(self).__name__}({', '.join(shown)})"
+        values = (f"{key}={value}" for key, value in loaded if isinstance(value, int | UUID))
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 @event.listens_for(Base, "init", propagate=True)

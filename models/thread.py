@@ -108,8 +108,8 @@ def _has_trigrams(*arguments: Any, **_: Any) -> bool:
     connection: Connection | None = arguments[2]
     if connection is None:
         return True
-    found = "SELECT to_regproc('gin_extract_value_trgm') IS NOT NULL"
-    if connection.scalar(text(found)):
+    query = "SELECT to_regproc('gin_extract_value_trgm') IS NOT NULL"
+    if connection.scalar(text(query)):
         return True
     _logger.warning(
         "the titles of threads have no index, since pg_trgm cannot be installed; a filter by "

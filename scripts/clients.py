@@ -78,11 +78,11 @@ def bring_in() -> Node:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         node = find_node() or _borrow_node()
         stamp = MODULES / ".tallied"
-        wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-        if not stamp.is_file() or stamp.read_text("utf-8") != wanted:
+        digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+        if not stamp.is_file() or stamp.read_text("utf-8") != digest:
             failure = "npm could not install the clients"
             _run([*node.npm, "ci", *_QUIETLY], node.environ(), failure)
-            stamp.write_text(wanted, "utf-8")
+            stamp.write_text(digest, "utf-8")
         return node
 
 

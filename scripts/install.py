@@ -47,7 +47,7 @@ class InstallError(Exception):
     """A step failed; the message says which, and what to do."""
 
 
-def wanted(lock: str) -> str:
+def digest_of(lock: str) -> str:
     """Return a digest of everything that the environment of `lock` is made from."""
     digest = hashlib.sha256(f"{ROOT}\0{lock}".encode())
     for path in (*(ROOT / name for name in INPUTS), REQUIREMENTS / f"{lock}.txt"):
@@ -55,18 +55,18 @@ def wanted(lock: str) -> str:
     return digest.hexdigest()
 
 
-def locks_of(what: str) -> list[str]:
+def locks_of(target: str) -> list[str]:
     """Return the locks that `what` stands for, in the order of installation."""
-    return ["serve"] if what == "serve" else ["serve", what]
+    return ["serve"] if target == "serve" else ["serve", target]
 
 
 def is_current(lock: str) -> bool:
     """Return whether `lock` is installed in its present form."""
     state = _state()
-    return not state.get("unfinished") and state.get(lock) == wanted(lock)
+    return not state.get("unfinished") and state.get(lock) == digest_of(lock)
 
 
-def install(what: str) -> None:
+def install(target: str) -> None:
     """Bring the environment and the assets to what the checkout asks for.
 
     :raises InstallError: when a step failed; the next run takes it up again.
@@ -83,14 +83,14 @@ def install(what: str) -> None:
         try:
             _bring_in_assets()
         except (InstallError, playground.AssetsError) as error:
-            if what == "test":
+            if target == "test":
                 raise
             print(
                 f"tallied: {error}\ntallied: going on without the playground; the next start"
                 " tries again.",
                 file=sys.stderr,
             )
-        for lock in locks_of(what):
+        for lock in locks_of(target):
             if not is_current(lock):
                 _install(lock)
 
@@ -128,7 +128,7 @@ def _install(lock: str) -> None:
         _say("installing Tallied itself, from this checkout")
         _pip("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     state.pop("unfinished", None)
-    _record(state | {lock: wanted(lock)})
+    _record(state | {lock: digest_of(lock)})
 
 
 def _bring_in_assets() -> None:
@@ -178,14 +178,14 @@ def main() -> int:
     """Run the command line of this file; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit 1 where there is work to do")
-    parser.add_argument("what", choices=["serve", "examples", "test"])
+    parser.add_argument("target", choices=["serve", "examples", "test"])
     options = parser.parse_args()
     if options.check:
-        current = all(is_current(lock) for lock in locks_of(options.what))
-        found = importlib.util.find_spec("tallied") is not None
-        return 0 if current and found and not playground.missing() else 1
+        current = all(is_current(lock) for lock in locks_of(options.target))
+        is_importable = importlib.util.find_spec("tallied") is not None
+        return 0 if current and is_importable and not playground.missing() else 1
     try:
-        install(options.what)
+        install(options.target)
     except (InstallError, playground.AssetsError) as error:
         print(f"tallied: {error}", file=sys.stderr)
         return 1

@@ -100,10 +100,12 @@ def _runs(
 
 def find_python(version: str) -> str | None:
     """Return a complete Python of that version on the PATH or of pyenv, or None."""
-    found = [shutil.which(f"python{version}"), shutil.which("python3")]
+    candidates = [shutil.which(f"python{version}"), shutil.which("python3")]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found += [str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)]
-    for path in filter(None, found):
+    candidates += [
+        str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
+    ]
+    for path in filter(None, candidates):
         # A version manager's shim may stand for no Python at all: ask each.
         if _version(path).startswith(f"{version}.") and _succeeds([path, "-I", "-c", NEEDED]):
             return path

@@ -93,12 +93,12 @@ def check(base: str, *, guests_write: bool = True) -> None:
     if "__schema" not in json.loads(fetch(f"{base}/introspection.json")[1]):
         raise SmokeError("/introspection.json is not the answer to an introspection")
     example = fetch(f"{base}/playground/examples/start.graphql")[1].decode()
-    made = query(f"{base}/graphql", example, authorName="Ada")["createThread"]
-    codes = [error["code"] for error in made["userErrors"]]
+    payload = query(f"{base}/graphql", example, authorName="Ada")["createThread"]
+    codes = [error["code"] for error in payload["userErrors"]]
     if codes != ([] if guests_write else ["SIGN_IN_REQUIRED"]):
         raise SmokeError(f"the example was answered with the codes {codes}")
-    if guests_write and made["thread"]["wordCount"] < 2:
-        raise SmokeError(f"the example's thread has {made['thread']['wordCount']} words")
+    if guests_write and payload["thread"]["wordCount"] < 2:
+        raise SmokeError(f"the example's thread has {payload['thread']['wordCount']} words")
     done = "its example runs" if guests_write else "guests only read"
     print(f"smoke: all {len(assets)} assets of the playground are served, and {done}")
 

@@ -48,8 +48,10 @@ def run(document: Path, python: Path, folder: Path) -> int:
     :raises Wrong: for a command that fails, or prints something else.
     """
     # Only the environment itself is seen: no checkout, no settings of whoever runs this.
-    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
-    env = {**kept, "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
+    inherited = {
+        name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ
+    }
+    env = {**inherited, "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
     started: list[subprocess.Popen[bytes]] = []
     text = document.read_text("utf-8").replace(PORT, _free_port())
     blocks = list(_BLOCK.finditer(text))
@@ -124,11 +126,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run a tutorial as a reader would.")
     parser.add_argument("documents", nargs="*", type=Path, default=DOCUMENTS)
     parser.add_argument("--python", type=Path, default=Path(sys.executable))
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for document in given.documents:
+        for document in options.documents:
             try:
-                blocks = run(document, given.python, Path(folder))
+                blocks = run(document, options.python, Path(folder))
             except Wrong as wrong:
                 print(f"{document.name}: {wrong}", file=sys.stderr)
                 return 1

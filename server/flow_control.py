@@ -34,11 +34,11 @@ class Reader:
 
     def watch(self, transport: asyncio.Transport) -> None:
         """Begin, unless it is watched already or has nothing to read."""
-        left = transport.get_write_buffer_size()
-        if left and self._timer is None:
+        unsent = transport.get_write_buffer_size()
+        if unsent and self._timer is None:
             self.has_read = False
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._seconds, self._look, transport, left)
+            self._timer = loop.call_later(self._seconds, self._look, transport, unsent)
 
     def _look(self, transport: asyncio.Transport, before: int) -> None:
         self._timer = None

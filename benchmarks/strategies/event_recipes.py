@@ -22,7 +22,7 @@ def _mapper_event_as_published() -> Strategy:
     @event.listens_for(strategy.Comment, "after_insert")
     def after_insert(mapper: object, connection: Connection, comment: Any) -> None:
         thread = comment.thread
-        words = sum(count_words(each.message) for each in thread.comments)
+        words = sum(count_words(row.message) for row in thread.comments)
         connection.execute(update(table).where(table.c.id == thread.id).values(word_count=words))
 
     return strategy
@@ -81,7 +81,7 @@ def _before_flush() -> Strategy:
         for comment in [*session.new, *session.dirty]:
             if isinstance(comment, strategy.Comment):
                 comment.thread.word_count = sum(
-                    count_words(each.message) for each in comment.thread.comments
+                    count_words(row.message) for row in comment.thread.comments
                 )
 
     return strategy

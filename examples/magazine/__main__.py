@@ -12,7 +12,7 @@ import uvicorn
 from tallied.errors import TalliedError
 
 from .app import create_app
-from .config import Config, ConfigError, kept
+from .config import Config, ConfigError, read_or_create
 from .demo import PEOPLE, fill
 from .discussion import make_discussion, make_engine
 from .setup import set_up
@@ -38,7 +38,7 @@ def main() -> int:
     port = parser.parse_args().port
     try:
         config = Config.from_environ(os.environ)
-        password = kept(config.folder / "password")
+        password = read_or_create(config.folder / "password")
         asyncio.run(prepare(config, password))
     except (ConfigError, TalliedError, OSError) as error:
         print(f"magazine: {error}", file=sys.stderr)

@@ -102,5 +102,5 @@ async def _user_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises it again, once this is sent, for the server to log.
-    says = "Something went wrong here; it has been logged."
-    return page(request, "error.html", None, 500, problem=says)
+    problem = "Something went wrong here; it has been logged."
+    return page(request, "error.html", None, 500, problem=problem)

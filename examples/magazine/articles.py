@@ -47,8 +47,8 @@ async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body:
     article = await _own(unit, access, id)
     article.body = clean_message(body, "body", BODY_LENGTH)
     if article.thread_id is not None and article.headline != headline:
-        ours = await publishing(unit, access, article)
-        await threads.rename_thread(unit, ours, article.thread_id, headline)
+        host_access = await publishing(unit, access, article)
+        await threads.rename_thread(unit, host_access, article.thread_id, headline)
     article.headline = headline
 
 
@@ -68,11 +68,11 @@ async def withdraw(unit: UnitOfWork, access: Access, id: int) -> None:
 async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
     """Delete an article, with its discussion."""
     article = await _own(unit, access, id)
-    ours, thread_id = await publishing(unit, access, article), article.thread_id
+    host_access, thread_id = await publishing(unit, access, article), article.thread_id
     await unit.session.delete(article)
     await unit.session.flush()
     if thread_id is not None:
-        await threads.delete_thread(unit, ours, thread_id)
+        await threads.delete_thread(unit, host_access, thread_id)
 
 
 async def thread_of(unit: UnitOfWork, id: int) -> UUID:
@@ -80,12 +80,10 @@ async def thread_of(unit: UnitOfWork, id: int) -> UUID:
 
     :raises NotFound: for an article that is not there, or that has no discussion.
     """
-    found: UUID | None = await unit.session.scalar(
-        select(Article.thread_id).where(Article.id == id)
-    )
-    if found is None:
+    row: UUID | None = await unit.session.scalar(select(Article.thread_id).where(Article.id == id))
+    if row is None:
         raise _not_found()
-    return found
+    return row
 
 
 async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:

@@ -46,12 +46,12 @@ async def write(request: Request, site: OurSite, us: Us) -> Response:
 
 
 @router.get("/articles/{id}/revise")
-async def open_again(request: Request, site: OurSite, us: Us, id: ArticleID) -> Response:
+async def reopen(request: Request, site: OurSite, us: Us, id: ArticleID) -> Response:
     async with site.discussion.database.read() as connection:
-        found = await queries.article(connection, us, id)
-    if found is None or us is None or not (us.is_moderator or us.user_id == found.author_id):
+        item = await queries.article(connection, us, id)
+    if item is None or us is None or not (us.is_moderator or us.user_id == item.author_id):
         raise HTTPException(404, "There is no such article of yours.")
-    form = {"headline": found.headline, "body": found.body}
+    form = {"headline": item.headline, "body": item.body}
     return page(request, "write.html", us, form=form, id=id)
 
 

@@ -55,12 +55,12 @@ class Config:
         return cls(
             folder,
             environ.get("MAGAZINE_DATABASE") or f"sqlite+aiosqlite:///{folder / 'magazine.db'}",
-            environ.get("MAGAZINE_SECRET") or kept(folder / "secret"),
+            environ.get("MAGAZINE_SECRET") or read_or_create(folder / "secret"),
             https=https == "true",
         )
 
 
-def kept(path: Path) -> str:
+def read_or_create(path: Path) -> str:
     """Return a random text that is created on first use and readable by its owner only."""
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -15,8 +15,8 @@ LARGEST = 500_000
 
 def token(request: Request) -> str:
     """Return the token of this session's forms, which no other page can know."""
-    made: str = request.session.setdefault(TOKEN, secrets.token_urlsafe(32))
-    return made
+    created: str = request.session.setdefault(TOKEN, secrets.token_urlsafe(32))
+    return created
 
 
 async def read(request: Request) -> Mapping[str, str]:
@@ -35,8 +35,8 @@ async def read(request: Request) -> Mapping[str, str]:
         texts = {
             name: text.replace("\r\n", "\n") for name, text in form.items() if isinstance(text, str)
         }
-    known = request.session.get(TOKEN)
+    expected = request.session.get(TOKEN)
     sent = texts.get(TOKEN, "").encode(errors="replace")
-    if not isinstance(known, str) or not secrets.compare_digest(known.encode(), sent):
+    if not isinstance(expected, str) or not secrets.compare_digest(expected.encode(), sent):
         raise HTTPException(403, "This form is out of date; open the page anew and send it again.")
     return texts

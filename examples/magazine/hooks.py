@@ -74,7 +74,7 @@ class TellAuthors(Hooks):
             .where(Article.thread_id == event.thread["id"])
         )
         async with self.sessions() as session:
-            found = (await session.execute(query)).one_or_none()
-        own = found and event.viewer and event.viewer.subject == subject_of(found.id)
-        if found and not own:
-            await self.tell(News(found.name, found.headline, event.comment["message"]))
+            row = (await session.execute(query)).one_or_none()
+        own = row and event.viewer and event.viewer.subject == subject_of(row.id)
+        if row and not own:
+            await self.tell(News(row.name, row.headline, event.comment["message"]))

@@ -105,17 +105,22 @@ async def _article(
 ) -> Response:
     access, said = site.discussion.access(us), None
     async with site.discussion.database.read() as connection:
-        found = await queries.article(connection, us, id)
-        if found is None:
+        article_row = await queries.article(connection, us, id)
+        if article_row is None:
             raise HTTPException(404, "There is no such article; it may have been withdrawn.")
-        if found.thread_id is not None:
+        if article_row.thread_id is not None:
             said = await read_comments(
-                connection, access, found.thread_id, first=COMMENTS, after=after, descending=True
+                connection,
+                access,
+                article_row.thread_id,
+                first=COMMENTS,
+                after=after,
+                descending=True,
             )
     values = {
-        "article": found,
+        "article": article_row,
         "said": said,
-        "own": us is not None and (us.is_moderator or us.user_id == found.author_id),
+        "own": us is not None and (us.is_moderator or us.user_id == article_row.author_id),
         "form": form or {},
     }
     return page(request, "article.html", us, status, **values)

@@ -38,8 +38,8 @@ class Article:
         if self.row.thread_id is None:
             return None
         # Tallied reads the columns that are asked for, for all articles in one statement.
-        found = await info.context.load_thread(self.row.thread_id, info.columns("Thread"))
-        return None if found is None else Thread.from_record(found)
+        record = await info.context.load_thread(self.row.thread_id, info.columns("Thread"))
+        return None if record is None else Thread.from_record(record)
 
     @classmethod
     def of(cls, row: Any) -> Article:
@@ -62,7 +62,9 @@ class Query:
         if not 0 <= first <= MOST:
             raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
         viewer = info.context.viewer
-        rows = await info.context.read(lambda it: queries.articles(it, viewer, first))
+        rows = await info.context.read(
+            lambda connection: queries.articles(connection, viewer, first)
+        )
         return [Article.of(row) for row in rows]
 
     @strawberry.field(description="Return an article by its id. Null if there is none.")
@@ -87,15 +89,15 @@ class Mutation:
             await articles.publish(unit, access, key)
 
         await info.context.write(work)
-        found = await _article(info, key)
-        if found is None:
+        row = await _article(info, key)
+        if row is None:
             raise NotFound("The article was deleted by someone else.", field="id")
-        return PublishArticlePayload(article=found)
+        return PublishArticlePayload(article=row)
 
 
 async def _article(info: Info, key: int) -> Article | None:
     viewer = info.context.viewer
-    row = await info.context.read(lambda it: queries.article(it, viewer, key))
+    row = await info.context.read(lambda connection: queries.article(connection, viewer, key))
     return None if row is None else Article.of(row)
 
 

@@ -38,8 +38,8 @@ async def open_discussions(discussion: Discussion) -> int:
 async def open_discussion(unit: UnitOfWork, access: Access, article: Article) -> None:
     """Open an article's discussion, unless it has been."""
     if article.thread_id is None:
-        ours = await publishing(unit, access, article)
-        begun = await threads.create_thread(unit, ours, article.headline)
+        host_access = await publishing(unit, access, article)
+        begun = await threads.create_thread(unit, host_access, article.headline)
         article.thread_id = begun.thread["id"]
 
 

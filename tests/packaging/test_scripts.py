@@ -138,7 +138,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(install, "ROOT", tmp_path)
     monkeypatch.setattr(install, "REQUIREMENTS", tmp_path / "requirements")
     monkeypatch.setattr(install, "STATE", tmp_path / "tallied.json")
-    state = {lock: install.wanted(lock) for lock in ("serve", "test")} | {"root": str(tmp_path)}
+    state = {lock: install.digest_of(lock) for lock in ("serve", "test")} | {"root": str(tmp_path)}
     install.STATE.write_text(json.dumps(state))
     return tmp_path
 

@@ -39,8 +39,8 @@ async def run_by_command() -> None:
     await engine.dispose()
 
 
-given: Connection | None = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+open_connection: Connection | None = context.config.attributes.get("connection")
+if open_connection is not None:
+    run(open_connection)
 else:
     asyncio.run(run_by_command())
