@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from rich import box
+from rich.table import Table
 from sqlalchemy import Engine
 
 from .hosts import DriverHost, Host, SessionHost
@@ -21,6 +23,7 @@ from .strategies import (
     TRIGGER,
     Strategy,
 )
+from .timing import as_ratio
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class Candidate:
         return "yes" if all(exact) else "no"
 
 
+@dataclass
+class Result:
+    """The measurements of one candidate, by the name of what was measured."""
+
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    """The time that it takes; None if it failed."""
+    exact: dict[str, bool] = field(default_factory=dict)
+    """Whether the stored numbers equalled the recount afterwards."""
+
+
 FLOOR = Candidate(NO_COUNTER)
 CANDIDATES = (
     FLOOR,
@@ -62,3 +75,27 @@ CANDIDATES = (
     Candidate(ATTRIBUTE_EVENTS, objects=True),
     Candidate(BEFORE_FLUSH, objects=True),
 )
+TABLES = tuple({c.strategy.Thread.__tablename__: c.strategy for c in CANDIDATES}.values())
+"""A strategy for each pair of tables."""
+
+
+def make_table(
+    title: str,
+    names: Sequence[str],
+    results: Mapping[Candidate, Result],
+    format_floor: Callable[[float | None], str],
+) -> Table:
+    """Return the results as a table, which is Markdown too: ratios to the floor."""
+    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("ended exact")
+    floor = results[FLOOR].seconds
+    for candidate, result in results.items():
+        ratios = {name: as_ratio(seconds, floor[name]) for name, seconds in result.seconds.items()}
+        cells = [text if result.exact[name] else f"{text}, wrong" for name, text in ratios.items()]
+        if candidate is FLOOR:
+            cells = [format_floor(seconds) for seconds in floor.values()]
+        table.add_row(str(candidate), *cells, candidate.ended(result.exact.values()))
+    return table

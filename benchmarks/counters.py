@@ -25,7 +25,7 @@ from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fres
 from tallied.benchmarks.forms import FORMS, STRATEGIES, Add, Form
 from tallied.benchmarks.strategies import Strategy
 from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+from tallied.benchmarks.timing import as_microseconds, as_ratio, interleave, lower_quartile
 
 console = Console(width=140)
 
@@ -125,7 +125,7 @@ def show(backend: str, form: Form, results: dict[Strategy, Result], scale: Scale
     for strategy, result in results.items():
         cells = [as_ratio(result.seconds[size], floor.seconds[size]) for size in scale.sizes]
         if result is floor:
-            cells = [f"{(floor.seconds[size] or 0) * 1e6:,.0f} µs" for size in scale.sizes]
+            cells = [as_microseconds(floor.seconds[size]) for size in scale.sizes]
         table.add_row(strategy.name, *cells, _exact(strategy, result))
     console.print(table)
 
@@ -151,9 +151,7 @@ def main(
                 threads = Threads(engine, scale)
             for form in FORMS:
                 with console.status(f"{BACKENDS[backend]}: {form.title}"):
-                    for strategy in {
-                        strategy.Thread.__tablename__: strategy for strategy in STRATEGIES
-                    }.values():
+                    for strategy in {s.Thread.__tablename__: s for s in STRATEGIES}.values():
                         make_exact(engine, strategy)
                     settle(engine)
                     gc.freeze()

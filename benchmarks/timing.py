@@ -68,3 +68,7 @@ def as_ratio(seconds: float | None, floor: float | None) -> str:
         return "fails"
     ratio = seconds / floor
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def as_microseconds(seconds: float | None) -> str:
+    return f"{(seconds or 0) * 1e6:,.0f} µs"

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine
 
-from tallied.benchmarks.candidates import CANDIDATES, FLOOR, Candidate
+from tallied.benchmarks.candidates import CANDIDATES, TABLES, Candidate, Result, make_table
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
 from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+from tallied.benchmarks.timing import interleave, lower_quartile
 from tallied.benchmarks.worker_pool import WorkerFailed, WorkerPool, worker_pool
 
 console = Console(width=140)
@@ -52,22 +50,10 @@ QUICK = Scale(inserts=25, rounds=5, budget=5.0)
 SCENARIOS = ("one hot thread", "a thread for each writer")
 
 
-@dataclass
-class Result:
-    """What became of one contestant, by the name of the scenario."""
-
-    seconds: dict[str, float | None] = field(default_factory=dict)
-    """What all inserts of a round take; None where one has failed."""
-    exact: dict[str, bool] = field(default_factory=dict)
-
-
 def measure(url: str, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in both scenarios, on a fresh database."""
     engine = blocking_engine(url)
-    tables = {
-        candidate.strategy.Thread.__tablename__: candidate.strategy for candidate in CANDIDATES
-    }.values()
-    for strategy in tables:
+    for strategy in TABLES:
         strategy.metadata.create_all(engine)
     results = {candidate: Result() for candidate in CANDIDATES}
     with worker_pool(url, scale.writers) as writers:
@@ -76,7 +62,7 @@ def measure(url: str, scale: Scale) -> dict[Candidate, Result]:
             threads = {
                 candidate: _store(engine, candidate, number, scale) for candidate in CANDIDATES
             }
-            for strategy in tables:
+            for strategy in TABLES:
                 make_exact(engine, strategy)
             settle(engine)
             with console.status(scenario):
@@ -130,24 +116,10 @@ def _turn(
 
 
 def show(backend: str, results: Mapping[Candidate, Result], scale: Scale) -> None:
-    """Print the results as a table, which is Markdown too."""
+    """Print the results."""
     title = f"{BACKENDS[backend]}: {scale.writers} writers"
-    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
-    table.add_column("")
-    for scenario in SCENARIOS:
-        table.add_column(scenario, justify="right")
-    table.add_column("ended exact")
-    floor = results[FLOOR]
     per_second = partial(_per_second, inserts=scale.writers * scale.inserts)
-    for candidate, result in results.items():
-        cells = []
-        for scenario, seconds in result.seconds.items():
-            ratio = as_ratio(seconds, floor.seconds[scenario])
-            cells.append(ratio if result.exact[scenario] else f"{ratio}, wrong")
-        if result is floor:
-            cells = [per_second(seconds) for seconds in floor.seconds.values()]
-        table.add_row(str(candidate), *cells, candidate.ended(result.exact.values()))
-    console.print(table)
+    console.print(make_table(title, SCENARIOS, results, per_second))
 
 
 def _per_second(seconds: float | None, inserts: int) -> str:

@@ -13,22 +13,20 @@ import asyncio
 import gc
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine, select
 
-from tallied.benchmarks.candidates import CANDIDATES, FLOOR, Candidate
+from tallied.benchmarks.candidates import CANDIDATES, TABLES, Candidate, Result, make_table
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
 from tallied.benchmarks.hosts import Host
 from tallied.benchmarks.strategies import Strategy
 from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.timing import as_ratio, interleave, lower_quartile
+from tallied.benchmarks.timing import as_microseconds, interleave, lower_quartile
 
 console = Console(width=150)
 
@@ -95,16 +93,6 @@ OPERATIONS = (
 )
 
 
-@dataclass
-class Result:
-    """What became of one contestant, by the name of the operation."""
-
-    seconds: dict[str, float | None] = field(default_factory=dict)
-    """What it takes; None where it failed."""
-    exact: dict[str, bool] = field(default_factory=dict)
-    """Whether the stored numbers were the recount afterwards."""
-
-
 def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
     """Store threads with comments for one contestant."""
     table = strategy.Comment.__table__
@@ -118,16 +106,13 @@ def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
 
 def measure(engine: Engine, scale: Scale) -> dict[Candidate, Result]:
     """Time all contestants in all operations, on a fresh database."""
-    tables = {
-        candidate.strategy.Thread.__tablename__: candidate.strategy for candidate in CANDIDATES
-    }.values()
-    for strategy in tables:
+    for strategy in TABLES:
         strategy.metadata.create_all(engine)
     rows = {candidate: store(engine, candidate.strategy, scale) for candidate in CANDIDATES}
     results = {candidate: Result() for candidate in CANDIDATES}
     gc.freeze()
     for operation in OPERATIONS:
-        for strategy in tables:
+        for strategy in TABLES:
             make_exact(engine, strategy)
         settle(engine)
         with console.status(operation.name):
@@ -173,22 +158,9 @@ def _works(turn: Callable[[int], Awaitable[None]], number: int) -> bool:
 
 
 def show(backend: str, results: Mapping[Candidate, Result]) -> None:
-    """Print the results as a table, which is Markdown too."""
-    table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
-    table.add_column("")
-    for operation in OPERATIONS:
-        table.add_column(operation.name, justify="right")
-    table.add_column("ended exact")
-    floor = results[FLOOR]
-    for candidate, result in results.items():
-        cells = []
-        for name, seconds in result.seconds.items():
-            ratio = as_ratio(seconds, floor.seconds[name])
-            cells.append(ratio if result.exact[name] else f"{ratio}, wrong")
-        if result is floor:
-            cells = [f"{(seconds or 0) * 1e6:,.0f} µs" for seconds in floor.seconds.values()]
-        table.add_row(str(candidate), *cells, candidate.ended(result.exact.values()))
-    console.print(table)
+    """Print the results."""
+    names = [operation.name for operation in OPERATIONS]
+    console.print(make_table(BACKENDS[backend], names, results, as_microseconds))
 
 
 def main(
