@@ -1,4 +1,4 @@
-"""Who asks, over HTTP: tokens, a host's own get_viewer, and what caches may keep."""
+"""Authentication over HTTP: tokens, `get_viewer` of a host, and caching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: what is accepted, and every forgery that is not."""
+"""Bearer tokens: valid tokens are accepted, and every forgery is refused."""
 
 from __future__ import annotations
 
@@ -83,11 +83,7 @@ def test_token_stands_for_its_viewer(viewer: Viewer) -> None:
 def test_pyjwt_reads_and_writes_tokens() -> None:
     token = encode_token(SECRET, Viewer("42", "Ada"), HOUR)
     decoded = jwt.decode(token, SECRET, ["HS256"], audience="tallied", issuer="tallied")
-    assert (
-        decoded["sub"],
-        decoded["name"],
-        decoded["exp"] - decoded["iat"],
-    ) == ("42", "Ada", 3600)
+    assert (decoded["sub"], decoded["name"], decoded["exp"] - decoded["iat"]) == ("42", "Ada", 3600)
     assert "is_moderator" not in decoded
     assert decode_token(SECRET, jwt.encode(claims(), SECRET)) == Viewer("42")
     assert decode_token(SECRET, hand_made(claims(is_moderator=True, scope="x"))).is_moderator

@@ -1,4 +1,4 @@
-"""The viewer that a host hands over, and the secrets of the settings."""
+"""Viewers that a host passes, and the secrets of the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks over WebSocket: whoever get_viewer says, by the same things as over HTTP."""
+"""Authentication over WebSocket, by the same rules as over HTTP."""
 
 from __future__ import annotations
 
@@ -157,9 +157,7 @@ async def test_expired_token_refuses_later_operations(database: Database) -> Non
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-async def test_running_mutation_is_answered_before_expired_close(
-    database: Database,
-) -> None:
+async def test_running_mutation_is_answered_before_expired_close(database: Database) -> None:
     """A client comes back with a new token, and sends again whatever has no answer."""
     gate, existing = Gate("create_thread"), [True]
 
@@ -185,9 +183,7 @@ async def test_running_mutation_is_answered_before_expired_close(
     assert await count_rows(database, Thread) == 1
 
 
-async def test_request_state_ends_with_operation(
-    database: Database,
-) -> None:
+async def test_request_state_ends_with_operation(database: Database) -> None:
     """As over HTTP, or whoever has once been found would be known for ever."""
     names = ["Ada", "Bob", "Cleo"]
 
@@ -202,9 +198,7 @@ async def test_request_state_ends_with_operation(
         assert await socket(WHO) == {"name": "Cleo"}
 
 
-async def test_failing_or_slow_get_viewer_closes_socket(
-    database: Database,
-) -> None:
+async def test_failing_or_slow_get_viewer_closes_socket(database: Database) -> None:
     async def slow(_: HTTPConnection) -> None:
         await asyncio.sleep(3600)
 
@@ -287,10 +281,7 @@ async def test_default_allows_only_own_origin(database: Database) -> None:
     ],
 )
 def test_impossible_origin_is_refused_as_setting(origins: str) -> None:
-    with pytest.raises(
-        ConfigurationError,
-        match=r"^TALLIED_ORIGINS .* must be origins like",
-    ):
+    with pytest.raises(ConfigurationError, match=r"^TALLIED_ORIGINS .* must be origins like"):
         Settings(origins=origins)
 
 
@@ -302,9 +293,7 @@ def test_origins_of_any_scheme_may_be_named(origins: str) -> None:
     assert Settings(origins=origins).origins == origins
 
 
-async def test_operation_cancelled_before_start_keeps_no_socket_open(
-    database: Database,
-) -> None:
+async def test_operation_cancelled_before_start_keeps_no_socket_open(database: Database) -> None:
     """Messages that are there at once are handled before any task of theirs begins."""
     viewers = iter([ADA])
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, in their smallest form, and tell who ended exact and who did not."""
+"""The benchmarks run in their smallest form and report which way stays exact."""
 
 from __future__ import annotations
 

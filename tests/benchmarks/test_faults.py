@@ -1,4 +1,4 @@
-"""The short form of ``benchmarks/faults.py``: networks fail, and nothing acknowledged is lost."""
+"""The short form of ``benchmarks/faults.py``: failing networks lose no acknowledged change."""
 
 from __future__ import annotations
 

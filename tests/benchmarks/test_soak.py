@@ -1,4 +1,4 @@
-"""The short form of ``scripts/soak``: sixteen writers who do anything, and nothing drifts."""
+"""The short form of ``scripts/soak``: sixteen random writers leave the counters exact."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 ROOT = Path(__file__).parents[2]
 
 
-async def test_sixteen_random_writers_leave_counters_exact(
-    open_database: Open,
-) -> None:
+async def test_sixteen_random_writers_leave_counters_exact(open_database: Open) -> None:
     # What is tested is what becomes of the counters, however slow the machine is.
     database = open_database(pool_size=20, patience=60)
     async with database.engine.begin() as connection:

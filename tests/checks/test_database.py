@@ -1,4 +1,4 @@
-"""Checks of a database: each finds what is really wrong with one, and nothing with a sound one."""
+"""Checks of a database: each finds its problem, and a sound database passes."""
 
 from __future__ import annotations
 
@@ -394,11 +394,7 @@ async def test_failure_halfway_keeps_findings(migrated: Database) -> None:
     powerless = Database(migrated.url.set(username="powerless").render_as_string(False))
     try:
         reply = await check_database(powerless, start=False)
-        assert [finding.id for finding in reply] == [
-            "tallied.W018",
-            "tallied.W012",
-            "tallied.E001",
-        ]
+        assert [finding.id for finding in reply] == ["tallied.W018", "tallied.W012", "tallied.E001"]
         assert "permission denied" in reply[2].sentence
     finally:
         await powerless.dispose()

@@ -1,4 +1,4 @@
-"""A damaged SQLite file is told at the start; one that is made is its owner's alone."""
+"""Damaged SQLite files are reported at the start; new files are private to their owner."""
 
 from __future__ import annotations
 
@@ -70,11 +70,7 @@ DAMAGES: list[tuple[Damage, str]] = [
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGES)
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_damaged_file_is_one_error(
-    path: Path,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    damage: Damage,
-    sentence: str,
+    path: Path, capsys: pytest.CaptureFixture[str], command: str, damage: Damage, sentence: str
 ) -> None:
     damage(path)
     result = Commands(capsys)(command, "--database", f"sqlite:///{path}")

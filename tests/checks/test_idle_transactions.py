@@ -1,4 +1,4 @@
-"""A check of a host's engine: are transactions ended that wait for a client that has gone?"""
+"""The check that the engine of a host ends idle transactions."""
 
 from __future__ import annotations
 

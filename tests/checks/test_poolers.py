@@ -1,4 +1,4 @@
-"""Checks of poolers: one that nobody has told of, and one that a host's engine does not suit."""
+"""Checks of poolers: one that is not configured, and one that does not suit the engine."""
 
 from __future__ import annotations
 
@@ -105,11 +105,7 @@ def test_command_reports_pooler(pooled: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("mode", ["session"], indirect=True)
 async def test_check_does_not_wait_for_session_pool_of_one(
-    empty_url: str,
-    postgresql: URL,
-    mode: str,
-    engine_of: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    empty_url: str, postgresql: URL, mode: str, engine_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poolers, "PATIENCE", 0.1)
     with pgbouncer(postgresql, mode, size=1) as port:

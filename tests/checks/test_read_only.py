@@ -1,4 +1,4 @@
-"""A database that may only be read: reads go on, changes are refused, and both are told."""
+"""A read-only database: reads succeed, changes are refused, and both are reported."""
 
 from __future__ import annotations
 

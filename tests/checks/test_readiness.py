@@ -1,4 +1,4 @@
-"""Readiness: what it knows of a database, how seldom it asks, and on which connection."""
+"""Readiness: the problems that it finds, its interval, and its connection."""
 
 from __future__ import annotations
 

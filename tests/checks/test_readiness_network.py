@@ -1,4 +1,4 @@
-"""Readiness while the network to PostgreSQL is silent, cut or refuses, and after its return."""
+"""Readiness while the network to PostgreSQL is silent, cut or refused, and afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that need no database: settings that are dangerous, that contradict, that do nothing."""
+"""Checks without a database: settings that are dangerous, contradictory or without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what is stored: orphaned threads, words counted otherwise, counters that drift."""
+"""Checks of stored data: orphaned threads, outdated word counts, counters that drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--app module:discussion`: the commands on the database and the counters of a host."""
+"""`--app module:discussion`: the commands with the database and the counters of a host."""
 
 from __future__ import annotations
 

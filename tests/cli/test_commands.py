@@ -1,4 +1,4 @@
-"""The commands: what they print, what they exit with, what they change."""
+"""The commands: their output, exit codes and effects."""
 
 from __future__ import annotations
 

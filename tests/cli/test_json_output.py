@@ -1,4 +1,4 @@
-"""``--format json``: every command, and every error, as JSON for programs."""
+"""``--format json``: every command and every error as JSON for programs."""
 
 from __future__ import annotations
 

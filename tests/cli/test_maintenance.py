@@ -1,4 +1,4 @@
-"""`tallied verify` and `tallied rebuild`: a part, a sample, causes, amounts, going on."""
+"""`tallied verify` and `tallied rebuild`: selections, samples, causes, derived columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tallied serve``, as a real process: it starts, answers, and stops cleanly."""
+"""``tallied serve`` as a real process: it starts, answers and stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that is not there yet, as when both are started at once, is waited for if told to."""
+"""Commands wait for a database that starts at the same time, if the setting allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tallied token``: one token on standard output, or one line that says why not."""
+"""``tallied token`` prints one token, or one line with the reason."""
 
 from __future__ import annotations
 
@@ -76,10 +76,7 @@ def test_unusable_arguments_are_one_line(
     [
         ("", "TALLIED_SECRET is not set, and tokens are signed with it"),
         ("hunter2", "TALLIED_SECRET (Settings.secret) must be a text of at least 32"),
-        (
-            "hunter2" * 9,
-            "TALLIED_SECRET (Settings.secret) must be a text of at least 32",
-        ),
+        ("hunter2" * 9, "TALLIED_SECRET (Settings.secret) must be a text of at least 32"),
     ],
 )
 def test_missing_or_weak_secret_is_refused(

@@ -1,4 +1,4 @@
-"""A user's mistake: one line on standard error with the remedy, exit code 2, nothing changed."""
+"""User errors: one line on standard error with the remedy, exit code 2, no change."""
 
 from __future__ import annotations
 
@@ -215,11 +215,7 @@ def test_port_in_use_is_found_first(commands: Commands) -> None:
 
 
 def test_serve_refuses_unusable_persisted_document(
-    empty_url: str,
-    commands: Commands,
-    port: int,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    empty_url: str, commands: Commands, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     listing = tmp_path / "documents.json"
     listing.write_text('{"fine-1": "{ __typename }", "bad-1": "{ unknown }"}')

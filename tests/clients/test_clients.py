@@ -1,4 +1,4 @@
-"""The API with the clients that people use, against real servers on each database."""
+"""The API with popular clients, against real servers on each database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be seen of a text, which characters a line may not have, and which names are one."""
+"""Visible characters, characters that a line may not have, and names that look alike."""
 
 from __future__ import annotations
 

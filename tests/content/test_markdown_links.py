@@ -1,4 +1,4 @@
-"""Which addresses of a message become links, and what its headings become."""
+"""Links and headings of messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of nothing visible, control characters in lines, and names that look the same."""
+"""Blank texts, control characters in lines, and names that look alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens after a commit, or while it fails, never makes a change twice."""
+"""Errors after or during a commit never make a change twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task that is cancelled, wherever it stands, leaves no connection and no lock behind."""
+"""A cancelled task leaves no connection and no lock behind, wherever it stands."""
 
 from __future__ import annotations
 
@@ -123,9 +123,7 @@ async def _run(work: CancelledAt) -> None:
     await work
 
 
-async def test_rollback_succeeds_after_late_interrupt(
-    sqlite_template: Path,
-) -> None:
+async def test_rollback_succeeds_after_late_interrupt(sqlite_template: Path) -> None:
     """It lasts until the last statement that has begun is over, and ends a rollback, too."""
     async with aiosqlite.connect(sqlite_template) as driver:
         await driver.execute("BEGIN IMMEDIATE")

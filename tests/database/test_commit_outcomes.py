@@ -1,4 +1,4 @@
-"""A commit, a rollback and a close end within the patience, whatever the network does."""
+"""A commit, a rollback and a close end within the patience on any network."""
 
 from __future__ import annotations
 

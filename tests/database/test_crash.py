@@ -1,4 +1,4 @@
-"""kill -9 in the middle of the work: what was acknowledged is there, and it is counted."""
+"""After kill -9, every acknowledged comment is stored and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transaction that waits for a client that has gone is ended, and its locks with it."""
+"""A transaction of a vanished client is ended, and its locks are released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database that cannot be used does to reads and to units of work."""
+"""Reads and units of work while the database cannot be used."""
 
 from __future__ import annotations
 
@@ -153,11 +153,7 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
     ],
 )
 async def test_sqlstate_decides_error_and_retries(
-    with_tables: None,
-    open_database: Open,
-    state: str,
-    expected: type[Exception],
-    tries: int,
+    with_tables: None, open_database: Open, state: str, expected: type[Exception], tries: int
 ) -> None:
     database = open_database(attempts=4)
     tried: list[int] = []

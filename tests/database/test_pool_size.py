@@ -1,4 +1,4 @@
-"""The pool has one fixed size, which is a setting."""
+"""The size of the connection pool is fixed by a setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behind Debian's PgBouncer, which pools transactions or sessions: all works, nothing leaks."""
+"""Behind PgBouncer, which pools transactions or sessions, all works and nothing leaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite's file removed or replaced under open connections: nothing is acknowledged any more."""
+"""A removed or replaced SQLite file: nothing more is acknowledged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The write-ahead log of SQLite gives the disk back that a burst of changes has taken."""
+"""The write-ahead log of SQLite shrinks after a burst of changes."""
 
 from __future__ import annotations
 

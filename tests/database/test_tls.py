@@ -1,4 +1,4 @@
-"""``sslmode`` and ``sslrootcert``, tried against a server that encrypts."""
+"""``sslmode`` and ``sslrootcert`` against a server with TLS."""
 
 from __future__ import annotations
 

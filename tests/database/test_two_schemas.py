@@ -1,4 +1,4 @@
-"""A host's tables in one schema of PostgreSQL, Tallied's in another: one unit, one chain."""
+"""The tables of a host and of Tallied in two schemas: one unit, one chain of counters."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ class PressSession(Session):
     """The host's session class."""
 
 
-counters.extend(
-    Sum(Page.words, of=Thread.word_count, via=Page.thread),
-).install(PressSession)
+counters.extend(Sum(Page.words, of=Thread.word_count, via=Page.thread)).install(PressSession)
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])

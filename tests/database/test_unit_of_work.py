@@ -1,4 +1,4 @@
-"""The unit of work: rollback by default, one commit, retries, and what waits for the commit."""
+"""The unit of work: rollback by default, one commit, retries, and callbacks after the commit."""
 
 from __future__ import annotations
 
@@ -192,9 +192,7 @@ async def test_deadlock_is_run_again(database: Database) -> None:
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-async def test_deadlock_victim_runs_again_past_patience(
-    open_database: Open,
-) -> None:
+async def test_deadlock_victim_runs_again_past_patience(open_database: Open) -> None:
     database = open_database(patience=0.1)
     tries: list[int] = []
 
@@ -267,9 +265,7 @@ async def test_unit_behind_another_process_ends_busy(database: Database) -> None
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_unit_behind_another_unit_ends_busy(
-    open_database: Open,
-) -> None:
+async def test_unit_behind_another_unit_ends_busy(open_database: Open) -> None:
     database = open_database(patience=0.1)
 
     async def ahead(_: UnitOfWork) -> None:

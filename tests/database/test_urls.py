@@ -1,4 +1,4 @@
-"""Parameters of PostgreSQL's URLs: converted to what asyncpg takes, or refused by name."""
+"""URLs of databases: parameters are converted for asyncpg, or refused by name."""
 
 from __future__ import annotations
 

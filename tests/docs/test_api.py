@@ -1,4 +1,4 @@
-"""docs/api.md says what is: its documents are valid, its files and names those of the code."""
+"""docs/api.md is correct: valid documents, existing files and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/frontend.md: its host allows the origins that it names, and its client reads answers."""
+"""docs/frontend.md is correct: its host allows its origins, and its client works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links between the pages of the documentation lead to files, and to headings, that are there."""
+"""Links between the pages of the documentation resolve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tutorial and the reference for hosts do what they say; so does what holds them to it."""
+"""The tutorial and the reference for hosts are correct, and so is what checks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples run, and say what their readers are told."""
+"""The examples run and print what their readers expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example host: its pages, its login, its GraphQL schema, and who may see and do what."""
+"""The example host: its pages, sign-in, GraphQL schema and permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example host's migrations beside Tallied's, and the command that serves it."""
+"""The migrations of the example host next to Tallied's, and the command that serves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An operation that is cancelled, as by its client's disconnect, leaves no coroutine behind."""
+"""A cancelled operation, as after a disconnect, leaves no coroutine behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are told while the database cannot be used."""
+"""Responses to clients while the database cannot be used."""
 
 from __future__ import annotations
 

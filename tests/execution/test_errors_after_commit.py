@@ -1,4 +1,4 @@
-"""A change that is made stays told as made, whatever becomes of the reading that follows it."""
+"""A committed change is reported as made, even if reading its payload fails."""
 
 from __future__ import annotations
 

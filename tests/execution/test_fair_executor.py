@@ -1,4 +1,4 @@
-"""A large answer is put together in slices, between which everything else has its turn."""
+"""A large response is built in slices, between which other work runs."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ async def counted() -> AsyncIterator[list[int]]:
     task.cancel()
 
 
-async def test_used_up_slice_yields_per_step(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_used_up_slice_yields_per_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     observed: list[tuple[int, int]] = []
 
@@ -99,9 +97,7 @@ NESTED = """query($first: Int!, $after: String) {
 
 
 async def test_slices_change_no_response_or_statement(
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    statements: Callable[[], Any],
+    database: Database, monkeypatch: pytest.MonkeyPatch, statements: Callable[[], Any]
 ) -> None:
     api = Api(database)
     for number in range(9):
@@ -125,9 +121,7 @@ async def test_slices_change_no_response_or_statement(
     assert (await ask(3600, first=4, after="x"))[0] == faulty[0]
 
 
-async def test_small_operation_does_not_wait_for_large_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_small_operation_does_not_wait_for_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
     ended: list[str] = []
 

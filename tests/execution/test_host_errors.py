@@ -1,4 +1,4 @@
-"""Errors that a host's resolvers raise on purpose: clients get them as they are."""
+"""Errors that resolvers of a host raise on purpose reach clients unchanged."""
 
 from __future__ import annotations
 

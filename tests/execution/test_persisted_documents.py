@@ -1,4 +1,4 @@
-"""Documents that are named by an id: Apollo's way, the draft's way, and nothing but a list."""
+"""Persisted documents: Apollo's protocol, the draft's, and a list of allowed documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties: of every valid operation, and of every walk through pages."""
+"""Properties of every valid operation and of every walk through pages."""
 
 from __future__ import annotations
 

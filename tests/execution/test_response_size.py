@@ -1,4 +1,4 @@
-"""An answer has so many bytes and no more, in the memory neither; its JSON is made in turns."""
+"""The size of responses is bounded, in memory too; large JSON is built in slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Discussion in a host's application: its routes, its lifespan, its engine and sessions."""
+"""A Discussion in the application of a host: routes, lifespan, engine and sessions."""
 
 from __future__ import annotations
 

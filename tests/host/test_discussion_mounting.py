@@ -1,4 +1,4 @@
-"""What a Discussion cannot be put into, and where its own pages are."""
+"""Applications that a Discussion cannot be mounted in, and the addresses of its pages."""
 
 from __future__ import annotations
 

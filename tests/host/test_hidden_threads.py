@@ -1,4 +1,4 @@
-"""Threads that a policy hides: to the viewer, they are not there."""
+"""Threads that a policy hides are missing to the viewer."""
 
 from __future__ import annotations
 
@@ -161,9 +161,7 @@ async def test_hidden_thread_of_target_is_not_found(host: Host) -> None:
     assert error == errors[0]
 
 
-async def test_guests_get_same_error_for_hidden_thread(
-    database: Database,
-) -> None:
+async def test_guests_get_same_error_for_hidden_thread(database: Database) -> None:
     class Closed(Policy):
         def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool:
             return viewer is not None

@@ -1,4 +1,4 @@
-"""What hooks are told of who asks and who wrote; how models and their errors read in a log."""
+"""The events of hooks: request, viewer and author; models and their errors in a log."""
 
 from __future__ import annotations
 
@@ -74,10 +74,7 @@ async def test_host_may_pass_request_to_hooks(database: Database) -> None:
 async def test_hooks_receive_displayed_name(database: Database) -> None:
     diary = Diary([])
     host = Host(
-        database,
-        hooks=[diary],
-        settings={"guests": "write"},
-        deleted_author=lambda: "Someone",
+        database, hooks=[diary], settings={"guests": "write"}, deleted_author=lambda: "Someone"
     )
     thread = await host.moderator.thread("Engines")
     diary.events.clear()

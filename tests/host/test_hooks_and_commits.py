@@ -1,4 +1,4 @@
-"""Hooks where a unit is run again, where it commits, and where it does not."""
+"""Hooks of units that are retried, committed or rolled back."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from tallied.host.targets import Target
 from tallied.models import Comment, Thread
 
 
-async def test_retried_unit_runs_after_hooks_once(
-    database: Database,
-) -> None:
+async def test_retried_unit_runs_after_hooks_once(database: Database) -> None:
     log: list[str] = []
 
     class Deadlocked(Hooks):
@@ -109,9 +107,7 @@ async def test_failing_after_hook_is_only_logged(
     assert await count_rows(database, Comment) == 1
 
 
-async def test_rejected_unit_runs_no_after_hooks(
-    database: Database,
-) -> None:
+async def test_rejected_unit_runs_no_after_hooks(database: Database) -> None:
     log: list[str] = []
     host = Host(database, hooks=[Diary(log), Note()], settings={"message_length": 20})
     wordy = Target("wordy", lambda *_: None, message_length=100)  # type: ignore[arg-type,return-value]
@@ -127,9 +123,7 @@ async def test_rejected_unit_runs_no_after_hooks(
     assert await notes(database) == 0
 
 
-async def test_each_change_runs_its_own_after_hooks(
-    database: Database,
-) -> None:
+async def test_each_change_runs_its_own_after_hooks(database: Database) -> None:
     log: list[str] = []
     host = Host(database, hooks=[Diary(log)])
     await host.ada(

@@ -1,4 +1,4 @@
-"""The host itself acts: its scripts, imports and jobs need no permission, and stay exact."""
+"""Access of the host itself: its scripts and jobs need no permission and stay exact."""
 
 from __future__ import annotations
 

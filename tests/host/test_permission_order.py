@@ -1,4 +1,4 @@
-"""Who may not, is told so first: before a hook hears of it, and before a lock is waited for."""
+"""Permission errors precede hooks and locks."""
 
 from __future__ import annotations
 
@@ -88,9 +88,7 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
     await host.assert_exact()
 
 
-async def test_permission_is_checked_again_after_lock(
-    database: Database,
-) -> None:
+async def test_permission_is_checked_again_after_lock(database: Database) -> None:
     """Ada may edit when she asks; by the time that it is her turn, her comment is out of reach."""
     if database.is_sqlite:
         pytest.skip("units of SQLite run one by one: nothing can come between")

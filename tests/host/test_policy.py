@@ -1,4 +1,4 @@
-"""The policy: who may do what, refusals that change nothing, and what the types say of it."""
+"""The policy: permissions, refusals that change nothing, and the permission fields."""
 
 from __future__ import annotations
 
@@ -79,10 +79,7 @@ class Stage:
 
 
 async def errors_of(client: Client, change: str, input: dict[str, Any]) -> list[dict[str, Any]]:
-    payload = await client(
-        mutation(change),
-        i=input,
-    )
+    payload = await client(mutation(change), i=input)
     result: list[dict[str, Any]] = payload["userErrors"]
     return result
 
@@ -126,9 +123,7 @@ async def test_comments_of_guests_have_no_owner(database: Database) -> None:
             )
 
 
-async def test_permission_error_precedes_missing_name(
-    database: Database,
-) -> None:
+async def test_permission_error_precedes_missing_name(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     error = await host.guest.refused("addComment", threadId=thread, message="one")
@@ -258,9 +253,7 @@ async def test_locked_thread_has_viewer_can_comment_false(database: Database) ->
 # What guests may do in the threads of a target
 
 
-async def test_rights_of_guests_depend_on_target(
-    database: Database,
-) -> None:
+async def test_rights_of_guests_depend_on_target(database: Database) -> None:
     quiet = Target("quiet", numbered_titles, guests="read")
     wild = Target("wild", numbered_titles, guests="moderate")
     host = Host(database, settings={"guests": "write"}, targets=[quiet, wild, ARTICLES])
@@ -310,8 +303,7 @@ async def test_rights_of_guests_cost_no_statement_per_row(
     ids = [await host.ada.comment(created["thread"]["id"]) for _ in range(size)]
     with statements() as executed:
         result = await host.guest(
-            "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Comment { viewerCanEdit } } }",
-            ids=ids,
+            "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Comment { viewerCanEdit } } }", ids=ids
         )
     assert result == [{"viewerCanEdit": True}] * size
     assert len(executed) == 2

@@ -1,4 +1,4 @@
-"""What a policy knows of the thread that a comment is in, and what that costs."""
+"""Policies that depend on the thread of a comment, and their costs."""
 
 from __future__ import annotations
 

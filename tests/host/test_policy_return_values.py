@@ -1,4 +1,4 @@
-"""A policy that answers neither True nor False allows nothing."""
+"""A policy that returns neither True nor False allows nothing."""
 
 from __future__ import annotations
 

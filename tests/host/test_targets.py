@@ -1,4 +1,4 @@
-"""Targets: the threads of a host's own objects, found or begun."""
+"""Targets: the threads of objects of a host."""
 
 from __future__ import annotations
 

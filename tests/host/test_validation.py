@@ -1,4 +1,4 @@
-"""What a host hands to a Discussion: what cannot be used is refused when it is made."""
+"""Unusable arguments of a Discussion are refused when it is made."""
 
 from __future__ import annotations
 
@@ -62,19 +62,13 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
         ({"policy": derive(Policy, may_edit=wait)}, "policy.may_edit must be a plain function"),
         ({"policy": derive(Policy, may_read=awaited(wait))}, "policy.may_read must be a plain"),
         ({"policy": derive(Policy, may_lock=stream)}, "policy.may_lock must be a plain function"),
-        (
-            {"policy": derive(Policy, may_move=Called())},
-            "policy.may_move must be a plain function",
-        ),
+        ({"policy": derive(Policy, may_move=Called())}, "policy.may_move must be a plain function"),
         ({"policy": derive(Policy, owns=wait)}, "policy.owns must be a plain function"),
         (
             {"policy": derive(Policy, may_start=True)},
             "policy.may_start must be a function, not a b",
         ),
-        (
-            {"policy": derive(Policy, may_edt=len)},
-            "Own.* a method may_edt, .*; is may_edit meant?",
-        ),
+        ({"policy": derive(Policy, may_edt=len)}, "Own.* a method may_edt, .*; is may_edit meant?"),
         ({"hooks": [Hooks]}, r"hooks\[0\] must be an instance .*, not the class Hooks itself"),
         ({"hooks": [Hooks(), len]}, r"hooks\[1\] must be an instance of a class derived from"),
         ({"hooks": Hooks()}, r"hooks must be a sequence, such as hooks=\[…\], not a Hooks"),

@@ -1,4 +1,4 @@
-"""What the log has of the mistakes of clients, and of faults behind masked errors."""
+"""Client errors in the log, and the faults behind masked errors."""
 
 from __future__ import annotations
 

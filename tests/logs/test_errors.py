@@ -1,4 +1,4 @@
-"""Database errors in the log: what they name, and that users' values are not in them."""
+"""Database errors in the log name statements and never the values of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The id of a request: whose it is, in answers, and in the log lines of what serves it."""
+"""Request ids in responses and in log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host's Alembic, given both metadata, proposes what is the host's, and nothing of Tallied's."""
+"""Autogenerate of a host with both metadata proposes nothing of Tallied."""
 
 from __future__ import annotations
 

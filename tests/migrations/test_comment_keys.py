@@ -1,4 +1,4 @@
-"""The keys of comments are filled in for what a database has, and can be gone back from."""
+"""The migration of comment keys fills in existing rows and can be reverted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Migrations of a database with data: nothing is lost, and everything is as it would be anew."""
+"""Migrations of a database with data lose nothing and end in the newest tables."""
 
 from __future__ import annotations
 

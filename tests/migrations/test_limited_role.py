@@ -1,4 +1,4 @@
-"""A PostgreSQL role that may make tables and nothing else: no extension, no schema."""
+"""A PostgreSQL role without the right to create extensions or schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Migrations: they make what the models say, once, whoever runs them at the same time."""
+"""Migrations make the tables of the models once, even if many run at the same time."""
 
 from __future__ import annotations
 

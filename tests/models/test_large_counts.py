@@ -1,4 +1,4 @@
-"""Counts past 2**31 - 1: they are stored, served, ordered and paged through as any."""
+"""Counts past 2**31 - 1 are stored, served, ordered and paged through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing in the clients: a node that is new enough, and npm's own words where it fails."""
+"""The installation of the clients: a suitable node, and the output of npm on failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks: everything by version and hash, nothing about where it comes from."""
+"""The locks name versions and hashes and never an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/matrix.py finds the Pythons of a machine, and tells what ran from what could not."""
+"""scripts/matrix.py finds the Pythons of a machine and prints the results of each."""
 
 from __future__ import annotations
 

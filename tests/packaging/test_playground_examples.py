@@ -1,4 +1,4 @@
-"""The playground as it is served: the page, its files, and examples that run."""
+"""The served playground: the page, its assets and examples that run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playground's page: complete, and nobody else's business."""
+"""The page of the playground is complete and names no other host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts: the right Python, arguments handed on, nothing of the user's touched."""
+"""The scripts: they choose a Python, pass on arguments and change nothing of the user."""
 
 from __future__ import annotations
 

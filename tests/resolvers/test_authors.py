@@ -1,4 +1,4 @@
-"""Authors: a row for each identity that has written something, and its own counters."""
+"""Authors: one row for each identity that has written something, with counters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 from support.api import mutation
-from support.host import Client, Gate, Host, blocked, key
+from support.host import Client, Gate, Host, key, run_behind
 from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
@@ -215,9 +215,9 @@ async def test_deleted_author_has_no_name_by_default(database: Database) -> None
     assert answer["comments"]["nodes"] == [{"authorName": None}]
 
 
-@pytest.mark.parametrize(("threads", "item"), [(2, 5), (10, 10), (100, 10)])
+@pytest.mark.parametrize(("threads", "comments"), [(2, 5), (10, 10), (100, 10)])
 async def test_deleting_author_costs_constant_statements(
-    host: Host, statements: Any, threads: int, item: int
+    host: Host, statements: Any, threads: int, comments: int
 ) -> None:
     """An author of 1,000 comments in 100 threads is deleted by as many statements as any."""
     database = host.database
@@ -227,17 +227,17 @@ async def test_deleting_author_costs_constant_statements(
 
     async def fill(unit: Any) -> None:
         for _ in range(threads):
-            messages = [Comment(message="one two", author_id=author) for _ in range(item)]
+            messages = [Comment(message="one two", author_id=author) for _ in range(comments)]
             unit.session.add(Thread(title="T", comments=messages, author_id=author))
         await unit.session.flush()
 
     await database.write(fill)
-    assert (await host.authors())["user-1"] == ("Ada", threads * item, 2 * threads * item)
+    assert (await host.authors())["user-1"] == ("Ada", threads * comments, 2 * threads * comments)
     id = (await me(host.ada))["id"]
     with statements() as executed:
         await host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=id)
     assert len(executed) == (7 if database.is_sqlite else 8), executed.verbs
-    assert await count_rows(database, Comment, Comment.author_id.is_(None)) == threads * item
+    assert await count_rows(database, Comment, Comment.author_id.is_(None)) == threads * comments
     await host.assert_exact()
 
 
@@ -250,19 +250,12 @@ async def test_concurrent_first_comments_make_one_author(strict: Database, veto:
     gate.veto = veto
     host = Host(strict, hooks=[gate])
     thread = await host.moderator.thread("Engines")
-    one = asyncio.create_task(
-        host.ada.post(
-            mutation("addComment", "userErrors { code }"),
-            i=host.ada.written(thread, "one two"),
-        )
+    adding = host.ada(
+        mutation("addComment", "userErrors { code }"), i=host.ada.written(thread, "one two")
     )
-    await gate.arrived.wait()  # It has made the author, and has not committed.
-    two = asyncio.create_task(host.ada.comment(thread, "three"))
-    await blocked(strict, two)
-    gate.open.set()
-    errors = (await one)["data"]["addComment"]["userErrors"]
-    assert errors == ([{"code": "VETOED"}] if veto else [])
-    await two
+    # The first has inserted the author, and has not committed.
+    payload, _ = await run_behind(gate, strict, adding, host.ada.comment(thread, "three"))
+    assert payload["userErrors"] == ([{"code": "VETOED"}] if veto else [])
     expect = ("Ada", 1, 1) if veto else ("Ada", 2, 3)
     assert (await host.authors())["user-1"] == expect
     await host.assert_exact()
@@ -280,23 +273,15 @@ async def test_many_first_comments_make_one_author_each(strict: Database) -> Non
     await host.assert_exact()
 
 
-async def test_author_deleted_behind_comment_removes_name(
-    strict: Database,
-) -> None:
+async def test_author_deleted_behind_comment_removes_name(strict: Database) -> None:
     gate = Gate("add_comment")
     host = Host(strict, hooks=[gate])
     thread = await host.bob.thread("Engines")
     await host.ada.thread("Looms")
     author = (await me(host.ada))["id"]
-    writing = asyncio.create_task(host.ada.comment(thread, "one two"))
-    await gate.arrived.wait()
-    deleting = asyncio.create_task(
-        host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=author)
-    )
-    await blocked(strict, deleting)
-    gate.open.set()
-    id = await writing
-    assert await deleting == {"deletedAuthorId": author}
+    deleting = host.moderator.do("deleteAuthor", "deletedAuthorId", authorId=author)
+    id, payload = await run_behind(gate, strict, host.ada.comment(thread, "one two"), deleting)
+    assert payload == {"deletedAuthorId": author}
     query = "query($id: ID!) { comment(id: $id) { message authorName author { id } } }"
     remaining = await host.guest(query, id=id)
     assert remaining == {"message": "one two", "authorName": None, "author": None}
@@ -312,18 +297,10 @@ async def test_comment_behind_deletion_makes_new_author(strict: Database, veto: 
     thread = await host.bob.thread("Engines")
     await host.ada.thread("Looms")
     author = (await me(host.ada))["id"]
-    deleting = asyncio.create_task(
-        host.moderator.post(
-            mutation("deleteAuthor", "deletedAuthorId"),
-            i={"authorId": author},
-        )
+    deleting = host.moderator.post(
+        mutation("deleteAuthor", "deletedAuthorId"), i={"authorId": author}
     )
-    await gate.arrived.wait()
-    writing = asyncio.create_task(host.ada.comment(thread, "one two"))
-    await blocked(strict, writing)
-    gate.open.set()
-    await deleting
-    id = await writing
+    _, id = await run_behind(gate, strict, deleting, host.ada.comment(thread, "one two"))
     query = "query($id: ID!) { comment(id: $id) { authorName author { id } } }"
     written = await host.guest(query, id=id)
     assert written["authorName"] == "Ada"

@@ -1,4 +1,4 @@
-"""Siblings that read at once, and rows that someone else deletes at the worst moment."""
+"""Concurrent siblings, and rows that others delete during a request."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ async def test_siblings_of_failing_field_release_connections(api: Api) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_cancelled_sibling_keeps_author_lookup(
-    database: Database,
-) -> None:
+async def test_cancelled_sibling_keeps_author_lookup(database: Database) -> None:
     """They are looked up once for all, by whoever asks first."""
     context = Context(database, Settings(), viewer=Viewer("7", is_moderator=True))
     first, second = [asyncio.create_task(context.load_access()) for _ in range(2)]
@@ -148,8 +146,8 @@ async def test_concurrent_requests_lose_nothing(api: Api) -> None:
     await assert_exact(api)
 
 
-async def rejected(api: Api, field: str, query: str, **input: Any) -> None:
-    (error,) = await api.rejected(query, i=input)
+async def assert_not_found(api: Api, change: str, field: str, **input: Any) -> None:
+    (error,) = await api.rejected(mutation(change), i=input)
     assert (error["code"], error["field"]) == ("NOT_FOUND", field)
     await assert_exact(api)
 
@@ -158,44 +156,27 @@ async def test_thread_deleted_before_insert_is_not_found(
     api: Api, in_a_unit: Engine | None
 ) -> None:
     """Before it is locked; afterwards only the unit itself, such as a trigger, can do this."""
-    query = mutation("addComment", "comment { id } userErrors { message field code }")
     for before, by in (("SELECT tallied_thread", in_a_unit), ("INSERT INTO tallied_comment", None)):
         id = await api.thread("Engines", "one two")
         with meanwhile(api.database, before, id, by):
-            await rejected(api, "threadId", query, threadId=id, authorName="Ada", message="three")
+            await assert_not_found(api, "addComment", "threadId", **api.written(id))
 
 
-async def test_thread_deleted_before_move_is_not_found(api: Api, in_a_unit: Engine | None) -> None:
-    id = await api.comment(await api.thread("Engines", "one two"))
-    target = await api.thread("Looms", "one two")
-    query = mutation("moveComment", "comment { id } userErrors { message field code }")
-    with meanwhile(api.database, "UPDATE tallied_comment", target, in_a_unit):
-        await rejected(api, "threadId", query, commentId=id, threadId=target)
-
-
-async def test_comment_deleted_before_update_is_not_found(api: Api) -> None:
-    """Its row is locked, so only its own transaction can do this: a trigger, or a host's code."""
+async def test_row_deleted_before_update_is_not_found(api: Api, in_a_unit: Engine | None) -> None:
+    """A row that is changed is locked: only its own transaction can delete it, as a trigger."""
     thread = await api.thread("Engines", "one two")
     id, target = await api.comment(thread), await api.thread("Looms", "one two")
-    for query, input in (
-        (
-            mutation("editComment", "comment { id } userErrors { message field code }"),
-            {"message": "three"},
-        ),
-        (
-            mutation("moveComment", "comment { id } userErrors { message field code }"),
-            {"threadId": target},
-        ),
+    move = {"commentId": id, "threadId": target}
+    for change, table, deleted, by, field, input in (
+        ("editComment", "comment", id, None, "commentId", {"commentId": id, "message": "three"}),
+        ("moveComment", "comment", id, None, "commentId", move),
+        ("moveComment", "comment", target, in_a_unit, "threadId", move),
+        ("renameThread", "thread", thread, None, "threadId", {"threadId": thread, "title": "x"}),
     ):
-        with meanwhile(api.database, "UPDATE tallied_comment", id, by=None):
-            await rejected(api, "commentId", query, commentId=id, **input)
-
-
-async def test_thread_deleted_before_rename_is_not_found(api: Api) -> None:
-    id = await api.thread("Engines", "one two")
-    query = mutation("renameThread", "thread { id } userErrors { message field code }")
-    with meanwhile(api.database, "UPDATE tallied_thread", id, by=None):
-        await rejected(api, "threadId", query, threadId=id, title="Looms")
+        with meanwhile(api.database, f"UPDATE tallied_{table}", deleted, by):
+            await assert_not_found(api, change, field, **input)
+        if by:  # which has committed
+            move["threadId"] = target = await api.thread("Looms")
 
 
 async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:

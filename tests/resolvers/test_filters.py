@@ -1,4 +1,4 @@
-"""Filters: the rows that they let through, their totals, their pages, and their refusals."""
+"""Filters: their rows, totals, pages and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locked threads: they take no comments, whoever asks and whenever."""
+"""Locked threads accept no comments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import mutation
-from support.host import Client, Gate, Host, blocked
+from support.host import Client, Gate, Host, blocked, run_behind
 from support.rows import count_rows
 
 from tallied.database import Database
@@ -79,11 +79,7 @@ async def test_comments_of_locked_thread_can_be_changed(
     await host.ada.do("deleteComment", "comment { id }", commentId=comments[2])
     await host.ada.do("renameThread", "thread { id }", threadId=thread, title="Mills")
     query = "query($id: ID!) { thread(id: $id) { commentCount wordCount title } }"
-    assert await host.ada(query, id=thread) == {
-        "commentCount": 1,
-        "wordCount": 1,
-        "title": "Mills",
-    }
+    assert await host.ada(query, id=thread) == {"commentCount": 1, "wordCount": 1, "title": "Mills"}
     await host.assert_exact()
 
 
@@ -118,28 +114,23 @@ async def test_locking_is_for_moderators(database: Database) -> None:
 
 
 async def add(client: Client, thread: str) -> list[dict[str, Any]]:
-    """The user errors of a new comment."""
-    answer = await client(
-        mutation("addComment"),
-        i=client.written(thread),
-    )
+    """Return the user errors of a new comment."""
+    answer = await client(mutation("addComment"), i=client.written(thread))
     errors: list[dict[str, Any]] = answer["userErrors"]
     return errors
 
 
 async def test_comment_behind_lock_is_refused(strict: Database) -> None:
-    """The one who locks holds the thread, and has not committed, when the other comes."""
+    """The lock is written, and not committed, when the comment comes."""
     gate = Gate("lock_thread")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
     thread = await plain.ada.thread("Engines")
     await plain.bob.thread("Looms")
-    locking = asyncio.create_task(lock(host.moderator, thread))
-    await gate.arrived.wait()
-    adding = asyncio.create_task(add(plain.bob, thread))
-    await blocked(strict, adding)
-    gate.open.set()
-    assert await locking is not None
-    assert await adding == [LOCKED]
+    locked_at, errors = await run_behind(
+        gate, strict, lock(host.moderator, thread), add(plain.bob, thread)
+    )
+    assert locked_at is not None
+    assert errors == [LOCKED]
     assert await count_rows(strict, Comment) == 0
     await host.assert_exact()
 
@@ -148,25 +139,14 @@ async def test_move_behind_lock_is_refused(strict: Database) -> None:
     gate = Gate("lock_thread")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
     thread, other = await plain.ada.thread("Engines"), await plain.ada.thread("Looms")
-    comment = await plain.ada.comment(other)
-    locking = asyncio.create_task(lock(host.moderator, thread))
-    await gate.arrived.wait()
-    moving = asyncio.create_task(
-        plain.moderator(
-            mutation("moveComment"),
-            i={"commentId": comment, "threadId": thread},
-        )
-    )
-    await blocked(strict, moving)
-    gate.open.set()
-    await locking
-    assert (await moving)["userErrors"] == [LOCKED]
+    input = {"commentId": await plain.ada.comment(other), "threadId": thread}
+    moving = plain.moderator(mutation("moveComment"), i=input)
+    _, payload = await run_behind(gate, strict, lock(host.moderator, thread), moving)
+    assert payload["userErrors"] == [LOCKED]
     await host.assert_exact()
 
 
-async def test_comment_checked_before_lock_is_refused(
-    strict: Database,
-) -> None:
+async def test_comment_checked_before_lock_is_refused(strict: Database) -> None:
     """The one who writes has seen the thread open; it is locked before the comment is in."""
     if strict.is_sqlite:
         pytest.skip("units of SQLite run one by one: nothing can come between")

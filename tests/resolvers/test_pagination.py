@@ -1,4 +1,4 @@
-"""Pages, held against an oracle: Relay's own algorithm over the whole list in memory."""
+"""Pages against an oracle: Relay's algorithm over the whole list in memory."""
 
 from __future__ import annotations
 

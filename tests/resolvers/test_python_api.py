@@ -1,4 +1,4 @@
-"""What a host's own code writes and reads goes by the rules of the API, on each database alike."""
+"""Python code of a host follows the rules of the API on each database."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ async def both(unit: UnitOfWork, access: Access, thread: Any, name: str | None) 
     return [added.comment, begun.comment]
 
 
-async def test_argument_of_wrong_type_is_type_error(
-    database: Database,
-) -> None:
+async def test_argument_of_wrong_type_is_type_error(database: Database) -> None:
     host = Host(database)
     ada, id, new = host.discussion.access(ADA), key(await host.ada.thread()), NewComment("one")
     text, other = str(id), uuid4()

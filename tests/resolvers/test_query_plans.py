@@ -1,4 +1,4 @@
-"""Every query of the API goes by an index: asked of the databases themselves, on full tables."""
+"""Every query uses an index, by the plans of both databases on full tables."""
 
 from __future__ import annotations
 
@@ -179,8 +179,7 @@ async def test_filters_of_threads_use_index_of_column(full: Database) -> None:
     async with full.engine.begin() as connection:
         rare = {"id": new_id(), "title": "A needle in it", "comment_count": 10**6}
         await connection.execute(
-            insert(Thread.__table__),
-            [rare | {"last_comment_at": datetime(2030, 1, 1, tzinfo=UTC)}],
+            insert(Thread.__table__), [rare | {"last_comment_at": datetime(2030, 1, 1, tzinfo=UTC)}]
         )
         # So many that PostgreSQL would rather not read every title.
         await connection.execute(
@@ -204,9 +203,7 @@ async def test_filters_of_threads_use_index_of_column(full: Database) -> None:
             assert "Seq Scan" not in plan, plan
 
 
-async def test_filter_and_order_share_index(
-    full: Database,
-) -> None:
+async def test_filter_and_order_share_index(full: Database) -> None:
     for by, field in (
         ({"minCommentCount": 400}, "COMMENT_COUNT"),
         ({"activeSince": "2026-04-01T00:00:00Z"}, "LAST_COMMENT_AT"),
@@ -224,10 +221,7 @@ async def test_filters_of_comments_use_indexes(full: Database) -> None:
     for by, index in (
         ({"authorName": "Grace"}, "ix_tallied_comment_thread_id_author_name_key_created_at_id"),
         # Either index will do; which is the better one depends on the author and the time.
-        (
-            {"authorName": "Grace", "since": "2026-04-01T00:00:00Z"},
-            "ix_tallied_comment_thread_id_",
-        ),
+        ({"authorName": "Grace", "since": "2026-04-01T00:00:00Z"}, "ix_tallied_comment_thread_id_"),
         ({"since": "2026-04-20T00:00:00Z"}, "ix_tallied_comment_thread_id_"),
     ):
         result = await plans(full, query, by=by)

@@ -1,4 +1,4 @@
-"""Long messages are rendered beside the event loop, fairly, and not for longer than a request."""
+"""Long messages are rendered in a thread, fairly, and no longer than the request."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def html_of(page: Any) -> list[str]:
     return [item["messageHtml"] for item in page["nodes"][0]["comments"]["nodes"]]
 
 
-async def test_only_long_messages_are_rendered_in_thread(
-    database: Database,
-) -> None:
+async def test_only_long_messages_are_rendered_in_thread(database: Database) -> None:
     threads: dict[str, str] = {}
 
     def render(message: str) -> str:

@@ -48,10 +48,7 @@ ASKED = [
     ("id", ["id"]),
     ("__typename", ["id"]),
     ("title", ["title"]),
-    (
-        "wordCount commentCount lastCommentAt",
-        ["comment_count", "last_comment_at", "word_count"],
-    ),
+    ("wordCount commentCount lastCommentAt", ["comment_count", "last_comment_at", "word_count"]),
     ("createdAt updatedAt", ["created_at", "updated_at"]),
     ("a: title b: title id", ["id", "title"]),
     ("title @skip(if: true) id", ["id"]),

@@ -1,4 +1,4 @@
-"""A comment that is sent twice under one clientMutationId, as a double click does, is one."""
+"""A comment that is sent twice with one clientMutationId, as by a double click, is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads of a host's objects that several begin at once."""
+"""Concurrent `threadFor` for one object of a host."""
 
 from __future__ import annotations
 

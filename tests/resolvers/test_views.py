@@ -1,4 +1,4 @@
-"""What a page that is put together on the server reads is what the API hands out."""
+"""Views, from which a host renders pages, equal the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host's own mutations tell what they reject just as Tallied's do."""
+"""Mutations of a host report rejections as Tallied's do."""
 
 from __future__ import annotations
 

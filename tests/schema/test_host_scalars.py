@@ -1,4 +1,4 @@
-"""Values that a host's own scalars cannot read: the client's mistake, and told as one."""
+"""Values that scalars of a host cannot parse are client errors."""
 
 from __future__ import annotations
 

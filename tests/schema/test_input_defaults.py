@@ -1,4 +1,4 @@
-"""What a frontend leaves out or gets wrong: a default, or an answer that says what it was."""
+"""Inputs that a frontend leaves out have defaults; partial errors and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root fields of Tallied's under other names, beside a host's own of the same names."""
+"""Renamed root fields next to fields of a host with the same names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""messageHtml: what a host puts into its pages as it is."""
+"""messageHtml, which a host puts into its pages unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever way a payload hands out an object, all of it is there, as a query tells it."""
+"""Every path of a payload to an object loads the whole object, as a query does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema: described to the last argument, and printed as it is."""
+"""The schema: every description, and the printed files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Demo data: realistic in its scripts, sizes and times, and counted by the engine alone."""
+"""Demo data: realistic scripts, sizes and times, counted by the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tallied serve`` behind Debian's PgBouncer: every request succeeds, every counter is exact."""
+"""``tallied serve`` behind PgBouncer: every request succeeds, every counter is exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server for development: its secret is made for it, and the other commands know what it is."""
+"""A development server creates its secret, which the other commands use."""
 
 from __future__ import annotations
 

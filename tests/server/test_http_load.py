@@ -1,4 +1,4 @@
-"""Many writers on one thread, through a real server: nothing is lost, everything is counted."""
+"""Many writers on one thread of a real server lose nothing and are counted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount lastCommentAt
 
 @pytest.mark.parametrize(("workers", "comments"), [(1, 150), (2, 40)])
 def test_eight_writers_on_one_thread_lose_nothing(
-    workers: int,
-    comments: int,
-    empty_url: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    workers: int, comments: int, empty_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Server(tmp_path, empty_url, "--workers", str(workers)) as server:
         thread_id = server.ask(CREATE)["createThread"]["thread"]["id"]

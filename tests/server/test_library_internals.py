@@ -1,4 +1,4 @@
-"""What the bounds on slow and large requests rest on in uvicorn, and the sockets in Strawberry."""
+"""The internals of uvicorn and Strawberry that the bounds on requests depend on."""
 
 from __future__ import annotations
 

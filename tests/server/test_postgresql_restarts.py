@@ -1,4 +1,4 @@
-"""PostgreSQL restarts among writers: nothing is lost, nothing is made twice, no one is to blame."""
+"""PostgreSQL restarts among writers: nothing is lost or made twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that stops answers the requests that clients could not know to be too late."""
+"""A stopping server answers the requests that are already on their way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of the API, in the same process as the application that it asks."""
+"""A client of the API in the process of the application."""
 
 from __future__ import annotations
 

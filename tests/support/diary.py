@@ -1,4 +1,4 @@
-"""Hooks that write down what they are told."""
+"""Hooks that record the events that they receive."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OPERATIONS = [name.removeprefix("before_") for name in vars(Hooks) if name.start
 
 
 class Diary(Hooks):
-    """Writes down what it is told; a method that is in `faults` raises that."""
+    """Hooks that record every event; a method that is in `faults` raises that."""
 
     def __init__(self, log: list[str], name: str = "", **faults: BaseException) -> None:
-        self.events: list[tuple[str, Event]] = []
+        self.events: list[tuple[str, Any]] = []
 
         def written(point: str) -> Any:
             async def method(event: Event, session: AsyncSession | None = None) -> None:
@@ -36,7 +36,7 @@ class Diary(Hooks):
 
 
 class Note(Hooks):
-    """Writes a thread of its own in the unit of work, and then may fail."""
+    """A hook that adds a thread in the unit of work, and then may fail."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error

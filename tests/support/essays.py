@@ -8,14 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from sqlalchemy import JSON, Engine, ForeignKey, Identity, String, Text, text
 from sqlalchemy.ext.mutable import MutableDict
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    Session,
-    mapped_column,
-    relationship,
-    synonym,
-)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, synonym
 from sqlalchemy.types import TypeDecorator
 
 from tallied.counters import Counters, Derived, Sum

@@ -1,11 +1,11 @@
-"""A host with people of its own, who ask the API one beside the other."""
+"""A host with several viewers, who send requests concurrently."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import httpx
 from sqlalchemy import ColumnElement, Connection, select, text
@@ -113,7 +113,7 @@ class Discreet(Policy):
 
 
 class Gate(Hooks):
-    """Stops the first unit that comes to ``before_`` an operation until it is let through."""
+    """A hook that stops the first unit before an operation until `open` is set."""
 
     def __init__(self, operation: str) -> None:
         self.arrived, self.open = asyncio.Event(), asyncio.Event()
@@ -145,6 +145,21 @@ async def blocked(database: Database, *tasks: asyncio.Task[Any]) -> None:
                 if (await connection.execute(query)).scalar_one():
                     return
             await asyncio.sleep(0.005)
+
+
+Request: TypeAlias = Coroutine[Any, Any, Any]
+
+
+async def run_behind(
+    gate: Gate, database: Database, first: Request, second: Request
+) -> tuple[Any, Any]:
+    """Run `second` once `first` stands at the gate, and open it once `second` waits for a lock."""
+    ahead = asyncio.create_task(first)
+    await gate.arrived.wait()
+    behind = asyncio.create_task(second)
+    await blocked(database, behind)
+    gate.open.set()
+    return await ahead, await behind
 
 
 def key(id: str, *types: str) -> Any:

@@ -1,4 +1,4 @@
-"""Many writers at once, over HTTP, each on a connection and in a thread of its own."""
+"""Many concurrent writers over HTTP, each with a connection and a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of a PostgreSQL: a proxy in front of the suite's server, and what its backends do."""
+"""Faults of PostgreSQL: a proxy in front of the server of the tests, and its backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a database past the API: how many there are, threads to try things on, and SQL."""
+"""Rows of a database, changed and counted past the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client address has no more WebSockets and connections than it may; others have theirs."""
+"""Limits of WebSockets and connections per client address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names by which a server may be addressed, and pages whose names have been rebound to it."""
+"""Allowed host names of a server, and pages with rebound names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What caches may keep of the answers by GET, and what a client has already."""
+"""Caching headers of responses to GET, and conditional requests."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ async def test_each_media_type_has_tag_of_its_own(api: Api) -> None:
     assert len(tags) == 2
 
 
-async def test_only_anonymous_response_is_public(
-    database: Database,
-) -> None:
+async def test_only_anonymous_response_is_public(database: Database) -> None:
     api = Api(database, secret=SECRET)
     assert (await get(api)).headers["cache-control"] == "public, no-cache"
     token = encode_token(SECRET, Viewer("7"), timedelta(minutes=5))

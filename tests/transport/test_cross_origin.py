@@ -1,4 +1,4 @@
-"""Pages of other origins: what the one setting lets them do over HTTP and over WebSocket."""
+"""The setting of allowed origins, over HTTP and over WebSocket."""
 
 from __future__ import annotations
 

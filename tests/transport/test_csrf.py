@@ -1,4 +1,4 @@
-"""What a browser sends for a page of another origin, where it could change something."""
+"""Requests that a browser sends for pages of other origins."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from tallied.host.access import HostRules
 from tallied.host.targets import Target
 from tallied.settings import Settings
 
-CREATE = {
-    "query": 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }',
-}
+CREATE = {"query": 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'}
 COUNT = "{ threads { totalCount } }"
 FOREIGN = [
     {"origin": "https://evil.example"},

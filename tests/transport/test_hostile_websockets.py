@@ -1,4 +1,4 @@
-"""Clients that break the protocol, ask for too much, do not read, or are gone."""
+"""WebSocket clients that break the protocol or exceed the limits."""
 
 from __future__ import annotations
 
@@ -160,9 +160,7 @@ async def test_fragmented_or_binary_message_is_refused(
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_operations_past_limit_are_refused(
-    database: Database,
-) -> None:
+async def test_operations_past_limit_are_refused(database: Database) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"socket_operations": 3}}
     async with site(database, **options) as server, server.socket() as socket:
@@ -182,9 +180,7 @@ async def test_operations_past_limit_are_refused(
     assert await count_rows(database, Thread) == 3
 
 
-async def test_running_operations_are_bounded_in_size(
-    database: Database,
-) -> None:
+async def test_running_operations_are_bounded_in_size(database: Database) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"body_size": 3000}}
     async with site(database, **options) as server, server.socket() as socket:
@@ -206,9 +202,7 @@ async def test_running_operations_are_bounded_in_size(
     assert await count_rows(database, Thread) == 7
 
 
-async def test_cancelled_operations_count_until_they_end(
-    database: Database,
-) -> None:
+async def test_cancelled_operations_count_until_they_end(database: Database) -> None:
     class Slow(Gate):
         """Takes its time, also when it is cancelled."""
 

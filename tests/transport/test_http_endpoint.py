@@ -1,4 +1,4 @@
-"""The endpoint over HTTP: what it takes, what it refuses, and in which words."""
+"""The endpoint over HTTP: accepted requests, refused requests, and their messages."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ SENTENCES = {
 async def test_garbage_is_400_in_json(api: Api, kind: str) -> None:
     for accept in (JSON, GRAPHQL):
         response = await api.http.post(
-            "/graphql",
-            content=GARBAGE[kind],
-            headers={"content-type": JSON, "accept": accept},
+            "/graphql", content=GARBAGE[kind], headers={"content-type": JSON, "accept": accept}
         )
         message = refused(response, 400, "BAD_REQUEST")
         assert message.endswith(SENTENCES.get(kind, ""))

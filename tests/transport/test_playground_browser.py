@@ -1,4 +1,4 @@
-"""The playground in a real browser, over a real server: a headless Chromium, where there is one."""
+"""The playground in a headless Chromium, against a real server."""
 
 from __future__ import annotations
 

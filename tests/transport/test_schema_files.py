@@ -1,4 +1,4 @@
-"""What is served beside the API: the schema's files and the playground, or not, by the settings."""
+"""The files of the schema and the playground, as the settings allow them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSocket clients that do not read, or are gone: the server waits for none of them."""
+"""WebSocket clients that do not read or have vanished: the server waits for none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host's own subscriptions, which its schema has beside Tallied's: served over WebSocket."""
+"""Subscriptions of a host, served over WebSocket."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ async def test_each_event_is_executed_for_its_viewer(database: Database) -> None
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_subscription_ends_with_client(
-    database: Database,
-) -> None:
+async def test_subscription_ends_with_client(database: Database) -> None:
     async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         id = await socket.subscribe(FOREVER)
         await socket.receive()
@@ -158,9 +156,7 @@ async def test_error_of_event_source_is_reported_once(database: Database) -> Non
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_subscription_ends_with_authentication(
-    database: Database,
-) -> None:
+async def test_subscription_ends_with_authentication(database: Database) -> None:
     value = True
 
     def get_viewer(_: object) -> None:

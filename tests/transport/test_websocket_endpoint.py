@@ -1,4 +1,4 @@
-"""The API over WebSocket: the same answers, limits and codes as over HTTP."""
+"""The API over WebSocket has the responses, limits and codes of HTTP."""
 
 from __future__ import annotations
 
