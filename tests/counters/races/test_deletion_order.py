@@ -222,7 +222,7 @@ def test_tree_is_deleted_with_its_root(engine: Engine, how: str) -> None:
     with OwnSession(engine) as session:
         session.add_all(Page(id=n, title=f"Page {n}") for n in (1, 2, 3))
         session.flush()
-        for n, under in ((4, 1), (5, 1), (6, 2), (7, 4), (8, 7)):
+        for n, under in ((4, 1), (5, 1), (6, 2), (7, 4), (8, 7), (9, 1)):
             session.add(Page(id=n, title=f"Page {n}", parent_id=under))
             session.flush()
         session.commit()
@@ -232,8 +232,8 @@ def test_tree_is_deleted_with_its_root(engine: Engine, how: str) -> None:
         else:
             session.execute(delete(Page).where(Page.title == "Page 4"))
         assert_verified(session, pages)
-        assert session.scalars(select(Page.id).order_by(Page.id)).all() == [1, 2, 3, 5, 6]
-        assert session.get_one(Page, 1).children == 1
+        assert session.scalars(select(Page.id).order_by(Page.id)).all() == [1, 2, 3, 5, 6, 9]
+        assert session.get_one(Page, 1).children == 2
 
 
 def test_statement_on_several_tables_locks_ahead_too(engine: Engine) -> None:

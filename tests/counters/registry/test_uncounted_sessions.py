@@ -355,9 +355,10 @@ async def test_uncounted_asynchronous_session_is_refused(empty_url: str, is_scop
         await connection.run_sync(models.Parent.metadata.create_all)
     async with maker.begin() as session:
         parent = models.Parent(id=50)
-        session.add(models.Source(parent=parent, other=models.Other(id=60), size=6))
+        other = models.Other(id=60)
+        session.add_all(models.Source(parent=parent, other=other, size=size) for size in (6, 7))
         await session.flush()
-        assert (parent.n, parent.s) == (1, 6)
+        assert (parent.n, parent.s) == (2, 13)
     async with AsyncSession(engine) as plain:
         plain.add(models.Source(parent_id=50, other_id=60))
         with pytest.raises(UncountedStatementError, match=f"{REFUSED}Session"):

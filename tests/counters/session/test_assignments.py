@@ -231,9 +231,9 @@ def test_rolled_back_new_object_can_be_added_again(session: Session) -> None:
     thread = Thread()
     with session.begin_nested() as savepoint:
         session.add(thread)
-        session.add(Comment(thread=thread, words=7))
+        session.add_all([Comment(thread=thread, words=7), Comment(thread=thread, words=2)])
         session.flush()
-        assert shown(thread) == (1, 7, 7)
+        assert shown(thread) == (2, 9, 7)
         savepoint.rollback()
     session.add(thread)
     session.flush()

@@ -117,8 +117,8 @@ def test_copied_parent_starts_without_sources(session: Session) -> None:
     assert (thread.comment_count, thread.longest) == (3, 6)
     make_transient(thread)
     thread.id = None  # type: ignore[assignment]
-    thread.comments = [Comment(words=4)]
+    thread.comments = [Comment(words=4), Comment(words=5)]
     session.add(thread)
     assert_verified(session, forum)
-    assert (thread.comment_count, thread.words, thread.longest) == (1, 4, 4)
+    assert (thread.comment_count, thread.words, thread.longest) == (2, 9, 5)
     assert session.get_one(Thread, SECOND).words == 13
