@@ -135,8 +135,8 @@ class Playground:
         if self._page is not None:
             return HTMLResponse(self._page, headers=HEADERS)
         return PlainTextResponse(
-            "This is Tallied's GraphQL API, and it works: send it a POST.\n\n"
-            "Its playground is not installed here: npm could not bring in its assets. Start the\n"
-            "server anew with scripts/serve, which tries again, or install Tallied's wheel.\n",
+            "This is Tallied's GraphQL API. It works: send it a POST.\n\n"
+            "The playground is not installed, because npm could not download its assets. Restart\n"
+            "the server with scripts/serve, which tries again, or install Tallied's wheel.\n",
             404,
         )
