@@ -88,7 +88,6 @@ def as_json(drift: Drift) -> str:
         "stored": drift.stored,
         "true": drift.true,
         "difference": drift.difference,
-        "cause": drift.cause,
     }
     return orjson.dumps(record, default=_plain).decode()
 

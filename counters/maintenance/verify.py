@@ -21,13 +21,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Mapper
 
-from ..declarations.counter import Counter, Sum
+from ..declarations.counter import Counter
 from ..declarations.derived import Derived
 from ..declarations.mapped_rows import Key, primary_key
-from ..declarations.special_values import are_same, comparable
+from ..declarations.special_values import are_same
 from ..registry.counter_registry import CounterRegistry
 from ..sql.recount import Within, drifted, key_columns, plain_table
-from .causes import AMOUNT, Found, a_row_has_it, likely_cause
 from .selection import (
     Condition,
     Named,
@@ -55,8 +54,6 @@ class Drift:
     """What the column holds."""
     true: Any
     """What it should hold."""
-    cause: str | None = None
-    """What may have made it wrong (:mod:`.causes`); None where nothing can be told."""
 
     @property
     def difference(self) -> Any:
@@ -70,8 +67,7 @@ class Drift:
         key = ", ".join(map(str, self.key))
         stored, true = _text(self.stored), _text(self.true)
         difference = "" if self.difference is None else f", difference {_signed(self.difference)}"
-        cause = "" if self.cause is None else f" (likely cause: {self.cause})"
-        return f"{self.counter} of {key}: stored {stored}, true {true}{difference}{cause}"
+        return f"{self.counter} of {key}: stored {stored}, true {true}{difference}"
 
 
 def verify(
@@ -104,12 +100,12 @@ def _verify(
                 if within is None:
                     continue
                 for derived in selection.amounts:
-                    condition = rows_in(derived, mapper, counters, within)
-                    yield from verify_amounts(connection, derived, condition)
+                    counted = rows_in(derived, mapper, counters, within)
+                    yield from verify_amounts(connection, derived, counted)
         for derived in selection.amounts if everything or not selection.counters else ():
             for within in _parts(connection, derived.mapper, where, sample):
-                chosen = None if within is None else within(primary_key(derived.mapper))
-                yield from verify_amounts(connection, derived, chosen)
+                condition = None if within is None else within(primary_key(derived.mapper))
+                yield from verify_amounts(connection, derived, condition)
 
 
 def _parts(
@@ -131,26 +127,11 @@ def verify_counters(
     parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
     statement = drifted(parents, mapper, counters, within)
     width, number = len(key_columns(parents, mapper)), len(counters)
-    trues = list(statement.selected_columns)[width : width + number]
-    stored = list(statement.selected_columns)[width + number :]
-    sums: list[tuple[Counter, ColumnElement[bool]]] = [
-        (counter, a_row_has_it(counter, parents, held, true))
-        for counter, true, held in zip(counters, trues, stored, strict=True)
-        if isinstance(counter, Sum) and not counter.is_linked
-    ]
-    statement = statement.add_columns(*(clue for _, clue in sums))
     for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
-        values = tuple(row)
-        clues = dict(zip((c for c, _ in sums), values[width + 2 * number :], strict=True))
-        true_values, stored_values = values[width:][:number], values[width + number :][:number]
-        found = {
-            counter: Found(held, true, bool(clues.get(counter)))
-            for counter, true, held in zip(counters, true_values, stored_values, strict=True)
-        }
-        for counter, (held, true, _) in found.items():
-            if comparable(true) != comparable(held):
-                cause = likely_cause(counter, found)
-                yield Drift(str(counter), values[:width], held, true, cause)
+        key, values = tuple(row[:width]), row[width:]
+        for counter, true, stored in zip(counters, values[:number], values[number:], strict=True):
+            if not are_same(true, stored):
+                yield Drift(str(counter), key, stored, true)
 
 
 def verify_amounts(
@@ -170,7 +151,7 @@ def verify_amounts(
         *key, value, stored = row
         true = derived.computed(value)
         if not are_same(true, stored):
-            yield Drift(str(derived), tuple(key), stored, true, AMOUNT)
+            yield Drift(str(derived), tuple(key), stored, true)
 
 
 def _text(value: Any) -> str:

@@ -54,20 +54,18 @@ def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) ->
 
     right = commands("verify", "Thread.last_comment_at", "--sample", "3", "--database", seeded)
     assert (right.code, right.out) == (0, "The counters of 3 threads are right.\n")
-    assert "difference +17 (likely cause: the number of rows is right" not in result[0]
 
     rebuilt = commands("rebuild", "Thread.word_count", *between, "--database", seeded)
     assert (rebuilt.code, rebuilt.out) == (0, "Put 1 row right.\n")
     assert len(lines("Thread.word_count")) == 12
 
 
-def test_likely_cause_is_printed_as_text_and_json(seeded: str, commands: Commands) -> None:
+def test_difference_is_printed_as_text_and_json(seeded: str, commands: Commands) -> None:
     spoil(seeded)
-    output = "the number of rows is right: an amount was changed past the engine"
     arguments = ("verify", "--database", seeded, "--sample", "1")
-    assert f"difference +17 (likely cause: {output})\n" in commands(*arguments).out
+    assert "difference +17\n" in commands(*arguments).out
     (line,) = commands(*arguments, "--format", "json").out.splitlines()
-    assert json.loads(line)["cause"] == output
+    assert json.loads(line)["difference"] == 17
 
 
 def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> None:
@@ -153,7 +151,7 @@ def test_interrupted_rebuild_prints_how_to_continue(
     seeded: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(seeded)
-    looked = rebuilding.Rebuild._look
+    looked = rebuilding.Rebuild._find_wrong
     batches = 0
 
     def interrupted(self: rebuilding.Rebuild, *arguments: object) -> object:
@@ -165,7 +163,7 @@ def test_interrupted_rebuild_prints_how_to_continue(
 
     arguments = ("rebuild", "--batch-size", "4", "--database", seeded)
     with monkeypatch.context() as patch:
-        patch.setattr(rebuilding.Rebuild, "_look", interrupted)
+        patch.setattr(rebuilding.Rebuild, "_find_wrong", interrupted)
         stopped = commands(*arguments)
     eighth = threads(seeded)[7]
     assert (stopped.code, stopped.out) == (130, "")

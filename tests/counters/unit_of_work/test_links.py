@@ -295,7 +295,6 @@ def test_links_set_by_raw_sql_are_found_and_repaired(
     with engine.connect() as connection:
         drifts = [drift for drift in magazine.verify(connection) if "Article" in drift.counter]
         assert len(drifts) == 4
-        assert all("past the engine" in str(drift.cause) for drift in drifts)
     with engine.connect() as connection:
         magazine.rebuild(connection)
     host.expire_all()
