@@ -98,7 +98,7 @@ def add_counter(
     with _waiting(connection, counter, lock_timeout):
         table = _table(counter)
         existing = inspect(connection).get_columns(table.name, schema=table.schema)
-        if _column(counter).name not in {each["name"] for each in existing}:
+        if _column(counter).name not in {existing_column["name"] for existing_column in existing}:
             _add_column(counter)
     if not backfill:
         return 0

@@ -16,13 +16,13 @@ class Change:
 
     added: dict[Hashable, Any] = field(default_factory=lambda: defaultdict(int))
     """What to add to a count or a sum."""
-    risen: dict[Hashable, Any] = field(default_factory=dict)
+    new_extreme: dict[Hashable, Any] = field(default_factory=dict)
     """The most extreme value that has come."""
-    left: dict[Hashable, Any] = field(default_factory=dict)
+    removed_extreme: dict[Hashable, Any] = field(default_factory=dict)
     """The most extreme value that has left."""
     must_write: bool = False
     """Whether the row is to be asked for its counters even if they stay the same."""
-    released: dict[Any, set[Key]] | None = None
+    detached: dict[Any, set[Key]] | None = None
     """The keys of the rows that no longer point to this one, by :class:`.ForeignKeyTracker`."""
 
     recounted: set[Hashable] | None = None
@@ -30,7 +30,11 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(
-            self.must_write or self.risen or self.left or self.recounted or any(self.added.values())
+            self.must_write
+            or self.new_extreme
+            or self.removed_extreme
+            or self.recounted
+            or any(self.added.values())
         )
 
     def recount(self, counter: Hashable) -> None:

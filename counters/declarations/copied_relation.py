@@ -30,10 +30,10 @@ Chained = dict[Mapper[Any], dict[Counter, Counter]]
 class InternalCounter(Counter):
     """What a row brings about that is stored in no column, and so shown in none."""
 
-    is_linked = False
+    is_copy = False
 
-    def preview(self, shown: Any, old: Any, new: Any) -> Any:
-        return shown
+    def preview(self, value: Any, old: Any, new: Any) -> Any:
+        return value
 
 
 class ForeignKeyTracker(InternalCounter):
@@ -47,13 +47,13 @@ class ForeignKeyTracker(InternalCounter):
     def tracked(self) -> frozenset[str]:
         return frozenset((*self.foreign_key, *key_names(self.source)))
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         change.must_write = True
 
-    def take(self, change: Change, value: Any) -> None:
-        if change.released is None:
-            change.released = {}
-        change.released.setdefault(self, set()).add(value)
+    def decrement(self, change: Change, value: Any) -> None:
+        if change.detached is None:
+            change.detached = {}
+        change.detached.setdefault(self, set()).add(value)
 
 
 class ColumnTracker(InternalCounter):
@@ -64,15 +64,15 @@ class ColumnTracker(InternalCounter):
 
     def __init__(self, counter: Counter) -> None:
         super().__init__(counter.target, via=counter.via, of=counter.of)
-        self._watched = counter
+        self._copy = counter
 
     @cached_property
     def holder(self) -> Mapper[Any]:
-        return self._watched.source
+        return self._copy.source
 
     @cached_property
     def parent(self) -> Mapper[Any]:
-        return self._watched.source
+        return self._copy.source
 
     @cached_property
     def foreign_key(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class ColumnTracker(InternalCounter):
 
     @cached_property
     def tracked(self) -> frozenset[str]:
-        predicate = self._watched.predicate
+        predicate = self._copy.predicate
         names = () if predicate is None else predicate.names
         assert self.of is not None
         return frozenset((*self.foreign_key, self.of.key, *names))
@@ -88,16 +88,16 @@ class ColumnTracker(InternalCounter):
     def value(self, image: RowValues) -> Any:
         """What those who point to the row copy."""
         assert self.of is not None
-        return (self._watched.counts(image), image[self.of.key])
+        return (self._copy.counts(image), image[self.of.key])
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         """A new value alone is that of a new row."""
 
-    def take(self, change: Change, value: Any) -> None:
+    def decrement(self, change: Change, value: Any) -> None:
         change.must_write = True
 
 
-class Link:
+class CopiedRelation:
     """One relationship from rows with counters to the row that these copy."""
 
     def __init__(self, counters: Iterable[Counter], inner: Chained) -> None:
@@ -111,57 +111,57 @@ class Link:
         self.foreign_key = first.foreign_key
         self.relationship = first.relationship
         self.pointer = ForeignKeyTracker(first.target, via=first.via)
-        known = inner.get(self.pointed, {})
-        self.chained = {c: known[c] for c in self.counters if c in known}
+        inner_of = inner.get(self.pointed, {})
+        self.chained = {c: inner_of[c] for c in self.counters if c in inner_of}
         """The counters that are copies of counters, each with the one."""
-        self.watches = tuple(
-            ColumnTracker(c) for c in self.counters if c not in known or c.where is not None
+        self.column_trackers = tuple(
+            ColumnTracker(c) for c in self.counters if c not in inner_of or c.where is not None
         )
 
     def concerns(self, change: Change) -> bool:
         """Whether `change` of a row makes the copies of those who point to it stale."""
         return change.must_write or any(
             change.added.get(inner)
-            or inner in change.risen
-            or inner in change.left
+            or inner in change.new_extreme
+            or inner in change.removed_extreme
             or change.is_recounted(inner)
             for inner in self.chained.values()
         )
 
 
-Links = dict[Mapper[Any], tuple[Link, ...]]
+CopiedRelations = dict[Mapper[Any], tuple[CopiedRelation, ...]]
 """By the class that is pointed to."""
 
 
-def find_links(declared: Iterable[Counter], chains: Chained) -> Links:
+def find_copied_relations(declared: Iterable[Counter], chains: Chained) -> CopiedRelations:
     """The links of the counters that are declared by one."""
     groups: dict[Any, list[Counter]] = {}
     for counter in declared:
-        if counter.is_linked:
+        if counter.is_copy:
             groups.setdefault((counter.holder, counter.relationship), []).append(counter)
-    links: Links = {}
+    relations: CopiedRelations = {}
     for counters in groups.values():
-        link = Link(counters, chains)
-        links[link.pointed] = (*links.get(link.pointed, ()), link)
-    return links
+        relation = CopiedRelation(counters, chains)
+        relations[relation.pointed] = (*relations.get(relation.pointed, ()), relation)
+    return relations
 
 
-def counted(declared: Iterable[Counter], links: Links) -> list[Counter]:
+def tracked_counters(declared: Iterable[Counter], relations: CopiedRelations) -> list[Counter]:
     """What is counted of rows as the engine sees them: the declared, but links by their parts."""
-    found = [counter for counter in declared if not counter.is_linked]
-    for each in links.values():
-        for link in each:
-            found += [link.pointer, *link.watches]
-    return found
+    counters = [counter for counter in declared if not counter.is_copy]
+    for of_source in relations.values():
+        for relation in of_source:
+            counters += [relation.pointer, *relation.column_trackers]
+    return counters
 
 
-def difference(counter: Counter, old: Any, new: Any, change: Change) -> None:
+def record_difference(counter: Counter, old: Any, new: Any, change: Change) -> None:
     """Enter into `change` that a copy has turned from `old` to `new`, for what is chained to it."""
     if old != new:
-        counter.put(change, new)
-        counter.take(change, old)
+        counter.increment(change, new)
+        counter.decrement(change, old)
 
 
-def names_of_copied(links: Collection[Link]) -> set[str]:
+def copied_names(relations: Collection[CopiedRelation]) -> set[str]:
     """The attributes that are copied."""
-    return {c.of.key for link in links for c in link.counters if c.of is not None}
+    return {c.of.key for relation in relations for c in relation.counters if c.of is not None}

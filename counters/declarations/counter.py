@@ -71,7 +71,7 @@ class Counter:
         return mapper
 
     @cached_property
-    def is_linked(self) -> bool:
+    def is_copy(self) -> bool:
         """Whether the class that has the counter has the foreign key (:mod:`.copied_relation`)."""
         prop, target = self.via.property, self.target.class_.__mapper__
         return (
@@ -84,12 +84,12 @@ class Counter:
     @cached_property
     def parent(self) -> Mapper[Any]:
         """The mapper of the class that holds the counter."""
-        return self.holder if self.is_linked else self.relationship.mapper
+        return self.holder if self.is_copy else self.relationship.mapper
 
     @cached_property
     def source(self) -> Mapper[Any]:
         """The mapper of the class that is counted."""
-        return self.relationship.mapper if self.is_linked else self.holder
+        return self.relationship.mapper if self.is_copy else self.holder
 
     @cached_property
     def foreign_key(self) -> tuple[str, ...]:
@@ -131,11 +131,11 @@ class Counter:
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """What a new row will hold in tracked attributes that nobody has set."""
-        found = {}
+        defaults = {}
         for name in self.tracked:
             default: Any = self.source.column_attrs[name].columns[0].default
-            found[name] = default.arg if default is not None and default.is_scalar else None
-        return found
+            defaults[name] = default.arg if default is not None and default.is_scalar else None
+        return defaults
 
     def image_of(self, state: InstanceState[Any]) -> dict[str, Any]:
         """What memory knows of an object; None stands for what it does not."""
@@ -171,15 +171,15 @@ class Counter:
         """What a row contributes."""
         raise NotImplementedError
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         """Enter into `change` that a row with `value` has come."""
         raise NotImplementedError
 
-    def take(self, change: Change, value: Any) -> None:
+    def decrement(self, change: Change, value: Any) -> None:
         """Enter into `change` that a row with `value` has left."""
         raise NotImplementedError
 
-    def preview(self, shown: Any, old: Any, new: Any) -> Any:
+    def preview(self, value: Any, old: Any, new: Any) -> Any:
         """What memory shows instead of `shown` when `old` leaves and `new` comes.
 
         Both are None where nothing leaves or comes.
@@ -191,13 +191,13 @@ class Counter:
         """The counter of a parent that nothing counts for."""
         raise NotImplementedError
 
-    def truth(self) -> ColumnElement[Any]:
+    def aggregate_expression(self) -> ColumnElement[Any]:
         """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
         aggregate = self.aggregate()
         if self.condition is not None:
             aggregate = aggregate.filter(self.condition)
-        truth: ColumnElement[Any] = aggregate
-        return truth
+        filtered: ColumnElement[Any] = aggregate
+        return filtered
 
     def aggregate(self) -> Any:
         """The aggregate function over all sources of a parent."""
@@ -222,14 +222,14 @@ class Counter:
 class Additive(Counter):
     """A counter that changes by differences."""
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         change.added[self] += value
 
-    def take(self, change: Change, value: Any) -> None:
+    def decrement(self, change: Change, value: Any) -> None:
         change.added[self] -= value
 
-    def preview(self, shown: Any, old: Any, new: Any) -> Any:
-        return shown + (new or 0) - (old or 0)
+    def preview(self, value: Any, old: Any, new: Any) -> Any:
+        return value + (new or 0) - (old or 0)
 
     @property
     def empty(self) -> Any:
@@ -290,15 +290,15 @@ class Sum(CounterOfColumn, Additive):
         value = image[self.of.key]
         return 0 if value is None else value
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         if is_finite(value):
-            super().put(change, value)
+            super().increment(change, value)
         else:
             change.recount(self)
 
-    def take(self, change: Change, value: Any) -> None:
+    def decrement(self, change: Change, value: Any) -> None:
         if is_finite(value):
-            super().take(change, value)
+            super().decrement(change, value)
         else:
             change.recount(self)
 
@@ -314,7 +314,7 @@ class Extreme(CounterOfColumn):
     """
 
     is_more_extreme: ClassVar[Any]
-    holds: ClassVar[Any]
+    is_at_least: ClassVar[Any]
     function: ClassVar[Any]
 
     def value(self, image: RowValues) -> Any:
@@ -322,23 +322,23 @@ class Extreme(CounterOfColumn):
 
     def best(self, one: Any, other: Any) -> Any:
         """The more extreme of two values, either of which may be None."""
-        if one is None or (other is not None and self._beats(other, one)):
+        if one is None or (other is not None and self._exceeds(other, one)):
             return other
         return one
 
-    def _beats(self, one: Any, other: Any) -> bool:
+    def _exceeds(self, one: Any, other: Any) -> bool:
         return bool(type(self).is_more_extreme(comparable(one), comparable(other)))
 
-    def put(self, change: Change, value: Any) -> None:
+    def increment(self, change: Change, value: Any) -> None:
         if value is not None:
-            change.risen[self] = self.best(change.risen.get(self), value)
+            change.new_extreme[self] = self.best(change.new_extreme.get(self), value)
 
-    def take(self, change: Change, value: Any) -> None:
+    def decrement(self, change: Change, value: Any) -> None:
         if value is not None:
-            change.left[self] = self.best(change.left.get(self), value)
+            change.removed_extreme[self] = self.best(change.removed_extreme.get(self), value)
 
-    def preview(self, shown: Any, old: Any, new: Any) -> Any:
-        return self.best(shown, new)
+    def preview(self, value: Any, old: Any, new: Any) -> Any:
+        return self.best(value, new)
 
     @property
     def empty(self) -> None:
@@ -348,21 +348,23 @@ class Extreme(CounterOfColumn):
         return type(self).function(self.amount)
 
     def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
-        if isinstance(inner, Extreme) and (inner in change.risen or inner in change.left):
-            self.put(to, stored)
-            self.take(to, change.left.get(inner))
+        if isinstance(inner, Extreme) and (
+            inner in change.new_extreme or inner in change.removed_extreme
+        ):
+            self.increment(to, stored)
+            self.decrement(to, change.removed_extreme.get(inner))
 
     def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         # NULL, where there was none yet, falls to the change too.
-        return case((type(self).holds(column, change), column), else_=change)
+        return case((type(self).is_at_least(column, change), column), else_=change)
 
     def must_look_up(self, change: Change, stored: Any) -> bool:
         """Whether the extreme may have left a parent whose column holds `stored` now."""
-        left = change.left.get(self)
-        if left is None or stored is None:
-            return left is not None
+        removed = change.removed_extreme.get(self)
+        if removed is None or stored is None:
+            return removed is not None
         try:
-            return not self._beats(stored, left)
+            return not self._exceeds(stored, removed)
         except TypeError:  # the columns' types differ, such as times with a zone and without
             return True
 
@@ -371,7 +373,7 @@ class Max(Extreme):
     """The greatest value of a column of the sources."""
 
     is_more_extreme = gt
-    holds = ge
+    is_at_least = ge
     function = func.max
 
 
@@ -379,7 +381,7 @@ class Min(Extreme):
     """The smallest value of a column of the sources."""
 
     is_more_extreme = lt
-    holds = le
+    is_at_least = le
     function = func.min
 
 

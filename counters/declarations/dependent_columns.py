@@ -43,11 +43,11 @@ def read_names(
     }
     changing: set[Any] = {parent.column_attrs[c.key].columns[0] for c in counters}
     changing |= set_by_trigger | _generated(parent, counters)
-    told = {*(c.key for c in counters), *generated_names(parent, counters)}
+    returned = {*(c.key for c in counters), *generated_names(parent, counters)}
     return tuple(
         prop.key
         for prop in mapper.column_attrs
-        if prop.key not in told and not changing.isdisjoint(iterate(prop.columns[0]))
+        if prop.key not in returned and not changing.isdisjoint(iterate(prop.columns[0]))
     )
 
 
@@ -57,20 +57,20 @@ def _generated(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> set[Any]:
     What they are generated from is seen by name, since their expression may be plain text.
     """
     names = {mapper.column_attrs[counter.key].columns[0].name for counter in counters}
-    found: set[Any] = set()
+    generated: set[Any] = set()
     while True:
-        more = {
+        dependent = {
             column
             for column in mapper.local_table.c
             if isinstance(column, Column)
-            and column not in found
+            and column not in generated
             and isinstance(column.computed, Computed)
             and _mentions(str(column.computed.sqltext), names)
         }
-        if not more:
-            return found
-        found |= more
-        names |= {column.name for column in more}
+        if not dependent:
+            return generated
+        generated |= dependent
+        names |= {column.name for column in dependent}
 
 
 def _mentions(expression: str, names: set[str]) -> bool:

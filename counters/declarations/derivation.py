@@ -93,15 +93,15 @@ class _Listeners:
         """
         if initiator is self.token:
             return value
-        held = state.dict
+        values = state.dict
         is_new = state.key is None
         if is_expression(value):
             raise self._refusal()
-        if self.source not in held:
+        if self.source not in values:
             if is_new and value:
                 state.info[self.claim] = value  # until the source is set: the order is free
                 return None
-            if is_new or (self.target in held and are_same(held[self.target], value)):
+            if is_new or (self.target in values and are_same(values[self.target], value)):
                 return value
             raise CounterAssignmentError(
                 f"{self.derived} is computed from {self.derived.source_name}, which is not loaded, "
@@ -109,11 +109,11 @@ class _Listeners:
             )
         if is_new and not value:  # a default, as dataclasses and forms pass it
             return self._expected(state)
-        if self.target in held and are_same(held[self.target], value):
+        if self.target in values and are_same(values[self.target], value):
             return value
         if not are_same(value, self._expected(state)):
             raise self._refusal()
-        self._derive(state, held[self.source])
+        self._derive(state, values[self.source])
         return value
 
     def before_insert(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
@@ -204,13 +204,13 @@ def _default_of(derived: Computation) -> Callable[[Any], Any]:
         number = column.index + 1 if getattr(column, "_is_multiparam_column", False) else 0
         names = [f"{name}_m{number}", *([] if number else [name])]
         values = context.compiled.compile_state._dict_parameters or {}
-        given = [value for key, value in values.items() if getattr(key, "key", key) == name]
-        names += [value.key for value in given if isinstance(value, BindParameter)]
+        named = [value for key, value in values.items() if getattr(key, "key", key) == name]
+        names += [value.key for value in named if isinstance(value, BindParameter)]
         for spelling in names:
             if spelling in parameters:
                 return derived.computed(parameters[spelling])
         value, is_known = derived.default()
-        if given or not is_known:
+        if named or not is_known:
             raise UncountedStatementError(
                 f"INSERT of {derived.mapper.class_.__name__} gives {derived.source_name} no value "
                 f"that Python knows, so {derived} cannot be computed from it: give the value."

@@ -85,7 +85,7 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
     """
     if isinstance(type_, DEPENDING) or type_._variant_mapping:
         return None
-    return next((kind for each, kind in _KINDS if isinstance(type_, each)), None)
+    return next((kind for class_, kind in _KINDS if isinstance(type_, class_)), None)
 
 
 def _comes_back(

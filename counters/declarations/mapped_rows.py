@@ -67,15 +67,15 @@ def own_key(mapper: Mapper[Any]) -> list[Any]:
     They differ from ``mapper.primary_key`` in a subclass with a table of its own.
     """
     table: Any = mapper.local_table
-    found: list[Any] = []
+    columns: list[Any] = []
     for column in mapper.primary_key:
         equivalent = next(
             (own for own in table.primary_key if own is column or own.references(column)), None
         )
         if equivalent is None:  # more than one step up
-            equivalent = list(table.primary_key)[len(found)]
-        found.append(equivalent)
-    return found
+            equivalent = list(table.primary_key)[len(columns)]
+        columns.append(equivalent)
+    return columns
 
 
 def primary_key(mapper: Mapper[Any]) -> list[Any]:

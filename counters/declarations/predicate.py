@@ -55,7 +55,7 @@ class Predicate:
 
 def _holds_float(value: Any) -> bool:
     values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return any(isinstance(each, float) for each in values)
+    return any(isinstance(item, float) for item in values)
 
 
 class _ImageCompiler(_EvaluatorCompiler):
@@ -87,8 +87,8 @@ class _ImageCompiler(_EvaluatorCompiler):
         """A flag by itself, and NOT of one; whatever else is unary is refused."""
         if not isinstance(clause, AsBoolean):
             return super().visit_unary(clause)  # type: ignore[no-untyped-call]
-        value, wanted = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]
-        return lambda image: None if (held := value(image)) is None else bool(held) is wanted
+        value, expected = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]
+        return lambda image: None if (flag := value(image)) is None else bool(flag) is expected
 
     def _compare(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
         def in_order(one: Any, other: Any) -> Any:
@@ -112,10 +112,10 @@ class _ImageCompiler(_EvaluatorCompiler):
 
     def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
         def evaluate(image: Any) -> Any:
-            found = [each(image) for each in evaluators]
-            if any(each is not None and not each for each in found):
+            results = [evaluator(image) for evaluator in evaluators]
+            if any(evaluator is not None and not evaluator for evaluator in results):
                 return False
-            return None if None in found else True
+            return None if None in results else True
 
         return evaluate
 
@@ -126,7 +126,9 @@ class _ImageCompiler(_EvaluatorCompiler):
                 return False
             if value is None:
                 return None
-            if comparable(value) in [comparable(each) for each in options if each is not None]:
+            if comparable(value) in [
+                comparable(option) for option in options if option is not None
+            ]:
                 return True
             return None if None in options else False
 
@@ -136,8 +138,8 @@ class _ImageCompiler(_EvaluatorCompiler):
         inside = self.visit_in_op_binary_op(operator, left, right, clause)
 
         def evaluate(image: Any) -> Any:
-            found = inside(image)
-            return None if found is None else not found
+            is_inside = inside(image)
+            return None if is_inside is None else not is_inside
 
         return evaluate
 

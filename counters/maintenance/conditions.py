@@ -43,13 +43,13 @@ def parse_condition(mapper: Mapper[Any], text: str) -> ColumnElement[bool]:
 
     :raises BadUserInput: for a text that cannot be read so.
     """
-    found = _FORM.fullmatch(text)
-    if found is None:
+    match = _FORM.fullmatch(text)
+    if match is None:
         raise BadUserInput(
             f"The condition {text!r} cannot be read; write a column, one of = != < <= > >= in, "
             f"and a value, such as 'created_at >= 2026-01-01'."
         )
-    name, comparison, value = found.groups()
+    name, comparison, value = match.groups()
     if name not in mapper.column_attrs:
         names = ", ".join(attribute.key for attribute in mapper.column_attrs)
         raise BadUserInput(f"{mapper.class_.__name__} has no column {name!r}; it has {names}.")
@@ -57,7 +57,7 @@ def parse_condition(mapper: Mapper[Any], text: str) -> ColumnElement[bool]:
     if value == "null" and comparison in ("=", "!="):
         return column.is_(None) if comparison == "=" else column.is_not(None)
     if comparison == "in":
-        values = [_read(column, each.strip()) for each in value.split(",")]
+        values = [_read(column, item.strip()) for item in value.split(",")]
         return column.in_(values)
     condition: ColumnElement[bool] = _COMPARE[comparison](column, _read(column, value))
     return condition

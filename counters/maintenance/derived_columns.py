@@ -14,7 +14,7 @@ from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..session.binds import bound_to_write
 from ..sql.recount import after
-from ..sql.rows import MOST_PARAMETERS, in_keys
+from ..sql.rows import MAX_PARAMETERS, in_keys
 
 AHEAD = 100_000
 """How many keys are held in memory, at most, where rows are chosen by a condition."""
@@ -48,7 +48,7 @@ def pages(
     :param start: the key to start after.
     :param where: which rows to look at.
     """
-    size = min(size, MOST_PARAMETERS // len(derived.mapper.primary_key))
+    size = min(size, MAX_PARAMETERS // len(derived.mapper.primary_key))
     walk = _all(connection, derived, size, start)
     if where is not None:
         walk = _chosen(connection, derived, size, start, where)
@@ -94,8 +94,8 @@ def _chosen(
         with connection.begin():
             keys = [tuple(row) for row in connection.execute(ahead)]
         for first in range(0, len(keys), size):
-            some = keys[first : first + size]
-            if rows := _read(connection, _rows_of(derived).where(in_keys(key, some))):
+            page = keys[first : first + size]
+            if rows := _read(connection, _rows_of(derived).where(in_keys(key, page))):
                 yield rows
         if len(keys) < AHEAD:
             return

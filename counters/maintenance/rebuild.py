@@ -32,14 +32,14 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Mapper
 
 from ...errors import CounterError
-from ..declarations.copied_relation import Link
+from ..declarations.copied_relation import CopiedRelation
 from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from ..sql.copies import keys_pointing
 from ..sql.recount import after as comes_after
 from ..sql.recount import drifted, key_columns, plain_table, repair
-from ..sql.rows import MOST_PARAMETERS, in_keys
+from ..sql.rows import MAX_PARAMETERS, in_keys
 from .selection import Condition, Named, choose, parents_in
 from .transactions import locking, pause, retried, transactional
 
@@ -103,8 +103,9 @@ def rebuild(
             for counters in _waves(registry, mapper, selection.counters[mapper]):
                 walk = Rebuild(connection, mapper, counters, where, batch_size, progress)
                 walk.chained = {m: _only(registry.chained(m), followers) for m in registry.parents}
-                walk.links = [
-                    (link, _only(link.chained, followers)) for link in registry.all_links()
+                walk.relations = [
+                    (relation, _only(relation.chained, followers))
+                    for relation in registry.all_copied_relations()
                 ]
                 repaired += walk.run(start)
                 start = None
@@ -115,18 +116,22 @@ def _only(chained: dict[Counter, Counter], followers: set[Counter]) -> dict[Coun
     return {outer: inner for outer, inner in chained.items() if outer in followers}
 
 
-def _followers(registry: CounterRegistry, chosen: set[Counter], whole: bool) -> set[Counter]:
+def _followers(registry: CounterRegistry, selected: set[Counter], whole: bool) -> set[Counter]:
     """The outer links of chains that must follow at once, as no later step does them as a whole."""
-    links = [link for mapper in registry.parents for link in registry.chained(mapper).items()]
-    links += [each for link in registry.all_links() for each in link.chained.items()]
-    changed, followers = set(chosen), set[Counter]()
+    relations = [
+        relation for mapper in registry.parents for relation in registry.chained(mapper).items()
+    ]
+    relations += [
+        each for relation in registry.all_copied_relations() for each in relation.chained.items()
+    ]
+    changed, followers = set(selected), set[Counter]()
     while True:
-        found = {outer for outer, inner in links if inner in changed} - followers
-        found = found - chosen if whole else found
-        if not found:
+        following = {outer for outer, inner in relations if inner in changed} - followers
+        following = following - selected if whole else following
+        if not following:
             return followers
-        followers |= found
-        changed |= found
+        followers |= following
+        changed |= following
 
 
 def _waves(
@@ -134,11 +139,11 @@ def _waves(
 ) -> Iterable[tuple[Counter, ...]]:
     """`counters` of one class, those that are computed from others of them after these."""
     inner = registry.chained(mapper)
-    left = list(counters)
-    while left:
-        wave = tuple(counter for counter in left if inner.get(counter) not in left)
+    remaining = list(counters)
+    while remaining:
+        wave = tuple(counter for counter in remaining if inner.get(counter) not in remaining)
         yield wave
-        left = [counter for counter in left if counter not in wave]
+        remaining = [counter for counter in remaining if counter not in wave]
 
 
 class Rebuild:
@@ -159,14 +164,14 @@ class Rebuild:
         self.progress = progress
         self.chained: dict[Mapper[Any], dict[Counter, Counter]] = {}
         """The outer links of chains that follow each repair at once, with their inner ones."""
-        self.links: list[tuple[Link, dict[Counter, Counter]]] = []
+        self.relations: list[tuple[CopiedRelation, dict[Counter, Counter]]] = []
         """The same, of those that copy what is repaired."""
         self._parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
         self._key = key_columns(self._parents, mapper)
         within = parents_in(mapper, where)
         self._chosen = [] if within is None else [within(self._key)]
         relationships = len({counter.relationship for counter in counters})
-        most = MOST_PARAMETERS // (len(self._key) * (1 + relationships))
+        most = MAX_PARAMETERS // (len(self._key) * (1 + relationships))
         self._most = max(1, min(batch_size, most))
 
     def run(self, start: Key | None = None) -> int:
@@ -217,10 +222,10 @@ class Rebuild:
     def _repair(self, keys: Sequence[Key], at_once: int) -> int:
         repaired = 0
         for start in range(0, len(keys), at_once):
-            some = keys[start : start + at_once]
-            locked, number = retried(self.connection, partial(self._batch, some, True))
+            batch = keys[start : start + at_once]
+            locked, number = retried(self.connection, partial(self._batch, batch, True))
             repaired += number
-            for key in some if len(locked) < len(some) else ():
+            for key in batch if len(locked) < len(batch) else ():
                 if key not in locked:
                     repaired += retried(self.connection, partial(self._batch, [key], False))[1]
             pause(self.connection)
@@ -254,10 +259,10 @@ class Rebuild:
             if touched:
                 locked = self._lock(outer.parent, touched, False)
                 self._set(outer.parent, [outer], list(locked))
-        for link, copies in self.links if rows else ():
+        for relation, copies in self.relations if rows else ():
             stale = [outer for outer, inner in copies.items() if inner in counters]
-            if link.pointed is mapper and stale:
-                pointing = keys_pointing(self.connection, link, [key for key, _ in rows])
-                locked = self._lock(link.holder, pointing, False)
-                self._set(link.holder, stale, list(locked))
+            if relation.pointed is mapper and stale:
+                pointing = keys_pointing(self.connection, relation, [key for key, _ in rows])
+                locked = self._lock(relation.holder, pointing, False)
+                self._set(relation.holder, stale, list(locked))
         return len(rows)

@@ -42,10 +42,10 @@ class Selection:
 
         :raises CounterError: where there are several.
         """
-        found = [*self.counters] or list({each.mapper: None for each in self.amounts})
-        if len(found) == 1:
-            return found[0]
-        names = " and ".join(mapper.class_.__name__ for mapper in found)
+        mappers = [*self.counters] or list({derived.mapper: None for derived in self.amounts})
+        if len(mappers) == 1:
+            return mappers[0]
+        names = " and ".join(mapper.class_.__name__ for mapper in mappers)
         raise CounterError(
             f"A condition or a key is about one class, and what is selected is of {names}; "
             f"name the counters of one class."
@@ -58,28 +58,34 @@ def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = Fal
     :param derived: whether to choose among derived columns, too.
     :raises CounterError: for a name that is neither a counter nor one of these.
     """
-    wanted = list(only)
+    names_ = list(only)
     amounts = registry.derived if derived else ()
-    known: list[Counter | Derived] = [*registry.declared, *amounts]
-    for name in wanted:
-        if not any(_is(each, name) for each in known):
-            names = ", ".join(str(each) for each in known)
+    candidates: list[Counter | Derived] = [*registry.declared, *amounts]
+    for name in names_:
+        if not any(_is(candidate, name) for candidate in candidates):
+            names = ", ".join(str(candidate) for candidate in candidates)
             raise CounterError(f"There is no counter {_text(name)}; there is {names}.")
-    chosen = {each for each in known if not wanted or any(_is(each, name) for name in wanted)}
+    selected = {
+        candidate
+        for candidate in candidates
+        if not names_ or any(_is(candidate, name) for name in names_)
+    }
     by_parent = {
-        mapper: tuple(c for c in registry.counters_of(mapper) if c in chosen)
+        mapper: tuple(c for c in registry.counters_of(mapper) if c in selected)
         for mapper in registry.parents
     }
     return Selection(
-        {mapper: found for mapper, found in by_parent.items() if found},
-        tuple(each for each in amounts if each in chosen),
+        {mapper: counters for mapper, counters in by_parent.items() if counters},
+        tuple(candidate for candidate in amounts if candidate in selected),
     )
 
 
-def _is(known: Counter | Derived, name: Named) -> bool:
+def _is(candidate: Counter | Derived, name: Named) -> bool:
     if isinstance(name, str):
-        return name in (str(known), known.target.class_.__name__)
-    return name is known.target.class_ if isinstance(name, type) else str(known) == _text(name)
+        return name in (str(candidate), candidate.target.class_.__name__)
+    return (
+        name is candidate.target.class_ if isinstance(name, type) else str(candidate) == _text(name)
+    )
 
 
 def _text(name: Named) -> str:
@@ -109,9 +115,7 @@ def rows_in(
     """The condition that a row of `derived` counts for a `parent` in `within`, or is one."""
     if parent.isa(derived.mapper):
         return within(primary_key(derived.mapper))
-    ways = {
-        c.foreign_key: None for c in counters if not c.is_linked and c.source.isa(derived.mapper)
-    }
+    ways = {c.foreign_key: None for c in counters if not c.is_copy and c.source.isa(derived.mapper)}
     class_ = derived.mapper.class_
     return or_(false(), *(within([getattr(class_, name) for name in names]) for names in ways))
 

@@ -73,7 +73,7 @@ def _findings(counter: Counter) -> Iterator[Finding]:
     yield from _check_via(counter)
     yield from check_mapped_tables(counter)
     yield from check_join(counter)
-    yield from _check_link(counter)
+    yield from _check_copy(counter)
     yield from _check_target(counter)
     yield from _check_of(counter)
     yield from _check_where(counter)
@@ -113,7 +113,7 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
     local = [column_of(counter.holder, name) for name in counter.foreign_key]
     if not _is_indexed(local):
         names = ", ".join(column.name for column in local)
-        how = "found" if counter.is_linked else "recounted"
+        how = "found" if counter.is_copy else "recounted"
         yield (
             "counters.E004",
             f"{counter} is {how} by {local[0].table.name}.{names}, which no index starts with.",
@@ -121,8 +121,8 @@ def _check_via(counter: Counter) -> Iterator[Finding]:
         )
 
 
-def _check_link(counter: Counter) -> Iterator[Finding]:
-    if not counter.is_linked:
+def _check_copy(counter: Counter) -> Iterator[Finding]:
+    if not counter.is_copy:
         return
     name = counter.source.class_.__name__
     if isinstance(counter, Count):
@@ -133,7 +133,7 @@ def _check_link(counter: Counter) -> Iterator[Finding]:
             f"class that is counted.",
         )
         return
-    names = [column_of(counter.holder, each) for each in counter.foreign_key]
+    names = [column_of(counter.holder, name_) for name_ in counter.foreign_key]
     if not set(names) <= set(counter.holder.local_table.c):
         yield (
             "counters.E023",
@@ -169,7 +169,7 @@ def _is_indexed(columns: list[Any]) -> bool:
         for constraint in table.constraints
         if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
     ]
-    return any(set(found) == set(columns) for found in leading)
+    return any(set(indexed) == set(columns) for indexed in leading)
 
 
 def _check_target(counter: Counter) -> Iterator[Finding]:
@@ -178,8 +178,8 @@ def _check_target(counter: Counter) -> Iterator[Finding]:
         yield (
             "counters.E005",
             f"{counter} is not a column of {counter.parent.class_.__name__}, "
-            f"{'where' if counter.is_linked else 'to which'} {counter.via} "
-            f"{'starts' if counter.is_linked else 'leads'}.",
+            f"{'where' if counter.is_copy else 'to which'} {counter.via} "
+            f"{'starts' if counter.is_copy else 'leads'}.",
             "Let the counter and the relationship name the same class.",
         )
         return
@@ -229,8 +229,8 @@ def _check_target(counter: Counter) -> Iterator[Finding]:
 def _start(column: Column[Any]) -> Decimal | None:
     """The number that a new row starts with; None where no number is written down."""
     written = getattr(column.server_default, "arg", None)
-    found = _NUMBER.fullmatch(str(written)) if isinstance(written, str | TextClause) else None
-    return None if found is None else Decimal(found.group(1))
+    match = _NUMBER.fullmatch(str(written)) if isinstance(written, str | TextClause) else None
+    return None if match is None else Decimal(match.group(1))
 
 
 _NUMBER = re.compile(r"[\s('\"]*([+-]?\d+(?:\.\d*)?)[\s)'\"]*(?:::.*)?")
@@ -255,8 +255,8 @@ def _check_of(counter: Counter) -> Iterator[Finding]:
             "counters.E010",
             f"{counter} is computed from {of}, which is not a column of "
             f"{counter.source.class_.__name__}, "
-            f"{'to which' if counter.is_linked else 'where'} {counter.via} "
-            f"{'leads' if counter.is_linked else 'starts'}.",
+            f"{'to which' if counter.is_copy else 'where'} {counter.via} "
+            f"{'leads' if counter.is_copy else 'starts'}.",
             "A sum takes a stored column of the class that is counted; for a chain, that is "
             "the counter one step further down.",
         )
@@ -307,19 +307,19 @@ def _check_where(counter: Counter) -> Iterator[Finding]:
 
 
 def _together(counters: Sequence[Counter]) -> Iterator[Finding]:
-    seen: dict[Any, Counter] = {}
+    by_column: dict[Any, Counter] = {}
     for counter in counters:
         column = column_of(counter.parent, counter.key)
-        if column in seen:
+        if column in by_column:
             yield (
                 "counters.E013",
-                f"{counter} is declared twice, via {seen[column].via} and via {counter.via}.",
+                f"{counter} is declared twice, via {by_column[column].via} and via {counter.via}.",
                 "Give each counter a column of its own.",
             )
-        seen[column] = counter
+        by_column[column] = counter
     for counter in counters:
-        inner = _inner(counter, seen)
-        if inner is not None and not counter.is_linked and not passes_on(inner, counter):
+        inner = _inner(counter, by_column)
+        if inner is not None and not counter.is_copy and not passes_on(inner, counter):
             yield (
                 "counters.E041",
                 f"{counter} is computed from {inner}, and a change of that does not tell what it "
@@ -336,10 +336,10 @@ def _together(counters: Sequence[Counter]) -> Iterator[Finding]:
                 )
                 return
             path.append(inner)
-            inner = _inner(inner, seen)
+            inner = _inner(inner, by_column)
         predicate = counter.predicate
         for name in predicate.names if predicate is not None else ():
-            if column_of(counter.source, name) in seen:
+            if column_of(counter.source, name) in by_column:
                 yield (
                     "counters.E015",
                     f"The where of {counter} depends on the counter {name}.",
@@ -347,11 +347,11 @@ def _together(counters: Sequence[Counter]) -> Iterator[Finding]:
                 )
 
 
-def _inner(counter: Counter, seen: dict[Any, Counter]) -> Counter | None:
+def _inner(counter: Counter, by_column: dict[Any, Counter]) -> Counter | None:
     """The counter that `counter` is a chain of, if it is one."""
     if counter.of is None:
         return None
-    return seen.get(column_of(counter.source, counter.of.key))
+    return by_column.get(column_of(counter.source, counter.of.key))
 
 
 def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> Iterator[Finding]:

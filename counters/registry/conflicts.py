@@ -18,9 +18,9 @@ INSTALLED = "tallied.counters.installed"
 
 def related(registry: CounterRegistry) -> set[CounterRegistry]:
     """The other engines that were given some of the same counters or derived columns."""
-    found = [c.target.property.info.get(REGISTRIES, ()) for c in registry.declared]
-    found += [derived.registries for derived in registry.derived]
-    return {other for each in found for other in each} - {registry}
+    lists = [c.target.property.info.get(REGISTRIES, ()) for c in registry.declared]
+    lists += [derived.registries for derived in registry.derived]
+    return {other for registries in lists for other in registries} - {registry}
 
 
 def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iterator[Finding]:
@@ -28,8 +28,8 @@ def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iter
     for counter in registry.declared:
         for other in counter.target.property.info.get(REGISTRIES, ()):
             clash = any(
-                issubclass(session_class, each) or issubclass(each, session_class)
-                for each in other.classes
+                issubclass(session_class, other_class) or issubclass(other_class, session_class)
+                for other_class in other.classes
             )
             if (
                 other is not registry
@@ -55,9 +55,9 @@ def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
         others |= dict.fromkeys(column.info.get(INSTALLED, ()))
     for other in others.keys() - {registry}:
         for reader, keeper in ((registry, other), (other, registry)):
-            kept, own = _kept(keeper), _kept(reader)
+            kept, also_kept = _kept(keeper), _kept(reader)
             for column, counter in _read(reader).items():
-                if column in kept and column not in own:
+                if column in kept and column not in also_kept:
                     yield (
                         "counters.E025",
                         f"{counter} is computed from {kept[column]}, which another Counters keeps.",

@@ -9,7 +9,12 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Table
 from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers
 
-from ..declarations.copied_relation import Link, Links, counted, find_links
+from ..declarations.copied_relation import (
+    CopiedRelation,
+    CopiedRelations,
+    find_copied_relations,
+    tracked_counters,
+)
 from ..declarations.counter import Counter
 from ..declarations.derived import Derived
 from ..declarations.mapped_rows import counts_as
@@ -24,7 +29,7 @@ from .resolution import (
     find_partners,
     find_tables,
     in_order,
-    without_links,
+    without_copies,
 )
 from .source import Source
 
@@ -49,7 +54,7 @@ class CounterRegistry:
         self.deletion_lock_order = DeletionLockOrder(())
         self.partners: Partners = {}
         """By a class: the classes whose rows must be in the same database."""
-        self.links: Links = {}
+        self.copied_relations: CopiedRelations = {}
         """By the class that others copy from."""
         self.followers: dict[Counter, list[Callable[..., None]]] = {}
         """Callbacks that show the copies of a counter when memory shows a new value of it."""
@@ -66,7 +71,7 @@ class CounterRegistry:
         self.is_resolved = False
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._chained: Chains = {}
-        self._counted: list[Counter] = []
+        self._tracked: list[Counter] = []
         self._source_of: dict[Mapper[Any], Source | None] = {}
         """By the class of an object, with the counters of all classes that it inherits from."""
 
@@ -81,19 +86,19 @@ class CounterRegistry:
         by_source: dict[Mapper[Any], list[Counter]] = {}
         by_parent: dict[Mapper[Any], list[Counter]] = {}
         chains = find_chains(sound)
-        self.links = find_links(sound, chains)
-        self._counted = counted(sound, self.links)
-        for counter in self._counted:
+        self.copied_relations = find_copied_relations(sound, chains)
+        self._tracked = tracked_counters(sound, self.copied_relations)
+        for counter in self._tracked:
             by_source.setdefault(counter.source, []).append(counter)
         for counter in sound:
             by_parent.setdefault(counter.parent, []).append(counter)
-        for mapper in self.links:
+        for mapper in self.copied_relations:
             by_parent.setdefault(mapper, [])
         raise_findings([*findings, *check_tables(by_source)])
-        self.parents = in_order(by_parent, chains, self.links)
+        self.parents = in_order(by_parent, chains, self.copied_relations)
         self._of_parent = {mapper: tuple(counters) for mapper, counters in by_parent.items()}
         self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
-        self._chained = without_links(chains)
+        self._chained = without_copies(chains)
         self.cascades = Cascades(self.sources.values())
         self.deletion_lock_order = DeletionLockOrder(self.sources.values())
         self.partners = find_partners(self.declared)
@@ -137,9 +142,9 @@ class CounterRegistry:
         """Return the counters that are computed from counters of `parent`, with the inner ones."""
         return self._chained.get(parent, {})
 
-    def all_links(self) -> list[Link]:
+    def all_copied_relations(self) -> list[CopiedRelation]:
         """Return every link, whatever it points to."""
-        return [link for links in self.links.values() for link in links]
+        return [relation for relations in self.copied_relations.values() for relation in relations]
 
     def knows(self, mapper: Mapper[Any]) -> bool:
         """Return whether the tables of `mapper` hold or feed counters or derived columns."""
@@ -147,7 +152,7 @@ class CounterRegistry:
 
     def mapper_of(self, table: Table) -> Mapper[Any] | None:
         """Return the class that is mapped to a table of the registry, if there is one."""
-        derived = (each.mapper for each in self.derived if each.column.table is table)
+        derived = (column.mapper for column in self.derived if column.column.table is table)
         return self.tables.get(table) or next(derived, None)
 
     def source_of(self, state: InstanceState[Any]) -> Source | None:
@@ -156,6 +161,6 @@ class CounterRegistry:
         try:
             return self._source_of[mapper]
         except KeyError:
-            counters = [c for c in self._counted if counts_as(mapper, c.source)]
+            counters = [c for c in self._tracked if counts_as(mapper, c.source)]
             source = self._source_of[mapper] = Source(mapper, counters) if counters else None
             return source

@@ -64,7 +64,7 @@ class DeletionLockOrder:
             if cascades(above):
                 self._add(above)
 
-    def begins_at(self, mapper: Mapper[Any]) -> bool:
+    def is_needed_for(self, mapper: Mapper[Any]) -> bool:
         """Whether rows count for rows of `mapper`, and go with them."""
         return any(table in mapper.tables for table in self._edges)
 
@@ -87,9 +87,9 @@ class DeletionLockOrder:
             pieces: Iterable[Any] = [keys]
         else:
             pieces = chunks(keys, len(mapper.primary_key))
-        for some in pieces:
+        for piece in pieces:
             for table in tables:
-                for statement in self._statements(table, some, (table,)):
+                for statement in self._statements(table, piece, (table,)):
                     connection.execute(statement, parameters or {})
 
     def _statements(
@@ -97,11 +97,11 @@ class DeletionLockOrder:
     ) -> Iterator[Select[Any]]:
         for constraint in self._edges.get(table, ()):
             child = constraint.table
-            theirs = _referring(constraint, keys)
+            refers = _referring(constraint, keys)
             own = list(child.primary_key)
             if child not in path and cascades(constraint):
-                yield from self._statements(child, select(*own).where(theirs), (*path, child))
-            rows: Any = select(literal_column("1")).where(theirs).order_by(*own).select_from(child)
+                yield from self._statements(child, select(*own).where(refers), (*path, child))
+            rows: Any = select(literal_column("1")).where(refers).order_by(*own).select_from(child)
             yield select(func.count()).select_from(rows.with_for_update().subquery())
 
 
@@ -119,5 +119,5 @@ def _among(columns: Sequence[Any], keys: Any) -> ColumnElement[bool]:
     if not isinstance(keys, Select):
         return in_keys(columns, keys)
     one: Any = columns[0] if len(columns) == 1 else tuple_(*columns)
-    found: ColumnElement[bool] = one.in_(keys.correlate(None))
-    return found
+    condition: ColumnElement[bool] = one.in_(keys.correlate(None))
+    return condition

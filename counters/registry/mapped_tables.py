@@ -18,11 +18,11 @@ from ..declarations.counter import Counter
 def check_mapped_tables(counter: Counter) -> Iterator[tuple[str, str, str]]:
     """Yield a finding for each class of `counter` that is not mapped to a table."""
     for mapper in dict.fromkeys((counter.source, counter.parent)):
-        for each in _of_one_row(mapper):
-            if not isinstance(each.local_table, Table):
+        for part in _of_one_row(mapper):
+            if not isinstance(part.local_table, Table):
                 yield (
                     "counters.E035",
-                    f"{each.class_.__name__}, which {counter} needs, is mapped to a join, a SELECT "
+                    f"{part.class_.__name__}, which {counter} needs, is mapped to a join, a SELECT "
                     f"or a union, not to a table.",
                     "Map the class to one table, and reach the other by a relationship or by "
                     "joined inheritance.",
@@ -35,4 +35,8 @@ def _of_one_row(mapper: Mapper[Any]) -> Iterator[Mapper[Any]]:
     while step is not None:
         yield step
         step = None if step.concrete else step.inherits
-    yield from (each for each in mapper.self_and_descendants if each.inherits and not each.concrete)
+    yield from (
+        descendant
+        for descendant in mapper.self_and_descendants
+        if descendant.inherits and not descendant.concrete
+    )

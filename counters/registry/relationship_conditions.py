@@ -46,8 +46,8 @@ def _unmet_conditions(counter: Counter) -> list[ColumnElement[Any]]:
         for part in _parts(prop.primaryjoin)
         if not _is_of_key(prop, part)
         and (
-            (not counter.is_linked and _is_about_parent(prop, part))
-            or not any(part.compare(each) for each in conditions)
+            (not counter.is_copy and _is_about_parent(prop, part))
+            or not any(part.compare(condition) for condition in conditions)
         )
     ]
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.mapper import _all_registries
 
 from ...errors import CounterDeclarationError
-from ..declarations.copied_relation import Links
+from ..declarations.copied_relation import CopiedRelations
 from ..declarations.counter import Additive, Counter, Extreme
 from .cascades import Cascades
 
@@ -38,16 +38,16 @@ def passes_on(inner: Counter, outer: Counter) -> bool:
     return isinstance(inner, Additive) and isinstance(outer, Additive)
 
 
-def without_links(chains: Chains) -> Chains:
+def without_copies(chains: Chains) -> Chains:
     """The chains that differences are passed on along; a copy is no such thing."""
     return {
-        mapper: {outer: inner for outer, inner in found.items() if not outer.is_linked}
-        for mapper, found in chains.items()
+        mapper: {outer: inner for outer, inner in chained.items() if not outer.is_copy}
+        for mapper, chained in chains.items()
     }
 
 
 def in_order(
-    parents: Iterable[Mapper[Any]], chains: Chains, links: Links
+    parents: Iterable[Mapper[Any]], chains: Chains, relations: CopiedRelations
 ) -> tuple[Mapper[Any], ...]:
     """Parents in the one order that they are written in: who refers to another first.
 
@@ -60,14 +60,14 @@ def in_order(
     for inner, outers in chains.items():
         for outer in outers:
             before[outer.parent].add(inner)
-    for pointed, each in links.items():
-        for link in each:
-            before[link.holder].add(pointed)
+    for pointed, each in relations.items():
+        for relation in each:
+            before[relation.holder].add(pointed)
     done: list[Mapper[Any]] = []
 
     def visit(mapper: Mapper[Any], path: tuple[Mapper[Any], ...]) -> None:
         if mapper in path:
-            names = " and ".join(each.class_.__name__ for each in path[path.index(mapper) :])
+            names = " and ".join(step.class_.__name__ for step in path[path.index(mapper) :])
             raise CounterDeclarationError(
                 "counters.E024",
                 f"Counters of {names} are computed from counters of each other, so that neither "
@@ -133,10 +133,10 @@ def find_tables(
     Each with the class that is mapped to it, the most general one; None where there is none.
     """
     tables: dict[Table, Mapper[Any] | None] = dict.fromkeys(cascades.starts())
-    known = (*sources, *parents)
+    classes = (*sources, *parents)
     for mapper in all_mappers():
         table = mapper.local_table
-        related = any(mapper.isa(each) or each.isa(mapper) for each in known)
+        related = any(mapper.isa(other) or other.isa(mapper) for other in classes)
         if isinstance(table, Table) and (related or cascades.reaches_from(mapper.tables)):
             present = tables.get(table)
             if present is None or present.isa(mapper):

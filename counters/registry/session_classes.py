@@ -23,13 +23,13 @@ def sync_class(target: Installable) -> type[Session]:
 
     :raises TypeError: for a `target` of another kind.
     """
-    found: Any = _factory(target)
-    if isinstance(found, async_sessionmaker):
-        found = found.kw.get("sync_session_class") or found.class_.sync_session_class
-    if isinstance(found, sessionmaker):
-        found = found.class_
-    if isinstance(found, type) and issubclass(found, Session):
-        return found
+    maker: Any = _factory(target)
+    if isinstance(maker, async_sessionmaker):
+        maker = maker.kw.get("sync_session_class") or maker.class_.sync_session_class
+    if isinstance(maker, sessionmaker):
+        maker = maker.class_
+    if isinstance(maker, type) and issubclass(maker, Session):
+        return maker
     raise TypeError(
         f"install() takes a Session class, a sessionmaker, a scoped_session, or an "
         f"async_sessionmaker or async_scoped_session, not {target!r}"

@@ -24,10 +24,10 @@ class Source:
         self.relationships = tuple(
             {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
         )
-        self.shown = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
+        self.previewed = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
         """The counters that a change of an object shows in."""
-        self.shown_groups = by_relationship(self.shown)
-        self.points = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
+        self.previewed_groups = by_relationship(self.previewed)
+        self.has_copied_relation = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
         """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
             name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
@@ -54,7 +54,7 @@ class Source:
             _has_changed(state, name) for name in self.names + self.relationships
         )
 
-    def known(
+    def written_values(
         self, state: InstanceState[Any], names: Iterable[str], dialect: Callable[[], Dialect]
     ) -> dict[str, Any] | None:
         """What the row holds in `names`, as it was just written.
@@ -64,12 +64,12 @@ class Source:
         """
         if self._by_trigger_on_update and not self._by_trigger_on_update.isdisjoint(names):
             return None
-        return self._known(state.dict, names, dialect, frozenset())
+        return self._values(state.dict, names, dialect, frozenset())
 
-    def known_new(
+    def inserted_values(
         self, state: InstanceState[Any], dialect: Callable[[], Dialect]
     ) -> dict[str, Any] | None:
-        """As :meth:`known`, of a row that was just inserted, in all that is tracked.
+        """As :meth:`written_values`, of a row that was just inserted, in all that is tracked.
 
         SQLAlchemy inserts NULL where nothing was set and the column has no default. What was
         set to an SQL expression has been expired by now.
@@ -79,23 +79,23 @@ class Source:
         unset = self._null_if_unset
         if unset and state.expired_attributes:
             unset -= state.expired_attributes
-        return self._known(state.dict, self.names, dialect, unset)
+        return self._values(state.dict, self.names, dialect, unset)
 
-    def _known(
+    def _values(
         self,
-        held: Mapping[str, Any],
+        memory: Mapping[str, Any],
         names: Iterable[str],
         dialect: Callable[[], Dialect],
         null_if_unset: frozenset[str],
     ) -> dict[str, Any] | None:
         values: dict[str, Any] = {}
         for name in names:
-            if name not in held:
+            if name not in memory:
                 if name not in null_if_unset:
                     return None
                 values[name] = None
                 continue
-            value = values[name] = held[name]
+            value = values[name] = memory[name]
             type_, kind = self._types[name]
             if type(value) is not kind and not is_exact(type_, value, dialect()):
                 return None

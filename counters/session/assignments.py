@@ -47,11 +47,11 @@ def accept_assignment(counter: Counter, state: InstanceState[Any], value: Any) -
     type_ = counter.parent.column_attrs[counter.key].columns[0].type
     present = state.dict.get(counter.key, NO_VALUE)
     if state.key is None:
-        held = counter.empty if present is NO_VALUE or present is None else present
+        value_before = counter.empty if present is NO_VALUE or present is None else present
         if value is None or is_same_value(type_, value, counter.empty):
-            return held
-        if is_same_value(type_, value, held):
-            return held
+            return value_before
+        if is_same_value(type_, value, value_before):
+            return value_before
     elif is_known(state, counter.key):
         if is_same_value(type_, value, present):
             return present

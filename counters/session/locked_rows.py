@@ -28,7 +28,7 @@ class LockedRows:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Source, Key], tuple[RowValues, Any, Any]] = {}
-        self._to_go: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
+        self._marked_for_deletion: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
 
     def keep(self, source: Source, key: Key, image: RowValues, connection: Connection) -> None:
         """The row has just been locked on `connection`, and held `image`."""
@@ -41,17 +41,17 @@ class LockedRows:
 
     def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
         """The row has just been locked to be deleted, and before it what counts for it."""
-        self._to_go[mapper, key] = _within(connection)
+        self._marked_for_deletion[mapper, key] = _within(connection)
 
-    def is_to_go(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
+    def is_marked_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
         """Whether the row has been locked to be deleted, and still is."""
-        within = self._to_go.get((mapper, key))
+        within = self._marked_for_deletion.get((mapper, key))
         return within is not None and _lasts(within, connection)
 
     def forget(self) -> None:
         """The session has written, or has ended its transaction."""
         self._rows.clear()
-        self._to_go.clear()
+        self._marked_for_deletion.clear()
 
 
 def _within(connection: Connection) -> tuple[Any, Any]:

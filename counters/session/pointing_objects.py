@@ -22,7 +22,7 @@ class PointingObjects:
         """Remember `state` at `place`, a key or the state of an object that has none yet."""
         if place not in self._at:
             if len(self._at) >= self._sweep_at:
-                self._at = {each: found for each, found in self._at.items() if found}
+                self._at = {key: states for key, states in self._at.items() if states}
                 self._sweep_at = max(FIRST_SWEEP, 2 * len(self._at))
             self._at[place] = WeakSet()
         self._at[place].add(state)

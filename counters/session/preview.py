@@ -52,9 +52,9 @@ def _listen_to(
         state: InstanceState[Any], value: Any, old: Any, initiator: Any, key: Any = None
     ) -> Any:
         if state.session_id is None and not by_object:
-            held = state.dict
+            loaded = state.dict
             for relationship in relationships:
-                if relationship in held:
+                if relationship in loaded:
                     break
             else:
                 return value  # still being made: it names its parent by key, and nobody can look
@@ -76,9 +76,9 @@ def show_added(registry: CounterRegistry, groups: Groups, state: InstanceState[A
 
     Before, there was no session to find the parent in.
     """
-    held = state.dict
+    loaded = state.dict
     for counters in groups:
-        if counters[0].relationship.key in held:
+        if counters[0].relationship.key in loaded:
             continue
         try:
             parent = parent_shown(counters[0], state, {})
@@ -119,18 +119,18 @@ def _show_one(
     old: Any,
     new: Any,
 ) -> None:
-    left = NOTHING if old is None else _contribution(counter, state, {})
-    come = NOTHING if new is None else _contribution(counter, state, assigned)
-    if left is UNKNOWN or come is UNKNOWN:
+    leaving = NOTHING if old is None else _contribution(counter, state, {})
+    coming = NOTHING if new is None else _contribution(counter, state, assigned)
+    if leaving is UNKNOWN or coming is UNKNOWN:
         return
-    if old is new and left is not NOTHING and come is not NOTHING:
-        if left != come:
-            _adjust(registry, counter, state, old, left, come)
+    if old is new and leaving is not NOTHING and coming is not NOTHING:
+        if leaving != coming:
+            _adjust(registry, counter, state, old, leaving, coming)
         return
-    if left is not NOTHING:
-        _adjust(registry, counter, state, old, left, None)
-    if come is not NOTHING:
-        _adjust(registry, counter, state, new, None, come)
+    if leaving is not NOTHING:
+        _adjust(registry, counter, state, old, leaving, None)
+    if coming is not NOTHING:
+        _adjust(registry, counter, state, new, None, coming)
 
 
 def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
@@ -149,16 +149,16 @@ def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str
     name = counter.relationship.key
     if name in assigned:
         return assigned[name]
-    held = state.dict
-    loaded = held.get(name)
+    memory = state.dict
+    parent = memory.get(name)
     if name in state.committed_state:
-        return loaded
+        return parent
     key = [
-        assigned[part] if part in assigned else held.get(part, NO_VALUE)
+        assigned[part] if part in assigned else memory.get(part, NO_VALUE)
         for part in counter.foreign_key
     ]
     if NO_VALUE in key:
-        return loaded
+        return parent
     session = state.session
     if None in key or session is None:
         return None
@@ -176,8 +176,8 @@ def _adjust(
     state = instance_state(parent)
     if not is_known(state, counter.key):
         return
-    shown = state.dict.get(counter.key)
-    value = counter.preview(counter.empty if shown is None else shown, old, new)
+    present = state.dict.get(counter.key)
+    value = counter.preview(counter.empty if present is None else present, old, new)
     for outer, inner in registry.chained(counter.parent).items():
         if inner is counter:
             show(registry, (outer,), state, {counter.key: value})

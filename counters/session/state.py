@@ -13,7 +13,7 @@ from weakref import ref
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
 
-from ..declarations.copied_relation import Link
+from ..declarations.copied_relation import CopiedRelation
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from .locked_rows import LockedRows
@@ -40,7 +40,7 @@ class Savepoint:
         """The counters that memory showed before they were first replaced."""
         self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
         """The rows that were written, whose object may have been loaded only afterwards."""
-        self.unseen: set[Any] = set()
+        self.unloaded: set[Any] = set()
         """The identities of those that were written before their object was loaded.
 
         What such an object shows is no value from before the savepoint.
@@ -49,11 +49,11 @@ class Savepoint:
     def absorb(self, inner: Savepoint) -> None:
         """A savepoint within this one was released: it can only be undone together."""
         for state, values in inner.before.items():
-            known = self.before.setdefault(state, {})
+            before = self.before.setdefault(state, {})
             for key, value in values.items():
-                known.setdefault(key, ABSENT if state.key in self.unseen else value)
+                before.setdefault(key, ABSENT if state.key in self.unloaded else value)
         self.written |= inner.written
-        self.unseen |= inner.unseen
+        self.unloaded |= inner.unloaded
 
     def restore(self, session: Session) -> None:
         """Show what was shown before; what that was cannot be known is loaded when needed."""
@@ -84,10 +84,10 @@ class SessionState:
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
-        self.pointing: dict[Link, PointingObjects] = {}
-        self.held = LockedRows()
+        self.pointing: dict[CopiedRelation, PointingObjects] = {}
+        self.locked_rows = LockedRows()
         self._previewed: Values = {}
-        self._held: list[Any] = []
+        self._previewed_objects: list[Any] = []
         """The objects of previews: one that is collected would come back without its preview."""
         self._savepoints: list[Savepoint] = []
         self._rolled_back: SessionTransaction | None = None
@@ -95,7 +95,7 @@ class SessionState:
     def preview(self, state: InstanceState[Any], key: str, value: Any) -> None:
         """Show `value` until the next flush, which replaces it or takes it back."""
         if state not in self._previewed:
-            self._held.append(state.obj())
+            self._previewed_objects.append(state.obj())
         self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key, ABSENT))
         self.show(state, key, value)
 
@@ -103,14 +103,14 @@ class SessionState:
         """Set a counter in memory, as if it had been loaded: the ORM will not write it."""
         if self._savepoints:
             savepoint = self._savepoints[-1]
-            is_known = state.key not in savepoint.unseen
+            is_known = state.key not in savepoint.unloaded
             before = savepoint.before.setdefault(state, {})
             before.setdefault(key, state.dict.get(key, ABSENT) if is_known else ABSENT)
         obj = state.obj()
         if obj is not None:
             set_committed_value(obj, key, value)
 
-    def wrote(
+    def record_written(
         self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
     ) -> None:
         """A flush has written `values` to a parent's row.
@@ -121,10 +121,10 @@ class SessionState:
         if self._savepoints:
             self._savepoints[-1].written[mapper, key] = (*values, *also)
 
-    def wrote_unseen(self, identity: Any) -> None:
+    def record_unloaded(self, identity: Any) -> None:
         """A flush has written a row that no object of the session stands for."""
         if self._savepoints:
-            self._savepoints[-1].unseen.add(identity)
+            self._savepoints[-1].unloaded.add(identity)
 
     def force_next_flush(self, session: Session) -> None:
         """See to it that the next flush is not skipped, as one with nothing to write is.
@@ -146,7 +146,7 @@ class SessionState:
             for name in names:
                 self._previewed[state].pop(name, None)
 
-    def take_back(self, state: InstanceState[Any]) -> None:
+    def discard_preview(self, state: InstanceState[Any]) -> None:
         """An object leaves the session, and takes no preview along."""
         for key, value in self._previewed.pop(state, {}).items():
             if value is ABSENT:
@@ -154,7 +154,7 @@ class SessionState:
             elif key in state.dict:
                 state.dict[key] = value
 
-    def take_back_previews(self, session: Session) -> None:
+    def discard_previews(self, session: Session) -> None:
         """Show again what was there before the previews that no statement has confirmed."""
         previewed, self._previewed = self._previewed, {}
         for state, values in previewed.items():
@@ -163,7 +163,7 @@ class SessionState:
                     forget(state, key)
                 elif key in state.dict:
                     self.show(state, key, value)
-        self._held.clear()
+        self._previewed_objects.clear()
 
     def begin_savepoint(self, transaction: SessionTransaction) -> None:
         """From here on, keep what :meth:`show` replaces."""
@@ -188,8 +188,8 @@ class SessionState:
 
     def _clear(self) -> None:
         self._previewed.clear()
-        self._held.clear()
-        self.held.forget()
+        self._previewed_objects.clear()
+        self.locked_rows.forget()
         self.returned.clear()
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from ..declarations.copied_relation import Link
+from ..declarations.copied_relation import CopiedRelation
 from ..declarations.counter import Additive, Counter
 from ..declarations.mapped_rows import Key, RowValues, select_rows
 from ..declarations.mapped_rows import key_columns as mapped_key
@@ -37,21 +37,21 @@ Answers = dict[Key, RowValues]
 
 
 def lock_copies(
-    connection: Connection, link: Link, keys: Sequence[Key], released: Sequence[Key]
+    connection: Connection, relation: CopiedRelation, keys: Sequence[Key], detached: Sequence[Key]
 ) -> Answers:
     """Lock the rows that point, in the order of their keys; what their copies hold so far."""
-    names = tuple(counter.key for counter in link.counters)
+    names = tuple(counter.key for counter in relation.counters)
     answers: Answers = {}
-    for statement, parameters in _each(_lock_statement, link, names, keys, released):
-        answers |= _collect(link, names, connection.execute(statement, parameters))
+    for statement, parameters in _each(_lock_statement, relation, names, keys, detached):
+        answers |= _collect(relation, names, connection.execute(statement, parameters))
     return answers
 
 
 def refresh_copies(
     connection: Connection,
-    link: Link,
+    relation: CopiedRelation,
     keys: Sequence[Key],
-    released: Sequence[Key],
+    detached: Sequence[Key],
     names: Iterable[str],
 ) -> Answers:
     """Copy anew what the rows `keys` hold, which the transaction has locked.
@@ -59,67 +59,82 @@ def refresh_copies(
     :param released: the keys of rows that point to none of them any more.
     :param names: the attributes of the rows that point to answer with.
     """
-    wanted = tuple(dict.fromkeys(names))
+    distinct = tuple(dict.fromkeys(names))
     answers: Answers = {}
-    for statement, parameters in _each(_refresh_statement, link, wanted, keys, released):
-        answers |= _collect(link, wanted, connection.execute(statement, parameters))
+    for statement, parameters in _each(_refresh_statement, relation, distinct, keys, detached):
+        answers |= _collect(relation, distinct, connection.execute(statement, parameters))
     return answers
 
 
 def _each(
-    make: Any, link: Link, names: tuple[str, ...], keys: Sequence[Key], released: Sequence[Key]
+    make: Any,
+    relation: CopiedRelation,
+    names: tuple[str, ...],
+    keys: Sequence[Key],
+    detached: Sequence[Key],
 ) -> Iterable[tuple[Any, dict[str, Any]]]:
     """The statements that are about all of the keys, which are mostly one, and their parameters."""
-    width, own = len(link.foreign_key), len(link.holder.primary_key)
-    for some in chunks(keys, width):
-        yield make(link, names, True), {"keys": _bare(some, width)}
-    for some in chunks(released, own):
-        yield make(link, names, False), {"keys": _bare(some, own)}
+    width, own = len(relation.foreign_key), len(relation.holder.primary_key)
+    for batch in chunks(keys, width):
+        yield make(relation, names, True), {"keys": _bare(batch, width)}
+    for batch in chunks(detached, own):
+        yield make(relation, names, False), {"keys": _bare(batch, own)}
 
 
 def _bare(keys: Sequence[Key], width: int) -> list[Any]:
     return [key[0] for key in keys] if width == 1 else list(keys)
 
 
-def _collect(link: Link, names: Sequence[str], rows: Iterable[Any]) -> Answers:
-    width = len(link.holder.primary_key)
+def _collect(relation: CopiedRelation, names: Sequence[str], rows: Iterable[Any]) -> Answers:
+    width = len(relation.holder.primary_key)
     return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
 
 
-def _among(parents: Table, link: Link, by_pointer: bool) -> ColumnElement[bool]:
+def _among(parents: Table, relation: CopiedRelation, by_pointer: bool) -> ColumnElement[bool]:
     """The condition that a row points to one of ``:keys``; or has one of them itself."""
-    columns = pointing(parents, link) if by_pointer else key_columns(parents, link.holder)
+    columns = (
+        foreign_key_columns(parents, relation)
+        if by_pointer
+        else key_columns(parents, relation.holder)
+    )
     keys: ColumnElement[Any] = bindparam("keys", expanding=True)
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
-def pointing(parents: Any, link: Link) -> list[ColumnElement[Any]]:
+def foreign_key_columns(parents: Any, relation: CopiedRelation) -> list[ColumnElement[Any]]:
     """The columns of :func:`.plain_table` that hold the foreign key."""
-    return [stored_column(parents, link.holder, name) for name in link.foreign_key]
+    return [stored_column(parents, relation.holder, name) for name in relation.foreign_key]
 
 
 @lru_cache(maxsize=256)
-def _lock_statement(link: Link, names: tuple[str, ...], by_pointer: bool) -> Select[Any]:
-    parents = plain_table(link.holder, (*names, *link.foreign_key))
-    own = key_columns(parents, link.holder)
-    stored = [stored_column(parents, link.holder, name) for name in names]
+def _lock_statement(
+    relation: CopiedRelation, names: tuple[str, ...], by_pointer: bool
+) -> Select[Any]:
+    parents = plain_table(relation.holder, (*names, *relation.foreign_key))
+    own = key_columns(parents, relation.holder)
+    stored = [stored_column(parents, relation.holder, name) for name in names]
     return (
         select(*own, *stored)
-        .where(_among(parents, link, by_pointer))
+        .where(_among(parents, relation, by_pointer))
         .order_by(*own)
         .with_for_update(key_share=True)
     )
 
 
 @lru_cache(maxsize=256)
-def _refresh_statement(link: Link, names: tuple[str, ...], by_pointer: bool) -> Update:
-    mapper = link.holder
-    parents = plain_table(mapper, (*names, *link.foreign_key))
+def _refresh_statement(
+    relation: CopiedRelation, names: tuple[str, ...], by_pointer: bool
+) -> Update:
+    mapper = relation.holder
+    parents = plain_table(mapper, (*names, *relation.foreign_key))
     return (
         update(parents)
-        .where(_among(parents, link, by_pointer))
+        .where(_among(parents, relation, by_pointer))
         .values(
-            {stored_column(parents, mapper, c.key): _copy(link, c, parents) for c in link.counters}
+            {
+                stored_column(parents, mapper, c.key): _copy(relation, c, parents)
+                for c in relation.counters
+            }
         )
         .returning(
             *key_columns(parents, mapper), *(stored_column(parents, mapper, name) for name in names)
@@ -127,11 +142,13 @@ def _refresh_statement(link: Link, names: tuple[str, ...], by_pointer: bool) -> 
     )
 
 
-def _copy(link: Link, counter: Counter, parents: Table) -> ColumnElement[Any]:
+def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnElement[Any]:
     """What the row that is pointed to holds."""
-    key = mapped_key(link.pointed)
-    same = (mine == its for mine, its in zip(key, pointing(parents, link), strict=True))
-    found = select_rows(link.pointed, counter.amount).where(*same).correlate(parents)
+    key = mapped_key(relation.pointed)
+    same = (
+        mine == its for mine, its in zip(key, foreign_key_columns(parents, relation), strict=True)
+    )
+    found = select_rows(relation.pointed, counter.amount).where(*same).correlate(parents)
     if counter.condition is not None:
         found = found.where(counter.condition)
     held: ColumnElement[Any] = found.scalar_subquery()
@@ -141,24 +158,30 @@ def _copy(link: Link, counter: Counter, parents: Table) -> ColumnElement[Any]:
 # Before the flush
 
 
-def keys_pointed_to(connection: Connection, link: Link, holders: Sequence[Key]) -> list[Key]:
+def keys_pointed_to(
+    connection: Connection, relation: CopiedRelation, holders: Sequence[Key]
+) -> list[Key]:
     """The keys that the rows `holders` point to; nothing is locked."""
-    parents = plain_table(link.holder, link.foreign_key)
-    own = key_columns(parents, link.holder)
-    found: dict[Key, None] = {}
-    for some in chunks(holders, len(own)):
-        rows = connection.execute(select(*pointing(parents, link)).where(in_keys(own, some)))
-        found |= {tuple(row): None for row in rows if None not in row}
-    return list(found)
+    parents = plain_table(relation.holder, relation.foreign_key)
+    own = key_columns(parents, relation.holder)
+    targets: dict[Key, None] = {}
+    for batch in chunks(holders, len(own)):
+        rows = connection.execute(
+            select(*foreign_key_columns(parents, relation)).where(in_keys(own, batch))
+        )
+        targets |= {tuple(row): None for row in rows if None not in row}
+    return list(targets)
 
 
-def keys_pointing(connection: Connection, link: Link, keys: Sequence[Key]) -> list[Key]:
+def keys_pointing(
+    connection: Connection, relation: CopiedRelation, keys: Sequence[Key]
+) -> list[Key]:
     """The keys of the rows that point to one of `keys`; nothing is locked."""
-    parents = plain_table(link.holder, link.foreign_key)
-    foreign = pointing(parents, link)
-    statement = select(*key_columns(parents, link.holder))
+    parents = plain_table(relation.holder, relation.foreign_key)
+    foreign = foreign_key_columns(parents, relation)
+    statement = select(*key_columns(parents, relation.holder))
     return [
         tuple(row)
-        for some in chunks(keys, len(foreign))
-        for row in connection.execute(statement.where(in_keys(foreign, some)))
+        for batch in chunks(keys, len(foreign))
+        for row in connection.execute(statement.where(in_keys(foreign, batch)))
     ]

@@ -42,11 +42,11 @@ from .recount import (
     repaired,
     stored_column,
 )
-from .rows import chunks, given, in_given_keys
+from .rows import chunks, in_key_parameters, key_parameters
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
-MOST_KEPT = 512
+MAX_CACHED = 512
 """For so many parents a statement is kept; one for more is large, and made anew."""
 
 
@@ -105,39 +105,39 @@ def _write_many(
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(changes), 2 * width + len(affected)):
-        keep = len(keys) <= MOST_KEPT
+        keep = len(keys) <= MAX_CACHED
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
         statement, parameters = build(mapper, names, affected, size, lock)
         rows = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
-        told = dict.fromkeys(parameters) | dict(zip(parameters, chain(*rows), strict=False))
+        arguments = dict.fromkeys(parameters) | dict(zip(parameters, chain(*rows), strict=False))
         if lock:
-            told |= given(keys)
+            arguments |= key_parameters(keys)
         options = {} if keep else {"compiled_cache": None}
-        for row in connection.execute(statement, told, execution_options=options):
+        for row in connection.execute(statement, arguments, execution_options=options):
             answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))
     return answers
 
 
 def _affects(change: Change, counter: Any) -> bool:
     """Whether the UPDATE has anything to do for `counter`; what left is looked up after it."""
-    return bool(change.added.get(counter)) or counter in change.risen
+    return bool(change.added.get(counter)) or counter in change.new_extreme
 
 
 def _is_in_doubt(counter: Any, change: Change) -> bool:
     """Return whether a difference may not do, so that the counter is to be looked up again."""
-    return counter in change.left or change.is_recounted(counter)
+    return counter in change.removed_extreme or change.is_recounted(counter)
 
 
 def _amount(change: Change, counter: Any) -> Any:
     if isinstance(counter, Additive):
         return change.added.get(counter, 0)
-    return change.risen.get(counter)
+    return change.new_extreme.get(counter)
 
 
 def _in_order(changes: dict[Key, Change]) -> list[Key]:
     """One order for what takes several statements; within one the database makes the order."""
-    if len(changes) <= MOST_KEPT:
+    if len(changes) <= MAX_CACHED:
         return list(changes)
     return sorted(changes, key=lambda key: tuple(map(str, key)))
 
@@ -148,17 +148,17 @@ def _set_clause(
     affected: Sequence[Counter],
     deltas: Sequence[ColumnElement[Any]],
     *,
-    given: bool = False,
+    has_values: bool = False,
 ) -> dict[Any, ColumnElement[Any]]:
     """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock.
 
-    :param given: whether no delta of an extreme is NULL.
+    :param has_values: whether no delta of an extreme is NULL.
     """
     clause: dict[Any, ColumnElement[Any]] = {}
     for counter, delta in zip(affected, deltas, strict=True):
         stored = stored_column(parents, mapper, counter.key)
         new = counter.updated(stored, delta)
-        if isinstance(counter, Extreme) and not given:
+        if isinstance(counter, Extreme) and not has_values:
             new = case((delta.is_(None), stored), else_=new)
         clause[stored] = new
     if not clause:
@@ -182,7 +182,7 @@ def _update_one(
     statement = (
         update(parents)
         .where(*(key == part for key, part in zip(keys, parts, strict=True)))
-        .values(_set_clause(parents, mapper, affected, deltas, given=True))
+        .values(_set_clause(parents, mapper, affected, deltas, has_values=True))
         .returning(*(stored_column(parents, mapper, name) for name in names))
     )
     return statement, [part.key for part in parts], [delta.key for delta in deltas]
@@ -202,17 +202,17 @@ def _update_many(
     """
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
-    types = [each.type for each in key]
+    types = [part.type for part in key]
     types += [stored_column(parents, mapper, counter.key).type for counter in affected]
     listed = _list(types, size)
-    told: list[ColumnElement[Any]] = list(listed.c)
+    listed_columns: list[ColumnElement[Any]] = list(listed.c)
     if lock:
-        told = [_typed(each) for each in told]
-    statement = update(parents).where(*(a == b for a, b in zip(key, told, strict=False)))
+        listed_columns = [_typed(part) for part in listed_columns]
+    statement = update(parents).where(*(a == b for a, b in zip(key, listed_columns, strict=False)))
     if lock:
         locked = _lock_in_order(mapper)
-        statement = statement.where(*(each == locked.c[each.name] for each in key))
-    statement = statement.values(_set_clause(parents, mapper, affected, told[len(key) :]))
+        statement = statement.where(*(part == locked.c[part.name] for part in key))
+    statement = statement.values(_set_clause(parents, mapper, affected, listed_columns[len(key) :]))
     returning = (stored_column(parents, mapper, name) for name in names)
     parameters = [name for row in _parameters(len(types), size) for name in row]
     return statement.returning(*key, *returning), parameters
@@ -231,10 +231,10 @@ def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
     return text(f"VALUES {rows}").bindparams(*typed).columns(*columns).cte("tallied_delta")
 
 
-def _typed(told: ColumnElement[Any]) -> ColumnElement[Any]:
+def _typed(listed: ColumnElement[Any]) -> ColumnElement[Any]:
     """A column of the list as what it is: PostgreSQL takes a parameter without a type for text."""
-    type_ = told.type.impl_instance if isinstance(told.type, TypeDecorator) else told.type
-    return cast(told, told.type) if isinstance(type_, EnumType) else told
+    type_ = listed.type.impl_instance if isinstance(listed.type, TypeDecorator) else listed.type
+    return cast(listed, listed.type) if isinstance(type_, EnumType) else listed
 
 
 def _parameters(width: int, size: int) -> list[list[str]]:
@@ -247,7 +247,7 @@ def _lock_in_order(mapper: Mapper[Any]) -> CTE:
     key = key_columns(again, mapper)
     return (
         select(*key)
-        .where(in_given_keys(key))
+        .where(in_key_parameters(key))
         .order_by(*key)
         .with_for_update(key_share=True)
         .cte("tallied_locked")
@@ -269,12 +269,12 @@ def _look_up(
         if counter.must_look_up(changes[key], answer[counter.key])
     ]
     statement = _look_up_again(mapper, counter, generated)
-    for some in chunks(keys, 2 * len(mapper.primary_key)):
-        rows = connection.execute(statement, given(some))
-        for key, found in repaired(rows, mapper, [counter], generated):
-            answers[key] |= found
+    for batch in chunks(keys, 2 * len(mapper.primary_key)):
+        rows = connection.execute(statement, key_parameters(batch))
+        for key, values in repaired(rows, mapper, [counter], generated):
+            answers[key] |= values
 
 
 @lru_cache(maxsize=256)
 def _look_up_again(mapper: Mapper[Any], counter: Counter, answer: tuple[str, ...]) -> Update:
-    return repair_statement(mapper, [counter], in_given_keys, answer=answer, only_wrong=False)
+    return repair_statement(mapper, [counter], in_key_parameters, answer=answer, only_wrong=False)

@@ -61,12 +61,12 @@ def is_list(parameters: Any) -> bool:
 
 def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
     """Attributes by every name that a statement may give them: theirs and their column's."""
-    found = set(names)
-    for name in tuple(found):
+    spelled = set(names)
+    for name in tuple(spelled):
         if name in mapper.column_attrs:
             column = mapper.column_attrs[name].columns[0]
-            found |= {column.name, column.key}
-    return found
+            spelled |= {column.name, column.key}
+    return spelled
 
 
 def written(state: ORMExecuteState) -> set[str]:
@@ -82,14 +82,14 @@ def written(state: ORMExecuteState) -> set[str]:
     for row in parameters if is_list(parameters) else [parameters]:
         names.update(row)
     names.update(getattr(statement, "_select_names", None) or ())
-    return {each for name in names for each in spellings(name)} | upserted(statement)
+    return {spelling for name in names for spelling in spellings(name)} | upserted(statement)
 
 
 def upserted(statement: Any) -> set[str]:
     """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
     upsert = getattr(statement, "_post_values_clause", None)
     names = dict(getattr(upsert, "update_values_to_set", None) or ())
-    return {each for name in names for each in spellings(name)}
+    return {spelling for name in names for spelling in spellings(name)}
 
 
 def spellings(name: Any) -> set[str]:

@@ -49,7 +49,7 @@ def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
 def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
     """Made once, since SQLAlchemy compiles and keeps each statement by the tables it names."""
     mapped: Any = mapper.local_table
-    columns = {each.name: each.type for each in own_key(mapper)}
+    columns = {part.name: part.type for part in own_key(mapper)}
     for name in names:
         stored = mapper.column_attrs[name].columns[0]
         columns[stored.name] = stored.type
@@ -68,7 +68,7 @@ def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> Column
 
 def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
     """The columns of :func:`plain_table` that hold the key."""
-    return [parents.c[each.name] for each in own_key(mapper)]
+    return [parents.c[part.name] for part in own_key(mapper)]
 
 
 def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
@@ -76,7 +76,7 @@ def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool
     return columns[0] > key[0] if len(columns) == 1 else tuple_(*columns) > key
 
 
-def recount(
+def recount_query(
     parents: FromClause,
     mapper: Mapper[Any],
     counters: Sequence[Counter],
@@ -92,7 +92,7 @@ def recount(
     groups: dict[Any, list[Counter]] = {}
     for counter in counters:
         groups.setdefault((counter.source, counter.relationship), []).append(counter)
-    aggregates = {group: _aggregate(found, within) for group, found in groups.items()}
+    aggregates = {group: _aggregate(members, within) for group, members in groups.items()}
     trues = []
     for counter in counters:
         true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
@@ -119,7 +119,7 @@ def drifted(
     On SQLite, where a Numeric is a float, a last digit may make a row look wrong; what
     SQLAlchemy makes of the two values does not differ then.
     """
-    recounted = recount(parents, mapper, counters, within)
+    recounted = recount_query(parents, mapper, counters, within)
     key, trues = key_columns(parents, mapper), list(recounted.selected_columns)[-len(counters) :]
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
     wrong = (held.is_distinct_from(true) for held, true in zip(stored, trues, strict=True))
@@ -134,14 +134,14 @@ def drifted(
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """One row for each parent that has sources."""
-    if counters[0].is_linked:
+    if counters[0].is_copy:
         return _copied(counters, within)
     source = counters[0].source
     foreign = columns_of(source, counters[0].foreign_key)
     statement = select_rows(
         source,
-        *(each.label(f"parent_{number}") for number, each in enumerate(foreign)),
-        *(counter.truth().label(counter.key) for counter in counters),
+        *(part.label(f"parent_{number}") for number, part in enumerate(foreign)),
+        *(counter.aggregate_expression().label(counter.key) for counter in counters),
     ).group_by(*foreign)
     return (statement if within is None else statement.where(within(foreign))).subquery()
 
@@ -159,7 +159,7 @@ def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
             (of if counter.condition is None else case((counter.condition, of))).label(counter.key)
         )
     statement = select_rows(
-        holder, *(each.label(f"parent_{number}") for number, each in enumerate(own)), *copies
+        holder, *(part.label(f"parent_{number}") for number, part in enumerate(own)), *copies
     ).join_from(
         holder.persist_selectable,
         pointed.persist_selectable,
@@ -203,12 +203,12 @@ def repair_statement(
     names = [*(counter.key for counter in counters), *answer]
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
-    truth = recount(
+    recounted = recount_query(
         plain_table(mapper, ()).alias("tallied_parent"), mapper, counters, within
     ).subquery("tallied_truth")
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
-    trues = [truth.c[f"true_{counter.key}"] for counter in counters]
-    statement = update(parents).where(*(each == truth.c[each.name] for each in key))
+    trues = [recounted.c[f"true_{counter.key}"] for counter in counters]
+    statement = update(parents).where(*(part == recounted.c[part.name] for part in key))
     if only_wrong:
         wrong = (a.is_distinct_from(b) for a, b in zip(stored, trues, strict=True))
         statement = statement.where(or_(*wrong))

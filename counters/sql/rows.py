@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 
 from ..declarations.mapped_rows import Key, RowValues, columns_of, key_columns, select_rows
 
-MOST_PARAMETERS = 30_000
+MAX_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
 
 
@@ -22,20 +22,20 @@ def in_keys(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> Colum
     return tuple_(*columns).in_(keys)
 
 
-def in_given_keys(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    """As :func:`in_keys`, for a statement that is kept and executed with :func:`given`."""
+def in_key_parameters(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """As :func:`in_keys`, for a statement that is kept and executed with :func:`key_parameters`."""
     keys: Any = bindparam("tallied_keys", expanding=True)
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
-def given(keys: Sequence[Key]) -> dict[str, Any]:
-    """The parameter of :func:`in_given_keys`."""
+def key_parameters(keys: Sequence[Key]) -> dict[str, Any]:
+    """The parameter of :func:`in_key_parameters`."""
     return {"tallied_keys": [key[0] for key in keys] if len(keys[0]) == 1 else keys}
 
 
 def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
     """`keys` in as many pieces as the databases' limit demands, `parameters` to a key."""
-    size = MOST_PARAMETERS // parameters
+    size = MAX_PARAMETERS // parameters
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
 
@@ -59,8 +59,8 @@ def read(
     width = len(mapper.primary_key)
     statement = _select(mapper, tuple(names), lock, deleting)
     images: dict[Key, RowValues] = {}
-    for some in chunks(keys, width):
-        images |= rows_by_key(connection.execute(statement, given(some)), width, names)
+    for batch in chunks(keys, width):
+        images |= rows_by_key(connection.execute(statement, key_parameters(batch)), width, names)
     return images
 
 
@@ -70,7 +70,7 @@ def _select(
 ) -> Select[tuple[Any, ...]]:
     key = key_columns(mapper)
     rows = select_rows(mapper, *key, *columns_of(mapper, names))
-    statement = rows.where(in_given_keys(key)).order_by(*key)
+    statement = rows.where(in_key_parameters(key)).order_by(*key)
     return statement.with_for_update(key_share=not deleting) if lock else statement
 
 

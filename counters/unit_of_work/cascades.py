@@ -59,10 +59,12 @@ def _lock_parents(
     pending_changes: PendingChanges, connection: Connection, mapper: Mapper[Any], keys: list[Key]
 ) -> None:
     own = list(mapper.local_table.primary_key)
-    locked_rows = pending_changes.session_state.held
-    unlocked = [key for key in keys if not locked_rows.is_to_go(mapper, key, connection)]
-    for some in chunks(unlocked, len(own)):
-        lock = select(*own).where(in_keys(own, some)).order_by(*own).with_for_update()
+    locked_rows = pending_changes.session_state.locked_rows
+    unlocked = [
+        key for key in keys if not locked_rows.is_marked_for_deletion(mapper, key, connection)
+    ]
+    for batch in chunks(unlocked, len(own)):
+        lock = select(*own).where(in_keys(own, batch)).order_by(*own).with_for_update()
         connection.execute(lock).all()
 
 
@@ -75,13 +77,13 @@ def _children(
     own = list(constraint.table.primary_key)
     if referred != parent_key:
         values = (
-            connection.execute(select(*referred).where(in_keys(parent_key, some)))
-            for some in chunks(keys, len(parent_key))
+            connection.execute(select(*referred).where(in_keys(parent_key, batch)))
+            for batch in chunks(keys, len(parent_key))
         )
         keys = [tuple(row) for rows in values for row in rows if None not in row]
     children: list[Key] = []
-    for some in chunks(keys, len(foreign)):
-        statement = select(*own).where(in_keys(foreign, some)).order_by(*own)
+    for batch in chunks(keys, len(foreign)):
+        statement = select(*own).where(in_keys(foreign, batch)).order_by(*own)
         if graph.edges.get(constraint.table):  # nothing may come to refer to them either
             statement = statement.with_for_update()
         children += [tuple(row) for row in connection.execute(statement)]

@@ -23,7 +23,7 @@ def count_new_row(
         change = changes[counters[0].parent][key]
         for counter in counters:
             if counter.counts(new):
-                counter.put(change, counter.value(new))
+                counter.increment(change, counter.value(new))
 
 
 def count_row(
@@ -37,18 +37,18 @@ def count_row(
     :param groups: the counters, as :func:`by_relationship` has them.
     """
     for counters in groups:
-        left, come = counters[0].named_parent(old), counters[0].named_parent(new)
-        if left is None and come is None:
+        old_parent, new_parent = counters[0].named_parent(old), counters[0].named_parent(new)
+        if old_parent is None and new_parent is None:
             continue
         parents = changes[counters[0].parent]
         for counter in counters:
-            before = left if old is not None and counter.counts(old) else None
-            after = come if new is not None and counter.counts(new) else None
-            was = None if before is None or old is None else counter.value(old)
-            now = None if after is None or new is None else counter.value(new)
-            if (before, was) == (after, now):
+            counted_before = old_parent if old is not None and counter.counts(old) else None
+            counted_after = new_parent if new is not None and counter.counts(new) else None
+            old_value = None if counted_before is None or old is None else counter.value(old)
+            new_value = None if counted_after is None or new is None else counter.value(new)
+            if (counted_before, old_value) == (counted_after, new_value):
                 continue
-            if before is not None:
-                counter.take(parents[before], was)
-            if after is not None:
-                counter.put(parents[after], now)
+            if counted_before is not None:
+                counter.decrement(parents[counted_before], old_value)
+            if counted_after is not None:
+                counter.increment(parents[counted_after], new_value)

@@ -91,7 +91,7 @@ class Flush(PendingChanges):
             for obj in self.session.deleted
             if (source := self.registry.source_of(state := instance_state(obj)))
         ]
-        if edited or deleted or self.registry.links:
+        if edited or deleted or self.registry.copied_relations:
             self._lock(edited, deleted)
 
     def _dirty(self) -> Iterable[Any]:
@@ -108,43 +108,43 @@ class Flush(PendingChanges):
         edited: list[Pair] = []
         deleted: list[Pair] = []
         for other, (is_delete, list_only) in self.context.states.items():
-            its = self.registry.source_of(other)
-            if its is None or other.key is None or list_only:
+            other_source = self.registry.source_of(other)
+            if other_source is None or other.key is None or list_only:
                 continue
-            if (its, identity(other)) not in self._locked:
+            if (other_source, identity(other)) not in self._locked:
                 if is_delete:
-                    deleted.append((its, other))
-                elif its.is_touched(other):
-                    edited.append((its, other))
+                    deleted.append((other_source, other))
+                elif other_source.is_touched(other):
+                    edited.append((other_source, other))
         self._lock(edited, deleted)
 
     def _lock(self, edited: list[Pair], deleted: list[Pair]) -> None:
-        wanted: dict[Source, list[Key]] = defaultdict(list)
+        keys: dict[Source, list[Key]] = defaultdict(list)
         for source, state in edited + deleted:
-            wanted[source].append(identity(state))
-        in_order = sorted(wanted, key=lambda each: str(each.mapper))
+            keys[source].append(identity(state))
+        in_order = sorted(keys, key=lambda source_: str(source_.mapper))
         for source in in_order:
-            if not source.points:
-                self._lock_rows(source, wanted[source], deleting=bool(deleted))
-        if self.registry.links:
+            if not source.has_copied_relation:
+                self._lock_rows(source, keys[source], deleting=bool(deleted))
+        if self.registry.copied_relations:
             lock_pointed(self, edited)
         for source in in_order:
-            if source.points:
-                self._lock_rows(source, wanted[source], deleting=bool(deleted))
+            if source.has_copied_relation:
+                self._lock_rows(source, keys[source], deleting=bool(deleted))
 
     def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
         connection = self.connection(source.mapper)
-        held = {key: self.session_state.held.get(source, key, connection) for key in keys}
-        if unread := [key for key, image in held.items() if image is None]:
-            held |= read(
+        rows = {key: self.session_state.locked_rows.get(source, key, connection) for key in keys}
+        if unread := [key for key, image in rows.items() if image is None]:
+            rows |= read(
                 connection, source.mapper, source.names, unread, lock=True, deleting=deleting
             )
-        for key, image in held.items():
+        for key, image in rows.items():
             self._locked[source, key] = image
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was inserted."""
-        new = source.known_new(state, partial(self.dialect, source.mapper))
+        new = source.inserted_values(state, partial(self.dialect, source.mapper))
         if new is not None and not self._locked and not self._unread:
             count_new_row(self._changes, source.groups, new)
         else:
@@ -169,7 +169,7 @@ class Flush(PendingChanges):
         """
         if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
             dialect = partial(self.dialect, source.mapper)
-            self._replaced(source, state, source.known(state, source.names, dialect))
+            self._replaced(source, state, source.written_values(state, source.names, dialect))
             return
         key = identity(state)
         changed = self._changed.pop(state, set()) | source.changed(state)
@@ -183,9 +183,9 @@ class Flush(PendingChanges):
         old = self._locked[source, key]
         if old is None:
             return
-        known = source.known(state, changed, partial(self.dialect, source.mapper))
-        now = key_of(source.mapper, state)
-        self._enter(source, now, old, None if known is None else {**old, **known})
+        written = source.written_values(state, changed, partial(self.dialect, source.mapper))
+        new_key = key_of(source.mapper, state)
+        self._enter(source, new_key, old, None if written is None else {**old, **written})
 
     def deleted(self, source: Source, state: InstanceState[Any]) -> None:
         """A row was deleted, unless it was gone before, or a trigger has kept it."""
@@ -214,21 +214,21 @@ class Flush(PendingChanges):
             self.inserted_states[mapper, key] = state
             self.change_of(mapper, key).must_write = True
             return
-        given: dict[Counter, Any] = {}
+        initial: dict[Counter, Any] = {}
         for counter in self.registry.counters_of(mapper):
-            given[counter] = self._initial(counter, state)
-            self.session_state.show(state, counter.key, given[counter])
-        self._inserted_parents.append((mapper, state, given))
+            initial[counter] = self._initial(counter, state)
+            self.session_state.show(state, counter.key, initial[counter])
+        self._inserted_parents.append((mapper, state, initial))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
         change = Change()
         arrivals = self._arriving()
         for parent in (state, key_of(counter.parent, state)):
             for value in arrivals.get((counter, parent), ()):
-                counter.put(change, value)
+                counter.increment(change, value)
         if isinstance(counter, Additive):
             return change.added.get(counter, counter.empty)
-        return change.risen.get(counter)
+        return change.new_extreme.get(counter)
 
     def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
         """What the flush's new sources bring, by counter and parent; found once a flush."""
@@ -237,7 +237,7 @@ class Flush(PendingChanges):
             for obj in self.session.new:
                 state = instance_state(obj)
                 source = self.registry.source_of(state)
-                for counter in source.shown if source else ():
+                for counter in source.previewed if source else ():
                     image = counter.image_of(state)
                     parent = state.dict.get(counter.relationship.key)
                     at = counter.parent_key(image) if parent is None else instance_state(parent)
@@ -261,7 +261,7 @@ class Flush(PendingChanges):
     def mark_parent_deleted(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """A parent was deleted; its counters went with it, unless a trigger has kept the row."""
         if self.deletions.are_complete(mapper):
-            self.dead.add((mapper, identity(state)))
+            self.deleted_parents.add((mapper, identity(state)))
 
     def reach(self, mapper: Mapper[Any]) -> None:
         """Rows of `mapper` are about to be deleted: lock what the database's cascades reach."""
@@ -269,34 +269,34 @@ class Flush(PendingChanges):
             return
         self._reached.add(mapper)
         keys: list[Key] = []
-        gone: set[tuple[Any, Key]] = set()
+        counted: set[tuple[Any, Key]] = set()
         for state, (is_delete, list_only) in self.context.states.items():
             if is_delete and not list_only and state.key is not None:
-                gone.update((table, identity(state)) for table in state.mapper.tables)
+                counted.update((table, identity(state)) for table in state.mapper.tables)
                 if counts_as(state.mapper, mapper):
                     keys.append(identity(state))
-        reach(self, mapper, keys, gone)
+        reach(self, mapper, keys, counted)
 
     # The end
 
-    def finish(self) -> None:
-        """Take off what new parents were given, write the rest, show what comes back."""
-        for mapper in {m for m, _, given in self._inserted_parents if any(given.values())}:
+    def write_pending_changes(self) -> None:
+        """Take off what new parents were initial, write the rest, show what comes back."""
+        for mapper in {m for m, _, initial in self._inserted_parents if any(initial.values())}:
             self.connection(mapper)  # raises where sources are not in the parent's database
-        for mapper, state, given in self._inserted_parents:
+        for mapper, state, initial in self._inserted_parents:
             key = key_of(mapper, state)
             self.inserted_states[mapper, key] = state
-            for counter, value in given.items():
+            for counter, value in initial.items():
                 _take_off(self.change_of(mapper, key), counter, value)
         self.deletions.close()
-        super().finish()
+        super().write_pending_changes()
 
 
 def _take_off(change: Change, counter: Counter, value: Any) -> None:
-    if isinstance(counter, Extreme) and change.risen.get(counter) == value:
-        change.risen.pop(counter, None)  # the INSERT holds it already
+    if isinstance(counter, Extreme) and change.new_extreme.get(counter) == value:
+        change.new_extreme.pop(counter, None)  # the INSERT holds it already
     else:
-        counter.take(change, value)
+        counter.decrement(change, value)
 
 
 def _key_attributes(mapper: Mapper[Any]) -> list[Any]:

@@ -32,15 +32,15 @@ def listen_to_models(registry: CounterRegistry) -> None:
     for mapper in registry.parents:  # first: what is shown of a chain is what these let pass
         protect(registry, mapper, registry.counters_of(mapper))
     for mapper, source in registry.sources.items():
-        preview.listen(registry, mapper, source.shown)
+        preview.listen(registry, mapper, source.previewed)
         if not any(mapper.isa(other) for other in registry.sources if other is not mapper):
             _listen_to_source(registry, mapper)
     for family in {mapper.base_mapper for mapper in registry.sources if mapper.inherits}:
         _keep_apart(registry, family)
     for mapper in registry.parents:
         _listen_to_parent(registry, mapper)
-    for link in registry.all_links():
-        copy_preview.listen(registry, link)
+    for relation in registry.all_copied_relations():
+        copy_preview.listen(registry, relation)
     for reaching in set(registry.tables.values()):
         if reaching is not None and registry.cascades.reaches_from(reaching.tables):
             _listen_to_cascade(registry, reaching)
@@ -178,14 +178,14 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
     def on_add(session: Session, state: InstanceState[Any]) -> None:
         if source := registry.source_of(state):
             if session.identity_map:  # else no parent is loaded
-                preview.show_added(registry, source.shown_groups, state)
-            if source.points:
+                preview.show_added(registry, source.previewed_groups, state)
+            if source.has_copied_relation:
                 copy_preview.show_added(registry, state)
 
     def on_remove(session: Session, state: InstanceState[Any]) -> None:
         session_state = get_session_state(registry, session)
         if session_state is not None:
-            session_state.take_back(state)
+            session_state.discard_preview(state)
             if registry.source_of(state):
                 session_state.force_next_flush(session)
 
@@ -197,13 +197,13 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
     def after_flush(session: Session, context: UOWTransaction) -> None:
         session_state = get_session_state(registry, session)
         if session_state is not None and session_state.flush is not None:
-            session_state.flush.finish()
+            session_state.flush.write_pending_changes()
             session_state.flush = None
-            session_state.held.forget()
+            session_state.locked_rows.forget()
 
     def on_execute(state: ORMExecuteState) -> Any:
         if not state.is_select and (session_state := get_session_state(registry, state.session)):
-            session_state.held.forget()
+            session_state.locked_rows.forget()
             is_changed = derived_dml.fill_in(registry, state)
             result = statements.execute(registry, state)
             # Invoked here, since the session of SQLAlchemy 2.0 does not look at them again.

@@ -31,12 +31,14 @@ def lock_children_first(
     deleted: dict[Mapper[Any], list[Key]] = {}
     for obj in session.deleted:
         state = instance_state(obj)
-        if registry.deletion_lock_order.begins_at(state.mapper):
+        if registry.deletion_lock_order.is_needed_for(state.mapper):
             deleted.setdefault(state.mapper, []).append(identity(state))
     for mapper in sorted(deleted, key=lambda each: str(each.local_table)):
         connection = write_connection(session, mapper, registry.partners)
-        is_to_go = session_state.held.is_to_go
-        keys = [key for key in deleted[mapper] if not is_to_go(mapper, key, connection)]
+        is_marked_for_deletion = session_state.locked_rows.is_marked_for_deletion
+        keys = [
+            key for key in deleted[mapper] if not is_marked_for_deletion(mapper, key, connection)
+        ]
         registry.deletion_lock_order.lock(connection, mapper, keys)
 
 
@@ -56,24 +58,20 @@ def lock(
             f"locked: lock by a class that is loaded from its tables."
         )
     with bound_to_write(session, mapper):
-        found = _get(session, mapper, key)
-    if (
-        found is None
-        or session_state is None
-        or isinstance(write_bind(session, mapper), Connection)
-    ):
-        return found  # on a Connection, other sessions may write too
-    state = instance_state(found)
+        obj = _get(session, mapper, key)
+    if obj is None or session_state is None or isinstance(write_bind(session, mapper), Connection):
+        return obj  # on a Connection, other sessions may write too
+    state = instance_state(obj)
     connection = write_connection(session, state.mapper, registry.partners)
     if deleting:
-        session_state.held.mark_for_deletion(state.mapper, ident, connection)
+        session_state.locked_rows.mark_for_deletion(state.mapper, ident, connection)
     source = registry.source_of(state)
-    if source is None or source.points or not state.dict.keys() >= set(source.names):
-        return found
+    if source is None or source.has_copied_relation or not state.dict.keys() >= set(source.names):
+        return obj
     if _holds_locks(connection):
         image = {name: state.dict[name] for name in source.names}
-        session_state.held.keep(source, identity(state), image, connection)
-    return found
+        session_state.locked_rows.keep(source, identity(state), image, connection)
+    return obj
 
 
 def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
@@ -85,9 +83,9 @@ def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
     of a subclass with tables of its own is loaded once more, by all of them.
     """
     of: Any = {"of": mapper.tables}
-    found = session.get(mapper.class_, key, with_for_update=of, populate_existing=True)
-    actual = mapper if found is None else instance_state(found).mapper
-    return found if len(actual.tables) == len(mapper.tables) else _get(session, actual, key)
+    obj = session.get(mapper.class_, key, with_for_update=of, populate_existing=True)
+    actual = mapper if obj is None else instance_state(obj).mapper
+    return obj if len(actual.tables) == len(mapper.tables) else _get(session, actual, key)
 
 
 def _holds_locks(connection: Connection) -> bool:
@@ -109,25 +107,25 @@ def lock_pointed(
     Whoever counts locks that row before those that point to it, and so must whoever links.
     """
     registry = pending_changes.registry
-    wanted: dict[Mapper[Any], set[Key]] = defaultdict(set)
+    keys: dict[Mapper[Any], set[Key]] = defaultdict(set)
     for source, state in edited:
         for counter in source.counters:
             if (
                 isinstance(counter, ForeignKeyTracker)
                 and (key := _future_key(counter, state)) is not None
             ):
-                wanted[counter.parent].add(key)
-    gone: set[Mapper[Any]] = set()
+                keys[counter.parent].add(key)
+    deleted: set[Mapper[Any]] = set()
     for obj in pending_changes.session.deleted:
         state = instance_state(obj)
-        for mapper in registry.links:
+        for mapper in registry.copied_relations:
             if state.mapper.isa(mapper):
-                wanted[mapper].add(identity(state))
-                gone.add(mapper)
+                keys[mapper].add(identity(state))
+                deleted.add(mapper)
     for mapper in registry.parents:
-        if mapper in wanted:
+        if mapper in keys:
             connection = pending_changes.connection(mapper)
-            read(connection, mapper, (), list(wanted[mapper]), lock=True, deleting=mapper in gone)
+            read(connection, mapper, (), list(keys[mapper]), lock=True, deleting=mapper in deleted)
 
 
 def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:

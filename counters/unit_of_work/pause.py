@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
-from ..declarations.copied_relation import names_of_copied
+from ..declarations.copied_relation import copied_names
 from ..declarations.counter import Change
 from ..declarations.dependent_columns import generated_names
 from ..declarations.mapped_rows import Key
@@ -93,24 +93,24 @@ class Pause:
     def _add_pointed(self, pending_changes: PendingChanges) -> None:
         """What the parents point to is locked before them."""
         assert self._session_state.paused is not None
-        for link in self._registry.all_links():
-            connection = pending_changes.connection(link.holder)
-            holders = list(self._session_state.paused[link.holder])
-            found = keys_pointed_to(connection, link, holders)
-            self._session_state.paused[link.pointed].update(dict.fromkeys(found))
+        for relation in self._registry.all_copied_relations():
+            connection = pending_changes.connection(relation.holder)
+            holders = list(self._session_state.paused[relation.holder])
+            targets = keys_pointed_to(connection, relation, holders)
+            self._session_state.paused[relation.pointed].update(dict.fromkeys(targets))
 
     def _repair_some(
         self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key]
     ) -> None:
         assert self._session_state.paused is not None
         registry, connection = self._registry, pending_changes.connection(mapper)
-        links = registry.links.get(mapper, ())
-        if links:  # changed, so that no transaction of an older snapshot goes on with them
+        relations = registry.copied_relations.get(mapper, ())
+        if relations:  # changed, so that no transaction of an older snapshot goes on with them
             touched = {key: Change(must_write=True) for key in keys}
-            write(connection, mapper, (), touched, tuple(names_of_copied(links)))
-        for link in links:
-            found = keys_pointing(connection, link, keys)
-            self._session_state.paused[link.holder].update(dict.fromkeys(found))
+            write(connection, mapper, (), touched, tuple(copied_names(relations)))
+        for relation in relations:
+            pointing = keys_pointing(connection, relation, keys)
+            self._session_state.paused[relation.holder].update(dict.fromkeys(pointing))
         counters, chained = registry.counters_of(mapper), registry.chained(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})
         for image in read(connection, mapper, also, keys, lock=True).values():

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from ..declarations.copied_relation import Link, difference, names_of_copied
+from ..declarations.copied_relation import CopiedRelation, copied_names, record_difference
 from ..declarations.counter import Change, Counter
 from ..declarations.dependent_columns import generated_names, read_names
 from ..declarations.mapped_rows import Key, RowValues
@@ -37,7 +37,7 @@ class PendingChanges:
         self.registry = registry
         self.session_state = session_state
         self.session = session
-        self.dead: set[tuple[Mapper[Any], Key]] = set()
+        self.deleted_parents: set[tuple[Mapper[Any], Key]] = set()
         """Parents that the database has deleted, and their counters with them.
 
         It spares an UPDATE that would find no row. A parent that a trigger or a listener may have
@@ -77,14 +77,14 @@ class PendingChanges:
         """The change of one parent, made where there is none."""
         return self._changes[mapper][key]
 
-    def released(self, link: Link) -> list[Key]:
+    def detached(self, relation: CopiedRelation) -> list[Key]:
         """The keys of the rows that have ceased to point where they did."""
-        found: dict[Key, None] = {}
-        for change in self._changes[link.pointed].values():
-            found |= dict.fromkeys((change.released or {}).get(link.pointer, ()))
-        return [key for key in found if (link.holder, key) not in self.dead]
+        keys: dict[Key, None] = {}
+        for change in self._changes[relation.pointed].values():
+            keys |= dict.fromkeys((change.detached or {}).get(relation.pointer, ()))
+        return [key for key in keys if (relation.holder, key) not in self.deleted_parents]
 
-    def finish(self) -> None:
+    def write_pending_changes(self) -> None:
         """Write all changes, and show what the database answers."""
         for source, rows in self._unread.items():
             connection = self.connection(source.mapper)
@@ -95,55 +95,55 @@ class PendingChanges:
             changes = {
                 key: change
                 for key, change in self._changes[mapper].items()
-                if change and (mapper, key) not in self.dead
+                if change and (mapper, key) not in self.deleted_parents
             }
             if changes and self.session_state.paused is not None:
                 self.session_state.paused[mapper].update(changes)
             elif changes:
                 self._write(mapper, changes)
-            for link in self.registry.links.get(mapper, ()):
-                self._update_copies(link, changes)
+            for relation in self.registry.copied_relations.get(mapper, ()):
+                self._update_copies(relation, changes)
         self.show_dependents()
-        self.session_state.take_back_previews(self.session)
+        self.session_state.discard_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
         counters = self.registry.counters_of(mapper)
         chained = self.registry.chained(mapper)
         names = {name for outer in chained for name in outer.tracked}
         if not counters:  # of rows that others copy something of
-            names |= names_of_copied(self.registry.links[mapper])
+            names |= copied_names(self.registry.copied_relations[mapper])
         answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
         for key, answer in answers.items():
             for outer, inner in chained.items():
                 self.pass_on(outer, inner, changes[key], answer)
             self.show(mapper, key, answer)
 
-    def _update_copies(self, link: Link, changes: Mapping[Key, Change]) -> None:
+    def _update_copies(self, relation: CopiedRelation, changes: Mapping[Key, Change]) -> None:
         """Bring the copies up to date whose row that is pointed to has just been written.
 
         :param changes: what was done to those rows.
         """
-        holder, registry = link.holder, self.registry
-        keys = [key for key, change in changes.items() if link.concerns(change)]
-        released = self.released(link)
+        holder, registry = relation.holder, self.registry
+        keys = [key for key, change in changes.items() if relation.concerns(change)]
+        detached = self.detached(relation)
         if self.session_state.paused is not None:  # those that point elsewhere are found at its end
-            self.session_state.paused[holder].update(dict.fromkeys(released))
+            self.session_state.paused[holder].update(dict.fromkeys(detached))
             return
-        if not keys and not released:
+        if not keys and not detached:
             return
-        chained = {o: i for o, i in registry.chained(holder).items() if i in link.counters}
+        chained = {o: i for o, i in registry.chained(holder).items() if i in relation.counters}
         counters = registry.counters_of(holder)
         names = [c.key for c in counters] + [name for outer in chained for name in outer.tracked]
         names += generated_names(holder, counters)
         connection = self.connection(holder)
         old: Answers = {}
-        if chained or (len(keys) + len(released) > 1 and connection.dialect.name != "sqlite"):
-            old = lock_copies(connection, link, keys, released)
-        for key, answer in refresh_copies(connection, link, keys, released, names).items():
+        if chained or (len(keys) + len(detached) > 1 and connection.dialect.name != "sqlite"):
+            old = lock_copies(connection, relation, keys, detached)
+        for key, answer in refresh_copies(connection, relation, keys, detached, names).items():
             change = Change()
             if key in old:
                 for inner in {*chained.values()}:
-                    difference(inner, old[key][inner.key], answer[inner.key], change)
+                    record_difference(inner, old[key][inner.key], answer[inner.key], change)
                 for outer, inner in chained.items():
                     self.pass_on(outer, inner, change, answer)
             self.show(holder, key, answer)
@@ -162,7 +162,7 @@ class PendingChanges:
         counters = self.registry.counters_of(mapper)
         values = {counter.key: answer[counter.key] for counter in counters}
         generated = generated_names(mapper, counters)
-        self.session_state.wrote(
+        self.session_state.record_written(
             mapper, key, values, (*generated, *read_names(mapper, mapper, counters))
         )
         state = self.inserted_states.get((mapper, key))
@@ -170,7 +170,7 @@ class PendingChanges:
             identity = mapper.identity_key_from_primary_key(key)
             parent = self.session.identity_map.get(identity)
             if parent is None:
-                self.session_state.wrote_unseen(identity)
+                self.session_state.record_unloaded(identity)
                 return
             state = instance_state(parent)
         self.session_state.forget_preview(state)

@@ -24,7 +24,7 @@ from ..registry.counter_registry import CounterRegistry
 from ..session.binds import bound_to_write
 from ..session.state import get_session_state
 from ..sql.dml import changed_table, changes_rows, is_list, mapper_of, names_of, unwrap, written
-from ..sql.rows import MOST_PARAMETERS, in_keys, read, rows_by_key
+from ..sql.rows import MAX_PARAMETERS, in_keys, read, rows_by_key
 from .cascades import reach
 from .pending_changes import PendingChanges
 from .unsupported_dml import check_assigned_counters, check_form, check_inner, refusal
@@ -125,22 +125,22 @@ class Statement:
 
     def _insert(self) -> Any:
         self._check_inheritance()
-        asked = bool(self.statement._returning)
+        has_returning = bool(self.statement._returning)
         (source,) = self.sources
         key = list(source.mapper.primary_key)
         columns = [source.mapper.column_attrs[name].columns[0] for name in source.names]
         result = self._invoke(self.statement.returning(*key, *columns))
         frozen = result.freeze()
         rows = frozen().all()
-        ours = len(key) + len(columns)
-        own = [tuple(row)[-ours:] for row in rows]
-        for image in rows_by_key(own, len(key), source.names).values():
+        number = len(key) + len(columns)
+        inserted = [tuple(row)[-number:] for row in rows]
+        for image in rows_by_key(inserted, len(key), source.names).values():
             self.pending_changes.count(source, None, image)
-        self._finish()
-        if not asked:
-            return Inserted([row[: len(key)] for row in own])
+        self._write_pending_changes()
+        if not has_returning:
+            return Inserted([row[: len(key)] for row in inserted])
         width = len(rows[0]) if rows else len(list(frozen().keys()))
-        return frozen().columns(*range(width - ours))
+        return frozen().columns(*range(width - number))
 
     # UPDATE and DELETE
 
@@ -155,10 +155,10 @@ class Statement:
             statement = statement.where(in_keys(primary_key(self.mapper), keys))
         result = self._invoke(statement)
         if self._has_deleted(result, len(keys)):
-            self._bury(keys)
+            self._mark_parents_deleted(keys)
         if self.statement._returning:
             result = result.freeze()()  # read now: what follows uses the same connection
-        self._finish()
+        self._write_pending_changes()
         return result
 
     def _invoke(self, statement: Any) -> Any:
@@ -176,14 +176,14 @@ class Statement:
         except Exception:
             if self.pending_changes.is_shared:
                 with suppress(DBAPIError):  # PostgreSQL has no more to say in a failed transaction
-                    self._finish()
+                    self._write_pending_changes()
             raise
         finally:
             self.session_state.statement = self.outer
 
-    def _finish(self) -> None:
+    def _write_pending_changes(self) -> None:
         if self.outer is None:
-            self.pending_changes.finish()
+            self.pending_changes.write_pending_changes()
 
     def _has_deleted(self, result: Any, number: int) -> bool:
         """Return whether the database says that it has deleted `number` rows of the table.
@@ -198,40 +198,42 @@ class Statement:
             and changed_table(unwrap(context.invoked_statement)) == self.table
         )
 
-    def _bury(self, keys: list[Key]) -> None:
+    def _mark_parents_deleted(self, keys: list[Key]) -> None:
         for parent in self.registry.parents:
             if self.table in parent.tables:
-                self.pending_changes.dead.update((parent, key) for key in keys)
+                self.pending_changes.deleted_parents.update((parent, key) for key in keys)
 
     def _lock_found(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
         key = key_columns(self.mapper)
-        held = [each for source in self.sources for each in columns_of(source.mapper, source.names)]
-        query = select_rows(self.mapper, *key, *held).order_by(*key)
+        tracked = [
+            key_ for source in self.sources for key_ in columns_of(source.mapper, source.names)
+        ]
+        query = select_rows(self.mapper, *key, *tracked).order_by(*key)
         if self.statement.whereclause is not None:
             query = query.where(self.statement.whereclause)
         query = query.with_for_update(of=self.mapper.tables, key_share=self.verb == "UPDATE")
         connection = self.pending_changes.connection(self.mapper)
         parameters: Any = self.state.parameters or {}
-        found = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
-        if len(found) * len(key) > MOST_PARAMETERS:
+        rows_ = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
+        if len(rows_) * len(key) > MAX_PARAMETERS:
             raise UncountedStatementError(
                 f"{self.verb} of {self.mapper.class_.__name__} by statement changes "
-                f"{len(found):,} rows; narrow it to {MOST_PARAMETERS // len(key):,} at a time."
+                f"{len(rows_):,} rows; narrow it to {MAX_PARAMETERS // len(key):,} at a time."
             )
         start = len(key)
         for source in self.sources:
             names, stop = source.names, start + len(source.names)
-            for each, row in found.items():
+            for key_, row in rows_.items():
                 image = dict(zip(names, row[start:stop], strict=True))
-                self.pending_changes.read_later(source, each, image)
+                self.pending_changes.read_later(source, key_, image)
             start = stop
-        return list(found)
+        return list(rows_)
 
     def _lock_ahead(self) -> None:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
         ahead = self.registry.deletion_lock_order
-        if ahead.begins_at(self.mapper):
+        if ahead.is_needed_for(self.mapper):
             query = select_rows(self.mapper, *key_columns(self.mapper))
             if self.statement.whereclause is not None:
                 query = query.where(self.statement.whereclause)
@@ -258,5 +260,5 @@ class Statement:
 
     def _reach(self, keys: list[Key]) -> None:
         if self.registry.cascades.reaches_from(self.mapper.tables):
-            gone = {(self.mapper.local_table, key) for key in keys}
-            reach(self.pending_changes, self.mapper, keys, gone)
+            counted = {(self.mapper.local_table, key) for key in keys}
+            reach(self.pending_changes, self.mapper, keys, counted)

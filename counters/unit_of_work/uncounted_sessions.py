@@ -57,9 +57,9 @@ def may_write(registry: CounterRegistry, session: Session, mapper: Mapper[Any]) 
     if mapper not in verdicts:
         registries = (registry, *related(registry))
         verdicts[mapper] = any(
-            each.allows_uncounted
-            or (get_session_state(each, session) is not None and each.knows(mapper))
-            for each in registries
+            other.allows_uncounted
+            or (get_session_state(other, session) is not None and other.knows(mapper))
+            for other in registries
         )
     return verdicts[mapper]
 
@@ -72,7 +72,7 @@ def refuse_uncounted(registry: CounterRegistry, session: Session, mapper: Mapper
     if not registry.classes or may_write(registry, session, mapper):
         return
     name, written_by = mapper.class_.__name__, name_of(type(session))
-    named = [each.__name__ for each in registry.classes if not is_made(each)]
+    named = [class_.__name__ for class_ in registry.classes if not is_made(class_)]
     where = " or ".join(named[:3]) if named else "the sessionmaker that they are installed on"
     is_counted = any(table in registry.tables for table in mapper.tables)
     raise UncountedStatementError(
@@ -139,17 +139,19 @@ def _kept_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     for parent in registry.parents:
         if not tables.isdisjoint(parent.tables):
             names |= names_of(parent, [counter.key for counter in registry.counters_of(parent)])
-    return names | names_of(mapper, [each.target.key for each in _derived_of(registry, mapper)])
+    return names | names_of(
+        mapper, [derived.target.key for derived in _derived_of(registry, mapper)]
+    )
 
 
 def _names_kept_by_update(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     """Return those names, and the names of what the derived columns are computed from."""
-    computed_from = [each.of.key for each in _derived_of(registry, mapper)]
+    computed_from = [derived.of.key for derived in _derived_of(registry, mapper)]
     return _kept_names(registry, mapper) | names_of(mapper, computed_from)
 
 
 def _derived_of(registry: CounterRegistry, mapper: Mapper[Any]) -> list[Derived]:
-    return [each for each in registry.derived if each.column.table in mapper.tables]
+    return [derived for derived in registry.derived if derived.column.table in mapper.tables]
 
 
 # The legacy bulk methods, which write rows and fire no event: their only hook is their name.
@@ -173,11 +175,11 @@ def _wrap(name: str, written_by: Callable[[Any, Any], Written]) -> None:
     @wraps(original)
     def method(self: Session, *args: Any, **kwargs: Any) -> Any:
         bound = signature(original).bind(self, *args, **kwargs)
-        first, *rest = list(bound.arguments)[1:]
-        for argument in (first, *rest[:1]):  # what can be gone through only once
+        first, *others = list(bound.arguments)[1:]
+        for argument in (first, *others[:1]):  # what can be gone through only once
             if not isinstance(bound.arguments[argument], type | Mapper | bool):
                 bound.arguments[argument] = list(bound.arguments[argument])
-        second = bound.arguments[rest[0]] if rest else ()
+        second = bound.arguments[others[0]] if others else ()
         for mapper, names in written_by(bound.arguments[first], second):
             _refuse_bulk(self, name, mapper, names)
         return original(*bound.args, **bound.kwargs)
@@ -188,7 +190,7 @@ def _wrap(name: str, written_by: Callable[[Any, Any], Written]) -> None:
 def _refuse_bulk(
     session: Session, method: str, mapper: Mapper[Any], names: Collection[str]
 ) -> None:
-    registries = {each for table in mapper.tables for each in _registries.get(table, ())}
+    registries = {installed for table in mapper.tables for installed in _registries.get(table, ())}
     for registry in registries:
         if get_session_state(registry, session) is not None:
             if registry.knows(mapper):

@@ -96,7 +96,7 @@ def test_pages_name_no_more_rows_than_a_statement_can(
     engine: Engine, threads: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = counters.derived[0]
-    monkeypatch.setattr(derived_columns, "MOST_PARAMETERS", 8)
+    monkeypatch.setattr(derived_columns, "MAX_PARAMETERS", 8)
     with engine.begin() as connection:
         connection.execute(update(Comment.__table__).values(word_count=1))
     reader = create_engine(engine.url)
