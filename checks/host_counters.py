@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection
 
 from ..counters import Counter, Counters
-from ..counters.registry.checks import column_of
+from ..counters.declarations.mapped_rows import column_of
 from ..counters.registry.conflicts import related
 from ..counters.registry.session_classes import Installable, is_made, name_of, sync_class
 from ..models import Base

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Column, Connection, Index, Table, UniqueConstraint
 
 from ..counters import Counters
-from ..counters.registry.checks import column_of
+from ..counters.declarations.mapped_rows import column_of
 from ..models import Base
 from .catalog import Catalog, read_catalog
 from .finding import Finding

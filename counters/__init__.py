@@ -84,13 +84,13 @@ The code is in layers, and each imports those below it alone:
 What is promised, and what is not: ``docs/counters.md``.
 """
 
-from .declarations.counter import Count as Count
 from .declarations.counter import Counter as Counter
-from .declarations.counter import First as First
-from .declarations.counter import Latest as Latest
-from .declarations.counter import Max as Max
-from .declarations.counter import Min as Min
-from .declarations.counter import Sum as Sum
 from .declarations.derived import Derived as Derived
+from .declarations.kinds import Count as Count
+from .declarations.kinds import First as First
+from .declarations.kinds import Latest as Latest
+from .declarations.kinds import Max as Max
+from .declarations.kinds import Min as Min
+from .declarations.kinds import Sum as Sum
 from .maintenance.verify import Drift as Drift
 from .manager import Counters as Counters

@@ -52,7 +52,8 @@ from ..errors import CounterError
 from .declarations.counter import Counter
 from .maintenance.rebuild import Progress, Rebuild
 from .maintenance.transactions import transactional
-from .registry.checks import check, raise_findings
+from .registry.checks import check
+from .registry.findings import raise_findings
 
 _LOCK_NOT_AVAILABLE = "55P03"
 

@@ -1,4 +1,4 @@
-"""The engine: a set of declared counters, installed on a session class."""
+"""Declare counters, install them on a session class, verify and rebuild them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .declarations.derived import Derived
 from .maintenance.rebuild import Progress, rebuild
 from .maintenance.selection import Named
 from .maintenance.verify import Drift, verify
-from .registry.checks import raise_findings
 from .registry.conflicts import check_apart, check_installed, note_installed, related
 from .registry.counter_registry import CounterRegistry
+from .registry.findings import raise_findings
 from .registry.session_classes import Installable, check_shards, own_class, sync_class
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
@@ -82,7 +82,7 @@ class Counters(CounterRegistry):
         listeners.listen_to_sessions(self.session_listeners, session_class)
 
     def extend(self, *counters: Counter | Derived) -> Counters:
-        """These counters and more, as one engine: for an app that plugs another one in.
+        """Return these counters and more as one set, for an app that plugs another one in.
 
         Installed on a session class, the extension does the work of this engine there too, in
         one settlement, so that a counter of one may be computed from a counter of the other.
@@ -98,7 +98,7 @@ class Counters(CounterRegistry):
         return Counters(*self.declared, *self.derived, *counters)
 
     def installed_on(self, target: Installable) -> Counters | None:
-        """The engine that keeps these counters in the sessions of `target`.
+        """Return the counters that are in use in the sessions of `target`.
 
         This one, or an extension of it; None where they are not installed, so that what those
         sessions write is not counted.
@@ -112,7 +112,7 @@ class Counters(CounterRegistry):
     def flushed_values(
         self, session: Session | AsyncSession, parent: type[Any], key: Any
     ) -> Mapping[str, Any] | None:
-        """The counters of a parent as the last flush of this transaction has stored them.
+        """Return the counters of a parent as the last flush of this transaction has stored them.
 
         :param key: the parent's primary key; a tuple where it has several columns.
         :returns: the counters by attribute name; None if no flush has changed them.
@@ -127,7 +127,7 @@ class Counters(CounterRegistry):
     def lock(
         self, session: Session, class_: type[T], key: Any, *, deleting: bool = False
     ) -> T | None:
-        """An object under its row's lock: ``session.get(…, with_for_update=True)``, and quicker.
+        """Load an object under its row's lock, as ``session.get(…, with_for_update=True)`` does.
 
         The next flush takes what was read here for what the row holds, so changing or
         deleting the object costs one statement less. What was changed in memory and not
@@ -143,7 +143,7 @@ class Counters(CounterRegistry):
         return lock(self._installed(session), session, class_, key, deleting=deleting)
 
     def pause(self, session: Session | AsyncSession) -> Pause:
-        """A block in which the counters stand still, for a bulk load.
+        """Return a context manager in which counters are not updated, for a bulk load.
 
         ``with counters.pause(session):``, or ``async with`` on an AsyncSession. At its
         end exactly the parents that were touched are repaired, in the same transaction.
@@ -189,7 +189,7 @@ class Counters(CounterRegistry):
         batch_size: int = 1000,
         progress: Callable[[Progress], None] | None = None,
     ) -> int:
-        """Put every wrong counter right, while writers go on (:mod:`.rebuild`).
+        """Repair every wrong counter while others write (:mod:`.rebuild`).
 
         Each batch of parents is a transaction of its own on `connection`, which must not
         be in one; its isolation level does not matter. It may be stopped at any time, and

@@ -1,4 +1,4 @@
-"""What happens to the counters of one parent row."""
+"""The change of the counters of one parent row."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Change:
     """What happens to the counters of one parent row; each map is by the counter."""
 
     added: dict[Hashable, Any] = field(default_factory=lambda: defaultdict(int))
-    """What to add to a count or a sum."""
+    """What to add to counts and sums."""
     new_extreme: dict[Hashable, Any] = field(default_factory=dict)
-    """The most extreme value that has come."""
+    """The most extreme value that was added."""
     removed_extreme: dict[Hashable, Any] = field(default_factory=dict)
-    """The most extreme value that has left."""
+    """The most extreme value that was removed."""
     must_write: bool = False
-    """Whether the row is to be asked for its counters even if they stay the same."""
+    """Whether to write the row even if its counters stay the same."""
     detached: dict[Any, set[Key]] | None = None
     """The keys of the rows that no longer point to this one, by :class:`.ForeignKeyTracker`."""
 
     recounted: set[Hashable] | None = None
-    """The sums that no difference brings up to date: they are looked up again."""
+    """The sums that no difference can update; they are recounted."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -38,11 +38,11 @@ class Change:
         )
 
     def recount(self, counter: Hashable) -> None:
-        """Have a sum looked up again, once its parent is locked."""
+        """Have a sum recounted, once its parent is locked."""
         if self.recounted is None:
             self.recounted = set()
         self.recounted.add(counter)
 
     def is_recounted(self, counter: Hashable) -> bool:
-        """Return whether a sum is to be looked up again."""
+        """Return whether a sum is to be recounted."""
         return self.recounted is not None and counter in self.recounted

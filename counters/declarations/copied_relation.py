@@ -21,14 +21,15 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from .counter import Change, Counter
+from .change import Change
+from .counter import Counter
 from .mapped_rows import Key, RowValues, key_names
 
 Chained = dict[Mapper[Any], dict[Counter, Counter]]
 
 
 class InternalCounter(Counter):
-    """What a row brings about that is stored in no column, and so shown in none."""
+    """A counter of internal use: what it tracks is stored in no column, and shown in none."""
 
     is_copy = False
 
@@ -37,10 +38,10 @@ class InternalCounter(Counter):
 
 
 class ForeignKeyTracker(InternalCounter):
-    """A foreign key of a link: where it comes to point, that row is written."""
+    """A foreign key of a copied relation: the row that it newly points to is written."""
 
     def value(self, image: RowValues) -> Key:
-        """The key of the row that points."""
+        """Return the key of the row that points."""
         return tuple(image[name] for name in key_names(self.source))
 
     @cached_property
@@ -57,7 +58,7 @@ class ForeignKeyTracker(InternalCounter):
 
 
 class ColumnTracker(InternalCounter):
-    """A column that is copied and no counter of ours: where it changes, its row is written.
+    """A copied column that is no counter: where it changes, its row is written.
 
     A new row has nobody to copy it yet, and one that is gone nobody any more.
     """
@@ -86,12 +87,12 @@ class ColumnTracker(InternalCounter):
         return frozenset((*self.foreign_key, self.of.key, *names))
 
     def value(self, image: RowValues) -> Any:
-        """What those who point to the row copy."""
+        """Return what the rows that refer to the row copy."""
         assert self.of is not None
         return (self._copy.counts(image), image[self.of.key])
 
     def increment(self, change: Change, value: Any) -> None:
-        """A new value alone is that of a new row."""
+        """Do nothing: a new value alone is that of a new row, which nothing copies yet."""
 
     def decrement(self, change: Change, value: Any) -> None:
         change.must_write = True
@@ -119,7 +120,7 @@ class CopiedRelation:
         )
 
     def concerns(self, change: Change) -> bool:
-        """Whether `change` of a row makes the copies of those who point to it stale."""
+        """Return whether `change` of a row makes the copies of those who point to it stale."""
         return change.must_write or any(
             change.added.get(inner)
             or inner in change.new_extreme
@@ -134,7 +135,7 @@ CopiedRelations = dict[Mapper[Any], tuple[CopiedRelation, ...]]
 
 
 def find_copied_relations(declared: Iterable[Counter], chains: Chained) -> CopiedRelations:
-    """The links of the counters that are declared by one."""
+    """Group the counters that are copies by their relationship."""
     groups: dict[Any, list[Counter]] = {}
     for counter in declared:
         if counter.is_copy:
@@ -147,7 +148,7 @@ def find_copied_relations(declared: Iterable[Counter], chains: Chained) -> Copie
 
 
 def tracked_counters(declared: Iterable[Counter], relations: CopiedRelations) -> list[Counter]:
-    """What is counted of rows as the engine sees them: the declared, but links by their parts."""
+    """Return the counters that rows are tracked by; trackers stand for the copies among them."""
     counters = [counter for counter in declared if not counter.is_copy]
     for of_source in relations.values():
         for relation in of_source:
@@ -163,5 +164,5 @@ def record_difference(counter: Counter, old: Any, new: Any, change: Change) -> N
 
 
 def copied_names(relations: Collection[CopiedRelation]) -> set[str]:
-    """The attributes that are copied."""
+    """Return the attributes that are copied."""
     return {c.of.key for relation in relations for c in relation.counters if c.of is not None}

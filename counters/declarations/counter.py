@@ -8,18 +8,16 @@ of them None where there is no row; a counter turns each pair into changes of pa
 from __future__ import annotations
 
 from functools import cached_property
-from operator import ge, gt, le, lt
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, case, func
+from sqlalchemy import ColumnElement, Dialect
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
 from sqlalchemy.orm.interfaces import MANYTOONE
 
-from .change import Change as Change
+from .change import Change
 from .exactness import is_exact
 from .mapped_rows import Key, RowValues, columns_of, own_key, with_stored_columns
 from .predicate import Predicate
-from .special_values import comparable, is_finite
 
 REGISTRIES = "tallied.counters"
 """The key in a property's ``info`` for the registries that its counter was declared to."""
@@ -138,27 +136,27 @@ class Counter:
         return defaults
 
     def image_of(self, state: InstanceState[Any]) -> dict[str, Any]:
-        """What memory knows of an object; None stands for what it does not."""
+        """Return the tracked values of an object in memory; None stands for an unknown value."""
         unset = self.defaults if state.key is None else {}
         return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
 
     def is_exact(self, image: RowValues, dialect: Dialect) -> bool:
-        """Whether the database will hold the amount of `image` just as it is."""
+        """Return whether the database will hold the amount of `image` just as it is."""
         if self.of is None:
             return True
         column = self.source.column_attrs[self.of.key].columns[0]
         return is_exact(column.type, image[self.of.key], dialect)
 
     def counts(self, image: RowValues) -> bool:
-        """Whether a row meets the condition."""
+        """Return whether a row meets the condition."""
         return self.predicate is None or self.predicate(image)
 
     def parent_key(self, image: RowValues | None) -> Key | None:
-        """The key of the parent that a row counts for; None where it counts for none."""
+        """Return the key of the parent that a row counts for; None where it counts for none."""
         return None if image is None or not self.counts(image) else self.named_parent(image)
 
     def named_parent(self, image: RowValues | None) -> Key | None:
-        """The key of the parent that a row names, whether or not it meets the condition."""
+        """Return the key of the parent that a row names, whether or not it meets the condition."""
         if image is None:
             return None
         if len(self.foreign_key) == 1:
@@ -168,21 +166,21 @@ class Counter:
         return None if None in key else key
 
     def value(self, image: RowValues) -> Any:
-        """What a row contributes."""
+        """Return what a row contributes."""
         raise NotImplementedError
 
     def increment(self, change: Change, value: Any) -> None:
-        """Enter into `change` that a row with `value` has come."""
+        """Enter into `change` that a row with `value` was added."""
         raise NotImplementedError
 
     def decrement(self, change: Change, value: Any) -> None:
-        """Enter into `change` that a row with `value` has left."""
+        """Enter into `change` that a row with `value` was removed."""
         raise NotImplementedError
 
     def preview(self, value: Any, old: Any, new: Any) -> Any:
-        """What memory shows instead of `shown` when `old` leaves and `new` comes.
+        """Return the value to show in place of `value` when `old` is removed and `new` is added.
 
-        Both are None where nothing leaves or comes.
+        Both are None where nothing is removed or added.
         """
         raise NotImplementedError
 
@@ -192,7 +190,7 @@ class Counter:
         raise NotImplementedError
 
     def aggregate_expression(self) -> ColumnElement[Any]:
-        """The aggregate that the counter caches; NULL may stand for :attr:`empty`."""
+        """Return the aggregate that the counter caches; NULL may stand for :attr:`empty`."""
         aggregate = self.aggregate()
         if self.condition is not None:
             aggregate = aggregate.filter(self.condition)
@@ -200,7 +198,7 @@ class Counter:
         return filtered
 
     def aggregate(self) -> Any:
-        """The aggregate function over all sources of a parent."""
+        """Return the aggregate function over all sources of a parent."""
         raise NotImplementedError
 
     def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
@@ -211,183 +209,9 @@ class Counter:
         raise NotImplementedError
 
     def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The expression that brings the stored `column` up to date with `change`."""
+        """Return the expression that brings the stored `column` up to date with `change`."""
         raise NotImplementedError
 
     def must_look_up(self, change: Change, stored: Any) -> bool:
-        """Whether the counter of a parent whose column holds `stored` now is to be recounted."""
+        """Return whether to recount the counter of a parent whose column holds `stored` now."""
         return change.is_recounted(self)
-
-
-class Additive(Counter):
-    """A counter that changes by differences."""
-
-    def increment(self, change: Change, value: Any) -> None:
-        change.added[self] += value
-
-    def decrement(self, change: Change, value: Any) -> None:
-        change.added[self] -= value
-
-    def preview(self, value: Any, old: Any, new: Any) -> Any:
-        return value + (new or 0) - (old or 0)
-
-    @property
-    def empty(self) -> Any:
-        return 0
-
-    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
-        return column + change
-
-    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
-        if change.is_recounted(inner):
-            to.recount(self)
-        elif isinstance(inner, Additive):
-            to.added[self] += change.added.get(inner, 0)
-
-
-class Count(Additive):
-    """How many sources a parent has: ``Count(Thread.comment_count, via=Comment.thread)``."""
-
-    def __init__(
-        self,
-        target: InstrumentedAttribute[Any],
-        *,
-        via: InstrumentedAttribute[Any],
-        where: ColumnElement[bool] | None = None,
-    ) -> None:
-        super().__init__(target, via=via, where=where)
-
-    def value(self, image: RowValues) -> int:
-        return 1
-
-    def aggregate(self) -> Any:
-        return func.count()
-
-
-class CounterOfColumn(Counter):
-    """A counter that is computed from a column of its sources."""
-
-    of: InstrumentedAttribute[Any]
-
-    def __init__(
-        self,
-        target: InstrumentedAttribute[Any],
-        *,
-        of: InstrumentedAttribute[Any],
-        via: InstrumentedAttribute[Any],
-        where: ColumnElement[bool] | None = None,
-    ) -> None:
-        super().__init__(target, via=via, of=of, where=where)
-
-
-class Sum(CounterOfColumn, Additive):
-    """The sum of a column of the sources; NULL counts as 0.
-
-    ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
-    """
-
-    def value(self, image: RowValues) -> Any:
-        value = image[self.of.key]
-        return 0 if value is None else value
-
-    def increment(self, change: Change, value: Any) -> None:
-        if is_finite(value):
-            super().increment(change, value)
-        else:
-            change.recount(self)
-
-    def decrement(self, change: Change, value: Any) -> None:
-        if is_finite(value):
-            super().decrement(change, value)
-        else:
-            change.recount(self)
-
-    def aggregate(self) -> Any:
-        return func.sum(self.amount)
-
-
-class Extreme(CounterOfColumn):
-    """The greatest or smallest value of a column of the sources; NULL where there is none.
-
-    A value that comes costs one comparison. Only when the current extreme leaves or
-    falls back is that one parent looked up again, under its lock.
-    """
-
-    is_more_extreme: ClassVar[Any]
-    is_at_least: ClassVar[Any]
-    function: ClassVar[Any]
-
-    def value(self, image: RowValues) -> Any:
-        return image[self.of.key]
-
-    def best(self, one: Any, other: Any) -> Any:
-        """The more extreme of two values, either of which may be None."""
-        if one is None or (other is not None and self._exceeds(other, one)):
-            return other
-        return one
-
-    def _exceeds(self, one: Any, other: Any) -> bool:
-        return bool(type(self).is_more_extreme(comparable(one), comparable(other)))
-
-    def increment(self, change: Change, value: Any) -> None:
-        if value is not None:
-            change.new_extreme[self] = self.best(change.new_extreme.get(self), value)
-
-    def decrement(self, change: Change, value: Any) -> None:
-        if value is not None:
-            change.removed_extreme[self] = self.best(change.removed_extreme.get(self), value)
-
-    def preview(self, value: Any, old: Any, new: Any) -> Any:
-        return self.best(value, new)
-
-    @property
-    def empty(self) -> None:
-        return None
-
-    def aggregate(self) -> Any:
-        return type(self).function(self.amount)
-
-    def pass_on(self, inner: Counter, change: Change, stored: Any, to: Change) -> None:
-        if isinstance(inner, Extreme) and (
-            inner in change.new_extreme or inner in change.removed_extreme
-        ):
-            self.increment(to, stored)
-            self.decrement(to, change.removed_extreme.get(inner))
-
-    def updated(self, column: ColumnElement[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
-        # NULL, where there was none yet, falls to the change too.
-        return case((type(self).is_at_least(column, change), column), else_=change)
-
-    def must_look_up(self, change: Change, stored: Any) -> bool:
-        """Whether the extreme may have left a parent whose column holds `stored` now."""
-        removed = change.removed_extreme.get(self)
-        if removed is None or stored is None:
-            return removed is not None
-        try:
-            return not self._exceeds(stored, removed)
-        except TypeError:  # the columns' types differ, such as times with a zone and without
-            return True
-
-
-class Max(Extreme):
-    """The greatest value of a column of the sources."""
-
-    is_more_extreme = gt
-    is_at_least = ge
-    function = func.max
-
-
-class Min(Extreme):
-    """The smallest value of a column of the sources."""
-
-    is_more_extreme = lt
-    is_at_least = le
-    function = func.min
-
-
-class Latest(Max):
-    """The latest time: ``Latest(Thread.last_comment_at, of=…created_at, via=Comment.thread)``."""
-
-
-class First(Min):
-    """The first time: ``First(Thread.first_comment_at, of=…created_at, via=Comment.thread)``."""

@@ -1,4 +1,4 @@
-"""What the database computes from a counter: generated columns, triggers, expressions.
+"""Columns that the database computes from a counter: generated, by trigger, by expression.
 
 The engine's UPDATE of a counter changes them too, and no event tells memory of that. Generated
 columns come back by RETURNING. What RETURNING does not tell, a column that a trigger may set after

@@ -1,4 +1,4 @@
-"""Whether the database holds a value just as memory does, to the last digit.
+"""Whether the database stores a value exactly as memory has it.
 
 What it may have rounded or changed is read back before it is counted.
 """
@@ -45,7 +45,7 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
 
 
 def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
-    """Whether a column of `type_` holds `value` just as memory does."""
+    """Return whether a column of `type_` holds `value` just as memory does."""
     if value is None:
         return True
     # As SQLAlchemy keeps its own, with the dialect and no longer: nothing of an engine that its
@@ -59,7 +59,7 @@ ExactnessTest: TypeAlias = Callable[[Any, TypeEngine[Any], Dialect], bool]
 
 
 def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
-    """Who judges values of a type that is `impl` on a dialect; which may be a variant."""
+    """Return the test for a type that is `impl`, or a variant of it, on a dialect."""
     if isinstance(impl, TypeDecorator):
         inner = impl.impl_instance
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
@@ -79,7 +79,7 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
 
 
 def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
-    """The type of Python's whose values a column of `type_` holds just as they are.
+    """Return the Python type whose values a column of `type_` stores unchanged.
 
     None where it depends on the value, or on the database.
     """
@@ -96,7 +96,7 @@ def _comes_back(
     declared: TypeEngine[Any],
     dialect: Dialect,
 ) -> bool:
-    """Whether a type that changes values on their way gives this one back.
+    """Return whether a type that changes values on their way gives this one back.
 
     :param impl: what the type is on the `dialect`.
     :param inner: what the database is given.
@@ -116,13 +116,13 @@ def _comes_back(
 
 
 def _makes_processors(impl: TypeDecorator[Any]) -> bool:
-    """Whether the type does more than its two methods for a single value say."""
+    """Return whether the type does more than its two methods for a single value say."""
     own = (type(impl).bind_processor, type(impl).result_processor)
     return own != (TypeDecorator.bind_processor, TypeDecorator.result_processor)
 
 
 def _processed(declared: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
-    """What the type's own processors give back of a value that they are given."""
+    """Return `value` after a round trip through the type's own processors."""
     bind = declared._cached_bind_processor(dialect)
     result = declared._cached_result_processor(dialect, None)
     stored = bind(value) if bind is not None else value

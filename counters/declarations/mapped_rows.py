@@ -62,7 +62,7 @@ def with_stored_columns(mapper: Mapper[Any], clause: ColumnElement[bool]) -> Col
 
 
 def own_key(mapper: Mapper[Any]) -> list[Any]:
-    """The columns of the mapper's own table that hold its primary key, in the mapper's order.
+    """Return the columns of the primary key in the mapper's own table, in the mapper's order.
 
     They differ from ``mapper.primary_key`` in a subclass with a table of its own.
     """
@@ -79,19 +79,24 @@ def own_key(mapper: Mapper[Any]) -> list[Any]:
 
 
 def primary_key(mapper: Mapper[Any]) -> list[Any]:
-    """The key's attributes, in the order of the mapper."""
+    """Return the key's attributes, in the order of the mapper."""
     names = (mapper.get_property_by_column(column).key for column in mapper.primary_key)
     return [getattr(mapper.class_, name) for name in names]
 
 
 def key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """The attributes of the primary key, in the order of the mapper."""
+    """Return the attributes of the primary key, in the order of the mapper."""
     return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
 
 
 def counts_as(mapper: Mapper[Any], declared: Mapper[Any]) -> bool:
-    """Whether a row of `mapper` is a row of `declared` too: it inherits, and not concretely."""
+    """Return whether a row of `mapper` is a row of `declared` too, by inheritance."""
     step: Mapper[Any] | None = mapper
     while step is not None and step is not declared:
         step = None if step.concrete else step.inherits
     return step is not None
+
+
+def column_of(mapper: Mapper[Any], key: str) -> Any:
+    """Return the table's column behind a mapped attribute."""
+    return mapper.column_attrs[key].columns[0]

@@ -12,13 +12,13 @@ from .mapped_rows import Key
 
 
 def identity(state: InstanceState[Any]) -> Key:
-    """The key of a stored object, as its row has it."""
+    """Return the key of a stored object, as its row has it."""
     assert state.key is not None
     return tuple(state.key[1])
 
 
 def key_of(mapper: Mapper[Any], state: InstanceState[Any]) -> Key:
-    """The key that memory holds for an object, stored or not."""
+    """Return the key that memory holds for an object, stored or not."""
     return tuple(mapper.primary_key_from_instance(state.obj()))
 
 
@@ -45,5 +45,5 @@ def is_known(state: InstanceState[Any], key: str) -> bool:
 
 
 def is_expression(value: Any) -> bool:
-    """Whether only the database knows what `value` comes to."""
+    """Return whether only the database knows what `value` comes to."""
     return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")

@@ -84,7 +84,7 @@ class _ImageCompiler(_EvaluatorCompiler):
         return super().visit_binary(clause)  # type: ignore[no-untyped-call]
 
     def visit_unary(self, clause: Any) -> Any:
-        """A flag by itself, and NOT of one; whatever else is unary is refused."""
+        """Evaluate a flag by itself, or its NOT; refuse other unary operators."""
         if not isinstance(clause, AsBoolean):
             return super().visit_unary(clause)  # type: ignore[no-untyped-call]
         value, expected = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]

@@ -36,7 +36,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def parse_condition(mapper: Mapper[Any], text: str) -> ColumnElement[bool]:
-    """The condition that `text` states about the objects of `mapper`.
+    """Return the condition that `text` states about the objects of `mapper`.
 
     The comparisons are ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, and ``in`` with
     values that commas part. A time without a zone is in UTC; the value ``null`` is NULL.
@@ -64,7 +64,7 @@ def parse_condition(mapper: Mapper[Any], text: str) -> ColumnElement[bool]:
 
 
 def parse_key(mapper: Mapper[Any], text: str) -> Key:
-    """The primary key of an object of `mapper`; commas part the columns of a composite one.
+    """Return the primary key of an object of `mapper`; commas part the columns of a composite one.
 
     :raises BadUserInput: for a text that is no such key.
     """

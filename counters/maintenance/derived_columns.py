@@ -82,7 +82,7 @@ def _chosen(
     start: Key | None,
     where: ColumnElement[bool],
 ) -> Iterator[list[Row]]:
-    """Rows that meet `where`, whose keys are looked up for many pages at once.
+    """Yield the rows that meet `where`; their keys are looked up for many pages at once.
 
     No index holds them in the order of their keys, so looking them up may mean to go
     through all of them and sort; for each page, that would be quadratic.

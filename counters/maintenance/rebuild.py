@@ -1,4 +1,4 @@
-"""Put wrong counters right while writers go on, and hold up none of them for long.
+"""Repair wrong counters while others write, and block none of them for long.
 
 The parents are walked in the order of their keys, a batch at a time:
 
@@ -52,10 +52,10 @@ FIRST_BATCH = 50
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a rebuild has come."""
+    """The progress of a rebuild."""
 
     parent: type[Any]
-    """The class whose counters are being put right."""
+    """The class whose counters are being repaired."""
     key: Key
     """The primary key that it has reached; ``(parent, key)`` is where to go on after."""
     done: int
@@ -79,7 +79,7 @@ def rebuild(
     batch_size: int = 1000,
     progress: Report | None = None,
 ) -> int:
-    """What :meth:`.Counters.rebuild` does."""
+    """Rebuild counters; see :meth:`.Counters.rebuild`."""
     if connection.in_transaction():
         raise CounterError(
             "A rebuild commits every batch, and this connection is in a transaction; commit it "
@@ -117,7 +117,7 @@ def _only(chained: dict[Counter, Counter], followers: set[Counter]) -> dict[Coun
 
 
 def _followers(registry: CounterRegistry, selected: set[Counter], whole: bool) -> set[Counter]:
-    """The outer links of chains that must follow at once, as no later step does them as a whole."""
+    """Return the outer counters of chains to repair at once: no later step repairs them all."""
     relations = [
         relation for mapper in registry.parents for relation in registry.chained(mapper).items()
     ]
@@ -137,7 +137,7 @@ def _followers(registry: CounterRegistry, selected: set[Counter], whole: bool) -
 def _waves(
     registry: CounterRegistry, mapper: Mapper[Any], counters: Sequence[Counter]
 ) -> Iterable[tuple[Counter, ...]]:
-    """`counters` of one class, those that are computed from others of them after these."""
+    """Yield `counters` of one class in groups: a group is computed from the groups before it."""
     inner = registry.chained(mapper)
     remaining = list(counters)
     while remaining:
@@ -204,7 +204,7 @@ class Rebuild:
             return self.connection.execute(statement).scalar_one()
 
     def _look(self, last: Key | None, size: int) -> tuple[list[Key], list[Key]]:
-        """The keys of the next parents, and of those among them that look wrong; no locks."""
+        """Return the keys of the next parents, and of those that look wrong, without locks."""
         batch = select(*self._key).where(*self._chosen).order_by(*self._key).limit(size)
         if last is not None:
             batch = batch.where(comes_after(self._key, last))

@@ -1,4 +1,4 @@
-"""Which counters, and which of their parents, ``verify`` and ``rebuild`` are asked to look at."""
+"""The counters and the parents that ``verify`` and ``rebuild`` are about."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SAMPLE_BATCH = 1000
 
 @dataclass(frozen=True)
 class Selection:
-    """Some counters by the class that holds them, and some derived amounts."""
+    """Selected counters by the class that holds them, and selected derived columns."""
 
     counters: dict[Mapper[Any], tuple[Counter, ...]]
     """In the order of the engine: a chain's inner links before its outer ones."""
     amounts: tuple[Derived, ...]
 
     def one_class(self) -> Mapper[Any]:
-        """The one class that a condition or a key can be about: it holds the counters.
+        """Return the one class that a condition or a key can be about, the one with the counters.
 
         Where amounts alone are selected, it is the class that holds them.
 
@@ -53,7 +53,7 @@ class Selection:
 
 
 def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = False) -> Selection:
-    """What is named by `only`; everything where that is empty.
+    """Select the counters that `only` names; all of them where it is empty.
 
     :param derived: whether to choose among derived columns, too.
     :raises CounterError: for a name that is neither a counter nor one of these.
@@ -101,7 +101,7 @@ def keys_of(mapper: Mapper[Any], where: Condition | None) -> Select[Any]:
 
 
 def parents_in(mapper: Mapper[Any], where: Condition | None) -> Within | None:
-    """The parents that meet `where`; None for all of them."""
+    """Return the parents that meet `where`; None for all of them."""
     return None if where is None else partial(_in_select, keys=keys_of(mapper, where))
 
 
@@ -112,7 +112,7 @@ def _in_select(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> Colu
 def rows_in(
     derived: Derived, parent: Mapper[Any], counters: Sequence[Counter], within: Within
 ) -> ColumnElement[bool]:
-    """The condition that a row of `derived` counts for a `parent` in `within`, or is one."""
+    """Return the condition that a row of `derived` counts for a `parent` in `within`, or is one."""
     if parent.isa(derived.mapper):
         return within(primary_key(derived.mapper))
     ways = {c.foreign_key: None for c in counters if not c.is_copy and c.source.isa(derived.mapper)}
@@ -123,7 +123,7 @@ def rows_in(
 def sampled(
     connection: Connection, mapper: Mapper[Any], where: Condition | None, size: int
 ) -> Iterator[Within]:
-    """So many of the parents that meet `where`, drawn at random, a batch at a time.
+    """Yield a random sample of the parents that meet `where`, a batch at a time.
 
     Each parent is as likely as any other. The price is one pass over the parents' keys,
     which an index holds, and none over what they count. (``TABLESAMPLE SYSTEM`` would be

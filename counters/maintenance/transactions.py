@@ -58,7 +58,7 @@ def transactional(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def locking(connection: Connection, mapper: Mapper[Any]) -> Iterator[None]:
-    """A transaction that may lock rows of `mapper`, and then sees what is committed."""
+    """Begin a transaction that may lock rows of `mapper`, and sees what is committed by then."""
     with connection.begin():
         if connection.dialect.name == "sqlite":
             _take_write_lock(connection, mapper)
@@ -79,13 +79,13 @@ def _take_write_lock(connection: Connection, mapper: Mapper[Any]) -> None:
 
 
 def pause(connection: Connection) -> None:
-    """Let the writers that wait have their turn; PostgreSQL's locks are queues already."""
+    """Give waiting writers a turn on SQLite; PostgreSQL's locks are queues already."""
     if connection.dialect.name == "sqlite":
         sleep(connection, SQLITE_PAUSE)
 
 
 def sleep(connection: Connection, seconds: float) -> None:
-    """Sleep, without holding up the event loop where the driver is asynchronous."""
+    """Wait, without blocking the event loop of an asynchronous driver."""
     if connection.dialect.is_async:
         await_only(asyncio.sleep(seconds))
     else:
@@ -93,7 +93,7 @@ def sleep(connection: Connection, seconds: float) -> None:
 
 
 def retried(connection: Connection, work: Callable[[], T]) -> T:
-    """What `work` returns, which is run again from its start when the database asks for that."""
+    """Run `work`, and again when the database asks for a retry; return its result."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return work()
@@ -105,7 +105,7 @@ def retried(connection: Connection, work: Callable[[], T]) -> T:
 
 
 def _may_succeed(error: DBAPIError) -> bool:
-    """Whether a transaction as a whole may succeed when it is run again.
+    """Return whether a transaction as a whole may succeed when it is run again.
 
     PostgreSQL: serialization_failure, deadlock_detected and lock_not_available, where the
     connection has a ``lock_timeout`` (Appendix A). SQLite: SQLITE_BUSY and its extended codes.

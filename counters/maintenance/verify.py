@@ -1,4 +1,4 @@
-"""Does every counter equal its recount? One read-only statement a class of parents.
+"""Compare every counter with its recount, by one read-only statement a class of parents.
 
 The statement recounts all parents at once, compares, and sends back only those that are
 wrong. It takes no lock, so no writer ever waits for it; and one statement is one snapshot
@@ -79,7 +79,7 @@ def verify(
     sample: int | None = None,
     derived: bool = True,
 ) -> Iterator[Drift]:
-    """What :meth:`.Counters.verify` does."""
+    """Verify counters; see :meth:`.Counters.verify`."""
     selection = choose(registry, only, derived)
     if where is not None:
         selection.one_class()

@@ -1,4 +1,4 @@
-"""Several engines in one process: what they may share, and what would go past one of them."""
+"""Conflicts between registries in one process: counters that two keep, or that one cannot see."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..declarations.counter import REGISTRIES, Counter
+from ..declarations.mapped_rows import column_of
 from ..registry.counter_registry import CounterRegistry
-from .checks import Finding, column_of
+from .findings import Finding
 from .session_classes import name_of
 
 INSTALLED = "tallied.counters.installed"
-"""Where a column keeps the installed engines that keep or read it, in its ``info``."""
+"""The key in a column's ``info`` for the installed registries that keep or read it."""
 
 
 def related(registry: CounterRegistry) -> set[CounterRegistry]:
-    """The other engines that were given some of the same counters or derived columns."""
+    """Return the other registries with some of the same counters or derived columns."""
     lists = [c.target.property.info.get(REGISTRIES, ()) for c in registry.declared]
     lists += [derived.registries for derived in registry.derived]
     return {other for registries in lists for other in registries} - {registry}
 
 
 def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iterator[Finding]:
-    """Find the counters that another engine keeps on sessions of `session_class` already."""
+    """Find the counters that another registry keeps on sessions of `session_class` already."""
     for counter in registry.declared:
         for other in counter.target.property.info.get(REGISTRIES, ()):
             clash = any(
@@ -46,9 +47,9 @@ def check_installed(registry: CounterRegistry, session_class: type[Any]) -> Iter
 
 
 def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
-    """Find counters of one engine that are computed from a counter that only another keeps.
+    """Find counters of one registry that are computed from a counter that only another keeps.
 
-    An engine writes counters by statements that no other engine sees.
+    A registry's counters are written by statements that no other registry sees.
     """
     others: dict[CounterRegistry, None] = {}
     for column in (*_kept(registry), *_read(registry)):
@@ -66,7 +67,7 @@ def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
 
 
 def note_installed(registry: CounterRegistry) -> None:
-    """Leave a note of `registry` at the columns that it keeps and reads."""
+    """Record `registry` at the columns that it keeps and reads."""
     for column in {*_kept(registry), *_read(registry)}:
         column.info.setdefault(INSTALLED, {})[registry] = None
 

@@ -19,9 +19,10 @@ from ..declarations.counter import Counter
 from ..declarations.derived import Derived
 from ..declarations.mapped_rows import counts_as
 from .cascades import Cascades
-from .checks import check, check_tables, raise_findings
+from .checks import check
 from .deletion_lock_order import DeletionLockOrder
 from .derived_checks import check_no_counters
+from .findings import raise_findings
 from .resolution import (
     Chains,
     Partners,
@@ -32,6 +33,7 @@ from .resolution import (
     without_copies,
 )
 from .source import Source
+from .table_checks import check_tables
 
 
 class CounterRegistry:

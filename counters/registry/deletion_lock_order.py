@@ -1,4 +1,4 @@
-"""Deletions lock in the order in which everyone else does: what counts for a row before the row.
+"""The order of locks of a deletion: the rows that count for a row before the row itself.
 
 Who edits, moves or deletes a comment locks it, and then writes its thread. Who deletes a
 thread would lock it first, and its comments as the database removes them; two who meet so
@@ -65,7 +65,7 @@ class DeletionLockOrder:
                 self._add(above)
 
     def is_needed_for(self, mapper: Mapper[Any]) -> bool:
-        """Whether rows count for rows of `mapper`, and go with them."""
+        """Return whether rows count for rows of `mapper`, and go with them."""
         return any(table in mapper.tables for table in self._edges)
 
     def lock(
@@ -106,7 +106,7 @@ class DeletionLockOrder:
 
 
 def _referring(constraint: ForeignKeyConstraint, keys: Any) -> ColumnElement[bool]:
-    """The condition that a row refers to one of the rows with `keys`."""
+    """Return the condition that a row refers to one of the rows with `keys`."""
     foreign = [element.parent for element in constraint.elements]
     referred = [element.column for element in constraint.elements]
     key = list(constraint.referred_table.primary_key)

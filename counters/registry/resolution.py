@@ -14,7 +14,8 @@ from sqlalchemy.orm.mapper import _all_registries
 
 from ...errors import CounterDeclarationError
 from ..declarations.copied_relation import CopiedRelations
-from ..declarations.counter import Additive, Counter, Extreme
+from ..declarations.counter import Counter
+from ..declarations.kinds import Additive, Extreme
 from .cascades import Cascades
 
 Chains = dict[Mapper[Any], dict[Counter, Counter]]
@@ -22,7 +23,7 @@ Chains = dict[Mapper[Any], dict[Counter, Counter]]
 
 
 def find_chains(declared: Iterable[Counter]) -> Chains:
-    """The counters that are computed from counters."""
+    """Return the counters that are computed from counters."""
     chains: Chains = {}
     for outer in declared:
         for inner in declared:
@@ -39,7 +40,7 @@ def passes_on(inner: Counter, outer: Counter) -> bool:
 
 
 def without_copies(chains: Chains) -> Chains:
-    """The chains that differences are passed on along; a copy is no such thing."""
+    """Return the chains without copies, which are not changed by differences."""
     return {
         mapper: {outer: inner for outer, inner in chained.items() if not outer.is_copy}
         for mapper, chained in chains.items()
@@ -49,7 +50,7 @@ def without_copies(chains: Chains) -> Chains:
 def in_order(
     parents: Iterable[Mapper[Any]], chains: Chains, relations: CopiedRelations
 ) -> tuple[Mapper[Any], ...]:
-    """Parents in the one order that they are written in: who refers to another first.
+    """Return `parents` in the order in which they are written: a referring table comes first.
 
     As in deletions, where what refers to a row is locked before the row. But what others are
     computed from comes before these.
@@ -121,14 +122,14 @@ def _name(mapper: Mapper[Any]) -> str:
 
 
 def all_mappers() -> list[Mapper[Any]]:
-    """Every mapped class of the process: a cascade may start from any base's."""
+    """Return every mapped class of the process: a cascade may start from any of them."""
     return [mapper for registry in _all_registries() for mapper in registry.mappers]
 
 
 def find_tables(
     sources: Collection[Mapper[Any]], parents: Collection[Mapper[Any]], cascades: Cascades
 ) -> Mapping[Table, Mapper[Any] | None]:
-    """The tables that something is counted by or in, or that a cascade starts from.
+    """Return the tables that something is counted by or in, or that a cascade starts from.
 
     Each with the class that is mapped to it, the most general one; None where there is none.
     """
@@ -149,7 +150,7 @@ Partners: TypeAlias = Mapping[Mapper[Any], frozenset[Mapper[Any]]]
 
 
 def find_partners(counters: Iterable[Counter]) -> Partners:
-    """Return, for each class, those that it counts, or that count it."""
+    """Return, for each class, the classes that it counts and that count it."""
     partners: dict[Mapper[Any], set[Mapper[Any]]] = defaultdict(set)
     for counter in counters:
         partners[counter.parent].add(counter.source)

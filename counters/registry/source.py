@@ -44,12 +44,12 @@ class Source:
         self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
 
     def changed(self, state: InstanceState[Any]) -> set[str]:
-        """The tracked attributes of `state` that the flush writes."""
+        """Return the tracked attributes of `state` that the flush writes."""
         changed = {name for name in self.names if _has_changed(state, name)}
         return changed | self.implicit if state.modified else changed
 
     def is_touched(self, state: InstanceState[Any]) -> bool:
-        """Whether the flush may change what the row of `state` counts for."""
+        """Return whether the flush may change what the row of `state` counts for."""
         return bool(self.implicit and state.modified) or any(
             _has_changed(state, name) for name in self.names + self.relationships
         )
@@ -57,7 +57,7 @@ class Source:
     def written_values(
         self, state: InstanceState[Any], names: Iterable[str], dialect: Callable[[], Dialect]
     ) -> dict[str, Any] | None:
-        """What the row holds in `names`, as it was just written.
+        """Return the values of `names` as they were just written to the row.
 
         None where memory does not know it to the last digit: the database computed it,
         or may have rounded it.
@@ -69,7 +69,7 @@ class Source:
     def inserted_values(
         self, state: InstanceState[Any], dialect: Callable[[], Dialect]
     ) -> dict[str, Any] | None:
-        """As :meth:`written_values`, of a row that was just inserted, in all that is tracked.
+        """Return all tracked values of a row that was just inserted; see :meth:`written_values`.
 
         SQLAlchemy inserts NULL where nothing was set and the column has no default. What was
         set to an SQL expression has been expired by now.
@@ -119,7 +119,7 @@ def _is_null_if_unset(column: Any) -> bool:
 def _by_trigger(
     names: Iterable[str], mapper: Mapper[Any], default: Callable[[Any], Any]
 ) -> frozenset[str]:
-    """Those whose value a trigger sets, as a bare ``FetchedValue`` says.
+    """Return the attributes that a trigger sets, as a bare ``FetchedValue`` declares.
 
     What RETURNING tells of them may not be the last word: on SQLite it comes before the trigger.
     """
@@ -132,7 +132,7 @@ Groups: TypeAlias = tuple[tuple[Counter, ...], ...]
 
 
 def by_relationship(counters: Iterable[Counter]) -> Groups:
-    """`counters` in groups that share a relationship, and so the parent of a row."""
+    """Group `counters` by their relationship, and so by the parent of a row."""
     groups: dict[Any, list[Counter]] = {}
     for counter in counters:  # a subclass may name the columns of the key in its own way
         shared = (counter.relationship, counter.parent, counter.foreign_key)

@@ -1,4 +1,4 @@
-"""Assignments to what the engine keeps: those that change nothing pass, others are refused.
+"""Assignments to counters: those that change nothing pass, others are refused.
 
 Forms, repositories and dataclasses write every attribute of an object back. SQLAlchemy
 gives a listener no way to drop an assignment, and writes what its history shows as changed.

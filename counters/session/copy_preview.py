@@ -1,4 +1,4 @@
-"""Copies are fresh in memory too: what a loaded row shows of the loaded row that it points to.
+"""Previews of copies: a loaded row shows the values of the loaded row that it points to.
 
 Who points to an object is not to be seen from it. So the rows of a link are remembered by
 what they point to, as they are loaded, added and assigned; whether they still do is asked
@@ -27,7 +27,7 @@ from .state import get_session_state
 
 
 def listen(registry: CounterRegistry, relation: CopiedRelation) -> None:
-    """Show in the rows of `relation` what happens to what they point to, and where they point."""
+    """Show in the rows of `relation` the changes of the rows that they point to."""
     class_ = relation.holder.class_
 
     def on_pointer(name: str) -> None:
@@ -70,7 +70,7 @@ def _listen_to_source(registry: CounterRegistry, relation: CopiedRelation, name:
 
 
 def show_added(registry: CounterRegistry, state: InstanceState[Any]) -> None:
-    """Show in an object that was added to a session what it points to there."""
+    """Show in an object that was added to a session the values of the object that it points to."""
     for relation in registry.all_copied_relations():
         if state.mapper.isa(relation.holder):
             with suppress(TypeError, ValueError, CounterError):
@@ -83,7 +83,7 @@ def follow(
     pointed: InstanceState[Any],
     assigned: Mapping[str, Any],
 ) -> None:
-    """Show in all that point to it that `pointed` has come to hold what is `assigned`."""
+    """Show the `assigned` values of an object in all objects that point to it."""
     session = pointed.session
     session_state = None if session is None else get_session_state(registry, session)
     if session_state is None or relation not in session_state.pointing:
@@ -99,7 +99,7 @@ def _show(
     state: InstanceState[Any],
     assigned: dict[str, Any],
 ) -> None:
-    """Show what an object points to, or will when what is `assigned` has been set."""
+    """Show in an object the values of the object that it points to once `assigned` is set."""
     pointed, place = _pointed(relation, state, assigned)
     _remember(registry, relation, state, (pointed, place))
     if pointed is not None:
@@ -131,7 +131,7 @@ def _remember(
 def _pointed(
     relation: CopiedRelation, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> tuple[InstanceState[Any] | None, Any]:
-    """The loaded object that an object points to, and where to remember that; None for neither."""
+    """Return the loaded object that an object points to, and its place; None if unknown."""
     obj = preview.parent_shown(relation.pointer, state, assigned)
     if obj is not None:
         pointed = instance_state(obj)
@@ -144,7 +144,7 @@ def _pointed(
 
 
 def _place(relation: CopiedRelation, pointed: InstanceState[Any]) -> Any:
-    """Where to remember who points to an object; nothing is loaded for that."""
+    """Return the place to remember the objects that point to an object; nothing is loaded."""
     if pointed.key is not None:
         return tuple(pointed.key[1])
     key = tuple(pointed.dict.get(name) for name in relation.names)

@@ -31,25 +31,25 @@ class LockedRows:
         self._marked_for_deletion: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
 
     def keep(self, source: Source, key: Key, image: RowValues, connection: Connection) -> None:
-        """The row has just been locked on `connection`, and held `image`."""
+        """Record the values of a row that was just locked on `connection`."""
         self._rows[source, key] = (image, *_within(connection))
 
     def get(self, source: Source, key: Key, connection: Connection) -> RowValues | None:
-        """What the row holds, if it has been locked ever since it was read."""
+        """Return the values of a row if it has been locked since they were read; else None."""
         image, *within = self._rows.get((source, key), (None,))
         return image if within and _lasts(within, connection) else None
 
     def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
-        """The row has just been locked to be deleted, and before it what counts for it."""
+        """Record that a row was just locked to be deleted, after the rows that count for it."""
         self._marked_for_deletion[mapper, key] = _within(connection)
 
     def is_marked_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
-        """Whether the row has been locked to be deleted, and still is."""
+        """Return whether the row has been locked to be deleted, and still is."""
         within = self._marked_for_deletion.get((mapper, key))
         return within is not None and _lasts(within, connection)
 
     def forget(self) -> None:
-        """The session has written, or has ended its transaction."""
+        """Forget all rows, since the session has written or ended its transaction."""
         self._rows.clear()
         self._marked_for_deletion.clear()
 
@@ -59,7 +59,7 @@ def _within(connection: Connection) -> tuple[Any, Any]:
 
 
 def _lasts(within: Sequence[Any], connection: Connection) -> bool:
-    """Whether locks that were taken in a transaction and savepoint are held."""
+    """Return whether locks that were taken in a transaction and savepoint are held."""
     transaction, savepoint = within
     if transaction is not connection.get_transaction() or not is_open(transaction):
         return False
@@ -67,5 +67,5 @@ def _lasts(within: Sequence[Any], connection: Connection) -> bool:
 
 
 def is_open(transaction: Any) -> bool:
-    """Whether the locks of a transaction or savepoint are held; a savepoint's, in its own right."""
+    """Return whether the locks of a transaction, or of a savepoint by itself, are held."""
     return bool(transaction.is_active)

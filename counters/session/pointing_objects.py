@@ -28,5 +28,5 @@ class PointingObjects:
         self._at[place].add(state)
 
     def at(self, *places: Any) -> set[InstanceState[Any]]:
-        """Those that were remembered at one of `places`."""
+        """Return the states that were added at one of `places`."""
         return {state for place in places for state in self._at.get(place, ())}

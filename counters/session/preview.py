@@ -1,4 +1,4 @@
-"""Fresh in memory: attribute listeners that show a change before any SQL.
+"""Previews: attribute listeners that show a change in memory before any SQL.
 
 They only refresh what is loaded, and never load: under asyncio a listener that loads
 would fail, and the flush decides what is written anyway. The new value of a counter
@@ -24,7 +24,7 @@ from ..registry.source import Groups, by_relationship
 from .state import get_session_state
 
 UNKNOWN = object()
-"""Stands for a value that only the flush will tell."""
+"""Stands for a value that is known at the flush only."""
 NOTHING = object()
 """Stands for the value of what does not count."""
 NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
@@ -32,7 +32,7 @@ NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
 
 
 def listen(registry: CounterRegistry, source: Mapper[Any], counters: Iterable[Counter]) -> None:
-    """Show what happens to `source` in its parents' `counters`, at once."""
+    """Show changes of `source` in its parents' `counters` at once."""
     by_name: dict[str, list[Counter]] = {}
     for counter in counters:
         for name in (*counter.tracked, counter.relationship.key):
@@ -97,7 +97,7 @@ def show(
     state: InstanceState[Any],
     assigned: dict[str, Any],
 ) -> None:
-    """Show in its parents what the object of `state` turns to by what is `assigned`.
+    """Show in its parents what the object of `state` becomes when `assigned` is set.
 
     :param counters: some that share a relationship.
     """
@@ -134,7 +134,7 @@ def _show_one(
 
 
 def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
-    """By how much the object of `state` counts for its parent.
+    """Return what the object of `state` contributes to its parent.
 
     :data:`NOTHING` where it does not; :data:`UNKNOWN` where only the database knows.
     """
@@ -145,7 +145,7 @@ def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[st
 
 
 def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:
-    """The parent as the next flush will see it: a changed relationship beats the key."""
+    """Return the parent that the next flush will see: a changed relationship overrides the key."""
     name = counter.relationship.key
     if name in assigned:
         return assigned[name]

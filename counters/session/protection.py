@@ -1,4 +1,4 @@
-"""The guard of counters: assignments that would change one are refused (:mod:`.assignments`)."""
+"""Protect counters from assignments that would change them (:mod:`.assignments`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the engine remembers of one session: previews, savepoints, what a flush returned.
+"""What the engine remembers of one session: previews, savepoints, and flushed values.
 
-The ledger lives in ``session.info`` and ends with the session; nothing is kept per
+The state lives in ``session.info`` and ends with the session; nothing is kept per
 process or on a pooled connection.
 """
 
@@ -11,69 +11,18 @@ from typing import Any
 from weakref import ref
 
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
-from sqlalchemy.orm.attributes import flag_dirty, instance_state, set_committed_value
+from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
 
 from ..declarations.copied_relation import CopiedRelation
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from .locked_rows import LockedRows
 from .pointing_objects import PointingObjects
-
-ABSENT = object()
-"""Stands for an attribute that was not loaded."""
-
-Values = dict[InstanceState[Any], dict[str, Any]]
-
-
-def forget(state: InstanceState[Any], key: str) -> None:
-    """Take a counter out of a new object, which shows it as empty from then on."""
-    state.dict.pop(key, None)
-    state.committed_state.pop(key, None)
-
-
-class Savepoint:
-    """What to do to memory if a savepoint is rolled back."""
-
-    def __init__(self, transaction: SessionTransaction) -> None:
-        self.transaction = transaction
-        self.before: Values = {}
-        """The counters that memory showed before they were first replaced."""
-        self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
-        """The rows that were written, whose object may have been loaded only afterwards."""
-        self.unloaded: set[Any] = set()
-        """The identities of those that were written before their object was loaded.
-
-        What such an object shows is no value from before the savepoint.
-        """
-
-    def absorb(self, inner: Savepoint) -> None:
-        """A savepoint within this one was released: it can only be undone together."""
-        for state, values in inner.before.items():
-            before = self.before.setdefault(state, {})
-            for key, value in values.items():
-                before.setdefault(key, ABSENT if state.key in self.unloaded else value)
-        self.written |= inner.written
-        self.unloaded |= inner.unloaded
-
-    def restore(self, session: Session) -> None:
-        """Show what was shown before; what that was cannot be known is loaded when needed."""
-        for state, values in self.before.items():
-            obj = state.obj()
-            for key, value in values.items() if obj is not None else ():
-                if value is not ABSENT:
-                    set_committed_value(obj, key, value)
-                elif obj in session:
-                    session.expire(obj, [key])
-                elif state.key is None:  # new again
-                    forget(state, key)
-        for (mapper, row), names in self.written.items():
-            obj = session.identity_map.get(mapper.identity_key_from_primary_key(row))
-            if obj is not None and instance_state(obj) not in self.before:
-                session.expire(obj, names)
+from .savepoints import ABSENT, Savepoint, Values, forget
 
 
 class SessionState:
-    """The engine's memory of one session."""
+    """What the engine remembers of one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = ref(session)
@@ -93,14 +42,14 @@ class SessionState:
         self._rolled_back: SessionTransaction | None = None
 
     def preview(self, state: InstanceState[Any], key: str, value: Any) -> None:
-        """Show `value` until the next flush, which replaces it or takes it back."""
+        """Show `value` until the next flush replaces it or takes it back."""
         if state not in self._previewed:
             self._previewed_objects.append(state.obj())
         self._previewed.setdefault(state, {}).setdefault(key, state.dict.get(key, ABSENT))
         self.show(state, key, value)
 
     def show(self, state: InstanceState[Any], key: str, value: Any) -> None:
-        """Set a counter in memory, as if it had been loaded: the ORM will not write it."""
+        """Set a counter in memory as if it had been loaded; the ORM does not write it."""
         if self._savepoints:
             savepoint = self._savepoints[-1]
             is_known = state.key not in savepoint.unloaded
@@ -113,7 +62,7 @@ class SessionState:
     def record_written(
         self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
     ) -> None:
-        """A flush has written `values` to a parent's row.
+        """Record that a flush has written `values` to a parent's row.
 
         :param also: the attributes that the database computes from them.
         """
@@ -122,12 +71,12 @@ class SessionState:
             self._savepoints[-1].written[mapper, key] = (*values, *also)
 
     def record_unloaded(self, identity: Any) -> None:
-        """A flush has written a row that no object of the session stands for."""
+        """Record that a flush has written a row without a loaded object."""
         if self._savepoints:
             self._savepoints[-1].unloaded.add(identity)
 
     def force_next_flush(self, session: Session) -> None:
-        """See to it that the next flush is not skipped, as one with nothing to write is.
+        """Mark an object as dirty, so that the next flush is not skipped.
 
         Needed where what was previewed is not in the session, or is no longer: the
         preview must be taken back although nothing has changed.
@@ -139,7 +88,7 @@ class SessionState:
                 return
 
     def forget_preview(self, state: InstanceState[Any], names: Any = None) -> None:
-        """Memory of `state` comes from the database now; of `names` alone if given."""
+        """Forget the previews of an object, or of `names`: it shows stored values now."""
         if names is None:
             self._previewed.pop(state, None)
         elif state in self._previewed:
@@ -147,7 +96,7 @@ class SessionState:
                 self._previewed[state].pop(name, None)
 
     def discard_preview(self, state: InstanceState[Any]) -> None:
-        """An object leaves the session, and takes no preview along."""
+        """Take the previews off an object that leaves the session."""
         for key, value in self._previewed.pop(state, {}).items():
             if value is ABSENT:
                 forget(state, key)
@@ -155,7 +104,7 @@ class SessionState:
                 state.dict[key] = value
 
     def discard_previews(self, session: Session) -> None:
-        """Show again what was there before the previews that no statement has confirmed."""
+        """Take back all previews that no statement has confirmed."""
         previewed, self._previewed = self._previewed, {}
         for state, values in previewed.items():
             for key, value in values.items() if state.session is session else ():
@@ -166,16 +115,16 @@ class SessionState:
         self._previewed_objects.clear()
 
     def begin_savepoint(self, transaction: SessionTransaction) -> None:
-        """From here on, keep what :meth:`show` replaces."""
+        """Keep the values that :meth:`show` replaces from now on."""
         self._savepoints.append(Savepoint(transaction))
 
     def roll_back(self, session: Session) -> None:
-        """The innermost savepoint, or else the whole transaction, is being rolled back."""
+        """Clear what a rollback of the innermost savepoint or of the transaction makes void."""
         self._rolled_back = session.get_nested_transaction()
         self._clear()
 
     def end(self, session: Session, transaction: SessionTransaction) -> None:
-        """A transaction or savepoint has ended, and SQLAlchemy has expired what it will."""
+        """End a transaction or savepoint, after SQLAlchemy has expired its objects."""
         if transaction.parent is None:
             self._savepoints.clear()
             self._clear()

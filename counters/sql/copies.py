@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 
 from ..declarations.copied_relation import CopiedRelation
-from ..declarations.counter import Additive, Counter
+from ..declarations.counter import Counter
+from ..declarations.kinds import Additive
 from ..declarations.mapped_rows import Key, RowValues, select_rows
 from ..declarations.mapped_rows import key_columns as mapped_key
 from .recount import key_columns, plain_table, stored_column
@@ -39,7 +40,7 @@ Answers = dict[Key, RowValues]
 def lock_copies(
     connection: Connection, relation: CopiedRelation, keys: Sequence[Key], detached: Sequence[Key]
 ) -> Answers:
-    """Lock the rows that point, in the order of their keys; what their copies hold so far."""
+    """Lock the rows that hold copies in the order of their keys, and return the copies."""
     names = tuple(counter.key for counter in relation.counters)
     answers: Answers = {}
     for statement, parameters in _each(_lock_statement, relation, names, keys, detached):
@@ -54,7 +55,7 @@ def refresh_copies(
     detached: Sequence[Key],
     names: Iterable[str],
 ) -> Answers:
-    """Copy anew what the rows `keys` hold, which the transaction has locked.
+    """Copy the values of the rows `keys`, which the transaction has locked, again.
 
     :param released: the keys of rows that point to none of them any more.
     :param names: the attributes of the rows that point to answer with.
@@ -73,7 +74,7 @@ def _each(
     keys: Sequence[Key],
     detached: Sequence[Key],
 ) -> Iterable[tuple[Any, dict[str, Any]]]:
-    """The statements that are about all of the keys, which are mostly one, and their parameters."""
+    """Yield statements for all of the keys, mostly one statement, with their parameters."""
     width, own = len(relation.foreign_key), len(relation.holder.primary_key)
     for batch in chunks(keys, width):
         yield make(relation, names, True), {"keys": _bare(batch, width)}
@@ -91,7 +92,7 @@ def _collect(relation: CopiedRelation, names: Sequence[str], rows: Iterable[Any]
 
 
 def _among(parents: Table, relation: CopiedRelation, by_pointer: bool) -> ColumnElement[bool]:
-    """The condition that a row points to one of ``:keys``; or has one of them itself."""
+    """Return the condition that a row points to one of ``:keys``; or has one of them itself."""
     columns = (
         foreign_key_columns(parents, relation)
         if by_pointer
@@ -102,7 +103,7 @@ def _among(parents: Table, relation: CopiedRelation, by_pointer: bool) -> Column
 
 
 def foreign_key_columns(parents: Any, relation: CopiedRelation) -> list[ColumnElement[Any]]:
-    """The columns of :func:`.plain_table` that hold the foreign key."""
+    """Return the columns of :func:`.plain_table` that hold the foreign key."""
     return [stored_column(parents, relation.holder, name) for name in relation.foreign_key]
 
 
@@ -143,7 +144,7 @@ def _refresh_statement(
 
 
 def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnElement[Any]:
-    """What the row that is pointed to holds."""
+    """Return the expression for the value that a row copies."""
     key = mapped_key(relation.pointed)
     same = (
         mine == its for mine, its in zip(key, foreign_key_columns(parents, relation), strict=True)
@@ -161,7 +162,7 @@ def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnE
 def keys_pointed_to(
     connection: Connection, relation: CopiedRelation, holders: Sequence[Key]
 ) -> list[Key]:
-    """The keys that the rows `holders` point to; nothing is locked."""
+    """Return the keys that the rows `holders` point to; nothing is locked."""
     parents = plain_table(relation.holder, relation.foreign_key)
     own = key_columns(parents, relation.holder)
     targets: dict[Key, None] = {}
@@ -176,7 +177,7 @@ def keys_pointed_to(
 def keys_pointing(
     connection: Connection, relation: CopiedRelation, keys: Sequence[Key]
 ) -> list[Key]:
-    """The keys of the rows that point to one of `keys`; nothing is locked."""
+    """Return the keys of the rows that point to one of `keys`; nothing is locked."""
     parents = plain_table(relation.holder, relation.foreign_key)
     foreign = foreign_key_columns(parents, relation)
     statement = select(*key_columns(parents, relation.holder))

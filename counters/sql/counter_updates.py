@@ -32,8 +32,10 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..declarations.counter import Additive, Change, Counter, Extreme
+from ..declarations.change import Change
+from ..declarations.counter import Counter
 from ..declarations.dependent_columns import generated_names
+from ..declarations.kinds import Additive, Extreme
 from ..declarations.mapped_rows import Key
 from .recount import (
     key_columns,
@@ -83,7 +85,7 @@ def _write_one(
     change: Change,
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
-    """The usual case, and so the one that counts its microseconds."""
+    """Write one parent, the usual case, and so the one that is optimised."""
     affected = tuple([c for c in counters if _affects(change, c)])
     statement, parts, deltas = _update_one(mapper, names, affected)
     parameters = dict(zip(parts, key, strict=True))
@@ -120,7 +122,7 @@ def _write_many(
 
 
 def _affects(change: Change, counter: Any) -> bool:
-    """Whether the UPDATE has anything to do for `counter`; what left is looked up after it."""
+    """Return whether the UPDATE changes `counter`; removed extremes are looked up after it."""
     return bool(change.added.get(counter)) or counter in change.new_extreme
 
 
@@ -136,7 +138,7 @@ def _amount(change: Change, counter: Any) -> Any:
 
 
 def _in_order(changes: dict[Key, Change]) -> list[Key]:
-    """One order for what takes several statements; within one the database makes the order."""
+    """Sort keys that take several statements; the database sorts those of one statement."""
     if len(changes) <= MAX_CACHED:
         return list(changes)
     return sorted(changes, key=lambda key: tuple(map(str, key)))
@@ -150,7 +152,7 @@ def _set_clause(
     *,
     has_values: bool = False,
 ) -> dict[Any, ColumnElement[Any]]:
-    """What an UPDATE sets; where nothing changes, a column is set to itself, for the lock.
+    """Return the SET clause; where nothing changes, it sets a column to itself, for the lock.
 
     :param has_values: whether no delta of an extreme is NULL.
     """
@@ -171,7 +173,7 @@ def _set_clause(
 def _update_one(
     mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
 ) -> tuple[Update, list[str], list[str]]:
-    """The statement, and the names of its parameters: the parts of the key, and the deltas."""
+    """Return the statement, and the names of its parameters for the key and the deltas."""
     parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
     deltas = [
@@ -196,7 +198,7 @@ def _update_many(
     size: int,
     lock: bool,
 ) -> tuple[Update, list[str]]:
-    """The statement for `size` parents, and the names of its parameters, parent by parent.
+    """Return the statement for `size` parents, and the names of its parameters, parent by parent.
 
     There may be fewer parents: a parameter that is NULL is no parent's key.
     """
@@ -219,7 +221,7 @@ def _update_many(
 
 
 def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
-    """A table of `size` rows of parameters, with columns of these `types`.
+    """Return a table of `size` rows of parameters, with columns of `types`.
 
     As text, since SQLAlchemy compiles ``values()`` anew each time it is executed.
     """
@@ -232,7 +234,7 @@ def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
 
 
 def _typed(listed: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column of the list as what it is: PostgreSQL takes a parameter without a type for text."""
+    """Cast an enum column of the list, since PostgreSQL takes untyped parameters for text."""
     type_ = listed.type.impl_instance if isinstance(listed.type, TypeDecorator) else listed.type
     return cast(listed, listed.type) if isinstance(type_, EnumType) else listed
 

@@ -1,4 +1,4 @@
-"""What an INSERT, UPDATE or DELETE changes, however its statement was made."""
+"""Inspect INSERT, UPDATE and DELETE statements: their table, class, columns, and parameters."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def names_alias(statement: Any) -> bool:
 
 
 def is_list(parameters: Any) -> bool:
-    """Whether a statement is executed with a list of parameters."""
+    """Return whether a statement is executed with a list of parameters."""
     return bool(parameters) and not isinstance(parameters, Mapping)
 
 
 def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
-    """Attributes by every name that a statement may give them: theirs and their column's."""
+    """Return every name that a statement may use for attributes: theirs and their columns'."""
     spelled = set(names)
     for name in tuple(spelled):
         if name in mapper.column_attrs:
@@ -70,7 +70,7 @@ def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
 
 
 def written(state: ORMExecuteState) -> set[str]:
-    """The names of the columns and attributes that an INSERT or UPDATE sets."""
+    """Return the names of the columns and attributes that an INSERT or UPDATE sets."""
     statement: Any = state.statement
     names: set[Any] = set(getattr(statement, "_values", None) or ())
     for pairs in getattr(statement, "_ordered_values", None) or ():

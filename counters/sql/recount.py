@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ..declarations.counter import Additive, Counter
+from ..declarations.counter import Counter
+from ..declarations.kinds import Additive
 from ..declarations.mapped_rows import Key, columns_of, kind_criteria, own_key, select_rows
 from ..declarations.mapped_rows import key_columns as mapped_key
 
@@ -37,7 +38,7 @@ Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]
 
 
 def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
-    """The table of a parent: its key and the attributes `names`, and no defaults of any kind.
+    """Return the table of a parent with its key and the attributes `names`, without defaults.
 
     An UPDATE of the mapped table would fire its ``onupdate`` defaults, and a counter is
     no reason to change ``updated_at`` or a version.
@@ -47,7 +48,7 @@ def plain_table(mapper: Mapper[Any], names: Iterable[str]) -> Table:
 
 @lru_cache(maxsize=256)
 def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
-    """Made once, since SQLAlchemy compiles and keeps each statement by the tables it names."""
+    """Return one table for equal arguments, so that SQLAlchemy's cache of statements hits."""
     mapped: Any = mapper.local_table
     columns = {part.name: part.type for part in own_key(mapper)}
     for name in names:
@@ -62,17 +63,17 @@ def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
 
 
 def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> ColumnElement[Any]:
-    """The column of :func:`plain_table` that holds the attribute `name`."""
+    """Return the column of :func:`plain_table` that holds the attribute `name`."""
     return parents.c[mapper.column_attrs[name].columns[0].name]
 
 
 def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
-    """The columns of :func:`plain_table` that hold the key."""
+    """Return the columns of :func:`plain_table` that hold the key."""
     return [parents.c[part.name] for part in own_key(mapper)]
 
 
 def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
-    """The condition that a row comes after `key` in the order of the keys."""
+    """Return the condition that a row comes after `key` in the order of the keys."""
     return columns[0] > key[0] if len(columns) == 1 else tuple_(*columns) > key
 
 
@@ -133,7 +134,7 @@ def drifted(
 
 
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
-    """One row for each parent that has sources."""
+    """Select one row for each parent that has sources, with its aggregates."""
     if counters[0].is_copy:
         return _copied(counters, within)
     source = counters[0].source
@@ -147,7 +148,7 @@ def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
 
 
 def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
-    """One row for each parent that points to a row, with what it is to copy of that."""
+    """Select one row for each parent that refers to a row, with the values that it copies."""
     holder, pointed = counters[0].holder, counters[0].source
     own = mapped_key(holder)
     foreign = columns_of(holder, counters[0].foreign_key)
@@ -199,7 +200,7 @@ def repair_statement(
     answer: Sequence[str] = (),
     only_wrong: bool = True,
 ) -> ReturningUpdate[Any]:
-    """The statement of :func:`repair`."""
+    """Return the statement of :func:`repair`."""
     names = [*(counter.key for counter in counters), *answer]
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
@@ -223,7 +224,7 @@ def repaired(
     counters: Sequence[Counter],
     answer: Sequence[str] = (),
 ) -> list[tuple[Key, dict[str, Any]]]:
-    """What :func:`repair_statement` has returned, as :func:`repair` returns it."""
+    """Return the rows of :func:`repair_statement` as :func:`repair` returns them."""
     names = [*(counter.key for counter in counters), *answer]
     width = len(mapper.primary_key)
     return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows]

@@ -1,4 +1,4 @@
-"""What the rows of a source really hold, read under their lock."""
+"""Read the stored rows of a source, under their locks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ MAX_PARAMETERS = 30_000
 
 
 def in_keys(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> ColumnElement[bool]:
-    """The condition that a row's key is one of `keys`."""
+    """Return the condition that a row's key is one of `keys`."""
     if len(columns) == 1:
         return columns[0].in_([key[0] for key in keys])
     return tuple_(*columns).in_(keys)
 
 
 def in_key_parameters(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    """As :func:`in_keys`, for a statement that is kept and executed with :func:`key_parameters`."""
+    """Return the condition for a cached statement; :func:`key_parameters` has its keys."""
     keys: Any = bindparam("tallied_keys", expanding=True)
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
 def key_parameters(keys: Sequence[Key]) -> dict[str, Any]:
-    """The parameter of :func:`in_key_parameters`."""
+    """Return the parameter of :func:`in_key_parameters`."""
     return {"tallied_keys": [key[0] for key in keys] if len(keys[0]) == 1 else keys}
 
 
 def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
-    """`keys` in as many pieces as the databases' limit demands, `parameters` to a key."""
+    """Split `keys` by the databases' limit of parameters; each key takes `parameters` of them."""
     size = MAX_PARAMETERS // parameters
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
@@ -49,7 +49,7 @@ def read(
     lock: bool,
     deleting: bool = False,
 ) -> dict[Key, RowValues]:
-    """The attributes `names` of the rows of `mapper` that have one of `keys`.
+    """Return the attributes `names` of the rows of `mapper` that have one of `keys`.
 
     With `lock` the rows are locked in the order of their keys, so that two units that
     want the same rows wait for each other instead of deadlocking; against deletion
@@ -75,5 +75,5 @@ def _select(
 
 
 def rows_by_key(rows: Any, width: int, names: Sequence[str]) -> dict[Key, RowValues]:
-    """Rows of a key of `width` columns and the attributes `names`, as images by key."""
+    """Return rows by key: a key of `width` columns, and the values of the attributes `names`."""
     return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}

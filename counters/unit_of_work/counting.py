@@ -1,4 +1,4 @@
-"""What a change of one row does to its parents' counters."""
+"""Enter the change of one row into the changes of its parents' counters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from ..declarations.counter import Change
+from ..declarations.change import Change
 from ..declarations.mapped_rows import Key, RowValues
 from ..registry.source import Groups
 
@@ -15,7 +15,7 @@ from ..registry.source import Groups
 def count_new_row(
     changes: Mapping[Mapper[Any], dict[Key, Change]], groups: Groups, new: RowValues
 ) -> None:
-    """As :func:`count_row`, where there was no row before."""
+    """Enter a new row into `changes`; a quicker :func:`count_row`."""
     for counters in groups:
         key = counters[0].named_parent(new)
         if key is None:

@@ -16,20 +16,20 @@ from sqlalchemy.orm import Mapper
 
 
 class Deletions:
-    """The DELETEs that one flush executes, table by table."""
+    """The row counts of the DELETEs that one flush executes, by table."""
 
     def __init__(self) -> None:
         self._watched: list[Connection] = []
         self._complete: dict[Table, bool] = {}
 
     def watch(self, connection: Connection) -> None:
-        """Look at each DELETE that is executed on `connection` from now on."""
+        """Check each DELETE that is executed on `connection` from now on."""
         if connection not in self._watched:
             event.listen(connection, "after_execute", self._look)
             self._watched.append(connection)
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         while self._watched:
             event.remove(self._watched.pop(), "after_execute", self._look)
 

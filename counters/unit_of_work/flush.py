@@ -29,7 +29,9 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
 
 from ...errors import UncountedStatementError
-from ..declarations.counter import Additive, Change, Counter, Extreme
+from ..declarations.change import Change
+from ..declarations.counter import Counter
+from ..declarations.kinds import Additive, Extreme
 from ..declarations.mapped_rows import Key, RowValues, counts_as
 from ..declarations.object_state import identity, key_of, takes_over_row
 from ..registry.counter_registry import CounterRegistry
@@ -47,7 +49,7 @@ Pair = tuple[Source, InstanceState[Any]]
 
 
 class Flush(PendingChanges):
-    """What one flush of one session does to counted rows."""
+    """The changes of counted rows by one flush of one session."""
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class Flush(PendingChanges):
         self.deletions = Deletions()
 
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
-        """The dialect of the database that holds the rows of `mapper`."""
+        """Return the dialect of the database that holds the rows of `mapper`."""
         if mapper not in self._dialects:
             self._dialects[mapper] = write_bind(self.session, mapper).dialect
         return self._dialects[mapper]
@@ -77,7 +79,7 @@ class Flush(PendingChanges):
     # Sources
 
     def lock_known(self) -> None:
-        """Lock what is known before the flush to be edited, moved or deleted."""
+        """Lock the rows that are known before the flush to be edited, moved or deleted."""
         if self.session.deleted:
             lock_children_first(self.registry, self.session_state, self.session)
         edited = [
@@ -95,7 +97,7 @@ class Flush(PendingChanges):
             self._lock(edited, deleted)
 
     def _dirty(self) -> Iterable[Any]:
-        """The session's dirty objects, without a search where none has been modified."""
+        """Return the session's dirty objects, without a search where none has been modified."""
         return self.session.dirty if self.session.identity_map.check_modified() else ()
 
     def lock_late(self, source: Source, state: InstanceState[Any]) -> None:
@@ -143,7 +145,7 @@ class Flush(PendingChanges):
             self._locked[source, key] = image
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was inserted."""
+        """Count a row that was inserted."""
         new = source.inserted_values(state, partial(self.dialect, source.mapper))
         if new is not None and not self._locked and not self._unread:
             count_new_row(self._changes, source.groups, new)
@@ -151,18 +153,18 @@ class Flush(PendingChanges):
             self._replaced(source, state, new)
 
     def _replaced(self, source: Source, state: InstanceState[Any], new: RowValues | None) -> None:
-        """A row has come, maybe in the place of one with the same key that was deleted."""
+        """Count a new row, which may replace a deleted one with the same key."""
         key = key_of(source.mapper, state)
         self._enter(source, key, self._locked.pop((source, key), None), new)
 
     def updating(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row is about to be updated."""
+        """Lock a row that is about to be updated."""
         self._changed[state] = source.changed(state)
         if self._changed[state]:
             self.lock_late(source, state)
 
     def updated(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was updated; what the UPDATE did not name is still what its lock showed.
+        """Count an updated row; columns that the UPDATE did not name are as the lock showed them.
 
         An SQL expression that was assigned is gone from memory by now, or has been
         replaced by what the database made of it.
@@ -188,7 +190,7 @@ class Flush(PendingChanges):
         self._enter(source, new_key, old, None if written is None else {**old, **written})
 
     def deleted(self, source: Source, state: InstanceState[Any]) -> None:
-        """A row was deleted, unless it was gone before, or a trigger has kept it."""
+        """Count a deleted row, unless it was missing before or a trigger has kept it."""
         key = identity(state)
         old = self._locked.pop((source, key), None)
         if self.deletions.are_complete(source.mapper):
@@ -207,7 +209,7 @@ class Flush(PendingChanges):
     # Parents
 
     def set_initial_counters(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
-        """Give a new parent what its new sources amount to, before its INSERT."""
+        """Set the counters of a new parent to what its new sources amount to, before its INSERT."""
         self.session_state.forget_preview(state)
         if takes_over_row(mapper, state):
             key = key_of(mapper, state)
@@ -231,7 +233,7 @@ class Flush(PendingChanges):
         return change.new_extreme.get(counter)
 
     def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
-        """What the flush's new sources bring, by counter and parent; found once a flush."""
+        """Return the contributions of the flush's new sources by counter and parent."""
         if self._arrivals is None:
             self._arrivals = defaultdict(list)
             for obj in self.session.new:
@@ -259,12 +261,12 @@ class Flush(PendingChanges):
     # What is deleted
 
     def mark_parent_deleted(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
-        """A parent was deleted; its counters went with it, unless a trigger has kept the row."""
+        """Record a deleted parent, whose counters need no update, unless a trigger has kept it."""
         if self.deletions.are_complete(mapper):
             self.deleted_parents.add((mapper, identity(state)))
 
     def reach(self, mapper: Mapper[Any]) -> None:
-        """Rows of `mapper` are about to be deleted: lock what the database's cascades reach."""
+        """Lock what the database's cascades will reach from the deleted rows of `mapper`."""
         if mapper in self._reached:
             return
         self._reached.add(mapper)

@@ -1,4 +1,4 @@
-"""Where the engine listens: on the models that are counted, and on a session class."""
+"""The listeners: on the models that are counted, and on a session class."""
 
 from __future__ import annotations
 

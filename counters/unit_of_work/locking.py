@@ -1,4 +1,4 @@
-"""Lock rows ahead of a change, in the order in which every writer locks them."""
+"""Lock rows before a change, in the order in which every writer locks them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def lock_children_first(
     registry: CounterRegistry, session_state: SessionState, session: Session
 ) -> None:
-    """Lock what counts for the objects that the session is to delete, ahead of these."""
+    """Lock the rows that count for the objects to delete, before these objects."""
     deleted: dict[Mapper[Any], list[Key]] = {}
     for obj in session.deleted:
         state = instance_state(obj)
@@ -45,7 +45,7 @@ def lock_children_first(
 def lock(
     registry: CounterRegistry, session: Session, class_: type[T], key: Any, *, deleting: bool
 ) -> T | None:
-    """See :meth:`.Counters.lock`."""
+    """Lock and load an object; see :meth:`.Counters.lock`."""
     mapper: Mapper[T] = class_mapper(class_)
     ident = key if isinstance(key, tuple) else (key,)
     session_state = get_session_state(registry, session)
@@ -89,7 +89,7 @@ def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:
 
 
 def _holds_locks(connection: Connection) -> bool:
-    """Whether what was just read under a lock stays as it is until the transaction ends.
+    """Return whether what was just read under a lock stays as it is until the transaction ends.
 
     SQLite locks nothing by SELECT. But a transaction that has read and then writes fails where
     another has written meanwhile; the driver may have begun none for a SELECT, though.
@@ -102,7 +102,7 @@ def _holds_locks(connection: Connection) -> bool:
 def lock_pointed(
     pending_changes: PendingChanges, edited: Iterable[tuple[Source, InstanceState[Any]]]
 ) -> None:
-    """Lock what the flush will make rows point to, and what it will delete that rows point to.
+    """Lock the rows that others will point to after the flush, and those to delete that they do.
 
     Whoever counts locks that row before those that point to it, and so must whoever links.
     """
@@ -129,7 +129,7 @@ def lock_pointed(
 
 
 def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:
-    """The key of the stored row that an object has come to point to, as memory knows it."""
+    """Return the key of the stored row that an object has come to point to, as memory knows it."""
     name = pointer.relationship.key
     if name in state.committed_state:
         pointed = state.dict.get(name)

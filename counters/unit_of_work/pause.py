@@ -1,4 +1,4 @@
-"""A bulk load without an UPDATE a flush: note what is touched, repair it once at the end."""
+"""A bulk load without an UPDATE a flush: record the touched parents, repair them at the end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
+from ..declarations.change import Change
 from ..declarations.copied_relation import copied_names
-from ..declarations.counter import Change
 from ..declarations.dependent_columns import generated_names
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
@@ -24,7 +24,7 @@ from .pending_changes import PendingChanges
 
 
 class Pause:
-    """A block in which counters stand still; made by :meth:`.Counters.pause`.
+    """A block in which counters are not updated; made by :meth:`.Counters.pause`.
 
     Used with ``with`` on a Session and with ``async with`` on an AsyncSession. At its
     end the session is flushed, and exactly the parents whose rows were touched are
@@ -41,7 +41,7 @@ class Pause:
         self._session_state = session_state
 
     def touch(self, parent: type[Any], *keys: Any) -> None:
-        """Have the counters of these parents repaired too; for rows written by raw SQL.
+        """Repair the counters of these parents too, whose rows were written by raw SQL.
 
         :param keys: primary keys; tuples where they have several columns.
         """
@@ -91,7 +91,7 @@ class Pause:
         pending_changes.show_dependents()
 
     def _add_pointed(self, pending_changes: PendingChanges) -> None:
-        """What the parents point to is locked before them."""
+        """Add the rows that the touched parents copy from, which are locked before them."""
         assert self._session_state.paused is not None
         for relation in self._registry.all_copied_relations():
             connection = pending_changes.connection(relation.holder)

@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
+from ..declarations.change import Change
 from ..declarations.copied_relation import CopiedRelation, copied_names, record_difference
-from ..declarations.counter import Change, Counter
+from ..declarations.counter import Counter
 from ..declarations.dependent_columns import generated_names, read_names
 from ..declarations.mapped_rows import Key, RowValues
 from ..registry.counter_registry import CounterRegistry
@@ -29,7 +30,7 @@ from .counting import count_row
 
 
 class PendingChanges:
-    """What has happened to rows, until it is written to their parents."""
+    """The changes of rows, until they are written to the rows' parents."""
 
     def __init__(
         self, registry: CounterRegistry, session_state: SessionState, session: Session
@@ -55,30 +56,30 @@ class PendingChanges:
         """Objects that show what is to be read, by their class and the one with the counters."""
 
     def connection(self, mapper: Mapper[Any]) -> Connection:
-        """The session's own connection: executing on it cannot re-enter the flush."""
+        """Return the session's own connection; executing on it cannot re-enter the flush."""
         return write_connection(self.session, mapper, self.registry.partners)
 
     def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
-        """A row of `source` has turned from `old` to `new`; None is no row."""
+        """Enter that a row of `source` has changed from `old` to `new`; None is no row."""
         count_row(self._changes, source.groups, old, new)
 
     def count_or_read(
         self, source: Source, key: Key, old: RowValues | None, new: RowValues | None
     ) -> None:
-        """As :meth:`count`, but a row that will be read anyway is counted then, and once."""
+        """Count a row, unless it will be read later and counted then."""
         if not any(s.mapper is source.mapper and key in rows for s, rows in self._unread.items()):
             self.count(source, old, new)
 
     def read_later(self, source: Source, key: Key, old: RowValues | None) -> None:
-        """A row was `old`, and what it has turned to will be read before all is written."""
+        """Have a row that was `old` read and counted before the changes are written."""
         self._unread[source].setdefault(key, old)
 
     def change_of(self, mapper: Mapper[Any], key: Key) -> Change:
-        """The change of one parent, made where there is none."""
+        """Return the change of one parent, which is created if there is none."""
         return self._changes[mapper][key]
 
     def detached(self, relation: CopiedRelation) -> list[Key]:
-        """The keys of the rows that have ceased to point where they did."""
+        """Return the keys of the rows that have ceased to point where they did."""
         keys: dict[Key, None] = {}
         for change in self._changes[relation.pointed].values():
             keys |= dict.fromkeys((change.detached or {}).get(relation.pointer, ()))
@@ -119,7 +120,7 @@ class PendingChanges:
             self.show(mapper, key, answer)
 
     def _update_copies(self, relation: CopiedRelation, changes: Mapping[Key, Change]) -> None:
-        """Bring the copies up to date whose row that is pointed to has just been written.
+        """Update the copies of rows that have just been written.
 
         :param changes: what was done to those rows.
         """
@@ -149,7 +150,7 @@ class PendingChanges:
             self.show(holder, key, answer)
 
     def pass_on(self, outer: Counter, inner: Counter, change: Change, answer: RowValues) -> None:
-        """The source's own counter has changed, and with it the next one of the chain."""
+        """Pass the change of the source's own counter on to the next counter of the chain."""
         parent = outer.parent_key(answer)
         if parent is not None:
             outer.pass_on(inner, change, answer[inner.key], self._changes[outer.parent][parent])

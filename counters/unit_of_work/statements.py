@@ -67,7 +67,7 @@ class Inserted:
         self.inserted_primary_key = keys[0] if len(keys) == 1 else None
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no cursor is open."""
 
 
 class Statement:
@@ -241,7 +241,7 @@ class Statement:
             ahead.lock(connection, self.mapper, query, self.state.parameters)
 
     def _lock_given(self) -> list[Key]:
-        """As :meth:`_lock_found`, for rows that a list of parameters names by their keys."""
+        """Lock the rows that a list of parameters names by key, and record their values."""
         keys = self._keys_of_parameters()
         for source in self.sources:
             connection = self.pending_changes.connection(source.mapper)

@@ -1,4 +1,4 @@
-"""Sessions that the counters are not installed on may not write what is counted.
+"""Refuse writes of counted rows by sessions that the counters are not installed on.
 
 Writing through a plain ``Session(engine)`` is the likeliest mistake of a host, and every counter
 would drift by it in silence. So once an engine is installed anywhere, all sessions of the process

@@ -1,4 +1,4 @@
-"""Statements that cannot be counted: what they are, and what to do instead."""
+"""Refuse statements that cannot be counted, with what to do instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..sql.dml import changed_table, changes_rows, is_list, names_alias, names_o
 
 
 def refusal(state: ORMExecuteState, mapper: Mapper[Any] | None, why: str) -> Exception:
-    """The error that says what cannot be counted, and what to do."""
+    """Return the error that says what cannot be counted, and what to do."""
     statement: Any = state.statement
     verb = statement.__visit_name__.upper()
     if mapper is None:

@@ -40,7 +40,7 @@ from support.races import (
 )
 from support.sessions import sync_engine
 
-from tallied.counters.declarations.counter import Change
+from tallied.counters.declarations.change import Change
 from tallied.counters.sql.counter_updates import write
 from tallied.counters.sql.rows import read
 from tallied.counters.unit_of_work import flush

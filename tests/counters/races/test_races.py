@@ -37,7 +37,7 @@ from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
 
-from tallied.counters.declarations.counter import Additive
+from tallied.counters.declarations.kinds import Additive
 from tallied.counters.session import locked_rows as held_rows
 from tallied.counters.session.locked_rows import LockedRows
 from tallied.counters.sql import counter_updates

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from support.comments import comment, stored_thread, thread_of
 from support.recount import assert_exact, shown
 
-from tallied.counters.session.state import Savepoint
+from tallied.counters.session.savepoints import Savepoint
 from tallied.models import Thread
 
 
