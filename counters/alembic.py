@@ -50,6 +50,7 @@ from sqlalchemy.orm import configure_mappers
 
 from ..errors import CounterError
 from .declarations.counter import Counter
+from .declarations.mapped_rows import column_of
 from .maintenance.rebuild import Progress, Rebuild
 from .maintenance.transactions import transactional
 from .registry.checks import check
@@ -171,6 +172,6 @@ def _table(counter: Counter) -> Table:
 
 
 def _column(counter: Counter) -> Column[Any]:
-    column = counter.parent.column_attrs[counter.key].columns[0]
+    column = column_of(counter.parent, counter.key)
     assert isinstance(column, Column)
     return column

@@ -16,7 +16,7 @@ from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .change import Change
 from .exactness import is_exact
-from .mapped_rows import Key, RowValues, columns_of, own_key, with_stored_columns
+from .mapped_rows import Key, RowValues, column_of, own_key, with_stored_columns
 from .predicate import Predicate
 
 REGISTRIES = "tallied.counters"
@@ -109,7 +109,7 @@ class Counter:
     def amount(self) -> Any:
         """Return the stored column behind `of`."""
         assert self.of is not None
-        return columns_of(self.source, [self.of.key])[0]
+        return column_of(self.source, self.of.key)
 
     @cached_property
     def condition(self) -> ColumnElement[bool] | None:
@@ -131,7 +131,7 @@ class Counter:
         """What a new row will hold in tracked attributes that nobody has set."""
         defaults = {}
         for name in self.tracked:
-            default: Any = self.source.column_attrs[name].columns[0].default
+            default: Any = column_of(self.source, name).default
             defaults[name] = default.arg if default is not None and default.is_scalar else None
         return defaults
 
@@ -144,7 +144,7 @@ class Counter:
         """Return whether the database will hold the amount of `image` just as it is."""
         if self.of is None:
             return True
-        column = self.source.column_attrs[self.of.key].columns[0]
+        column = column_of(self.source, self.of.key)
         return is_exact(column.type, image[self.of.key], dialect)
 
     def counts(self, image: RowValues) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.visitors import iterate
 
 from .counter import Counter
+from .mapped_rows import column_of
 
 
 @lru_cache(maxsize=256)
@@ -41,7 +42,7 @@ def read_names(
         for column in parent.local_table.c
         if type(getattr(column, "server_onupdate", None)) is FetchedValue
     }
-    changing: set[Any] = {parent.column_attrs[c.key].columns[0] for c in counters}
+    changing: set[Any] = {column_of(parent, c.key) for c in counters}
     changing |= set_by_trigger | _generated(parent, counters)
     returned = {*(c.key for c in counters), *generated_names(parent, counters)}
     return tuple(
@@ -56,7 +57,7 @@ def _generated(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> set[Any]:
 
     What they are generated from is seen by name, since their expression may be plain text.
     """
-    names = {mapper.column_attrs[counter.key].columns[0].name for counter in counters}
+    names = {column_of(mapper, counter.key).name for counter in counters}
     generated: set[Any] = set()
     while True:
         dependent = {
@@ -88,7 +89,7 @@ def check_generated(counters: Sequence[Counter]) -> Iterator[tuple[str, str, str
         names = set() if counter.of is None else {counter.of.key}
         names |= frozenset() if counter.predicate is None else counter.predicate.names
         for name in names:
-            if counter.source.column_attrs[name].columns[0] in generated:
+            if column_of(counter.source, name) in generated:
                 yield (
                     "counters.E040",
                     f"{counter} depends on {counter.source.class_.__name__}.{name}, which the "

@@ -24,14 +24,9 @@ RowValues: TypeAlias = Mapping[str, Any]
 """The values of a row, by the names of the attributes."""
 
 
-def key_columns(mapper: Mapper[Any]) -> list[Any]:
-    """Return the columns of the primary key, in the order of the mapper."""
-    return list(mapper.primary_key)
-
-
 def columns_of(mapper: Mapper[Any], names: Iterable[str]) -> list[Any]:
     """Return the stored columns behind the attributes `names`."""
-    return [mapper.column_attrs[name].columns[0] for name in names]
+    return [column_of(mapper, name) for name in names]
 
 
 def select_rows(mapper: Mapper[Any], *columns: Any) -> Select[Any]:
@@ -56,7 +51,7 @@ def with_stored_columns(mapper: Mapper[Any], clause: ColumnElement[bool]) -> Col
     def replace(element: Any, **_: Any) -> Any:
         if element.__visit_name__ != "column":
             return None
-        return columns_of(mapper, [mapper.get_property_by_column(element).key])[0]
+        return column_of(mapper, mapper.get_property_by_column(element).key)
 
     return replacement_traverse(clause, {}, replace)
 

@@ -254,7 +254,7 @@ class Rebuild:
         also = sorted(tracked - {counter.key for counter in counters})
         rows = repair(self.connection, mapper, counters, partial(in_keys, keys=keys), answer=also)
         for outer in chained:
-            keys_of_outer = (outer.parent_key(image) for _, image in rows)
+            keys_of_outer = (outer.parent_key(image) for image in rows.values())
             touched = list({key for key in keys_of_outer if key is not None})
             if touched:
                 locked = self._lock(outer.parent, touched, False)
@@ -262,7 +262,7 @@ class Rebuild:
         for relation, copies in self.relations if rows else ():
             stale = [outer for outer, inner in copies.items() if inner in counters]
             if relation.pointed is mapper and stale:
-                pointing = keys_pointing(self.connection, relation, [key for key, _ in rows])
+                pointing = keys_pointing(self.connection, relation, list(rows))
                 locked = self._lock(relation.holder, pointing, False)
                 self._set(relation.holder, stale, list(locked))
         return len(rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
 
 from ...errors import CounterError
@@ -102,11 +102,7 @@ def keys_of(mapper: Mapper[Any], where: Condition | None) -> Select[Any]:
 
 def parents_in(mapper: Mapper[Any], where: Condition | None) -> Within | None:
     """Return the parents that meet `where`; None for all of them."""
-    return None if where is None else partial(_in_select, keys=keys_of(mapper, where))
-
-
-def _in_select(columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
-    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+    return None if where is None else partial(in_keys, keys=keys_of(mapper, where))
 
 
 def rows_in(

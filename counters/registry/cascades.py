@@ -15,6 +15,7 @@ from sqlalchemy import ForeignKeyConstraint, Table
 
 from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker
 from ..declarations.counter import Counter
+from ..declarations.mapped_rows import column_of
 from .source import Source
 
 
@@ -80,4 +81,4 @@ class Cascades:
 
 
 def _columns(counter: Counter) -> set[Any]:
-    return {counter.source.column_attrs[name].columns[0] for name in counter.foreign_key}
+    return {column_of(counter.source, name) for name in counter.foreign_key}

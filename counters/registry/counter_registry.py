@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -156,6 +156,10 @@ class CounterRegistry:
         """Return the class that is mapped to a table of the registry, if there is one."""
         derived = (column.mapper for column in self.derived if column.column.table is table)
         return self.tables.get(table) or next(derived, None)
+
+    def sources_in(self, tables: Iterable[Any]) -> list[Source]:
+        """Return the sources whose rows are stored in one of `tables`."""
+        return [source for source in self.sources.values() if {*tables} & {*source.mapper.tables}]
 
     def source_of(self, state: InstanceState[Any]) -> Source | None:
         """Return what an object counts for; None if it counts for nothing."""

@@ -26,13 +26,12 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
 )
 from sqlalchemy.orm import Mapper
 
 from ..declarations.copied_relation import InternalCounter
 from ..declarations.counter import Counter
-from ..declarations.mapped_rows import Key
+from ..declarations.mapped_rows import Key, column_of
 from ..sql.rows import chunks, in_keys
 from .cascades import acts_on_delete, cascades
 from .source import Source
@@ -49,7 +48,7 @@ class DeletionLockOrder:
                     self._begin(counter)
 
     def _begin(self, counter: Counter) -> None:
-        columns = {counter.source.column_attrs[name].columns[0] for name in counter.foreign_key}
+        columns = {column_of(counter.source, name) for name in counter.foreign_key}
         for table in counter.source.tables:
             for constraint in getattr(table, "foreign_key_constraints", ()):
                 if set(constraint.columns) == columns and acts_on_delete(constraint):
@@ -111,13 +110,5 @@ def _referring(constraint: ForeignKeyConstraint, keys: Any) -> ColumnElement[boo
     referred = [element.column for element in constraint.elements]
     key = list(constraint.referred_table.primary_key)
     if referred == key:
-        return _among(foreign, keys)
-    return _among(foreign, select(*referred).where(_among(key, keys)))
-
-
-def _among(columns: Sequence[Any], keys: Any) -> ColumnElement[bool]:
-    if not isinstance(keys, Select):
-        return in_keys(columns, keys)
-    one: Any = columns[0] if len(columns) == 1 else tuple_(*columns)
-    condition: ColumnElement[bool] = one.in_(keys.correlate(None))
-    return condition
+        return in_keys(foreign, keys)
+    return in_keys(foreign, select(*referred).where(in_keys(key, keys)))

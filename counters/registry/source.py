@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, InternalCounter
 from ..declarations.counter import Counter
 from ..declarations.exactness import is_exact, plain_kind
+from ..declarations.mapped_rows import column_of
 
 
 class Source:
@@ -30,17 +31,17 @@ class Source:
         self.has_copied_relation = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
         """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
-            name for name in self.names if _changes_by_itself(mapper.column_attrs[name].columns[0])
+            name for name in self.names if _changes_by_itself(column_of(mapper, name))
         )
         """The tracked attributes that any UPDATE may change: ``onupdate``, generated columns."""
         self._null_if_unset = frozenset(
-            name for name in self.names if _is_null_if_unset(mapper.column_attrs[name].columns[0])
+            name for name in self.names if _is_null_if_unset(column_of(mapper, name))
         )
         self._by_trigger = _by_trigger(self.names, mapper, lambda each: each.server_default)
         self._by_trigger_on_update = _by_trigger(
             self.names, mapper, lambda each: each.server_onupdate
         )
-        types = {name: mapper.column_attrs[name].columns[0].type for name in self.names}
+        types = {name: column_of(mapper, name).type for name in self.names}
         self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
 
     def changed(self, state: InstanceState[Any]) -> set[str]:
@@ -123,7 +124,7 @@ def _by_trigger(
 
     What RETURNING tells of them may not be the last word: on SQLite it comes before the trigger.
     """
-    columns = ((name, mapper.column_attrs[name].columns[0]) for name in names)
+    columns = ((name, column_of(mapper, name)) for name in names)
     return frozenset(name for name, column in columns if type(default(column)) is FetchedValue)
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...errors import CounterAssignmentError
 from ..declarations.counter import Counter
+from ..declarations.mapped_rows import column_of
 from ..declarations.object_state import identity, is_known
 from ..declarations.special_values import are_same
 from ..sql.recount import key_columns, plain_table, stored_column
@@ -44,7 +45,7 @@ def accept_assignment(counter: Counter, state: InstanceState[Any], value: Any) -
 
     :raises CounterAssignmentError: for another value than the object has.
     """
-    type_ = counter.parent.column_attrs[counter.key].columns[0].type
+    type_ = column_of(counter.parent, counter.key).type
     present = state.dict.get(counter.key, NO_VALUE)
     if state.key is None:
         value_before = counter.empty if present is NO_VALUE or present is None else present

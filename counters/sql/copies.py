@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from operator import eq
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,23 +17,17 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
-    bindparam,
     func,
     select,
-    tuple_,
     update,
 )
 
 from ..declarations.copied_relation import CopiedRelation
 from ..declarations.counter import Counter
 from ..declarations.kinds import Additive
-from ..declarations.mapped_rows import Key, RowValues, select_rows
-from ..declarations.mapped_rows import key_columns as mapped_key
+from ..declarations.mapped_rows import Key, RowValues, key_names, select_rows
 from .recount import key_columns, plain_table, stored_column
-from .rows import chunks, in_keys
-
-if TYPE_CHECKING:
-    pass
+from .rows import chunks, in_key_parameters, in_keys, key_parameters, rows_by_key
 
 Answers = dict[Key, RowValues]
 
@@ -42,9 +37,9 @@ def lock_copies(
 ) -> Answers:
     """Lock the rows that hold copies in the order of their keys, and return the copies."""
     names = tuple(counter.key for counter in relation.counters)
-    answers: Answers = {}
-    for statement, parameters in _each(_lock_statement, relation, names, keys, detached):
-        answers |= _collect(relation, names, connection.execute(statement, parameters))
+    width, answers = len(relation.holder.primary_key), Answers()
+    for statement, parameters in _batches(_lock_statement, relation, names, keys, detached):
+        answers |= rows_by_key(connection.execute(statement, parameters), width, names)
     return answers
 
 
@@ -57,17 +52,17 @@ def refresh_copies(
 ) -> Answers:
     """Copy the values of the rows `keys`, which the transaction has locked, again.
 
-    :param released: the keys of rows that point to none of them any more.
-    :param names: the attributes of the rows that point to answer with.
+    :param detached: the keys of rows that no longer point to one of them.
+    :param names: the attributes of the rows that hold copies to return.
     """
     distinct = tuple(dict.fromkeys(names))
-    answers: Answers = {}
-    for statement, parameters in _each(_refresh_statement, relation, distinct, keys, detached):
-        answers |= _collect(relation, distinct, connection.execute(statement, parameters))
+    width, answers = len(relation.holder.primary_key), Answers()
+    for statement, parameters in _batches(_refresh_statement, relation, distinct, keys, detached):
+        answers |= rows_by_key(connection.execute(statement, parameters), width, distinct)
     return answers
 
 
-def _each(
+def _batches(
     make: Any,
     relation: CopiedRelation,
     names: tuple[str, ...],
@@ -77,29 +72,9 @@ def _each(
     """Yield statements for all of the keys, mostly one statement, with their parameters."""
     width, own = len(relation.foreign_key), len(relation.holder.primary_key)
     for batch in chunks(keys, width):
-        yield make(relation, names, True), {"keys": _bare(batch, width)}
+        yield make(relation, names, relation.foreign_key), key_parameters(batch)
     for batch in chunks(detached, own):
-        yield make(relation, names, False), {"keys": _bare(batch, own)}
-
-
-def _bare(keys: Sequence[Key], width: int) -> list[Any]:
-    return [key[0] for key in keys] if width == 1 else list(keys)
-
-
-def _collect(relation: CopiedRelation, names: Sequence[str], rows: Iterable[Any]) -> Answers:
-    width = len(relation.holder.primary_key)
-    return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
-
-
-def _among(parents: Table, relation: CopiedRelation, by_pointer: bool) -> ColumnElement[bool]:
-    """Return the condition that a row points to one of ``:keys``; or has one of them itself."""
-    columns = (
-        foreign_key_columns(parents, relation)
-        if by_pointer
-        else key_columns(parents, relation.holder)
-    )
-    keys: ColumnElement[Any] = bindparam("keys", expanding=True)
-    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+        yield make(relation, names, key_names(relation.holder)), key_parameters(batch)
 
 
 def foreign_key_columns(parents: Any, relation: CopiedRelation) -> list[ColumnElement[Any]]:
@@ -109,14 +84,14 @@ def foreign_key_columns(parents: Any, relation: CopiedRelation) -> list[ColumnEl
 
 @lru_cache(maxsize=256)
 def _lock_statement(
-    relation: CopiedRelation, names: tuple[str, ...], by_pointer: bool
+    relation: CopiedRelation, names: tuple[str, ...], by: tuple[str, ...]
 ) -> Select[Any]:
     parents = plain_table(relation.holder, (*names, *relation.foreign_key))
     own = key_columns(parents, relation.holder)
     stored = [stored_column(parents, relation.holder, name) for name in names]
     return (
         select(*own, *stored)
-        .where(_among(parents, relation, by_pointer))
+        .where(in_key_parameters([stored_column(parents, relation.holder, name) for name in by]))
         .order_by(*own)
         .with_for_update(key_share=True)
     )
@@ -124,13 +99,13 @@ def _lock_statement(
 
 @lru_cache(maxsize=256)
 def _refresh_statement(
-    relation: CopiedRelation, names: tuple[str, ...], by_pointer: bool
+    relation: CopiedRelation, names: tuple[str, ...], by: tuple[str, ...]
 ) -> Update:
     mapper = relation.holder
     parents = plain_table(mapper, (*names, *relation.foreign_key))
     return (
         update(parents)
-        .where(_among(parents, relation, by_pointer))
+        .where(in_key_parameters([stored_column(parents, relation.holder, name) for name in by]))
         .values(
             {
                 stored_column(parents, mapper, c.key): _copy(relation, c, parents)
@@ -145,18 +120,12 @@ def _refresh_statement(
 
 def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnElement[Any]:
     """Return the expression for the value that a row copies."""
-    key = mapped_key(relation.pointed)
-    same = (
-        mine == its for mine, its in zip(key, foreign_key_columns(parents, relation), strict=True)
-    )
-    found = select_rows(relation.pointed, counter.amount).where(*same).correlate(parents)
+    same = map(eq, relation.pointed.primary_key, foreign_key_columns(parents, relation))
+    statement = select_rows(relation.pointed, counter.amount).where(*same).correlate(parents)
     if counter.condition is not None:
-        found = found.where(counter.condition)
-    held: ColumnElement[Any] = found.scalar_subquery()
-    return func.coalesce(held, 0) if isinstance(counter, Additive) else held
-
-
-# Before the flush
+        statement = statement.where(counter.condition)
+    copied: ColumnElement[Any] = statement.scalar_subquery()
+    return func.coalesce(copied, 0) if isinstance(counter, Additive) else copied
 
 
 def keys_pointed_to(

@@ -41,10 +41,9 @@ from .recount import (
     key_columns,
     plain_table,
     repair_statement,
-    repaired,
     stored_column,
 )
-from .rows import chunks, in_key_parameters, key_parameters
+from .rows import chunks, in_key_parameters, key_parameters, rows_by_key
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
@@ -111,13 +110,13 @@ def _write_many(
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
         statement, parameters = build(mapper, names, affected, size, lock)
-        rows = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
-        arguments = dict.fromkeys(parameters) | dict(zip(parameters, chain(*rows), strict=False))
+        values = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
+        arguments = dict.fromkeys(parameters) | dict(zip(parameters, chain(*values), strict=False))
         if lock:
             arguments |= key_parameters(keys)
         options = {} if keep else {"compiled_cache": None}
-        for row in connection.execute(statement, arguments, execution_options=options):
-            answers[tuple(row[:width])] = dict(zip(names, row[width:], strict=True))
+        rows = connection.execute(statement, arguments, execution_options=options)
+        answers |= rows_by_key(rows, width, names)
     return answers
 
 
@@ -271,10 +270,11 @@ def _look_up(
         if counter.must_look_up(changes[key], answer[counter.key])
     ]
     statement = _look_up_again(mapper, counter, generated)
-    for batch in chunks(keys, 2 * len(mapper.primary_key)):
+    width = len(mapper.primary_key)
+    for batch in chunks(keys, 2 * width):
         rows = connection.execute(statement, key_parameters(batch))
-        for key, values in repaired(rows, mapper, [counter], generated):
-            answers[key] |= values
+        for key, values in rows_by_key(rows, width, (counter.key, *generated)).items():
+            answers[key] = {**answers[key], **values}
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
+from ..declarations.mapped_rows import column_of
+
 
 def unwrap(statement: Any) -> Any:
     """Return the statement that a ``lambda_stmt()`` stands for, with its present values.
@@ -64,7 +66,7 @@ def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
     spelled = set(names)
     for name in tuple(spelled):
         if name in mapper.column_attrs:
-            column = mapper.column_attrs[name].columns[0]
+            column = column_of(mapper, name)
             spelled |= {column.name, column.key}
     return spelled
 

@@ -30,8 +30,16 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from ..declarations.counter import Counter
 from ..declarations.kinds import Additive
-from ..declarations.mapped_rows import Key, columns_of, kind_criteria, own_key, select_rows
-from ..declarations.mapped_rows import key_columns as mapped_key
+from ..declarations.mapped_rows import (
+    Key,
+    RowValues,
+    column_of,
+    columns_of,
+    kind_criteria,
+    own_key,
+    select_rows,
+)
+from .rows import rows_by_key
 
 Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
 """From key columns to the condition that narrows parents and sources alike."""
@@ -52,7 +60,7 @@ def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
     mapped: Any = mapper.local_table
     columns = {part.name: part.type for part in own_key(mapper)}
     for name in names:
-        stored = mapper.column_attrs[name].columns[0]
+        stored = column_of(mapper, name)
         columns[stored.name] = stored.type
     return Table(
         mapped.name,
@@ -64,7 +72,8 @@ def _plain_table(mapper: Mapper[Any], names: tuple[str, ...]) -> Table:
 
 def stored_column(parents: FromClause, mapper: Mapper[Any], name: str) -> ColumnElement[Any]:
     """Return the column of :func:`plain_table` that holds the attribute `name`."""
-    return parents.c[mapper.column_attrs[name].columns[0].name]
+    column: ColumnElement[Any] = parents.c[column_of(mapper, name).name]
+    return column
 
 
 def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[Any]]:
@@ -150,9 +159,9 @@ def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
 def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """Select one row for each parent that refers to a row, with the values that it copies."""
     holder, pointed = counters[0].holder, counters[0].source
-    own = mapped_key(holder)
+    own = list(holder.primary_key)
     foreign = columns_of(holder, counters[0].foreign_key)
-    same = map(eq, foreign, mapped_key(pointed))
+    same = map(eq, foreign, pointed.primary_key)
     copies: list[ColumnElement[Any]] = []
     for counter in counters:
         of = counter.amount
@@ -177,7 +186,7 @@ def repair(
     *,
     answer: Sequence[str] = (),
     only_wrong: bool = True,
-) -> list[tuple[Key, dict[str, Any]]]:
+) -> dict[Key, RowValues]:
     """Set the counters of some parents to their recount.
 
     The parents must be locked by an *earlier* statement: this one's snapshot is then
@@ -186,10 +195,11 @@ def repair(
 
     :param answer: attributes to return, beside the counters.
     :param only_wrong: leave the rows alone that are right.
-    :returns: key and values of the parents that were set.
+    :returns: the values of the parents that were set, by key.
     """
     statement = repair_statement(mapper, counters, within, answer=answer, only_wrong=only_wrong)
-    return repaired(connection.execute(statement), mapper, counters, answer)
+    names = [*(counter.key for counter in counters), *answer]
+    return rows_by_key(connection.execute(statement), len(mapper.primary_key), names)
 
 
 def repair_statement(
@@ -216,15 +226,3 @@ def repair_statement(
     return statement.values(dict(zip(stored, trues, strict=True))).returning(
         *key, *(stored_column(parents, mapper, name) for name in names)
     )
-
-
-def repaired(
-    rows: Iterable[Any],
-    mapper: Mapper[Any],
-    counters: Sequence[Counter],
-    answer: Sequence[str] = (),
-) -> list[tuple[Key, dict[str, Any]]]:
-    """Return the rows of :func:`repair_statement` as :func:`repair` returns them."""
-    names = [*(counter.key for counter in counters), *answer]
-    width = len(mapper.primary_key)
-    return [(tuple(row[:width]), dict(zip(names, row[width:], strict=True))) for row in rows]

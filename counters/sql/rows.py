@@ -6,26 +6,32 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, tuple_
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, tuple_
 from sqlalchemy.orm import Mapper
 
-from ..declarations.mapped_rows import Key, RowValues, columns_of, key_columns, select_rows
+from ..declarations.mapped_rows import Key, RowValues, columns_of, select_rows
 
 MAX_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
 
 
-def in_keys(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key]) -> ColumnElement[bool]:
-    """Return the condition that a row's key is one of `keys`."""
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return tuple_(*columns).in_(keys)
+def in_keys(
+    columns: Sequence[ColumnElement[Any]], keys: Sequence[Key] | Select[Any] | BindParameter[Any]
+) -> ColumnElement[bool]:
+    """Return the condition that a row's key is one of `keys`.
+
+    :param keys: key tuples; or a SELECT, or a parameter, that stands for them.
+    """
+    if isinstance(keys, Select):
+        keys = keys.correlate(None)
+    if len(columns) > 1:
+        return tuple_(*columns).in_(keys)
+    return columns[0].in_([key[0] for key in keys] if isinstance(keys, Sequence) else keys)
 
 
 def in_key_parameters(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
     """Return the condition for a cached statement; :func:`key_parameters` has its keys."""
-    keys: Any = bindparam("tallied_keys", expanding=True)
-    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
+    return in_keys(columns, bindparam("tallied_keys", expanding=True))
 
 
 def key_parameters(keys: Sequence[Key]) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def read(
 def _select(
     mapper: Mapper[Any], names: tuple[str, ...], lock: bool, deleting: bool
 ) -> Select[tuple[Any, ...]]:
-    key = key_columns(mapper)
+    key = list(mapper.primary_key)
     rows = select_rows(mapper, *key, *columns_of(mapper, names))
     statement = rows.where(in_key_parameters(key)).order_by(*key)
     return statement.with_for_update(key_share=not deleting) if lock else statement

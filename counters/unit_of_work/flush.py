@@ -32,7 +32,7 @@ from ...errors import UncountedStatementError
 from ..declarations.change import Change
 from ..declarations.counter import Counter
 from ..declarations.kinds import Additive, Extreme
-from ..declarations.mapped_rows import Key, RowValues, counts_as
+from ..declarations.mapped_rows import Key, RowValues, counts_as, key_names
 from ..declarations.object_state import identity, key_of, takes_over_row
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
@@ -250,9 +250,8 @@ class Flush(PendingChanges):
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Refuse to change the key of a parent, whose sources the database would move along."""
-        if state.committed_state.keys().isdisjoint(c.key for c in _key_attributes(mapper)):
-            return
-        if any(state.attrs[a.key].history.deleted for a in _key_attributes(mapper)):
+        changed = [name for name in key_names(mapper) if name in state.committed_state]
+        if any(state.attrs[name].history.deleted for name in changed):
             raise UncountedStatementError(
                 f"The primary key of {mapper.class_.__name__} {identity(state)} was changed; "
                 f"make a new one and move its rows there."
@@ -299,7 +298,3 @@ def _take_off(change: Change, counter: Counter, value: Any) -> None:
         change.new_extreme.pop(counter, None)  # the INSERT holds it already
     else:
         counter.decrement(change, value)
-
-
-def _key_attributes(mapper: Mapper[Any]) -> list[Any]:
-    return [mapper.get_property_by_column(column) for column in mapper.primary_key]

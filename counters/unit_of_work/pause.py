@@ -123,5 +123,5 @@ class Pause:
         answer = generated_names(mapper, counters)
         for key, values in repair(
             connection, mapper, counters, within, answer=answer, only_wrong=False
-        ):
+        ).items():
             pending_changes.show(mapper, key, values)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ...errors import UncountedStatementError
-from ..declarations.mapped_rows import Key, columns_of, key_columns, primary_key, select_rows
+from ..declarations.mapped_rows import Key, column_of, columns_of, primary_key, select_rows
 from ..registry.counter_registry import CounterRegistry
 from ..session.binds import bound_to_write
 from ..session.state import get_session_state
@@ -84,8 +84,7 @@ class Statement:
         self.statement: Any = state.statement
         self.verb: str = self.statement.__visit_name__.upper()
         self.table = changed_table(self.statement)
-        tables = set(mapper.tables)
-        self.sources = [s for s in registry.sources.values() if tables & set(s.mapper.tables)]
+        self.sources = registry.sources_in(mapper.tables)
         self.session_state = session_state
         self.outer = session_state.statement
         self.pending_changes = self.outer or PendingChanges(registry, session_state, state.session)
@@ -128,7 +127,7 @@ class Statement:
         has_returning = bool(self.statement._returning)
         (source,) = self.sources
         key = list(source.mapper.primary_key)
-        columns = [source.mapper.column_attrs[name].columns[0] for name in source.names]
+        columns = [column_of(source.mapper, name) for name in source.names]
         result = self._invoke(self.statement.returning(*key, *columns))
         frozen = result.freeze()
         rows = frozen().all()
@@ -205,7 +204,7 @@ class Statement:
 
     def _lock_found(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
-        key = key_columns(self.mapper)
+        key = self.mapper.primary_key
         tracked = [
             key_ for source in self.sources for key_ in columns_of(source.mapper, source.names)
         ]
@@ -234,7 +233,7 @@ class Statement:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
         ahead = self.registry.deletion_lock_order
         if ahead.is_needed_for(self.mapper):
-            query = select_rows(self.mapper, *key_columns(self.mapper))
+            query = select_rows(self.mapper, *self.mapper.primary_key)
             if self.statement.whereclause is not None:
                 query = query.where(self.statement.whereclause)
             connection = self.pending_changes.connection(self.mapper)

@@ -22,7 +22,6 @@ from sqlalchemy.orm.attributes import instance_state
 from ...errors import UncountedStatementError
 from ..registry.conflicts import related
 from ..registry.session_classes import is_made, name_of
-from ..registry.source import Source
 from ..session.state import get_session_state
 from ..sql.dml import changed_table, changes_rows, mapper_of, names_of, unwrap, upserted, written
 
@@ -114,7 +113,7 @@ def _on_execute(state: ORMExecuteState) -> None:
 def _is_counted(
     registry: CounterRegistry, state: ORMExecuteState, statement: Any, mapper: Mapper[Any]
 ) -> bool:
-    sources = _sources_of(registry, mapper)
+    sources = registry.sources_in(mapper.tables)
     match statement.__visit_name__:
         case "insert":
             updated = upserted(statement) & _names_kept_by_update(registry, mapper)
@@ -125,11 +124,6 @@ def _is_counted(
             return bool(written(state) & names) or any(source.implicit for source in sources)
         case _:
             return bool(sources) or registry.cascades.reaches_from(mapper.tables)
-
-
-def _sources_of(registry: CounterRegistry, mapper: Mapper[Any]) -> list[Source]:
-    tables = set(mapper.tables)
-    return [source for source in registry.sources.values() if tables & set(source.mapper.tables)]
 
 
 def _kept_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
@@ -199,5 +193,7 @@ def _refuse_bulk(
                     f"Session.{method}() of {name} fires no event and cannot be counted: use "
                     f"Session.add_all(), or session.execute(insert({name}), rows)."
                 )
-        elif _sources_of(registry, mapper) or _names_kept_by_update(registry, mapper) & set(names):
+        elif registry.sources_in(mapper.tables) or _names_kept_by_update(registry, mapper) & set(
+            names
+        ):
             refuse_uncounted(registry, session, mapper)

@@ -43,7 +43,7 @@ def check_form(
     if mapper is None and verb != "DELETE":
         return
     upsert = getattr(statement, "_post_values_clause", None)
-    is_source = any(table in source.mapper.tables for source in registry.sources.values())
+    is_source = bool(registry.sources_in([table]))
     is_orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
     by_keys = (
         verb == "UPDATE"
