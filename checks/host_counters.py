@@ -10,8 +10,8 @@ from sqlalchemy import Column, Connection
 
 from ..counters import Counter, Counters
 from ..counters.declarations.mapped_rows import column_of
-from ..counters.registry.conflicts import related
-from ..counters.registry.session_classes import Installable, is_made, name_of, sync_class
+from ..counters.registry.conflicts import related_registries
+from ..counters.registry.session_classes import Installable, is_generated, name_of, sync_class
 from ..models import Base
 from .catalog import read_columns
 from .finding import Finding
@@ -62,11 +62,13 @@ def _check_columns(
 def _uncounted(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
     keepers = {
         session_class: None
-        for other in sorted(related(engine), key=lambda other: -len(other.declared))
+        for other in sorted(related_registries(engine), key=lambda other: -len(other.declared))
         if counter in other.declared
         for session_class in other.classes
     }
-    importable = [session_class.__name__ for session_class in keepers if not is_made(session_class)]
+    importable = [
+        session_class.__name__ for session_class in keepers if not is_generated(session_class)
+    ]
     passed = f"Pass session_class={importable[0]}" if importable else "Pass that session class"
     return Finding(
         "tallied.E024",
@@ -85,7 +87,7 @@ def _counters_elsewhere(engine: Counters) -> list[Counter]:
     places = {_place(counter) for counter in engine.declared}
     others = {
         counter
-        for other in related(engine)
+        for other in related_registries(engine)
         if other.classes
         for counter in other.declared
         if _place(counter) not in places

@@ -16,7 +16,7 @@ from ..counters.declarations.mapped_rows import Key, primary_key
 from ..counters.maintenance.conditions import parse_condition, parse_key
 from ..counters.maintenance.derived_columns import pages, repair
 from ..counters.maintenance.selection import Selection, choose, keys_of, parents_in, rows_in
-from ..counters.sql.recount import after as after_key
+from ..counters.sql.recount import after_key
 from ..database import Database, UnitOfWork
 from ..errors import BadUserInput
 from ..models.counters import counters as tallied_counters

@@ -15,7 +15,7 @@ from .declarations.derived import Derived
 from .maintenance.rebuild import Progress, rebuild
 from .maintenance.selection import Named
 from .maintenance.verify import Drift, verify
-from .registry.conflicts import check_apart, check_installed, note_installed, related
+from .registry.conflicts import check_apart, check_installed, record_installed, related_registries
 from .registry.counter_registry import CounterRegistry
 from .registry.findings import raise_findings
 from .registry.session_classes import Installable, check_shards, own_class, sync_class
@@ -64,8 +64,8 @@ class Counters(CounterRegistry):
                 *check_apart(self),
             ]
         )
-        note_installed(self)
-        for other in related(self):
+        record_installed(self)
+        for other in related_registries(self):
             if other.extends(self):
                 self.extensions |= dict.fromkeys(other.classes, other)
             elif self.extends(other):

@@ -166,16 +166,16 @@ def lasting_url(
 @pytest.fixture
 def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a fresh database, without tables but for those of `with_tables`."""
-    is_made = "with_tables" in request.fixturenames
+    is_generated = "with_tables" in request.fixturenames
     if backend == "sqlite":
         path = tmp_path / "test.db"
-        if is_made:
+        if is_generated:
             shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
             path.chmod(0o600)  # as Tallied makes it
         yield f"sqlite+aiosqlite:///{path}"
         return
     server: URL = request.getfixturevalue("postgresql")
-    template = request.getfixturevalue("postgresql_template") if is_made else "template1"
+    template = request.getfixturevalue("postgresql_template") if is_generated else "template1"
     with new_database(server, template) as url:
         yield url
 

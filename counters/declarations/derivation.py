@@ -120,7 +120,7 @@ class _Listeners:
         """Compute the target of a new row, where that has not been done."""
         value = state.dict.get(self.source, NO_VALUE)
         if value is NO_VALUE:
-            value = self._unset(state)
+            value = self._source_default(state)
             if takes_over_row(mapper, state):
                 # The INSERT becomes an UPDATE, which would leave the old row's source as it is.
                 set_attribute(state.obj(), self.source, value)
@@ -171,7 +171,7 @@ class _Listeners:
             return state.dict[self.target]
         return self.derived.computed(value)
 
-    def _unset(self, state: InstanceState[Any]) -> Any:
+    def _source_default(self, state: InstanceState[Any]) -> Any:
         """Return what the INSERT will make of a source that was never set."""
         value = getattr(state.obj(), self.source)  # a dataclass's default, or None
         if value is not None:

@@ -13,7 +13,7 @@ from ..declarations.derived import Derived
 from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..session.binds import bound_to_write
-from ..sql.recount import after
+from ..sql.recount import after_key
 from ..sql.rows import MAX_PARAMETERS, in_keys
 
 AHEAD = 100_000
@@ -69,7 +69,7 @@ def _all(
     key, last = primary_key(derived.mapper), start
     statement = _rows_of(derived).limit(size)
     while rows := _read(
-        connection, statement if last is None else statement.where(after(key, last))
+        connection, statement if last is None else statement.where(after_key(key, last))
     ):
         last = rows[-1][0]
         yield rows
@@ -90,7 +90,7 @@ def _chosen(
     key, last = primary_key(derived.mapper), start
     statement = select(*key).where(where).order_by(*key).limit(AHEAD)
     while True:
-        ahead = statement if last is None else statement.where(after(key, last))
+        ahead = statement if last is None else statement.where(after_key(key, last))
         with connection.begin():
             keys = [tuple(row) for row in connection.execute(ahead)]
         for first in range(0, len(keys), size):

@@ -36,12 +36,11 @@ from ..declarations.copied_relation import CopiedRelation
 from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
-from ..sql.copies import keys_pointing
-from ..sql.recount import after as comes_after
-from ..sql.recount import drifted, key_columns, plain_table, repair
+from ..sql.copies import referring_keys
+from ..sql.recount import after_key, drift_query, key_columns, plain_table, repair
 from ..sql.rows import MAX_PARAMETERS, in_keys
 from .selection import Condition, Named, choose, parents_in
-from .transactions import locking, pause, retried, transactional
+from .transactions import locking, pause, run_with_retries, transactional
 
 LOCK_TIME = 0.25
 """The seconds for which one batch is meant to hold its locks."""
@@ -181,7 +180,7 @@ class Rebuild:
         repaired, size, last = 0, min(FIRST_BATCH, self._most), start
         while True:
             began = time.monotonic()
-            keys, wrong = self._look(last, size)
+            keys, wrong = self._find_wrong(last, size)
             if not keys:
                 return repaired
             took = max(time.monotonic() - began, 1e-6)
@@ -199,21 +198,21 @@ class Rebuild:
     def _count(self, start: Key | None = None) -> int:
         statement = select(func.count()).select_from(self._parents).where(*self._chosen)
         if start is not None:
-            statement = statement.where(comes_after(self._key, start))
+            statement = statement.where(after_key(self._key, start))
         with self.connection.begin():
             return self.connection.execute(statement).scalar_one()
 
-    def _look(self, last: Key | None, size: int) -> tuple[list[Key], list[Key]]:
+    def _find_wrong(self, last: Key | None, size: int) -> tuple[list[Key], list[Key]]:
         """Return the keys of the next parents, and of those that look wrong, without locks."""
         batch = select(*self._key).where(*self._chosen).order_by(*self._key).limit(size)
         if last is not None:
-            batch = batch.where(comes_after(self._key, last))
+            batch = batch.where(after_key(self._key, last))
         with self.connection.begin():
             keys = [tuple(row) for row in self.connection.execute(batch)]
             if not keys:
                 return [], []
             within = partial(in_keys, keys=keys)
-            statement = drifted(self._parents, self.mapper, self.counters, within)
+            statement = drift_query(self._parents, self.mapper, self.counters, within)
             rows = [tuple(row) for row in self.connection.execute(statement)]
         width, number = len(self._key), len(self.counters)
         wrong = [row[:width] for row in rows if row[width:][:number] != row[width + number :]]
@@ -223,11 +222,13 @@ class Rebuild:
         repaired = 0
         for start in range(0, len(keys), at_once):
             batch = keys[start : start + at_once]
-            locked, number = retried(self.connection, partial(self._batch, batch, True))
+            locked, number = run_with_retries(self.connection, partial(self._batch, batch, True))
             repaired += number
             for key in batch if len(locked) < len(batch) else ():
                 if key not in locked:
-                    repaired += retried(self.connection, partial(self._batch, [key], False))[1]
+                    repaired += run_with_retries(
+                        self.connection, partial(self._batch, [key], False)
+                    )[1]
             pause(self.connection)
         return repaired
 
@@ -237,7 +238,7 @@ class Rebuild:
             locked = self._lock(self.mapper, keys, skip_locked)
             if not locked:
                 return locked, 0
-            repaired = self._set(self.mapper, self.counters, list(locked))
+            repaired = self._repair_chain(self.mapper, self.counters, list(locked))
         return locked, repaired
 
     def _lock(self, mapper: Mapper[Any], keys: Sequence[Key], skip_locked: bool) -> set[Key]:
@@ -247,7 +248,9 @@ class Rebuild:
         lock = lock.with_for_update(key_share=True, skip_locked=skip_locked)
         return {tuple(row) for row in self.connection.execute(lock)}
 
-    def _set(self, mapper: Mapper[Any], counters: Sequence[Counter], keys: list[Key]) -> int:
+    def _repair_chain(
+        self, mapper: Mapper[Any], counters: Sequence[Counter], keys: list[Key]
+    ) -> int:
         """Repair parents that are locked, and those further along a chain that must follow."""
         chained = {o: i for o, i in self.chained.get(mapper, {}).items() if i in counters}
         tracked = {name for outer in chained for name in outer.tracked}
@@ -258,11 +261,11 @@ class Rebuild:
             touched = list({key for key in keys_of_outer if key is not None})
             if touched:
                 locked = self._lock(outer.parent, touched, False)
-                self._set(outer.parent, [outer], list(locked))
+                self._repair_chain(outer.parent, [outer], list(locked))
         for relation, copies in self.relations if rows else ():
             stale = [outer for outer, inner in copies.items() if inner in counters]
             if relation.pointed is mapper and stale:
-                pointing = keys_pointing(self.connection, relation, list(rows))
+                pointing = referring_keys(self.connection, relation, list(rows))
                 locked = self._lock(relation.holder, pointing, False)
-                self._set(relation.holder, stale, list(locked))
+                self._repair_chain(relation.holder, stale, list(locked))
         return len(rows)

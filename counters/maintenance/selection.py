@@ -116,7 +116,7 @@ def rows_in(
     return or_(false(), *(within([getattr(class_, name) for name in names]) for names in ways))
 
 
-def sampled(
+def sample_parents(
     connection: Connection, mapper: Mapper[Any], where: Condition | None, size: int
 ) -> Iterator[Within]:
     """Yield a random sample of the parents that meet `where`, a batch at a time.

@@ -92,7 +92,7 @@ def sleep(connection: Connection, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def retried(connection: Connection, work: Callable[[], T]) -> T:
+def run_with_retries(connection: Connection, work: Callable[[], T]) -> T:
     """Run `work`, and again when the database asks for a retry; return its result."""
     for attempt in range(1, ATTEMPTS + 1):
         try:

@@ -26,7 +26,7 @@ from ..declarations.derived import Derived
 from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..registry.counter_registry import CounterRegistry
-from ..sql.recount import Within, drifted, key_columns, plain_table
+from ..sql.recount import Within, drift_query, key_columns, plain_table
 from .selection import (
     Condition,
     Named,
@@ -34,7 +34,7 @@ from .selection import (
     choose,
     parents_in,
     rows_in,
-    sampled,
+    sample_parents,
 )
 from .transactions import transactional
 
@@ -114,7 +114,7 @@ def _parts(
     if sample is None:
         yield parents_in(mapper, where)
     else:
-        yield from sampled(connection, mapper, where, sample)
+        yield from sample_parents(connection, mapper, where, sample)
 
 
 def verify_counters(
@@ -125,7 +125,7 @@ def verify_counters(
 ) -> Iterator[Drift]:
     """Yield the counters of `mapper` that are wrong, in the order of the parents' keys."""
     parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
-    statement = drifted(parents, mapper, counters, within)
+    statement = drift_query(parents, mapper, counters, within)
     width, number = len(key_columns(parents, mapper)), len(counters)
     for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
         key, values = tuple(row[:width]), row[width:]

@@ -29,7 +29,7 @@ def check(counters: Sequence[Counter]) -> tuple[list[Counter], list[Finding]]:
         findings += own
         if not own:
             sound.append(counter)
-    return sound, [*findings, *_together(sound), *check_generated(sound)]
+    return sound, [*findings, *_check_together(sound), *check_generated(sound)]
 
 
 def _findings(counter: Counter) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def _findings(counter: Counter) -> Iterator[Finding]:
     yield from check_where(counter)
 
 
-def _together(counters: Sequence[Counter]) -> Iterator[Finding]:
+def _check_together(counters: Sequence[Counter]) -> Iterator[Finding]:
     by_column: dict[Any, Counter] = {}
     for counter in counters:
         column = column_of(counter.parent, counter.key)

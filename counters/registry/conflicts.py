@@ -17,7 +17,7 @@ INSTALLED = "tallied.counters.installed"
 """The key in a column's ``info`` for the installed registries that keep or read it."""
 
 
-def related(registry: CounterRegistry) -> set[CounterRegistry]:
+def related_registries(registry: CounterRegistry) -> set[CounterRegistry]:
     """Return the other registries with some of the same counters or derived columns."""
     lists = [c.target.property.info.get(REGISTRIES, ()) for c in registry.declared]
     lists += [derived.registries for derived in registry.derived]
@@ -66,7 +66,7 @@ def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
                     )
 
 
-def note_installed(registry: CounterRegistry) -> None:
+def record_installed(registry: CounterRegistry) -> None:
     """Record `registry` at the columns that it keeps and reads."""
     for column in {*_kept(registry), *_read(registry)}:
         column.info.setdefault(INSTALLED, {})[registry] = None

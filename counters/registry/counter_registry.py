@@ -29,7 +29,7 @@ from .resolution import (
     find_chains,
     find_partners,
     find_tables,
-    in_order,
+    order_parents,
     without_copies,
 )
 from .source import Source
@@ -97,7 +97,7 @@ class CounterRegistry:
         for mapper in self.copied_relations:
             by_parent.setdefault(mapper, [])
         raise_findings([*findings, *check_tables(by_source)])
-        self.parents = in_order(by_parent, chains, self.copied_relations)
+        self.parents = order_parents(by_parent, chains, self.copied_relations)
         self._of_parent = {mapper: tuple(counters) for mapper, counters in by_parent.items()}
         self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
         self._chained = without_copies(chains)

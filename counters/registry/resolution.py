@@ -47,7 +47,7 @@ def without_copies(chains: Chains) -> Chains:
     }
 
 
-def in_order(
+def order_parents(
     parents: Iterable[Mapper[Any]], chains: Chains, relations: CopiedRelations
 ) -> tuple[Mapper[Any], ...]:
     """Return `parents` in the order in which they are written: a referring table comes first.

@@ -54,7 +54,7 @@ def _factory(target: Any) -> Any:
     return target.session_factory if is_scoped else target
 
 
-def is_made(session_class: type[Session]) -> bool:
+def is_generated(session_class: type[Session]) -> bool:
     """Return whether a sessionmaker has made the class, so that nobody can name it."""
     made_in = (Session.__module__, __name__)
     return session_class is not Session and session_class.__module__ in made_in
@@ -63,7 +63,7 @@ def is_made(session_class: type[Session]) -> bool:
 def name_of(session_class: type[Session]) -> str:
     """Return the name of a session class for an error."""
     name = session_class.__name__
-    return f"the {name} of a sessionmaker" if is_made(session_class) else name
+    return f"the {name} of a sessionmaker" if is_generated(session_class) else name
 
 
 def check_shards(session_class: type[Session]) -> Iterator[tuple[str, str, str]]:

@@ -22,7 +22,7 @@ from ..declarations.counter import Counter
 from ..declarations.object_state import is_expression, is_known
 from ..registry.counter_registry import CounterRegistry
 from . import preview
-from .pointing_objects import PointingObjects
+from .referring_objects import ReferringObjects
 from .state import get_session_state
 
 
@@ -45,7 +45,7 @@ def listen(registry: CounterRegistry, relation: CopiedRelation) -> None:
         on_pointer(name)
 
     def known(state: InstanceState[Any], *_: Any) -> None:
-        _remember(registry, relation, state, _pointed(relation, state, {}))
+        _remember(registry, relation, state, _referenced(relation, state, {}))
 
     event.listen(class_, "load", known, propagate=True, raw=True)
     event.listen(class_, "refresh", known, propagate=True, raw=True)
@@ -89,7 +89,7 @@ def follow(
     if session_state is None or relation not in session_state.pointing:
         return
     for state in session_state.pointing[relation].at(pointed, _place(relation, pointed)):
-        if state.session is session and _pointed(relation, state, {})[0] is pointed:
+        if state.session is session and _referenced(relation, state, {})[0] is pointed:
             _copy(registry, relation, state, {**_image(relation, pointed), **assigned})
 
 
@@ -100,7 +100,7 @@ def _show(
     assigned: dict[str, Any],
 ) -> None:
     """Show in an object the values of the object that it points to once `assigned` is set."""
-    pointed, place = _pointed(relation, state, assigned)
+    pointed, place = _referenced(relation, state, assigned)
     _remember(registry, relation, state, (pointed, place))
     if pointed is not None:
         _copy(registry, relation, state, _image(relation, pointed))
@@ -125,10 +125,10 @@ def _remember(
         None if session is None or place is None else get_session_state(registry, session)
     )
     if session_state is not None:
-        session_state.pointing.setdefault(relation, PointingObjects()).add(place, state)
+        session_state.pointing.setdefault(relation, ReferringObjects()).add(place, state)
 
 
-def _pointed(
+def _referenced(
     relation: CopiedRelation, state: InstanceState[Any], assigned: dict[str, Any]
 ) -> tuple[InstanceState[Any] | None, Any]:
     """Return the loaded object that an object points to, and its place; None if unknown."""

@@ -37,7 +37,7 @@ class LockedRows:
     def get(self, source: Source, key: Key, connection: Connection) -> RowValues | None:
         """Return the values of a row if it has been locked since they were read; else None."""
         image, *within = self._rows.get((source, key), (None,))
-        return image if within and _lasts(within, connection) else None
+        return image if within and _is_held(within, connection) else None
 
     def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
         """Record that a row was just locked to be deleted, after the rows that count for it."""
@@ -46,7 +46,7 @@ class LockedRows:
     def is_marked_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
         """Return whether the row has been locked to be deleted, and still is."""
         within = self._marked_for_deletion.get((mapper, key))
-        return within is not None and _lasts(within, connection)
+        return within is not None and _is_held(within, connection)
 
     def forget(self) -> None:
         """Forget all rows, since the session has written or ended its transaction."""
@@ -58,7 +58,7 @@ def _within(connection: Connection) -> tuple[Any, Any]:
     return connection.get_transaction(), connection.get_nested_transaction()
 
 
-def _lasts(within: Sequence[Any], connection: Connection) -> bool:
+def _is_held(within: Sequence[Any], connection: Connection) -> bool:
     """Return whether locks that were taken in a transaction and savepoint are held."""
     transaction, savepoint = within
     if transaction is not connection.get_transaction() or not is_open(transaction):

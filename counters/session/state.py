@@ -17,7 +17,7 @@ from ..declarations.copied_relation import CopiedRelation
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from .locked_rows import LockedRows
-from .pointing_objects import PointingObjects
+from .referring_objects import ReferringObjects
 from .savepoints import ABSENT, Savepoint, Values, forget
 
 
@@ -33,7 +33,7 @@ class SessionState:
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
-        self.pointing: dict[CopiedRelation, PointingObjects] = {}
+        self.pointing: dict[CopiedRelation, ReferringObjects] = {}
         self.locked_rows = LockedRows()
         self._previewed: Values = {}
         self._previewed_objects: list[Any] = []

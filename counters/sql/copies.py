@@ -128,7 +128,7 @@ def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnE
     return func.coalesce(copied, 0) if isinstance(counter, Additive) else copied
 
 
-def keys_pointed_to(
+def referenced_keys(
     connection: Connection, relation: CopiedRelation, holders: Sequence[Key]
 ) -> list[Key]:
     """Return the keys that the rows `holders` point to; nothing is locked."""
@@ -143,7 +143,7 @@ def keys_pointed_to(
     return list(targets)
 
 
-def keys_pointing(
+def referring_keys(
     connection: Connection, relation: CopiedRelation, keys: Sequence[Key]
 ) -> list[Key]:
     """Return the keys of the rows that point to one of `keys`; nothing is locked."""

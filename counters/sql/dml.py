@@ -71,7 +71,7 @@ def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
     return spelled
 
 
-def written(state: ORMExecuteState) -> set[str]:
+def written_names(state: ORMExecuteState) -> set[str]:
     """Return the names of the columns and attributes that an INSERT or UPDATE sets."""
     statement: Any = state.statement
     names: set[Any] = set(getattr(statement, "_values", None) or ())
@@ -84,17 +84,19 @@ def written(state: ORMExecuteState) -> set[str]:
     for row in parameters if is_list(parameters) else [parameters]:
         names.update(row)
     names.update(getattr(statement, "_select_names", None) or ())
-    return {spelling for name in names for spelling in spellings(name)} | upserted(statement)
+    return {spelling for name in names for spelling in column_names(name)} | upserted_names(
+        statement
+    )
 
 
-def upserted(statement: Any) -> set[str]:
+def upserted_names(statement: Any) -> set[str]:
     """Return the names of the columns that an INSERT sets in rows that it conflicts with."""
     upsert = getattr(statement, "_post_values_clause", None)
     names = dict(getattr(upsert, "update_values_to_set", None) or ())
-    return {spelling for name in names for spelling in spellings(name)}
+    return {spelling for name in names for spelling in column_names(name)}
 
 
-def spellings(name: Any) -> set[str]:
+def column_names(name: Any) -> set[str]:
     """Return every name of what a statement names a column by: a string, a column, an attribute."""
     if isinstance(name, str):
         return {name}

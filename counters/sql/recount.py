@@ -81,7 +81,7 @@ def key_columns(parents: FromClause, mapper: Mapper[Any]) -> list[ColumnElement[
     return [parents.c[part.name] for part in own_key(mapper)]
 
 
-def after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
+def after_key(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
     """Return the condition that a row comes after `key` in the order of the keys."""
     return columns[0] > key[0] if len(columns) == 1 else tuple_(*columns) > key
 
@@ -103,22 +103,22 @@ def recount_query(
     for counter in counters:
         groups.setdefault((counter.source, counter.relationship), []).append(counter)
     aggregates = {group: _aggregate(members, within) for group, members in groups.items()}
-    trues = []
+    true_columns = []
     for counter in counters:
         true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
         true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
-        trues.append(true.label(f"true_{counter.key}"))
+        true_columns.append(true.label(f"true_{counter.key}"))
     joined: Any = parents
     for aggregate in aggregates.values():
         foreign = list(aggregate.c)[: len(key)]
         joined = joined.outerjoin(
             aggregate, and_(*(a == b for a, b in zip(key, foreign, strict=True)))
         )
-    statement = select(*key, *trues).select_from(joined)
+    statement = select(*key, *true_columns).select_from(joined)
     return statement if within is None else statement.where(within(key))
 
 
-def drifted(
+def drift_query(
     parents: FromClause,
     mapper: Mapper[Any],
     counters: Sequence[Counter],
@@ -130,13 +130,16 @@ def drifted(
     SQLAlchemy makes of the two values does not differ then.
     """
     recounted = recount_query(parents, mapper, counters, within)
-    key, trues = key_columns(parents, mapper), list(recounted.selected_columns)[-len(counters) :]
+    key, true_columns = (
+        key_columns(parents, mapper),
+        list(recounted.selected_columns)[-len(counters) :],
+    )
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
-    wrong = (held.is_distinct_from(true) for held, true in zip(stored, trues, strict=True))
+    wrong = (held.is_distinct_from(true) for held, true in zip(stored, true_columns, strict=True))
     # By the type of the column that holds it: on SQLite, another's times may have a time zone.
     alike = (
         type_coerce(true, held.type).label(f"true_{counter.key}")
-        for counter, true, held in zip(counters, trues, stored, strict=True)
+        for counter, true, held in zip(counters, true_columns, stored, strict=True)
     )
     columns = recounted.with_only_columns(*key, *alike, *stored)
     return columns.where(or_(*wrong)).order_by(*key)
@@ -218,11 +221,11 @@ def repair_statement(
         plain_table(mapper, ()).alias("tallied_parent"), mapper, counters, within
     ).subquery("tallied_truth")
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
-    trues = [recounted.c[f"true_{counter.key}"] for counter in counters]
+    true_columns = [recounted.c[f"true_{counter.key}"] for counter in counters]
     statement = update(parents).where(*(part == recounted.c[part.name] for part in key))
     if only_wrong:
-        wrong = (a.is_distinct_from(b) for a, b in zip(stored, trues, strict=True))
+        wrong = (a.is_distinct_from(b) for a, b in zip(stored, true_columns, strict=True))
         statement = statement.where(or_(*wrong))
-    return statement.values(dict(zip(stored, trues, strict=True))).returning(
+    return statement.values(dict(zip(stored, true_columns, strict=True))).returning(
         *key, *(stored_column(parents, mapper, name) for name in names)
     )

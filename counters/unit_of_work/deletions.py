@@ -25,13 +25,13 @@ class Deletions:
     def watch(self, connection: Connection) -> None:
         """Check each DELETE that is executed on `connection` from now on."""
         if connection not in self._watched:
-            event.listen(connection, "after_execute", self._look)
+            event.listen(connection, "after_execute", self._count_rows)
             self._watched.append(connection)
 
     def close(self) -> None:
         """Stop checking."""
         while self._watched:
-            event.remove(self._watched.pop(), "after_execute", self._look)
+            event.remove(self._watched.pop(), "after_execute", self._count_rows)
 
     def are_complete(self, mapper: Mapper[Any]) -> bool:
         """Return whether every row of `mapper` is gone that was to be deleted so far.
@@ -40,7 +40,7 @@ class Deletions:
         """
         return self._complete.get(mapper.primary_key[0].table, False)
 
-    def _look(
+    def _count_rows(
         self,
         connection: Connection,
         statement: Any,

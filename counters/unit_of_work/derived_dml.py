@@ -24,10 +24,10 @@ from ..registry.counter_registry import CounterRegistry
 from ..sql.dml import (
     changed_table,
     changes_rows,
+    column_names,
     is_list,
     mapper_of,
     names_alias,
-    spellings,
     unwrap,
 )
 
@@ -256,7 +256,7 @@ class _Names:
     def find(self, values: Row) -> Any:
         """Return the value for the column in the values of a statement, as it was given."""
         for name, value in values.items():
-            if not self.all.isdisjoint(spellings(name)):
+            if not self.all.isdisjoint(column_names(name)):
                 return value
         return MISSING
 

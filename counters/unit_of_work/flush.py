@@ -42,7 +42,7 @@ from ..sql.rows import read
 from .cascades import reach
 from .counting import count_new_row
 from .deletions import Deletions
-from .locking import lock_children_first, lock_pointed
+from .locking import lock_children_first, lock_referenced_rows
 from .pending_changes import PendingChanges
 
 Pair = tuple[Source, InstanceState[Any]]
@@ -65,7 +65,7 @@ class Flush(PendingChanges):
         self._inserted_parents: list[
             tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]
         ] = []
-        self._arrivals: dict[tuple[Counter, Any], list[Any]] | None = None
+        self._contributions: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
         self._dialects: dict[Mapper[Any], Dialect] = {}
         self.deletions = Deletions()
@@ -78,7 +78,7 @@ class Flush(PendingChanges):
 
     # Sources
 
-    def lock_known(self) -> None:
+    def lock_rows(self) -> None:
         """Lock the rows that are known before the flush to be edited, moved or deleted."""
         if self.session.deleted:
             lock_children_first(self.registry, self.session_state, self.session)
@@ -100,7 +100,7 @@ class Flush(PendingChanges):
         """Return the session's dirty objects, without a search where none has been modified."""
         return self.session.dirty if self.session.identity_map.check_modified() else ()
 
-    def lock_late(self, source: Source, state: InstanceState[Any]) -> None:
+    def lock_remaining(self, source: Source, state: InstanceState[Any]) -> None:
         """Lock `state`, and all that has come into the flush since it began.
 
         Orphans, objects whose parent is deleted, and what other listeners have changed.
@@ -129,7 +129,7 @@ class Flush(PendingChanges):
             if not source.has_copied_relation:
                 self._lock_rows(source, keys[source], deleting=bool(deleted))
         if self.registry.copied_relations:
-            lock_pointed(self, edited)
+            lock_referenced_rows(self, edited)
         for source in in_order:
             if source.has_copied_relation:
                 self._lock_rows(source, keys[source], deleting=bool(deleted))
@@ -150,9 +150,11 @@ class Flush(PendingChanges):
         if new is not None and not self._locked and not self._unread:
             count_new_row(self._changes, source.groups, new)
         else:
-            self._replaced(source, state, new)
+            self._count_inserted(source, state, new)
 
-    def _replaced(self, source: Source, state: InstanceState[Any], new: RowValues | None) -> None:
+    def _count_inserted(
+        self, source: Source, state: InstanceState[Any], new: RowValues | None
+    ) -> None:
         """Count a new row, which may replace a deleted one with the same key."""
         key = key_of(source.mapper, state)
         self._enter(source, key, self._locked.pop((source, key), None), new)
@@ -161,7 +163,7 @@ class Flush(PendingChanges):
         """Lock a row that is about to be updated."""
         self._changed[state] = source.changed(state)
         if self._changed[state]:
-            self.lock_late(source, state)
+            self.lock_remaining(source, state)
 
     def updated(self, source: Source, state: InstanceState[Any]) -> None:
         """Count an updated row; columns that the UPDATE did not name are as the lock showed them.
@@ -171,7 +173,7 @@ class Flush(PendingChanges):
         """
         if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
             dialect = partial(self.dialect, source.mapper)
-            self._replaced(source, state, source.written_values(state, source.names, dialect))
+            self._count_inserted(source, state, source.written_values(state, source.names, dialect))
             return
         key = identity(state)
         changed = self._changed.pop(state, set()) | source.changed(state)
@@ -224,18 +226,18 @@ class Flush(PendingChanges):
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
         change = Change()
-        arrivals = self._arriving()
+        contributions = self._new_contributions()
         for parent in (state, key_of(counter.parent, state)):
-            for value in arrivals.get((counter, parent), ()):
+            for value in contributions.get((counter, parent), ()):
                 counter.increment(change, value)
         if isinstance(counter, Additive):
             return change.added.get(counter, counter.empty)
         return change.new_extreme.get(counter)
 
-    def _arriving(self) -> dict[tuple[Counter, Any], list[Any]]:
+    def _new_contributions(self) -> dict[tuple[Counter, Any], list[Any]]:
         """Return the contributions of the flush's new sources by counter and parent."""
-        if self._arrivals is None:
-            self._arrivals = defaultdict(list)
+        if self._contributions is None:
+            self._contributions = defaultdict(list)
             for obj in self.session.new:
                 state = instance_state(obj)
                 source = self.registry.source_of(state)
@@ -245,8 +247,8 @@ class Flush(PendingChanges):
                     at = counter.parent_key(image) if parent is None else instance_state(parent)
                     dialect = self.dialect(counter.source)
                     if counter.is_exact(image, dialect) and counter.counts(image):
-                        self._arrivals[counter, at].append(counter.value(image))
-        return self._arrivals
+                        self._contributions[counter, at].append(counter.value(image))
+        return self._contributions
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Refuse to change the key of a parent, whose sources the database would move along."""

@@ -36,7 +36,7 @@ def listen_to_models(registry: CounterRegistry) -> None:
         if not any(mapper.isa(other) for other in registry.sources if other is not mapper):
             _listen_to_source(registry, mapper)
     for family in {mapper.base_mapper for mapper in registry.sources if mapper.inherits}:
-        _keep_apart(registry, family)
+        _forbid_class_change(registry, family)
     for mapper in registry.parents:
         _listen_to_parent(registry, mapper)
     for relation in registry.all_copied_relations():
@@ -74,7 +74,7 @@ def _listen_to_source(registry: CounterRegistry, root: Mapper[Any]) -> None:
 
     _watch_deletions(registry, root)
     on("before_update", Flush.updating)
-    on("before_delete", Flush.lock_late)
+    on("before_delete", Flush.lock_remaining)
     on("after_insert", Flush.inserted)
     on("after_update", Flush.updated)
     on("after_delete", Flush.deleted)
@@ -92,7 +92,7 @@ def _listen_to_source(registry: CounterRegistry, root: Mapper[Any]) -> None:
     event.listen(root.class_, "refresh", from_database, propagate=True, raw=True)
 
 
-def _keep_apart(registry: CounterRegistry, family: Mapper[Any]) -> None:
+def _forbid_class_change(registry: CounterRegistry, family: Mapper[Any]) -> None:
     """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
 
     def before_update(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
@@ -192,7 +192,7 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
     def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
         if session_state := get_session_state(registry, session):
             session_state.flush = Flush(registry, session_state, session, context)
-            session_state.flush.lock_known()
+            session_state.flush.lock_rows()
 
     def after_flush(session: Session, context: UOWTransaction) -> None:
         session_state = get_session_state(registry, session)

@@ -99,7 +99,7 @@ def _holds_locks(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def lock_pointed(
+def lock_referenced_rows(
     pending_changes: PendingChanges, edited: Iterable[tuple[Source, InstanceState[Any]]]
 ) -> None:
     """Lock the rows that others will point to after the flush, and those to delete that they do.

@@ -16,7 +16,7 @@ from ..declarations.dependent_columns import generated_names
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from ..session.state import get_session_state
-from ..sql.copies import keys_pointed_to, keys_pointing
+from ..sql.copies import referenced_keys, referring_keys
 from ..sql.counter_updates import write
 from ..sql.recount import repair
 from ..sql.rows import chunks, in_keys, read
@@ -84,19 +84,19 @@ class Pause:
     def _repair(self) -> None:
         assert self._session_state.paused is not None
         pending_changes = PendingChanges(self._registry, self._session_state, self._sync)
-        self._add_pointed(pending_changes)
+        self._add_referenced(pending_changes)
         for mapper in self._registry.parents:
             for keys in chunks(list(self._session_state.paused[mapper]), len(mapper.primary_key)):
                 self._repair_some(pending_changes, mapper, list(keys))
         pending_changes.show_dependents()
 
-    def _add_pointed(self, pending_changes: PendingChanges) -> None:
+    def _add_referenced(self, pending_changes: PendingChanges) -> None:
         """Add the rows that the touched parents copy from, which are locked before them."""
         assert self._session_state.paused is not None
         for relation in self._registry.all_copied_relations():
             connection = pending_changes.connection(relation.holder)
             holders = list(self._session_state.paused[relation.holder])
-            targets = keys_pointed_to(connection, relation, holders)
+            targets = referenced_keys(connection, relation, holders)
             self._session_state.paused[relation.pointed].update(dict.fromkeys(targets))
 
     def _repair_some(
@@ -109,7 +109,7 @@ class Pause:
             touched = {key: Change(must_write=True) for key in keys}
             write(connection, mapper, (), touched, tuple(copied_names(relations)))
         for relation in relations:
-            pointing = keys_pointing(connection, relation, keys)
+            pointing = referring_keys(connection, relation, keys)
             self._session_state.paused[relation.holder].update(dict.fromkeys(pointing))
         counters, chained = registry.counters_of(mapper), registry.chained(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})

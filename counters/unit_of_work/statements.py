@@ -23,7 +23,15 @@ from ..declarations.mapped_rows import Key, column_of, columns_of, primary_key, 
 from ..registry.counter_registry import CounterRegistry
 from ..session.binds import bound_to_write
 from ..session.state import get_session_state
-from ..sql.dml import changed_table, changes_rows, is_list, mapper_of, names_of, unwrap, written
+from ..sql.dml import (
+    changed_table,
+    changes_rows,
+    is_list,
+    mapper_of,
+    names_of,
+    unwrap,
+    written_names,
+)
 from ..sql.rows import MAX_PARAMETERS, in_keys, read, rows_by_key
 from .cascades import reach
 from .pending_changes import PendingChanges
@@ -95,10 +103,10 @@ class Statement:
         if self.verb == "INSERT":
             return self._insert() if self.sources else None
         if self.verb == "UPDATE":
-            if not self._touches(written(self.state)):
+            if not self._touches(written_names(self.state)):
                 return None
         else:
-            self._lock_ahead()
+            self._lock_children_first()
             if not self.sources and not self.registry.cascades.reaches_from(self.mapper.tables):
                 return None
         return self._change()
@@ -146,7 +154,7 @@ class Statement:
     def _change(self) -> Any:
         self._check_inheritance()
         by_key = is_list(self.state.parameters)
-        keys = self._lock_given() if by_key else self._lock_found()
+        keys = self._lock_rows_by_key() if by_key else self._lock_matching_rows()
         if self.verb == "DELETE":
             self._reach(keys)
         statement = self.statement
@@ -202,7 +210,7 @@ class Statement:
             if self.table in parent.tables:
                 self.pending_changes.deleted_parents.update((parent, key) for key in keys)
 
-    def _lock_found(self) -> list[Key]:
+    def _lock_matching_rows(self) -> list[Key]:
         """Lock the rows that the statement is about, and note what they hold; their keys."""
         key = self.mapper.primary_key
         tracked = [
@@ -229,7 +237,7 @@ class Statement:
             start = stop
         return list(rows_)
 
-    def _lock_ahead(self) -> None:
+    def _lock_children_first(self) -> None:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
         ahead = self.registry.deletion_lock_order
         if ahead.is_needed_for(self.mapper):
@@ -239,7 +247,7 @@ class Statement:
             connection = self.pending_changes.connection(self.mapper)
             ahead.lock(connection, self.mapper, query, self.state.parameters)
 
-    def _lock_given(self) -> list[Key]:
+    def _lock_rows_by_key(self) -> list[Key]:
         """Lock the rows that a list of parameters names by key, and record their values."""
         keys = self._keys_of_parameters()
         for source in self.sources:

@@ -20,10 +20,18 @@ from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session
 from sqlalchemy.orm.attributes import instance_state
 
 from ...errors import UncountedStatementError
-from ..registry.conflicts import related
-from ..registry.session_classes import is_made, name_of
+from ..registry.conflicts import related_registries
+from ..registry.session_classes import is_generated, name_of
 from ..session.state import get_session_state
-from ..sql.dml import changed_table, changes_rows, mapper_of, names_of, unwrap, upserted, written
+from ..sql.dml import (
+    changed_table,
+    changes_rows,
+    mapper_of,
+    names_of,
+    unwrap,
+    upserted_names,
+    written_names,
+)
 
 if TYPE_CHECKING:
     from ..declarations.derived import Derived
@@ -37,7 +45,7 @@ def watch(registry: CounterRegistry) -> None:
     """Check the statements and bulk methods of all sessions for rows that `registry` counts."""
     for table in (*registry.tables, *registry.derived_tables):
         _registries.setdefault(table, WeakSet()).add(registry)
-    for other in (registry, *related(registry)):
+    for other in (registry, *related_registries(registry)):
         other.verdicts.clear()
     if not event.contains(Session, "do_orm_execute", _on_execute):
         event.listen(Session, "do_orm_execute", _on_execute)
@@ -54,7 +62,7 @@ def may_write(registry: CounterRegistry, session: Session, mapper: Mapper[Any]) 
     """
     verdicts = registry.verdicts.setdefault(type(session), {})
     if mapper not in verdicts:
-        registries = (registry, *related(registry))
+        registries = (registry, *related_registries(registry))
         verdicts[mapper] = any(
             other.allows_uncounted
             or (get_session_state(other, session) is not None and other.knows(mapper))
@@ -71,7 +79,7 @@ def refuse_uncounted(registry: CounterRegistry, session: Session, mapper: Mapper
     if not registry.classes or may_write(registry, session, mapper):
         return
     name, written_by = mapper.class_.__name__, name_of(type(session))
-    named = [class_.__name__ for class_ in registry.classes if not is_made(class_)]
+    named = [class_.__name__ for class_ in registry.classes if not is_generated(class_)]
     where = " or ".join(named[:3]) if named else "the sessionmaker that they are installed on"
     is_counted = any(table in registry.tables for table in mapper.tables)
     raise UncountedStatementError(
@@ -116,17 +124,19 @@ def _is_counted(
     sources = registry.sources_in(mapper.tables)
     match statement.__visit_name__:
         case "insert":
-            updated = upserted(statement) & _names_kept_by_update(registry, mapper)
-            return bool(sources or updated or written(state) & _kept_names(registry, mapper))
+            updated = upserted_names(statement) & _names_kept_by_update(registry, mapper)
+            return bool(
+                sources or updated or written_names(state) & _kept_column_names(registry, mapper)
+            )
         case "update":
             tracked = {name for source in sources for name in source.names}
             names = _names_kept_by_update(registry, mapper) | names_of(mapper, tracked)
-            return bool(written(state) & names) or any(source.implicit for source in sources)
+            return bool(written_names(state) & names) or any(source.implicit for source in sources)
         case _:
             return bool(sources) or registry.cascades.reaches_from(mapper.tables)
 
 
-def _kept_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
+def _kept_column_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     """Return the names of the counters and the derived columns in the tables of `mapper`."""
     tables = set(mapper.tables)
     names: set[str] = set()
@@ -141,7 +151,7 @@ def _kept_names(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
 def _names_kept_by_update(registry: CounterRegistry, mapper: Mapper[Any]) -> set[str]:
     """Return those names, and the names of what the derived columns are computed from."""
     computed_from = [derived.of.key for derived in _derived_of(registry, mapper)]
-    return _kept_names(registry, mapper) | names_of(mapper, computed_from)
+    return _kept_column_names(registry, mapper) | names_of(mapper, computed_from)
 
 
 def _derived_of(registry: CounterRegistry, mapper: Mapper[Any]) -> list[Derived]:

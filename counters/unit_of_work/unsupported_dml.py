@@ -11,7 +11,15 @@ from sqlalchemy.sql.visitors import iterate
 from ...errors import UncountedStatementError
 from ..registry.counter_registry import CounterRegistry
 from ..session.binds import write_connection
-from ..sql.dml import changed_table, changes_rows, is_list, names_alias, names_of, unwrap, written
+from ..sql.dml import (
+    changed_table,
+    changes_rows,
+    is_list,
+    names_alias,
+    names_of,
+    unwrap,
+    written_names,
+)
 
 
 def refusal(state: ORMExecuteState, mapper: Mapper[Any] | None, why: str) -> Exception:
@@ -120,7 +128,7 @@ def check_assigned_counters(
 
     :raises UncountedStatementError: naming the counter.
     """
-    names = written(state) if state.statement.__visit_name__ != "delete" else set()
+    names = written_names(state) if state.statement.__visit_name__ != "delete" else set()
     for parent in registry.parents:
         if not names or not set(parent.tables) & set(mapper.tables):
             continue

@@ -11,7 +11,7 @@ FIRST_SWEEP = 64
 """How many places are kept before those are looked for that nobody is left in."""
 
 
-class PointingObjects:
+class ReferringObjects:
     """The objects of one session that point to each row of a link, or once did."""
 
     def __init__(self) -> None:
