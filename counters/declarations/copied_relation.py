@@ -1,16 +1,15 @@
-"""Links: the foreign key stands on the row that has the counter, as a host's own rows have it.
+"""Counters that copy a value along a many-to-one relationship from the row that has the counter.
 
-``Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)``: each article
-shows what the one thread that it points to holds. Such a counter is a copy, so it is not
-moved by differences but written as it stands in the row that is pointed to, which the
-writing transaction has locked *and changed*. The lock keeps every other writer of that
-row away until the commit; the change tells transactions of an older snapshot (REPEATABLE
-READ) that they must not go on with it. So whoever writes the copy writes the last word.
+``Sum(Article.comment_count, of=Thread.comment_count, via=Article.thread)``: each article shows the
+count of its thread. Such a counter is not changed by differences. It is written as the value that
+stands in the referenced row, which the writing transaction has locked *and changed*. The lock keeps
+every other writer of that row away until the commit. The change makes transactions with an older
+snapshot (REPEATABLE READ) fail. So the last writer of a copy writes the current value.
 
-Two things make a copy stale, and each is seen by what the engine does already: the
-column that is copied changes (by its own counters, or as a :class:`ColumnTracker` sees it), or
-the row comes to point elsewhere, as a :class:`ForeignKeyTracker` sees it. Both end in the row that
-is pointed to being written, which :mod:`.copies` does the rest after.
+A copy becomes stale when the copied column changes (a counter by itself, another column as
+:class:`ColumnTracker` sees it), and when the row refers to another one, as
+:class:`ForeignKeyTracker` sees it. In both cases the referenced row is written, and the copies are
+updated after it (:mod:`.copies`).
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class InternalCounter(Counter):
 class ForeignKeyTracker(InternalCounter):
     """A foreign key of a copied relation: the row that it newly points to is written."""
 
-    def value(self, image: RowValues) -> Key:
+    def value(self, row: RowValues) -> Key:
         """Return the key of the row that points."""
-        return tuple(image[name] for name in key_names(self.source))
+        return tuple(row[name] for name in key_names(self.source))
 
     @cached_property
     def tracked(self) -> frozenset[str]:
@@ -86,10 +85,10 @@ class ColumnTracker(InternalCounter):
         assert self.of is not None
         return frozenset((*self.foreign_key, self.of.key, *names))
 
-    def value(self, image: RowValues) -> Any:
+    def value(self, row: RowValues) -> Any:
         """Return what the rows that refer to the row copy."""
         assert self.of is not None
-        return (self._copy.counts(image), image[self.of.key])
+        return (self._copy.counts(row), row[self.of.key])
 
     def increment(self, change: Change, value: Any) -> None:
         """Do nothing: a new value alone is that of a new row, which nothing copies yet."""

@@ -1,8 +1,8 @@
-"""What can be counted: the declarations, and what one row contributes to each.
+"""The base of all counters: a declaration, and what one row contributes to it.
 
-A row is seen as an **image**: a mapping of the source's tracked attributes to what
-the row holds. All that a flush does to a row is a pair of images, old and new, either
-of them None where there is no row; a counter turns each pair into changes of parents.
+A row is a mapping of the source's tracked attributes to their values. A change of a row is a pair
+of these, old and new, either of them None where there is no row. A counter turns each pair into
+changes of parents.
 """
 
 from __future__ import annotations
@@ -135,37 +135,37 @@ class Counter:
             defaults[name] = default.arg if default is not None and default.is_scalar else None
         return defaults
 
-    def image_of(self, state: InstanceState[Any]) -> dict[str, Any]:
+    def values_of(self, state: InstanceState[Any]) -> dict[str, Any]:
         """Return the tracked values of an object in memory; None stands for an unknown value."""
         unset = self.defaults if state.key is None else {}
         return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
 
-    def is_exact(self, image: RowValues, dialect: Dialect) -> bool:
+    def is_exact(self, row: RowValues, dialect: Dialect) -> bool:
         """Return whether the database will hold the amount of `image` just as it is."""
         if self.of is None:
             return True
         column = column_of(self.source, self.of.key)
-        return is_exact(column.type, image[self.of.key], dialect)
+        return is_exact(column.type, row[self.of.key], dialect)
 
-    def counts(self, image: RowValues) -> bool:
+    def counts(self, row: RowValues) -> bool:
         """Return whether a row meets the condition."""
-        return self.predicate is None or self.predicate(image)
+        return self.predicate is None or self.predicate(row)
 
-    def parent_key(self, image: RowValues | None) -> Key | None:
+    def parent_key(self, row: RowValues | None) -> Key | None:
         """Return the key of the parent that a row counts for; None where it counts for none."""
-        return None if image is None or not self.counts(image) else self.named_parent(image)
+        return None if row is None or not self.counts(row) else self.named_parent(row)
 
-    def named_parent(self, image: RowValues | None) -> Key | None:
+    def named_parent(self, row: RowValues | None) -> Key | None:
         """Return the key of the parent that a row names, whether or not it meets the condition."""
-        if image is None:
+        if row is None:
             return None
         if len(self.foreign_key) == 1:
-            part = image[self.foreign_key[0]]
+            part = row[self.foreign_key[0]]
             return None if part is None else (part,)
-        key = tuple([image[name] for name in self.foreign_key])
+        key = tuple([row[name] for name in self.foreign_key])
         return None if None in key else key
 
-    def value(self, image: RowValues) -> Any:
+    def value(self, row: RowValues) -> Any:
         """Return what a row contributes."""
         raise NotImplementedError
 

@@ -1,10 +1,9 @@
 """Columns that the database computes from a counter: generated, by trigger, by expression.
 
-The engine's UPDATE of a counter changes them too, and no event tells memory of that. Generated
-columns come back by RETURNING. What RETURNING does not tell, a column that a trigger may set after
-the UPDATE (``server_onupdate=FetchedValue()``) and a ``column_property()`` over one of all these,
-is read once everything is written, and only for loaded objects that show it: an attribute that is
-expired instead would be loaded behind an AsyncSession's back.
+The UPDATE of a counter changes them too, and fires no event. Generated columns come back by
+RETURNING. A column that a trigger may set after the UPDATE (``server_onupdate=FetchedValue()``),
+and a ``column_property()`` over one of these, is read once everything is written, and only for
+loaded objects that show it: an expired attribute would be loaded lazily, which fails under asyncio.
 """
 
 from __future__ import annotations

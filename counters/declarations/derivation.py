@@ -1,9 +1,8 @@
-"""How an object's derived columns are kept: by attribute listeners, and once more at the flush.
+"""The listeners that keep an object's derived columns: on attributes, and once more at the flush.
 
-Setting the source computes the target, and both are written then, even where neither has
-changed since it was loaded: another transaction may have changed them meanwhile, and a row
-must never hold one writer's text beside another's number. So a flush writes both or neither.
-Nothing is ever loaded: under asyncio a listener that loads would fail.
+Setting the source computes the target. Both are then written, even if neither has changed since it
+was loaded: another transaction may have changed them meanwhile, and a row must never hold the text
+of one writer and the number of another. Nothing is ever loaded, which would fail under asyncio.
 """
 
 from __future__ import annotations

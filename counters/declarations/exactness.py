@@ -1,6 +1,6 @@
 """Whether the database stores a value exactly as memory has it.
 
-What it may have rounded or changed is read back before it is counted.
+A value that it may have rounded or changed is read back before it is counted.
 """
 
 from __future__ import annotations

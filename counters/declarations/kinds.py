@@ -52,7 +52,7 @@ class Count(Additive):
     ) -> None:
         super().__init__(target, via=via, where=where)
 
-    def value(self, image: RowValues) -> int:
+    def value(self, row: RowValues) -> int:
         return 1
 
     def aggregate(self) -> Any:
@@ -81,8 +81,8 @@ class Sum(CounterOfColumn, Additive):
     ``Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread)``
     """
 
-    def value(self, image: RowValues) -> Any:
-        value = image[self.of.key]
+    def value(self, row: RowValues) -> Any:
+        value = row[self.of.key]
         return 0 if value is None else value
 
     def increment(self, change: Change, value: Any) -> None:
@@ -112,8 +112,8 @@ class Extreme(CounterOfColumn):
     is_at_least: ClassVar[Any]
     function: ClassVar[Any]
 
-    def value(self, image: RowValues) -> Any:
-        return image[self.of.key]
+    def value(self, row: RowValues) -> Any:
+        return row[self.of.key]
 
     def best(self, one: Any, other: Any) -> Any:
         """Return the more extreme of two values, either of which may be None."""

@@ -1,4 +1,4 @@
-"""Columns that ``Session.merge`` does not copy, since they follow from what it does copy."""
+"""Columns that ``Session.merge`` does not copy: counters and derived columns."""
 
 from __future__ import annotations
 

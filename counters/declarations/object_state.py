@@ -1,4 +1,4 @@
-"""Questions about the state of one object: its key, and what memory knows of it."""
+"""The state of one object: its key, and whether memory has its stored values."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """One condition for Python and SQL.
 
-A counter's ``where`` is an SQL expression. The flush must know whether a row meets it
-before and after, so the same expression is compiled to a Python function with the
-evaluator that SQLAlchemy itself uses for ``synchronize_session="evaluate"``. What that
-evaluator does not know (functions, subqueries, LIKE) is refused when the counter is
-declared, so that what is counted and what is recounted cannot disagree.
+A counter's ``where`` is an SQL expression. The flush must know whether a row meets it before and
+after, so the expression is compiled to a Python function by the evaluator that SQLAlchemy uses for
+``synchronize_session="evaluate"``. An expression that it does not support (functions, subqueries,
+LIKE) is refused at the declaration, so that counting and recounting always agree.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ class Predicate:
             for element in iterate(clause)
             if element.__visit_name__ == "column"
         )
-        compiler: Any = _ImageCompiler(mapper)
+        compiler: Any = _RowCompiler(mapper)
         self._evaluate = compiler.process(clause)
 
-    def __call__(self, image: Mapping[str, Any]) -> bool:
+    def __call__(self, row: Mapping[str, Any]) -> bool:
         try:
-            return self._evaluate(image) is True
+            return self._evaluate(row) is True
         except TypeError as error:
             raise CounterError(
                 f"The where of a counter cannot be evaluated: {error}. A column gives back values "
@@ -58,7 +57,7 @@ def _holds_float(value: Any) -> bool:
     return any(isinstance(item, float) for item in values)
 
 
-class _ImageCompiler(_EvaluatorCompiler):
+class _RowCompiler(_EvaluatorCompiler):
     """Evaluates against an image instead of an object."""
 
     def __init__(self, mapper: Mapper[Any]) -> None:
@@ -88,7 +87,7 @@ class _ImageCompiler(_EvaluatorCompiler):
         if not isinstance(clause, AsBoolean):
             return super().visit_unary(clause)  # type: ignore[no-untyped-call]
         value, expected = self.process(clause.element), clause.operator is is_true  # type: ignore[no-untyped-call]
-        return lambda image: None if (flag := value(image)) is None else bool(flag) is expected
+        return lambda row: None if (flag := value(row)) is None else bool(flag) is expected
 
     def _compare(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
         def in_order(one: Any, other: Any) -> Any:
@@ -102,17 +101,17 @@ class _ImageCompiler(_EvaluatorCompiler):
     def _calculate(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
         evaluate = self._straight_evaluate_numeric_only(operator, left, right, clause)  # type: ignore[no-untyped-call]
 
-        def untrapped(image: Any) -> Any:
+        def untrapped(row: Any) -> Any:
             with localcontext(UNTRAPPED):
-                return evaluate(image)
+                return evaluate(row)
 
         return untrapped
 
     visit_add_binary_op = visit_sub_binary_op = visit_mul_binary_op = _calculate
 
     def visit_and_clauselist_op(self, operator: Any, evaluators: Any, clause: Any) -> Any:
-        def evaluate(image: Any) -> Any:
-            results = [evaluator(image) for evaluator in evaluators]
+        def evaluate(row: Any) -> Any:
+            results = [evaluator(row) for evaluator in evaluators]
             if any(evaluator is not None and not evaluator for evaluator in results):
                 return False
             return None if None in results else True
@@ -120,8 +119,8 @@ class _ImageCompiler(_EvaluatorCompiler):
         return evaluate
 
     def visit_in_op_binary_op(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
-        def evaluate(image: Any) -> Any:
-            value, options = left(image), right(image)
+        def evaluate(row: Any) -> Any:
+            value, options = left(row), right(row)
             if not options:
                 return False
             if value is None:
@@ -137,12 +136,12 @@ class _ImageCompiler(_EvaluatorCompiler):
     def visit_not_in_op_binary_op(self, operator: Any, left: Any, right: Any, clause: Any) -> Any:
         inside = self.visit_in_op_binary_op(operator, left, right, clause)
 
-        def evaluate(image: Any) -> Any:
-            is_inside = inside(image)
+        def evaluate(row: Any) -> Any:
+            is_inside = inside(row)
             return None if is_inside is None else not is_inside
 
         return evaluate
 
     def visit_column(self, clause: Any) -> Any:
         name = self.mapper.get_property_by_column(clause).key
-        return lambda image: image[name]
+        return lambda row: row[name]

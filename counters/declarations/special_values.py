@@ -1,8 +1,8 @@
-"""Numbers that are no finite ones: NaN and the infinities, as PostgreSQL's NUMERIC and floats have.
+"""NaN and the infinities, which PostgreSQL's NUMERIC and floats have.
 
-No sum can be brought back from them by a difference, since NaN - NaN and Infinity - Infinity are
-NaN. And PostgreSQL takes NaN for equal to itself and greater than any other number ("Numeric
-Types" in its documentation), where Python orders it with nothing. SQLite stores NaN as NULL.
+A difference cannot undo them in a sum, since NaN - NaN and Infinity - Infinity are NaN. PostgreSQL
+takes NaN as equal to itself and greater than any other number ("Numeric Types" in its
+documentation); Python does not order it. SQLite stores NaN as NULL.
 """
 
 from __future__ import annotations

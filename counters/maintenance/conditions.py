@@ -1,8 +1,7 @@
-"""Conditions and keys as a person writes them on a command line: ``created_at >= 2026-01-01``.
+"""Parse conditions and keys of a command line, such as ``created_at >= 2026-01-01``.
 
-One column of the class, one comparison, one value, which is read as the column's type and
-bound as a parameter. No SQL is taken from the text, so nothing but a comparison can come
-of it. What needs more is written in Python, as an expression of SQLAlchemy.
+A condition is one column of the class, one comparison, and one value, which is read as the column's
+type and bound as a parameter. No SQL is taken from the text.
 """
 
 from __future__ import annotations

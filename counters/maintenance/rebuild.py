@@ -2,22 +2,20 @@
 
 The parents are walked in the order of their keys, a batch at a time:
 
-1. A batch is recounted without a lock. Most counters are right, and who writes to their
-   parents never notices.
-2. The parents that looked wrong are locked, in a transaction of its own, and recounted in
-   a *second* statement. Its snapshot is younger than the locks: what a writer has
-   committed is seen, and what it has not yet counted it will add to the repaired value
-   once it gets the lock. (A recount within the UPDATE that waits for the lock would use
-   a snapshot from before, and lose what was committed meanwhile.)
+1. A batch is recounted without a lock. Most counters are right, so most writers notice nothing.
+2. The parents that look wrong are locked, in a transaction of its own, and recounted by a *second*
+   statement. Its snapshot is younger than the locks: it sees what writers have committed, and a
+   writer that waits for the lock adds its difference to the repaired value. (A recount within the
+   UPDATE that waits for the lock would use an older snapshot, and lose what was committed.)
 
-On PostgreSQL the locks are taken with ``SKIP LOCKED``: parents that a writer holds are
-left out, and repaired one by one afterwards. So no batch ever waits while it holds locks
-itself; a writer waits for one batch at most, and the two never deadlock. On SQLite, where
-there is one lock for all, a batch is one short transaction, with a pause after it.
+On PostgreSQL the locks are taken with ``SKIP LOCKED``: parents that a writer holds are left out,
+and repaired one by one afterwards. So no batch waits while it holds locks, a writer waits for one
+batch at most, and the two never deadlock. On SQLite, which has one lock for all, a batch is one
+short transaction, with a pause after it.
 
-How many parents are locked at once follows from how long their recount took without a
-lock (:data:`LOCK_TIME`). One parent is the least: a thread of ten million comments is
-locked for as long as it takes to count them.
+How many parents are locked at once depends on how long their recount took without a lock
+(:data:`LOCK_TIME`). The minimum is one: a thread of ten million comments is locked for as long as
+it takes to count them.
 """
 
 from __future__ import annotations
@@ -257,7 +255,7 @@ class Rebuild:
         also = sorted(tracked - {counter.key for counter in counters})
         rows = repair(self.connection, mapper, counters, partial(in_keys, keys=keys), answer=also)
         for outer in chained:
-            keys_of_outer = (outer.parent_key(image) for image in rows.values())
+            keys_of_outer = (outer.parent_key(row) for row in rows.values())
             touched = list({key for key in keys_of_outer if key is not None})
             if touched:
                 locked = self._lock(outer.parent, touched, False)

@@ -1,11 +1,10 @@
-"""The transactions that :mod:`.rebuild` works in, on any host's connection.
+"""The transactions of :mod:`.rebuild`, on any host's connection.
 
-Each holds locks, and must see what others have committed by the time it has them. So
-on PostgreSQL it is READ COMMITTED, where every statement has a snapshot of its own
-(PostgreSQL's documentation, 13.2.1), whatever the default of the server, the role or
-the connection. On SQLite it takes the one write lock before it reads: a transaction
-that reads first and then writes fails at once when another has written meanwhile
-("Isolation In SQLite", SQLITE_BUSY_SNAPSHOT).
+Each holds locks, and must see what others have committed by the time it has them. So it is READ
+COMMITTED on PostgreSQL, where every statement has its own snapshot (PostgreSQL's documentation,
+13.2.1), whatever the default of the connection. On SQLite it takes the write lock before it reads:
+a transaction that reads and then writes fails if another has written meanwhile ("Isolation In
+SQLite", SQLITE_BUSY_SNAPSHOT).
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Compare every counter with its recount, by one read-only statement a class of parents.
 
-The statement recounts all parents at once, compares, and sends back only those that are
-wrong. It takes no lock, so no writer ever waits for it; and one statement is one snapshot
-(PostgreSQL's documentation, 13.2; "Isolation In SQLite"), so a writer at work is either
-seen whole, with its rows and their counters, or not at all. What it reports is therefore
+The statement recounts all parents, and returns only those that are wrong. It takes no lock, so no
+writer waits. One statement is one snapshot (PostgreSQL's documentation, 13.2; "Isolation In
+SQLite"), which has both the rows and the counters of a transaction or neither, so the report is
 true even while others write.
 
-A snapshot that is held for long has its price: PostgreSQL cannot vacuum what has been
-deleted since, SQLite cannot reset its write-ahead log. On a big table look at a sample,
-or at a part of the parents at a time.
+A long snapshot has a price: PostgreSQL cannot vacuum rows that were deleted since, and SQLite
+cannot reset its write-ahead log. For a big table, verify a sample or a part of the parents at a
+time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The foreign keys along which the database removes or detaches counted rows by itself.
+"""The foreign keys along which the database itself deletes or detaches counted rows.
 
-When a thread is deleted, the database deletes its comments (``ON DELETE CASCADE`` or ``SET NULL``),
-and no event tells of them; yet their authors have one comment less. :mod:`.unit_of_work.cascades`
-counts them by these foreign keys.
+When a thread is deleted, the database deletes its comments (``ON DELETE CASCADE`` or ``SET NULL``)
+without an event; yet their authors have one comment less. :mod:`.unit_of_work.cascades` counts
+them.
 """
 
 from __future__ import annotations

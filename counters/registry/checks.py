@@ -1,7 +1,7 @@
-"""A declaration that cannot work is refused before the first row is written.
+"""Refuse declarations that cannot work before the first row is written.
 
-Each check has a stable id, a sentence and a hint, in the manner of Django's system
-checks. All of them look at the mappers alone; none needs a database.
+Each check has a stable id, a sentence and a hint, like Django's system checks. They look at the
+mappers alone and need no database.
 """
 
 from __future__ import annotations

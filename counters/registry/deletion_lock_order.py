@@ -1,14 +1,14 @@
 """The order of locks of a deletion: the rows that count for a row before the row itself.
 
-Who edits, moves or deletes a comment locks it, and then writes its thread. Who deletes a
-thread would lock it first, and its comments as the database removes them; two who meet so
-would deadlock. So what counts for the rows that go is locked before them: one statement
-a foreign key, in the order of keys, and the innermost table first.
+A writer that edits, moves or deletes a comment locks it, and then its thread. The deletion of a
+thread would lock the thread first, and its comments as the database removes them; the two could
+deadlock. So the rows that count for deleted rows are locked before these: by one statement a
+foreign key, in the order of keys, the innermost table first.
 
-This is about order alone. A comment that comes in between waits for nobody and is not
-among those; what has to be counted is locked and read once its parents are locked
-(:mod:`.cascades`). Rows that point (:mod:`.copied_relation`) are locked after what they point to by
-everyone, and so not here. SQLite locks the whole database, and is asked for nothing.
+This is about order alone: the rows to count are locked and read once their parents are locked
+(:mod:`.unit_of_work.cascades`). Rows with copies (:mod:`.copied_relation`) are locked after the
+rows that they refer to by all writers, and so not here. On SQLite, which has one lock, nothing is
+done.
 """
 
 from __future__ import annotations

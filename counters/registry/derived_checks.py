@@ -1,4 +1,4 @@
-"""The check that derived columns and counters are not the same columns."""
+"""Check that no column is both a counter and part of a derived column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What checks find wrong with declarations, and the error that names it all."""
+"""The findings of checks, and the error that names them all."""
 
 from __future__ import annotations
 

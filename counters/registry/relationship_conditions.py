@@ -1,9 +1,9 @@
-"""What a relationship says besides its key.
+"""Check conditions of a relationship beside its key.
 
-The engine finds the parent of a row by the foreign key alone. A ``primaryjoin`` may say more, as
-that of a generic foreign key does: ``and_(foreign(Note.target_id) == Photo.id, Note.kind ==
-"photo")``. Then its rows are fewer than those that the key names, so the counter's ``where`` has to
-say the same.
+The parent of a row is found by the foreign key alone. A ``primaryjoin`` may have further
+conditions, as that of a generic foreign key does: ``and_(foreign(Note.target_id) == Photo.id,
+Note.kind == "photo")``. The relationship then has fewer rows than its key, so the counter's
+``where`` must repeat the condition.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From declarations to the order of parents, the chains, and the tables to watch."""
+"""Derive the order of parents, the chains, and the tables to track from the declarations."""
 
 from __future__ import annotations
 

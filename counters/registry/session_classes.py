@@ -1,4 +1,4 @@
-"""What counters are installed on: a session class, or what makes its sessions."""
+"""The session classes that counters are installed on, and the factories of sessions."""
 
 from __future__ import annotations
 

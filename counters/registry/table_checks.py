@@ -1,7 +1,7 @@
-"""The check that what is counted, and what counts, is stored in tables.
+"""Check that counted rows and counters are stored in tables, which nothing else writes.
 
-A class may be mapped to a join, a view-like SELECT or a union. Statements on the tables behind
-it name another thing than the class, and no counter can be written to it.
+A class may be mapped to a join, a SELECT or a union. Statements on the tables behind it do not name
+the class, and no counter can be written to it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Assignments to counters: those that change nothing pass, others are refused.
 
-Forms, repositories and dataclasses write every attribute of an object back. SQLAlchemy
-gives a listener no way to drop an assignment, and writes what its history shows as changed.
-So the listener returns the value that is there already, and :func:`forget_assignments` takes
-the attribute out of the history before the row is written: it is never in an UPDATE.
+Forms, repositories and dataclasses write every attribute of an object back. A listener cannot drop
+an assignment, and SQLAlchemy writes what its history shows as changed. So the listener returns the
+present value, and :func:`forget_assignments` removes the attribute from the history before the row
+is written, so that no UPDATE contains it.
 
-Where memory does not hold the value, because it is expired or deferred, finding it out would
-load it, which fails under asyncio. Such an assignment is compared with the row in the flush.
+Where the attribute is expired or deferred, loading it would fail under asyncio. Such an assignment
+is compared with the row in the flush.
 """
 
 from __future__ import annotations

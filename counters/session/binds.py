@@ -1,9 +1,9 @@
 """The connection on which a session writes rows, whatever it reads from.
 
-A session may read from a follower and write to a leader, by a ``get_bind()`` of its own
-(SQLAlchemy's documentation, "Custom Vertical Partitioning"). What the engine locks, counts and
-writes is in the transaction that writes the rows, so it asks for the bind as that write does:
-within a flush by the mapper alone, and elsewhere with an UPDATE of the mapper's table.
+A session may read from a follower and write to a leader, by its own ``get_bind()`` (SQLAlchemy's
+documentation, "Custom Vertical Partitioning"). Locks, counts and counter updates belong to the
+transaction that writes the rows, so the bind is requested as that write requests it: within a flush
+by the mapper alone, and elsewhere with an UPDATE of the mapper's table.
 """
 
 from __future__ import annotations

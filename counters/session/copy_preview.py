@@ -1,8 +1,8 @@
 """Previews of copies: a loaded row shows the values of the loaded row that it points to.
 
-Who points to an object is not to be seen from it. So the rows of a link are remembered by
-what they point to, as they are loaded, added and assigned; whether they still do is asked
-when it matters. Nothing is remembered where no link is declared.
+An object does not know which objects point to it. So the objects of a copied relation are
+remembered by what they point to as they are loaded, added and assigned. Whether they still do is
+checked when they are looked up. Nothing is remembered without a copied relation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def follow(
         return
     for state in session_state.pointing[relation].at(pointed, _place(relation, pointed)):
         if state.session is session and _referenced(relation, state, {})[0] is pointed:
-            _copy(registry, relation, state, {**_image(relation, pointed), **assigned})
+            _copy(registry, relation, state, {**_values_of(relation, pointed), **assigned})
 
 
 def _show(
@@ -103,13 +103,13 @@ def _show(
     pointed, place = _referenced(relation, state, assigned)
     _remember(registry, relation, state, (pointed, place))
     if pointed is not None:
-        _copy(registry, relation, state, _image(relation, pointed))
+        _copy(registry, relation, state, _values_of(relation, pointed))
     elif place is None and None in assigned.values():
         for counter in relation.counters:
             _put(registry, counter, state, counter.empty)
 
 
-def _image(relation: CopiedRelation, pointed: InstanceState[Any]) -> Mapping[str, Any]:
+def _values_of(relation: CopiedRelation, pointed: InstanceState[Any]) -> Mapping[str, Any]:
     """Return what memory holds of an object, and the empty counters of a new one."""
     if pointed.key is not None:
         return pointed.dict
@@ -139,8 +139,8 @@ def _referenced(
     name = relation.relationship.key
     if name in assigned or name in state.committed_state:
         return None, None
-    image = {part: assigned.get(part, state.dict.get(part)) for part in relation.foreign_key}
-    return None, relation.pointer.named_parent(image)
+    row = {part: assigned.get(part, state.dict.get(part)) for part in relation.foreign_key}
+    return None, relation.pointer.named_parent(row)
 
 
 def _place(relation: CopiedRelation, pointed: InstanceState[Any]) -> Any:
@@ -155,13 +155,13 @@ def _copy(
     registry: CounterRegistry,
     relation: CopiedRelation,
     state: InstanceState[Any],
-    image: Mapping[str, Any],
+    row: Mapping[str, Any],
 ) -> None:
     for counter in relation.counters:
         of: Any = counter.of
         names = () if counter.predicate is None else counter.predicate.names
-        if image.keys() >= {of.key, *names}:
-            value = image[of.key] if counter.counts(image) else None
+        if row.keys() >= {of.key, *names}:
+            value = row[of.key] if counter.counts(row) else None
             _put(registry, counter, state, counter.empty if value is None else value)
 
 

@@ -1,14 +1,12 @@
-"""Rows that the session has locked itself: the flush need not lock and read them again.
+"""Rows that the session has locked itself, which the flush need not lock and read again.
 
-A unit that first locks a row, looks at it and then changes it would have it read twice.
-What :func:`lock` has read is still what the row holds at the next flush if
+The values that :func:`.lock` has read are still those of the row at the next flush if
 
-- the row lock was held all the time, so that nobody else has changed the row: it ends with
-  the transaction, and with the savepoint that it was taken in;
-- this session has not changed it either: no flush and no statement that writes has come
-  between, and what they leave behind is forgotten.
+- the row lock was held all the time, so that nobody else has changed the row: it ends with the
+  transaction, and with the savepoint in which it was taken;
+- this session has not changed the row: each flush and each writing statement clears the record.
 
-Where that is not certain, the flush reads the row as it does any other.
+Otherwise the flush reads the row like any other.
 """
 
 from __future__ import annotations
@@ -30,14 +28,14 @@ class LockedRows:
         self._rows: dict[tuple[Source, Key], tuple[RowValues, Any, Any]] = {}
         self._marked_for_deletion: dict[tuple[Mapper[Any], Key], tuple[Any, Any]] = {}
 
-    def keep(self, source: Source, key: Key, image: RowValues, connection: Connection) -> None:
+    def keep(self, source: Source, key: Key, row: RowValues, connection: Connection) -> None:
         """Record the values of a row that was just locked on `connection`."""
-        self._rows[source, key] = (image, *_within(connection))
+        self._rows[source, key] = (row, *_within(connection))
 
     def get(self, source: Source, key: Key, connection: Connection) -> RowValues | None:
         """Return the values of a row if it has been locked since they were read; else None."""
-        image, *within = self._rows.get((source, key), (None,))
-        return image if within and _is_held(within, connection) else None
+        row, *within = self._rows.get((source, key), (None,))
+        return row if within and _is_held(within, connection) else None
 
     def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
         """Record that a row was just locked to be deleted, after the rows that count for it."""

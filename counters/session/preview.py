@@ -1,8 +1,8 @@
 """Previews: attribute listeners that show a change in memory before any SQL.
 
-They only refresh what is loaded, and never load: under asyncio a listener that loads
-would fail, and the flush decides what is written anyway. The new value of a counter
-is set as if it had been loaded, so the ORM never writes it.
+They refresh loaded objects and never load any: under asyncio a listener that loads would fail, and
+the flush decides what is written anyway. The new value of a counter is set as if it had been
+loaded, so the ORM never writes it.
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ def _contribution(counter: Counter, state: InstanceState[Any], assigned: dict[st
 
     :data:`NOTHING` where it does not; :data:`UNKNOWN` where only the database knows.
     """
-    image = counter.image_of(state) | assigned
-    if any(is_expression(image[name]) for name in counter.tracked):
+    row = counter.values_of(state) | assigned
+    if any(is_expression(row[name]) for name in counter.tracked):
         return UNKNOWN
-    return counter.value(image) if counter.counts(image) else NOTHING
+    return counter.value(row) if counter.counts(row) else NOTHING
 
 
 def parent_shown(counter: Counter, state: InstanceState[Any], assigned: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
-"""Copies follow what they are copied from: the statements of a :mod:`.copied_relation`.
+"""The statements that update the copies of a :mod:`.copied_relation`.
 
-Tables go in the engine's order, so the row that is pointed to is locked before the rows
-that point to it; a flush that changes pointers locks what they will point to first.
+The referenced row is locked before the rows that refer to it; a flush that changes references locks
+the newly referenced rows first.
 """
 
 from __future__ import annotations

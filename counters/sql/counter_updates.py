@@ -1,10 +1,9 @@
-"""The statements that write counters: deltas, with what they came to sent back.
+"""The statements that add differences to counters and return the new values.
 
-One parent, the usual case, is one ``UPDATE … SET c = c + :delta … RETURNING``, built
-once and kept. Several parents of a table share one UPDATE that joins a list of
-values, kept for each power of two and filled up with NULLs; on PostgreSQL a first part
-of the same statement locks the parents in the order of their keys, so that two units
-never deadlock each other over parents.
+One parent, the usual case, is one ``UPDATE … SET c = c + :delta … RETURNING``, built once and
+cached. Several parents of a table share one UPDATE that joins a list of values, cached for each
+power of two and padded with NULLs. On PostgreSQL a first part of the same statement locks the
+parents in the order of their keys, so that two units never deadlock over parents.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The recount: what every counter should hold, in SQL, and the statement that puts it there."""
+"""The recount of counters in SQL, and the statement that repairs them."""
 
 from __future__ import annotations
 

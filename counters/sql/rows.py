@@ -64,10 +64,10 @@ def read(
     """
     width = len(mapper.primary_key)
     statement = _select(mapper, tuple(names), lock, deleting)
-    images: dict[Key, RowValues] = {}
+    rows: dict[Key, RowValues] = {}
     for batch in chunks(keys, width):
-        images |= rows_by_key(connection.execute(statement, key_parameters(batch)), width, names)
-    return images
+        rows |= rows_by_key(connection.execute(statement, key_parameters(batch)), width, names)
+    return rows
 
 
 @lru_cache(maxsize=256)

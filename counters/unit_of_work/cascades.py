@@ -1,11 +1,12 @@
-"""Count what the database removes or detaches by itself: ``ON DELETE CASCADE`` and ``SET NULL``.
+"""Count what the database itself deletes or detaches: ``ON DELETE CASCADE`` and ``SET NULL``.
 
 Before a DELETE the rows that it will reach are locked and read, level by level along the foreign
-keys. After it they are read again: the difference is counted, whatever the database did to them.
+keys. After it they are read again, and the difference is counted, whatever the database did to
+them.
 
-The parents are locked before that, in a statement of their own. An insert of a comment
-takes a share of its thread's key, so after that lock no new row can come to be reached
-unseen. (What is there already was locked ahead of the parents: :mod:`.deletion_lock_order`.)
+The parents are locked before that, in a statement of their own. An insert of a comment takes a
+share lock on its thread's key, so after that no new row can be reached unseen. (Existing rows were
+locked before the parents: :mod:`.deletion_lock_order`.)
 """
 
 from __future__ import annotations

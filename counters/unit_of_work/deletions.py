@@ -1,10 +1,9 @@
-"""How many rows the DELETEs of a flush have removed: the database may keep some of them.
+"""The row counts of a flush's DELETEs: the database may keep some of the rows.
 
-A trigger or a row-level policy may keep a row that a DELETE is about, and so may a
-``before_execute`` listener that turns the DELETE into an UPDATE. SQLAlchemy notices it by the row
-count and only warns (the mapper's ``confirm_deleted_rows``); its ``after_delete`` event comes all
-the same. So the flush looks at the row counts itself, which costs no statement, and reads the
-rows again only where they do not add up. asyncpg counts none for several rows at once.
+A trigger, a row-level policy, or a ``before_execute`` listener that turns the DELETE into an UPDATE
+may keep a row. SQLAlchemy only warns of it (the mapper's ``confirm_deleted_rows``), and fires
+``after_delete`` all the same. So the flush checks the row counts, which costs no statement, and
+reads the rows again only where they differ. asyncpg has no count for several rows at once.
 """
 
 from __future__ import annotations

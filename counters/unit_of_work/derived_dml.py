@@ -1,9 +1,9 @@
-"""INSERT and UPDATE by statement of a table with derived columns: computed, or refused.
+"""Compute the derived columns of INSERT and UPDATE statements, or refuse the statement.
 
-A value is computed where the statement or its parameters name the value that it is computed
-from. Where only the database knows that value, the statement is refused, and so is one that
-sets the derived column alone. An INSERT that leaves a derived column out needs nothing here:
-the column's default computes it (:mod:`.derivation`).
+A value is computed where the statement or its parameters have the value of its source. Where only
+the database knows that value, the statement is refused, and so is one that sets the derived column
+alone. In an INSERT without the derived column, the column's default computes it
+(:mod:`.derivation`).
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Exact in the database: from what a flush does to rows, to one UPDATE a parent table.
+"""The changes of counted rows by one flush, up to one UPDATE a parent table.
 
 The order of a flush:
 
 1. ``before_flush``: the rows that will be edited, moved or deleted are locked and read
    (:mod:`.rows`). An insert costs nothing here.
-2. ``before_insert`` of a new parent: it is given what its new sources amount to, so
-   that its INSERT holds the right value.
-3. ``after_insert``, ``after_update``, ``after_delete`` of a source: the difference
-   between what the row holds now and what it held under its lock is entered.
-   ``before_delete`` of anything that the database's own cascades reach from: what they
-   will reach is locked, and read again at the end (:mod:`.cascades`).
-4. ``after_flush``: the differences are written and what comes back is shown
+2. ``before_insert`` of a new parent: its counters are set to what its new sources amount to, so
+   that its INSERT has the right values.
+3. ``after_insert``, ``after_update``, ``after_delete`` of a source: the difference between the new
+   row and the row under its lock is entered. ``before_delete`` of rows from which the database's
+   own cascades start: the rows that they reach are locked, and read again at the end
+   (:mod:`.cascades`).
+4. ``after_flush``: the differences are written, and the returned values are shown
    (:mod:`.pending_changes`, :mod:`.counter_updates`).
 
-Step 2 is a guess, which step 3 corrects: the value guessed is taken off the
-difference that the parent's sources turn out to make.
+Step 2 is an estimate, which step 3 corrects: the initial values are subtracted from the
+differences.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Flush(PendingChanges):
 
     # Sources
 
-    def lock_rows(self) -> None:
+    def lock_changed_rows(self) -> None:
         """Lock the rows that are known before the flush to be edited, moved or deleted."""
         if self.session.deleted:
             lock_children_first(self.registry, self.session_state, self.session)
@@ -137,12 +137,12 @@ class Flush(PendingChanges):
     def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
         connection = self.connection(source.mapper)
         rows = {key: self.session_state.locked_rows.get(source, key, connection) for key in keys}
-        if unread := [key for key, image in rows.items() if image is None]:
+        if unread := [key for key, row in rows.items() if row is None]:
             rows |= read(
                 connection, source.mapper, source.names, unread, lock=True, deleting=deleting
             )
-        for key, image in rows.items():
-            self._locked[source, key] = image
+        for key, row in rows.items():
+            self._locked[source, key] = row
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """Count a row that was inserted."""
@@ -242,12 +242,12 @@ class Flush(PendingChanges):
                 state = instance_state(obj)
                 source = self.registry.source_of(state)
                 for counter in source.previewed if source else ():
-                    image = counter.image_of(state)
+                    row = counter.values_of(state)
                     parent = state.dict.get(counter.relationship.key)
-                    at = counter.parent_key(image) if parent is None else instance_state(parent)
+                    at = counter.parent_key(row) if parent is None else instance_state(parent)
                     dialect = self.dialect(counter.source)
-                    if counter.is_exact(image, dialect) and counter.counts(image):
-                        self._contributions[counter, at].append(counter.value(image))
+                    if counter.is_exact(row, dialect) and counter.counts(row):
+                        self._contributions[counter, at].append(counter.value(row))
         return self._contributions
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
@@ -283,7 +283,7 @@ class Flush(PendingChanges):
     # The end
 
     def write_pending_changes(self) -> None:
-        """Take off what new parents were initial, write the rest, show what comes back."""
+        """Subtract the initial counters of new parents, write the rest, and show the result."""
         for mapper in {m for m, _, initial in self._inserted_parents if any(initial.values())}:
             self.connection(mapper)  # raises where sources are not in the parent's database
         for mapper, state, initial in self._inserted_parents:

@@ -192,7 +192,7 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
     def before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
         if session_state := get_session_state(registry, session):
             session_state.flush = Flush(registry, session_state, session, context)
-            session_state.flush.lock_rows()
+            session_state.flush.lock_changed_rows()
 
     def after_flush(session: Session, context: UOWTransaction) -> None:
         session_state = get_session_state(registry, session)

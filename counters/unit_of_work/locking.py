@@ -69,8 +69,8 @@ def lock(
     if source is None or source.has_copied_relation or not state.dict.keys() >= set(source.names):
         return obj
     if _holds_locks(connection):
-        image = {name: state.dict[name] for name in source.names}
-        session_state.locked_rows.keep(source, identity(state), image, connection)
+        row = {name: state.dict[name] for name in source.names}
+        session_state.locked_rows.keep(source, identity(state), row, connection)
     return obj
 
 

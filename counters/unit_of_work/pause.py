@@ -113,9 +113,9 @@ class Pause:
             self._session_state.paused[relation.holder].update(dict.fromkeys(pointing))
         counters, chained = registry.counters_of(mapper), registry.chained(mapper)
         also = sorted({name for outer in chained for name in outer.tracked})
-        for image in read(connection, mapper, also, keys, lock=True).values():
+        for row in read(connection, mapper, also, keys, lock=True).values():
             for outer in chained:
-                if (parent := outer.parent_key(image)) is not None:
+                if (parent := outer.parent_key(row)) is not None:
                     self._session_state.paused[outer.parent][parent] = None
         if not counters:
             return

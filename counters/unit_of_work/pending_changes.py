@@ -1,7 +1,7 @@
-"""From changes of rows to counters: the end of a flush, and of a statement that was counted.
+"""Write the changes of rows to counters, at the end of a flush or of a counted statement.
 
-The parents' tables are written in one fixed order, a chain's inner links first, so that
-what a thread's counter came to can be passed on to its forum in the same breath.
+The parents' tables are written in one fixed order, the inner counters of a chain first, so that the
+new value of a thread's counter is passed on to its forum at once.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class PendingChanges:
         """Write all changes, and show what the database answers."""
         for source, rows in self._unread.items():
             connection = self.connection(source.mapper)
-            images = read(connection, source.mapper, source.names, list(rows), lock=False)
+            stored_rows = read(connection, source.mapper, source.names, list(rows), lock=False)
             for key, old in rows.items():
-                self.count(source, old, images.get(key))
+                self.count(source, old, stored_rows.get(key))
         for mapper in self.registry.parents:
             changes = {
                 key: change
@@ -188,11 +188,11 @@ class PendingChanges:
         for (mapper, parent), states in self._stale.items():
             dependent = read_names(mapper, parent, self.registry.counters_of(parent))
             names = [n for n in dependent if any(_shows(state, n) for state in states.values())]
-            images = read(self.connection(mapper), mapper, names, list(states), lock=False)
-            for key, image in images.items():
-                for name in image:
+            rows = read(self.connection(mapper), mapper, names, list(states), lock=False)
+            for key, row in rows.items():
+                for name in row:
                     if _shows(states[key], name):
-                        self.session_state.show(states[key], name, image[name])
+                        self.session_state.show(states[key], name, row[name])
         self._stale.clear()
 
 

@@ -1,13 +1,13 @@
-"""INSERT, UPDATE and DELETE by statement, counted: ``session.execute(delete(Comment)…)``.
+"""Count INSERT, UPDATE and DELETE statements, such as ``session.execute(delete(Comment)…)``.
 
-Each costs a fixed number of further statements, however many rows it changes:
+Each takes a fixed number of further statements, however many rows it changes:
 
-- an INSERT is asked to return what it has inserted;
-- an UPDATE or DELETE finds, locks and reads its rows first, is narrowed to just those,
-  and they are read again after it. So it does not matter what the statement computes, nor
-  what another transaction has committed meanwhile.
+- an INSERT returns the inserted rows;
+- for an UPDATE or DELETE the rows are locked and read first, the statement is narrowed to these
+  rows, and they are read again after it. So any expression in the statement can be counted, and
+  concurrent commits do not matter.
 
-What cannot be counted so is refused, with the way to do it (:mod:`.unsupported_dml`).
+Other statements are refused with a remedy (:mod:`.unsupported_dml`).
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ class Statement:
         rows = frozen().all()
         number = len(key) + len(columns)
         inserted = [tuple(row)[-number:] for row in rows]
-        for image in rows_by_key(inserted, len(key), source.names).values():
-            self.pending_changes.count(source, None, image)
+        for values in rows_by_key(inserted, len(key), source.names).values():
+            self.pending_changes.count(source, None, values)
         self._write_pending_changes()
         if not has_returning:
             return Inserted([row[: len(key)] for row in inserted])
@@ -232,8 +232,8 @@ class Statement:
         for source in self.sources:
             names, stop = source.names, start + len(source.names)
             for key_, row in rows_.items():
-                image = dict(zip(names, row[start:stop], strict=True))
-                self.pending_changes.read_later(source, key_, image)
+                values = dict(zip(names, row[start:stop], strict=True))
+                self.pending_changes.read_later(source, key_, values)
             start = stop
         return list(rows_)
 
@@ -252,9 +252,9 @@ class Statement:
         keys = self._keys_of_parameters()
         for source in self.sources:
             connection = self.pending_changes.connection(source.mapper)
-            images = read(connection, source.mapper, source.names, keys, lock=True)
-            for key, image in images.items():
-                self.pending_changes.read_later(source, key, image)
+            rows = read(connection, source.mapper, source.names, keys, lock=True)
+            for key, row in rows.items():
+                self.pending_changes.read_later(source, key, row)
         return keys
 
     def _keys_of_parameters(self) -> list[Key]:

@@ -1,10 +1,10 @@
 """Refuse writes of counted rows by sessions that the counters are not installed on.
 
-Writing through a plain ``Session(engine)`` is the likeliest mistake of a host, and every counter
-would drift by it in silence. So once an engine is installed anywhere, all sessions of the process
-are looked at when they come to a counted row: in a flush by the listeners that the counted classes
-have anyhow, and by :func:`watch` for statements and for the legacy bulk methods. Reading, writing
-other classes, and updates of columns that nothing is counted by are let pass.
+A host may write through a plain ``Session(engine)`` by mistake, and every counter would silently
+drift. So once counters are installed anywhere, all sessions of the process are checked when they
+write a counted row: in a flush by the listeners of the counted classes, and by :func:`watch` for
+statements and the legacy bulk methods. Reads, other classes, and updates of columns that no counter
+depends on pass.
 """
 
 from __future__ import annotations
