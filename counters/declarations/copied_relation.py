@@ -105,13 +105,13 @@ class CopiedRelation:
         first = self.counters[0]
         self.holder = first.holder
         """The class whose rows point, and have the counters."""
-        self.pointed = first.source
+        self.source = first.source
         """The class that they point to."""
-        self.names = key_names(self.pointed)
+        self.names = key_names(self.source)
         self.foreign_key = first.foreign_key
         self.relationship = first.relationship
         self.pointer = ForeignKeyTracker(first.target, via=first.via)
-        inner_of = inner.get(self.pointed, {})
+        inner_of = inner.get(self.source, {})
         self.chained = {c: inner_of[c] for c in self.counters if c in inner_of}
         """The counters that are copies of counters, each with the one."""
         self.column_trackers = tuple(
@@ -142,7 +142,7 @@ def find_copied_relations(declared: Iterable[Counter], chains: Chained) -> Copie
     relations: CopiedRelations = {}
     for counters in groups.values():
         relation = CopiedRelation(counters, chains)
-        relations[relation.pointed] = (*relations.get(relation.pointed, ()), relation)
+        relations[relation.source] = (*relations.get(relation.source, ()), relation)
     return relations
 
 

@@ -262,7 +262,7 @@ class Rebuild:
                 self._repair_chain(outer.parent, [outer], list(locked))
         for relation, copies in self.relations if rows else ():
             stale = [outer for outer, inner in copies.items() if inner in counters]
-            if relation.pointed is mapper and stale:
+            if relation.source is mapper and stale:
                 pointing = referring_keys(self.connection, relation, list(rows))
                 locked = self._lock(relation.holder, pointing, False)
                 self._repair_chain(relation.holder, stale, list(locked))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -26,47 +25,124 @@ from .referring_objects import ReferringObjects
 from .state import get_session_state
 
 
-def listen(registry: CounterRegistry, relation: CopiedRelation) -> None:
-    """Show in the rows of `relation` the changes of the rows that they point to."""
-    class_ = relation.holder.class_
+class CopyPreview:
+    """The listeners of one copied relation."""
 
-    def on_pointer(name: str) -> None:
+    def __init__(self, registry: CounterRegistry, relation: CopiedRelation) -> None:
+        self.registry = registry
+        self.relation = relation
+
+    def listen(self) -> None:
+        """Show in the rows of the relation the changes of the rows that they point to."""
+        relation, class_ = self.relation, self.relation.holder.class_
+        for name in (relation.relationship.key, *relation.foreign_key):
+            self._listen_to_pointer(name)
+        for event_name in ("load", "refresh"):
+            event.listen(class_, event_name, self._on_load, propagate=True, raw=True)
+        event.listen(class_, "after_insert", self._on_insert, propagate=True, raw=True)
+        for inner in {*relation.chained.values()}:
+            self.registry.followers.setdefault(inner, []).append(self.follow)
+        for tracker in relation.column_trackers:
+            for name in tracker.tracked - set(tracker.foreign_key):
+                self._listen_to_source(name)
+
+    def _listen_to_pointer(self, name: str) -> None:
         def on_set(obj: Any, value: Any, *_: Any) -> None:
             with suppress(TypeError, ValueError, CounterError):  # for the flush to judge
-                _show(registry, relation, instance_state(obj), {name: value})
+                self.show(instance_state(obj), {name: value})
 
         def on_remove(obj: Any, *_: Any) -> None:
             on_set(obj, None)
 
-        event.listen(getattr(class_, name), "set", on_set, propagate=True)
-        event.listen(getattr(class_, name), "remove", on_remove, propagate=True)
+        attribute = getattr(self.relation.holder.class_, name)
+        event.listen(attribute, "set", on_set, propagate=True)
+        event.listen(attribute, "remove", on_remove, propagate=True)
 
-    for name in (relation.relationship.key, *relation.foreign_key):
-        on_pointer(name)
+    def _on_load(self, state: InstanceState[Any], *_: Any) -> None:
+        self._remember(state, self._find_source(state, {})[1])
 
-    def known(state: InstanceState[Any], *_: Any) -> None:
-        _remember(registry, relation, state, _referenced(relation, state, {}))
+    def _on_insert(self, mapper: object, connection: object, state: InstanceState[Any]) -> None:
+        self._on_load(state)
 
-    event.listen(class_, "load", known, propagate=True, raw=True)
-    event.listen(class_, "refresh", known, propagate=True, raw=True)
+    def _listen_to_source(self, name: str) -> None:
+        def on_set(obj: Any, value: Any, *_: Any) -> None:
+            with suppress(TypeError, ValueError, CounterError):
+                self.follow(instance_state(obj), {name: value})
 
-    def inserted(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-        known(state)
+        attribute = getattr(self.relation.source.class_, name)
+        event.listen(attribute, "set", on_set, propagate=True)
 
-    event.listen(class_, "after_insert", inserted, propagate=True, raw=True)
-    for inner in {*relation.chained.values()}:
-        registry.followers.setdefault(inner, []).append(partial(follow, registry, relation))
-    for tracker in relation.column_trackers:
-        for name in tracker.tracked - set(tracker.foreign_key):
-            _listen_to_source(registry, relation, name)
+    def follow(self, source: InstanceState[Any], assigned: Mapping[str, Any]) -> None:
+        """Show the `assigned` values of an object in all objects that point to it."""
+        session_state = get_session_state(self.registry, source.session)
+        if session_state is None or self.relation not in session_state.pointing:
+            return
+        for state in session_state.pointing[self.relation].at(source, self._place(source)):
+            if state.session is source.session and self._find_source(state, {})[0] is source:
+                self._copy(state, {**self._values(source), **assigned})
 
+    def show(self, state: InstanceState[Any], assigned: dict[str, Any]) -> None:
+        """Show in an object the values of the object that it points to once `assigned` is set."""
+        source, place = self._find_source(state, assigned)
+        self._remember(state, place)
+        if source is not None:
+            self._copy(state, self._values(source))
+        elif place is None and None in assigned.values():
+            for counter in self.relation.counters:
+                self._set(counter, state, counter.empty)
 
-def _listen_to_source(registry: CounterRegistry, relation: CopiedRelation, name: str) -> None:
-    def on_set(obj: Any, value: Any, *_: Any) -> None:
-        with suppress(TypeError, ValueError, CounterError):
-            follow(registry, relation, instance_state(obj), {name: value})
+    def _values(self, source: InstanceState[Any]) -> Mapping[str, Any]:
+        """Return the values of an object in memory, and the empty counters of a new one."""
+        if source.key is not None:
+            return source.dict
+        return {inner.key: inner.empty for inner in self.relation.chained.values()} | source.dict
 
-    event.listen(getattr(relation.pointed.class_, name), "set", on_set, propagate=True)
+    def _remember(self, state: InstanceState[Any], place: Any) -> None:
+        session_state = get_session_state(self.registry, state.session)
+        if session_state is not None and place is not None:
+            objects = session_state.pointing.setdefault(self.relation, ReferringObjects())
+            objects.add(place, state)
+
+    def _find_source(
+        self, state: InstanceState[Any], assigned: dict[str, Any]
+    ) -> tuple[InstanceState[Any] | None, Any]:
+        """Return the loaded object that an object points to, and its place; None if unknown."""
+        relation = self.relation
+        obj = preview.parent_shown(relation.pointer, state, assigned)
+        if obj is not None:
+            source = instance_state(obj)
+            return source, self._place(source)
+        name = relation.relationship.key
+        if name in assigned or name in state.committed_state:
+            return None, None
+        row = {part: assigned.get(part, state.dict.get(part)) for part in relation.foreign_key}
+        return None, relation.pointer.named_parent(row)
+
+    def _place(self, source: InstanceState[Any]) -> Any:
+        """Return the place to remember the objects that point to an object; nothing is loaded."""
+        if source.key is not None:
+            return tuple(source.key[1])
+        key = tuple(source.dict.get(name) for name in self.relation.names)
+        return source if None in key else key
+
+    def _copy(self, state: InstanceState[Any], row: Mapping[str, Any]) -> None:
+        for counter in self.relation.counters:
+            of: Any = counter.of
+            names = () if counter.predicate is None else counter.predicate.names
+            if row.keys() >= {of.key, *names}:
+                value = row[of.key] if counter.counts(row) else None
+                self._set(counter, state, counter.empty if value is None else value)
+
+    def _set(self, counter: Counter, state: InstanceState[Any], value: Any) -> None:
+        if is_expression(value) or not is_known(state, counter.key):
+            return
+        for outer, inner in self.registry.chained(counter.parent).items():
+            if inner is counter:
+                preview.show(self.registry, (outer,), state, {counter.key: value})
+        if state.session is None:
+            set_committed_value(state.obj(), counter.key, value)
+        elif session_state := get_session_state(self.registry, state.session):
+            session_state.preview(state, counter.key, value)
 
 
 def show_added(registry: CounterRegistry, state: InstanceState[Any]) -> None:
@@ -74,106 +150,4 @@ def show_added(registry: CounterRegistry, state: InstanceState[Any]) -> None:
     for relation in registry.all_copied_relations():
         if state.mapper.isa(relation.holder):
             with suppress(TypeError, ValueError, CounterError):
-                _show(registry, relation, state, {})
-
-
-def follow(
-    registry: CounterRegistry,
-    relation: CopiedRelation,
-    pointed: InstanceState[Any],
-    assigned: Mapping[str, Any],
-) -> None:
-    """Show the `assigned` values of an object in all objects that point to it."""
-    session = pointed.session
-    session_state = None if session is None else get_session_state(registry, session)
-    if session_state is None or relation not in session_state.pointing:
-        return
-    for state in session_state.pointing[relation].at(pointed, _place(relation, pointed)):
-        if state.session is session and _referenced(relation, state, {})[0] is pointed:
-            _copy(registry, relation, state, {**_values_of(relation, pointed), **assigned})
-
-
-def _show(
-    registry: CounterRegistry,
-    relation: CopiedRelation,
-    state: InstanceState[Any],
-    assigned: dict[str, Any],
-) -> None:
-    """Show in an object the values of the object that it points to once `assigned` is set."""
-    pointed, place = _referenced(relation, state, assigned)
-    _remember(registry, relation, state, (pointed, place))
-    if pointed is not None:
-        _copy(registry, relation, state, _values_of(relation, pointed))
-    elif place is None and None in assigned.values():
-        for counter in relation.counters:
-            _put(registry, counter, state, counter.empty)
-
-
-def _values_of(relation: CopiedRelation, pointed: InstanceState[Any]) -> Mapping[str, Any]:
-    """Return what memory holds of an object, and the empty counters of a new one."""
-    if pointed.key is not None:
-        return pointed.dict
-    return {inner.key: inner.empty for inner in relation.chained.values()} | pointed.dict
-
-
-def _remember(
-    registry: CounterRegistry, relation: CopiedRelation, state: InstanceState[Any], at: Any
-) -> None:
-    place = at[1]
-    session = state.session
-    session_state = (
-        None if session is None or place is None else get_session_state(registry, session)
-    )
-    if session_state is not None:
-        session_state.pointing.setdefault(relation, ReferringObjects()).add(place, state)
-
-
-def _referenced(
-    relation: CopiedRelation, state: InstanceState[Any], assigned: dict[str, Any]
-) -> tuple[InstanceState[Any] | None, Any]:
-    """Return the loaded object that an object points to, and its place; None if unknown."""
-    obj = preview.parent_shown(relation.pointer, state, assigned)
-    if obj is not None:
-        pointed = instance_state(obj)
-        return pointed, _place(relation, pointed)
-    name = relation.relationship.key
-    if name in assigned or name in state.committed_state:
-        return None, None
-    row = {part: assigned.get(part, state.dict.get(part)) for part in relation.foreign_key}
-    return None, relation.pointer.named_parent(row)
-
-
-def _place(relation: CopiedRelation, pointed: InstanceState[Any]) -> Any:
-    """Return the place to remember the objects that point to an object; nothing is loaded."""
-    if pointed.key is not None:
-        return tuple(pointed.key[1])
-    key = tuple(pointed.dict.get(name) for name in relation.names)
-    return pointed if None in key else key
-
-
-def _copy(
-    registry: CounterRegistry,
-    relation: CopiedRelation,
-    state: InstanceState[Any],
-    row: Mapping[str, Any],
-) -> None:
-    for counter in relation.counters:
-        of: Any = counter.of
-        names = () if counter.predicate is None else counter.predicate.names
-        if row.keys() >= {of.key, *names}:
-            value = row[of.key] if counter.counts(row) else None
-            _put(registry, counter, state, counter.empty if value is None else value)
-
-
-def _put(
-    registry: CounterRegistry, counter: Counter, state: InstanceState[Any], value: Any
-) -> None:
-    if is_expression(value) or not is_known(state, counter.key):
-        return
-    for outer, inner in registry.chained(counter.parent).items():
-        if inner is counter:
-            preview.show(registry, (outer,), state, {counter.key: value})
-    if state.session is None:
-        set_committed_value(state.obj(), counter.key, value)
-    elif session_state := get_session_state(registry, state.session):
-        session_state.preview(state, counter.key, value)
+                CopyPreview(registry, relation).show(state, {})

@@ -142,8 +142,10 @@ class SessionState:
         self.returned.clear()
 
 
-def get_session_state(registry: CounterRegistry, session: Session) -> SessionState | None:
+def get_session_state(registry: CounterRegistry, session: Session | None) -> SessionState | None:
     """Return the state of `session`; None where the counters are not installed on it."""
+    if session is None:
+        return None
     session_state: SessionState | None = session.info.get(registry)
     if session_state is not None and session_state.session() is session:
         return session_state

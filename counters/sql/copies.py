@@ -120,8 +120,8 @@ def _refresh_statement(
 
 def _copy(relation: CopiedRelation, counter: Counter, parents: Table) -> ColumnElement[Any]:
     """Return the expression for the value that a row copies."""
-    same = map(eq, relation.pointed.primary_key, foreign_key_columns(parents, relation))
-    statement = select_rows(relation.pointed, counter.amount).where(*same).correlate(parents)
+    same = map(eq, relation.source.primary_key, foreign_key_columns(parents, relation))
+    statement = select_rows(relation.source, counter.amount).where(*same).correlate(parents)
     if counter.condition is not None:
         statement = statement.where(counter.condition)
     copied: ColumnElement[Any] = statement.scalar_subquery()

@@ -40,15 +40,14 @@ def listen_to_models(registry: CounterRegistry) -> None:
     for mapper in registry.parents:
         _listen_to_parent(registry, mapper)
     for relation in registry.all_copied_relations():
-        copy_preview.listen(registry, relation)
+        copy_preview.CopyPreview(registry, relation).listen()
     for reaching in set(registry.tables.values()):
         if reaching is not None and registry.cascades.reaches_from(reaching.tables):
             _listen_to_cascade(registry, reaching)
 
 
 def _flush_of(registry: CounterRegistry, state: InstanceState[Any]) -> Flush | None:
-    session = state.session
-    session_state = None if session is None else get_session_state(registry, session)
+    session_state = get_session_state(registry, state.session)
     return None if session_state is None else session_state.flush
 
 
@@ -134,8 +133,7 @@ def _listen_to_parent(registry: CounterRegistry, parent: Mapper[Any]) -> None:
     on("after_delete", Flush.mark_parent_deleted)
 
     def from_database(state: InstanceState[Any], *rest: Any) -> None:
-        session = state.session
-        if session is not None and (session_state := get_session_state(registry, session)):
+        if session_state := get_session_state(registry, state.session):
             session_state.forget_preview(state, rest[-1])
 
     # By state, since an object that is expired may have been collected already.

@@ -97,7 +97,7 @@ class Pause:
             connection = pending_changes.connection(relation.holder)
             holders = list(self._session_state.paused[relation.holder])
             targets = referenced_keys(connection, relation, holders)
-            self._session_state.paused[relation.pointed].update(dict.fromkeys(targets))
+            self._session_state.paused[relation.source].update(dict.fromkeys(targets))
 
     def _repair_some(
         self, pending_changes: PendingChanges, mapper: Mapper[Any], keys: list[Key]

@@ -81,7 +81,7 @@ class PendingChanges:
     def detached(self, relation: CopiedRelation) -> list[Key]:
         """Return the keys of the rows that have ceased to point where they did."""
         keys: dict[Key, None] = {}
-        for change in self._changes[relation.pointed].values():
+        for change in self._changes[relation.source].values():
             keys |= dict.fromkeys((change.detached or {}).get(relation.pointer, ()))
         return [key for key in keys if (relation.holder, key) not in self.deleted_parents]
 
