@@ -233,7 +233,7 @@ def test_link_is_lost_without_the_lock_of_its_thread(
         return write(connection, mapper, counters, changes, also)
 
     monkeypatch.setattr(settle_module, "write", unlocked)
-    monkeypatch.setattr(flush, "lock_pointed", lambda *_: None)
+    monkeypatch.setattr(flush, "lock_referenced_rows", lambda *_: None)
     run(server, actors, (insert, link), "within")
     assert not is_exact(server)
 
@@ -282,7 +282,7 @@ def test_comment_and_link_do_not_deadlock(server: Engine, actors: Actors, pair: 
 def test_comment_and_link_deadlock_without_early_lock(
     server: Engine, actors: Actors, pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flush, "lock_pointed", lambda *_: None)
+    monkeypatch.setattr(flush, "lock_referenced_rows", lambda *_: None)
     assert sorted(cross(server, actors, pair)) == ["ok", "retry"]
     assert is_exact(server)
 
