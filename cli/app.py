@@ -1,8 +1,8 @@
 """The command line: ``tallied serve | migrate | check | seed | verify | rebuild | …``.
 
-A command reads its options, calls one function of the package, and says what came of
-it. Whatever the user can mend ends in one line on standard error and exit code 2;
-exit code 1 is kept for what ``verify`` and ``check`` find.
+A command reads its options, calls one function of the package, and prints the result.
+An error that the user can correct ends in one line on standard error and exit code 2;
+exit code 1 is reserved for findings of ``verify`` and ``check``.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ app = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and exit with its code.
 
-    :param arguments: instead of the process's own.
+    :param arguments: by default, those of the process.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(given, standalone_mode=False, prog_name="tallied")
+        code = app(arguments, standalone_mode=False, prog_name="tallied")
     except (typer.TyperException, TalliedError) as error:
         sentence = (
             usage_errors.explain(error) if isinstance(error, typer.TyperException) else str(error)
         )
-        print_error(sentence, is_json=has_chosen_json(given))
+        print_error(sentence, is_json=has_chosen_json(arguments))
         code = 2
     sys.exit(code or 0)
 

@@ -1,4 +1,4 @@
-"""``tallied check``: say what is wrong with an installation."""
+"""``tallied check``: report the faults of an installation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check(
     database: DatabaseURL = None,
     app: App = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Recount every counter, too: this reads all comments.")
+        bool, typer.Option("--deep", help="Also recount every counter, which reads all comments.")
     ] = False,
     fail_level: Annotated[
-        Level, typer.Option(help="From what on the exit code is 1: error or warning.")
+        Level, typer.Option(help="The lowest level that makes the exit code 1.")
     ] = "error",
     form: Format = "text",
 ) -> None:
@@ -48,8 +48,8 @@ def check(
         raise typer.Exit(1)
 
 
-check.__doc__ = f"""Say what is wrong with the settings, the database and what is stored.
+check.__doc__ = f"""Report faults of the settings, the database and the stored data.
 
-Nothing is changed. Each finding has an id, which {find_page("checks.md")} describes.
-Exit code 0: nothing as bad as the fail level. 1: something is.
+The command changes nothing. {find_page("checks.md")} describes the id of each finding.
+Exit code 0: no finding has the fail level. 1: at least one has.
 """

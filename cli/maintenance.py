@@ -1,4 +1,4 @@
-"""Verify and rebuild, as a command asks for it: names and conditions are texts."""
+"""The work of ``verify`` and ``rebuild``, with names and conditions as texts."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def verify(
     with_amounts: bool = True,
     counters: Counters = tallied_counters,
 ) -> Verified:
-    """Recount, change nothing, and `report` each counter and each amount that is wrong.
+    """Recount, and `report` each wrong counter and derived column; change nothing.
 
     :param only: names such as ``Thread.word_count`` or ``Thread``; all where there are none.
     :param where: conditions such as ``created_at >= 2026-01-01``, all of which must be met.
-    :param sample: look at so many of each class only, drawn at random.
-    :param with_amounts: look at derived columns, such as the words of each comment, too.
+    :param sample: check only that many objects of each class, chosen at random.
+    :param with_amounts: also check derived columns, such as the words of each comment.
     :param counters: by default, Tallied's; a host's extension of them has the host's, too.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition that cannot be read.
@@ -76,16 +76,16 @@ async def rebuild(
     progress: Report = lambda *_: None,
     counters: Counters = tallied_counters,
 ) -> Rebuilt:
-    """Put what is wrong right while others write: amounts first, then what is counted of them.
+    """Correct wrong values while others write: derived columns first, then their counters.
 
     :param only: as for :func:`verify`.
     :param where: as for :func:`verify`.
-    :param after: where a former run has got to, as it told `progress`.
-    :param with_amounts: repair derived columns, such as the words of each comment, too,
-        whatever `only` names; not needed where it names them.
+    :param after: the place that an earlier run reported to `progress`.
+    :param with_amounts: also repair derived columns, such as the words of each comment,
+        whatever `only` names; not needed if it names them.
     :param batch_size: how many rows are locked at a time, at most.
-    :param progress: called after each batch with the place that it has got to, how many
-        rows are done, and how many there are.
+    :param progress: called after each batch with the place reached, the number of finished
+        rows, and the total.
     :param counters: as for :func:`verify`.
     :raises CounterError: for a name that is not known.
     :raises BadUserInput: for a condition or a place that cannot be read.
@@ -132,7 +132,7 @@ async def _repair_amounts(
     batch_size: int,
     progress: Report,
 ) -> int:
-    """Put wrong amounts right, a page at a time, each in a unit of work of its own."""
+    """Correct wrong derived columns page by page, each in a unit of work of its own."""
     mapper, repaired = derived.mapper, 0
     chosen = keys_of(mapper, condition)
     remaining = chosen if start is None else chosen.where(after_key(primary_key(mapper), start))

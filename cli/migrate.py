@@ -14,7 +14,7 @@ from .runner import run
 def migrate(database: DatabaseURL = None, app: App = None, form: Format = "text") -> None:
     """Create Tallied's tables, or bring them up to date.
 
-    Where they are, nothing happens; several processes may do it at once.
+    If they are up to date, nothing happens. Several processes may run it at once.
     """
     out = Output(form)
 

@@ -31,7 +31,7 @@ App = Annotated[
         "--app",
         metavar="MODULE:NAME",
         help="The Discussion of an application, such as forum:discussion: its database, its "
-        "counters, its way to count words. In place of --database.",
+        "counters and its function that counts words. Replaces --database.",
     ),
 ]
 
@@ -49,7 +49,7 @@ Format = Annotated[
     Form,
     typer.Option(
         "--format",
-        help="text for people; json for programs: an object a line, errors on standard error too.",
+        help="text for people, or json for programs: one object per line, errors included.",
     ),
 ]
 
@@ -62,8 +62,8 @@ Conditions = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CONDITION",
-        help="Look only at rows for which this holds: a column, one of = != < <= > >= in, and a "
-        "value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
+        help="Check only rows that meet this condition: a column, one of = != < <= > >= in, and "
+        "a value, such as 'created_at >= 2026-01-01'. May be given several times. The counters "
         "must be of one class, such as Thread.",
     ),
 ]

@@ -1,6 +1,6 @@
-"""What the commands print: sentences for people, or one JSON object a line for programs.
+"""The output of the commands: sentences for people, or one JSON object per line for programs.
 
-Results go to standard output, and to standard error what is wrong and how far the work is.
+Results go to standard output; errors and progress go to standard error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Form: TypeAlias = Literal["text", "json"]
 
 
 class Output:
-    """Where one command prints, in the form that was chosen."""
+    """The output of one command, in the chosen format."""
 
     def __init__(self, form: Form) -> None:
         self.is_json = form == "json"
@@ -23,22 +23,22 @@ class Output:
     def say(self, sentence: str, **facts: Any) -> None:
         """Print a result.
 
-        :param facts: what it is about, for programs.
+        :param facts: the values in the sentence, for programs.
         """
         print(_as_line({"message": sentence, **facts}) if self.is_json else sentence, flush=True)
 
     def say_value(self, name: str, value: str) -> None:
-        """Print one value, and nothing around it."""
+        """Print one value without a sentence."""
         print(_as_line({name: value}) if self.is_json else value, flush=True)
 
     def warn(self, sentence: str, **facts: Any) -> None:
-        """Print what is not a result."""
+        """Print a warning."""
         line = _as_line({"message": sentence, **facts}) if self.is_json else sentence
         print(line, file=sys.stderr, flush=True)
 
 
 def print_error(sentence: str, *, is_json: bool) -> None:
-    """Print why a command was not carried out."""
+    """Print why a command failed."""
     line = _as_line({"error": {"message": sentence}}) if is_json else f"error: {sentence}"
     print(line, file=sys.stderr)
 

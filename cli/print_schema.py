@@ -9,6 +9,6 @@ from .options import Format
 def print_schema(form: Format = "text") -> None:
     """Print the API's GraphQL schema.
 
-    As text, it is in the schema definition language; as JSON, it is the answer to an introspection.
+    text: the schema definition language. json: the response to an introspection query.
     """
     print(print_introspection() if form == "json" else print_sdl(), end="")

@@ -1,4 +1,4 @@
-"""``tallied rebuild``: recount, and correct each wrong counter."""
+"""``tallied rebuild``: recount, and correct wrong counters."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ def rebuild(
     where: Conditions = None,
     amounts: Annotated[
         bool,
-        typer.Option("--amounts", help="First correct derived columns, too: each comment's words."),
+        typer.Option(
+            "--amounts", help="First correct derived columns, such as the words of comments."
+        ),
     ] = False,
     after: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Go on after the ID that an earlier run has reached."),
+        typer.Option(metavar="ID", help="Continue after the ID that an earlier run has reached."),
     ] = None,
     batch_size: Annotated[
         int,
@@ -34,10 +36,10 @@ def rebuild(
     ] = 1000,
     form: Format = "text",
 ) -> None:
-    """Recount, and correct each wrong counter.
+    """Recount, and correct wrong counters.
 
-    Others may go on writing meanwhile: each batch is a short transaction of its own.
-    Interrupt it when you like; it says how to go on.
+    Other clients can write meanwhile: each batch is a short transaction of its own.
+    If you interrupt the command, it prints how to continue.
     """
     out = Output(form)
     with bar(out, "Rebuilding counters") as show, resumable(out) as note:

@@ -27,15 +27,14 @@ def seed(
     ] = 100_000,
     random_seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="The same number gives the same texts and sizes."),
+        typer.Option(metavar="N", help="The same number produces the same texts and sizes."),
     ] = None,
     form: Format = "text",
 ) -> None:
     """Add demo threads and comments.
 
-    They are in several languages and scripts. What the database has already stays.
-    Interrupt it when you like: each batch is a transaction, and the counters are exact
-    after every one.
+    The texts are in several languages and scripts. Existing rows stay. You can interrupt
+    the command: each batch is a transaction, after which the counters are exact.
     """
 
     out = Output(form)

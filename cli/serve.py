@@ -1,4 +1,4 @@
-"""``tallied serve``: migrate, check, fill in demo data where there is to be some, and serve."""
+"""``tallied serve``: migrate, check, add demo data if requested, and serve."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def serve(
     workers: Annotated[int | None, setting_option("workers", "N")] = None,
     guests: Annotated[Guests | None, setting_option("guests")] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Fill in demo data if there is no thread yet.")
+        bool, typer.Option("--demo", help="Add demo data if there is no thread yet.")
     ] = False,
     form: Format = "text",
 ) -> None:
     """Serve the API and its playground.
 
-    The database is migrated first; Ctrl-C stops the server. What is not given here is
+    The database is migrated first; Ctrl-C stops the server. Options that are not given are
     read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS, TALLIED_DATABASE and TALLIED_GUESTS.
     """
     out = Output(form)
@@ -53,13 +53,13 @@ def serve(
 
     if settings.guests == "moderate" and guests is None and not process.is_local(settings.host):
         raise ConfigurationError(
-            f"Whoever reaches {settings.host} could moderate, as {SETTINGS['guests']} has it: pass"
-            " --guests read or write, or --guests moderate if everybody is to."
+            f"Everyone who reaches {settings.host} could moderate, by {SETTINGS['guests']}: pass"
+            " --guests read or write, or --guests moderate to allow that."
         )
 
     async def prepare(opened: Database, _: Counters) -> None:
         findings.extend(await checks.check_file(opened, settings, start=True))
-        _refuse(out, findings)  # Nobody should migrate a damaged file.
+        _refuse(out, findings)  # A damaged file must not be migrated.
         print_migration(out, await migrate(opened), opened.url)
         findings.extend(await checks.check_database(opened))
         _refuse(out, findings)

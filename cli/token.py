@@ -1,4 +1,4 @@
-"""What ``tallied token`` does: a token for somebody, from words that a person types."""
+"""``tallied token``: print a signed bearer token."""
 
 from __future__ import annotations
 
@@ -68,28 +68,28 @@ def token(
         str | None, typer.Option(metavar="NAME", help="The display name. [default: none]")
     ] = None,
     moderator: Annotated[
-        bool, typer.Option("--moderator", help="Let them change what others wrote.")
+        bool, typer.Option("--moderator", help="Allow changing what others wrote.")
     ] = False,
     expires: Annotated[
-        str, typer.Option(metavar="DURATION", help="After how long: 90s, 15m, 1h, 7d.")
+        str, typer.Option(metavar="DURATION", help="The lifetime: 90s, 15m, 1h, 7d.")
     ] = "1h",
     database: DatabaseURL = None,
     form: Format = "text",
 ) -> None:
     """Print a signed bearer token, and nothing else.
 
-    It is signed with TALLIED_SECRET, which the server must have, too; in development, with a
-    secret that is kept beside the database. Clients send it as `Authorization: Bearer TOKEN`.
-    It is good until it expires: keep that short.
+    It is signed with TALLIED_SECRET, which the server needs as well; in development, with a
+    secret that is stored beside the database. Clients send it as `Authorization: Bearer TOKEN`.
+    It cannot be revoked before it expires, so choose a short lifetime.
     """
     settings = read_settings(database=database)
     if "TALLIED_ENVIRONMENT" not in os.environ and development.is_development(settings):
         settings = replace(settings, environment="development")
-    printed = issue_token(
+    value = issue_token(
         development.with_secret(settings),
         subject,
         name=name,
         is_moderator=moderator,
         expires=expires,
     )
-    Output(form).say_value("token", printed)
+    Output(form).say_value("token", value)

@@ -1,7 +1,7 @@
-"""What is wrong with the arguments of a command, in Tallied's own words.
+"""Messages for wrong arguments of a command.
 
-Typer's messages are those of Click and of Pydantic, which name neither the values that are
-allowed nor, always, the option.
+Typer's own messages come from Click and Pydantic. They do not name the allowed values, and not
+always the option.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 
 
 def explain(error: typer.TyperException) -> str:
-    """Return one sentence that names the argument and the remedy, and where to read on."""
+    """Return a sentence that names the argument and the remedy, and refers to the help."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tallied"
     return f"{_explain(error)} See `{command} --help`."

@@ -1,4 +1,4 @@
-"""``tallied verify``: recount, and list each wrong counter."""
+"""``tallied verify``: recount, and list wrong counters."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ def verify(
     where: Conditions = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Look only at N of each class, drawn at random."),
+        typer.Option(
+            min=1, metavar="N", help="Check only N objects of each class, chosen at random."
+        ),
     ] = None,
     amounts: Annotated[
         bool,
         typer.Option(
-            help="Compute derived columns again, too, as each comment's words: reads all."
+            help="Also recompute derived columns, such as the words of comments: reads all."
         ),
     ] = True,
     form: Format = "text",
 ) -> None:
-    """Recount, and list each wrong counter.
+    """Recount, and list wrong counters.
 
-    Nothing is changed, and nobody who writes is kept waiting. Exit code 0: all are
+    The command changes nothing and blocks no writer. Exit code 0: all counters are
     right. 1: some are wrong, and `tallied rebuild` corrects them.
     """
     is_json = form == "json"
