@@ -1,1 +1,1 @@
-"""The process of a server on its own: uvicorn, its bounds, its workers."""
+"""The process of a standalone server: uvicorn, its limits, its workers."""

@@ -1,8 +1,8 @@
-"""What a server for development keeps beside its database: the secret that it signs tokens with.
+"""The file that a development server keeps beside its database: the secret of its tokens.
 
-Nobody has to set a secret in order to try things out: the server makes one, and ``tallied
-token`` reads it. The file also tells the other commands that the database was last served for
-development. A server for production removes it.
+To try things out, no secret is needed: the server creates one, and ``tallied token`` reads it.
+The file also tells the other commands that the database was last served for development. A
+production server removes it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..settings import SETTINGS, Settings
 
 
 def file_of(settings: Settings) -> Path | None:
-    """Return where the secret for a database is kept; None for a database in memory.
+    """Return the file of the secret for a database; None for a database in memory.
 
-    For an SQLite file, that is beside it; for PostgreSQL, among the user's state files (XDG Base
+    For SQLite, it is beside the database; for PostgreSQL, among the user's state files (XDG Base
     Directory Specification).
     """
     try:
@@ -35,7 +35,7 @@ def file_of(settings: Settings) -> Path | None:
         in_memory = name == ":memory:" or url.query.get("mode") == "memory"
         return None if in_memory or name.startswith("file:") else Path(f"{name}.development")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    # Where it is, whoever asks: the host may be a socket's folder, which is among the parameters.
+    # The same for every client: the host may be a socket's folder, given as a parameter.
     host, port = (url.query.get(name) for name in ("host", "port"))
     place = f"{host or url.host}:{port or url.port or 5432}/{url.database}"
     return Path(home, "tallied", f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.development")
@@ -48,11 +48,11 @@ def is_development(settings: Settings) -> bool:
 
 
 def with_secret(settings: Settings) -> Settings:
-    """Return the settings with a secret, where they are for development and have none.
+    """Return the settings, with a secret if they are for development and have none.
 
-    The first call makes one. Where the server was given a secret of its own, none is made.
+    The first call creates it, unless the server has a secret of its own.
 
-    :raises ConfigurationError: where the secret cannot be kept.
+    :raises ConfigurationError: if the secret cannot be stored.
     """
     file = file_of(settings)
     if settings.environment != "development" or settings.secret or file is None:
@@ -66,9 +66,9 @@ def with_secret(settings: Settings) -> Settings:
 
 
 def begin(settings: Settings) -> Settings:
-    """Return the settings that a server starts with, and note what it is for.
+    """Return the settings that a server starts with, and record its environment.
 
-    :raises ConfigurationError: where the secret for development cannot be kept.
+    :raises ConfigurationError: if the secret for development cannot be stored.
     """
     file = file_of(settings)
     if file is None:
@@ -81,7 +81,7 @@ def begin(settings: Settings) -> Settings:
     try:
         if file.is_file() and (file.stat().st_size == 0) is not has_own:
             file.unlink()
-        if has_own:  # which is not written down; only that there is one
+        if has_own:  # The file records only that there is a secret.
             _create(file, "")
     except OSError as error:
         raise _unusable(file) from error

@@ -1,4 +1,4 @@
-"""Flow control of a connection: what its client does not read, and what is not read of it."""
+"""Flow control of connections: clients that do not read, and limits of connections."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ logger = logging.getLogger("tallied.api")
 
 
 class Reader:
-    """Drops the connection of a client that reads nothing of its answer for a time."""
+    """Drops the connection of a client that reads nothing of its response for a time."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
         self.has_read = False
-        """Whether it has read nearly all there was, so that there may be as much again by now."""
+        """Whether it has read nearly everything, so that the buffer may have filled up again."""
 
     def watch(self, transport: asyncio.Transport) -> None:
-        """Begin, unless it is watched already or has nothing to read."""
+        """Start the timer, unless it runs already or there is nothing to read."""
         unsent = transport.get_write_buffer_size()
         if unsent and self._timer is None:
             self.has_read = False
@@ -48,16 +48,16 @@ class Reader:
             self.watch(transport)
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class Flow(FlowControl):
-    """uvicorn's flow control, which also says when reading goes on.
+    """uvicorn's flow control, which also reports when reading resumes.
 
-    :param on_resume: called where the application asks for more of what the client sends.
+    :param on_resume: called when the application asks for more data of the client.
     """
 
     def __init__(self, transport: asyncio.Transport, on_resume: Callable[[], None]) -> None:
@@ -70,16 +70,16 @@ class Flow(FlowControl):
 
 
 def settings_of(config: uvicorn.Config) -> Settings:
-    """Return the settings of a server: its own, or under plain uvicorn the environment's."""
+    """Return the settings of a server; under plain uvicorn, those of the environment."""
     settings: Settings | None = getattr(config, "settings", None)
     return settings or _settings_of_environment()
 
 
 class Connections:
-    """The connections of one server process, bounded for each address that clients connect from.
+    """The connections of one server process, limited for each client address.
 
-    A proxy connects from one address for all of its clients, so those that uvicorn trusts to name
-    the client (``FORWARDED_ALLOW_IPS``) are not bounded.
+    A proxy connects from one address for all of its clients, so the proxies that uvicorn trusts
+    (``FORWARDED_ALLOW_IPS``) are not limited.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -89,17 +89,17 @@ class Connections:
 
     @classmethod
     def of(cls, server: ServerState, config: uvicorn.Config) -> Connections:
-        """Return those of a server."""
+        """Return the connections of a server."""
         if server not in _connections:
             _connections[server] = cls(config)
         return _connections[server]
 
     def acquire(self, client: tuple[str, int] | None) -> bool:
-        """Count a connection, and return whether its client may have it."""
+        """Count a connection, and return whether its client may open it."""
         return self._limit.acquire(self._host(client))
 
     def release(self, client: tuple[str, int] | None) -> None:
-        """Count it no more."""
+        """Stop counting a connection."""
         self._limit.release(self._host(client))
 
     def _host(self, client: tuple[str, int] | None) -> str | None:
@@ -117,11 +117,11 @@ def _settings_of_environment() -> Settings:
 def error_response(
     status: int, code: str, message: str, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> bytes:
-    """Return an answer in GraphQL's form, after which the connection is closed, and log it.
+    """Return an error response in GraphQL's format that closes the connection, and log it.
 
-    No application is asked, so that nothing else writes a line.
+    The application is not involved, so nothing else writes a line.
 
-    :param headers: those of the request, as far as they are there.
+    :param headers: the headers of the request that have been received.
     """
     request_id = choose_request_id(headers)
     logger.info("%s: %r", code, message, extra={"request_id": request_id, "status": status})

@@ -1,14 +1,13 @@
-"""HTTP/1.1 as uvicorn reads it, with bounds on how much and how slowly clients send.
+"""HTTP/1.1 by uvicorn, with limits on the size and the slowness of requests.
 
-uvicorn 0.54 with httptools bounds neither the size of a request's headers nor the time
-that a client takes to send it, so that a few idle sockets, or one that trickles, hold on
-to the server (a "slowloris"). It takes trailers for headers, drops the body of a request
-that offers an upgrade, and makes objects of all requests that a client sends ahead. Here a
-client that is past a limit loses its connection, and the parser is given no more than what
-it may make objects of. The body's size is bounded by the application, which knows what it
-is for.
+uvicorn 0.54 with httptools limits neither the size of a request's headers nor the time
+that a client takes to send it, so that a few idle or slow sockets can block the server
+(a "slowloris"). It treats trailers as headers, drops the body of a request that offers an
+upgrade, and creates objects for all pipelined requests. Here a client that exceeds a limit
+loses its connection, and the parser receives only data for which it may create objects.
+The application limits the size of the body, since it knows the purpose.
 
-A host's application is served like this too, by
+A host's application can be served with it by
 ``uvicorn --http tallied.server.http_protocol:BoundedProtocol``.
 """
 
@@ -27,26 +26,26 @@ from .flow_control import Connections, Flow, Reader, error_response, settings_of
 from .websocket_protocol import BoundedWebSocket
 
 MAX_WAITING = 32
-"""How many requests may wait on a connection for the answer to the one before them."""
+"""How many requests of a connection may wait for an earlier response."""
 
 MAX_HEADERS = 100
-"""How many headers a request may have; each is an object, however few its bytes."""
+"""How many headers a request may have; each becomes an object, however small."""
 
 MIN_REQUEST = len(b"GET / HTTP/1.0\r\n\r\n")
-"""The bytes of the shortest request: so many more than that cannot begin in a piece of data."""
+"""The bytes of the shortest request, which limits how many can begin in a piece of data."""
 
 LINGER_TIME = 2
-"""Seconds for which a refused client is still listened to, so that it can read why."""
+"""Seconds for which data of a refused client is still read, so that it can read the error."""
 
 REFUSED_TIME = 0.2
-"""The same for one whose connections are too many, which is to hold no more of them."""
+"""The same for a client with too many connections."""
 
 DRAIN_TIME = 0.5
-"""Seconds for which an idle connection is still read when the server stops: its client may have
-sent a request before it could know."""
+"""Seconds for which an idle connection is still read when the server stops, since its client may
+have just sent a request."""
 
 BODY_CREDIT = 9
-"""How many bytes of chunk sizes, extensions and trailers a byte of a body may bring with it."""
+"""How many bytes of chunk sizes, extensions and trailers each byte of a body may have."""
 
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?",
@@ -72,7 +71,7 @@ class Config(uvicorn.Config):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. At any moment it waits for headers, or a body, or for the application."""
+    """One connection, which waits for headers, a body or the application."""
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
@@ -81,7 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reader = Reader(self._settings.body_time)
         self._current: RequestResponseCycle | None = None
         self.unread = bytearray()
-        """What has been received, and is for the parser once the application reads on."""
+        """Received data that the parser gets once the application reads on."""
         self._in_headers = True
         self._advanced = False
         self._received = 0
@@ -116,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reader.stop()
         self.unread.clear()
         if self._current is not None:
-            # uvicorn tells only the latest request, which pipelined ones come before.
+            # uvicorn notifies only the latest request, and pipelined ones precede it.
             _disconnect(self._current)
         super().connection_lost(exc)
 
@@ -133,10 +132,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reader.watch(self.transport)
 
     def shutdown(self) -> None:
-        """Close the connection once what is under way is answered, as the server stops.
+        """Close the connection after the pending responses, as the server stops.
 
-        uvicorn closes an idle one at once, and so one that has been opened just now, whose request
-        was to follow: it would be lost (RFC 9112, section 9.8, has clients retry it).
+        uvicorn closes an idle connection at once. One that was just opened would lose its request,
+        which its client had to retry (RFC 9112, section 9.8).
         """
         self._is_stopping = True
         if self._current is None or self._current.response_complete:

@@ -1,4 +1,4 @@
-"""The server process: a port that is taken before anything else, and uvicorn on it."""
+"""The server process: uvicorn on a port that is bound first of all."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ APP = "tallied.asgi:create_app"
 """The application's factory, by name: each worker process imports it anew."""
 
 SHUTDOWN_TIMEOUT = 10
-"""Seconds that requests have to finish once the server is told to stop."""
+"""Seconds that requests have to finish when the server stops."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port; from now on no other process can.
+    """Bind the port, so that no other process can.
 
-    :raises ConfigurationError: when the port is in use, or not to be had.
+    :raises ConfigurationError: if the port is in use or not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigurationError(_why_not(error, host, port)) from error
+        raise ConfigurationError(_explain(error, host, port)) from error
     listener.set_inheritable(True)
     return listener
 
@@ -43,12 +43,12 @@ def listen(host: str, port: int) -> socket.socket:
 def run(settings: Settings, listener: socket.socket, announce: Callable[[], None]) -> bool:
     """Serve until SIGINT or SIGTERM, and return whether the server could start.
 
-    SIGHUP ends one process as SIGTERM does, and has several replaced one by one.
+    SIGHUP ends a single process as SIGTERM does; several are replaced one by one.
 
     :param announce: called once, when every worker process accepts requests.
     :raises ConfigurationError: for a list of documents that cannot be used.
     """
-    Executor(schema, settings)  # or each worker process would find fault with its documents
+    Executor(schema, settings)  # Otherwise each worker process would report faulty documents.
     os.environ.update(settings.to_environ())
     config = (WorkerConfig if settings.workers > 1 else Config)(
         settings,
@@ -88,7 +88,7 @@ def is_local(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """One server process that says when it is ready."""
+    """One server process that reports when it is ready."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
         self._announce()
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _explain(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} is in use on {host}; stop what listens there, or pass another --port."
     if error.errno == errno.EACCES:

@@ -1,4 +1,4 @@
-"""WebSocket as uvicorn speaks it, with bounds on how much and how slowly clients send and read.
+"""WebSocket by uvicorn, with limits on the size and the slowness of clients.
 
 A message is no larger than a body, and nothing is compressed, which would hold the event loop
 for a large answer.
@@ -15,10 +15,10 @@ from websockets.frames import CloseCode, Frame
 from .flow_control import Reader, error_response, settings_of
 
 CLOSE_TIME = 2
-"""Seconds that a client has to read on, and to close, when the server stops."""
+"""Seconds that a client has to read and to close when the server stops."""
 
 FRAGMENTS = 4096
-"""The most frames of one message: an empty one counts for nothing in its size."""
+"""The most frames of one message, since empty frames do not count in its size."""
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

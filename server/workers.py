@@ -19,13 +19,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from .http_protocol import Config
 
 START_TIMEOUT = 60.0
-"""Seconds that a worker process may take until it serves."""
+"""Seconds that a worker process may take to start."""
 
 logger = logging.getLogger("tallied")
 
 
 def stop_on_hangup() -> None:
-    """Have SIGHUP end this process as SIGTERM does, unless it is ignored, as under ``nohup``."""
+    """Let SIGHUP end this process as SIGTERM does, unless it is ignored, as under ``nohup``."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
@@ -43,7 +43,7 @@ class WorkerConfig(Config):
         self._reader, self._writer = Pipe(duplex=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the writing end out of what is sent to a worker."""
+        """Do not send the writing end to a worker."""
         return {name: value for name, value in vars(self).items() if name != "_writer"}
 
     def load(self) -> None:
@@ -54,7 +54,7 @@ class WorkerConfig(Config):
 
 
 def _stop_at_end(reader: Connection) -> None:
-    """Stop this process, as SIGTERM does, once nobody can write into the pipe any more."""
+    """Stop this process, as SIGTERM does, once no process can write into the pipe."""
     try:
         reader.recv_bytes()
     except (EOFError, OSError):
@@ -85,7 +85,7 @@ class Workers(Multiprocess):
         return self._is_ready
 
     def init_processes(self) -> None:
-        """Start all of them, and wait until they are ready."""
+        """Start all workers, and wait until they are ready."""
         super().init_processes()
         self._is_ready = all(self._wait_until_ready(process) for process in self.processes)
         if self._is_ready:
@@ -94,7 +94,7 @@ class Workers(Multiprocess):
             self.should_exit.set()
 
     def handle_hup(self) -> None:
-        """Note that SIGHUP has come: it may come in the middle of a restart."""
+        """Note a SIGHUP, which may arrive during a restart."""
         self._is_to_restart = True
 
     def keep_subprocess_alive(self) -> None:
@@ -105,7 +105,7 @@ class Workers(Multiprocess):
             self.restart_all()
 
     def restart_all(self) -> None:
-        """Replace the workers one by one: the next begins to serve before the last one stops.
+        """Replace the workers one by one: each new one serves before its predecessor stops.
 
         uvicorn's own gives a worker 5 seconds to start, and does not notice a SIGTERM meanwhile.
         """
