@@ -1,4 +1,4 @@
-"""Tallied inside someone else's application: one object, put together from what a host decides.
+"""Tallied inside a host's application: one object with everything that the host decides.
 
 >>> from starlette.applications import Starlette
 >>> from starlette.routing import Mount
@@ -10,9 +10,9 @@
 ...     lifespan=discussion.lifespan,
 ... )
 
-Everything else is an argument: who the viewer is, what they may do, what happens around a
-change, which of the host's objects have threads, and whose engine and sessions are used.
-There is no other state: two discussions in one process do not know of each other.
+Everything else is an argument: the viewer, the policy, the hooks around a change, the
+host's objects that have threads, the engine and the sessions. There is no other state: two
+discussions in one process are independent.
 """
 
 from __future__ import annotations
@@ -70,32 +70,32 @@ logger = logging.getLogger("tallied")
 T = TypeVar("T")
 
 APP = "--app …"
-"""How a command is told of a Discussion, whose name in its module only the command knows."""
+"""The option of commands for a Discussion; only the command line knows the name."""
 
 
 class Discussion:
     """Threads and comments in a host's application.
 
-    :param database: the database's URL; or the host's own engine; or a
-        :class:`~tallied.database.Database`. By default, what the settings name.
-    :param settings: by default, the defaults; the environment is not read.
-    :param get_viewer: who makes a request, given Starlette's ``HTTPConnection``; a plain or an
-        asynchronous function. By default, whom a signed bearer token names.
-    :param policy: who may do what.
-    :param hooks: what happens around each change, in this order.
+    :param database: a URL, the host's own engine, or a :class:`~tallied.database.Database`.
+        By default, the database of the settings.
+    :param settings: the settings; the environment is not read.
+    :param get_viewer: a plain or asynchronous function that returns the viewer for Starlette's
+        ``HTTPConnection``. By default, the viewer of a signed bearer token.
+    :param policy: the rights of viewers.
+    :param hooks: the host's code around each change, in this order.
     :param targets: the host's objects that have threads.
-    :param count_words: how the words of a message are counted. It stands for the whole process,
-        since an assignment knows of no application.
-    :param check_message: raises :class:`~tallied.errors.Vetoed` for a message that the host does
-        not want.
-    :param render: from a message to the HTML of ``messageHtml``; it must be safe as it is.
-    :param deleted_author: what ``authorName`` says of an author who has been deleted.
+    :param count_words: the function that counts the words of a message. It applies to the whole
+        process, since an assignment knows no application.
+    :param check_message: raises :class:`~tallied.errors.Vetoed` for a message that the host
+        rejects.
+    :param render: converts a message to the HTML of ``messageHtml``, which must be safe.
+    :param deleted_author: returns the ``authorName`` of an author who has been deleted.
     :param session_class: the session class of the host's units of work; see
         :class:`~tallied.database.Database`.
-    :param schema: the GraphQL schema that is served: Tallied's own, or the host's with
-        Tallied's ``Query`` and ``Mutation`` merged in.
-    :param path: where the endpoint is, below the path that the routes are mounted at.
-    :raises ConfigurationError: for what cannot be used.
+    :param schema: the GraphQL schema: Tallied's own, or the host's with Tallied's ``Query``
+        and ``Mutation`` merged in.
+    :param path: the path of the endpoint below the path that the routes are mounted at.
+    :raises ConfigurationError: for an argument that cannot be used.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Discussion:
             attempts=self.settings.transaction_attempts,
             pool_size=self.settings.pool_size,
             patience=patience,
-            # A request's unit ends before: rolling it back may take its patience, too.
+            # A request's unit ends before that; its rollback may take its patience as well.
             idle_timeout=self.settings.execution_time + 2 * patience,
         )
 
@@ -180,7 +180,7 @@ class Discussion:
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the endpoint, over HTTP and WebSocket, and of its files.
 
-        They go into ``Mount("/somewhere", routes=...)``, or into a host's own list.
+        Pass them to ``Mount("/somewhere", routes=...)``, or add them to the host's own routes.
         """
         folder = self.path.rpartition("/")[0]
         routes: list[BaseRoute] = [
@@ -196,11 +196,11 @@ class Discussion:
         return routes
 
     def install(self, app: Starlette, prefix: str = "") -> None:
-        """Add the routes to a host's application, and this lifespan to its own.
+        """Add the routes and the lifespan to a host's application.
 
-        :param app: a Starlette application, which a FastAPI one is, that has not started yet.
-        :param prefix: the path that the routes are put below, such as ``/discussion``.
-        :raises ConfigurationError: for anything else, such as a router.
+        :param app: a Starlette or FastAPI application that has not started yet.
+        :param prefix: the path above the routes, such as ``/discussion``.
+        :raises ConfigurationError: for another object, such as a router.
         """
         validate_application(app)
         app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
@@ -209,13 +209,13 @@ class Discussion:
         @asynccontextmanager
         async def combined_lifespan(host_app: Any) -> AsyncIterator[Any]:
             async with self._closing(), host_lifespan(host_app) as state:
-                await self._check_start()  # What a host migrates as it starts is there by now.
+                await self._check_start()  # The host has migrated its database by now.
                 yield state
 
         app.router.lifespan_context = combined_lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse to be mounted: the lifespan of what is mounted never runs.
+        """Refuse to be mounted, since the lifespan of a mounted application never runs.
 
         :raises ConfigurationError: always.
         """
@@ -229,10 +229,10 @@ class Discussion:
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Run the checks at the start, and close the database at the end of a host's lifespan.
 
-        A host's engine stays open, and so does a Database that was passed. At its start the
-        quick checks of ``docs/checks.md`` run; warnings are logged.
+        A host's engine or Database stays open. At the start, the quick checks of
+        ``docs/checks.md`` run, and warnings are logged.
 
-        :raises ConfigurationError: for what would fail later.
+        :raises ConfigurationError: for errors that the checks find.
         """
         async with self._closing():
             await self._check_start()
@@ -265,9 +265,9 @@ class Discussion:
     ) -> list[Finding]:
         """Return the faults of the settings, the database and the stored data (``docs/checks.md``).
 
-        :param session_class: another one that writes Tallied's rows, to look at too.
-        :param start: leave out what reads rows.
-        :param deep: recount every counter, too.
+        :param session_class: another session class that writes Tallied's rows, to check as well.
+        :param start: skip the checks that read rows.
+        :param deep: also recount every counter.
         """
         findings = await check(
             self.database,
@@ -283,7 +283,7 @@ class Discussion:
     async def check_closed(self, *, deep: bool = False) -> list[Finding]:
         """Open the database, run the checks for a command, and close the database.
 
-        One that cannot be used is a finding. The engine is closed, too, a host's own as well.
+        A database that cannot be used is a finding. The engine is closed, even a host's own.
         """
         try:
             async with open_database(self.database, must_exist=True, must_be_newest=False):
@@ -294,15 +294,15 @@ class Discussion:
             return with_option(findings, APP)
 
     async def find_problem(self) -> str | None:
-        """Return why requests would fail at present, as a sentence for anybody; else None.
+        """Return why requests would fail at present, as a sentence without secrets, or None.
 
-        It is for a readiness probe of the host's: however often it is called, the database is
-        asked at most once a second, for at most two seconds, and not on a connection of the pool.
+        Use it in a readiness probe of the host: it queries the database at most once a second,
+        for at most two seconds, and not on a connection of the pool.
         """
         return await self.readiness.find_problem()
 
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-        """Run the host's writes and Tallied's as one unit of work.
+        """Run writes of the host and of Tallied as one unit of work.
 
         See :meth:`tallied.database.Database.write`; the functions to call within it are in
         :mod:`tallied.resolvers.threads` and :mod:`tallied.resolvers.comments`.
@@ -312,9 +312,9 @@ class Discussion:
     def unit(self, session: AsyncSession) -> UnitOfWork:
         """Return a unit of work on a session of the host, which the host commits.
 
-        Await its ``committed()`` after the commit, or no ``after_*`` hook runs.
+        Await its ``committed()`` after the commit; otherwise no ``after_*`` hook runs.
 
-        :raises ConfigurationError: for a session whose class the counters do not know.
+        :raises ConfigurationError: if the counters are not installed on the session's class.
         """
         kind = type(session.sync_session)
         if not issubclass(kind, self.database.session_class):
@@ -333,26 +333,26 @@ class Discussion:
     ) -> Access:
         """Return the rights of a viewer, by default of a guest.
 
-        :param request: what the viewer asks by, which hooks are told of.
+        :param request: the request, which hooks receive.
         """
         return Access(self.rules, viewer, request=request)
 
     def access_as_host(self, viewer: Viewer | None = None) -> Access:
         """Return all rights, for the host's own scripts, imports and background jobs.
 
-        Neither the policy nor the settings for guests are asked. Hooks run, and what holds for
-        every text and for locked threads holds here, too.
+        Neither the policy nor the settings for guests apply. Hooks run, and the rules for texts
+        and locked threads apply.
 
-        :param viewer: in whose name the host writes; by default, in nobody's.
+        :param viewer: the author of what the host writes; by default, none.
         """
         return self.access().as_host(viewer)
 
     async def context(self, request: HTTPConnection) -> Context:
         """Return the context of one GraphQL operation that the host executes itself.
 
-        Await its ``stop()`` when the operation has ended.
+        Await its ``stop()`` after the operation.
 
-        :raises Unauthenticated: for a request that does not prove who makes it.
+        :raises Unauthenticated: for a request with invalid credentials.
         """
         return self.endpoint.context(await load_viewer(self.get_viewer, request), request)
 
@@ -364,9 +364,9 @@ def _checked_path(path: str) -> str:
 
 
 def _count_words_by(count_words: Callable[[str], int]) -> None:
-    """Have words counted so in this process.
+    """Set the function that counts words in this process.
 
-    :raises ConfigurationError: where they are counted otherwise already.
+    :raises ConfigurationError: if another function is set already.
     """
     if Comment.count_words not in (default_count_words, count_words):
         raise ConfigurationError(

@@ -1,11 +1,11 @@
-"""System checks: what is wrong with an installation, before its users find out.
+"""System checks find faults of an installation before its users do.
 
-In the manner of Django's check framework: each finding has a stable id, a sentence and a
-hint; an error refuses a start, a warning does not. ``docs/checks.md`` lists them. A check
-changes nothing.
+As in Django's check framework, each finding has a stable id, a sentence and a hint; an
+error prevents a start, a warning does not. ``docs/checks.md`` lists them. A check changes
+nothing.
 
-:func:`run_checks` is what ``tallied check`` does, and :func:`check` what a host does with a
-database that it has open; at its start, only what is quick.
+``tallied check`` calls :func:`run_checks`; a host calls :func:`check` for an open database,
+at its start with the quick checks only.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .poolers import check_pooler
 from .stored_data import check_drift, check_targets, check_words
 from .tables import check_tables
 
-_REACH = "Mend that, and check again: nothing more of the database has been looked at."
+_REACH = "Correct that, and check again: the rest of the database has not been checked."
 
 
 async def run_checks(
@@ -49,9 +49,9 @@ async def run_checks(
 ) -> list[Finding]:
     """Run all checks for the database of the settings, which need not exist.
 
-    :param rules: the host's, with the targets that it has registered; without them, no
-        target is looked at.
-    :param deep: recount every counter, too.
+    :param rules: the host's rules with its registered targets; without them, no target is
+        checked.
+    :param deep: also recount every counter.
     """
     try:
         async with open_database(settings, must_exist=True, must_be_newest=False) as database:
@@ -85,11 +85,11 @@ async def check(
 ) -> list[Finding]:
     """Return the faults of the settings and of an open database; errors come first.
 
-    :param rules: by default, those that follow from the settings.
-    :param session_class: what makes the sessions that write; by default, `database`.
-    :param has_viewers: whether anybody can sign in; by default, whether there is a secret.
-    :param start: leave out what reads rows.
-    :param deep: recount every counter, too.
+    :param rules: by default, the rules that follow from the settings.
+    :param session_class: the maker of the sessions that write; by default, that of `database`.
+    :param has_viewers: whether viewers can sign in; by default, whether there is a secret.
+    :param start: skip the checks that read rows.
+    :param deep: also recount every counter.
     """
     findings = check_settings(settings, rules, has_viewers=has_viewers)
     if not start:
@@ -135,7 +135,7 @@ async def _check_open(
         for finding in await check_pooler(database, connection):
             yield finding
             if finding.level == "error":
-                return  # Statements would fail at random.
+                return  # Statements would fail randomly.
         table_findings = await connection.run_sync(
             lambda sync: list(check_tables(sync, engine, database.schema))
         )
@@ -155,7 +155,7 @@ async def _check_open(
             for f in (*table_findings, *counter_findings)
         )
         if start or unreadable:
-            return  # What is stored cannot be read, or is not asked for.
+            return  # Stored rows cannot be read, or are not to be checked.
         for finding in await connection.run_sync(lambda sync: list(check_words(sync))):
             yield finding
     if rules is not None:
@@ -169,7 +169,7 @@ async def _check_open(
 
 
 def _check_hosts_engine(connection: Connection, database: Database) -> list[Finding]:
-    """Check what Tallied sets on its own connections, and leaves as it is on a host's."""
+    """Check options that Tallied sets on its own connections only."""
     return [] if database.is_ours else list(check_idle_transactions(connection))
 
 

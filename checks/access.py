@@ -1,4 +1,4 @@
-"""The right to write: may the database be changed, and may its role change Tallied's tables?"""
+"""Checks of the rights to write: of the database, and of its role on Tallied's tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ID = "tallied.W018"
 
 
 def check_access(connection: Connection, schema: str | None = None) -> Iterator[Finding]:
-    """Find what keeps changes from being made; missing tables are not its concern.
+    """Find what prevents changes, except for missing tables.
 
     :param connection: in AUTOCOMMIT.
     :param schema: where Tallied's tables are; by default, where their bare names lead.
@@ -24,7 +24,7 @@ def check_access(connection: Connection, schema: str | None = None) -> Iterator[
         yield Finding(
             _ID,
             f"The database may only be read: {access.mode}.",
-            "Name one that may be written, if changes are to be made; until then, each is answered"
+            "Name one that is writable, if changes are wanted; until then, each change is answered"
             " with the code UNAVAILABLE.",
         )
     elif access.denied:

@@ -1,8 +1,8 @@
-"""What a database says of its own tables: columns, indexes and foreign keys, in three statements.
+"""The columns, indexes and foreign keys of a database, read in three statements.
 
-SQLAlchemy's inspector is not asked, since it tells neither whether PostgreSQL can use an
-index (``indisvalid``: a CREATE INDEX CONCURRENTLY that has failed leaves one behind) nor of
-an index on an expression of SQLite, and because the server's start waits for this.
+SQLAlchemy's inspector does not report whether PostgreSQL can use an index (``indisvalid``:
+a failed CREATE INDEX CONCURRENTLY leaves an unusable one behind), nor SQLite's indexes on
+expressions, and it is slower at the start of the server.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sqlalchemy import BindParameter, Connection, bindparam, text
 
 @dataclass(frozen=True)
 class FoundIndex:
-    """An index, or what stands behind a primary key or a unique constraint."""
+    """An index, also of a primary key or a unique constraint."""
 
     name: str
     columns: tuple[str | None, ...]
-    """In its order; None for an expression."""
+    """The columns in order; None for an expression."""
     is_unique: bool
     is_tree: bool
     """Whether it is ordered, so that its first columns can be looked up alone."""
@@ -29,7 +29,7 @@ class FoundIndex:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The columns, usable indexes and foreign keys of some tables, those that are there."""
+    """The columns, usable indexes and foreign keys of existing tables."""
 
     columns: Mapping[str, frozenset[str]]
     indexes: Mapping[str, Sequence[FoundIndex]]

@@ -1,4 +1,4 @@
-"""The settings and the rules: what is dangerous, and what contradicts itself."""
+"""Checks of the settings and the rules: dangers and contradictions."""
 
 from __future__ import annotations
 

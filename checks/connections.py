@@ -1,4 +1,4 @@
-"""The connections: does the database do what the counters rely on, and do the sessions?"""
+"""Checks of the database's features and of the sessions that the counters need."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
 
 
 def check_idle_transactions(connection: Connection) -> Iterator[Finding]:
-    """Find a host's engine for PostgreSQL whose transactions wait for a silent client for ever."""
+    """Find a host's PostgreSQL engine without a limit on idle transactions."""
     if connection.dialect.name != "postgresql":
         return
     timeout = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()

@@ -1,4 +1,4 @@
-"""The settings as the environment gives them, all that is wrong with them at once."""
+"""The settings of the environment, with all of their faults at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of an SQLite database: is it sound, and does it keep what it has to itself?"""
+"""Checks of the file of an SQLite database: its integrity and its permissions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OTHERS = 0o077
 
 
 async def check_file(database: Database, settings: Settings, *, start: bool) -> list[Finding]:
-    """Return what is wrong with the file; for another database, nothing.
+    """Return the faults of the file; for another database, none.
 
     :param start: leave a large file unread; SQLite cannot end the reading early.
     """

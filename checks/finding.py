@@ -1,4 +1,4 @@
-"""What a check has found: in the manner of Django's system checks."""
+"""Findings of the checks, similar to the messages of Django's system checks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Level: TypeAlias = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. All of them are listed in ``docs/checks.md``."""
+    """One fault; ``docs/checks.md`` lists all of them."""
 
     id: str
     """Stable: ``tallied.E…`` for an error, ``tallied.W…`` for a warning."""
     sentence: str
-    """What is wrong."""
+    """The fault."""
     hint: str
-    """What to do about it."""
+    """The remedy."""
 
     @property
     def level(self) -> Level:
@@ -59,7 +59,7 @@ def as_json(findings: list[Finding]) -> str:
 
 
 def print_findings(findings: list[Finding]) -> None:
-    """Tell people what was found: in colours on a terminal, plainly elsewhere."""
+    """Print the findings for people, in colours on a terminal."""
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         style = "bold red" if finding.level == "error" else "bold yellow"

@@ -1,4 +1,4 @@
-"""A host's own counters: are their columns there, and are they kept where comments are written?"""
+"""Checks of a host's own counters: their columns, and the sessions that keep them."""
 
 from __future__ import annotations
 

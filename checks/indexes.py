@@ -1,4 +1,4 @@
-"""The indexes: what keeps rows unique, and what they are found by."""
+"""Checks of the indexes, unique ones and others."""
 
 from __future__ import annotations
 

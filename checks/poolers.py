@@ -1,4 +1,4 @@
-"""Poolers: are there any between Tallied and the server, and do the connections suit them?"""
+"""Checks for a pooler between Tallied and the server that the connections do not suit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMED = Finding(
 
 
 async def check_pooler(database: Database, connection: AsyncConnection) -> list[Finding]:
-    """Look for a pooler that the connections do not suit, or that nobody has told of.
+    """Find a pooler that the connections do not suit, or that the URL does not name.
 
     :param connection: one of `database`, in AUTOCOMMIT.
     """

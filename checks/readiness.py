@@ -1,7 +1,7 @@
-"""Health: whether this server is to be sent requests, asked of the database apart from its pool.
+"""Health: whether this server can handle requests, by a query outside of the database's pool.
 
-``/health/live`` says that the process answers, and asks nothing. ``/health/ready`` says whether
-reads and writes would succeed; ``/health`` is the same.
+``/health/live`` reports that the process responds, without a query. ``/health/ready`` reports
+whether reads and writes would succeed; ``/health`` is the same.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from ..models import Base
 logger = logging.getLogger("tallied")
 
 INTERVAL = 1.0
-"""Seconds from one question to the database to the next, at the least."""
+"""The minimum of seconds between two queries."""
 
 PATIENCE = 2.0
-"""Seconds that a question may take, with opening a connection for it."""
+"""Seconds that a query may take, including the connection."""
 
 MIN_FREE = 2**20
 """Bytes that must be free on the disk of an SQLite file."""
@@ -51,10 +51,9 @@ BEHIND = "The database waits for migrations."
 
 
 class Readiness:
-    """Asks a database whether it can be used, seldom and on a connection of its own.
+    """Checks whether a database can be used, at intervals and on a separate connection.
 
-    However many probes come in, one question is under way at a time. Its answer holds until the
-    next may be asked.
+    However many probes arrive, one query runs at a time. Its result is used until the next.
 
     The connection comes from a copy of the engine's pool (:meth:`sqlalchemy.pool.Pool.recreate`),
     which opens connections as that does, a host's too: with the same creator, arguments and
@@ -89,7 +88,7 @@ class Readiness:
         self._last_problem: str | None = None
 
     async def find_problem(self) -> str | None:
-        """Return why requests would fail, as a sentence for anybody; None where they would not."""
+        """Return why requests would fail, as a sentence without secrets, or None."""
         if is_in_memory(self._database.url):
             return None
         now = time.monotonic()
@@ -100,7 +99,7 @@ class Readiness:
         return await asyncio.shield(question)
 
     async def close(self) -> None:
-        """Close the connection, once the question has ended that is under way."""
+        """Close the connection after the running query."""
         await self._tasks.wait(self._patience)
         self._give_up_engine()
         await self._tasks.wait(self._patience)
@@ -149,7 +148,7 @@ class Readiness:
             await asyncio.wait_for(engine.dispose(), self._patience)
 
     async def _answer(self) -> tuple[str | None, str]:
-        """Return the problem, if there is one, and what the log is told of it."""
+        """Return the problem, if any, and its details for the log."""
         try:
             self._database.check_file()
         except Unavailable as error:
@@ -196,7 +195,7 @@ class Readiness:
         return bool(usage.total) and usage.free < self._min_free
 
     def _log_change(self, problem: str | None, detail: str) -> None:
-        """Log a line where the state is another than at the last question."""
+        """Log a change of the state since the last query."""
         if problem == self._last_problem:
             return
         self._last_problem = problem

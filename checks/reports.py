@@ -1,4 +1,4 @@
-"""What ``verify`` and ``rebuild`` have found and done, in words and as JSON."""
+"""Results of ``verify`` and ``rebuild``, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..counters import Drift
 
 @dataclass(frozen=True)
 class Verified:
-    """What :func:`verify` has found."""
+    """The result of ``verify``."""
 
     looked_at: dict[str, int]
-    """How many objects were looked at, by the name of their class."""
+    """The number of checked objects by the name of their class."""
     everything: bool
-    """Whether that was all there is."""
+    """Whether all objects were checked."""
     only_amounts: bool
-    """Whether no counter was looked at."""
+    """Whether no counter was checked."""
     counters: int
     """How many counters are wrong."""
     amounts: int
@@ -50,7 +50,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What :func:`rebuild` has put right."""
+    """The result of ``rebuild``."""
 
     rows: int
     """How many rows had a wrong counter."""

@@ -1,6 +1,6 @@
-"""What is stored: threads without their objects, and numbers that are not right.
+"""Checks of the stored rows: threads without their objects, and wrong numbers.
 
-All of it reads rows, so none of it belongs to a start. A page at a time is in memory.
+They read rows page by page, so the start of a server skips them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ..models import Comment, Thread
 from .finding import Finding
 
 BATCH = 500
-"""How many threads are looked at by one question to the host."""
+"""How many threads are checked by one call of the host."""
 
 MAX_EXAMPLES = 3
 """How many examples a finding names."""
 
 NEWEST = 100
-"""How many comments have their words counted again."""
+"""How many comments are recounted."""
 
 
 @dataclass
 class _Examples:
-    """How many there are of something, and a few of them."""
+    """A number of rows, and a few examples."""
 
     number: int = 0
     examples: list[str] = field(default_factory=list)

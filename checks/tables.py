@@ -1,4 +1,4 @@
-"""The tables: have they been migrated, and are all of their columns there?"""
+"""Checks of the tables: migrations, columns and foreign keys."""
 
 from __future__ import annotations
 
