@@ -32,10 +32,19 @@ _numbers = itertools.count(1)
 
 
 FIRST = (
-    "server/test_http_load.py",
+    "docs/test_tutorial.py",
     "clients/test_clients.py",
-    "cli/test_serve.py",
+    "server/test_http_load.py",
     "benchmarks/test_benchmarks.py",
+    "counters/unit_of_work/test_link_histories.py",
+    "counters/unit_of_work/test_histories.py",
+    "cli/test_serve.py",
+    "server/test_workers.py",
+    "benchmarks/test_soak.py",
+    "benchmarks/test_faults.py",
+    "host/test_policy.py",
+    "transport/test_playground_browser.py",
+    "database/test_crash.py",
 )
 """The files that take longest: begun last, they would leave one process to run alone."""
 
@@ -66,7 +75,8 @@ speed_up_processes()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(tests).as_posix() not in FIRST)
+    places = {tests / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:

@@ -229,7 +229,7 @@ async def test_thirty_apps_use_constant_memory(tmp_path: Path) -> None:
     for number in range(10, 30):
         await use(number)
     after, objects = live()
-    assert after == before
+    assert after <= before
     assert objects - warm < 20 * 10, "each app leaves something behind"
 
 
