@@ -152,8 +152,8 @@ def measure(port: int, name: str, attackers: int, seconds: float) -> list[float]
     return waits
 
 
-async def fill(url: str) -> None:
-    """Make the tables, and as many threads and comments as pages show."""
+async def fill(url: str, threads: int = SIZE) -> None:
+    """Make the tables, and by default as many threads and comments as pages show."""
     database = Database(url)
     await migrate(database)
 
@@ -161,9 +161,11 @@ async def fill(url: str) -> None:
         unit.session.add_all(
             Thread(
                 title=f"Thread {number}",
-                comments=[Comment(author_name="Ada", message="words " * 12) for _ in range(SIZE)],
+                comments=[
+                    Comment(author_name="Ada", message="words " * 12) for _ in range(threads)
+                ],
             )
-            for number in range(SIZE)
+            for number in range(threads)
         )
         early = datetime(2020, 1, 1, tzinfo=UTC)
         unit.session.add(
@@ -201,11 +203,11 @@ def serve(url: str, folder: str, work: Callable[[int], None]) -> None:
         server.wait()
 
 
-def on_a_server(work: Callable[[int], None], url: str | None = None) -> None:
+def on_a_server(work: Callable[[int], None], url: str | None = None, threads: int = SIZE) -> None:
     """Call `work` with the port of a server on a filled database, by default a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
         url = url or f"sqlite+aiosqlite:///{Path(folder) / 'pings.db'}"
-        asyncio.run(fill(url))
+        asyncio.run(fill(url, threads))
         serve(url, folder, work)
 
 

@@ -137,7 +137,7 @@ def test_benchmark_of_pings_runs(capsys: pytest.CaptureFixture[str]) -> None:
         attack = "allowed: 100 threads"
         pings.show(attack, pings.measure(port, attack, attackers=1, seconds=0.5))
 
-    pings.on_a_server(run)
+    pings.on_a_server(run, threads=20)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["nothing", "allowed: 100 threads"]
     assert all(int(line.split()[-4]) > 1 for line in lines)

@@ -11,4 +11,4 @@ from tallied.benchmarks.faults import run
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_failing_networks_lose_and_double_nothing(backend: str) -> None:
     with fresh_database(backend) as url:
-        assert await run(url, seconds=8, clients=6) == []
+        assert await run(url, seconds=5, clients=6) == []

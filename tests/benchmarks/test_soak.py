@@ -27,7 +27,7 @@ async def test_sixteen_random_writers_leave_counters_exact(open_database: Open) 
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     run = Soak(database)
-    await run.run(units=700)
+    await run.run(units=400)
     assert run.errors == []
     assert run.drift == []
     assert run.recounts > 0

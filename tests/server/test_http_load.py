@@ -13,7 +13,7 @@ CREATE = 'mutation { createThread(input: {title: "Hot"}) { thread { id } } }'
 READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount lastCommentAt } }"
 
 
-@pytest.mark.parametrize(("workers", "comments"), [(1, 150), (2, 40)])
+@pytest.mark.parametrize(("workers", "comments"), [(1, 50), (2, 25)])
 def test_eight_writers_on_one_thread_lose_nothing(
     workers: int, comments: int, empty_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
