@@ -68,16 +68,20 @@ async def test_database_without_tables_is_reported(empty: Database) -> None:
 
 VERSION = f"UPDATE {VERSION_TABLE} SET version_num = "
 DAMAGES: list[tuple[str, str, list[str]]] = [
-    (VERSION + "'tallied_0001'", "E011", ["at revision tallied_0001, and this Tallied needs"]),
-    (VERSION + "'tallied_9999'", "E012", ["tallied_9999"]),
-    ("DROP TABLE tallied_comment", "E013", ["The table tallied_comment is missing."]),
+    (
+        VERSION + "'tallied_0001'",
+        "tallied.E011",
+        ["at revision tallied_0001, and this Tallied needs"],
+    ),
+    (VERSION + "'tallied_9999'", "tallied.E012", ["tallied_9999"]),
+    ("DROP TABLE tallied_comment", "tallied.E013", ["The table tallied_comment is missing."]),
     (
         "ALTER TABLE tallied_comment DROP COLUMN word_count",
-        "E014",
+        "tallied.E014",
         ["The column tallied_comment.word_count is missing."],
     ),
     *(
-        (f"DROP INDEX {name}", "W012", [name])
+        (f"DROP INDEX {name}", "tallied.W012", [name])
         for name in (
             "ix_tallied_thread_last_activity_id",
             "ix_tallied_thread_word_count_id",
@@ -94,8 +98,8 @@ async def test_damaged_database_is_reported(
     await execute(migrated, statement)
     for options in ({}, {"start": False}):
         sentences = await finding_ids(migrated, **options)
-        assert list(sentences) == [f"tallied.{id}"]
-        assert all(part in sentences[f"tallied.{id}"] for part in parts)
+        assert list(sentences) == [id]
+        assert all(part in sentences[id] for part in parts)
 
 
 async def test_missing_foreign_key(migrated: Database) -> None:
