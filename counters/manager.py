@@ -73,12 +73,10 @@ class Counters(CounterRegistry):
                 self.bases += (other,)
         if issubclass(session_class, tuple(self.extensions)):
             return
-        for narrower in [each for each in self.classes if issubclass(each, session_class)]:
-            listeners.stop_listening(self.session_listeners, narrower)
-        self.classes = (
-            *(each for each in self.classes if not issubclass(each, session_class)),
-            session_class,
-        )
+        subclasses = {c for c in self.classes if issubclass(c, session_class)}
+        for subclass in subclasses:
+            listeners.stop_listening(self.session_listeners, subclass)
+        self.classes = (*(c for c in self.classes if c not in subclasses), session_class)
         listeners.listen_to_sessions(self.session_listeners, session_class)
 
     def extend(self, *counters: Counter | Derived) -> Counters:
@@ -222,7 +220,7 @@ class Counters(CounterRegistry):
 
     @cached_property
     def session_listeners(self) -> listeners.SessionListeners:
-        """What listens to the sessions that the counters are installed on."""
+        """The listeners of the sessions that the counters are installed on."""
         return listeners.make_session_listeners(self)
 
     def _resolve(self) -> None:

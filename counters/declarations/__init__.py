@@ -1,1 +1,1 @@
-"""What can be counted: counters, derived columns, and copied relations."""
+"""Declarations of counters, derived columns, and copied relations."""

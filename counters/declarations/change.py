@@ -12,7 +12,7 @@ from .mapped_rows import Key
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """What happens to the counters of one parent row; each map is by the counter."""
+    """The change of the counters of one parent row; the maps are by counter."""
 
     added: dict[Hashable, Any] = field(default_factory=lambda: defaultdict(int))
     """What to add to counts and sums."""

@@ -128,7 +128,7 @@ class Counter:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
-        """What a new row will hold in tracked attributes that nobody has set."""
+        """The values of unset tracked attributes in a new row."""
         defaults = {}
         for name in self.tracked:
             default: Any = column_of(self.source, name).default

@@ -83,7 +83,7 @@ def check_generated(counters: Sequence[Counter]) -> Iterator[tuple[str, str, str
     by_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
     for counter in counters:
         by_parent[counter.parent] = (*by_parent.get(counter.parent, ()), counter)
-    generated = {column for each in by_parent.items() for column in _generated(*each)}
+    generated = set().union(*(_generated(*item) for item in by_parent.items()))
     for counter in counters:
         names = set() if counter.of is None else {counter.of.key}
         names |= frozenset() if counter.predicate is None else counter.predicate.names

@@ -28,10 +28,10 @@ from .object_state import is_expression, takes_over_row
 from .special_values import are_same
 
 DERIVED = "tallied.counters.derived"
-"""Where a column keeps the declaration that it is derived by, in its ``info``."""
+"""The key in a column's ``info`` for the declaration that it is derived by."""
 
 SOURCE = "tallied.counters.derives"
-"""Where a column keeps a declaration by which another is derived from it, in its ``info``."""
+"""The key in a column's ``info`` for a declaration by which another column is derived from it."""
 
 IMMUTABLE = (str, bytes, int, type(None))
 """Types whose values are not computed from again at the flush: they cannot change in place."""
@@ -68,7 +68,7 @@ class _Listeners:
 
     @cached_property
     def token(self) -> AttributeEventToken:
-        """What tells the values that are computed here from those that are assigned."""
+        """The initiator that marks computed values, as opposed to assigned ones."""
         return AttributeEventToken(self.derived.target.impl, OP_REPLACE)
 
     def source_set(

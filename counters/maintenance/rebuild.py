@@ -119,7 +119,7 @@ def _followers(registry: CounterRegistry, selected: set[Counter], whole: bool) -
         relation for mapper in registry.parents for relation in registry.chained(mapper).items()
     ]
     relations += [
-        each for relation in registry.all_copied_relations() for each in relation.chained.items()
+        pair for relation in registry.all_copied_relations() for pair in relation.chained.items()
     ]
     changed, followers = set(selected), set[Counter]()
     while True:

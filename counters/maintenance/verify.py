@@ -43,16 +43,16 @@ STREAMED = 500
 
 @dataclass(frozen=True)
 class Drift:
-    """One counter that does not equal its recount, or one amount that is not what it should be."""
+    """One counter that differs from its recount, or one wrong derived column."""
 
     counter: str
     """Which, such as ``Thread.word_count``."""
     key: Key
     """The primary key of the row that holds it."""
     stored: Any
-    """What the column holds."""
+    """The value in the column."""
     true: Any
-    """What it should hold."""
+    """The value that it should have."""
 
     @property
     def difference(self) -> Any:

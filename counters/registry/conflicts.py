@@ -56,12 +56,13 @@ def check_apart(registry: CounterRegistry) -> Iterator[Finding]:
         others |= dict.fromkeys(column.info.get(INSTALLED, ()))
     for other in others.keys() - {registry}:
         for reader, keeper in ((registry, other), (other, registry)):
-            kept, also_kept = _kept(keeper), _kept(reader)
+            columns, known_columns = _kept(keeper), _kept(reader)
             for column, counter in _read(reader).items():
-                if column in kept and column not in also_kept:
+                if column in columns and column not in known_columns:
                     yield (
                         "counters.E025",
-                        f"{counter} is computed from {kept[column]}, which another Counters keeps.",
+                        f"{counter} is computed from {columns[column]}, which another Counters "
+                        f"keeps.",
                         "Install what the extend() of the other returns, with both.",
                     )
 

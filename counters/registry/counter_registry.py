@@ -43,9 +43,9 @@ class CounterRegistry:
     """
 
     def __init__(self, *counters: Counter | Derived) -> None:
-        self.declared = tuple(each for each in counters if isinstance(each, Counter))
-        self.derived = tuple(dict.fromkeys(each for each in counters if isinstance(each, Derived)))
-        self.derived_tables = frozenset(each.column.table for each in self.derived)
+        self.declared = tuple(c for c in counters if isinstance(c, Counter))
+        self.derived = tuple(dict.fromkeys(d for d in counters if isinstance(d, Derived)))
+        self.derived_tables = frozenset(d.column.table for d in self.derived)
         self.sources: dict[Mapper[Any], Source] = {}
         """By the declared class, with the counters that were declared on it."""
         self.parents: tuple[Mapper[Any], ...] = ()

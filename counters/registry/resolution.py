@@ -61,9 +61,9 @@ def order_parents(
     for inner, outers in chains.items():
         for outer in outers:
             before[outer.parent].add(inner)
-    for pointed, each in relations.items():
-        for relation in each:
-            before[relation.holder].add(pointed)
+    for source, copied in relations.items():
+        for relation in copied:
+            before[relation.holder].add(source)
     done: list[Mapper[Any]] = []
 
     def visit(mapper: Mapper[Any], path: tuple[Mapper[Any], ...]) -> None:

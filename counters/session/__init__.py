@@ -1,1 +1,1 @@
-"""What the engine remembers of a session: previews, savepoints, and locked rows."""
+"""The state of a session: previews, savepoints, and locked rows."""

@@ -22,7 +22,7 @@ from ..registry.source import Source
 
 
 class LockedRows:
-    """What the rows held that one session has locked since it last wrote."""
+    """The values of the rows that one session has locked since it last wrote."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Source, Key], tuple[RowValues, Any, Any]] = {}

@@ -28,7 +28,7 @@ UNKNOWN = object()
 NOTHING = object()
 """Stands for the value of what does not count."""
 NOT_COUNTABLE = (TypeError, ValueError, ArithmeticError, CounterError)
-"""What a value raises that cannot be added or compared, or be a key: the flush will judge it."""
+"""The errors of values that cannot be added, compared, or be a key; the flush reports them."""
 
 
 def listen(registry: CounterRegistry, source: Mapper[Any], counters: Iterable[Counter]) -> None:

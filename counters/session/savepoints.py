@@ -23,7 +23,7 @@ def forget(state: InstanceState[Any], key: str) -> None:
 
 
 class Savepoint:
-    """What to do to memory if a savepoint is rolled back."""
+    """The values to restore in memory if a savepoint is rolled back."""
 
     def __init__(self, transaction: SessionTransaction) -> None:
         self.transaction = transaction

@@ -1,4 +1,4 @@
-"""What the engine remembers of one session: previews, savepoints, and flushed values.
+"""The state of one session: previews, savepoints, and flushed values.
 
 The state lives in ``session.info`` and ends with the session; nothing is kept per
 process or on a pooled connection.
@@ -22,7 +22,7 @@ from .savepoints import ABSENT, Savepoint, Values, forget
 
 
 class SessionState:
-    """What the engine remembers of one session."""
+    """The state of one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = ref(session)

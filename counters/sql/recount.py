@@ -130,16 +130,16 @@ def drift_query(
     SQLAlchemy makes of the two values does not differ then.
     """
     recounted = recount_query(parents, mapper, counters, within)
-    key, true_columns = (
-        key_columns(parents, mapper),
-        list(recounted.selected_columns)[-len(counters) :],
-    )
+    key = key_columns(parents, mapper)
+    true_columns = list(recounted.selected_columns)[-len(counters) :]
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
-    wrong = (held.is_distinct_from(true) for held, true in zip(stored, true_columns, strict=True))
+    wrong = (
+        column.is_distinct_from(true) for column, true in zip(stored, true_columns, strict=True)
+    )
     # By the type of the column that holds it: on SQLite, another's times may have a time zone.
     alike = (
-        type_coerce(true, held.type).label(f"true_{counter.key}")
-        for counter, true, held in zip(counters, true_columns, stored, strict=True)
+        type_coerce(true, column.type).label(f"true_{counter.key}")
+        for counter, true, column in zip(counters, true_columns, stored, strict=True)
     )
     columns = recounted.with_only_columns(*key, *alike, *stored)
     return columns.where(or_(*wrong)).order_by(*key)

@@ -1,1 +1,1 @@
-"""What a flush or a statement does to rows, and the counters that it changes."""
+"""The changes of rows by a flush or a statement, and of the counters that follow."""

@@ -37,7 +37,7 @@ def reach(
     graph = pending_changes.registry.cascades
     connection = pending_changes.connection(mapper)
     _lock_parents(pending_changes, connection, mapper, keys)
-    seen = set(counted)
+    reached = set(counted)
     level: dict[Any, list[Key]] = {t: keys for t in mapper.tables if t in graph.edges}
     while level:
         following: dict[Any, list[Key]] = defaultdict(list)
@@ -47,9 +47,9 @@ def reach(
                 children = [
                     key
                     for key in _children(connection, graph, constraint, deleted)
-                    if (child, key) not in seen
+                    if (child, key) not in reached
                 ]
-                seen.update((child, key) for key in children)
+                reached.update((child, key) for key in children)
                 _read_sources(pending_changes, child, children)
                 if cascades(constraint) and graph.edges.get(child):
                     following[child] += children

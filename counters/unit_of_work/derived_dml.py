@@ -239,7 +239,7 @@ class _Filling:
 
 
 class _Names:
-    """What a statement may name a column by."""
+    """The names that a statement may use for a column."""
 
     def __init__(self, mapper: Mapper[Any], column: Any) -> None:
         # Not by the attribute's name: a sibling in the same table may have another column by it.

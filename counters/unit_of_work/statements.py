@@ -64,7 +64,7 @@ def execute(registry: CounterRegistry, state: ORMExecuteState) -> Any:
 
 
 class Inserted:
-    """What an INSERT without RETURNING of its own tells: how many rows, and their keys."""
+    """The result of an INSERT without its own RETURNING: the number of rows, and their keys."""
 
     returns_rows = False
     is_insert = True

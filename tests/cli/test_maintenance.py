@@ -1,4 +1,4 @@
-"""`tallied verify` and `tallied rebuild`: selections, samples, causes, derived columns."""
+"""`tallied verify` and `tallied rebuild`: selections, samples, derived columns."""
 
 from __future__ import annotations
 
