@@ -116,12 +116,12 @@ def _count_cells(text: str) -> int:
 
 def _count_quotes(text: str) -> int:
     """Return the number of lines times that of the quotes, nested ones and those of items too."""
-    markers, begun = "", 0
+    markers, quotes = "", 0
     lines = text.splitlines()
     for line in lines:
         before, markers = markers, "".join(_MARKERS.match(line)[0].split())  # type: ignore[index]
-        begun += ">" in markers and (markers != before or markers.strip(">") != "")
-    return begun * len(lines)
+        quotes += ">" in markers and (markers != before or markers.strip(">") != "")
+    return quotes * len(lines)
 
 
 def _depth(tokens: Iterable[Token]) -> int:

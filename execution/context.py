@@ -93,12 +93,12 @@ class Context:
                 self.is_outcome_unknown = True
                 raise
 
-    async def readable(self) -> ColumnElement[bool] | None:
+    async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
         access = Access(self.rules, self.viewer)
         if access.reads_by_author:
             access = await self.load_access()
-        return self.cached(("readable", access.viewer), access.readable)
+        return self.cached(("read_condition", access.viewer), access.read_condition)
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the result of `compute`, which is called once for the whole operation."""
@@ -167,9 +167,9 @@ class Context:
         """Return the columns of a row, read by one statement with those of its siblings."""
 
         async def load(ids: list[UUID]) -> list[Record | None]:
-            readable = await self.readable()
+            read_condition = await self.read_condition()
             result = await self.read(
-                lambda reader: read_many(reader, entity, set(ids), columns, readable)
+                lambda reader: read_many(reader, entity, set(ids), columns, read_condition)
             )
             return [result.get(id) for id in ids]
 

@@ -104,22 +104,22 @@ class CostEstimator:
 
         :param nodes: the number of nodes with the operation's variables.
         """
-        most = settings.operation_cost
-        if nodes > most:
+        maximum = settings.operation_cost
+        if nodes > maximum:
             sentence = (
-                f"The operation may reach {nodes} nodes; at most {most} are allowed: ask for "
+                f"The operation may reach {nodes} nodes; at most {maximum} are allowed: ask for "
                 f"smaller pages, or nest fewer of them."
             )
-            return limit_error("operation_cost", most, sentence)
+            return limit_error("operation_cost", maximum, sentence)
         if not cost.introspects:
             return None
-        most = round(self.most_introspection * MAX_INTROSPECTIONS)
-        if cost.introspects > most:
+        maximum = round(self.most_introspection * MAX_INTROSPECTIONS)
+        if cost.introspects > maximum:
             sentence = (
-                f"The introspection may have {cost.introspects:.0f} fields; at most {most} are "
+                f"The introspection may have {cost.introspects:.0f} fields; at most {maximum} are "
                 f"allowed, which is what the standard introspection query needs."
             )
-            return limit_error("introspection", most, sentence)
+            return limit_error("introspection", maximum, sentence)
         return None
 
     @cached_property
@@ -146,7 +146,7 @@ class CostEstimator:
 class ListLengths(NamedTuple):
     """The lengths of the lists of the introspection system, by type and field."""
 
-    most: dict[tuple[str, str], float]
+    maximum: dict[tuple[str, str], float]
     mean: dict[tuple[str, str], float]
     """The mean lengths, for fields below the list of all types."""
 
@@ -178,12 +178,12 @@ def _measure_lists(schema: GraphQLSchema) -> ListLengths:
         ("__Schema", "directives"): float(len(schema.directives)),
         ("__Directive", "args"): float(max(of_directives)),
     }
-    most: dict[tuple[str, str], float] = {
+    maximum: dict[tuple[str, str], float] = {
         key: max(values, default=0) for key, values in lengths.items()
     }
     mean = {key: sum(values) / len(types) for key, values in lengths.items()}
     return ListLengths(
-        most | fixed | {("__Field", "args"): max(arguments)},
+        maximum | fixed | {("__Field", "args"): max(arguments)},
         mean | fixed | {("__Field", "args"): sum(arguments) / len(arguments)},
     )
 
@@ -291,7 +291,7 @@ class _CostMeasurement:
         :param of_all: whether it stands directly below the list of all types.
         """
         type_, name = self._type(parent, nodes[0]), nodes[0].name.value
-        lists = self.lists.mean if of_all else self.lists.most
+        lists = self.lists.mean if of_all else self.lists.maximum
         items = lists.get((parent.name, name), 1)
         of_all = name == "types" or (of_all and name in ("fields", "inputFields", "args"))
         below = sum(self._introspection(*field, of_all) for field in self._below(type_, nodes))
@@ -311,19 +311,19 @@ class _CostMeasurement:
     def _collect(self, sets: list[Typed]) -> list[tuple[GraphQLNamedType, list[FieldNode]]]:
         """Return the fields at one place of the response, each with a type that has it."""
         fields: dict[tuple[str, str], tuple[GraphQLNamedType, list[FieldNode]]] = {}
-        seen: set[str] = set()
-        todo = [(type_, node) for type_, each in sets for node in each.selections]
-        while todo:
-            type_, node = todo.pop()
+        spread_names: set[str] = set()
+        pending = [(type_, node) for type_, each in sets for node in each.selections]
+        while pending:
+            type_, node = pending.pop()
             if isinstance(node, FieldNode):
                 key = ((node.alias or node.name).value, node.name.value)
                 fields.setdefault(key, (type_, []))[1].append(node)
                 continue
             inner: InlineFragmentNode | FragmentDefinitionNode
             if isinstance(node, FragmentSpreadNode):
-                if node.name.value in seen:
+                if node.name.value in spread_names:
                     continue
-                seen.add(node.name.value)
+                spread_names.add(node.name.value)
                 inner = self.fragments[node.name.value]
             else:
                 assert isinstance(node, InlineFragmentNode)
@@ -331,7 +331,9 @@ class _CostMeasurement:
             condition = inner.type_condition
             narrowed = type_from_ast(self.schema, condition) if condition else type_
             assert narrowed is not None
-            todo.extend((get_named_type(narrowed), each) for each in inner.selection_set.selections)
+            pending.extend(
+                (get_named_type(narrowed), each) for each in inner.selection_set.selections
+            )
         return list(fields.values())
 
 

@@ -168,7 +168,7 @@ def simplify_message(message: str) -> str:
     message = re.sub(r"(, found|(?<=value)): [\[{].*", "", message, flags=re.DOTALL)
     message = message.replace(", found: ", ": ")
     message = message.replace("not to be None", "not to be null")
-    return re.sub(r"(?<=: )(True|False|None)$", lambda found: _JSON[found[0]], message)
+    return re.sub(r"(?<=: )(True|False|None)$", lambda match: _JSON[match[0]], message)
 
 
 _JSON = {"True": "true", "False": "false", "None": "null"}

@@ -71,7 +71,7 @@ class _Limits:
             node.name.value: node for node in _definitions(document, FragmentDefinitionNode)
         }
         self.spread: set[str] = set()
-        self.left = settings.document_fields
+        self.remaining_fields = settings.document_fields
 
     def check(self) -> None:
         """Raise an error at the first limit that is exceeded."""
@@ -141,24 +141,24 @@ class _Limits:
     def _collect(self, sets: list[SelectionSetNode]) -> dict[str, list[FieldNode]]:
         """Return the fields at one place: CollectFields() of section 6.3.2, without types."""
         fields: dict[str, list[FieldNode]] = {}
-        seen: set[str] = set()
-        todo: list[SelectionNode] = [node for each in sets for node in each.selections]
-        while todo:
-            self.left -= 1
-            if self.left < 0:
+        spread_names: set[str] = set()
+        pending: list[SelectionNode] = [node for each in sets for node in each.selections]
+        while pending:
+            self.remaining_fields -= 1
+            if self.remaining_fields < 0:
                 sentence = "With its fragments spread out, the document has more than {} fields."
                 self._exceed("document_fields", sentence)
-            node = todo.pop()
+            node = pending.pop()
             if isinstance(node, FieldNode):
                 fields.setdefault((node.alias or node.name).value, []).append(node)
             elif isinstance(node, InlineFragmentNode):
-                todo.extend(node.selection_set.selections)
+                pending.extend(node.selection_set.selections)
             elif isinstance(node, FragmentSpreadNode):
                 name = node.name.value
-                if name in self.fragments and name not in seen:
-                    seen.add(name)
-                    todo.extend(self.fragments[name].selection_set.selections)
-        self.spread |= seen
+                if name in self.fragments and name not in spread_names:
+                    spread_names.add(name)
+                    pending.extend(self.fragments[name].selection_set.selections)
+        self.spread |= spread_names
         return fields
 
 
@@ -168,13 +168,13 @@ def _definitions(document: DocumentNode, kind: type[N]) -> list[N]:
 
 def _selections(node: SelectionSetNode | None) -> Iterator[SelectionNode]:
     """Yield every selection below a selection set, as it is written."""
-    todo = list(node.selections) if node else []
-    while todo:
-        selection = todo.pop()
+    pending = list(node.selections) if node else []
+    while pending:
+        selection = pending.pop()
         yield selection
         inner = getattr(selection, "selection_set", None)
         if inner:
-            todo.extend(inner.selections)
+            pending.extend(inner.selections)
 
 
 def _reject_cycles(fragments: Mapping[str, FragmentDefinitionNode]) -> None:

@@ -64,9 +64,9 @@ class HostRules:
         :raises UnknownTargetType: if there is none.
         """
         if name not in self.targets:
-            known = ", ".join(sorted(self.targets)) or "none"
+            names = ", ".join(sorted(self.targets)) or "none"
             raise UnknownTargetType(
-                f"There are no discussions about this kind; the registered ones are: {known}.",
+                f"There are no discussions about this kind; the registered ones are: {names}.",
                 field="target.type",
             )
         return self.targets[name]
@@ -121,7 +121,7 @@ class Access:
             return self
         return replace(self, viewer=replace(self.viewer, author_id=author_id))
 
-    def readable(self) -> ColumnElement[bool] | None:
+    def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads.
 
         :raises ConfigurationError: if the policy returns neither a condition nor a bool.
@@ -137,7 +137,7 @@ class Access:
 
     @property
     def reads_by_author(self) -> bool:
-        """Whether :meth:`readable` may depend on the key of the viewer's author."""
+        """Whether :meth:`read_condition` may depend on the key of the viewer's author."""
         if self.is_host or self.viewer is None:
             return False
         return type(self.rules.policy).may_read is not Policy.may_read
@@ -151,7 +151,7 @@ class Access:
     @property
     def is_unrestricted(self) -> bool:
         """Whether the viewer may do everything with every row."""
-        return self.constant_permission is True and self.readable() is None
+        return self.constant_permission is True and self.read_condition() is None
 
     @property
     def may_comment_anywhere(self) -> bool:
@@ -160,7 +160,7 @@ class Access:
             return True
         asks = type(self.rules.policy).may_comment is not Policy.may_comment
         varies = self.viewer is None and self.rules.guests_vary
-        return not asks and not varies and self.readable() is None
+        return not asks and not varies and self.read_condition() is None
 
     def may_start(self, target_type: str | None = None) -> bool:
         """Return whether the viewer may create a thread, about a target of that type if given.

@@ -73,9 +73,9 @@ class Target:
         """
         mapper = inspect(entity, raiseerr=False)
         if not isinstance(mapper, Mapper):
-            shown = getattr(entity, "__name__", type(entity).__name__)
+            actual = getattr(entity, "__name__", type(entity).__name__)
             raise ConfigurationError(
-                f"The target {name!r} must be of a mapped class, not of {shown}; pass Target(name,"
+                f"The target {name!r} must be of a mapped class, not of {actual}; pass Target(name,"
                 " titles) with a function of your own that reads the titles."
             )
         keys = mapper.primary_key

@@ -152,10 +152,10 @@ def _validate_instances(name: str, value: Iterable[T], kind: type[T], what: str)
 
 def _validate_method_names(value: object, base: type[Any], what: str) -> None:
     """Reject methods with a name like those of `base`, which nothing would call."""
-    known = list(_method_names(base))
+    names = list(_method_names(base))
     for name in dir(type(value)):
-        if name.startswith(("may_", "before_", "after_")) and name not in known:
-            close = get_close_matches(name, known, n=1)
+        if name.startswith(("may_", "before_", "after_")) and name not in names:
+            close = get_close_matches(name, names, n=1)
             remedy = f"is {close[0]} meant?" if close else "give it another name."
             raise ConfigurationError(
                 f"{what} ({type(value).__qualname__}) has a method {name}, which"

@@ -99,9 +99,9 @@ async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> 
     comment = await find_repeated(unit.session, key)
     if comment is None:
         return None
-    condition = access.readable()
-    readable = () if condition is None else (condition,)
-    thread = await read_thread(unit.session, Thread.id == comment.thread_id, *readable)
+    condition = access.read_condition()
+    conditions = () if condition is None else (condition,)
+    thread = await read_thread(unit.session, Thread.id == comment.thread_id, *conditions)
     if thread is None:
         raise not_found("threadId")
     return ChangedRows(thread, loaded_values(comment), is_duplicate=True)

@@ -90,7 +90,7 @@ async def _read_context(
     columns: list[Any] = [getattr(Thread, name) for name in ThreadContext._fields]
     if entity is Comment:
         columns = [*(getattr(Comment, name) for name in COMMENT_COLUMNS), *columns]
-    viewer, condition = access.viewer, access.readable()
+    viewer, condition = access.viewer, access.read_condition()
     if viewer is not None and viewer.author_id is None:
         own = select(Author.id).where(Author.subject == viewer.subject)
         columns.append(own.scalar_subquery())
@@ -120,7 +120,7 @@ def _must_read_again(
 
     A condition on what may be read depends on more columns than a policy's other methods.
     """
-    if access.readable() is not None:
+    if access.read_condition() is not None:
         return True
     return values[: len(names)] != tuple(getattr(row, name) for name in names)
 
@@ -141,7 +141,7 @@ async def read_open_thread(
     :raises Locked: if it is locked.
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
-    condition = access.readable()
+    condition = access.read_condition()
     conditions = () if condition is None else (condition,)
     read = lock_thread_row if lock else read_thread
     thread = await read(session, Thread.id == id, *conditions)
@@ -165,7 +165,7 @@ async def _lock_row(
 
 async def is_readable(session: AsyncSession, access: Access, thread_id: UUID) -> bool:
     """Return whether the viewer may read the thread."""
-    condition = access.readable()
+    condition = access.read_condition()
     if condition is None:
         return True
     query = select(exists().where(Thread.id == thread_id, condition))

@@ -63,8 +63,8 @@ def prefix_error_fields() -> Iterator[None]:
 
 def _clean_author_name(access: Access, name: str | None, field: str) -> str | None:
     if access.viewer is not None and name is not None:
-        who = "The viewer is" if access.is_host else "You are"
-        raise NotAllowed(f"{who} signed in, so leave this out; it is for guests.", field=field)
+        subject = "The viewer is" if access.is_host else "You are"
+        raise NotAllowed(f"{subject} signed in, so leave this out; it is for guests.", field=field)
     if name is None and (access.viewer is not None or access.is_host):
         return None
     return clean_author_name("" if name is None else name, field)

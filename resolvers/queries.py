@@ -22,13 +22,13 @@ async def read_one(
     entity: type[Any],
     id: UUID,
     columns: Collection[str],
-    readable: ColumnElement[bool] | None = None,
+    read_condition: ColumnElement[bool] | None = None,
 ) -> Record | None:
     """Return the columns of the row with that id, or None.
 
-    :param readable: the condition that its thread must meet.
+    :param read_condition: the condition that its thread must meet.
     """
-    statement = _select(entity, columns or {"id"}, readable).where(entity.id == id)
+    statement = _select(entity, columns or {"id"}, read_condition).where(entity.id == id)
     row = (await connection.execute(statement)).one_or_none()
     return None if row is None else row._asdict()
 
@@ -38,10 +38,10 @@ async def read_target_thread(
     target_type: str,
     target_id: str,
     columns: Collection[str],
-    readable: ColumnElement[bool] | None = None,
+    read_condition: ColumnElement[bool] | None = None,
 ) -> Record | None:
     """Return the columns of the thread about an object of the host, or None."""
-    statement = _select(Thread, columns or {"id"}, readable)
+    statement = _select(Thread, columns or {"id"}, read_condition)
     conditions = (Thread.target_type == target_type, Thread.target_id == target_id)
     row = (await connection.execute(statement.where(*conditions))).one_or_none()
     return None if row is None else row._asdict()
@@ -52,35 +52,38 @@ async def read_many(
     entity: type[Any],
     ids: Iterable[UUID],
     columns: Collection[str],
-    readable: ColumnElement[bool] | None = None,
+    read_condition: ColumnElement[bool] | None = None,
 ) -> dict[UUID, Record]:
     """Return the columns of those rows with these ids that there are.
 
-    :param readable: the condition that their threads must meet.
+    :param read_condition: the condition that their threads must meet.
     """
-    statement = _select(entity, {"id", *columns}, readable).where(entity.id.in_(ids))
+    statement = _select(entity, {"id", *columns}, read_condition).where(entity.id.in_(ids))
     return {row.id: row._asdict() for row in await connection.execute(statement)}
 
 
 async def read_comment_pages(
-    connection: AsyncConnection, thread_ids: Iterable[UUID], window: Window, asked: RequestedFields
+    connection: AsyncConnection,
+    thread_ids: Iterable[UUID],
+    window: Window,
+    requested: RequestedFields,
 ) -> dict[UUID, RowPage]:
     """Return the same page of comments for each of these threads that there is."""
-    return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, asked)
+    return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, requested)
 
 
 async def count_threads(
     connection: AsyncConnection,
     filter: Filter | None = None,
-    readable: ColumnElement[bool] | None = None,
+    read_condition: ColumnElement[bool] | None = None,
 ) -> int:
     """Return the number of threads that pass a filter.
 
-    :param readable: the condition that they must meet.
+    :param read_condition: the condition that they must meet.
     """
     statement = select(func.count()).select_from(Thread)
-    if readable is not None:
-        statement = statement.where(readable)
+    if read_condition is not None:
+        statement = statement.where(read_condition)
     if filter:
         statement = statement.where(*filter.conditions())
     return (await connection.execute(statement)).scalar_one()
@@ -99,11 +102,11 @@ async def count_comments(
 
 
 def _select(
-    entity: type[Any], columns: Collection[str], readable: ColumnElement[bool] | None
+    entity: type[Any], columns: Collection[str], read_condition: ColumnElement[bool] | None
 ) -> Any:
     statement = select(*(getattr(entity, name) for name in sorted(columns)))
-    if readable is None or entity is Author:
+    if read_condition is None or entity is Author:
         return statement
     if entity is Comment:
-        return statement.where(Comment.thread.has(readable))
-    return statement.where(readable)
+        return statement.where(Comment.thread.has(read_condition))
+    return statement.where(read_condition)

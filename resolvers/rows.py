@@ -31,13 +31,13 @@ _INTERNAL = frozenset({"author_name_key", "submission_key"})
 """The columns of a comment that serve lookups only."""
 
 
-async def read_thread(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
+async def read_thread(session: AsyncSession, *conditions: ColumnElement[bool]) -> Record | None:
     """Return the row of the one thread that meets the conditions, or None."""
-    row = (await session.execute(select(*THREAD_COLUMNS).where(*where))).one_or_none()
+    row = (await session.execute(select(*THREAD_COLUMNS).where(*conditions))).one_or_none()
     return None if row is None else row._asdict()
 
 
-async def lock_thread_row(session: AsyncSession, *where: ColumnElement[bool]) -> Record | None:
+async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool]) -> Record | None:
     """Return the row of the one thread that meets the conditions, under its lock.
 
     The lock is the one that an UPDATE of the counters takes, and is held until the transaction
@@ -48,7 +48,7 @@ async def lock_thread_row(session: AsyncSession, *where: ColumnElement[bool]) ->
     :returns: None if there is no such thread.
     """
     bind = await session.run_sync(_begin_to_write)
-    query = select(*THREAD_COLUMNS).where(*where).with_for_update(key_share=True, of=Thread)
+    query = select(*THREAD_COLUMNS).where(*conditions).with_for_update(key_share=True, of=Thread)
     row = (await session.execute(query, bind_arguments={"bind": bind})).one_or_none()
     return None if row is None else row._asdict()
 
@@ -113,8 +113,8 @@ def translate_missing_row(*, row: str | None = None, parent: str | None = None) 
 
 def not_found(field: str) -> NotFound:
     """Return the error for a row that is not there, or that the viewer may not read."""
-    what = field.removesuffix("Id")
-    return NotFound(f"There is no such {what}; it may have been deleted.", field=field)
+    entity = field.removesuffix("Id")
+    return NotFound(f"There is no such {entity}; it may have been deleted.", field=field)
 
 
 def _is_foreign_key(error: IntegrityError) -> bool:

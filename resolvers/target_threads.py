@@ -82,13 +82,13 @@ async def _would_be_readable(unit: UnitOfWork, access: Access, values: Record) -
     The rule is a condition in SQL, so the row is inserted for the query, and rolled back. If
     another unit has inserted one meanwhile, the final insert finds that.
     """
-    if not access.rules.hooks or access.readable() is None:
+    if not access.rules.hooks or access.read_condition() is None:
         return True
     savepoint = await unit.session.begin_nested()
     is_new = await insert_if_new(unit.session, Thread, values)
-    readable = not is_new or await is_readable(unit.session, access, values["id"])
+    may_read = not is_new or await is_readable(unit.session, access, values["id"])
     await savepoint.rollback()
-    return readable
+    return may_read
 
 
 def _target_not_found(target: Target) -> NotFound:

@@ -24,7 +24,7 @@ from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
 from .authors import with_author
-from .pagination.arguments import Record, RequestedFields, read_window
+from .pagination.arguments import PageArguments, Record, RequestedFields
 from .pagination.filters import CommentFilter, ThreadFilter
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, THREADS
@@ -51,7 +51,7 @@ async def read_thread(reader: ReadConnection, access: Access, id: UUID) -> Threa
     """Return a thread, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
-    row = await read_one(connection, Thread, id, _THREAD_COLUMNS, access.readable())
+    row = await read_one(connection, Thread, id, _THREAD_COLUMNS, access.read_condition())
     return await _thread(connection, access, row)
 
 
@@ -66,8 +66,10 @@ async def read_thread_for(
     expect_type(str, target_type=target_type, target_id=target_id)
     access.rules.target(target_type)
     connection, access = await _begin(reader, access)
-    readable = access.readable()
-    row = await read_target_thread(connection, target_type, target_id, _THREAD_COLUMNS, readable)
+    read_condition = access.read_condition()
+    row = await read_target_thread(
+        connection, target_type, target_id, _THREAD_COLUMNS, read_condition
+    )
     return await _thread(connection, access, row)
 
 
@@ -89,16 +91,8 @@ async def read_threads(
         order.
     """
     connection, access = await _begin(reader, access)
-    window = read_window(
-        THREADS[order_by, descending],
-        limit=MAX_PAGE_SIZE,
-        first=first,
-        last=last,
-        after=after,
-        before=before,
-        filter=filter_by,
-        readable=access.readable(),
-    )
+    order, arguments = THREADS[order_by, descending], PageArguments(first, last, after, before)
+    window = arguments.window(order, MAX_PAGE_SIZE, filter_by, access.read_condition())
     page = await read_page(connection, window, RequestedFields(_THREAD_COLUMNS, True, True, True))
     names = await _names(connection, page.rows)
     nodes = [
@@ -127,17 +121,10 @@ async def read_comments(
         order.
     """
     expect_type(UUID, thread_id=thread_id)
-    window = read_window(
-        COMMENTS["CREATED_AT", descending],
-        limit=MAX_PAGE_SIZE,
-        first=first,
-        last=last,
-        after=after,
-        before=before,
-        filter=filter_by,
-    )
+    order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
+    window = arguments.window(order, MAX_PAGE_SIZE, filter_by)
     connection, access = await _begin(reader, access)
-    thread = await read_one(connection, Thread, thread_id, _THREAD_COLUMNS, access.readable())
+    thread = await read_one(connection, Thread, thread_id, _THREAD_COLUMNS, access.read_condition())
     if thread is None:
         return None
     fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
@@ -161,11 +148,11 @@ async def read_comment(reader: ReadConnection, access: Access, id: UUID) -> Comm
     """Return a comment, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
     connection, access = await _begin(reader, access)
-    readable = access.readable()
-    row = await read_one(connection, Comment, id, _COMMENT_COLUMNS, readable)
+    condition = access.read_condition()
+    row = await read_one(connection, Comment, id, _COMMENT_COLUMNS, condition)
     if row is None:
         return None
-    thread = await read_one(connection, Thread, row["thread_id"], ThreadContext._fields, readable)
+    thread = await read_one(connection, Thread, row["thread_id"], ThreadContext._fields, condition)
     if thread is None:
         return None
     names = await _names(connection, [row])

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 import strawberry
-from sqlalchemy import ColumnElement
 from strawberry import UNSET
 
-from ..execution.requested_fields import Info
-from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA, Window, read_window
+from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA, PageArguments
 from ..resolvers.pagination.cursors import Order
 from ..resolvers.pagination.filters import (
     CommentFilter,
@@ -206,36 +204,13 @@ CommentFilterBy = Annotated[
 ]
 
 
-class PageArguments(NamedTuple):
-    """The arguments of a connection, some of which may be unset."""
-
-    first: int | None
-    last: int | None
-    after: str | None
-    before: str | None
-
-    def window(
-        self,
-        info: Info,
-        order: Order,
-        filter: Filter | None,
-        readable: ColumnElement[bool] | None = None,
-    ) -> Window:
-        """Return the rows that the arguments select.
-
-        :param readable: the condition that a row must meet for the viewer.
-        :raises BadUserInput: naming the argument.
-        """
-        return read_window(
-            order,
-            limit=info.context.settings.page_size,
-            first=unset_to_none(self.first),
-            last=unset_to_none(self.last),
-            after=unset_to_none(self.after),
-            before=unset_to_none(self.before),
-            filter=filter,
-            readable=readable,
-        )
+def read_page_arguments(
+    first: int | None, last: int | None, after: str | None, before: str | None
+) -> PageArguments:
+    """Return the arguments of a connection, of which any may be left out."""
+    return PageArguments(
+        unset_to_none(first), unset_to_none(last), unset_to_none(after), unset_to_none(before)
+    )
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:

@@ -175,8 +175,8 @@ def validate_schema(schema: strawberry.Schema) -> strawberry.Schema:
     :raises ConfigurationError: for one that :func:`merge_schemas` has not built.
     """
     if not isinstance(schema, strawberry.Schema):
-        shown = getattr(schema, "__name__", type(schema).__name__)
-        raise ConfigurationError(f"schema must be what merge_schemas() returns, not {shown}.")
+        actual = getattr(schema, "__name__", type(schema).__name__)
+        raise ConfigurationError(f"schema must be what merge_schemas() returns, not {actual}.")
     if PREFIX not in schema._schema.extensions:
         raise ConfigurationError(
             "schema has nothing of Tallied's in it; make it by merge_schemas(Query, Mutation) of"

@@ -23,7 +23,7 @@ def print_introspection(schema: Schema = schema) -> str:
     An object whose one key is ``__schema``: the form that graphql-js calls
     IntrospectionQuery, and that graphql-codegen, urql and editors take.
     """
-    told = introspection_from_schema(
+    response = introspection_from_schema(
         schema._schema,
         specified_by_url=True,
         directive_is_repeatable=True,
@@ -32,4 +32,4 @@ def print_introspection(schema: Schema = schema) -> str:
         experimental_directive_deprecation=False,  # Not yet in a specification.
         one_of=True,
     )
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"
+    return orjson.dumps(response, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -28,13 +28,13 @@ from .arguments import (
     Last,
     NodeID,
     NodeIDs,
-    PageArguments,
     TargetBy,
     ThreadFilterBy,
     ThreadID,
     ThreadOrderBy,
     read_filter,
     read_order,
+    read_page_arguments,
 )
 from .connections import Connection
 from .fields import field
@@ -78,9 +78,9 @@ class Query:
         info.context.rules.target(target.type)
         if find_unstorable(target.key):
             return None
-        columns, readable = info.columns("Thread"), await info.context.readable()
+        columns, read_condition = info.columns("Thread"), await info.context.read_condition()
         row = await info.context.read(
-            lambda it: read_target_thread(it, target.type, target.key, columns, readable)
+            lambda it: read_target_thread(it, target.type, target.key, columns, read_condition)
         )
         return None if row is None else Thread.from_record(row)
 
@@ -128,14 +128,15 @@ class Query:
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread] | None:
-        filter, readable = read_filter(filter_by), await info.context.readable()
+        filter, read_condition = read_filter(filter_by), await info.context.read_condition()
         order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
-        window = PageArguments(first, last, after, before).window(info, order, filter, readable)
+        arguments = read_page_arguments(first, last, after, before)
+        window = arguments.window(order, info.context.settings.page_size, filter, read_condition)
         requested, page, total = info.page("Thread"), RowPage(), None
         if requested:
             page = await info.context.read(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read(lambda it: count_threads(it, filter, readable))
+            total = await info.context.read(lambda it: count_threads(it, filter, read_condition))
         return Connection.from_page(page, total, Thread.from_record)
 
 
@@ -154,8 +155,8 @@ async def _read(info: Info, id: str, *type_names: str) -> Any:
     """
     type_name, key = decode_id(id, "id", *type_names)
     entity, type_ = _ROWS[type_name]
-    columns, readable = info.columns(type_name), await info.context.readable()
-    record = await info.context.read(lambda it: read_one(it, entity, key, columns, readable))
+    columns, read_condition = info.columns(type_name), await info.context.read_condition()
+    record = await info.context.read(lambda it: read_one(it, entity, key, columns, read_condition))
     return None if record is None else type_.from_record(record)
 
 

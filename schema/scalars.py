@@ -35,9 +35,9 @@ def _parse_time(value: object) -> datetime:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    shown = repr(value) if isinstance(value, str) and len(value) < 50 else "this"
+    text = repr(value) if isinstance(value, str) and len(value) < 50 else "this"
     raise GraphQLError(
-        f"DateTime cannot represent {shown}; write it like 2026-01-31T12:34:56Z, with its offset."
+        f"DateTime cannot represent {text}; write it like 2026-01-31T12:34:56Z, with its offset."
     )
 
 

@@ -45,7 +45,7 @@ PUBLIC = {
     "tallied.resolvers.changes": "ChangedRows",
     "tallied.resolvers.comments": "NewComment add_comment edit_comment move_comment delete_comment",
     "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
-    "tallied.host.access.Access": "as_host may may_start may_delete_author readable",
+    "tallied.host.access.Access": "as_host may may_start may_delete_author read_condition",
     "tallied.schema.build": "merge_schemas schema",
     "tallied.execution.context.Context": "read write stop load_thread load_author",
     "tallied.schema.ids": "encode_id decode_id",

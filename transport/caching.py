@@ -57,5 +57,5 @@ def _tag(response: Response) -> str:
 
 def _is_known(tag: str, header: str) -> bool:
     """Return whether If-None-Match has the tag, by weak comparison (RFC 9110, 13.1.2)."""
-    known = [text.strip() for text in header.split(",")]
-    return "*" in known or tag in (text.removeprefix("W/") for text in known)
+    tags = [text.strip() for text in header.split(",")]
+    return "*" in tags or tag in (text.removeprefix("W/") for text in tags)

@@ -260,8 +260,8 @@ def _too_large_response(maximum: int, context: Context) -> GraphQLResponse:
 def _repeat_warning(context: Context) -> str:
     """Return a warning against sending changes again, or an empty text if nothing was changed."""
     if context.is_outcome_unknown:
-        made = f"changes made before: {context.changes}, and one that may have been made."
-        return f"{made} Look before you send those again."
+        changes = f"changes made before: {context.changes}, and one that may have been made."
+        return f"{changes} Look before you send those again."
     if context.changes:
         return f"changes made before: {context.changes}. Do not send those again."
     return ""

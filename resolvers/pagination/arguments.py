@@ -32,13 +32,13 @@ class Window(NamedTuple):
     after: Position | None = None
     before: Position | None = None
     filter: Filter | None = None
-    readable: ColumnElement[bool] | None = None
+    read_condition: ColumnElement[bool] | None = None
     """The condition that a row must meet for the viewer."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet to be in the list at all."""
         conditions = self.filter.conditions() if self.filter else []
-        return conditions if self.readable is None else [*conditions, self.readable]
+        return conditions if self.read_condition is None else [*conditions, self.read_condition]
 
 
 class RequestedFields(NamedTuple):
@@ -60,41 +60,48 @@ class RowPage:
     has_next: bool = False
 
 
-def read_window(
-    order: Order,
-    *,
-    limit: int,
-    first: int | None = None,
-    last: int | None = None,
-    after: str | None = None,
-    before: str | None = None,
-    filter: Filter | None = None,
-    readable: ColumnElement[bool] | None = None,
-) -> Window:
-    """Return the window of a connection's arguments; by default, its first `DEFAULT_SIZE` rows.
+class PageArguments(NamedTuple):
+    """The arguments of a connection; without first and last, the first `DEFAULT_SIZE` rows."""
 
-    :param limit: the maximum number of rows on a page.
-    :param readable: the condition that a row must meet for the viewer.
-    :raises BadUserInput: naming the argument.
-    """
-    if first is not None and last is not None:
-        raise BadUserInput("Give first or last, not both.", field="last")
-    if first is None and last is None:
-        first = min(DEFAULT_SIZE, limit)
-    name, size = ("last", last) if first is None else ("first", first)
-    if not isinstance(size, int):
-        raise BadUserInput(f"{name} must be a number from 1 to {limit}, not {size!r}.", field=name)
-    if not 1 <= size <= limit:
-        raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
-    return Window(
-        order,
-        size,
-        backward=first is None,
-        after=None if after is None else order.decode(after, "after"),
-        before=None if before is None else order.decode(before, "before"),
-        filter=filter,
-        readable=readable,
-    )
+    first: int | None = None
+    last: int | None = None
+    after: str | None = None
+    before: str | None = None
+
+    def window(
+        self,
+        order: Order,
+        limit: int,
+        filter: Filter | None = None,
+        read_condition: ColumnElement[bool] | None = None,
+    ) -> Window:
+        """Return the window that the arguments select, after checking them.
+
+        :param limit: the maximum number of rows on a page.
+        :param read_condition: the condition that a row must meet for the viewer.
+        :raises BadUserInput: naming the argument.
+        """
+        first, last, after, before = self
+        if first is not None and last is not None:
+            raise BadUserInput("Give first or last, not both.", field="last")
+        if first is None and last is None:
+            first = min(DEFAULT_SIZE, limit)
+        name, size = ("last", last) if first is None else ("first", first)
+        if not isinstance(size, int):
+            raise BadUserInput(
+                f"{name} must be a number from 1 to {limit}, not {size!r}.", field=name
+            )
+        if not 1 <= size <= limit:
+            raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
+        return Window(
+            order,
+            size,
+            backward=first is None,
+            after=None if after is None else order.decode(after, "after"),
+            before=None if before is None else order.decode(before, "before"),
+            filter=filter,
+            read_condition=read_condition,
+        )
 
 
 SIZE_METADATA = "tallied.size"

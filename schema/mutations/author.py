@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import strawberry
 
-from ...database.unit_of_work import UnitOfWork
 from ...execution.requested_fields import Info
-from ...host.access import Access
 from ...resolvers import authors
 from ...resolvers.pagination.arguments import Record
 from ..ids import encode_id
 from .declaration import ChangePayload, change
-from .inputs import AuthorKey
+from .inputs import AUTHOR_ID
 
 
 @strawberry.type
@@ -28,9 +26,10 @@ class DeletedAuthorPayload(ChangePayload):
 
 @strawberry.type
 class AuthorMutations:
-    @change(
+    delete_author = change(
+        "delete_author",
         "Delete an author. The author's threads and comments stay, without the author's name.",
+        authors.delete_author,
         DeletedAuthorPayload,
+        author_id=AUTHOR_ID,
     )
-    async def delete_author(self, unit: UnitOfWork, access: Access, author_id: AuthorKey) -> Record:
-        return await authors.delete_author(unit, access, author_id)

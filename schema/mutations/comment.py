@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 import strawberry
-from strawberry import UNSET
 
 from ...database.unit_of_work import UnitOfWork
 from ...execution.requested_fields import Info
@@ -19,13 +17,11 @@ from ..connections import Edge
 from ..fields import field
 from ..ids import encode_id
 from ..types import Comment, Thread
-from .declaration import ChangePayload, Key, change
-from .inputs import AuthorName, CommentKey, Message, ThreadKey, new_comment
+from .declaration import ChangePayload, InputField, change, key_field
+from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, THREAD_ID, new_comment
 from .thread import NULL_THREAD
 
 _THREAD = f"The thread with its new counters. {NULL_THREAD}"
-
-NewThreadKey = Annotated[UUID, Key("Thread", "The id of the thread to move the comment to.")]
 
 
 @strawberry.type
@@ -100,41 +96,52 @@ class DeletedCommentPayload(ChangePayload):
         self.thread = await self.load_thread(info, change.thread)
 
 
+async def _add_comment(
+    unit: UnitOfWork,
+    access: Access,
+    thread_id: UUID,
+    message: str,
+    author_name: str | None,
+    client_mutation_id: str | None,
+) -> ChangedRows:
+    comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
+    return await comments.add_comment(unit, access, thread_id, comment, submission=submission)
+
+
 @strawberry.type
 class CommentMutations:
-    @change(
+    add_comment = change(
+        "add_comment",
         "Add a comment to a thread.",
+        _add_comment,
         NewCommentPayload,
         input_description="The input of addComment. If a viewer sends the same comment again "
         "within a minute, with the same clientMutationId, it is not added twice.",
+        thread_id=THREAD_ID,
+        message=MESSAGE,
+        author_name=AUTHOR_NAME,
+        client_mutation_id=InputField(""),
     )
-    async def add_comment(
-        self,
-        unit: UnitOfWork,
-        access: Access,
-        thread_id: ThreadKey,
-        message: Message,
-        author_name: AuthorName = UNSET,
-        *,
-        client_mutation_id: str | None,
-    ) -> ChangedRows:
-        comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
-        return await comments.add_comment(unit, access, thread_id, comment, submission=submission)
-
-    @change("Change the message of a comment.", CommentPayload)
-    async def edit_comment(
-        self, unit: UnitOfWork, access: Access, comment_id: CommentKey, message: Message
-    ) -> ChangedRows:
-        return await comments.edit_comment(unit, access, comment_id, message)
-
-    @change("Move a comment to another thread.", MovedCommentPayload)
-    async def move_comment(
-        self, unit: UnitOfWork, access: Access, comment_id: CommentKey, thread_id: NewThreadKey
-    ) -> ChangedRows:
-        return await comments.move_comment(unit, access, comment_id, thread_id)
-
-    @change("Delete a comment.", DeletedCommentPayload)
-    async def delete_comment(
-        self, unit: UnitOfWork, access: Access, comment_id: CommentKey
-    ) -> ChangedRows:
-        return await comments.delete_comment(unit, access, comment_id)
+    edit_comment = change(
+        "edit_comment",
+        "Change the message of a comment.",
+        comments.edit_comment,
+        CommentPayload,
+        comment_id=COMMENT_ID,
+        message=MESSAGE,
+    )
+    move_comment = change(
+        "move_comment",
+        "Move a comment to another thread.",
+        comments.move_comment,
+        MovedCommentPayload,
+        comment_id=COMMENT_ID,
+        thread_id=key_field("Thread", "The id of the thread to move the comment to."),
+    )
+    delete_comment = change(
+        "delete_comment",
+        "Delete a comment.",
+        comments.delete_comment,
+        DeletedCommentPayload,
+        comment_id=COMMENT_ID,
+    )

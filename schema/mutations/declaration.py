@@ -1,15 +1,12 @@
-"""Declarations of Tallied's mutations: a method, from which the input and the payload follow."""
+"""Declarations of Tallied's mutations: a resolver, the fields of the input, and a payload."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from inspect import Parameter, signature
-from typing import Annotated, Any, get_origin, get_type_hints
-from uuid import UUID
+from dataclasses import MISSING
+from typing import Annotated, Any, NamedTuple
 
 import strawberry
-from strawberry.types.arguments import StrawberryArgumentAnnotation
 from strawberry.utils.str_converters import to_camel_case
 
 from ...errors import BadUserInput
@@ -23,12 +20,32 @@ from ..types import Thread
 _ARGUMENT = strawberry.argument(description="The mutation's arguments.")
 
 
-@dataclass(frozen=True)
-class Key:
-    """The annotation of a parameter that a client gives as a global id of that type."""
+class InputField(NamedTuple):
+    """A field of an input."""
 
-    type_name: str
     description: str
+    type: Any = str
+    default: Any = MISSING
+    key_of: str = ""
+    """The type whose global id the field holds; the resolver gets the key of the object."""
+
+    def read(self, value: Any, name: str) -> Any:
+        """Return the argument of the resolver for a value of the input.
+
+        :raises NotFound: for a malformed id, as for an unknown one: there is no such record.
+        """
+        if not self.key_of:
+            return value
+        field = to_camel_case(name)
+        try:
+            return decode_id(value, field, self.key_of)[1]
+        except BadUserInput as error:
+            raise not_found(field) from error
+
+
+def key_field(type_name: str, description: str) -> InputField:
+    """Return the field of a global id."""
+    return InputField(description, strawberry.ID, key_of=type_name)
 
 
 @strawberry.input(description="The fields that the inputs of all mutations have.")
@@ -64,96 +81,52 @@ class ChangePayload(Payload):
 
 
 def change(
-    description: str, payload: type[ChangePayload], *, input_description: str = ""
-) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
-    """Declare a mutation by a method that makes a change within a unit of work.
+    name: str,
+    description: str,
+    resolver: Callable[..., Awaitable[Any]],
+    payload: type[ChangePayload],
+    *,
+    input_description: str = "",
+    **fields: InputField,
+) -> Any:
+    """Declare a mutation by the resolver of a change, which runs within a unit of work.
 
-    The method takes the unit, the access, and the fields of the input as keyword arguments. The
-    input has a field for each, with its annotation and its default; ``client_mutation_id`` is every
-    input's. Input and payload are called like the method.
+    Input and payload are named after the mutation.
 
-    :param payload: the fields of the payload.
+    :param resolver: called with the unit, the access, and the values of the input's fields.
+    :param payload: the type with the fields of the payload.
+    :param fields: the fields of the input; ``client_mutation_id``, which every input has, is
+        among them if the resolver needs it.
     """
+    camel_name = to_camel_case(name)
+    type_name = camel_name[0].upper() + camel_name[1:]
+    own = {key: field for key, field in fields.items() if not hasattr(MutationInput, key)}
+    input_type = _derive(f"{type_name}Input", MutationInput, own)
+    strawberry.input(input_type, description=input_description or f"The input of {camel_name}.")
+    payload_type = _derive(f"{type_name}Payload", payload, {})
+    strawberry.type(payload_type, description=f"The payload of {camel_name}.")
 
-    def decorate(method: Callable[..., Awaitable[Any]]) -> Any:
-        name = to_camel_case(method.__name__)
-        type_name = name[0].upper() + name[1:]
-        hints = get_type_hints(method, include_extras=True)
-        parameters = list(signature(method).parameters.values())[3:]
-        input_type = _derive(
-            f"{type_name}Input",
-            MutationInput,
-            {
-                each.name: _input_field(each, hints[each.name])
-                for each in parameters
-                if not hasattr(MutationInput, each.name)
-            },
-        )
-        strawberry.input(input_type, description=input_description or f"The input of {name}.")
-        payload_type = _derive(f"{type_name}Payload", payload, {})
-        strawberry.type(payload_type, description=f"The payload of {name}.")
-        keys = {each.name: key for each in parameters if (key := _key_of(hints[each.name]))}
+    async def resolve(self: Any, info: Info, input: Any) -> Any:
+        values = [field.read(getattr(input, key), key) for key, field in fields.items()]
+        result = payload_type()
+        rows = await info.context.write(lambda unit, access: resolver(unit, access, *values))
+        await result.fill(info, rows)
+        return result
 
-        async def resolve(self: Any, info: Info, input: Any) -> Any:
-            values = {each.name: getattr(input, each.name) for each in parameters}
-            values |= {field: _decode(values[field], field, key) for field, key in keys.items()}
-            result = payload_type()
-            await result.fill(
-                info,
-                await info.context.write(lambda unit, access: method(self, unit, access, **values)),
-            )
-            return result
-
-        resolve.__name__ = method.__name__
-        resolve.__annotations__ = {
-            "info": Info,
-            "input": Annotated[input_type, _ARGUMENT],
-            "return": payload_type | None,
-        }
-        return mutation(description, payload_type)(resolve)
-
-    return decorate
+    resolve.__name__ = name
+    resolve.__annotations__ = {
+        "info": Info,
+        "input": Annotated[input_type, _ARGUMENT],
+        "return": payload_type | None,
+    }
+    return mutation(description, payload_type)(resolve)
 
 
-def _derive(name: str, base: type[Any], fields: Mapping[str, tuple[Any, Any]]) -> type[Any]:
-    """Return a subclass with fields, each with its annotation and its declaration."""
-    return type(
-        name,
-        (base,),
-        {
-            "__module__": __name__,
-            "__annotations__": {field: annotation for field, (annotation, _) in fields.items()},
-            **{field: declaration for field, (_, declaration) in fields.items()},
-        },
-    )
-
-
-def _input_field(parameter: Parameter, hint: Any) -> tuple[Any, Any]:
-    """Return the annotation and the declaration of the input's field for a parameter."""
-    key = _key_of(hint)
-    if key:
-        return strawberry.ID, strawberry.field(description=key.description)
-    options = {} if parameter.default is Parameter.empty else {"default": parameter.default}
-    descriptions = [
-        each.description
-        for each in getattr(hint, "__metadata__", ())
-        if isinstance(each, StrawberryArgumentAnnotation)
-    ]
-    annotation = hint.__origin__ if get_origin(hint) is Annotated else hint
-    return annotation, strawberry.field(description=descriptions[0], **options)
-
-
-def _key_of(hint: Any) -> Key | None:
-    return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Key)), None)
-
-
-def _decode(id: str, field: str, key: Key) -> UUID:
-    """Return the key that an id of an input names.
-
-    :raises NotFound: for a malformed id, as for an unknown one: there is no such record.
-    """
-    field = to_camel_case(field)
-    try:
-        return decode_id(id, field, key.type_name)[1]
-    except BadUserInput as error:
-        raise not_found(field) from error
+def _derive(name: str, base: type[Any], fields: Mapping[str, InputField]) -> Any:
+    """Return a subclass with fields."""
+    declared = {
+        key: strawberry.field(description=field.description, default=field.default)
+        for key, field in fields.items()
+    }
+    annotations = {key: field.type for key, field in fields.items()}
+    return type(name, (base,), {"__module__": __name__, "__annotations__": annotations, **declared})

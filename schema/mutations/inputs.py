@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from uuid import UUID
-
 import strawberry
+from strawberry import UNSET
 
 from ...resolvers.comments import NewComment
 from ...resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ...settings import Settings
 from ..arguments import unset_to_none
-from .declaration import Key
+from .declaration import InputField, key_field
 
-MESSAGE = (
+THREAD_ID = key_field("Thread", "The id of the thread.")
+COMMENT_ID = key_field("Comment", "The id of the comment.")
+AUTHOR_ID = key_field("Author", "The id of the author.")
+TITLE = InputField(
+    f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them "
+    "visible. Whitespace around it is removed."
+)
+MESSAGE = InputField(
     f"The text of the comment: 1 to {Settings.message_length:,} characters, at least one of them "
     "visible. It is stored unchanged. The server can have another limit: see Query.limits."
 )
-AUTHOR_NAME = (
+AUTHOR_NAME = InputField(
     f"The guest's name: one line of 1 to {AUTHOR_NAME_LENGTH} characters, at least one of them "
     "visible. Whitespace around it is removed. Guests must give it. Leave it out if "
-    "you are signed in."
+    "you are signed in.",
+    str | None,
+    UNSET,
 )
-
-ThreadKey = Annotated[UUID, Key("Thread", "The id of the thread.")]
-CommentKey = Annotated[UUID, Key("Comment", "The id of the comment.")]
-AuthorKey = Annotated[UUID, Key("Author", "The id of the author.")]
-Title = Annotated[
-    str,
-    strawberry.argument(
-        description=f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them "
-        "visible. Whitespace around it is removed."
-    ),
-]
-Message = Annotated[str, strawberry.argument(description=MESSAGE)]
-AuthorName = Annotated[str | None, strawberry.argument(description=AUTHOR_NAME)]
 
 
 @strawberry.input(description="The first comment of a new thread.")
 class FirstCommentInput:
-    message: str = strawberry.field(description=MESSAGE)
-    author_name: str | None = strawberry.field(default=strawberry.UNSET, description=AUTHOR_NAME)
+    message: str = strawberry.field(description=MESSAGE.description)
+    author_name: str | None = strawberry.field(
+        default=strawberry.UNSET, description=AUTHOR_NAME.description
+    )
 
 
 def new_comment(message: str, author_name: str | None) -> NewComment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
 
 import strawberry
 from strawberry import UNSET
@@ -25,21 +25,11 @@ from ..connections import Edge
 from ..fields import field
 from ..ids import encode_id
 from ..types import Comment, Thread
-from .declaration import ChangePayload, change
-from .inputs import FirstCommentInput, ThreadKey, Title, new_comment
+from .declaration import ChangePayload, InputField, change
+from .inputs import THREAD_ID, TITLE, FirstCommentInput, new_comment
 
 NULL_THREAD = "Null if the mutation was rejected, or if the thread has been deleted since."
 """When the thread of a payload is null."""
-
-FirstComment = Annotated[
-    FirstCommentInput | None,
-    strawberry.argument(
-        description="The thread's first comment. Leave it out for a thread without comments."
-    ),
-]
-Target = Annotated[
-    TargetInput, strawberry.argument(description="The object that the thread is about.")
-]
 
 
 @strawberry.type
@@ -106,51 +96,69 @@ class DeletedThreadPayload(ChangePayload):
         self.deleted_thread_id = encode_id("Thread", change.thread["id"])
 
 
+async def _create_thread(
+    unit: UnitOfWork, access: Access, title: str, comment: FirstCommentInput | None
+) -> ChangedRows:
+    comment = unset_to_none(comment)
+    first = None if comment is None else new_comment(comment.message, comment.author_name)
+    return await threads.create_thread(unit, access, title, first)
+
+
+async def _get_or_create_thread(
+    unit: UnitOfWork, access: Access, target: TargetInput
+) -> ChangedRows:
+    return await get_or_create_thread(unit, access, target.type, target.key)
+
+
 @strawberry.type
 class ThreadMutations:
-    @change("Create a thread, and its first comment if one is given.", NewThreadPayload)
-    async def create_thread(
-        self, unit: UnitOfWork, access: Access, title: Title, comment: FirstComment = UNSET
-    ) -> ChangedRows:
-        given = unset_to_none(comment)
-        first = None if given is None else new_comment(given.message, given.author_name)
-        return await threads.create_thread(unit, access, title, first)
-
-    @change("Change the title of a thread.", ThreadPayload)
-    async def rename_thread(
-        self, unit: UnitOfWork, access: Access, thread_id: ThreadKey, title: Title
-    ) -> ChangedRows:
-        return await threads.rename_thread(unit, access, thread_id, title)
-
-    @change("Delete a thread and all its comments.", DeletedThreadPayload)
-    async def delete_thread(
-        self, unit: UnitOfWork, access: Access, thread_id: ThreadKey
-    ) -> ChangedRows:
-        return await threads.delete_thread(unit, access, thread_id)
-
-    @change(
+    create_thread = change(
+        "create_thread",
+        "Create a thread, and its first comment if one is given.",
+        _create_thread,
+        NewThreadPayload,
+        title=TITLE,
+        comment=InputField(
+            "The thread's first comment. Leave it out for a thread without comments.",
+            FirstCommentInput | None,
+            UNSET,
+        ),
+    )
+    rename_thread = change(
+        "rename_thread",
+        "Change the title of a thread.",
+        threads.rename_thread,
+        ThreadPayload,
+        thread_id=THREAD_ID,
+        title=TITLE,
+    )
+    delete_thread = change(
+        "delete_thread",
+        "Delete a thread and all its comments.",
+        threads.delete_thread,
+        DeletedThreadPayload,
+        thread_id=THREAD_ID,
+    )
+    lock_thread = change(
+        "lock_thread",
         "Lock a thread, so that it accepts no more comments. A thread that is locked "
         "already stays as it is.",
+        threads.lock_thread,
         ThreadPayload,
+        thread_id=THREAD_ID,
     )
-    async def lock_thread(
-        self, unit: UnitOfWork, access: Access, thread_id: ThreadKey
-    ) -> ChangedRows:
-        return await threads.lock_thread(unit, access, thread_id)
-
-    @change(
+    unlock_thread = change(
+        "unlock_thread",
         "Unlock a thread, so that it accepts comments again. A thread that is not locked "
         "stays as it is.",
+        partial(threads.lock_thread, locked=False),
         ThreadPayload,
+        thread_id=THREAD_ID,
     )
-    async def unlock_thread(
-        self, unit: UnitOfWork, access: Access, thread_id: ThreadKey
-    ) -> ChangedRows:
-        return await threads.lock_thread(unit, access, thread_id, locked=False)
-
-    @change(
+    thread_for = change(
+        "thread_for",
         "Return the thread about an object of the host, and create it if there is none.",
+        _get_or_create_thread,
         TargetThreadPayload,
+        target=InputField("The object that the thread is about.", TargetInput),
     )
-    async def thread_for(self, unit: UnitOfWork, access: Access, target: Target) -> ChangedRows:
-        return await get_or_create_thread(unit, access, target.type, target.key)

@@ -21,9 +21,9 @@ from ..arguments import (
     CommentOrderBy,
     First,
     Last,
-    PageArguments,
     read_filter,
     read_order,
+    read_page_arguments,
 )
 from ..connections import Connection
 from ..fields import column, field
@@ -107,8 +107,9 @@ class Thread(Row, Node):
     ) -> Connection[Comment]:
         def read() -> tuple[Window, RequestedFields | None]:
             order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
-            arguments = PageArguments(first, last, after, before)
-            window = arguments.window(info, order, filter=read_filter(filter_by))
+            filter, limit = read_filter(filter_by), info.context.settings.page_size
+            arguments = read_page_arguments(first, last, after, before)
+            window = arguments.window(order, limit, filter)
             return window, info.page("Comment")
 
         window, requested = info.cached(read)

@@ -16,7 +16,7 @@ from support.api import Api
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
-from tallied.resolvers.pagination.arguments import RequestedFields, RowPage, Window, read_window
+from tallied.resolvers.pagination.arguments import PageArguments, RequestedFields, RowPage, Window
 from tallied.resolvers.pagination.cursors import Order, Position
 from tallied.resolvers.pagination.keyset import read_page
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
@@ -135,7 +135,7 @@ async def test_pages_of_deleted_threads_are_left_out(filled: Database) -> None:
     (id, _), *_ = await positions(filled, THREADS["COMMENT_COUNT", True])
     async with filled.read() as connection:
         pages = await read_comment_pages(
-            connection, [id, UUID(int=7)], read_window(order, limit=100, first=3), EVERYTHING
+            connection, [id, UUID(int=7)], PageArguments(first=3).window(order, 100), EVERYTHING
         )
     assert pages.keys() == {id}
 

@@ -18,7 +18,7 @@ from support.api import Api
 from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
-from tallied.resolvers.pagination.arguments import RequestedFields, read_window
+from tallied.resolvers.pagination.arguments import PageArguments, RequestedFields
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.queries import read_comment_pages
 
@@ -237,7 +237,7 @@ async def rows_read(database: Database, thread_id: UUID) -> int:
     selection = RequestedFields(frozenset({"message"}), has_previous=True)
     with executed(database) as statements:
         async with database.read() as connection:
-            which = read_window(order, limit=100, last=10)
+            which = PageArguments(last=10).window(order, 100)
             pages = await read_comment_pages(connection, [thread_id], which, selection)
             assert len(pages[thread_id].rows) == 10
     ((statement, parameters),) = statements
