@@ -1,31 +1,30 @@
 """Every error that Tallied raises, as one tree::
 
     TalliedError
-    ├── UserError                  someone's input; its message is meant for them
+    ├── UserError                  an input that is refused, with a message for the user
     │   ├── BadUserInput           cannot be read
     │   ├── Unauthenticated        does not prove who sends it
     │   ├── Rejected               can be read, but cannot be done
-    │   │   ├── NotFound           there is no such record
-    │   │   ├── InvalidText        breaks a rule for what is written
-    │   │   ├── SignInRequired     guests may not
-    │   │   ├── NotAllowed         the viewer may not
-    │   │   ├── Locked             the thread takes no comments
+    │   │   ├── NotFound           the record does not exist
+    │   │   ├── InvalidText        breaks a rule for texts
+    │   │   ├── SignInRequired     the viewer must sign in
+    │   │   ├── NotAllowed         the viewer lacks the right
+    │   │   ├── Locked             the thread accepts no comments
     │   │   ├── Vetoed             the host's own code forbids it
-    │   │   └── UnknownTargetType  nobody registered it
-    │   ├── Busy                   nothing wrong with it: try again
-    │   ├── Unavailable            nothing wrong with it: the database cannot be used at present
-    │   └── OutcomeUnknown         nobody knows whether it was done: look first
-    ├── ConfigurationError         a setting, an address, a database that is not there
+    │   │   └── UnknownTargetType  the type is not registered
+    │   ├── Busy                   the input is correct: try again
+    │   ├── Unavailable            the input is correct: the database cannot be used at present
+    │   └── OutcomeUnknown         the change may have been made: look first
+    ├── ConfigurationError         a wrong setting or argument, a missing database
     └── CounterError               the counter engine
         ├── CounterDeclarationError    a counter that cannot work as declared
         ├── CounterAssignmentError     a counter was assigned to
         └── UncountedStatementError    a statement that the engine cannot count
 
-A :class:`UserError` carries a stable ``code``, which the API sends as
-``extensions.code``, or, for what a mutation has :class:`Rejected`, as the ``code`` of
-the payload's ``userErrors``; its message is one sentence with the remedy, and it has
-the name of the field. After any of these errors but :class:`OutcomeUnknown` nothing has been
-changed.
+A :class:`UserError` has a stable ``code``, which the API sends as ``extensions.code``; a
+mutation sends that of a :class:`Rejected` in the payload's ``userErrors``. Its message is
+one sentence with the remedy, and ``field`` names the input field. After any of these errors
+except :class:`OutcomeUnknown`, nothing has been changed.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ class TalliedError(Exception):
 
 
 class UserError(TalliedError):
-    """A request that cannot be fulfilled, told to the one who made it.
+    """A request that is refused, with a message for its author.
 
     :param message: one sentence with the remedy. That of a :class:`Rejected` can be shown to
-        people, beside the field; that of others names the field.
-    :param field: the name of the input field, in the API's spelling, or None.
-    :param params: what the message has of numbers and the like, to write it in another language:
-        ``max`` and ``actual``, numbers of characters, and ``character``, such as ``U+0000``.
+        people beside the field; other messages name the field.
+    :param field: the name of the input field in the API's spelling, or None.
+    :param params: values in the message, for translations: ``max`` and ``actual``, numbers of
+        characters, and ``character``, such as ``U+0000``.
     """
 
     code: str = "USER_ERROR"
@@ -75,14 +74,14 @@ class Unauthenticated(UserError):
 
 
 class Rejected(UserError):
-    """An input that can be read, but asks for what cannot be done."""
+    """An input that can be read but not carried out."""
 
     others: tuple[Rejected, ...] = ()
     """Further errors of the same input, which the API reports together with this one."""
 
 
 class NotFound(Rejected):
-    """An input that names a record that is not there."""
+    """An input that names a record that does not exist."""
 
     code = "NOT_FOUND"
 

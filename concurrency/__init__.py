@@ -1,1 +1,1 @@
-"""Fair turns on the event loop, and tasks that must end."""
+"""Fair scheduling on the event loop, and tasks that must finish."""

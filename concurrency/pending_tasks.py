@@ -1,4 +1,4 @@
-"""What has begun and not ended, so that whoever closes something can wait for it."""
+"""Tasks that have begun and not ended, to wait for before something is closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class PendingTasks:
-    """What one database does: a connection that comes back to a closed pool is never closed.
+    """The tasks of one database: a connection returned to a closed pool is never closed.
 
     It would be left to the garbage collector, which cannot wait for the driver's thread.
     """
@@ -36,14 +36,14 @@ class PendingTasks:
                 ended.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-        """Do it in a task of its own."""
+        """Run it in a task of its own."""
         task = asyncio.ensure_future(work)
         self._futures.add(task)
         task.add_done_callback(self._futures.discard)
         return task
 
     async def run_shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it; a cancellation of who waits for it does not end it."""
+        """Run it; a cancellation of the waiting task does not end it."""
         return await asyncio.shield(self.start(work))
 
     async def opened(
@@ -58,7 +58,7 @@ class PendingTasks:
             raise
 
     async def wait(self, timeout: float) -> None:
-        """Wait for all, and what they begin, or so many seconds."""
+        """Wait for all tasks, and those that they begin, or until the time is over."""
         deadline = time.monotonic() + timeout
         while self._futures and (remaining := deadline - time.monotonic()) > 0:
             await asyncio.wait(self._futures, timeout=remaining)
@@ -67,7 +67,7 @@ class PendingTasks:
 async def run_bounded(
     work: Coroutine[Any, Any, T], seconds: float | None, abort: Callable[[], None]
 ) -> T:
-    """Run `work`; where it has not ended by then, call `abort`, which makes it end.
+    """Run `work`; if it has not ended in time, call `abort`, which makes it end.
 
     :param seconds: how long it may take until `abort` is called; None for no bound.
     :raises TimeoutError: where it has not ended after twice as long; it is cancelled then.

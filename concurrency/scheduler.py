@@ -1,4 +1,4 @@
-"""Turns: a large answer is put together in slices, between which everything else runs.
+"""The scheduler: a large response is built in slices, between which other tasks run.
 
 asyncio runs all that is ready before it looks for what has come in. An operation that
 reads ten thousand rows has ten thousand things ready at once, and nobody else would be
@@ -18,10 +18,10 @@ from time import perf_counter
 from weakref import WeakKeyDictionary
 
 TIME_SLICE = 0.003
-"""Seconds that are worked at answers before everything else has its turn."""
+"""Seconds of work on responses before other tasks run."""
 
 RELEASED = 32
-"""How many of those that wait are woken at once, of which some may find the slice used up."""
+"""How many waiting tasks are woken at once; some may find the slice used up."""
 
 
 class Turns:
@@ -39,7 +39,7 @@ class Turns:
         return perf_counter() < self._until
 
     def begin(self) -> None:
-        """Open a slice at once if nobody has worked for a while."""
+        """Open a slice at once if no task has worked for a while."""
         now = perf_counter()
         if not self._waiting and now > self._until + TIME_SLICE:
             self._until = now + TIME_SLICE
@@ -75,7 +75,7 @@ class Turns:
 
 
 class Scheduler:
-    """The turns of one operation, and what it has begun but not yet run into."""
+    """The turns of one operation, and the results that it still expects."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -113,11 +113,11 @@ class Scheduler:
                 woken += 1
 
     def expect(self, token: Hashable) -> None:
-        """Note what is still to come, which may ask for more rows."""
+        """Note an expected result, whose processing may load more rows."""
         self._pending.add(token)
 
     def expected(self, token: Hashable) -> None:
-        """Note that it has come; once nothing is expected, what waited for that is done."""
+        """Note that a result has arrived; after the last one, run the waiting callbacks."""
         self._pending.discard(token)
         if not self._pending and self._when_idle:
             asyncio.get_running_loop().call_soon(self._idle)
@@ -157,5 +157,5 @@ def current_scheduler() -> Scheduler:
 
 
 async def yield_if_due() -> None:
-    """Let everything else run if this loop's slice is used up."""
+    """Let other tasks run if this loop's slice is used up."""
     await current_scheduler().take()

@@ -46,14 +46,13 @@ logger = logging.getLogger("tallied")
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
-"""Seconds that a unit waits for others, and anyone for a connection of the pool."""
+"""Seconds that a unit waits for locks, and a task for a connection of the pool."""
 
 READ_AGE = 0.05
-"""Seconds for which reads go on without another look at SQLite's file, which may cost a tenth of
-a read."""
+"""Seconds between checks of SQLite's file by reads, since one may cost a tenth of a read."""
 
 IDLE_TIMEOUT = 60.0
-"""Seconds that a transaction may wait for its client, where nothing bounds a unit of work."""
+"""Seconds that a transaction may wait for its client, if nothing limits a unit of work."""
 
 CLOSE_TIME = 2.0
 """Seconds that the connections of a pool have to close."""
@@ -114,7 +113,7 @@ class Database:
         self.file = _file_of(self.url, is_ours=self.is_ours)
         """The file of an SQLite database, a host's too; None for any other database."""
         self.connector: Connector | None = None
-        """What opens the connections; None for SQLite and for a host's engine."""
+        """The opener of connections; None for SQLite and for a host's engine."""
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
@@ -131,7 +130,7 @@ class Database:
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)
-        """For what is streamed, by a cursor: in a transaction, and on SQLite no IMMEDIATE one."""
+        """The engine for streams by a cursor: in a transaction that is not IMMEDIATE on SQLite."""
         self._writer = self.engine.execution_options(**translate)
         self.full_disk = FullDisk(self._writer)
         self._queue = asyncio.Lock() if self.is_sqlite else None
@@ -153,7 +152,7 @@ class Database:
         )
 
     async def open_file(self) -> None:
-        """Open the file of an SQLite database, which has to be there from now on.
+        """Open the file of an SQLite database, which must exist from now on.
 
         :raises ConfigurationError: where there is none.
         :raises Unavailable: as :meth:`check_file` does.
@@ -289,7 +288,7 @@ class Database:
                 return unit, result, cancelled
 
     async def _follow(self, unit: UnitOfWork, cancelled: asyncio.CancelledError | None) -> None:
-        """Do what waits for the commit: to its end, though its task may be cancelled before."""
+        """Run the callbacks that follow the commit to their end, even if the task is cancelled."""
         lost = None
         try:
             self.check_file()  # What is acknowledged is in a file that had its name after that.
@@ -329,7 +328,7 @@ class Database:
             self._queue.release()
 
     async def dispose(self) -> None:
-        """Close the pool, once what reads, writes or follows a commit has ended, or patience has.
+        """Close the pool after the pending reads, writes and callbacks, or after the patience.
 
         A host's stays open.
         """
@@ -341,14 +340,14 @@ class Database:
 
 
 def _file_of(url: URL, *, is_ours: bool) -> DatabaseFile | None:
-    """Return the file of an SQLite database; that of a host's engine, its connections name."""
+    """Return the file of an SQLite database; connections of a host's engine name it later."""
     if not is_sqlite(url):
         return None
     return file_of(url) if is_ours else DatabaseFile()
 
 
 def _check_session_class(session_class: object) -> None:
-    """Refuse what makes sessions, and is not the class that the counters listen to."""
+    """Refuse a maker of sessions that is not a session class."""
     if not (isinstance(session_class, type) and issubclass(session_class, Session)):
         name = getattr(session_class, "__name__", type(session_class).__name__)
         raise ConfigurationError(

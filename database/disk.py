@@ -1,4 +1,4 @@
-"""Remember that a write has found the disk full."""
+"""Memory of a write that failed because the disk was full."""
 
 from __future__ import annotations
 

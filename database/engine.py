@@ -1,4 +1,4 @@
-"""The engine: how connections are opened and configured, and how long one is waited for."""
+"""The engine: opening and configuring connections, and the wait for one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .urls import is_pooled, split_url
 
 
 class EngineFactory:
-    """Makes the engine of a URL.
+    """Creates the engine of a URL.
 
     :param patience: seconds that a statement waits for another's lock, and anyone for a
         connection of the pool.

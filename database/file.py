@@ -1,4 +1,4 @@
-"""The file of an SQLite database: made for its owner alone, and never exchanged for another.
+"""The file of an SQLite database: readable by its owner only, and never replaced.
 
 An open connection goes on with the file that it has opened, whatever happens to the name: what
 it commits is lost with a file that was removed, and the write-ahead log that it leaves beside a
@@ -82,7 +82,7 @@ class DatabaseFile:
             create(self.path)
 
     def add(self, connection: DBAPIConnection, path: str | None = None) -> None:
-        """Take note of a connection that was opened; the first one says which file is meant.
+        """Register an opened connection; the first one identifies the file.
 
         Not before: where a layer of an overlay file system is written to, the file's inode
         changes.
@@ -104,11 +104,11 @@ class DatabaseFile:
             self.check()
 
     def __contains__(self, connection: DBAPIConnection) -> bool:
-        """Return whether a connection has been taken note of."""
+        """Return whether a connection is registered."""
         return connection.driver_connection in self._connections
 
     def remove(self, connection: DBAPIConnection, record: object = None) -> None:
-        """Forget a connection that is being closed."""
+        """Remove a connection that is being closed."""
         self._connections.discard(connection.driver_connection)
 
     def check(self, *, max_age: float = 0.0) -> None:
@@ -137,12 +137,12 @@ class DatabaseFile:
 
     @property
     def has_own_log(self) -> bool:
-        """Return whether there is a write-ahead log, and nobody has put another in the place."""
+        """Return whether the write-ahead log exists and has not been replaced."""
         own = all(identify(path) in (mine, None) for path, mine in self._companions.items())
         return own and bool(self._connections)
 
     def remove_log(self) -> None:
-        """Remove the write-ahead log and its index, unless they are others'."""
+        """Remove the write-ahead log and its index, unless they belong to another file."""
         for path, own in self._companions.items():
             if own is not None and identify(path) == own:
                 with suppress(OSError):  # It may not be removed; it is empty, too.

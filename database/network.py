@@ -1,4 +1,4 @@
-"""The network between Tallied and PostgreSQL: what notices that the other end has gone.
+"""The network between Tallied and PostgreSQL: detection of a lost peer.
 
 A connection over which nothing comes any more keeps its locks on the server's side, and whoever
 waits for it on this side, until TCP gives up, which takes two hours by default.
@@ -14,13 +14,13 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 
 KEEPALIVE_IDLE = 15
-"""Seconds that a connection is silent before either side asks whether the other is there."""
+"""Seconds of silence on a connection before either side sends a probe."""
 
 KEEPALIVE_INTERVAL = 5
-"""Seconds between one such question and the next."""
+"""Seconds between two probes."""
 
 KEEPALIVE_COUNT = 3
-"""How many remain unanswered before the connection is given up."""
+"""How many unanswered probes end the connection."""
 
 SILENCE = 30.0
 """Seconds that data may stay unacknowledged before the connection is given up."""
@@ -54,7 +54,7 @@ its locks (PostgreSQL documentation, section 19.3.2). They do nothing on a Unix 
 
 
 def keep_alive(connection: asyncpg.Connection) -> None:
-    """Have this machine notice a server that has gone without a word.
+    """Let this machine detect a server that has disappeared.
 
     It is what :data:`KEEPALIVES` does on the server's side; asyncpg has no parameter for it.
     """

@@ -1,4 +1,4 @@
-"""Running a unit of work, or a query, again where the database asks for it or was lost."""
+"""Retries of a unit of work or a query, when the database asks for it or was lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .unit_of_work import Repeated
 
 
 class Retries:
-    """What is left of the attempts and of the patience of one unit of work, or one query.
+    """The remaining attempts and patience of one unit of work or query.
 
     :param attempts: how often it is run, at most; an outage is waited for as long as `patience`,
         unless there is but one attempt.

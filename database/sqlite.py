@@ -1,4 +1,4 @@
-"""What SQLite needs: pragmas, transactions that begin as writers, statements that can be ended."""
+"""Specifics of SQLite: pragmas, BEGIN IMMEDIATE, interruption of statements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import Unavailable
 from .file import DatabaseFile
 
 WAL_SIZE = 64 * 2**20
-"""Bytes that the write-ahead log keeps of the disk once a burst of changes is over."""
+"""Bytes of the disk that the write-ahead log keeps after a burst of changes."""
 
 
 def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
@@ -39,7 +39,7 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
 
 
 def enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
-    """Have a connection of a host's engine enforce foreign keys."""
+    """Enforce foreign keys on a connection of a host's engine."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

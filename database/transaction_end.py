@@ -1,7 +1,7 @@
-"""The end of a unit of work: a commit, or a rollback, and a connection that is given back.
+"""The end of a unit of work: a commit or a rollback, and the return of the connection.
 
-None of these may be cancelled halfway, and none may last: where the database does not answer
-within the patience, the connections are terminated, which waits for nobody.
+None of these may be cancelled halfway or last too long: if the database does not respond within
+the patience, the connections are terminated, which does not wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A unit of work: what one writing transaction works with."""
+"""The unit of work: one writing transaction with its session and callbacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOAD_FIRST = (
     " select(Comment).options(selectinload(Comment.thread)), or await session.get(Thread,"
     " comment.thread_id)."
 )
-"""The way for who has read a relationship that is not loaded (PEP 678, a note of the error)."""
+"""The remedy for reading a relationship that is not loaded (a note of the error, PEP 678)."""
 
 _IS_WHOLE = "tallied.unit_of_work_is_whole"
 
@@ -30,7 +30,7 @@ _COMMITTED = "tallied.committed"
 
 
 class Repeated(TalliedError):
-    """What a unit of work would write is there already; run again, it looks before it writes."""
+    """The rows of a unit of work exist already; on a retry, it looks before it writes."""
 
 
 @dataclass
@@ -39,22 +39,22 @@ class UnitOfWork:
 
     session: AsyncSession
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    """What must happen once, when the unit has committed, in order; never before."""
+    """Functions to call once, in order, after the unit has committed."""
     untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
-    """Entered for as long as the unit waits for what follows its commit."""
+    """Entered while the unit waits for the functions that follow its commit."""
     author_names: dict[UUID, str | None] = field(default_factory=dict, init=False, repr=False)
-    """Display names of authors that hooks have been told of."""
+    """Display names of authors that hooks have received."""
     can_repeat: bool = field(default=False, init=False)
     """Whether the unit runs again where it raises :class:`Repeated`, and has not done so yet."""
 
     async def committed(self) -> None:
-        """Do what waits for the commit, which has happened."""
+        """Call the functions that wait for the commit."""
         while self.after_commit:
             await self.after_commit.pop(0)()
 
 
 def install_guards(session_class: type[Session]) -> None:
-    """Have sessions of that class keep to :func:`forbid_commit`, and know their connections."""
+    """Make sessions of the class obey :func:`forbid_commit` and record their connections."""
     for name, listener in (
         ("before_commit", _refuse_to_commit),
         ("after_transaction_end", _notice_the_end),

@@ -1,1 +1,1 @@
-"""What is written to the log: errors without values, request ids, access lines, JSON."""
+"""The log: errors without values, request ids, access lines, JSON."""

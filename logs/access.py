@@ -1,4 +1,4 @@
-"""One line a request in the log of a server on its own: what was asked, by whom, how it ended."""
+"""The access log of a standalone server: one line per request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LONGEST_PATH = 300
 """The most characters of a path in a line."""
 
 WEBSOCKET = "WEBSOCKET"
-"""What stands in the place of a method for the handshake of a WebSocket."""
+"""The method in the line of a WebSocket's handshake."""
 
 
 class AccessLog:
-    """Log each request once its answer has ended, and each handshake once it is answered.
+    """Log each request after its response, and each handshake after its response.
 
     The query string is left out: GraphQL's variables are in it, and so are tokens that pages put
     there. A client that is gone before it is answered has no status.
@@ -55,7 +55,7 @@ _STATUSES = {
     "websocket.accept": 101,
     "websocket.close": 403,
 }
-"""The messages that answer, and the status where they have none of their own."""
+"""The messages that respond, with the status of those that have none."""
 
 
 def _write(scope: Scope, status: int | None, start: float) -> None:

@@ -28,7 +28,7 @@ LONGEST_STATEMENT = 1000
 LEFT_OUT = "the message is left out, since it may quote a value"
 
 OUTAGE_SECONDS = 10.0
-"""The least seconds between two lines about a database that does not answer."""
+"""The minimum of seconds between two lines about a database that does not respond."""
 
 _DRIVERS = {"asyncpg", "psycopg", "psycopg2", "aiosqlite", "sqlite3"}
 
@@ -59,7 +59,7 @@ def log_error(
 
 
 def redact(error: BaseException) -> None:
-    """Take the values of users out of the messages of an error, its causes and its parts."""
+    """Remove the values of users from the messages of an error, its causes and its parts."""
     for member, is_below_driver in list(_walk(error)):
         if isinstance(member, StatementError):
             _redact_statement(member)
@@ -73,7 +73,7 @@ def redact(error: BaseException) -> None:
 
 
 def format_error(error: BaseException) -> str:
-    """Return an error and its traceback, its middle left out where it is long."""
+    """Return an error and its traceback, without the middle if it is long."""
     redact(error)
     text = "".join(traceback.format_exception(error)).rstrip()
     if len(text) <= LONGEST_ERROR:
@@ -84,7 +84,7 @@ def format_error(error: BaseException) -> str:
 
 
 class OutageLog:
-    """Write a line about a database that does not answer, and at most one in a while.
+    """Write lines about a database that does not respond, at a limited rate.
 
     :param seconds: between two lines.
     :param clock: returns seconds that never go back.
@@ -123,7 +123,7 @@ def log_outage(error: BaseException) -> None:
 
 
 def _walk(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """Yield all that a traceback of an error prints, and whether a driver's error came of it."""
+    """Yield all errors that a traceback prints, and whether each comes from a driver's error."""
     pending, met = [(error, False)], set()
     while pending:
         member, is_below = pending.pop()

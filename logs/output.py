@@ -1,4 +1,4 @@
-"""How ``tallied serve`` writes its log: as text or JSON, and without waiting for whoever reads it.
+"""The log of ``tallied serve``: text or JSON, written without waiting for its reader.
 
 Access lines go to standard output, and everything else to standard error. Nothing of this touches
 the logging of a host.
@@ -22,13 +22,13 @@ from ..settings import LogFormat
 from .errors import format_error
 
 MAX_WAITING = 10_000
-"""How many lines may wait to be written; further ones are dropped, and counted."""
+"""How many lines may wait to be written; further lines are dropped and counted."""
 
 CLOSE_SECONDS = 2.0
-"""How long the end of the process waits for the lines that are left."""
+"""Seconds that the end of the process waits for the remaining lines."""
 
 FIELDS = ("method", "path", "status", "client", "duration", "error_id")
-"""What a record may have beside its message: an object of JSON has it, too."""
+"""Attributes of a record that its JSON object contains as well."""
 
 
 RETRY_SECONDS = 0.05
@@ -43,7 +43,7 @@ class TextFormatter(DefaultFormatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """Write an object a line, for programs."""
+    """Write one object per line, for programs."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as JSON; the time is in UTC (RFC 3339)."""
@@ -62,7 +62,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Write lines in a thread, so that no request waits for whoever reads them.
+    """Write lines in a thread, so that no request waits for their reader.
 
     :param stream: ``stdout`` or ``stderr``.
     """
@@ -86,7 +86,7 @@ class BackgroundHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Write what is left, if that is possible in a short time."""
+        """Write the remaining lines, if that is possible in a short time."""
         try:
             self._lines.put_nowait(None)
         except Full:

@@ -1,4 +1,4 @@
-"""One id a request, by which its log lines and its answer are found.
+"""One id per request, in its log lines and its response.
 
 The id is the one that a client or a proxy sends as ``X-Request-Id``, if it can be written into a
 log as it is; else a new one. A WebSocket has one for its whole life, that of its handshake.
@@ -21,21 +21,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HEADER = "X-Request-Id"
 
 KEY = "tallied.request_id"
-"""Where the scope of a request has its id."""
+"""The key of the id in the scope of a request."""
 
 _SAFE = re.compile(rb"[A-Za-z0-9._:/@+=-]{1,128}")
-"""Neither a space nor a control character, and nothing that a log or a shell would interpret."""
+"""Ids without spaces, control characters, and characters that a log or a shell interprets."""
 
 _current: ContextVar[str | None] = ContextVar("tallied_request_id", default=None)
 
 
 def current_request_id() -> str | None:
-    """Return the id of the request that is being served; None outside of one."""
+    """Return the id of the current request; None outside of a request."""
     return _current.get()
 
 
 def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the id that the headers of a request bring, or else a new one.
+    """Return the id in the headers of a request, or a new one.
 
     :param headers: as ASGI has them, with names in lower case.
     """
@@ -46,7 +46,7 @@ def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 class RequestIds:
-    """Give each request an id, and its answer the header.
+    """Give each request an id, and its response the header.
 
     :param in_answers: whether the header is added, which the outermost application does.
     """
@@ -56,7 +56,7 @@ class RequestIds:
         self._in_answers = in_answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request under its id, which is that of the application around it, if any."""
+        """Serve a request under its id, or under that of the surrounding application."""
         if scope["type"] not in ("http", "websocket") or KEY in scope:
             await self._app(scope, receive, send)
             return

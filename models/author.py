@@ -1,4 +1,4 @@
-"""The author: who writes, as the host knows them, and what is cached about them."""
+"""The author: an identity of the host, with cached counts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .base import Base, CounterInteger, UTCDateTime, new_id, now
 class Author(Base):
     """An identity of the host that has written something.
 
-    When it is deleted, what it wrote stays, without an author.
+    After its deletion, its threads and comments stay without an author.
     """
 
     __tablename__ = "tallied_author"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     subject: Mapped[str] = mapped_column(String(SUBJECT_LENGTH), unique=True)
-    """The host's own name for the identity, such as a user's id; never shown by the API."""
+    """The host's own name for the identity, such as a user's id; the API never shows it."""
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     """The display name, as the host last gave it."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

@@ -24,9 +24,9 @@ NAMING_CONVENTION = {
 
 
 CounterInteger = BigInteger().with_variant(Integer(), "sqlite")
-"""The type of every counter: 64 bits, since a sum outgrows the 32 of what it adds up.
+"""The type of every counter: 64 bits, since a sum of 32-bit values outgrows 32 bits.
 
-Every integer of SQLite has 64 bits, so that its tables stay as they are.
+Every integer of SQLite has 64 bits.
 """
 
 
@@ -36,9 +36,9 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
     def __repr__(self) -> str:
-        """Return the class with its loaded keys and numbers, and nothing that a person wrote.
+        """Return the class with its loaded keys and numbers, without texts and times.
 
-        It reads no database, and may go into a log: texts and times stay out.
+        It reads no database and is safe for logs.
         """
         keys = (attribute.key for attribute in inspect(type(self)).column_attrs)
         loaded = ((key, self.__dict__[key]) for key in keys if key in self.__dict__)
@@ -48,10 +48,10 @@ class Base(DeclarativeBase):
 
 @event.listens_for(Base, "init", propagate=True)
 def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
-    """Give an object its key and its times when it is made, not when it is flushed.
+    """Set the key and the times of an object when it is created, not when it is flushed.
 
-    So a comment can name a thread by key before either is in the database, and
-    ``thread.last_comment_at`` is right in memory, and in the thread's own INSERT.
+    So a comment can refer to a thread by its key before the flush, and
+    ``thread.last_comment_at`` is right in memory and in the thread's own INSERT.
     """
     for attribute in inspect(type(obj)).column_attrs:
         column = attribute.columns[0]

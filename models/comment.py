@@ -1,4 +1,4 @@
-"""The comment: who said what in which thread, and how many words it was."""
+"""The comment: a message in a thread, its author and its number of words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Comment(Base):
     __tablename__ = "tallied_comment"
 
     count_words: ClassVar[Callable[[str], int]] = staticmethod(count_words)
-    """How words are counted; replace it before the first comment is written."""
+    """The function that counts words; replace it before the first comment is written."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     thread_id: Mapped[UUID] = mapped_column(ForeignKey("tallied_thread.id", ondelete="CASCADE"))
@@ -33,9 +33,9 @@ class Comment(Base):
         ForeignKey("tallied_author.id", ondelete="SET NULL")
     )
     author_name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
-    """The name that a guest gave; None for an author, and for one that has been deleted."""
+    """The name that a guest gave; None for an author, also a deleted one."""
     author_name_key: Mapped[str | None] = mapped_column(Text)
-    """What `author_name` is found by, kept equal to ``name_key(author_name)``."""
+    """The key for searches by name, kept equal to ``name_key(author_name)``."""
     message: Mapped[str] = mapped_column(Text)
     word_count: Mapped[int] = mapped_column()
     """The words of `message`, kept equal to ``count_words(message)``."""
@@ -43,7 +43,7 @@ class Comment(Base):
     edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     submission_key: Mapped[str | None] = mapped_column(String(64))
-    """The hash of what a client has sent under an id of its own; None where it gave none."""
+    """The hash of a submission with an id of the client; None without such an id."""
 
     thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
     author: Mapped[Author | None] = relationship(lazy="raise")

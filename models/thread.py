@@ -38,10 +38,8 @@ _logger = logging.getLogger("tallied.models")
 def fold(title: str) -> str:
     """Return a title for searches, in which case and the width of characters do not matter.
 
-    Neither do characters that nobody sees.
-
-    In Python, since what the databases make of case differs: SQLite knows that of ASCII
-    alone, and PostgreSQL what its locale says.
+    Invisible characters are removed. Python does it, since the databases treat case
+    differently: SQLite knows only ASCII, and PostgreSQL follows its locale.
     """
     return unicodedata.normalize("NFKC", strip_ignorable(title)).casefold()
 
@@ -55,14 +53,14 @@ class Thread(Base):
     title: Mapped[str] = mapped_column(String(TITLE_LENGTH))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
-    """When the thread itself was last changed (made, renamed); a comment does not touch it."""
+    """When the thread itself was last changed; comments do not change it."""
     locked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """Since when it takes no more comments; None where it does."""
+    """When the thread was locked; None if it accepts comments."""
     author_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tallied_author.id", ondelete="SET NULL"), index=True
     )
     target_type: Mapped[str | None] = mapped_column(String(50))
-    """The kind of the host's object that it is about, as registered; None for no such object."""
+    """The registered type of the host's object that the thread is about, or None."""
     target_id: Mapped[str | None] = mapped_column(String(255))
 
     comment_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
@@ -87,7 +85,7 @@ def last_activity() -> ColumnElement[datetime]:
     return func.coalesce(Thread.last_comment_at, Thread.created_at)
 
 
-# Every order in which the API pages through threads, each with the key as its tie-break.
+# Every order of threads in the API, each with the key as its tie-break.
 Index("ix_tallied_thread_created_at_id", Thread.created_at, Thread.id)
 Index("ix_tallied_thread_last_activity_id", last_activity(), Thread.id)
 Index("ix_tallied_thread_comment_count_id", Thread.comment_count, Thread.id)

@@ -41,7 +41,7 @@ async def seed(
     at_once: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Add `threads` threads that hold `comments` comments in all; what is there stays.
+    """Add `threads` threads with `comments` comments in total; existing rows stay.
 
     A few threads are hot, many are small, some are empty.
 
@@ -80,7 +80,7 @@ async def _write_batch(unit: UnitOfWork, batch: list[_Row]) -> None:
 
 
 async def count_threads(database: Database) -> int:
-    """Return how many threads there are."""
+    """Return the number of threads."""
     async with database.read() as connection:
         return await connection.scalar(select(func.count()).select_from(Thread)) or 0
 

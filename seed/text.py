@@ -1,4 +1,4 @@
-"""Natural-looking text in several languages, from the phrases beside this module.
+"""Natural-looking texts in several languages, made from the phrases beside this module.
 
 Faker was measured and left out: 25 MB installed, and its sentences are shuffled words.
 """
