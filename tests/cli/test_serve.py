@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.commands import NEWEST, Commands, shown, sql
-from support.server import TALLIED, Server, free_port
+from support.server import Server, free_port
 
 from tallied.seed import seed
 
@@ -93,25 +92,19 @@ def test_serve_prints_and_enforces_rights_of_guests(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost"])
 def test_public_moderating_guests_need_option(
-    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As ``scripts/serve --host 0.0.0.0`` would have it, which sets both variables."""
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "development")
     monkeypatch.setenv("TALLIED_GUESTS", "moderate")
     arguments = ["serve", "--host", host, "--database", "sqlite:///no/such/folder/forum.db"]
     refused, output = (
-        subprocess.run(
-            [TALLIED, *arguments, "--port", str(free_port()), *more],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=60,
-        )
+        Commands(capsys)(*arguments, "--port", str(free_port()), *more)
         for more in ([], ["--guests", "moderate"])
     )
-    assert refused.returncode == output.returncode == 2
-    assert ("could moderate" in refused.stderr) == (host != "localhost")
-    assert "could moderate" not in output.stderr
+    assert refused.code == output.code == 2
+    assert ("could moderate" in refused.err) == (host != "localhost")
+    assert "could moderate" not in output.err
 
 
 def test_no_redirect_is_built_from_host_header(
@@ -142,17 +135,12 @@ def test_several_worker_processes_share_port(tmp_path: Path) -> None:
         server.ask(COUNT)
 
 
-def test_port_in_use_is_refused(tmp_path: Path) -> None:
+def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Server(tmp_path, "sqlite:///first.db") as server:
-        second = subprocess.run(
-            [TALLIED, "serve", "--port", str(server.port), "--database", "sqlite:///second.db"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
-        assert (second.returncode, second.stdout) == (2, "")
-        assert second.stderr == (
+        url = f"sqlite:///{tmp_path / 'second.db'}"
+        second = Commands(capsys)("serve", "--port", str(server.port), "--database", url)
+        assert (second.code, second.out) == (2, "")
+        assert second.err == (
             f"error: Port {server.port} is in use on 127.0.0.1;"
             " stop what listens there, or pass another --port.\n"
         )

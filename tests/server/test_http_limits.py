@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -15,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from support.api import Api, mutation
-from support.server import TALLIED, Server, free_port
+from support.commands import Commands
+from support.server import Server, free_port
 from support.slow_threads import running, slow_down
 
 from tallied.database import Database
@@ -291,21 +291,19 @@ async def test_requests_past_limit_are_503_with_retry_after(database: Database) 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_list_of_documents_that_cannot_be_used_stops_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    workers: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TALLIED_PERSISTED_DOCUMENTS", "none.json")
-    done = subprocess.run(
-        [TALLIED, "serve", "--port", str(free_port()), "--workers", workers],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(
+    done = Commands(capsys)("serve", "--port", str(free_port()), "--workers", workers)
+    assert done.code == 2
+    assert done.err.startswith(
         "error: TALLIED_PERSISTED_DOCUMENTS (Settings.persisted_documents): none.json cannot"
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
 
 
 def test_limits_hold_with_several_worker_processes(
