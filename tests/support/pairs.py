@@ -83,7 +83,7 @@ def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, typ
 
     counters = Counters(*declared)
     counters.install(Own)
-    declared[0].target.class_.metadata.create_all(engine)
+    declared[0].target.class_.__table__.metadata.create_all(engine)
     return counters, Own
 
 

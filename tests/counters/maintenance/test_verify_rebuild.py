@@ -307,7 +307,7 @@ def test_uncounted_deletion_is_found_and_repaired(engine: Engine, threads: list[
         assert drifted(session.connection()) == 0
 
 
-# Amounts
+# Derived columns
 
 
 def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread]) -> None:

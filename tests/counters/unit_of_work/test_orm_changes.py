@@ -24,8 +24,9 @@ def replace_key(session: Session, thread: Thread, other: Thread) -> None:
 
 
 def move_and_edit(session: Session, thread: Thread, other: Thread) -> None:
-    thread.comments[1].thread = other
-    thread.comments[1].message = "now there are six words here"
+    moved = thread.comments[1]
+    moved.thread = other
+    moved.message = "now there are six words here"
 
 
 def move_there_and_back(session: Session, thread: Thread, other: Thread) -> None:
