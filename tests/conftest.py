@@ -152,7 +152,7 @@ def with_tables() -> None:
 
 @contextmanager
 def new_database(server: URL, template: str = "template1") -> Iterator[str]:
-    """The URL of a fresh PostgreSQL database, which is dropped after the block."""
+    """Yield the URL of a fresh PostgreSQL database, which is dropped after the block."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")

@@ -66,7 +66,7 @@ PUBLIC = {
 
 
 def public() -> Iterator[str]:
-    """A line for each public name, with its signature."""
+    """Return a line for each public name, with its signature."""
     for place, names in PUBLIC.items():
         owner = _find(place)
         if inspect.isclass(owner):
@@ -94,7 +94,7 @@ def _lines(name: str, value: Any, members: bool) -> Iterator[str]:
 
 
 def _signature(value: Any) -> str:
-    """The names of the parameters, and which may be left out."""
+    """Return the names of the parameters, and which may be left out."""
     try:
         parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):

@@ -126,9 +126,9 @@ async def test_bad_token_is_refused_over_get(bearer: Bearer) -> None:
 # A host's own
 
 
-async def selection(database: Database, result: Any) -> httpx.Response:
-    """The answer where get_viewer is `result`."""
-    host = Host(database, get_viewer=result)
+async def post_with(database: Database, get_viewer: Any) -> httpx.Response:
+    """Return the response of a host with this `get_viewer`."""
+    host = Host(database, get_viewer=get_viewer)
     answer = await host.guest.http.post("/graphql", json={"query": START})
     if answer.status_code != 200:
         assert await host.authors() == {}
@@ -141,9 +141,9 @@ async def test_get_viewer_may_be_async(database: Database) -> None:
         return ADA
 
     for result in (waits, lambda _: ADA):
-        answer = await selection(database, result)
+        answer = await post_with(database, result)
         assert answer.json()["data"]["createThread"]["thread"]["author"] == {"name": "Ada"}
-    answer = await selection(database, lambda _: None)
+    answer = await post_with(database, lambda _: None)
     assert answer.json()["data"]["createThread"]["userErrors"] == [{"code": "SIGN_IN_REQUIRED"}]
 
 
@@ -155,7 +155,7 @@ async def test_get_viewer_may_refuse(database: Database) -> None:
         refuse(_)
 
     for function in (refuse, refuse_later):
-        answer = await selection(database, function)
+        answer = await post_with(database, function)
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
         message = "The session has ended; sign in again."
@@ -193,7 +193,7 @@ async def _fails_later(_: HTTPConnection) -> None:
 async def test_failing_get_viewer_is_masked(
     database: Database, result: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await selection(database, result)
+    answer = await post_with(database, result)
     assert answer.status_code == 500
     (error,) = answer.json()["errors"]
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"

@@ -52,14 +52,14 @@ def encoded(part: object) -> str:
 def hand_made(
     payload: object, header: object = None, *, secret: str = SECRET, digest: str = "sha256"
 ) -> str:
-    """A token signed as PyJWT would not."""
+    """Return a token signed as PyJWT would not."""
     header = {"alg": "HS256", "typ": "JWT"} if header is None else header
     signed = f"{encoded(header)}.{encoded(payload)}"
     return f"{signed}.{encoded(hmac.digest(secret.encode(), signed.encode(), digest))}"
 
 
 def refusal(token: str, secret: str = SECRET) -> str:
-    """Why a token is refused."""
+    """Return the reason for which a token is refused."""
     with pytest.raises(Unauthenticated) as refused:
         decode_token(secret, token)
     assert refused.value.code == "UNAUTHENTICATED"

@@ -40,14 +40,14 @@ def bearer(secret: str = SECRET, lasts: timedelta = HOUR) -> str:
 
 
 def expiring(seconds: float) -> str:
-    """A token that is accepted for so long yet; the server allows clocks to be 10 seconds apart."""
+    """Return a token that is valid for so many seconds, with 10 seconds of tolerance."""
     claims: dict[str, Any] = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "name": "Ada"}
     claims["exp"] = time.time() - 10 + seconds
     return f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
 
 
 def signed(database: Database, **options: Any) -> Any:
-    """A server on its own, with signed tokens."""
+    """Return a server on its own, with signed tokens."""
     return site(database, settings={"secret": SECRET, "guests": "read"}, **options)
 
 
@@ -159,10 +159,10 @@ async def test_expired_token_refuses_later_operations(database: Database) -> Non
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 async def test_running_mutation_is_answered_before_expired_close(database: Database) -> None:
     """A client comes back with a new token, and sends again whatever has no answer."""
-    gate, existing = Gate("create_thread"), [True]
+    gate, is_valid = Gate("create_thread"), [True]
 
     def get_viewer(_: HTTPConnection) -> Viewer:
-        if not existing[0]:
+        if not is_valid[0]:
             raise Unauthenticated("The session is over; sign in again.")
         return ADA
 
@@ -170,7 +170,7 @@ async def test_running_mutation_is_answered_before_expired_close(database: Datab
     async with site(database, **options) as server, server.socket() as socket:
         id = await socket.subscribe(START)
         await gate.arrived.wait()
-        existing[0] = False
+        is_valid[0] = False
         for _ in range(3):
             await socket.subscribe(START)
         await asyncio.sleep(0.2)

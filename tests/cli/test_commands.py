@@ -17,14 +17,6 @@ import tallied
 NAMES = ("serve", "migrate", "check", "seed", "verify", "rebuild", "token", "print-schema")
 
 
-@pytest.fixture
-def seeded(empty_url: str, commands: Commands) -> str:
-    """The URL of a database with some threads that have comments."""
-    size = ("--threads", "12", "--comments", "200", "--random-seed", "5")
-    assert commands("seed", "--database", empty_url, *size).code == 0
-    return empty_url
-
-
 def test_installed_command_says_its_version() -> None:
     done = subprocess.run([TALLIED, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"tallied {tallied.__version__}\n"

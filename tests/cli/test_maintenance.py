@@ -12,16 +12,8 @@ from support.commands import Commands, sql
 from tallied.counters.maintenance import rebuild as rebuilding
 
 
-@pytest.fixture
-def seeded(empty_url: str, commands: Commands) -> str:
-    """The URL of a database with some threads that have comments."""
-    size = ("--threads", "12", "--comments", "200", "--random-seed", "5")
-    assert commands("seed", "--database", empty_url, *size).code == 0
-    return empty_url
-
-
 def threads(url: str) -> list[str]:
-    """The keys of the threads, in order, as the command line takes them."""
+    """Return the keys of the threads, in order, as the command line takes them."""
     rows = sql(url, "SELECT id FROM tallied_thread ORDER BY id")
     return [str(UUID(str(row.id))) for row in rows]
 

@@ -120,7 +120,7 @@ def test_no_redirect_is_built_from_host_header(
 
 
 def code_of(payload: dict[str, Any]) -> str | None:
-    """The code of what a mutation was rejected for, if it was."""
+    """Return the code of what a mutation was rejected for, if it was."""
     codes = [error["code"] for error in payload["userErrors"]]
     return codes[0] if codes else None
 

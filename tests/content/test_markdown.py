@@ -14,7 +14,7 @@ REL = 'rel="nofollow noopener noreferrer ugc"'
 
 
 def text_of(html: str) -> str:
-    """What a reader sees."""
+    """Return the visible text."""
     return LexborHTMLParser(html).text(separator=" ")
 
 
@@ -145,7 +145,7 @@ HOSTILE = {
 
 
 def steps(work: Callable[[], object]) -> int:
-    """How many calls and returns there are: the time, as no other load changes it."""
+    """Return how many calls and returns there are: the time, as no other load changes it."""
     count = 0
 
     def counted(*_: object) -> None:

@@ -57,7 +57,7 @@ VALUES = {
 
 
 def faults(html: str) -> list[str]:
-    """What a browser would see in `html` that may not be there."""
+    """Return the forbidden elements and attributes of `html`."""
     document = LexborHTMLParser(f"<!doctype html><html><head></head><body>{html}</body></html>")
     assert document.body is not None
     result = [f"head: {node.tag}" for node in document.css("head *")]
@@ -96,7 +96,7 @@ def is_absolute(address: str) -> bool:
 
 
 def twice(html: str) -> list[str]:
-    """The faults of `html`, and of what a page holds once it has been read and written again."""
+    """Return the faults of `html`, and of the HTML after a round trip through a parser."""
     body = LexborHTMLParser(f"<body>{html}</body>").body
     assert body is not None
     return faults(html) + faults(body.inner_html or "")

@@ -74,7 +74,7 @@ async def write(database: Database) -> None:
 
 
 def open_connections(url: URL) -> int:
-    """How many there are to the database, once those that are being closed are gone.
+    """Return how many there are to the database, once those that are being closed are gone.
 
     aiosqlite has a thread for each, and PostgreSQL a process.
     """

@@ -49,7 +49,7 @@ async def read_titles(database: Database) -> list[str]:
 
 
 def stored_titles(path: Path) -> list[str]:
-    """The titles in a file that is sound, read by SQLite alone."""
+    """Return the titles in a file that is sound, read by SQLite alone."""
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute("SELECT title FROM tallied_thread ORDER BY title").fetchall()

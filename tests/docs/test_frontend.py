@@ -35,18 +35,18 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
         Serving(created["app"], settings) as server,
         httpx.AsyncClient(base_url=f"http://{server.host}") as client,
     ):
-        selection = {
+        preflight = {
             "origin": ORIGIN,
             "access-control-request-method": "POST",
             "access-control-request-headers": "authorization,content-type",
         }
-        allowed = await client.request("OPTIONS", "/discussion/graphql", headers=selection)
+        allowed = await client.request("OPTIONS", "/discussion/graphql", headers=preflight)
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (
             200,
             ORIGIN,
         )
         denied = await client.request(
-            "OPTIONS", "/discussion/graphql", headers=selection | {"origin": "https://evil.example"}
+            "OPTIONS", "/discussion/graphql", headers=preflight | {"origin": "https://evil.example"}
         )
         assert denied.status_code == 400
         refused = await client.post("/discussion/graphql", content="{", headers={"origin": ORIGIN})

@@ -35,12 +35,12 @@ async def add(unit: UnitOfWork, access: Any, id: int, message: str = "One.") -> 
 
 
 async def visible(unit: UnitOfWork, id: int) -> int | None:
-    """What a session of the host shows, before anything is committed."""
+    """Return the counters in a session of the host before the commit."""
     return await unit.session.scalar(select(Article.comment_count).where(Article.id == id))
 
 
 async def filled(press: Press) -> tuple[int, int, list[UUID]]:
-    """An article with three comments, one with two; the keys of the three."""
+    """Return an article with three comments, one with two; the keys of the three."""
     one, two = await press.article("Salt"), await press.article("Sand")
     keys = [await press.do(add, "ben", one, f"Number {number}.") for number in range(3)]
     for number in range(2):

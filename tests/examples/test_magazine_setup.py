@@ -42,7 +42,7 @@ async def discussion(empty_url: str) -> AsyncIterator[Discussion]:
 
 
 async def run(discussion: Discussion, step: Any) -> Any:
-    """What a function of a connection returns, in a unit of work."""
+    """Return the result of a function of a connection, in a unit of work."""
 
     async def work(unit: Any) -> Any:
         return await (await unit.session.connection()).run_sync(step)
@@ -51,7 +51,7 @@ async def run(discussion: Discussion, step: Any) -> Any:
 
 
 def proposed(connection: Connection) -> list[Any]:
-    """What autogenerate would write into a new revision of the magazine."""
+    """Return the operations that autogenerate proposes for the magazine."""
     result: list[Any] = []
 
     def take(_: object, __: object, directives: list[Any]) -> None:
@@ -171,7 +171,7 @@ def test_one_command_sets_up_and_serves(empty_url: str, tmp_path: Path) -> None:
 
 
 def get(url: str, process: Any, out: Path) -> str:
-    """A page, once the server answers."""
+    """Return a page, once the server answers."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         assert process.poll() is None, out.read_text()

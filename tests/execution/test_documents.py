@@ -16,7 +16,7 @@ def core() -> GraphQLSchema:
 
 
 def padded(number: int, length: int) -> str:
-    """A document of that length that differs from others by its number."""
+    """Return a document of that length that differs from others by its number."""
     return f"{{ a{number}: word }}".ljust(length)
 
 

@@ -29,13 +29,13 @@ MOVE = """mutation($i: MoveCommentInput!) { moveComment(input: $i) {
 
 
 def plain(url: str) -> str:
-    """The URL as psycopg takes it."""
+    """Return the URL as psycopg takes it."""
     return make_url(url).set(drivername="postgresql").render_as_string(False)
 
 
 @contextmanager
 def broken_reads(database: Database, url: str) -> Iterator[None]:
-    """Every read in the block fails in the database itself.
+    """Yield every read in the block fails in the database itself.
 
     PostgreSQL ends the connection under the statement; SQLite finds the table gone.
     """
@@ -75,7 +75,7 @@ class Forum:
         self.comment = await self.api.comment(self.source, "one two three")
 
     async def move(self, below: str, **more: Any) -> tuple[int, dict[str, Any]]:
-        """The status and the answer; what is asked of the former thread is read afterwards."""
+        """Return the status and the response; the former thread is read after the commit."""
         values = {"commentId": self.comment, "threadId": self.target, **more}
         response = await self.api.http.post(
             "/graphql",
@@ -86,7 +86,7 @@ class Forum:
         return response.status_code, answer
 
     async def stored(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The comments and words of both threads, which equal a recount."""
+        """Return the comments and words of both threads, which equal a recount."""
         async with self.api.database.read() as connection:
             assert await connection.run_sync(drifted) == 0
         result = await self.api(

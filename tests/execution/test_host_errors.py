@@ -120,7 +120,7 @@ PERMISSIONS = {
 
 
 def root(name: str, mutates: bool = False) -> type:
-    """A root type with a field for each way to fail."""
+    """Return a root type with a field for each way to fail."""
     make = strawberry.mutation if mutates else strawberry.field
     fields: dict[str, Any] = {key: make(resolver) for key, resolver in RESOLVERS.items()}
     for key, permission in PERMISSIONS.items():

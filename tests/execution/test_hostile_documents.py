@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 def many(text: str, count: int) -> str:
-    """So many times that text, in which # is the number."""
+    """Return the text so many times, with # as the number."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
 
@@ -104,7 +104,7 @@ class Pings(threading.Thread):
 
 
 def longest_wait(server: Server, attack: Callable[[httpx.Client], None]) -> float:
-    """The longest that a ping takes during an attack, in the best of a few rounds."""
+    """Return the longest that a ping takes during an attack, in the best of a few rounds."""
     longest = []
     with httpx.Client(headers=HEADERS, timeout=20) as attacker:
         for _ in range(ROUNDS):

@@ -33,12 +33,12 @@ SETTINGS = Settings(
 
 
 def many(text: str, count: int) -> str:
-    """So many times that text, in which # is the number."""
+    """Return the text so many times, with # as the number."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
 
 def spread_out(fragments: int) -> str:
-    """A small document whose fragments spread each other: one more doubles what they come to."""
+    """Return a document whose fragments spread each other: each one doubles its fields."""
     return (
         '{ thread(id: "x") { ...f0 } }'
         + "".join(
@@ -52,7 +52,7 @@ def spread_out(fragments: int) -> str:
 
 
 def fields(*selections: str) -> str:
-    """A selection set."""
+    """Return a selection set."""
     return "{ " + " ".join(selections) + " }"
 
 
@@ -65,7 +65,7 @@ def nested(depth: int) -> str:
 
 
 def assert_edge(limit: str, fits: str, exceeds: str, settings: Settings = SETTINGS) -> None:
-    """The one is within the limit and the other past it, and told so."""
+    """Return the one is within the limit and the other past it, and told so."""
     assert fault(fits, settings) is None
     error = fault(exceeds, settings)
     assert error is not None
@@ -187,7 +187,7 @@ STANDARD = get_introspection_query(
 
 
 async def limited(database: Database, query: str, **settings: Any) -> dict[str, Any]:
-    """The extensions of the one error of a request whose document is past a limit."""
+    """Return the extensions of the one error of a request whose document is past a limit."""
     answer = await Api(database, **settings).post(query)
     assert answer.keys() == {"errors"}
     (error,) = answer["errors"]
@@ -234,7 +234,7 @@ async def test_one_full_introspection_is_allowed(database: Database) -> None:
 
 
 def repeated(times: int) -> str:
-    """The standard introspection, so many times in one operation."""
+    """Return the standard introspection, so many times in one operation."""
     document = parse(STANDARD)
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)

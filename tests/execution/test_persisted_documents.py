@@ -31,7 +31,7 @@ def digest(text: str) -> str:
 
 
 def apollo(text: str, **more: Any) -> dict[str, Any]:
-    """A request as Apollo Client's first one, which has the hash alone."""
+    """Return a request as Apollo Client's first one, which has the hash alone."""
     return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest(text)}}, **more}
 
 

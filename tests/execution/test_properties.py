@@ -36,7 +36,7 @@ core = schema._schema
 
 
 async def books(_: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
-    """The titles of a host's books: every id that is short has one."""
+    """Return the titles of a host's books: every id that is short has one."""
     return {id: f"Book {id}" for id in ids if len(id) < 10}
 
 
@@ -71,7 +71,7 @@ async def filled(database: Database) -> tuple[list[Thread], list[Comment]]:
 
 
 async def values(api: Api) -> dict[str, list[Any]]:
-    """What arguments are given, by the names of their types or of their own."""
+    """Return values of arguments, by the names of types or arguments."""
     threads, comments = await filled(api.database)
     ids = [
         *(encode_id("Thread", thread.id) for thread in threads[3:]),
@@ -97,7 +97,7 @@ async def values(api: Api) -> dict[str, list[Any]]:
 
 
 async def author(database: Database, viewer: Viewer) -> str:
-    """The id of the author that the viewer writes as, who has begun a thread."""
+    """Return the id of the author that the viewer writes as, who has begun a thread."""
     access = Access(RULES, viewer)
     done = await database.write(lambda unit: create_thread(unit, access, "One of mine"))
     return encode_id("Author", done.thread["author_id"])
@@ -179,7 +179,7 @@ class Forum:
         ]
 
     async def disturb(self, chance: random.Random) -> None:
-        """One change of a busy thread, or of one of the comments that are not steady."""
+        """Return one change of a busy thread, or of one of the comments that are not steady."""
         do = chance.choice((self.add, self.delete, self.comment, self.edit, self.move))
         await do(chance)
 
@@ -203,7 +203,7 @@ class Forum:
         await self.ask(chance, "moveComment", commentId=chance.choice(self.moving), threadId=to)
 
     async def ask(self, chance: random.Random, name: str, **given: str) -> None:
-        """A mutation of anyone, of which it does not matter whether its object is still there."""
+        """Send a mutation, whose object may have been deleted."""
         api = chance.choice(self.apis)
         if name == "addComment" and api.viewer is None:
             given["authorName"] = "Ada"
@@ -230,7 +230,7 @@ PAGES = {
 async def walk(
     forum: Forum, kind: str, by: dict[str, str], size: int, backward: bool
 ) -> AsyncIterator[list[str]]:
-    """The ids of each page, from one end to the other; what comes between pages is yours."""
+    """Return the ids of each page, from one end to the other; what comes between pages is yours."""
     place: dict[str, str] = {}
     given = {"id": forum.mixed} if kind == "Comment" else {}
     while True:
@@ -253,7 +253,7 @@ WALKS = [
 
 
 def assert_walked(forum: Forum, kind: str, walked: list[str]) -> None:
-    """Every quiet row was seen once."""
+    """Return every quiet row was seen once."""
     quiet = forum.quiet if kind == "Thread" else forum.steady
     # A quiet thread's comments that move are not quiet, and so neither is their thread.
     rows = [id for id in quiet if kind == "Comment" or id != forum.mixed]

@@ -46,7 +46,7 @@ async def ask(api: Api, query: str, **variables: Any) -> httpx.Response:
 
 
 def refused(answer: httpx.Response, status: int = 422) -> str:
-    """What the one error says, of an answer without any data."""
+    """Return the one error of a response without data."""
     assert answer.status_code == status
     body = answer.json()
     (error,) = body.pop("errors")

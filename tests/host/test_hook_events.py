@@ -60,14 +60,14 @@ async def test_host_may_pass_request_to_hooks(database: Database) -> None:
     diary.events.clear()
     request = HTTPConnection({"type": "http", "headers": [], "client": ("192.0.2.7", 73)})
     discussion = host.discussion
-    for access, events in (
+    for access, expected in (
         (discussion.access(ADA), None),
         (discussion.access(ADA, request=request), request),
         (discussion.access(ADA, request=request).as_host(ADA), request),
     ):
         new = NewComment("one two")
         await discussion.write(lambda unit, a=access, n=new: add_comment(unit, a, thread, n))
-        assert [event.request for _, event in diary.events] == [events, events]
+        assert [event.request for _, event in diary.events] == [expected, expected]
         diary.events.clear()
 
 
@@ -80,10 +80,10 @@ async def test_hooks_receive_displayed_name(database: Database) -> None:
     diary.events.clear()
 
     def names() -> set[Any]:
-        events = {event.comment["author_name"] for _, event in diary.events if event.comment}
+        author_names = {event.comment["author_name"] for _, event in diary.events if event.comment}
         assert len(diary.events) in (2, 4)
         diary.events.clear()
-        return events
+        return author_names
 
     id = await host.ada.comment(thread, "one two")
     assert names() == {"Ada"}

@@ -35,7 +35,7 @@ class Nobody(Policy):
 
 
 async def everything(unit: UnitOfWork, access: Access) -> list[Any]:
-    """Every change there is, each to what the one before has left."""
+    """Return every change there is, each to what the one before has left."""
     name = None if access.viewer else "Old Bob"
     begun = await threads.create_thread(unit, access, "Imported", NewComment("one", name))
     about = await get_or_create_thread(unit, access, "photo", "7")

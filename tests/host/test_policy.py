@@ -53,7 +53,7 @@ class Stage:
         self.builder = Host(database, settings={"guests": "moderate"})
 
     async def input_of(self, change: str, client: Client) -> dict[str, Any]:
-        """The input of a change to what Ada has written just now."""
+        """Return the input of a change to what Ada has written just now."""
         begun = await self.builder.ada.do(
             "createThread",
             "thread { id comments(first: 1) { nodes { id author { id } } } }",
@@ -186,7 +186,7 @@ CAN = {
 
 
 async def sentence(client: Client, change: str, input: dict[str, Any]) -> bool:
-    """What the types say of a change."""
+    """Return the permission field of a change."""
     name, field = CAN[change]
     if name == "viewer":
         answer = await client(f"{{ viewer {{ {field} }} }}")

@@ -36,7 +36,7 @@ class Hosted(Policy):
 
 
 def every(value: Any, name: str) -> list[Any]:
-    """What is called so, wherever it is."""
+    """Return the values of a name, at any depth."""
     if isinstance(value, list):
         return [result for item in value for result in every(item, name)]
     if not isinstance(value, dict):

@@ -25,7 +25,7 @@ async def no(*_: object) -> bool:
 
 
 def policy(method: Any, *names: str) -> Policy:
-    """One with this method in place of those."""
+    """Return one with this method in place of those."""
     kind: type[Policy] = type("Answers", (Policy,), dict.fromkeys(names, method))
     return kind()
 

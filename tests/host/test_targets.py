@@ -219,9 +219,9 @@ async def test_half_surrogate_pair_is_not_found(host: Host) -> None:
     response = await host.ada.http.post(
         "/graphql", content=body, headers={"content-type": "application/json"}
     )
-    events = response.json()
-    assert "INTERNAL_SERVER_ERROR" not in str(events)
-    assert "NOT_FOUND" in str(events) or response.status_code in (200, 400, 422)
+    answer = response.json()
+    assert "INTERNAL_SERVER_ERROR" not in str(answer)
+    assert "NOT_FOUND" in str(answer) or response.status_code in (200, 400, 422)
     assert await count_rows(host.database, Thread) == 0
 
 

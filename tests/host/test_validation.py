@@ -24,7 +24,7 @@ URL = "sqlite+aiosqlite:///never-opened.db"
 
 
 def derive(cls: type, **methods: Any) -> Any:
-    """An instance of a class that is derived from `cls`, called Own."""
+    """Return an instance of a class that is derived from `cls`, called Own."""
     return type("Own", (cls,), methods)()
 
 
@@ -102,9 +102,9 @@ PHOTOS = Target("photo", wait)  # type: ignore[arg-type]
     ],
 )
 def test_unusable_argument_is_refused(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence) as events:
+    with pytest.raises(ConfigurationError, match=sentence) as refused:
         Discussion(URL, **options)
-    assert str(events.value).endswith((".", "meant?"))
+    assert str(refused.value).endswith((".", "meant?"))
 
 
 def test_usable_arguments_are_accepted() -> None:
@@ -160,8 +160,8 @@ async def test_settings_with_other_database_are_refused(empty_url: str, tmp_path
     for input in (engine, empty_url, database):
         assert Discussion(input, settings=Settings(database=empty_url)).database.engine
         assert Discussion(input).database.engine
-        with pytest.raises(ConfigurationError, match="names another database") as events:
+        with pytest.raises(ConfigurationError, match="names another database") as refused:
             Discussion(input, settings=Settings(database=other))
-        assert "nowhere.test" in str(events.value)
-        assert "s3cret" not in str(events.value)
+        assert "nowhere.test" in str(refused.value)
+        assert "s3cret" not in str(refused.value)
     await engine.dispose()

@@ -29,7 +29,7 @@ NAMES = {
 
 
 def models(schema: str | None = None, *, named: bool = True, ondelete: str = "SET NULL") -> Any:
-    """A host's models, two of which point to Tallied's."""
+    """Return a host's models, two of which point to Tallied's."""
 
     class Base(DeclarativeBase):
         metadata = MetaData(naming_convention=NAMES if named else None, schema=schema)
@@ -51,7 +51,7 @@ def models(schema: str | None = None, *, named: bool = True, ondelete: str = "SE
 
 
 def proposed(base: Any, **options: Any) -> Callable[[Connection], list[tuple[str, Any]]]:
-    """What autogenerate proposes for the host's models, by kind and name."""
+    """Return the operations that autogenerate proposes, by kind and name."""
 
     def compare(connection: Connection) -> list[tuple[str, Any]]:
         own = {

@@ -89,7 +89,7 @@ def fill(connection: Connection) -> None:
 
 
 def contents(connection: Connection) -> Any:
-    """What there was before, by the names of its columns."""
+    """Return the rows of the old columns."""
     new = {
         "locked_at",
         "author_id",
@@ -108,7 +108,7 @@ def contents(connection: Connection) -> Any:
 
 
 def everything(connection: Connection) -> Any:
-    """The tables, and what the database's own catalog has beside them."""
+    """Return the tables, and what the database's own catalog has beside them."""
     more = catalog(connection)
     if connection.dialect.name == "sqlite":
         # The statements of tables differ in the order of what they say.

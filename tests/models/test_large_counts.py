@@ -64,7 +64,7 @@ async def assert_exact(database: Database) -> None:
 
 
 async def read_pages(ask: Client, direction: str, **page: Any) -> list[tuple[str, int]]:
-    """Every thread by its words, two at a time, from either end."""
+    """Return every thread by its words, two at a time, from either end."""
     rows: list[tuple[str, int]] = []
     size = "first" if "first" in page else "last"
     edge, place = ("after", -1) if size == "first" else ("before", 0)

@@ -36,14 +36,14 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def selection(checkout: Path) -> list[str]:
-    """What npm has been asked for."""
+def npm_arguments(checkout: Path) -> list[str]:
+    """Return the arguments that npm received."""
     return [line.split()[0] for line in (checkout / "log").read_text().splitlines()]
 
 
 def test_clients_are_installed_once(checkout: Path) -> None:
     assert clients.bring_in() == clients.bring_in()
-    assert selection(checkout) == ["ci"]
+    assert npm_arguments(checkout) == ["ci"]
     stamp = (checkout / "node_modules" / ".tallied").read_text()
     assert stamp == hashlib.sha256(b"{}").hexdigest()
 
@@ -52,7 +52,7 @@ def test_changed_lock_installs_them_anew(checkout: Path) -> None:
     clients.bring_in()
     clients.LOCK.write_text('{"lockfileVersion": 3}')
     clients.bring_in()
-    assert selection(checkout) == ["ci", "ci"]
+    assert npm_arguments(checkout) == ["ci", "ci"]
 
 
 def test_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
@@ -61,7 +61,7 @@ def test_failing_npm_is_reported_and_tried_again(checkout: Path) -> None:
         clients.bring_in()
     program(checkout / "bin" / "npm", NPM.format(log=checkout / "log"))
     clients.bring_in()
-    assert selection(checkout) == ["ci"]
+    assert npm_arguments(checkout) == ["ci"]
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ LOCKS = {
     "serve": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
     "examples": PROJECT["dependency-groups"]["examples"],
     "test": [
-        selection
+        dependency
         for group in ("examples", "test", "lint")
-        for selection in PROJECT["dependency-groups"][group]
+        for dependency in PROJECT["dependency-groups"][group]
     ],
     "node": PROJECT["dependency-groups"]["node"],
 }
@@ -30,7 +30,7 @@ HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 
 def pins(lock: str) -> dict[str, str]:
-    """The versions in a lock; fails on a line that is neither a pin, a hash nor a comment."""
+    """Return the versions of a lock; fail on a line that is no pin, hash or comment."""
     result: dict[str, str] = {}
     for line in (REQUIREMENTS / f"{lock}.txt").read_text("utf-8").splitlines():
         if match := PIN.match(line):
@@ -42,7 +42,7 @@ def pins(lock: str) -> dict[str, str]:
 
 
 def normal(name: str) -> str:
-    """A distribution's name as locks write it (the specification "Names and normalization")."""
+    """Return the normalised name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -82,12 +82,12 @@ def test_assets_are_pinned_by_version_and_hash() -> None:
 
 def test_clients_are_pinned_by_version_and_hash() -> None:
     folder = ROOT / "tests" / "clients"
-    selection = json.loads((folder / "package.json").read_text("utf-8"))
+    manifest = json.loads((folder / "package.json").read_text("utf-8"))
     lock = json.loads((folder / "package-lock.json").read_text("utf-8"))
     root = lock["packages"].pop("")
     for group in ("dependencies", "devDependencies"):
-        assert root[group] == selection[group]
-        for name, version in selection[group].items():
+        assert root[group] == manifest[group]
+        for name, version in manifest[group].items():
             assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
             assert lock["packages"][f"node_modules/{name}"]["version"] == version
     for name, package in lock["packages"].items():

@@ -27,7 +27,7 @@ RUN_ELSEWHERE = ("tallied.migrations.env", "tallied.migrations.versions.")
 
 
 def modules() -> list[str]:
-    """The dotted names of all modules of the package."""
+    """Return the dotted names of all modules of the package."""
     names = list(PACKAGES)
     for package in PACKAGES:
         path = [str(ROOT.joinpath(*package.split(".")[1:]))]
@@ -36,7 +36,7 @@ def modules() -> list[str]:
 
 
 def loaded() -> dict[Path, list[str]]:
-    """The files of the package that this process has loaded, with the names they have."""
+    """Return the files of the package that this process has loaded, with the names they have."""
     names: dict[Path, list[str]] = defaultdict(list)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

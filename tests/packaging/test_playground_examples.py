@@ -27,7 +27,7 @@ async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def run(client: httpx.AsyncClient, name: str, variables: Any = None) -> Any:
-    """The answer to an example, asked as the playground asks for a guest."""
+    """Return the answer to an example, asked as the playground asks for a guest."""
     document = (EXAMPLES / f"{name}.graphql").read_text("utf-8")
     if name == "start":
         variables = read_variables("start") | {"authorName": "Ada"}
@@ -66,8 +66,8 @@ async def test_start_example_shows_rejection(client: httpx.AsyncClient) -> None:
     document = (EXAMPLES / "start.graphql").read_text("utf-8")
     blank = document.replace('"Which tree by the pond?"', '""')
     assert blank != document
-    selection = {"query": blank, "variables": {"authorName": "Ada"}}
-    answer = (await client.post("/graphql", json=selection)).json()
+    body = {"query": blank, "variables": {"authorName": "Ada"}}
+    answer = (await client.post("/graphql", json=body)).json()
     rejected = answer["data"]["createThread"]
     assert (rejected["thread"], rejected["comment"]) == (None, None)
     assert [error["field"] for error in rejected["userErrors"]] == ["title"]

@@ -65,7 +65,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence with which a script ended."""
+    """Return the one sentence with which a script ended."""
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1

@@ -180,7 +180,7 @@ async def test_row_deleted_before_update_is_not_found(api: Api, in_a_unit: Engin
 
 
 async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:
-    """The data of a request that had to wait for what `other` has flushed, and then commits."""
+    """Return the data of a request that waits for the flushed session `other` to commit."""
     waiting = asyncio.Event()
     loop = asyncio.get_running_loop()
 

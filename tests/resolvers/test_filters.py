@@ -59,7 +59,7 @@ THREADS = """query($by: ThreadFilter) { threads(first: 100, filterBy: $by) {
 
 
 async def titles(api: Api, **by: Any) -> set[str]:
-    """The titles of the threads that a filter lets through, which are as many as it says."""
+    """Return the titles of the threads that a filter lets through, which are as many as it says."""
     page = await api(THREADS, by=by)
     assert page["totalCount"] == len(page["nodes"])
     return {node["title"] for node in page["nodes"]}

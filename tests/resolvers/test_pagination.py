@@ -54,7 +54,7 @@ def oracle(rows: Sequence[Position], which: Window) -> Expected:
 
 
 def windows(order: Order, rows: Sequence[Position], sizes: Sequence[int]) -> Iterator[Window]:
-    """Every window of these sizes with every pair of cursors, some of rows that are gone."""
+    """Return every window of these sizes with every pair of cursors, some of rows that are gone."""
     deleted = [position for position in rows if position.id.int % 3 == 0]
     places = [
         None,
@@ -95,7 +95,7 @@ async def filled(database: Database) -> Database:
 
 
 async def positions(database: Database, order: Order) -> list[tuple[UUID, Position]]:
-    """Where every row stands in an order, and for a comment its thread's id."""
+    """Return the position of every row in an order, with the id of its thread."""
     entity = order.entity
     parent = entity.thread_id if entity is Comment else entity.id
     async with database.read() as connection:
@@ -147,7 +147,7 @@ PAGE = """query($first: Int, $last: Int, $after: String, $before: String, $by: T
 
 
 async def walk(api: Api, size: int, by: dict[str, str], backward: bool) -> list[str]:
-    """Every title, page by page from one end to the other, in the order asked for."""
+    """Return every title, page by page from one end to the other, in the order asked for."""
     titles: list[str] = []
     paging: dict[str, Any] = {"last" if backward else "first": size}
     for _ in range(100):

@@ -68,7 +68,7 @@ async def full(database: Database) -> Database:
 
 @contextmanager
 def executed(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """The statements of the block with their parameters, as the driver got them."""
+    """Yield the statements of the block with their parameters, as the driver got them."""
     result: list[tuple[str, Any]] = []
 
     def record(*event: Any) -> None:
@@ -120,7 +120,7 @@ def assert_by_index(database: Database, plan: str) -> None:
 
 
 def assert_in_index_order(database: Database, plan: str) -> None:
-    """The page comes out of the index in its order: no sort, no row beyond the page's end."""
+    """Assert that the page is read in the order of the index, without a sort."""
     assert "ix_tallied_thread_" in plan, plan
     assert ("TEMP B-TREE" if database.is_sqlite else "Sort") not in plan, plan
 
@@ -232,7 +232,7 @@ async def test_filters_of_comments_use_indexes(full: Database) -> None:
 
 
 async def rows_read(database: Database, thread_id: UUID) -> int:
-    """What the database went through for the last ten comments of a thread, in its own count."""
+    """Return the number of rows that the database read for the last ten comments."""
     order = COMMENTS["CREATED_AT", False]
     selection = RequestedFields(frozenset({"message"}), has_previous=True)
     with executed(database) as statements:

@@ -18,13 +18,13 @@ COLUMNS = {
 
 
 def named(statement: str, table: str = "tallied_thread") -> set[str]:
-    """The columns of a table that a statement names, wherever it does."""
+    """Return the columns of a table that a statement names, wherever it does."""
     columns = "|".join(COLUMNS[table].split())
     return set(re.findall(rf"\b{table}(?:_\d)?\.({columns})\b", statement))
 
 
 def selected(statement: str) -> list[str]:
-    """The columns that a SELECT hands out, without their table."""
+    """Return the columns that a SELECT hands out, without their table."""
     columns = statement.split("FROM")[0].removeprefix("SELECT").split(", ")
     return [column.split(".")[-1].split()[-1] for column in columns]
 

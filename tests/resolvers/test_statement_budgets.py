@@ -140,7 +140,7 @@ READS: dict[str, int | tuple[int, int]] = {
 
 
 async def books(session: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
-    """The titles of a host's books, of which there is one."""
+    """Return the titles of a host's books, of which there is one."""
     result = await session.execute(text("SELECT '7' AS id, 'The Mill on the Floss' AS title"))
     return {row.id: row.title for row in result if row.id in ids}
 
@@ -181,8 +181,8 @@ async def test_every_request_costs_same_at_every_size(
         locks_ahead = ("deleteThread" in query and (query in COSTS or role == GUEST)) or (
             "deleteAuthor" in query and query in COSTS
         )
-        existing = budget[query] if isinstance(budget[query], int) else budget[query][role]
-        return existing + (locks_ahead and not database.is_sqlite)
+        count = budget[query] if isinstance(budget[query], int) else budget[query][role]
+        return count + (locks_ahead and not database.is_sqlite)
 
     for budget in (READS, REJECTED, COSTS):
         spent_on = {query: await cost(query) for query in budget}
@@ -192,7 +192,7 @@ async def test_every_request_costs_same_at_every_size(
 async def filled(
     api: Api, threads: int, comments: int, viewer: Viewer | None = None
 ) -> tuple[list[str], str]:
-    """The ids of so many threads, each with so many comments, and of an author.
+    """Return the ids of so many threads, each with so many comments, and of an author.
 
     :param viewer: who has written them; by default, guests.
     """

@@ -78,7 +78,7 @@ async def fill(host: Host) -> list[str]:
 
 
 def reply(row: Any, node: Mapping[str, Any]) -> None:
-    """A row says what a node of the API does."""
+    """Return a row says what a node of the API does."""
     for name, value in node.items():
         column = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
         if name == "id":

@@ -21,7 +21,7 @@ from tallied.schema.payloads import Payload, mutation
 
 
 def too_dull() -> Rejected:
-    """A host's own reason, with a code that the schema does not have."""
+    """Return a host's own reason, with a code that the schema does not have."""
     error = Rejected("colour is too dull.", field="colour")
     error.code = "TOO_DULL"
     return error

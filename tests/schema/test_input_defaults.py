@@ -14,7 +14,6 @@ from tallied.resolvers.views import read_threads
 from tallied.schema.ids import encode_id
 from tallied.settings import Settings
 
-BOM = b"\xef\xbb\xbf"
 REQUEST = {"query": "{ __typename }"}
 USER_ERRORS = "userErrors { message field path code params { max actual character } }"
 

@@ -154,7 +154,7 @@ def test_prefix_that_no_name_can_begin_with_is_refused(prefix: str) -> None:
 
 
 def fields(*names: str) -> type:
-    """A host's root type with these fields."""
+    """Return a host's root type with these fields."""
     return strawberry.type(type("Root", (), {"__annotations__": dict.fromkeys(names, int)}))
 
 

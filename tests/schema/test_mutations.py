@@ -18,7 +18,7 @@ COMMENT = "id message wordCount authorName createdAt editedAt"
 
 
 async def assert_exact(api: Api, threads: int) -> None:
-    """The counters of all threads, of which there are so many, equal a recount."""
+    """Return the counters of all threads, of which there are so many, equal a recount."""
     async with api.database.read() as connection:
         assert await connection.run_sync(drifted) == 0
     page = await api("{ threads(first: 100) { totalCount } }")
@@ -26,7 +26,7 @@ async def assert_exact(api: Api, threads: int) -> None:
 
 
 async def stored(api: Api, id: str) -> Any:
-    """What a query says of a thread."""
+    """Return a thread by a query."""
     return await api(f"query($id: ID!) {{ thread(id: $id) {{ {THREAD} }} }}", id=id)
 
 
@@ -301,7 +301,7 @@ EDGE = "%s(orderBy: {field: %s, direction: %s}) { cursor node { id } }"
 
 
 async def edges(api: Api, query: str, **variables: Any) -> Any:
-    """The edges of the only connection that a query asks for."""
+    """Return the edges of the only connection that a query asks for."""
     data = await api(query, **variables)
     while "edges" not in data:
         (data,) = data.values()

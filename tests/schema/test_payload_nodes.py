@@ -12,7 +12,7 @@ LISTS = {"comments"}
 
 
 def all_of(name: str, deep: bool = True) -> str:
-    """Every field of a type, and of the objects right below it, but for lists."""
+    """Return every field of a type, and of the objects right below it, but for lists."""
     kind = TYPES[name]
     assert isinstance(kind, GraphQLObjectType)
     selection = []
@@ -59,5 +59,5 @@ async def test_edge_alone_loads_whole_node(api: Api) -> None:
 
 
 async def the_comment(api: Api, id: str) -> object:
-    """What a query says of a comment."""
+    """Return a comment by a query."""
     return await api(f"query($id: ID!) {{ comment(id: $id) {{ {all_of('Comment')} }} }}", id=id)

@@ -39,12 +39,12 @@ def test_check_and_token_agree_with_server_that_runs(
         assert "Checked for development" in checked.err
         token = commands("token", "42", "--name", "Ada", "--database", empty_url)
         assert (token.code, token.err) == (0, "")
-        selection = httpx.post(
+        response = httpx.post(
             f"{server.url}/graphql",
             json={"query": "{ viewer { name } }"},
             headers={"authorization": f"Bearer {token.out.strip()}"},
         )
-        assert selection.json()["data"] == {"viewer": {"name": "Ada"}}
+        assert response.json()["data"] == {"viewer": {"name": "Ada"}}
 
 
 def test_token_made_before_server_is_accepted(

@@ -61,7 +61,7 @@ class Connection:
         return self
 
     def remainder(self) -> bytes:
-        """All that the server sends until it closes the connection."""
+        """Return all that the server sends until it closes the connection."""
         received = b""
         try:
             while data := self.socket.recv(65536):

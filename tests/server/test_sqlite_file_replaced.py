@@ -17,7 +17,7 @@ UNAVAILABLE = ["UNAVAILABLE"]
 
 
 def stored_messages(path: Path) -> set[str]:
-    """The messages in a file that is sound."""
+    """Return the messages in a file that is sound."""
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute("SELECT message FROM tallied_comment").fetchall()

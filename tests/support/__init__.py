@@ -1,1 +1,1 @@
-"""What several test modules share."""
+"""Helpers that test modules share."""

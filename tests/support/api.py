@@ -59,7 +59,7 @@ class Api:
         )
 
     async def post(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The response to a well-formed request, whatever it says."""
+        """Return the response to a well-formed request, whatever it says."""
         return await self._send(query, variables, 200)
 
     async def _send(self, query: str, variables: dict[str, Any], *statuses: int) -> dict[str, Any]:
@@ -69,14 +69,14 @@ class Api:
         return answer
 
     async def __call__(self, query: str, **variables: Any) -> Any:
-        """The data of a request that succeeds; of its root field where there is just one."""
+        """Return the data of a request that succeeds; of its root field where there is just one."""
         answer = await self.post(query, **variables)
         assert "errors" not in answer, answer["errors"]
         data = answer["data"]
         return next(iter(data.values())) if len(data) == 1 else data
 
     async def error(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The one error of a request that fails, with its code and field beside the message."""
+        """Return the one error of a request that fails: message, code and field."""
         answer = await self._send(query, variables, 200, 503)
         assert not any((answer.get("data") or {}).values()), answer
         (error,) = answer["errors"]
@@ -96,7 +96,7 @@ class Api:
         return error
 
     async def rejected(self, query: str, **variables: Any) -> list[dict[str, Any]]:
-        """The user errors of a mutation, which must hand out nothing else.
+        """Return the user errors of a mutation, which must hand out nothing else.
 
         The query selects ``userErrors { message field code }``.
         """
@@ -107,7 +107,7 @@ class Api:
         return errors
 
     async def thread(self, title: str = "Engines", *messages: str) -> str:
-        """The id of a new thread with comments of these messages."""
+        """Return the id of a new thread with comments of these messages."""
         created = await self(
             "mutation($t: String!) { createThread(input: {title: $t}) { thread { id } } }", t=title
         )
@@ -117,7 +117,7 @@ class Api:
         return id
 
     async def comment(self, thread_id: str, message: str = "three short words") -> str:
-        """The id of a new comment."""
+        """Return the id of a new comment."""
         input = self.written(thread_id, message)
         id: str = (await self.do("addComment", "comment { id }", **input))["comment"]["id"]
         return id
@@ -128,7 +128,7 @@ class Api:
         return {"threadId": thread_id, "message": message, **name}
 
     async def contents(self) -> Any:
-        """Every row of every table, to see that nothing has changed."""
+        """Return every row of every table, to see that nothing has changed."""
 
         def read(connection: Connection) -> list[Any]:
             return [

@@ -22,7 +22,7 @@ class Bad:
         return self
 
     async def refused(self, code: str, field: str | None, query: str, **variables: Any) -> str:
-        """The sentence with which a request is refused."""
+        """Return the sentence with which a request is refused."""
         error = await self.api.error(query, **variables)
         assert (error["code"], error.get("field")) == (code, field), error
         assert await self.api.contents() == self.before
@@ -31,7 +31,7 @@ class Bad:
         return message
 
     async def rejected(self, code: str, field: str, query: str, **variables: Any) -> str:
-        """The sentence of the one user error of a mutation."""
+        """Return the sentence of the one user error of a mutation."""
         (error,) = await self.api.rejected(query, **variables)
         assert (error["code"], error["field"]) == (code, field), error
         assert await self.api.contents() == self.before

@@ -11,7 +11,7 @@ from tallied.migrations.runner import VERSION_TABLE
 
 
 def catalog(connection: Connection) -> list[tuple[Any, ...]]:
-    """All that the database knows of its tables, constraints and indexes, by name."""
+    """Return all that the database knows of its tables, constraints and indexes, by name."""
     if connection.dialect.name == "sqlite":
         result = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
     else:
@@ -35,7 +35,7 @@ def catalog(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def described(connection: Connection) -> Any:
-    """The tables as SQLAlchemy reads them, in no order: what a migration adds comes last."""
+    """Return the tables as SQLAlchemy reads them, in no order: what a migration adds comes last."""
     result: dict[str, Any] = {}
     inspector = inspect(connection)
     for name in sorted(set(inspector.get_table_names()) - {VERSION_TABLE}):
@@ -51,7 +51,7 @@ def described(connection: Connection) -> Any:
 
 
 def as_made(connection: Connection) -> Any:
-    """What :func:`described` has, and on PostgreSQL all that its own catalog has beside it."""
+    """Return the result of :func:`described`, and on PostgreSQL the catalog."""
     more = catalog(connection) if connection.dialect.name == "postgresql" else []
     return described(connection), more
 

@@ -31,7 +31,7 @@ class Result:
 
 
 def shown(url: str) -> str:
-    """The address of a test's database as commands print it."""
+    """Return the address of a test's database as commands print it."""
     return display_url(make_url(url))
 
 

@@ -67,7 +67,7 @@ class Maker:
         self.names = 0
 
     def operation(self, keyword: str) -> Operation:
-        """A query or a mutation."""
+        """Return a query or a mutation."""
         self.made = Operation(keyword)
         root = self.schema.type_map["Query" if keyword == "query" else "Mutation"]
         assert isinstance(root, GraphQLObjectType)
@@ -93,7 +93,7 @@ class Maker:
         return self._wrapped(type_, f"{{ {' '.join(parts)} }}")
 
     def _wrapped(self, type_: GraphQLNamedType, selections: str) -> str:
-        """The same selections, perhaps by way of a fragment."""
+        """Return the same selections, perhaps by way of a fragment."""
         way = self.draw(st.sampled_from(("plain", "plain", "inline", "named", "skipped")))
         if way == "inline":
             return f"{{ ... on {type_.name} {selections} }}"
@@ -122,7 +122,7 @@ class Maker:
         return f"a{self.names}: {name}{given} {below}"
 
     def _chosen(self, arguments: Mapping[str, GraphQLArgument]) -> list[str]:
-        """The arguments that are given: of first and last, mostly one."""
+        """Return the arguments that are given: of first and last, mostly one."""
         chosen = [
             name
             for name, definition in arguments.items()
@@ -195,7 +195,7 @@ class Checker:
         )
 
     def check(self, data: dict[str, Any] | None) -> int:
-        """How many values are of their types; one that is not fails."""
+        """Return how many values are of their types; one that is not fails."""
         root = self.schema.get_root_type(self.operation.operation)
         assert root is not None
         return self._object(root, [self.operation.selection_set], data) if data is not None else 0
@@ -245,7 +245,7 @@ class Checker:
     def _is(
         type_: GraphQLObjectType, fields: dict[str, list[FieldNode]], value: dict[str, Any]
     ) -> bool:
-        """Whether an answer may be an object of that type, by its fields and its typename."""
+        """Return whether a value fits a type, by its fields and its typename."""
         return list(fields) == list(value) and all(
             value[key] == type_.name
             for key, nodes in fields.items()

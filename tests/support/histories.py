@@ -52,7 +52,7 @@ class History(RuleBasedStateMachine):
         """React to the rollback of a savepoint."""
 
     def ended(self) -> None:
-        """A transaction has been committed or rolled back."""
+        """Return a transaction has been committed or rolled back."""
 
     def touched(self, *, shows_at_once: bool = True) -> None:
         """Note a change that is not flushed yet."""

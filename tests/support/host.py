@@ -34,7 +34,7 @@ HEADER = "x-signed-in"
 
 
 def get_viewer(connection: HTTPConnection) -> Viewer | None:
-    """Whom the host has signed in; its own header says who that is."""
+    """Return the viewer that the header of the host names."""
     value = connection.headers.get(HEADER)
     return None if value is None else Viewer(*json.loads(value))
 
@@ -71,18 +71,18 @@ class Host:
         )
 
     def client(self, viewer: Viewer | None) -> Client:
-        """What asks the API in the name of `viewer`."""
+        """Return a client that sends requests as `viewer`."""
         return Client(self, viewer)
 
     async def authors(self) -> dict[str, tuple[str | None, int, int]]:
-        """Every author by their subject: name, comment_count and word_count, as stored."""
+        """Return every author by their subject: name, comment_count and word_count, as stored."""
         columns = (Author.subject, Author.name, Author.comment_count, Author.word_count)
         async with self.database.read() as connection:
             rows = await connection.execute(select(*columns))
             return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     async def assert_exact(self) -> None:
-        """Every counter, of threads and of authors, is what a recount from the rows finds."""
+        """Assert that every counter equals a recount from the rows."""
 
         def recount(connection: Connection) -> None:
             assert drifted(connection) == 0
@@ -163,12 +163,12 @@ async def run_behind(
 
 
 def key(id: str, *types: str) -> Any:
-    """The primary key that a global id stands for."""
+    """Return the primary key that a global id stands for."""
     return decode_id(id, "id", *(types or ("Thread", "Comment", "Author")))[1]
 
 
 def codes(errors: Sequence[dict[str, Any]]) -> list[str]:
-    """The codes of errors or user errors."""
+    """Return the codes of errors or user errors."""
     return [error.get("code") or error["extensions"]["code"] for error in errors]
 
 

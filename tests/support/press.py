@@ -73,43 +73,43 @@ class Press:
         return self.readers[name]
 
     def access(self, name: str) -> Any:
-        """What someone may do."""
+        """Return the access of a reader."""
         return self.discussion.access(self.readers[name])
 
     async def do(self, step: Any, name: str, *values: Any) -> Any:
-        """A step that takes a unit and an access, as a unit of its own."""
+        """Return a step that takes a unit and an access, as a unit of its own."""
         return await self.discussion.write(lambda unit: step(unit, self.access(name), *values))
 
     async def article(self, headline: str = "Salt", draft: bool = False) -> int:
-        """An article of ada's."""
+        """Return an article of ada's."""
         id: int = await self.do(articles.write_draft, "ada", headline, f"{headline}: a text.")
         if not draft:
             await self.do(articles.publish, "ada", id)
         return id
 
     async def thread_of(self, id: int) -> Any:
-        """The key of an article's thread."""
+        """Return the key of an article's thread."""
         return await self.discussion.write(lambda unit: articles.thread_of(unit, id))
 
     async def thread_id(self, id: int) -> str:
-        """The same, as GraphQL has it."""
+        """Return the same, as GraphQL has it."""
         return encode_id("Thread", await self.thread_of(id))
 
     def guest(self) -> Browser:
-        """A browser without cookies."""
+        """Return a browser without cookies."""
         browser = Browser(self.app)
         self._stack.push_async_callback(browser.http.aclose)
         return browser
 
     async def browser(self, name: str) -> Browser:
-        """A browser in which someone has signed in."""
+        """Return a browser in which someone has signed in."""
         browser = self.guest()
         done = await browser.submit("/login", "/login", name=name, password=PASSWORD)
         assert done.status_code == 303, done.text
         return browser
 
     async def numbers(self) -> dict[int, tuple[int, int]]:
-        """The comments of each article: what it says, and what there are.
+        """Return the comments of each article: what it says, and what there are.
 
         Threads and authors are checked by the way.
         """
@@ -135,7 +135,7 @@ class Browser:
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
 
     async def see(self, path: str, status: int = 200) -> HTMLParser:
-        """A page."""
+        """Return a page."""
         answer = await self.http.get(path)
         assert answer.status_code == status, answer.text
         return HTMLParser(answer.text)
@@ -156,18 +156,18 @@ class Browser:
         return await self.submit(f"/articles/{id}", f"/articles/{id}/comments", message=message)
 
     async def messages(self, id: int) -> list[str]:
-        """The texts of the comments below an article, the latest first."""
+        """Return the texts of the comments below an article, the latest first."""
         page = await self.see(f"/articles/{id}")
         return [item.text(strip=True) for item in page.css("#discussion .message")]
 
     async def ask(self, query: str, **variables: Any) -> Any:
-        """The answer of the GraphQL endpoint, with the browser's cookies."""
+        """Return the answer of the GraphQL endpoint, with the browser's cookies."""
         answer = await self.http.post("/graphql", json={"query": query, "variables": variables})
         return answer.json()
 
 
 def comment_ids(page: HTMLParser) -> list[str]:
-    """The ids of the comments on a page."""
+    """Return the ids of the comments on a page."""
     result = re.findall(r'id="comment-([0-9a-f-]{36})"', page.html or "")
     assert result
     return result

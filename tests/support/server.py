@@ -22,7 +22,7 @@ TIMEOUT = 90.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -91,7 +91,7 @@ class Server:
         self.process.wait(TIMEOUT)
 
     def ask(self, query: str, **variables: Any) -> Any:
-        """The data of one request on a connection of its own."""
+        """Return the data of one request on a connection of its own."""
         answer = httpx.post(
             f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=TIMEOUT
         ).json()

@@ -25,7 +25,7 @@ async def slow_down(database: Database) -> None:
 
 
 def running(request: pytest.FixtureRequest) -> int:
-    """How many statements PostgreSQL executes that take an hour."""
+    """Return how many statements PostgreSQL executes that take an hour."""
     server = request.getfixturevalue("postgresql").render_as_string(False)
     with psycopg.connect(server) as connection:
         row = connection.execute(

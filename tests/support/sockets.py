@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.server.http_protocol import Config
@@ -75,7 +76,7 @@ class Site:
         self.http = httpx.AsyncClient(base_url=f"http://{self.host}", timeout=20)
 
     async def post(self, body: Any, **headers: str) -> dict[str, Any]:
-        """What a request comes to over HTTP."""
+        """Return the response to a request over HTTP."""
         response = await self.http.post("/graphql", json=body, headers=headers)
         answer: dict[str, Any] = response.json()
         return answer
@@ -83,11 +84,11 @@ class Site:
     def socket(
         self, payload: Mapping[str, Any] | None = None, **options: Any
     ) -> AbstractAsyncContextManager[Socket]:
-        """A WebSocket to it."""
+        """Return a WebSocket to it."""
         return opened(self.url, payload, **options)
 
     async def refusal(self, **options: str | None) -> httpx.Response:
-        """The answer to a handshake by which no WebSocket is opened.
+        """Return the answer to a handshake by which no WebSocket is opened.
 
         :param options: headers; None for one that is left out.
         """
@@ -105,13 +106,24 @@ class Site:
 
 @asynccontextmanager
 async def site(database: Database, **options: Any) -> AsyncIterator[Site]:
-    """A host's application, served until the block ends.
+    """Yield a host's application, served until the block ends.
 
     :param options: arguments of the Discussion; `settings` is a dictionary of some.
     """
     site = Site(database, {"settings": {}, **options})
     async with site.server, site.http:
         yield site
+
+
+@asynccontextmanager
+async def serve_app(database: Database, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve as ``tallied serve`` does with these settings; yield a client of the server."""
+    configured = Settings(**{"guests": "moderate", "playground": False} | settings)
+    async with (
+        Serving(create_app(configured, database), configured) as server,
+        httpx.AsyncClient(base_url=f"http://{server.host}", timeout=20) as client,
+    ):
+        yield client
 
 
 class Socket:
@@ -126,7 +138,7 @@ class Socket:
         await self.connection.send(json.dumps({"type": type, **message}))
 
     async def receive(self) -> dict[str, Any]:
-        """The next message."""
+        """Return the next message."""
         async with asyncio.timeout(20):
             received: dict[str, Any] = json.loads(await self.connection.recv())
         return received
@@ -144,7 +156,7 @@ class Socket:
         return id
 
     async def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What a request comes to, in the form that HTTP would give it."""
+        """Return the response to a request, in the form of HTTP."""
         self._ids += 1
         id = f"operation-{self._ids}"
         await self.send("subscribe", id=id, payload=body)
@@ -158,14 +170,14 @@ class Socket:
         return payload
 
     async def __call__(self, query: str, **variables: Any) -> Any:
-        """The data of an operation that succeeds; of its root field where there is just one."""
+        """Return the data of an operation that succeeds; of its root field if it has one."""
         answer = await self.answer({"query": query, "variables": variables})
         assert "errors" not in answer, answer["errors"]
         data = answer["data"]
         return next(iter(data.values())) if len(data) == 1 else data
 
     async def closed(self) -> tuple[int, str]:
-        """The code and the reason for which the server closes, whatever it sends before."""
+        """Return the code and the reason for which the server closes, whatever it sends before."""
         async with asyncio.timeout(20):
             with pytest.raises(ConnectionClosed) as raised:
                 while True:
@@ -178,7 +190,7 @@ class Socket:
 async def opened(
     url: str, payload: Mapping[str, Any] | None = None, *, init: bool = True, **options: Any
 ) -> AsyncIterator[Socket]:
-    """A WebSocket to `url`; acknowledged, unless not to be."""
+    """Yield a WebSocket to `url`; acknowledged, unless not to be."""
     options = {"subprotocols": [PROTOCOL], "compression": None, "proxy": None, **options}
     async with connect(url, **options) as connection:
         socket = Socket(connection)

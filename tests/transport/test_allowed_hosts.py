@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support.browser import browse
-from support.sockets import PROTOCOL, Serving, opened
+from support.sockets import PROTOCOL, opened, serve_app
 from websockets.exceptions import InvalidStatus
 
-from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
@@ -40,17 +36,6 @@ REBOUND = [
 pytestmark = pytest.mark.sqlite
 
 
-@asynccontextmanager
-async def serving(database: Database, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve as ``tallied serve`` does; the client is asked with these settings."""
-    configured = Settings(**{"guests": "moderate", "playground": False} | settings)
-    async with (
-        Serving(create_app(configured, database), configured) as server,
-        httpx.AsyncClient(base_url=f"http://{server.host}", timeout=20) as client,
-    ):
-        yield client
-
-
 async def send(client: httpx.AsyncClient, host: str, path: str = "/graphql") -> httpx.Response:
     """Send a request by another name than the one that it is sent to."""
     headers = {"host": host.format(port=client.base_url.port)}
@@ -70,14 +55,14 @@ def assert_refused(response: httpx.Response) -> None:
 async def test_local_names_and_addresses_are_always_served(
     database: Database, environment: str
 ) -> None:
-    async with serving(database, environment=environment) as client:
+    async with serve_app(database, environment=environment) as client:
         for host in LOCAL:
             assert (await send(client, host)).status_code == 200, host
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
 async def test_rebound_name_is_refused_on_loopback(database: Database, environment: str) -> None:
-    async with serving(database, environment=environment, guests="read") as client:
+    async with serve_app(database, environment=environment, guests="read") as client:
         for host in REBOUND:
             assert_refused(await send(client, host))
             assert_refused(await send(client, host, "/schema.graphql"))
@@ -86,16 +71,16 @@ async def test_rebound_name_is_refused_on_loopback(database: Database, environme
 
 async def test_proxy_that_keeps_public_name_is_served(database: Database) -> None:
     """The port in ``Host`` is the proxy's, or left out where it is the scheme's own."""
-    async with serving(database, environment="production") as client:
+    async with serve_app(database, environment="production") as client:
         for host in ("forum.example", "forum.example:8443"):
             assert (await send(client, host)).status_code == 200
-    async with serving(database, environment="development") as client:
+    async with serve_app(database, environment="development") as client:
         assert_refused(await send(client, "forum.example"))
 
 
 async def test_listed_names_alone_are_served(database: Database) -> None:
     hosts = "forum.example, *.Forum.example, [::1]"
-    async with serving(database, allowed_hosts=hosts) as client:
+    async with serve_app(database, allowed_hosts=hosts) as client:
         for host in ("forum.example", "Forum.EXAMPLE:9", "a.b.forum.example.", "[::1]:{port}"):
             assert (await send(client, host)).status_code == 200, host
         for host in ("127.0.0.1:{port}", "localhost", "evil-forum.example", "example", ""):
@@ -104,13 +89,13 @@ async def test_listed_names_alone_are_served(database: Database) -> None:
 
 @pytest.mark.parametrize("environment", ["development", "production"])
 async def test_star_allows_any_name(database: Database, environment: str) -> None:
-    async with serving(database, environment=environment, allowed_hosts="*") as client:
+    async with serve_app(database, environment=environment, allowed_hosts="*") as client:
         assert (await send(client, REBOUND[0])).status_code == 200
 
 
 async def test_health_answers_by_any_name(database: Database) -> None:
     """Load balancers send the machine's address, a name of their own, or nothing."""
-    async with serving(database, allowed_hosts="forum.example") as client:
+    async with serve_app(database, allowed_hosts="forum.example") as client:
         for host in ("10.0.0.7:{port}", "", "target-group.internal"):
             assert (await send(client, host, "/health")).json() == {"status": "ok"}
         for path in ("/healthy", "/x/health"):
@@ -119,7 +104,7 @@ async def test_health_answers_by_any_name(database: Database) -> None:
 
 async def test_rebound_name_opens_no_websocket(database: Database) -> None:
     """Its ``Origin`` equals its ``Host``, so comparing the two finds nothing."""
-    async with serving(database, environment="development") as client:
+    async with serve_app(database, environment="development") as client:
         rebound = f"rebound.example:{client.base_url.port}"
         options = {
             "additional_headers": {"origin": f"http://{rebound}"},
@@ -170,7 +155,7 @@ def test_impossible_host_name_is_refused(hosts: str) -> None:
 async def test_rebound_page_in_browser_is_refused(database: Database, tmp_path: Path) -> None:
     """A real Chromium, whose resolver is told what an attacker's name server would tell it."""
     async with (
-        serving(database, environment="development") as client,
+        serve_app(database, environment="development") as client,
         browse(tmp_path, "--host-resolver-rules=MAP rebound.example 127.0.0.1") as page,
     ):
         port = client.base_url.port

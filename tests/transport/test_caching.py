@@ -30,8 +30,8 @@ async def test_unchanged_response_is_304(api: Api) -> None:
     first = await get(api)
     tag = first.headers["etag"]
     assert tag.startswith('"')
-    for existing in (tag, f"W/{tag}", f'"other", {tag}', "*"):
-        same = await get(api, if_none_match=existing)
+    for known_tag in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        same = await get(api, if_none_match=known_tag)
         assert (same.status_code, same.content) == (304, b"")
         for name in ("etag", "cache-control", "vary"):
             assert same.headers[name] == first.headers[name]

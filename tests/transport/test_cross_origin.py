@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-from support.sockets import PROTOCOL, Serving, opened
+from support.sockets import PROTOCOL, opened, serve_app
 from websockets.exceptions import InvalidStatus
 
-from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.settings import Settings
@@ -28,22 +28,12 @@ pytestmark = pytest.mark.sqlite
 
 @pytest.fixture
 def serve(database: Database) -> Ask:
-    """``async with serve(origins="…") as client:`` asks a real server with these settings."""
-
-    @asynccontextmanager
-    async def serving(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        configured = Settings(**{"guests": "moderate", "playground": False} | settings)
-        async with (
-            Serving(create_app(configured, database), configured) as server,
-            httpx.AsyncClient(base_url=f"http://{server.host}", timeout=20) as client,
-        ):
-            yield client
-
-    return serving
+    """``async with serve(origins="…") as client:`` sends requests to a server with settings."""
+    return partial(serve_app, database)
 
 
 def assert_readable(response: httpx.Response, origin: str = APP) -> None:
-    """A page of that origin may read the response, and caches keep it for that origin alone."""
+    """Assert that pages of an origin may read the response, and that caches vary by origin."""
     headers = response.headers
     assert headers.get_list("access-control-allow-origin") == [origin]
     assert headers.get("access-control-allow-credentials") == (None if origin == "*" else "true")

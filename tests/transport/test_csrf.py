@@ -106,7 +106,7 @@ async def test_guests_who_write_in_one_target_are_protected(database: Database) 
 
 @asynccontextmanager
 async def permissive_host(database: Database, origins: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A host whose own CORS middleware answers every preflight with yes."""
+    """Yield a host whose own CORS middleware answers every preflight with yes."""
     every = Middleware(
         CORSMiddleware,
         allow_origin_regex=".*",

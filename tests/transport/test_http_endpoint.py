@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sqlite
 
 
 def refused(response: httpx.Response, status: int, code: str) -> str:
-    """The sentence of a refusal, which is JSON and has no data."""
+    """Return the sentence of a refusal, which is JSON and has no data."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"].split(";")[0] in (JSON, GRAPHQL)
     answer = response.json()

@@ -46,7 +46,7 @@ def serve(database: Database) -> Serve:
 
 
 def printed(value: GraphQLSchema) -> str:
-    """A schema as text, whatever the order in which it was written."""
+    """Return a schema as text, whatever the order in which it was written."""
     return print_schema(lexicographic_sort_schema(value))
 
 

@@ -46,7 +46,7 @@ class Query:
 
 @asynccontextmanager
 async def reading_little(live: Site, buffer: int = 4096) -> AsyncIterator[Socket]:
-    """A client that reads no further than to the message that it is asked for."""
+    """Yield a client that reads no further than to the message that it is asked for."""
     small = sockets.socket()
     small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, buffer)
     host, port = live.host.split(":")

@@ -72,7 +72,7 @@ def forget() -> None:
 
 
 async def numbers(socket: Socket, id: str) -> list[Any]:
-    """The data of a subscription's events, to its end."""
+    """Return the data of a subscription's events, to its end."""
     reply = []
     while (message := await socket.receive())["type"] == "next":
         assert message["id"] == id
