@@ -152,7 +152,7 @@ class Soak:
         problems += [f"drift: {drift}" for drift in self.drift[:3]]
         if self.growth > MOST_GROWTH:
             problems.append(f"the process has grown by {self.growth / 1e6:.1f} MB")
-        idle = [each.__name__ for each in OPERATIONS if not self.done[each.__name__]]
+        idle = [o.__name__ for o in OPERATIONS if not self.done[o.__name__]]
         if idle:
             problems.append(f"never done: {', '.join(idle)}")
         return problems
@@ -198,7 +198,7 @@ def show(backend: str, run: Soak, comments: int) -> None:
         table.add_column(name, justify="left" if name == "operation" else "right")
     for operation in OPERATIONS:
         name = operation.__name__
-        table.add_row(name.replace("_", " "), f"{run.done[name]:,}", f"{run.gone[name]:,}")
+        table.add_row(name.replace("_", " "), f"{run.done[name]:,}", f"{run.deleted[name]:,}")
     console.print(table)
     seconds = run.sizes[-1][0]
     sizes = ", ".join(f"{run.size_at(fifth / 5) / 1e6:.0f}" for fifth in range(6))
