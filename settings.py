@@ -150,36 +150,35 @@ class Settings:
     database_wait: int = _number(
         0, 0, 3600, "How long the server and the commands wait for a PostgreSQL that starts."
     )
-    pool_size: int = _number(12, 2, 1000, "The most connections to the database.")
+    pool_size: int = _number(12, 2, 1000, "Maximum connections to the database.")
     host: str = _text("127.0.0.1", "The address to listen on.")
     port: int = _number(8000, 1, 65535, "The port to listen on.")
     workers: int = _number(1, 1, 64, "How many processes share the port.")
-    page_size: int = _number(100, 1, 1000, "The most rows of one page of a connection.")
-    body_size: int = _number(1_048_576, 1024, 2**30, "The most bytes of a request's body.")
+    page_size: int = _number(100, 1, 1000, "Maximum rows of one page of a connection.")
+    body_size: int = _number(1_048_576, 1024, 2**30, "Maximum bytes of a request's body.")
     header_size: int = _number(
-        32_768, 1024, 2**20, "The most bytes of a request's first line and headers."
+        32_768, 1024, 2**20, "Maximum bytes of a request's first line and headers."
     )
     header_time: int = _number(10, 1, 3600, "How long a client may take to send the headers.")
     body_time: int = _number(20, 1, 3600, "How long a client may take to send the body.")
     concurrent_requests: int = _number(
-        100, 1, 10_000, "The most GraphQL requests that are executed at once."
+        100, 1, 10_000, "Maximum GraphQL requests that are executed at once."
     )
-    concurrent_sockets: int = _number(500, 1, 100_000, "The most open WebSockets.")
+    concurrent_sockets: int = _number(500, 1, 100_000, "Maximum open WebSockets.")
     sockets_per_address: int = _number(
         250,
         1,
         100_000,
-        "The most open WebSockets of one client address; an IPv6 network of 64 bits is one"
-        " address.",
+        "Maximum open WebSockets of one client address; an IPv6 network of 64 bits is one address.",
     )
     connections_per_address: int = _number(
         250,
         1,
         100_000,
-        "The most open HTTP connections of one client address that is not a trusted proxy's.",
+        "Maximum open HTTP connections of one client address that is not a trusted proxy's.",
     )
     socket_operations: int = _number(
-        50, 1, 1000, "The most operations that one WebSocket executes at once."
+        50, 1, 1000, "Maximum operations that one WebSocket executes at once."
     )
     origins: str = _text(
         "",
@@ -203,7 +202,7 @@ class Settings:
         "How long caches may use the response to an anonymous GET without revalidation.",
     )
     document_size: int = _number(
-        100_000, 1000, 10_000_000, "The most characters of a GraphQL document."
+        100_000, 1000, 10_000_000, "Maximum characters of a GraphQL document."
     )
     persisted_documents: str = _text(
         "",
@@ -215,28 +214,28 @@ class Settings:
         1_000_000,
         0,
         1_000_000_000,
-        "The most characters of automatically persisted documents; the least recently used are"
+        "Maximum characters of automatically persisted documents; the least recently used are"
         " dropped first.",
     )
-    document_tokens: int = _number(5000, 100, 1_000_000, "The most lexical tokens of a document.")
+    document_tokens: int = _number(5000, 100, 1_000_000, "Maximum lexical tokens of a document.")
     document_fields: int = _number(
-        500, 50, 100_000, "The most fields of a document, its fragments included where spread."
+        500, 50, 100_000, "Maximum fields of a document, its fragments included where spread."
     )
-    document_depth: int = _number(15, 5, 100, "The most levels of nested fields.")
-    document_aliases: int = _number(30, 0, 100_000, "The most aliases of a document.")
+    document_depth: int = _number(15, 5, 100, "Maximum levels of nested fields.")
+    document_aliases: int = _number(30, 0, 100_000, "Maximum aliases of a document.")
     document_root_fields: int = _number(
         20, 1, 10_000, "How often an operation may select the same root field."
     )
-    document_fragments: int = _number(50, 0, 10_000, "The most fragments of a document.")
-    document_directives: int = _number(50, 0, 10_000, "The most directives of a document.")
-    document_operations: int = _number(20, 1, 10_000, "The most operations of a document.")
+    document_fragments: int = _number(50, 0, 10_000, "Maximum fragments of a document.")
+    document_directives: int = _number(50, 0, 10_000, "Maximum directives of a document.")
+    document_operations: int = _number(20, 1, 10_000, "Maximum operations of a document.")
     introspection_depth: int = _number(
-        15, 5, 100, "The most levels of nested fields of an introspection."
+        15, 5, 100, "Maximum levels of nested fields of an introspection."
     )
     operation_cost: int = _number(
-        20_000, 100, 10_000_000, "The most nodes that an operation may reach."
+        20_000, 100, 10_000_000, "Maximum nodes that an operation may reach."
     )
-    answer_size: int = _number(10_485_760, 65_536, 2**30, "The most bytes of a response.")
+    answer_size: int = _number(10_485_760, 65_536, 2**30, "Maximum bytes of a response.")
     transaction_attempts: int = _number(
         30, 1, 100, "How often a unit of work is run while the database asks for a retry."
     )
@@ -259,7 +258,7 @@ class Settings:
         "What viewers may do who are not signed in: read; also write threads and comments; or"
         " moderate, which is everything and not for production.",
     )
-    message_length: int = _number(10_000, *MESSAGE_LENGTHS, "The most characters of a comment.")
+    message_length: int = _number(10_000, *MESSAGE_LENGTHS, "Maximum characters of a comment.")
     secret: str = _text(
         "",
         "The key that tokens of viewers are signed with, at least 32 random bytes. Without it no"

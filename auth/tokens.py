@@ -28,7 +28,7 @@ ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "tallied"
 
 TOKEN_SIZE = 8192
-"""The most bytes that a token may have."""
+"""The maximum size of a token, in bytes."""
 
 LEEWAY = timedelta(seconds=10)
 """The accepted difference between the clocks of the signer and the server."""

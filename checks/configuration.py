@@ -32,9 +32,9 @@ def check_settings(
             findings.append(
                 Finding(
                     "tallied.W009",
-                    "Guests may write, and the server answers to every name, so also to one that a"
-                    " page has had rebound to its address.",
-                    "List the names that it is known by,"
+                    "Guests may write, and the server answers to every host name: a foreign page"
+                    " can reach it by DNS rebinding.",
+                    "List the names of the server,"
                     f" {assignment('allowed_hosts', 'forum.example')}.",
                 )
             )
@@ -48,7 +48,7 @@ def check_settings(
             )
         )
     if settings.origins.strip() == ANY_ORIGIN:
-        # In development, too: whatever page its developer visits could write to the server.
+        # In development, too: any page that the developer visits could write to the server.
         findings.append(
             Finding(
                 "tallied.W008",
@@ -62,7 +62,7 @@ def check_settings(
             Finding(
                 "tallied.W004",
                 f"{SETTINGS['previous_secret']} is still set, and its tokens are accepted.",
-                "Take it out once the last token that it has signed has expired.",
+                "Remove it once the last token that it signed has expired.",
             )
         )
     return findings
@@ -92,7 +92,7 @@ def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
             yield Finding(
                 "tallied.W002",
                 f"In production, guests may write{where}, under any name.",
-                f"Set {setting} to read, so that only who has signed in may write.",
+                f"Set {setting} to read, so that only signed-in viewers may write.",
             )
 
 

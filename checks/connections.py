@@ -36,12 +36,12 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
             "Execute PRAGMA foreign_keys = ON on every new connection, outside of a transaction,"
             ' by a listener for the engine\'s "connect" event.',
         )
-    # One in memory has a journal of its own kind, and nobody who could wait.
+    # A database in memory has its own kind of journal, and nobody who could wait.
     if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() not in ("wal", "memory"):
         yield Finding(
             "tallied.W014",
-            "SQLite's journal is no write-ahead log: who reads waits for who writes, or is told"
-            " that the database is locked.",
+            "SQLite's journal is no write-ahead log: readers wait for writers, or fail since the"
+            " database is locked.",
             'Execute PRAGMA journal_mode = WAL, by a listener for the engine\'s "connect" event;'
             " the file keeps it.",
         )
@@ -55,8 +55,8 @@ def check_idle_transactions(connection: Connection) -> Iterator[Finding]:
     if timeout == "0":
         yield Finding(
             "tallied.W019",
-            "PostgreSQL keeps a transaction of the host's engine, with its locks, for as long as"
-            " a client that has gone without a word may be there still, which can take hours.",
+            "If a client of the host's engine vanishes, PostgreSQL keeps its transaction and its"
+            " locks until TCP gives up, which can take hours.",
             "Set idle_in_transaction_session_timeout for the role, the database or the engine,"
             ' by connect_args={"server_settings": {"idle_in_transaction_session_timeout": "30s"}}.',
         )

@@ -57,7 +57,7 @@ def _unknown(name: str, variables: set[str]) -> Finding:
     return Finding(
         "tallied.W007",
         f"There is no setting {name}, so it changes nothing.",
-        f"Is {close[0]} meant?"
+        f"Did you mean {close[0]}?"
         if close
-        else f"Take it out; {find_page('api.md')} lists the settings.",
+        else f"Remove it; {find_page('api.md')} lists the settings.",
     )

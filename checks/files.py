@@ -38,7 +38,7 @@ async def check_file(database: Database, settings: Settings, *, start: bool) -> 
     except Unavailable as unavailable:
         error = unavailable.__cause__
         if not (isinstance(error, DBAPIError) and is_damaged(error)):
-            return []  # What keeps it from being read, whoever reads its tables says.
+            return []  # The checks of the tables report why it cannot be read.
         return [_damaged(str(getattr(error.orig, "__cause__", None) or error.orig))]
     except (Busy, DBAPIError, OSError):
         return []
@@ -62,6 +62,6 @@ def _check_mode(path: str, settings: Settings) -> list[Finding]:
         Finding(
             "tallied.W015",
             f"Other users of this machine may open the database's file (its mode is {mode:04o}).",
-            "Take that from them, by chmod 0600; a file that Tallied makes is its owner's alone.",
+            "Run chmod 0600 on it; Tallied creates a file with that mode.",
         )
     ]

@@ -55,8 +55,8 @@ def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) ->
         yield Finding(
             "tallied.W013",
             "PostgreSQL's extension pg_trgm is not installed: a filter by title reads all titles.",
-            "Let CREATE EXTENSION pg_trgm be run, and then create the index"
-            " ix_tallied_thread_title_folded as tallied/models/thread.py has it.",
+            "Run CREATE EXTENSION pg_trgm, and then create the index"
+            " ix_tallied_thread_title_folded as tallied/models/thread.py declares it.",
         )
     for index in _expected(connection.dialect.name):
         table, names = _table_of(index), [column.name for column in index.columns]

@@ -23,10 +23,10 @@ _MISSING_STATEMENT = ("26000", "42P05")
 
 _UNTOLD = Finding(
     "tallied.W017",
-    "The database is behind a pooler that its URL does not tell of, so that each statement is"
-    " prepared anew, as a pool of transactions needs it.",
-    "Add pgbouncer=true to the URL; or pgbouncer=false, which is quicker, where whole sessions"
-    " are pooled.",
+    "The database is behind a pooler that its URL does not name, so each statement is prepared"
+    " anew, as a transaction pooler needs it.",
+    "Add pgbouncer=true to the URL; or pgbouncer=false, which is faster, if the pooler pools"
+    " sessions.",
 )
 
 _NAMED = Finding(

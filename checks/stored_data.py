@@ -57,7 +57,7 @@ async def check_targets(database: Database, rules: HostRules) -> AsyncIterator[F
                 "tallied.E021",
                 f"The titles of the target {name!r} cannot be read"
                 f" ({type(error).__name__}: {error}).",
-                "Mend its titles function; clients cannot begin such threads either.",
+                "Correct its titles function; clients cannot create such threads either.",
             )
             continue
         if orphans.number:
@@ -95,7 +95,7 @@ def check_words(connection: Connection) -> Iterator[Finding]:
                 "tallied.E023",
                 f"Comment.count_words fails on the message of {id}"
                 f" ({type(error).__name__}: {error}).",
-                "Mend that function: it must return a whole number for any text.",
+                "Correct that function: it must return a whole number for any text.",
             )
             return
         if counted != stored:

@@ -14,7 +14,7 @@ from .catalog import Catalog, read_catalog
 from .finding import Finding
 from .indexes import check_indexes, check_unique
 
-_RESTORE = "Give it back by the migrations that have made the tables, or from a backup."
+_RESTORE = "Restore it by the migrations that created the tables, or from a backup."
 
 
 def check_tables(
@@ -41,7 +41,7 @@ def _check_revision(connection: Connection, catalog: Catalog, schema: str | None
         state = read_state_on(connection, schema)
     except ConfigurationError as error:
         return Finding("tallied.E012", str(error), "Run the newer Tallied, or restore a backup.")
-    # A host that makes the tables by migrations of its own has no revision of ours.
+    # A host that creates the tables by its own migrations has no revision of Tallied.
     if state.current is None and not catalog.columns:
         return Finding(
             "tallied.E010",

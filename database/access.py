@@ -42,7 +42,7 @@ def read_table_access(
 
     It takes one statement on PostgreSQL, and two on SQLite, of which one would delete nothing: a
     file may be read-only by its rights, by its URL and by its file system, and ``BEGIN IMMEDIATE``
-    then begins a reader without a word. Where another connection writes for longer than this
+    then begins a reader silently. Where another connection writes for longer than this
     one's ``busy_timeout``, the file counts as writable.
 
     :param schema: where the tables are; by default, where their bare names lead.

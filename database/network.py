@@ -49,7 +49,7 @@ KEEPALIVES = {
     "tcp_keepalives_count": f"{KEEPALIVE_COUNT}",
     "tcp_user_timeout": f"{milliseconds(SILENCE)}ms",
 }
-"""PostgreSQL's settings by which it notices a client that has gone without a word, and releases
+"""PostgreSQL's settings by which it notices a client that has vanished, and releases
 its locks (PostgreSQL documentation, section 19.3.2). They do nothing on a Unix socket."""
 
 

@@ -49,7 +49,7 @@ class _LocalTransaction(Transaction):  # type: ignore[misc]
 
 
 class Connector:
-    """Opens connections, and recognises a pooler that the URL does not tell of.
+    """Opens connections, and recognises a pooler that the URL does not name.
 
     :param settings: PostgreSQL's settings of each transaction, by their names.
     :param is_pooled: whether transactions are pooled; None where nobody has said.

@@ -31,7 +31,7 @@ def make_engine(url: str) -> AsyncEngine:
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _use_wal)
         return engine
-    # A client that has gone without a word loses its transaction, and the locks with it.
+    # A client that has vanished loses its transaction, and the locks with it.
     settings = {"idle_in_transaction_session_timeout": "30s"}
     return create_async_engine(url, connect_args={"server_settings": settings})
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 TOKEN = "csrf"
 LARGEST = 500_000
-"""The most bytes that a form may have."""
+"""The maximum size of a form, in bytes."""
 
 
 def token(request: Request) -> str:
