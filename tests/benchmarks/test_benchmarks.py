@@ -120,7 +120,7 @@ def test_benchmark_of_attacks_runs() -> None:
     executor = Executor(schema, Settings())
     for name in pings.ATTACKS:
         text = json.loads(pings.body_of(name, 1))["query"]
-        fault = executor._fault(text) if name != "nothing" else None
+        fault = executor._find_error(text) if name != "nothing" else None
         assert (fault is None) == name.startswith(("allowed", "refused late", "nothing")), name
         if name.startswith("allowed: 100 x"):
             document = executor.documents.read(text)

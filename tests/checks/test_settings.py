@@ -55,7 +55,7 @@ def test_sound_settings_pass() -> None:
         (NAMED | {"guests": "write"}, "tallied.W002", "TALLIED_GUESTS"),
         ({"guests": "moderate"}, "tallied.E004", "TALLIED_GUESTS"),
         ({"secret": ""}, "tallied.W003", "TALLIED_SECRET"),
-        ({"previous_secret": OTHER}, "tallied.W004", "Take it out"),
+        ({"previous_secret": OTHER}, "tallied.W004", "Remove it"),
         ({"origins": "*"}, "tallied.W008", "TALLIED_ORIGINS"),
         ({"origins": " * ", "environment": "development"}, "tallied.W008", "Settings(origins="),
         ({"only_persisted": True}, "tallied.E003", "TALLIED_PERSISTED_DOCUMENTS"),

@@ -147,13 +147,13 @@ def test_least_used_document_is_forgotten() -> None:
     texts = [f"{{ a{n}: __typename }}".ljust(100) for n in range(20)]
     value = PersistedDocuments({}, 1000)
     for text in texts[:10]:
-        value.keep(text)
+        value.store(text)
     assert [value.find(sha256(text)) for text in texts[:10]] == texts[:10]
-    value.keep("x" * 1001)
+    value.store("x" * 1001)
     assert value.find(sha256("x" * 1001)) is None
     assert value.find(sha256(texts[0])) == texts[0]
     for text in texts[10:]:
-        value.keep(text)
+        value.store(text)
         assert value.find(sha256(texts[0])) == texts[0]
     assert [text for text in texts if value.find(sha256(text))] == [texts[0], *texts[11:]]
 

@@ -54,7 +54,7 @@ async def test_only_long_messages_are_rendered_in_thread(database: Database) -> 
     assert result == [message[:3] for message in (*long, *short)]
     assert {threads[message] for message in short} == {threading.current_thread().name}
     (name,) = {threads[message] for message in long}
-    assert name.startswith("tallied-beside")
+    assert name.startswith("tallied-rendering")
 
 
 async def test_large_request_does_not_delay_small_one(database: Database) -> None:
