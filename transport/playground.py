@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -118,6 +119,12 @@ class Assets:
         return self._compressed[name]
 
 
+@cache
+def load_assets(folder: Path) -> Assets:
+    """Return the assets of `folder`, read once in a process: they have some megabytes."""
+    return Assets(folder)
+
+
 class Playground:
     """The playground's page, which is built once.
 
@@ -126,7 +133,7 @@ class Playground:
     """
 
     def __init__(self, folder: Path = FOLDER, guests: Guests = "read") -> None:
-        self.assets = Assets(folder)
+        self.assets = load_assets(folder)
         self.is_complete = self.assets.is_complete
         self._page = self.assets.page(guests) if self.is_complete else None
 

@@ -181,13 +181,17 @@ def test_switch_is_true_or_false(name: str) -> None:
 
 
 def test_page_without_assets_is_404(tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<!doctype html><title>Playground</title>")
-    for _ in range(2):
-        missing = Playground(tmp_path).response()
+    folders = [tmp_path / name for name in ("bare", "empty", "full")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "index.html").write_text("<!doctype html><title>Playground</title>")
+    for folder in folders[1:]:
+        (folder / "vendor").mkdir()
+    (folders[2] / "vendor" / "graphiql.js").write_text("")
+    for folder in folders[:2]:
+        missing = Playground(folder).response()
         assert missing.status_code == 404
         assert b"scripts/serve" in missing.body
-        (tmp_path / "vendor").mkdir(exist_ok=True)
-    (tmp_path / "vendor" / "graphiql.js").write_text("")
-    page = Playground(tmp_path).response()
+    page = Playground(folders[2]).response()
     assert (page.status_code, page.body[:9]) == (200, b"<!doctype")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
