@@ -37,10 +37,7 @@ def lock_copies(
 ) -> Answers:
     """Lock the rows that hold copies in the order of their keys, and return the copies."""
     names = tuple(counter.key for counter in relation.counters)
-    width, answers = len(relation.holder.primary_key), Answers()
-    for statement, parameters in _batches(_lock_statement, relation, names, keys, detached):
-        answers |= rows_by_key(connection.execute(statement, parameters), width, names)
-    return answers
+    return _execute_batches(connection, _lock_statement, relation, names, keys, detached)
 
 
 def refresh_copies(
@@ -56,25 +53,24 @@ def refresh_copies(
     :param names: the attributes of the rows that hold copies to return.
     """
     distinct = tuple(dict.fromkeys(names))
-    width, answers = len(relation.holder.primary_key), Answers()
-    for statement, parameters in _batches(_refresh_statement, relation, distinct, keys, detached):
-        answers |= rows_by_key(connection.execute(statement, parameters), width, distinct)
-    return answers
+    return _execute_batches(connection, _refresh_statement, relation, distinct, keys, detached)
 
 
-def _batches(
+def _execute_batches(
+    connection: Connection,
     make: Any,
     relation: CopiedRelation,
     names: tuple[str, ...],
     keys: Sequence[Key],
     detached: Sequence[Key],
-) -> Iterable[tuple[Any, dict[str, Any]]]:
-    """Yield statements for all of the keys, mostly one statement, with their parameters."""
-    width, own = len(relation.foreign_key), len(relation.holder.primary_key)
-    for batch in chunks(keys, width):
-        yield make(relation, names, relation.foreign_key), key_parameters(batch)
-    for batch in chunks(detached, own):
-        yield make(relation, names, key_names(relation.holder)), key_parameters(batch)
+) -> Answers:
+    """Execute the statements for all of the keys, mostly one, and return their rows."""
+    by_own, answers = key_names(relation.holder), Answers()
+    for by, batched in ((relation.foreign_key, keys), (by_own, detached)):
+        for batch in chunks(batched, len(by)):
+            result = connection.execute(make(relation, names, by), key_parameters(batch))
+            answers |= rows_by_key(result, len(by_own), names)
+    return answers
 
 
 def foreign_key_columns(parents: Any, relation: CopiedRelation) -> list[ColumnElement[Any]]:
