@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.commands import NEWEST, Commands, shown, sql
-from support.server import Server, free_port
+from support.server import TALLIED, Server, free_port
 
 from tallied.seed import seed
 
@@ -27,7 +27,7 @@ main(sys.argv[1:])
 
 
 def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> None:
-    with Server(tmp_path, empty_url) as server:
+    with Server(tmp_path, empty_url, program=(TALLIED,)) as server:
         assert server.printed.splitlines() == [
             f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).",
             "Guests may do everything, as moderators may: for trying things out. Pass --guests "

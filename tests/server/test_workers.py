@@ -15,7 +15,7 @@ from threading import Event
 
 import httpx
 import pytest
-from support.server import Server
+from support.server import TALLIED, Server
 
 QUERY = {"query": "{ threads(first: 1) { totalCount } }"}
 START = """mutation { createThread(input: { title: "Engines", comment: {
@@ -88,7 +88,7 @@ def test_one_process_shuts_down_on_sighup_as_on_sigterm(tmp_path: Path) -> None:
 def test_nohup_keeps_process_alive_on_sighup(tmp_path: Path) -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a new process inherits
     try:
-        server = Server(tmp_path, "sqlite:///forum.db")
+        server = Server(tmp_path, "sqlite:///forum.db", program=(TALLIED,))
     finally:
         signal.signal(signal.SIGHUP, former)
     with server:

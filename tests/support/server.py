@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 
+from .forks import Fork
+
 TALLIED = Path(sys.executable).with_name("tallied")
 TIMEOUT = 90.0
 
@@ -33,7 +35,7 @@ class Server:
     """``tallied serve`` on a free port; entered once it says that it serves.
 
     :param guests: what the environment lets guests do; None where it does not say.
-    :param program: the command before ``serve``.
+    :param program: the command before ``serve``; by default, the command line is forked.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Server:
         *arguments: str,
         port: int | None = None,
         guests: str | None = "moderate",
-        program: Sequence[str | Path] = (TALLIED,),
+        program: Sequence[str | Path] | None = None,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -52,12 +54,14 @@ class Server:
         environ["XDG_STATE_HOME"] = str(folder)  # where the secret for a PostgreSQL is kept
         if guests:
             environ["TALLIED_GUESTS"] = guests
+        options = ("serve", "--port", str(self.port), "--database", database, *arguments)
+        self.process: subprocess.Popen[bytes] | Fork
+        if program is None:
+            self.process = Fork(options, self._out, folder, environ)
+            return
         with self._out.open("w") as out:
             self.process = subprocess.Popen(
-                [
-                    *(*program, "serve", "--port", str(self.port)),
-                    *("--database", database, *arguments),
-                ],
+                [*program, *options],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
@@ -68,7 +72,7 @@ class Server:
     @property
     def printed(self) -> str:
         """All that the server has said so far."""
-        return self._out.read_text("utf-8")
+        return self._out.read_text("utf-8") if self._out.exists() else ""
 
     def wait(self) -> Server:
         """Wait until the server says that it serves."""
