@@ -1,14 +1,47 @@
-"""A database with demo data for the commands."""
+"""Databases with demo data for the commands: copies of one that is written once a run."""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import psycopg
 import pytest
-from support.commands import Commands
+from sqlalchemy import URL
+
+from tallied.database import Database
+from tallied.migrations.runner import migrate
+from tallied.seed import seed
+
+DEMO = "tallied_demo"
+
+
+async def write_demo_data(url: str) -> None:
+    database = Database(url)
+    await migrate(database)
+    await seed(database, threads=12, comments=200, random_seed=5)
+    await database.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with some threads that have comments."""
+    path = tmp_path_factory.mktemp("template") / "demo.db"
+    asyncio.run(write_demo_data(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: URL) -> str:
+    """The name of a database with some threads that have comments."""
+    with psycopg.connect(postgresql.render_as_string(False), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {DEMO}")
+    url = postgresql.set(drivername="postgresql+asyncpg", database=DEMO)
+    asyncio.run(write_demo_data(url.render_as_string(False)))
+    return DEMO
 
 
 @pytest.fixture
-def seeded(empty_url: str, commands: Commands) -> str:
+def seeded(with_tables: None, empty_url: str) -> str:
     """The URL of a database with some threads that have comments."""
-    size = ("--threads", "12", "--comments", "200", "--random-seed", "5")
-    assert commands("seed", "--database", empty_url, *size).code == 0
     return empty_url
