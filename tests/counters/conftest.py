@@ -12,6 +12,12 @@ from support.sessions import Counted, sync_engine
 from tallied.models import Base
 
 
+@pytest.fixture(scope="session")
+def is_exhaustive(pytestconfig: pytest.Config) -> bool:
+    """Whether random histories are as many and as long as before a release."""
+    return bool(pytestconfig.getoption("exhaustive"))
+
+
 @pytest.fixture
 def engine(with_tables: None, empty_url: str) -> Iterator[Engine]:
     """A fresh database with Tallied's tables, by a blocking driver."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Engine, MetaData, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
@@ -49,6 +50,19 @@ def uuids(number: int) -> list[UUID]:
 def label(value: Any) -> str:
     """Return the id of a parameter: a pair of operations, or the name of a schedule."""
     return value if isinstance(value, str) else "-".join(operation.__name__ for operation in value)
+
+
+def parameters(values: Iterable[Any], *, plain: Callable[[Any], bool]) -> list[Any]:
+    """Return parameters, of which all that are not `plain` run under ``--exhaustive`` only."""
+    return [
+        pytest.param(value, id=label(value), marks=() if plain(value) else pytest.mark.exhaustive)
+        for value in values
+    ]
+
+
+def is_of_one_operation(pair: Sequence[Operation]) -> bool:
+    """Return whether both actors do the same."""
+    return pair[0] is pair[1]
 
 
 class Actor:

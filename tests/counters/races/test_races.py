@@ -32,7 +32,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import AddConstraint, DropConstraint
-from support.races import LEVELS, Actor, actors_on, in_savepoint, label, uuids
+from support.races import (
+    LEVELS,
+    Actor,
+    actors_on,
+    in_savepoint,
+    is_of_one_operation,
+    label,
+    parameters,
+    uuids,
+)
 from support.races import race as run
 from support.recount import drifted
 from support.sessions import Counted, sync_engine
@@ -191,21 +200,26 @@ def assert_exact_after(server: Engine, actors: Actors, pair: Any, schedule: str)
         assert comments(server) == before + 2
 
 
-SCHEDULES = [(pair, schedule) for pair in MORE_PAIRS for schedule in ("after", "within", "stale")]
-SCHEDULES += [(pair, "stale") for pair in PAIRS]  # the others run on every level, below
-
-
-@pytest.mark.parametrize(("pair", "schedule"), SCHEDULES, ids=label)
+@pytest.mark.parametrize("schedule", ["after", "within", "stale"])
+@pytest.mark.parametrize("pair", parameters(MORE_PAIRS, plain=is_of_one_operation))
 def test_race_of_two_operations_ends_exact(
     server: Engine, actors: Actors, pair: Any, schedule: str
 ) -> None:
     assert_exact_after(server, actors, pair, schedule)
 
 
+@pytest.mark.parametrize("pair", parameters(PAIRS, plain=is_of_one_operation))
+def test_unit_on_stale_memory_ends_exact(server: Engine, actors: Actors, pair: Any) -> None:
+    assert_exact_after(server, actors, pair, "stale")
+
+
+SAVEPOINT = pytest.param(True, id="savepoint", marks=pytest.mark.exhaustive)
+
+
 @pytest.mark.parametrize("schedule", ["after", "within"])
-@pytest.mark.parametrize("savepoint", [False, True], ids=["plain", "savepoint"])
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("pair", PAIRS, ids=label)
+@pytest.mark.parametrize("savepoint", [pytest.param(False, id="plain"), SAVEPOINT])
+@pytest.mark.parametrize("level", parameters(LEVELS, plain=LEVELS[0].__eq__))
+@pytest.mark.parametrize("pair", parameters(PAIRS, plain=is_of_one_operation))
 def test_race_ends_exact_on_every_level_and_in_savepoints(
     server: Engine, actors: Actors, pair: Any, savepoint: bool, schedule: str
 ) -> None:
@@ -214,7 +228,7 @@ def test_race_ends_exact_on_every_level_and_in_savepoints(
     assert_exact_after(server, actors, pair, schedule)
 
 
-@pytest.mark.parametrize("pair", PAIRS + MORE_PAIRS, ids=label)
+@pytest.mark.parametrize("pair", parameters(PAIRS + MORE_PAIRS, plain=is_of_one_operation))
 def test_race_on_stale_memory_ends_exact_on_sqlite(
     sqlite_template: Path, tmp_path: Path, pair: Any
 ) -> None:
