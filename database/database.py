@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
@@ -34,9 +34,12 @@ from .disk import FullDisk
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
+from .leases import Leases
 from .postgresql import Connector
 from .retries import Retries
+from .row_reader import EngineReader, RowReader
 from .sqlite import empty_log
+from .statement import CompiledStatement, StatementCache
 from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, forbid_commit, install_guards
 from .urls import check_url, parse_url
@@ -114,6 +117,7 @@ class Database:
         """The file of an SQLite database, a host's too; None for any other database."""
         self.connector: Connector | None = None
         """The opener of connections; None for SQLite and for a host's engine."""
+        may_lease: Callable[[], bool] = lambda: False  # noqa: E731
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
@@ -127,11 +131,22 @@ class Database:
             )
             self.engine = factory.create(options)
             self.connector = factory.connector
+            may_lease = lambda: factory.is_plain  # noqa: E731
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)
         """The engine for streams by a cursor: in a transaction that is not IMMEDIATE on SQLite."""
         self._writer = self.engine.execution_options(**translate)
+        self._statements = StatementCache(schema)
+        self._leases = Leases(
+            self.reader,
+            self._open,
+            may_lease,
+            recycle=options.get("pool_recycle", -1),
+            patience=patience,
+            statements=self._statements,
+            pending_tasks=self._pending_tasks,
+        )
         self.full_disk = FullDisk(self._writer)
         self._queue = asyncio.Lock() if self.is_sqlite else None
         if self.file is not None and self.is_ours:
@@ -180,6 +195,7 @@ class Database:
 
     def _empty_log(self) -> None:
         assert self.file is not None
+        self._leases.end_idle()  # They keep the log from being emptied by another connection.
         self._pending_tasks.start(empty_log(self.reader, self.file, patience=self.patience))
 
     @asynccontextmanager
@@ -215,8 +231,59 @@ class Database:
                 await retries.wait(error)
 
     @asynccontextmanager
-    async def _read(self) -> AsyncIterator[AsyncConnection]:
+    async def rows(self) -> AsyncIterator[RowReader]:
+        """Yield a reader of rows, which executes compiled statements one at a time.
+
+        With an engine of our own, it leases a connection and uses its driver; with one that a
+        host, an option or a listener has made different, it uses SQLAlchemy as :meth:`read` does.
+
+        :raises Busy: as :meth:`read`.
+        :raises Unavailable: as :meth:`read`.
+        """
+        try:
+            async with self._rows() as reader:
+                yield reader
+        except Exception as error:
+            if failure := classify(error):
+                raise translate(failure, error) from error
+            raise
+
+    async def query_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
+        """Return what `query` reads by a reader as :meth:`rows` has it.
+
+        It is run again as by :meth:`run_query`, and raises the same.
+        """
+        retries = self._retries()
+        while True:
+            try:
+                async with self._rows() as reader:
+                    return await query(reader)
+            except Exception as error:
+                await retries.wait(error)
+
+    def compile(self, statement: Select[Any]) -> CompiledStatement:
+        """Return `statement` as the driver has it, to be executed by :meth:`rows`."""
+        return CompiledStatement(statement, self.engine.dialect, self.schema)
+
+    @asynccontextmanager
+    async def _rows(self) -> AsyncIterator[RowReader]:
+        observers = self._leases.observers()
+        if observers is None:
+            async with self._read() as connection:
+                yield EngineReader(connection, self._statements)
+            return
+        self.check_file(max_age=READ_AGE)
         with self._pending_tasks.block():
+            lease = await self._leases.acquire()
+            lease.observers = observers
+            try:
+                yield lease
+            finally:
+                self._leases.release(lease)
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        with self._pending_tasks.block(), self._leases.reserve():
             connection = await self._open(self.reader.connect())
             try:
                 yield connection
@@ -315,7 +382,8 @@ class Database:
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for the turn of one unit: SQLite runs the units of this process one by one."""
         if self._queue is None:
-            yield
+            with self._leases.reserve():
+                yield
             return
         try:
             async with asyncio.timeout(self.patience):
@@ -323,7 +391,8 @@ class Database:
         except TimeoutError as error:
             raise Busy(BUSY) from error
         try:
-            yield
+            with self._leases.reserve():
+                yield
         finally:
             self._queue.release()
 
@@ -334,6 +403,8 @@ class Database:
         """
         await self._pending_tasks.wait(self.patience)
         if self.is_ours:
+            if ended := self._leases.end_idle():
+                await asyncio.wait(ended, timeout=min(self.patience, CLOSE_TIME))
             abort = self.connector.terminate if self.connector else (lambda: None)
             work = run_bounded(self.engine.dispose(), min(self.patience, CLOSE_TIME), abort)
             await self._pending_tasks.run_shielded(work)

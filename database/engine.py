@@ -16,6 +16,9 @@ from .network import refuse_closed, timeouts
 from .postgresql import Connector
 from .urls import is_pooled, split_url
 
+_STATEMENT_CACHES = ("statement_cache_size", "prepared_statement_cache_size")
+"""The sizes of asyncpg's cache and SQLAlchemy's; 0 is for a pooler that is not recognised."""
+
 
 class EngineFactory:
     """Creates the engine of a URL.
@@ -46,6 +49,16 @@ class EngineFactory:
         self._pending_tasks = pending_tasks
         self._file = file
         self.connector: Connector | None = None
+        self._has_plain_options = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the driver may be used directly, with prepared statements.
+
+        PostgreSQL's first connection tells whether there is a transaction pooler between.
+        """
+        owns_sessions = self.connector is None or self.connector.owns_sessions
+        return self._has_plain_options and owns_sessions
 
     def create(self, options: dict[str, Any]) -> AsyncEngine:
         """Create the engine.
@@ -59,6 +72,8 @@ class EngineFactory:
             options = {"pool_timeout": self._patience, **size, **options}
         url, arguments = split_url(self._url)
         arguments = {**options.pop("connect_args", {}), **arguments}
+        has_statements = 0 not in [arguments.get(name) for name in _STATEMENT_CACHES]
+        self._has_plain_options = has_statements and not options.get("pool_pre_ping")
         if is_sqlite(url):
             engine = create_async_engine(url, connect_args=arguments, **options)
             event.listen(engine.sync_engine, "do_connect", self._open_sqlite)

@@ -65,6 +65,7 @@ class Connector:
         self._settings = settings
         self._has_named_pooler = is_pooled is not None
         self._is_pooled = bool(is_pooled)
+        self._has_connected = False
         self._connect = connect or asyncpg.connect
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
 
@@ -73,6 +74,11 @@ class Connector:
         """Return whether there is a pooler of a kind that the URL does not name."""
         return self._is_pooled and not self._has_named_pooler
 
+    @property
+    def owns_sessions(self) -> bool:
+        """Return whether each connection is a session of its own, as the last one was."""
+        return self._has_connected and not self._is_pooled
+
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """Open a connection; SQLAlchemy's ``async_creator_fn``.
 
@@ -80,6 +86,7 @@ class Connector:
         """
         async with asyncio.timeout(options.get("timeout")):
             connection = await self._open_connection(*arguments, **options)
+        self._has_connected = True
         keep_alive(connection)
         self._open.add(connection)
         return connection

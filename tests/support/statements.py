@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from tallied.database.leases import OBSERVER
+
 
 class Statements(list[str]):
     """SQL statements in the order of execution, without the transaction's own."""
@@ -42,11 +44,19 @@ def recorded(engine: Engine) -> Iterator[Statements]:
     """Record the statements of `engine`, and of engines that share its pool, in the block."""
     statements = Statements()
 
-    def record(conn: object, cursor: object, statement: str, *_: object) -> None:
+    def append(statement: str) -> None:
         if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")):
             statements.append(statement)
 
-    event.listen(engine, "before_cursor_execute", record)
+    def record(
+        conn: object, cursor: object, statement: str, parameters: object, *_: object
+    ) -> tuple[str, object]:
+        append(statement)
+        return statement, parameters
+
+    setattr(record, OBSERVER, append)
+    # With retval, SQLAlchemy leaves the function as it is, so that its observer is found.
+    event.listen(engine, "before_cursor_execute", record, retval=True)
     try:
         yield statements
     finally:

@@ -1,0 +1,162 @@
+"""Leases: connections of the pool that many reads use, one after the other.
+
+A lease executes by its driver: on PostgreSQL by a prepared statement, on SQLite by one call of the
+thread. SQLAlchemy's own way costs a greenlet, a context and a cursor for each statement.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Any
+
+import aiosqlite
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import Pool
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..concurrency.pending_tasks import PendingTasks
+from .row_reader import RowReader
+from .sqlite import roll_back
+from .statement import Rows, StatementCache
+
+MAX_PREPARED = 200
+"""How many prepared statements a connection has at most."""
+
+_OUTDATED = (
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+    asyncpg.InvalidSQLStatementNameError,
+)
+"""What asyncpg raises where a table has changed under a prepared statement, or it is gone."""
+
+
+class Lease(RowReader):
+    """A connection that is out of the pool for many reads.
+
+    :param connection: in AUTOCOMMIT, without a transaction.
+    :param pool: the pool that it is from.
+    :param ends_at: the time of the event loop after which it goes back to the pool.
+    """
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        pool: Pool,
+        ends_at: float,
+        statements: StatementCache,
+        pending_tasks: PendingTasks,
+    ) -> None:
+        super().__init__(connection.dialect, statements)
+        self.pool = pool
+        self.ends_at = ends_at
+        self.idle_since = 0.0
+        self._connection = connection
+        self._pending_tasks = pending_tasks
+        assert connection.sync_connection is not None
+        self._proxied: Any = connection.sync_connection.connection
+        self._driver: Any = self._proxied.driver_connection
+        self._is_lost = False
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the connection can be used."""
+        return not self._is_lost
+
+    async def end(self, *, is_stale: bool) -> None:
+        """Give the connection back to its pool.
+
+        :param is_stale: whether it is closed instead, since nobody uses the pool any more.
+        """
+        with suppress(SQLAlchemyError, OSError):
+            try:
+                if is_stale or not self.is_open:
+                    await self._connection.invalidate()
+            finally:
+                await self._connection.close()
+
+    async def _execute(self, text: str, arguments: list[Any]) -> Rows:
+        try:
+            return await self._fetch(text, arguments)
+        except Exception as error:
+            raised = self._translate(error, text, arguments)
+            if raised is None:
+                raise
+            raise raised from raised.orig
+        except BaseException:
+            self._is_lost = True
+            await self._cancel()
+            raise
+
+    @abstractmethod
+    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
+        """Return the driver's rows."""
+
+    async def _cancel(self) -> None:
+        """End the statement of a task that has been cancelled."""
+
+    def _translate(self, error: Exception, text: str, arguments: list[Any]) -> DBAPIError | None:
+        """Return what SQLAlchemy raises for an error of the driver; None for any other error."""
+        dialect = self.dialect
+        try:
+            self._proxied.dbapi_connection._handle_exception(error)
+        except Exception as translated:
+            error = translated
+        if not isinstance(error, dialect.loaded_dbapi.Error):
+            return None
+        self._is_lost = dialect.is_disconnect(error, self._proxied.dbapi_connection, None)
+        wrapped = DBAPIError.instance(
+            text,
+            tuple(arguments),
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=self._connection.sync_engine.hide_parameters,
+            connection_invalidated=self._is_lost,
+            dialect=dialect,
+        )
+        assert isinstance(wrapped, DBAPIError)
+        return wrapped
+
+
+class PostgresLease(Lease):
+    """A connection of asyncpg, with its prepared statements."""
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the connection can be used; asyncpg knows it without asking."""
+        return not (self._is_lost or self._driver.is_closed())
+
+    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
+        # They live as long as the connection, which the pool gives out again.
+        prepared = self._proxied.info.setdefault("tallied.prepared", OrderedDict())
+        try:
+            statement = prepared.get(text)
+            if statement is None:
+                statement = await self._prepare(prepared, text)
+            else:
+                prepared.move_to_end(text)
+            rows: Rows = await statement.fetch(*arguments)
+        except _OUTDATED:
+            prepared.clear()
+            rows = await (await self._prepare(prepared, text)).fetch(*arguments)
+        return rows
+
+    async def _prepare(self, prepared: OrderedDict[str, Any], text: str) -> Any:
+        statement = prepared[text] = await self._driver.prepare(text)
+        if len(prepared) > MAX_PREPARED:
+            prepared.popitem(last=False)  # asyncpg deallocates it with the next one.
+        return statement
+
+
+class SqliteLease(Lease):
+    """A connection of aiosqlite, whose driver keeps prepared statements itself."""
+
+    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
+        driver: aiosqlite.Connection = self._driver
+        rows: Any = await driver.execute_fetchall(text, arguments)
+        return rows  # type: ignore[no-any-return]
+
+    async def _cancel(self) -> None:
+        await self._pending_tasks.run_shielded(roll_back(self._driver, None))

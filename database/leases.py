@@ -1,0 +1,224 @@
+"""The leases of a database: how many there are, who has one next, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import AsyncAdaptedQueuePool, Pool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ..concurrency.pending_tasks import PendingTasks
+from ..errors import Busy
+from .failures import BUSY
+from .lease import Lease, PostgresLease, SqliteLease
+from .row_reader import Observer
+from .statement import StatementCache
+
+REST = 1.0
+"""Seconds after which a lease that nobody uses goes back to the pool."""
+
+AGE = 60.0
+"""Seconds after which a lease goes back to the pool, which may replace the connection."""
+
+SPARE = 2
+"""How many connections of the pool are never leased: units of work need some, too."""
+
+OBSERVER = "tallied_observer"
+"""The attribute of a listener of ``before_cursor_execute`` that needs the text alone: a function
+to call with it. For any other listener, statements go through SQLAlchemy."""
+
+_EVENTS = (
+    "before_execute",
+    "after_execute",
+    "before_cursor_execute",
+    "after_cursor_execute",
+)
+"""The events of an engine that are about single statements."""
+
+
+class Leases:
+    """The leased connections of one engine, which waiting tasks hand on.
+
+    The one that was used last is used next, so that a quiet time needs few of them.
+
+    :param engine: in AUTOCOMMIT.
+    :param open: what takes a connection of it out of its pool.
+    :param is_plain: whether the driver may be used directly, as far as the options say.
+    :param recycle: seconds after which the pool replaces a connection, or -1.
+    :param patience: seconds that a task waits for a lease.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        open: Callable[[AsyncConnection], Awaitable[AsyncConnection]],
+        is_plain: Callable[[], bool],
+        *,
+        recycle: float,
+        patience: float,
+        statements: StatementCache,
+        pending_tasks: PendingTasks,
+    ) -> None:
+        self._engine = engine
+        self._open_connection = open
+        self._is_plain = is_plain
+        self._age = AGE if recycle < 0 else min(AGE, recycle)
+        self._patience = patience
+        self._statements = statements
+        self._pending_tasks = pending_tasks
+        self._idle: list[Lease] = []
+        self._waiters: deque[asyncio.Future[Lease | None]] = deque()
+        self._others = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.count = 0
+        """How many connections are leased, used or idle."""
+
+    @property
+    def size(self) -> int:
+        """Return how many connections may be leased at most."""
+        pool = self._pool
+        return max(0, pool.size() - SPARE) if isinstance(pool, AsyncAdaptedQueuePool) else 0
+
+    @property
+    def _pool(self) -> Pool:
+        return self._engine.sync_engine.pool
+
+    def observers(self) -> list[Observer] | None:
+        """Return the observers of statements; None where the engine is to execute them itself.
+
+        A host may begin to listen at any time, or to log.
+        """
+        engine = self._engine.sync_engine
+        if not self._is_plain() or self.size == 0 or engine.logger.isEnabledFor(logging.INFO):
+            return None
+        handlers = engine.dialect.dispatch.handle_error
+        if any(not handler.__module__.startswith(__package__) for handler in handlers):
+            return None
+        observers: list[Observer] = []
+        for name in _EVENTS:
+            for listener in getattr(engine.dispatch, name):
+                if (observer := getattr(listener, OBSERVER, None)) is None:
+                    return None
+                observers.append(observer)
+        return observers
+
+    async def acquire(self) -> Lease:
+        """Return a lease, which nobody else uses until its :meth:`release`.
+
+        :raises Busy: where there was none in time.
+        """
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            while self._idle:
+                lease = self._idle.pop()
+                if self._is_usable(lease):
+                    return lease
+                self._end(lease)
+            if self.count < self.size:
+                return await self._open()
+            lease_or_room = await self._wait(deadline)
+            if lease_or_room is not None:
+                return lease_or_room
+
+    def release(self, lease: Lease) -> None:
+        """Hand the lease on to the next task, or let it rest."""
+        now = asyncio.get_running_loop().time()
+        if not self._is_usable(lease) or now >= lease.ends_at:
+            self._end(lease)
+        elif not self._wake(lease):
+            if self.count + self._others > self._capacity:
+                self._end(lease)  # A unit of work may wait for it.
+            else:
+                lease.idle_since = now
+                self._idle.append(lease)
+                self._schedule()
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Count a connection of the pool that the block needs, for which an idle lease may end."""
+        self._others += 1
+        while self._idle and self.count + self._others > self._capacity:
+            self._end(self._idle.pop(0))
+        try:
+            yield
+        finally:
+            self._others -= 1
+
+    def end_idle(self) -> list[asyncio.Future[None]]:
+        """Give all leases that nobody uses back to the pool; it is done when the futures are."""
+        ended = [self._end(lease) for lease in self._idle]
+        self._idle.clear()
+        return ended
+
+    @property
+    def _capacity(self) -> int:
+        return self.size + SPARE
+
+    def _is_usable(self, lease: Lease) -> bool:
+        return lease.is_open and lease.pool is self._pool
+
+    async def _open(self) -> Lease:
+        self.count += 1
+        try:
+            connection = await self._open_connection(self._engine.connect())
+            kind: Any = SqliteLease if connection.dialect.name == "sqlite" else PostgresLease
+            ends_at = asyncio.get_running_loop().time() + self._age
+            lease: Lease = kind(
+                connection, self._pool, ends_at, self._statements, self._pending_tasks
+            )
+        except BaseException:
+            self.count -= 1
+            self._wake(None)
+            raise
+        return lease
+
+    async def _wait(self, deadline: float) -> Lease | None:
+        """Return the lease that another task hands on; None where one may be opened."""
+        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                lease = waiter.result()
+                if lease is None:
+                    self._wake(None)
+                else:
+                    self.release(lease)
+            if isinstance(error, TimeoutError):
+                raise Busy(BUSY) from error
+            raise
+
+    def _wake(self, lease: Lease | None) -> bool:
+        """Return whether a waiting task has the lease now, or may open one."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(lease)
+                return True
+        return False
+
+    def _end(self, lease: Lease) -> asyncio.Future[None]:
+        self.count -= 1
+        ended = self._pending_tasks.start(lease.end(is_stale=lease.pool is not self._pool))
+        self._wake(None)
+        return ended
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(REST, self._sweep)
+
+    def _sweep(self) -> None:
+        """End the leases that have rested for long enough; the others are looked at later."""
+        self._timer = None
+        before = asyncio.get_running_loop().time() - REST
+        while self._idle and self._idle[0].idle_since <= before:
+            self._end(self._idle.pop(0))
+        if self._idle:
+            self._schedule()

@@ -1,0 +1,201 @@
+"""Compiled statements: the driver's text of a select, and where its parameters go.
+
+SQLAlchemy compiles a statement once and keeps the result, but each execution still looks it up,
+makes a context and a cursor, and wraps the rows. What is kept here needs none of that.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import BindParameter, Select
+from sqlalchemy.engine.interfaces import Dialect
+
+from ..concurrency.scheduler import yield_if_due
+
+Processor: TypeAlias = Callable[[Any], Any]
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+MAX_TEXTS = 64
+"""How many texts of one statement are kept: one for each number of values in its lists."""
+
+MAX_STATEMENTS = 500
+"""How many shapes of statements are kept."""
+
+ROW_SLICE = 50
+"""How many rows are processed before other tasks may run."""
+
+
+class _Text(NamedTuple):
+    """A statement as the driver has it."""
+
+    sql: str
+    order: list[tuple[str, Processor | None]]
+    """The names of the parameters in the order of the driver, with what converts them."""
+    elements: Mapping[str, Sequence[str]]
+    """The names of the elements of lists, by the names of the lists."""
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        return [
+            values[name] if process is None else process(values[name])
+            for name, process in self.order
+        ]
+
+
+class CompiledStatement:
+    """A select that is compiled once; it has no state of a request.
+
+    :param dialect: of an engine that has been connected, since that decides about literals.
+    :param schema: the schema of tables that have none.
+    :raises NotImplementedError: for parameters that are written into the text with each execution.
+    """
+
+    __slots__ = (
+        "_binds",
+        "_compiled",
+        "_defaults",
+        "_lists",
+        "_processors",
+        "_text",
+        "_texts",
+        "columns",
+    )
+
+    def __init__(self, statement: Select[Any], dialect: Dialect, schema: str | None = None) -> None:
+        options: dict[str, Any] = {}
+        if schema is not None:
+            options = {"schema_translate_map": {None: schema}, "render_schema_translate": True}
+        compiled: Any = statement.compile(dialect=dialect, **options)
+        if compiled.literal_execute_params:
+            raise NotImplementedError("A parameter with literal_execute cannot be compiled.")
+        self._compiled = compiled
+        self._binds: Mapping[BindParameter[Any], str] = compiled.bind_names
+        self._defaults = {
+            name: bind.effective_value for bind, name in self._binds.items() if not bind.required
+        }
+        self._lists = sorted(compiled.bind_names[bind] for bind in compiled.post_compile_params)
+        self._texts: OrderedDict[tuple[int, ...], _Text] = OrderedDict()
+        self._text: _Text | None = None if self._lists else self._render({})
+        self.columns: tuple[str, ...] = tuple(entry.keyname for entry in compiled._result_columns)
+        """The names of the columns."""
+        self._processors = [
+            (index, process)
+            for index, entry in enumerate(compiled._result_columns)
+            if (process := entry.type.dialect_impl(dialect).result_processor(dialect, None))
+        ]
+
+    @property
+    def text(self) -> str:
+        """Return the driver's SQL text.
+
+        :raises NotImplementedError: where it depends on the number of values in a list.
+        """
+        if self._text is None:
+            raise NotImplementedError("An IN with a list has no fixed text; use bind().")
+        return self._text.sql
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the driver's arguments, in its order; literals of the statement are defaults.
+
+        :raises NotImplementedError: as :attr:`text`.
+        """
+        if self._text is None:
+            raise NotImplementedError("An IN with a list has no fixed arguments; use bind().")
+        return self._text.arguments(
+            {**self._defaults, **parameters} if self._defaults else parameters
+        )
+
+    def bind(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """Return the driver's text and arguments, with the lists of IN expanded."""
+        if self._text is not None:
+            return self._text.sql, self.arguments(parameters)
+        values = {**self._defaults, **parameters}
+        sizes = tuple(len(values[name]) for name in self._lists)
+        text = self._texts.get(sizes)
+        if text is None:
+            text = self._texts[sizes] = self._render({name: values[name] for name in self._lists})
+            if len(self._texts) > MAX_TEXTS:
+                self._texts.popitem(last=False)
+        for name, elements in text.elements.items():
+            values.update(zip(elements, values[name], strict=True))
+        return text.sql, text.arguments(values)
+
+    def drop_values(self, keys: Sequence[str]) -> list[str | None]:
+        """Forget the values of the statement, which are then given with each execution.
+
+        The constants that SQLAlchemy adds stay, such as the OFFSET of SQLite.
+
+        :param keys: the keys of its bind parameters, in the order of its cache key.
+        :returns: their names, None for those that the text has not.
+        """
+        names = {
+            clone.key: name
+            for bind, name in self._binds.items()
+            for clone in bind._cloned_set
+            if clone.key in keys
+        }
+        for name in names.values():
+            self._defaults.pop(name, None)
+        return [names.get(key) for key in keys]
+
+    def _render(self, lists: Mapping[str, Collection[Any]]) -> _Text:
+        required = {name: None for bind, name in self._binds.items() if bind.required}
+        state = self._compiled.construct_expanded_state({**required, **lists})
+        processors = {**self._compiled._bind_processors, **state.processors}
+        order = [(name, processors.get(name)) for name in state.positiontup]
+        return _Text(state.statement, order, state.parameter_expansion)
+
+    async def process(self, rows: Rows) -> Rows:
+        """Return the driver's rows with the values of SQLAlchemy's types."""
+        if not self._processors:
+            return rows
+        result: list[tuple[Any, ...]] = []
+        for start in range(0, len(rows), ROW_SLICE):
+            for row in rows[start : start + ROW_SLICE]:
+                values = list(row)
+                for index, process in self._processors:
+                    values[index] = process(values[index])
+                result.append(tuple(values))
+            await yield_if_due()
+        return result
+
+
+class StatementCache:
+    """Compiled statements by the shape of a select: the same one with other values in it.
+
+    :param schema: the schema of tables that have none.
+    """
+
+    def __init__(self, schema: str | None) -> None:
+        self._schema = schema
+        self._entries: OrderedDict[Any, tuple[CompiledStatement, list[str | None]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def compile(
+        self, statement: Select[Any], dialect: Dialect
+    ) -> tuple[CompiledStatement, dict[str, Any]]:
+        """Return the compiled statement of that shape, and the values of this one."""
+        shape = statement._generate_cache_key()
+        if shape is None:
+            return CompiledStatement(statement, dialect, self._schema), {}
+        entry = self._entries.get(shape.key)
+        if entry is None:
+            compiled = CompiledStatement(statement, dialect, self._schema)
+            names = compiled.drop_values([bind.key for bind in shape.bindparams])
+            entry = self._entries[shape.key] = compiled, names
+            if len(self._entries) > MAX_STATEMENTS:
+                self._entries.popitem(last=False)
+        else:
+            self._entries.move_to_end(shape.key)
+        compiled, names = entry
+        values = {
+            name: bind.effective_value
+            for name, bind in zip(names, shape.bindparams, strict=True)
+            if name is not None
+        }
+        return compiled, values
