@@ -99,7 +99,6 @@ async def test_cancelled_operation_leaves_no_coroutine(
         gc.collect()
     assert {str(item.message) for item in warned} == set()
     assert problems == []
-    await canceller.api.http.aclose()
 
 
 async def test_client_that_disconnects_leaves_no_coroutine(

@@ -54,7 +54,6 @@ async def outage(url: str) -> AsyncIterator[Outage]:
     async with proxied(url, patience=0.3) as (proxy, database):
         api = Api(database)
         yield Outage(api, proxy)
-        await api.http.aclose()
 
 
 @pytest.mark.parametrize("accept", [GRAPHQL, "application/json"])

@@ -213,7 +213,6 @@ async def test_busy_read_after_change_is_no_retry(empty_url: str, open_database:
     assert "The change was made" in error["message"]
     assert "again" not in error["message"]
     assert await forum.stored() == ((1, 2), (1, 3))
-    await api.http.aclose()
 
 
 async def test_timeout_after_change_is_reported(database: Database) -> None:
@@ -237,4 +236,3 @@ async def test_timeout_after_change_is_reported(database: Database) -> None:
     assert error["extensions"]["code"] == "TIMEOUT"
     assert "changes made before: 1." in error["message"]
     assert await forum.stored() == ((1, 2), (1, 3))
-    await api.http.aclose()

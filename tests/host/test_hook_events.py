@@ -31,7 +31,7 @@ async def test_hooks_receive_request(database: Database) -> None:
     diary = Diary([])
     host = Host(database, hooks=[diary], settings={"guests": "moderate"})
     for client in (host.moderator, host.guest):
-        client.http.headers["user-agent"] = BROWSER
+        client.headers["user-agent"] = BROWSER
         thread = await client.thread("Engines")
         await write_all(client, thread)
         await client.do("deleteThread", "deletedThreadId", threadId=thread)

@@ -209,7 +209,6 @@ async def test_masked_error_has_no_text_of_users(
     assert VALUE not in caplog.text
     (record,) = (record for record in caplog.records if record.levelname == "ERROR")
     assert record.error_id == error["id"]  # type: ignore[attr-defined]
-    await api.http.aclose()
     await engine.dispose()
 
 
@@ -240,5 +239,4 @@ async def test_probes_during_outage_write_one_line(
         assert (await api.http.get("/health")).status_code == 503
     (record,) = (record for record in caplog.records if record.levelname == "WARNING")
     assert record.getMessage().startswith("the server is not ready: ")
-    await api.http.aclose()
     await database.dispose()

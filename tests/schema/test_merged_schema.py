@@ -9,6 +9,7 @@ import httpx
 import pytest
 import strawberry
 from starlette.applications import Starlette
+from support.asgi import post_json
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -60,15 +61,16 @@ class Host:
             get_viewer=lambda _: Viewer("user-ada", "Ada"),
             settings=Settings(guests="moderate"),
         )
-        app = Starlette(routes=discussion.routes())
+        self.app = Starlette(routes=discussion.routes())
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://host.test"
+            transport=httpx.ASGITransport(self.app), base_url="http://host.test"
         )
 
     async def __call__(self, query: str, **variables: Any) -> Any:
-        answer = await self.http.post("/graphql", json={"query": query, "variables": variables})
-        assert "errors" not in answer.json(), answer.text
-        return answer.json()
+        content = {"query": query, "variables": variables}
+        _, answer = await post_json(self.app, "host.test", "/graphql", content)
+        assert "errors" not in answer, answer
+        return answer
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -17,6 +18,8 @@ from tallied.host.access import HostRules
 from tallied.models import Author, Comment, Thread
 from tallied.settings import Settings
 from tallied.transport.http_endpoint import GraphQLEndpoint
+
+from .asgi import post_json
 
 ERRORS = "userErrors { message field code }"
 
@@ -35,6 +38,9 @@ class Api:
     """
 
     guest_name = "Ada"
+    server = "tallied.test"
+    raises = True
+    """Whether `http` raises the application's exceptions."""
 
     def __init__(
         self,
@@ -47,15 +53,22 @@ class Api:
         self.database = database
         self.viewer = viewer
         configured = Settings(**{"guests": "moderate", **settings})
-        app = create_app(configured, database)
+        self.headers: dict[str, str] = {}
+        self.app: Starlette = create_app(configured, database)
         if rules or viewer:
             rules = replace(rules or HostRules(), guests=configured.guests)
             endpoint = GraphQLEndpoint(
                 database, configured, rules=rules, get_viewer=lambda _: viewer
             )
-            app = Starlette(routes=[Route("/graphql", endpoint)])
-        self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://tallied.test"
+            self.app = Starlette(routes=[Route("/graphql", endpoint)])
+
+    @cached_property
+    def http(self) -> httpx.AsyncClient:
+        """An HTTP client for requests other than those of this class."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=self.raises),
+            base_url=f"http://{self.server}",
+            headers=self.headers,
         )
 
     async def post(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -63,9 +76,10 @@ class Api:
         return await self._send(query, variables, 200)
 
     async def _send(self, query: str, variables: dict[str, Any], *statuses: int) -> dict[str, Any]:
-        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
-        assert response.status_code in statuses, response.text
-        answer: dict[str, Any] = response.json()
+        content = {"query": query, "variables": variables}
+        status, body = await post_json(self.app, self.server, "/graphql", content, self.headers)
+        assert status in statuses, body
+        answer: dict[str, Any] = body
         return answer
 
     async def __call__(self, query: str, **variables: Any) -> Any:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import httpx
 from sqlalchemy import ColumnElement, Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
@@ -43,17 +42,17 @@ class Client(Api):
     """A client of a host's API, signed in or not."""
 
     guest_name = "Gast"
+    server = "host.test"
+    raises = False
 
     def __init__(self, host: Host, viewer: Viewer | None) -> None:
         self.database = host.database
         self.viewer = viewer
-        headers = {}
+        self.app = host.app
+        self.headers = {}
         if viewer is not None:
             value = [viewer.subject, viewer.name, viewer.is_moderator]
-            headers[HEADER] = json.dumps(value)
-        self.http = httpx.AsyncClient(
-            transport=host.transport, base_url="http://host.test", headers=headers
-        )
+            self.headers[HEADER] = json.dumps(value)
 
 
 class Host:
@@ -64,8 +63,7 @@ class Host:
         settings = {"playground": False, **options.pop("settings", {})}
         options = {"get_viewer": get_viewer, **options}
         self.discussion = Discussion(database, settings=Settings(**settings), **options)
-        app = Starlette(routes=self.discussion.routes())
-        self.transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.app = Starlette(routes=self.discussion.routes())
         self.guest, self.ada, self.bob, self.moderator = map(
             self.client, (None, ADA, BOB, MODERATOR)
         )
