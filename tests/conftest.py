@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -21,6 +20,8 @@ from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
 from support.api import Api
 from support.commands import Commands
+from support.databases import DatabasePool, new_database
+from support.parsed_documents import keep_parsed_documents
 from support.statements import recorded
 
 from tallied.database import Database
@@ -28,8 +29,6 @@ from tallied.migrations.runner import migrate
 from tallied.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
-
-_numbers = itertools.count(1)
 
 
 FIRST = (
@@ -72,6 +71,7 @@ def speed_up_processes() -> None:
 
 
 speed_up_processes()
+keep_parsed_documents()
 
 
 SHARE = 6
@@ -169,15 +169,19 @@ def with_tables() -> None:
     """Who uses this finds Tallied's tables in the fresh database."""
 
 
-@contextmanager
-def new_database(server: URL, template: str = "template1") -> Iterator[str]:
-    """Yield the URL of a fresh PostgreSQL database, which is dropped after the block."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(server.render_as_string(False), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        url = server.set(drivername="postgresql+asyncpg", database=name)
-        yield url.render_as_string(hide_password=False)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture(scope="session")
+def empty_databases(postgresql: URL) -> Iterator[DatabasePool]:
+    """PostgreSQL databases without tables."""
+    with closing(DatabasePool(postgresql, "template1")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def databases(postgresql: URL, postgresql_template: str) -> Iterator[DatabasePool]:
+    """PostgreSQL databases with Tallied's tables."""
+    tables = Base.metadata.sorted_tables
+    with closing(DatabasePool(postgresql, postgresql_template, tables)) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -203,9 +207,8 @@ def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
             path.chmod(0o600)  # as Tallied makes it
         yield f"sqlite+aiosqlite:///{path}"
         return
-    server: URL = request.getfixturevalue("postgresql")
-    template = request.getfixturevalue("postgresql_template") if is_generated else "template1"
-    with new_database(server, template) as url:
+    pool: DatabasePool = request.getfixturevalue("databases" if is_generated else "empty_databases")
+    with pool.database() as url:
         yield url
 
 
@@ -259,11 +262,9 @@ def statements(database: Database) -> Callable[[], object]:
 
 
 @pytest.fixture
-async def api(database: Database) -> AsyncIterator[Api]:
+async def api(database: Database) -> Api:
     """A client of the API over a fresh database."""
-    api = Api(database)
-    yield api
-    await api.http.aclose()
+    return Api(database)
 
 
 @pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import new_database
 from sqlalchemy.engine import URL, make_url
+from support.databases import new_database
 
 from tallied.asgi import create_app
 from tallied.benchmarks.faulty_proxy import FaultyProxy

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
+from support.databases import OVERSEER
 
 from tallied.database import Database, UnitOfWork
 from tallied.database.sqlite import roll_back
@@ -85,10 +86,11 @@ def open_connections(url: URL) -> int:
         return sum(thread.is_alive() for thread in threads)
     server = url.set(drivername="postgresql", database="postgres").render_as_string(False)
     deadline = time.monotonic() + 2
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+    query = """SELECT count(*) FROM pg_stat_activity
+      WHERE datname = %s AND application_name <> %s"""
     with psycopg.connect(server, autocommit=True) as connection:
         while True:
-            (count,) = connection.execute(query, [url.database]).fetchone() or (0,)
+            (count,) = connection.execute(query, [url.database, OVERSEER]).fetchone() or (0,)
             if not count or time.monotonic() > deadline:
                 return int(count)
             time.sleep(0.01)

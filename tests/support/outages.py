@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database
 
+from .databases import OVERSEER
+
 
 def socket_path(url: URL) -> Path:
     """Return the Unix socket of the server that `url` names."""
@@ -53,7 +55,9 @@ def terminate_backends(url: str) -> int:
         execute(
             url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND application_name <> %s",
+            OVERSEER,
         )
     )
 

@@ -23,6 +23,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from .databases import OVERSEER
+
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 RETRIED = {"40001", "40P01"}
 """serialization_failure, deadlock_detected (PostgreSQL, Appendix A)."""
@@ -30,9 +32,10 @@ TIMEOUT = 60.0
 Step = Callable[[Session], Any]
 Operation = Callable[[Session, Any, int], None]
 """A function of a session, the objects that it has loaded, and the place of its actor: 0 or 1."""
-TERMINATE = """
+TERMINATE = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND application_name <> '{OVERSEER}'
 """
 GATE = """
 CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
