@@ -75,16 +75,21 @@ def joined(target: str, **columns: Any) -> tuple[Any, Any]:
     return type("Joined", (Parent,), subclass), Source
 
 
-def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, type[Session]]:
-    """Create the tables, and install `declared` on a new session class."""
+def new_counters(*declared: Counter | Derived) -> tuple[Counters, type[Session]]:
+    """Install `declared` on a new session class."""
 
     class Own(Session):
         pass
 
     counters = Counters(*declared)
     counters.install(Own)
-    declared[0].target.class_.__table__.metadata.create_all(engine)
     return counters, Own
+
+
+def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, type[Session]]:
+    """Create the tables, and install `declared` on a new session class."""
+    declared[0].target.class_.__table__.metadata.create_all(engine)
+    return new_counters(*declared)
 
 
 def assert_verified(session: Session, counters: Counters) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
-from support.comments import stored_thread
+from support.comments import stored_threads
 from support.recount import assert_exact, drifted, shown
 from support.statements import recorded
 
@@ -21,7 +21,7 @@ from tallied.models.counters import counters
 @pytest.fixture
 def threads(session: Session) -> list[Thread]:
     """Five stored threads with comments of 2, 3, 4 and 5 words each, kept in memory."""
-    threads = [stored_thread(session, 2, 3, 4, 5) for _ in range(5)]
+    threads = stored_threads(session, 5, 2, 3, 4, 5)
     for number, thread in enumerate(threads):
         thread.title = f"T{number}"
     session.flush()

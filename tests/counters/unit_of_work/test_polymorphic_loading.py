@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
-from support.pairs import assert_verified, install
+from support.pairs import assert_verified, install, new_counters
 from support.staff import LOADING, staff
 
 from tallied.counters import Count, Max, Sum
@@ -18,37 +19,44 @@ from tallied.errors import UncountedStatementError
 Step = Callable[[SimpleNamespace], Any]
 
 
-@pytest.fixture(params=LOADING)
-def office(request: pytest.FixtureRequest, engine: Engine) -> Iterator[SimpleNamespace]:
-    """An office with an employee of each class, with pays of 4 to 7, in a club; committed."""
-    yield from filled(engine, staff(request.param))
+WAYS = [
+    pytest.param(loading, marks=pytest.mark.exhaustive if loading == "inline" else ())
+    for loading in LOADING
+]
 
 
-def filled(engine: Engine, classes: SimpleNamespace) -> Iterator[SimpleNamespace]:
+@cache
+def declare(loading: str, **office: Any) -> SimpleNamespace:
+    """Return the classes of a staff, their counters, and the session class of these."""
+    classes = staff(loading, **office)
     Office, Employee, Club = classes.Office, classes.Employee, classes.Club
-    counters, Own = install(
-        engine,
+    counters, Own = new_counters(
         Count(Office.number, via=Employee.office),
         Sum(Office.pay, of=Employee.pay, via=Employee.office),
         Max(Office.most, of=Employee.pay, via=Employee.office),
         Count(Club.number, via=Employee.club),
     )
-    with Own(engine) as session:
-        first, second, club = classes.Depot(), Office(), Club()
-        kinds = (Employee, classes.Clerk, classes.Engineer, classes.Pilot)
+    return SimpleNamespace(counters=counters, Own=Own, **vars(classes))
+
+
+@pytest.fixture(params=WAYS)
+def office(request: pytest.FixtureRequest, engine: Engine) -> Iterator[SimpleNamespace]:
+    """An office with an employee of each class, with pays of 4 to 7, in a club; committed."""
+    yield from filled(engine, declare(request.param))
+
+
+def filled(engine: Engine, classes: SimpleNamespace) -> Iterator[SimpleNamespace]:
+    classes.Office.metadata.create_all(engine)
+    with classes.Own(engine) as session:
+        first, second, club = classes.Depot(), classes.Office(), classes.Club()
+        kinds = (classes.Employee, classes.Clerk, classes.Engineer, classes.Pilot)
         people = [kind(office=first, club=club, pay=pay) for pay, kind in enumerate(kinds, 4)]
         session.add_all([second, *people])
         session.commit()
         yield SimpleNamespace(
-            session=session,
-            counters=counters,
-            first=first,
-            second=second,
-            club=club,
-            people=people,
-            **vars(classes),
+            session=session, first=first, second=second, club=club, people=people, **vars(classes)
         )
-        assert_verified(session, counters)
+        assert_verified(session, classes.counters)
 
 
 def shown(office: SimpleNamespace) -> tuple[Any, ...]:
@@ -185,7 +193,7 @@ def test_statement_on_polymorphic_subclass_is_refused(office: SimpleNamespace, v
     assert shown(office) == (4, 22, 7)
 
 
-@pytest.mark.parametrize("loading", LOADING)
+@pytest.mark.parametrize("loading", WAYS)
 def test_subclass_that_is_counted_is_locked_in_all_its_tables(engine: Engine, loading: str) -> None:
     classes = staff(loading, clerk=False)
     Office, Engineer = classes.Office, classes.Engineer
@@ -221,7 +229,7 @@ def test_subclass_that_is_counted_is_locked_in_all_its_tables(engine: Engine, lo
 @pytest.mark.parametrize("innerjoin", [True, False])
 def test_lock_does_not_lock_joined_rows(engine: Engine, innerjoin: bool) -> None:
     """``lazy="joined"`` loads the office too, by an outer join or an inner join."""
-    offices = filled(engine, staff("inline", lazy="joined", innerjoin=innerjoin))
+    offices = filled(engine, declare("inline", lazy="joined", innerjoin=innerjoin))
     office = next(offices)
     office.session.expire_all()
     locked = office.counters.lock(office.session, office.Employee, office.people[2].id)

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session, selectinload
-from support.comments import comment, stored_thread, thread_of
+from support.comments import comment, stored_thread, stored_threads, thread_of
 from support.statements import Statements, recorded
 
 from tallied.models import Base, Comment, Thread
@@ -19,7 +19,7 @@ from tallied.models.counters import counters
 @pytest.fixture
 def threads(session: Session) -> list[Thread]:
     """Ten stored threads with three comments each, all loaded."""
-    return [stored_thread(session, 2, 1, 4) for _ in range(10)]
+    return stored_threads(session, 10, 2, 1, 4)
 
 
 @pytest.fixture
