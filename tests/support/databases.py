@@ -1,6 +1,7 @@
 """PostgreSQL databases that tests use one after the other, since to make one takes long.
 
-A database comes back to the tests only if nothing but rows has changed in it.
+After a test its new rows, tables, functions and types are dropped. A database comes back to the
+tests only if it is then like its template.
 """
 
 from __future__ import annotations
@@ -25,15 +26,30 @@ OVERSEER = "overseer"
 OTHERS = """SELECT count(*) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
-DROP_ALL = """DO $$ DECLARE name text; BEGIN
-  FOR name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+DROP_NEW = """DO $$ DECLARE
+  name text;
+  last oid := (SELECT oid FROM pg_database WHERE datname = current_database());
+BEGIN
+  FOR name IN SELECT extname FROM pg_extension WHERE oid > last LOOP
     EXECUTE 'DROP EXTENSION ' || name || ' CASCADE';
   END LOOP;
-  FOR name IN SELECT oid::regclass FROM pg_class
-      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') LOOP
+  FOR name IN SELECT oid::regclass FROM pg_class WHERE oid > last
+      AND relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') LOOP
     EXECUTE 'DROP TABLE IF EXISTS ' || name || ' CASCADE';
   END LOOP;
+  FOR name IN SELECT oid::regprocedure FROM pg_proc WHERE oid > last
+      AND pronamespace = 'public'::regnamespace LOOP
+    EXECUTE 'DROP ROUTINE IF EXISTS ' || name || ' CASCADE';
+  END LOOP;
+  FOR name IN SELECT oid::regtype FROM pg_type WHERE oid > last
+      AND typnamespace = 'public'::regnamespace AND typtype IN ('d', 'e') LOOP
+    EXECUTE 'DROP TYPE IF EXISTS ' || name || ' CASCADE';
+  END LOOP;
 END $$"""
+"""Drop the tables, functions, domains, enums and extensions that a test has made.
+
+They are younger than the database, whose number is above those of all that its template has.
+"""
 
 FIRST_OID = 16384
 """The least number of an object that is not PostgreSQL's own."""
@@ -97,8 +113,7 @@ def _connection(server: URL, **options: Any) -> psycopg.Connection[Any]:
 class DatabasePool:
     """Databases of one template.
 
-    :param tables: the tables of the template, each after those that it refers to. Without any,
-        the tables and extensions of the tests are dropped.
+    :param tables: the tables of the template, each after those that it refers to.
     """
 
     def __init__(self, server: URL, template: str, tables: Sequence[Table] = ()) -> None:
@@ -108,7 +123,7 @@ class DatabasePool:
         self._overseers: dict[str, psycopg.Connection[Any]] = {}
         self._states: dict[str, Any] = {}
         deletions = [f"DELETE FROM {table.name}" for table in reversed(tables)]
-        self._reset = "; ".join(deletions) or DROP_ALL
+        self._reset = "; ".join([DROP_NEW, *deletions])
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -136,7 +151,7 @@ class DatabasePool:
         return name
 
     def _clear(self, name: str) -> bool:
-        """Remove the rows of a database, or its tables; return whether it is like the template."""
+        """Remove new rows and tables; return whether the database is like its template."""
         connection = self._overseers[name]
         try:
             if not _is_alone(connection):
