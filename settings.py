@@ -22,6 +22,7 @@ T = TypeVar("T")
 Environment: TypeAlias = Literal["development", "production"]
 Guests: TypeAlias = Literal["read", "write", "moderate"]
 LogFormat: TypeAlias = Literal["text", "json"]
+AccessLog: TypeAlias = Literal["auto", "on", "off"]
 Validator: TypeAlias = Callable[[str, str], None]
 """Called with both names and the value of a setting; raises ConfigurationError."""
 
@@ -252,6 +253,12 @@ class Settings:
     log_format: LogFormat = _choice(
         "text", LogFormat, "The format of the server's log: lines for people, or JSON objects."
     )
+    access_log: AccessLog = _choice(
+        "auto",
+        AccessLog,
+        "Whether the server logs a line for each request: on, off, or auto, which is on in"
+        " development.",
+    )
     guests: Guests = _choice(
         "read",
         Guests,
@@ -279,6 +286,13 @@ class Settings:
                 f"{SETTINGS['previous_secret']} is set and {SETTINGS['secret']} is not; set both,"
                 " or neither."
             )
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether the server logs a line for each request."""
+        if self.access_log == "auto":
+            return self.environment == "development"
+        return self.access_log == "on"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:

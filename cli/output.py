@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from select import select
 from typing import Any, Literal, TypeAlias
 
 import orjson
 
 Form: TypeAlias = Literal["text", "json"]
+
+
+READ_SECONDS = 1.0
+"""Seconds that a full pipe has to be read before the last line is left out."""
 
 
 class Output:
@@ -26,6 +31,14 @@ class Output:
         :param facts: the values in the sentence, for programs.
         """
         print(_as_line({"message": sentence, **facts}) if self.is_json else sentence, flush=True)
+
+    def say_last(self, sentence: str) -> None:
+        """Print the last result of a process, unless nobody reads what it prints.
+
+        A full pipe would keep the process from its end.
+        """
+        if select([], [sys.stdout], [], READ_SECONDS)[1]:
+            self.say(sentence)
 
     def say_value(self, name: str, value: str) -> None:
         """Print one value without a sentence."""

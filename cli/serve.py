@@ -89,7 +89,7 @@ def serve(
             )
         if not process.run(settings, listener, announce):
             raise typer.Exit(3)
-    out.say("Tallied has stopped.")
+    out.say_last("Tallied has stopped.")
 
 
 async def _fill_in(out: Output, database: Database) -> None:

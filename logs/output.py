@@ -18,7 +18,7 @@ from typing import Any
 
 from uvicorn.logging import DefaultFormatter
 
-from ..settings import LogFormat
+from ..settings import Settings
 from .errors import format_error
 
 MAX_WAITING = 10_000
@@ -119,14 +119,14 @@ class BackgroundHandler(logging.Handler):
                 return  # The reader is gone, or the disk is full: there is nobody to tell.
 
 
-def make_log_config(form: LogFormat) -> dict[str, Any]:
+def make_log_config(settings: Settings) -> dict[str, Any]:
     """Return the configuration of the logging of ``tallied serve``.
 
     uvicorn's own lines are left out but for warnings; those about requests are Tallied's.
     """
     module = __name__
     formatter: dict[str, Any] = {"()": f"{module}.JsonFormatter"}
-    if form == "text":
+    if settings.log_format == "text":
         formatter = {
             "()": f"{module}.TextFormatter",
             "fmt": "%(levelprefix)s [%(request_id)s] %(message)s",
@@ -149,7 +149,11 @@ def make_log_config(form: LogFormat) -> dict[str, Any]:
         "loggers": {
             "uvicorn.error": {"level": "WARNING"},
             "tallied": {"level": "INFO"},
-            "tallied.access": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
+            "tallied.access": {
+                "handlers": ["stdout"],
+                "level": "INFO" if settings.logs_requests else "WARNING",
+                "propagate": False,
+            },
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }

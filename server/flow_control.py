@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable
 from functools import cache
 from weakref import WeakKeyDictionary
@@ -67,6 +68,17 @@ class Flow(FlowControl):
     def resume_reading(self) -> None:
         super().resume_reading()
         self._on_resume()
+
+
+def send_at_once(transport: asyncio.BaseTransport) -> None:
+    """Turn off Nagle's algorithm, which withholds the end of a response for up to 40 ms.
+
+    uvloop does so by itself, asyncio only for sockets whose protocol number is set: that of
+    :func:`socket.create_server` has none.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def settings_of(config: uvicorn.Config) -> Settings:

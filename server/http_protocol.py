@@ -22,7 +22,14 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..settings import Settings
-from .flow_control import Connections, Flow, Reader, error_response, settings_of
+from .flow_control import (
+    Connections,
+    Flow,
+    Reader,
+    error_response,
+    send_at_once,
+    settings_of,
+)
 from .websocket_protocol import BoundedWebSocket
 
 MAX_WAITING = 32
@@ -96,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        send_at_once(transport)
         self.flow = Flow(transport, self._read_on)
         self._wait(self._settings.header_time)
         self._is_counted = self._connections.acquire(self.client)

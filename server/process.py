@@ -57,7 +57,7 @@ def run(settings: Settings, listener: socket.socket, announce: Callable[[], None
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_config=make_log_config(settings.log_format),
+        log_config=make_log_config(settings),
         access_log=False,  # Tallied's own has no query strings, and has ids.
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,

@@ -6,10 +6,12 @@ Each test starts a server, which is the process whose output it reads, and takes
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +123,67 @@ connection.commit()
 """
 
 
+def test_requests_are_not_logged_in_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLIED_ENVIRONMENT", "production")
+    with Server(tmp_path, "sqlite:///forum.db", guests="read") as server:
+        httpx.get(f"{server.url}/graphql", params=QUERY)
+        wait_for(server, r"BAD_USER_INPUT: ")
+        assert server.stop() == 0
+        assert "GET /graphql" not in server.printed
+    monkeypatch.setenv("TALLIED_ACCESS_LOG", "on")
+    with Server(tmp_path, "sqlite:///forum.db", guests="read") as server:
+        httpx.get(f"{server.url}/graphql", params=QUERY)
+        wait_for(server, r'"GET /graphql" 200')
+
+
+def fill(pipe: int) -> None:
+    """Fill a pipe to its last byte."""
+    # Opened anew, since the mode of a descriptor is shared with the process that inherits it.
+    end = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(end, b"." * size)
+    os.close(end)
+
+
+def test_full_pipe_of_log_delays_neither_request_nor_stop(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    port = free_port()
+    command = [TALLIED, "serve", "--port", str(port), "--database", "sqlite:///forum.db"]
+    environ = {**os.environ, "TALLIED_ACCESS_LOG": "on"}
+    with subprocess.Popen(
+        command, stdout=writer, stderr=writer, cwd=tmp_path, env=environ
+    ) as process:
+        try:
+            printed = b""
+            while b"Tallied is serving" not in printed:
+                printed += os.read(reader, 4096)
+            fill(writer)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                for _ in range(5):
+                    assert client.get("/nowhere").status_code == 404
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
+
+
 def test_unread_log_blocks_no_request(tmp_path: Path) -> None:
     """A pipe takes 64 KiB, and then whoever writes into it waits."""
     port = free_port()
     command = [TALLIED, "serve", "--port", str(port), "--database", "sqlite:///forum.db"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=tmp_path,
+        env={**os.environ, "TALLIED_ACCESS_LOG": "on"},
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
