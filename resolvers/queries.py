@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..models import Author, Comment, Thread
 from .pagination.arguments import Record, RequestedFields, RowPage, Window
 from .pagination.filters import Filter
-from .pagination.keyset import ChildRelation, read_pages
+from .pagination.keyset import read_pages
+from .pagination.statements import ChildRelation
 
 COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
 

@@ -35,6 +35,10 @@ class Window(NamedTuple):
     read_condition: ColumnElement[bool] | None = None
     """The condition that a row must meet for the viewer."""
 
+    def limit(self) -> Any:
+        """Return the number of rows to read: one more, which shows whether there are more."""
+        return self.size + 1
+
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet to be in the list at all."""
         conditions = self.filter.conditions() if self.filter else []

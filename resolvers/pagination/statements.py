@@ -1,0 +1,178 @@
+"""The statements that read pages by keyset.
+
+A page starts after a position in its order, and not after a number of rows.
+
+The same page of many parents is one statement, too, and it reads only the shown rows of each: on
+PostgreSQL by a lateral join, on SQLite by a correlated subquery, which both stop at the end of the
+page. A ``row_number()`` over the children reads every child: for a thread of 100,000 comments it
+takes 215 ms instead of 0.6 (SQLite), and 28 instead of 0.8 (PostgreSQL).
+
+hasPreviousPage and hasNextPage follow the Relay cursor connections specification, section 4.4, and
+are exact: the statement also looks up whether there are rows beyond a given cursor.
+
+The values of a window may be bind parameters, for a statement that is compiled once.
+"""
+
+from __future__ import annotations
+
+from operator import ge, gt, le, lt
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Select,
+    and_,
+    literal,
+    select,
+    true,
+    tuple_,
+)
+
+from ..selections import Selection, table_of
+from .arguments import RequestedFields, Window
+from .cursors import Position
+
+Columns = list[ColumnElement[Any]]
+
+
+class ChildRelation(NamedTuple):
+    """The relation of a page's rows to a parent.
+
+    :param parent: the parent's mapped class.
+    :param foreign_key: the attribute of the rows that holds the parent's id.
+    """
+
+    parent: type[Any]
+    foreign_key: str
+
+
+def select_page(
+    window: Window, selection: Selection, requested: RequestedFields, *, is_sqlite: bool
+) -> Select[Any]:
+    """Return the query of a page of a whole table.
+
+    Its columns are those of the selection, then ``sort_key`` and ``row_id`` if cursors are
+    requested, or if there may be no row, and the lookups beyond the page that are requested:
+    ``precedes`` and ``follows``.
+    """
+    places = _Places(window, is_sqlite)
+    around = places.around(requested)
+    keys = requested.cursors or bool(around)
+    if not around and not selection.related:
+        columns = [places.table.c[name] for name in selection.columns]
+        return places.slice([*columns, *(places.keys() if keys else ())])
+    own = [places.table.c[name] for name in selection.own_columns()]
+    page = places.slice([*own, *places.keys()]).subquery("page")
+    source: Any = page
+    if around:
+        source = select(literal(1)).subquery("one").outerjoin(page, true())
+    source, columns = selection.join(window.order.entity, source, page.c.__getitem__)
+    columns += [page.c.sort_key, page.c.row_id] if keys else []
+    statement = select(*columns, *around).select_from(source)
+    return places.sort(statement, page.c.sort_key, page.c.row_id)
+
+
+def select_pages(
+    relation: ChildRelation,
+    is_parent: ColumnElement[bool],
+    window: Window,
+    selection: Selection,
+    requested: RequestedFields,
+    *,
+    is_sqlite: bool,
+) -> Select[Any]:
+    """Return the query of the same page of the children of each parent that there is.
+
+    Its columns are those of the selection, then ``sort_key``, ``row_id``, the requested lookups as
+    of :func:`select_page`, and ``parent_id``. A parent without children has one row with a
+    ``row_id`` of None.
+
+    :param is_parent: the condition for the parents.
+    """
+    places, parent = _Places(window, is_sqlite), table_of(relation.parent)
+    is_child = places.table.c[relation.foreign_key] == parent.c.id
+    page: Any
+    if is_sqlite:
+        page = places.table.alias("page")
+        slice = places.slice([places.id]).where(is_child).correlate(parent)
+        keys, on = [*places.keys(page.c)], page.c.id.in_(slice)
+    else:
+        own = [places.table.c[name] for name in selection.own_columns()]
+        slice = places.slice([*own, *places.keys()]).where(is_child)
+        page = slice.correlate(parent).lateral("page")
+        keys, on = [page.c.sort_key, page.c.row_id], true()
+    source, columns = selection.join(
+        window.order.entity, parent.outerjoin(page, on), page.c.__getitem__
+    )
+    around = places.around(requested, is_child)
+    statement = select(*columns, *keys, *around, parent.c.id.label("parent_id"))
+    return places.sort(statement.select_from(source).where(is_parent), *keys)
+
+
+class _Places:
+    """The conditions of a window's cursors."""
+
+    def __init__(self, window: Window, is_sqlite: bool) -> None:
+        self.sqlite = is_sqlite
+        self.window = window
+        self.table = table_of(window.order.entity)
+        self.id = self.table.c.id
+        self.key = window.order.expression(self.table.c)
+
+    def keys(self, columns: Any = None) -> Columns:
+        """Return the sort key and the id of the rows of the table, or of an alias of it."""
+        columns = self.table.c if columns is None else columns
+        sort_key = self.window.order.expression(columns)
+        return [sort_key.label("sort_key"), columns.id.label("row_id")]
+
+    def slice(self, columns: Columns) -> Select[Any]:
+        """Return a query of the window's rows in its direction, and one more."""
+        after, before = self.window.after, self.window.before
+        statement = select(*columns).where(*self.window.conditions()).limit(self.window.limit())
+        if after:
+            statement = statement.where(self.beyond(after))
+        if before:
+            statement = statement.where(self.beyond(before, backward=True))
+        return self.sort(statement, self.key, self.id)
+
+    def sort(self, statement: Select[Any], *keys: ColumnElement[Any]) -> Select[Any]:
+        """Return a query in the order of the window."""
+        descending = self.window.order.descending != self.window.backward
+        return statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
+
+    def around(self, requested: RequestedFields, *where: ColumnElement[bool]) -> Columns:
+        """Return columns that tell whether rows precede or follow the cursors, if requested.
+
+        They are lookups in the order of the index: for an EXISTS, PostgreSQL may scan the table.
+        """
+        columns: Columns = []
+        where = (*where, *self.window.conditions())
+        for name, position, is_requested in (
+            ("precedes", self.window.after, requested.has_previous),
+            ("follows", self.window.before, requested.has_next),
+        ):
+            if position and is_requested:
+                towards = _Places(self.window._replace(backward=name == "precedes"), self.sqlite)
+                there = self.beyond(position, backward=name == "precedes", inclusive=True)
+                rows = towards.sort(select(self.id).where(*where, there), self.key, self.id)
+                columns.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
+        return columns
+
+    def beyond(
+        self, position: Position, *, backward: bool = False, inclusive: bool = False
+    ) -> ColumnElement[bool]:
+        """Return the condition for rows after a position, or before it if `backward`."""
+        value, id = _element(position.key, self.key), _element(position.id, self.id)
+        loose, strict = (le, lt) if self.window.order.descending != backward else (ge, gt)
+        row, mark = tuple_(self.key, self.id), tuple_(value, id)
+        exact: ColumnElement[bool] = (loose if inclusive else strict)(row, mark)
+        if self.sqlite and not isinstance(self.key, Column):
+            # SQLite can look up a value in the index of an expression, but no row value.
+            return and_(loose(self.key, value), exact)
+        return exact
+
+
+def _element(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value if isinstance(value, BindParameter) else literal(value, column.type)
