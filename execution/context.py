@@ -165,6 +165,7 @@ class Context:
         self, entity: type[Thread | Comment | Author], id: UUID, columns: frozenset[str]
     ) -> Record | None:
         """Return the columns of a row, read by one statement with those of its siblings."""
+        columns |= {"id"}  # which the statement reads in any case
 
         async def load(ids: list[UUID]) -> list[Record | None]:
             read_condition = await self.read_condition()

@@ -6,25 +6,25 @@ have the same effect as in the execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import strawberry
 from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..resolvers.pagination.arguments import RequestedFields
 from .context import Context, Fields
+from .field_declarations import (
+    DECLARATION,
+    columns_of,
+    declaration_of,
+    python_name,
+    related_columns_of,
+)
 
 T = TypeVar("T")
-
-COLUMNS = "tallied.columns"
-"""The key of a field's metadata for the columns that it reads; empty for the one of its name."""
-
-THREAD_COLUMNS = "tallied.thread_columns"
-"""The key of a comment field's metadata for the columns of its thread that it reads."""
 
 PREFIX = "tallied.prefix"
 """The key of a schema's extensions for the prefix of Tallied's types."""
@@ -83,20 +83,23 @@ class Info(strawberry.Info[Context, None]):
         :param nodes: the fields above them; by default, this field.
         """
         fields = self.fields(type_name, nodes)
-        columns = self._declared_columns(type_name, COLUMNS, fields)
+        columns = self._declared_columns(type_name, fields)
         if "comments" not in fields:
             return columns
         # A thread's connection is built from its own columns, and so are a comment's permissions.
         connection = self.fields("CommentConnection", fields["comments"])
         comment_fields = self.fields("Comment", self._nodes("Comment", connection))
-        columns |= self._declared_columns("Comment", THREAD_COLUMNS, comment_fields)
+        columns |= self._declared_columns("Comment", comment_fields, "thread")
         return columns | {"comment_count"} if "totalCount" in connection else columns
 
-    def _declared_columns(self, type_name: str, key: str, fields: Fields) -> frozenset[str]:
+    def _declared_columns(
+        self, type_name: str, fields: Fields, relation: str = ""
+    ) -> frozenset[str]:
+        """Return the columns that fields read of their own row, or of a related one."""
         schema = self._raw_info.schema
         type_ = cast("GraphQLObjectType", schema.type_map[prefixed(schema, type_name)])
-        declared = _column_table(type_, key)
-        return frozenset(column for name in fields for column in declared.get(name, ()))
+        table = _column_table(type_, relation)
+        return frozenset(column for name in fields for column in table.get(name, ()))
 
     def _nodes(self, type_name: str, connection: Fields) -> list[FieldNode]:
         edges = self.fields(f"{type_name}Edge", connection.get("edges", ()))
@@ -118,17 +121,20 @@ class Info(strawberry.Info[Context, None]):
         )
 
 
-def _column_table(type_: GraphQLObjectType, key: str) -> Mapping[str, Sequence[str]]:
-    """Return the columns that the fields of a type declare under a key of their metadata.
+def _column_table(type_: GraphQLObjectType, relation: str) -> Mapping[str, Collection[str]]:
+    """Return the columns that the fields of a type read of their own row, or of a related one.
 
     The table is kept in the extensions of the type, and so lives as long as its schema.
     """
-    table: dict[str, Sequence[str]] | None = type_.extensions.get(key)
+    key = f"{DECLARATION}.{relation}"
+    table: dict[str, Collection[str]] | None = type_.extensions.get(key)
     if table is None:
-        table = type_.extensions[key] = {}
-        for name, field in type_.fields.items():
-            definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-            if key in definition.metadata:
-                columns = definition.metadata[key]
-                table[name] = columns or ((definition.python_name,) if key == COLUMNS else ())
+        table = type_.extensions[key] = {
+            name: frozenset(
+                related_columns_of(declaration_of(field), relation)
+                if relation
+                else columns_of(python_name(field), declaration_of(field))
+            )
+            for name, field in type_.fields.items()
+        }
     return table

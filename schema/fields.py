@@ -1,41 +1,166 @@
-"""Field declarations: Strawberry's, typed, and each with the columns that it reads.
+"""Field declarations: Strawberry's, typed, and each with what it reads.
 
-A field of a type that stands for a row names its columns where it is declared, and the query reads
-those of the requested fields alone.
+A field of a type that stands for a row names its columns where it is declared. The resolver is
+derived from that, and the query reads the columns of the requested fields alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from inspect import signature
+from types import MappingProxyType
+from typing import Any, TypeVar, cast, get_args
+from uuid import UUID
 
 import strawberry
+from strawberry.types.lazy_type import LazyType
 
-from ..execution.requested_fields import COLUMNS, THREAD_COLUMNS
+from ..errors import NotFound
+from ..execution.context import Context
+from ..execution.field_declarations import (
+    DECLARATION,
+    ColumnField,
+    ComputedField,
+    FieldDeclaration,
+    KeyedRowField,
+    RelatedRowField,
+    Scope,
+    related_columns_of,
+)
+from ..execution.requested_fields import Info
+from ..host.access import Access
+from ..resolvers.pagination.arguments import Record
+from .rows import Row, column_value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def column(description: str) -> Any:
     """Declare a field that returns the column of the same name."""
-    return strawberry.field(description=description, metadata={COLUMNS: ()})
+    return strawberry.field(description=description, metadata={DECLARATION: ColumnField()})
 
 
 def field(
     description: str,
     *,
-    columns: Sequence[str] = (),
-    thread_columns: Sequence[str] = (),
+    declaration: FieldDeclaration | None = None,
     graphql_type: Any = None,
 ) -> Callable[[F], F]:
     """Declare a field that a method resolves, as :func:`strawberry.field` does.
 
-    :param columns: the columns of its own row that the method reads.
-    :param thread_columns: of a field of a comment: the columns of its thread that it reads.
+    :param declaration: what the field reads.
     :param graphql_type: the field's type, if the method's annotation is not it.
     """
-    metadata = {COLUMNS: columns, THREAD_COLUMNS: thread_columns} if columns else {}
     decorator: Callable[[F], F] = strawberry.field(
-        description=description, metadata=metadata, graphql_type=graphql_type
+        description=description,
+        metadata={DECLARATION: declaration} if declaration else {},
+        graphql_type=graphql_type,
     )
     return decorator
+
+
+def computed(description: str, *columns: str) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a field by the function that computes it from columns, with an annotated result.
+
+    The name of the function's first parameter is its scope: ``rules``, ``access`` or ``context``.
+
+    :param columns: as of :class:`.ComputedField`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        scope = cast("Scope", next(iter(signature(function).parameters)))
+        declaration = ComputedField(function, scope, columns)
+
+        def resolve(self: Any, info: Info) -> Any:
+            if scope != "rules" or any(map(self.refers, declaration.relations)):
+                return _compute(self, info, declaration)
+            return function(info.context.rules, *_values(self, columns))
+
+        return field(description, declaration=declaration)(_like(function, resolve))
+
+    return decorate
+
+
+def related_row(description: str, relation: str, graphql_type: Any, *, missing: str = "") -> Any:
+    """Declare a field that returns the row to which a foreign key points.
+
+    :param missing: the error's sentence if that row has been deleted meanwhile, for a field that
+        is not null.
+    """
+    type_name = relation.title()
+
+    async def resolve(self: Any, info: Info) -> Any:
+        row = await self.load_related(info.context, relation, info.columns(type_name))
+        if row is None and missing:
+            raise NotFound(missing)
+        return None if row is None else row_type().from_record(row)
+
+    @cache
+    def row_type() -> type[Row]:
+        if isinstance(graphql_type, LazyType):
+            return cast("type[Row]", graphql_type.resolve_type())
+        return cast("type[Row]", get_args(graphql_type)[0])
+
+    declaration = RelatedRowField(relation)
+    return field(description, declaration=declaration, graphql_type=graphql_type)(resolve)
+
+
+def keyed_row(
+    description: str, row_type: type[Row], find_key: Callable[[Access], UUID | None]
+) -> Any:
+    """Declare a field that returns the row with the key that a function finds in the access."""
+
+    async def resolve(self: Any, info: Info) -> Any:
+        key = find_key(await info.context.load_access())
+        if key is None:
+            return None
+        columns = info.columns(row_type.__name__)
+        record = await info.context.load_row(row_type.model, key, columns)
+        return None if record is None else row_type.from_record(record)
+
+    declaration = KeyedRowField(row_type.__name__, find_key)
+    return field(description, declaration=declaration, graphql_type=row_type | None)(resolve)
+
+
+async def _compute(row: Any, info: Info, declaration: ComputedField) -> Any:
+    scope = await load_scope(info.context, declaration.scope)
+    # A permission that is the same for every row needs no other row.
+    is_constant = declaration.scope == "access" and scope.constant_permission is not None
+    related = {
+        relation: await row.load_related(
+            info.context, relation, frozenset(related_columns_of(declaration, relation))
+        )
+        for relation in (() if is_constant else declaration.relations)
+    }
+    result = declaration.function(scope, *_values(row, declaration.columns, related))
+    return await result if declaration.scope == "context" else result
+
+
+async def load_scope(context: Context, scope: Scope) -> Any:
+    """Return the first argument of a computed field's function."""
+    if scope == "access":
+        return await context.load_access()
+    return context if scope == "context" else context.rules
+
+
+def _values(
+    row: Any, columns: Sequence[str], related: Mapping[str, Record | None] = MappingProxyType({})
+) -> Iterator[Any]:
+    for path in columns:
+        relation, _, name = path.rpartition(".")
+        if not relation:
+            yield row.value(name)
+        elif record := related.get(relation):
+            yield column_value(record, name)
+        else:
+            yield None
+
+
+def _like(function: Callable[..., Any], resolve: F) -> F:
+    """Return a resolver with the name and the type of a function."""
+    resolve.__name__ = function.__name__
+    resolve.__module__ = function.__module__
+    # Strawberry evaluates the text of an annotation in the function's module.
+    resolve.__annotations__ = {"info": Info, "return": function.__annotations__["return"]}
+    return resolve

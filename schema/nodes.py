@@ -9,7 +9,8 @@ import strawberry
 from graphql import GraphQLResolveInfo, GraphQLSchema
 from strawberry.types import get_object_definition
 
-from ..execution.requested_fields import COLUMNS, Info, prefixed
+from ..execution.field_declarations import DECLARATION, ColumnField
+from ..execution.requested_fields import Info, prefixed
 from .ids import encode_id, split_id
 
 PACKAGE = __package__
@@ -24,7 +25,7 @@ class Node:
 
     id: strawberry.ID = strawberry.field(
         description="The object's global id. It is an opaque string, and is never reused.",
-        metadata={COLUMNS: ()},
+        metadata={DECLARATION: ColumnField()},
     )
 
     @classmethod

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Mapping
 from itertools import starmap
 from typing import Any, cast
 
 import strawberry
 from strawberry import UNSET
 
-from .. import models
 from ..errors import BadUserInput
+from ..execution.field_declarations import (
+    ConnectionField,
+    NodeField,
+    NodesField,
+    TargetThreadField,
+)
 from ..execution.requested_fields import Info
 from ..resolvers.pagination.arguments import RowPage
 from ..resolvers.pagination.keyset import read_page
@@ -40,7 +44,7 @@ from .connections import Connection
 from .fields import field
 from .ids import decode_id
 from .nodes import Node, load_host_nodes
-from .types import Author, Comment, Thread
+from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
 from .types.viewer import CurrentViewer
 
@@ -50,11 +54,13 @@ from .types.viewer import CurrentViewer
     "null. A malformed id is the error BAD_USER_INPUT."
 )
 class Query:
-    @field("Return a thread by its id. Null if there is none.")
+    @field("Return a thread by its id. Null if there is none.", declaration=NodeField(("Thread",)))
     async def thread(self, info: Info, id: ThreadID) -> Thread | None:
         return cast("Thread | None", await _read(info, id, "Thread"))
 
-    @field("Return a comment by its id. Null if there is none.")
+    @field(
+        "Return a comment by its id. Null if there is none.", declaration=NodeField(("Comment",))
+    )
     async def comment(self, info: Info, id: CommentID) -> Comment | None:
         return cast("Comment | None", await _read(info, id, "Comment"))
 
@@ -65,14 +71,17 @@ class Query:
             return None
         return CurrentViewer(name=viewer.name, is_moderator=viewer.is_moderator)
 
-    @field("Return an author by their id. Null if there is none.")
+    @field(
+        "Return an author by their id. Null if there is none.", declaration=NodeField(("Author",))
+    )
     async def author(self, info: Info, id: AuthorID) -> Author | None:
         return cast("Author | None", await _read(info, id, "Author"))
 
     @field(
         "Return the thread about an object of the host. Null if there is none yet: "
         "the mutation threadFor creates it. A kind of object that the host has not "
-        "registered is the error UNKNOWN_TARGET_TYPE."
+        "registered is the error UNKNOWN_TARGET_TYPE.",
+        declaration=TargetThreadField(),
     )
     async def thread_for(self, info: Info, target: TargetBy) -> Thread | None:
         info.context.rules.target(target.type)
@@ -84,17 +93,21 @@ class Query:
         )
         return None if row is None else Thread.from_record(row)
 
-    @field("Return any object by its global id. Null if there is none.")
+    @field(
+        "Return any object by its global id. Null if there is none.",
+        declaration=NodeField(tuple(ROWS)),
+    )
     async def node(self, info: Info, id: NodeID) -> Node | None:
         of_host = await load_host_nodes(info, [id])
         if id in of_host:
             return of_host[id]
-        return cast("Node | None", await _read(info, id, *_ROWS))
+        return cast("Node | None", await _read(info, id, *ROWS))
 
     @field(
         "Return objects by their global ids, in the order of the ids. An object that "
         "does not exist is null. A malformed id is null, too, with an error whose "
-        "path has its index."
+        "path has its index.",
+        declaration=NodesField(tuple(ROWS)),
     )
     async def nodes(self, info: Info, ids: NodeIDs) -> list[Node | None] | None:
         limit = info.context.settings.page_size
@@ -116,7 +129,8 @@ class Query:
         return Limits()
 
     @field(
-        "A page of the threads. Null if they could not be read. Other root fields are unaffected."
+        "A page of the threads. Null if they could not be read. Other root fields are unaffected.",
+        declaration=ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER),
     )
     async def threads(
         self,
@@ -142,10 +156,10 @@ class Query:
 
 async def _load_node(info: Info, id: str, argument: str) -> Node | None:
     """Load an object in one statement with the others of its type."""
-    type_name, key = decode_id(id, argument, *_ROWS)
-    entity, type_ = _ROWS[type_name]
-    record = await info.context.load_row(entity, key, info.columns(type_name))
-    return None if record is None else type_.from_record(record)
+    type_name, key = decode_id(id, argument, *ROWS)
+    row_type = ROWS[type_name]
+    record = await info.context.load_row(row_type.model, key, info.columns(type_name))
+    return None if record is None else row_type.from_record(record)
 
 
 async def _read(info: Info, id: str, *type_names: str) -> Any:
@@ -154,16 +168,9 @@ async def _read(info: Info, id: str, *type_names: str) -> Any:
     :param type_names: the types that its id may name.
     """
     type_name, key = decode_id(id, "id", *type_names)
-    entity, type_ = _ROWS[type_name]
+    row_type = ROWS[type_name]
     columns, read_condition = info.columns(type_name), await info.context.read_condition()
-    record = await info.context.read(lambda it: read_one(it, entity, key, columns, read_condition))
-    return None if record is None else type_.from_record(record)
-
-
-Entity = models.Thread | models.Comment | models.Author
-
-_ROWS: Mapping[str, tuple[type[Entity], type[Thread | Comment | Author]]] = {
-    "Thread": (models.Thread, Thread),
-    "Comment": (models.Comment, Comment),
-    "Author": (models.Author, Author),
-}
+    record = await info.context.read(
+        lambda it: read_one(it, row_type.model, key, columns, read_condition)
+    )
+    return None if record is None else row_type.from_record(record)

@@ -90,7 +90,7 @@ def split_page(
     """
     precedes = bool(window.after) and requested.has_previous
     follows = bool(window.before) and requested.has_next
-    around = rows[0][width + 2 :] if precedes or follows else ()
+    around: Sequence[Any] = rows[0][width + 2 :] if precedes or follows else ()
     if (is_child or around) and rows and rows[0][width + 1] is None:
         rows = ()  # It stands for the page itself.
     more = len(rows) > window.size

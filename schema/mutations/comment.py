@@ -33,7 +33,7 @@ class CommentPayload(ChangePayload):
 
     async def fill(self, info: Info, change: ChangedRows) -> None:
         assert change.comment is not None
-        self.comment = Comment.from_record(change.comment, change.thread)
+        self.comment = Comment.from_record(change.comment, {"thread": change.thread})
         self.thread = await self.load_thread(info, change.thread)
 
 
@@ -91,7 +91,7 @@ class DeletedCommentPayload(ChangePayload):
 
     async def fill(self, info: Info, change: ChangedRows) -> None:
         assert change.comment is not None
-        self.comment = Comment.from_record(change.comment, change.thread)
+        self.comment = Comment.from_record(change.comment, {"thread": change.thread})
         self.deleted_comment_id = encode_id("Comment", change.comment["id"])
         self.thread = await self.load_thread(info, change.thread)
 

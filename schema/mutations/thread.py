@@ -53,7 +53,7 @@ class NewThreadPayload(ChangePayload):
     async def fill(self, info: Info, change: ChangedRows) -> None:
         self.thread = await self.load_thread(info, change.thread)
         if change.comment is not None:
-            self.comment = Comment.from_record(change.comment, change.thread)
+            self.comment = Comment.from_record(change.comment, {"thread": change.thread})
 
 
 @strawberry.type

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, ClassVar
 
 import strawberry
 from strawberry import UNSET
 
+from ... import models
 from ...concurrency.scheduler import yield_if_due
+from ...execution.field_declarations import ConnectionField
 from ...execution.requested_fields import Info
-from ...host.policy import ThreadAction, ThreadContext
+from ...host.access import Access, HostRules
+from ...host.policy import ThreadContext
 from ...resolvers.pagination.arguments import RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
+from ...resolvers.queries import COMMENTS_OF_THREADS
 from ...resolvers.validation import TITLE_LENGTH
 from ..arguments import (
     DEFAULT_COMMENT_ORDER,
@@ -26,12 +31,12 @@ from ..arguments import (
     read_page_arguments,
 )
 from ..connections import Connection
-from ..fields import column, field
+from ..fields import column, computed, field, related_row
 from ..nodes import Node
+from ..rows import Row
 from ..scalars import SafeInt
-from .author import Author, load_author
+from .author import Author
 from .comment import Comment
-from .row import Row
 from .target import ThreadTarget
 
 POLICY_COLUMNS = ThreadContext._fields
@@ -40,6 +45,8 @@ POLICY_COLUMNS = ThreadContext._fields
 
 @strawberry.type(description="A discussion, with a title and comments.")
 class Thread(Row, Node):
+    model: ClassVar = models.Thread
+
     title: str = column(f"The title: one line of 1 to {TITLE_LENGTH} characters.")
     word_count: SafeInt = column(
         "The number of words in all comments of the thread. Unicode whitespace "
@@ -55,46 +62,47 @@ class Thread(Row, Node):
     )
     locked_at: datetime | None = column("When the thread was locked. Null if it accepts comments.")
 
-    @field(
+    author = related_row(
         "The author who created the thread. Null if a guest created it, or if the author "
         "has been deleted.",
-        columns=("author_id",),
+        "author",
+        Author | None,
     )
-    async def author(self, info: Info) -> Author | None:
-        return await load_author(info, self.value("author_id"))
 
-    @field(
+    @computed(
         "The object of the host that the thread is about. Null if it is about none.",
-        columns=("target_type", "target_id"),
+        "target_type",
+        "target_id",
     )
-    def target(self) -> ThreadTarget | None:
-        type_, key = self.value("target_type"), self.value("target_id")
-        return None if type_ is None else ThreadTarget(type=type_, key=key)
+    def target(rules: HostRules, type: str | None, key: str | None) -> ThreadTarget | None:
+        return None if type is None or key is None else ThreadTarget(type=type, key=key)
+
+    @computed(
+        "Whether the viewer may add a comment to the thread. False if it is locked.",
+        *POLICY_COLUMNS,
+    )
+    def viewer_can_comment(access: Access, *columns: Any) -> bool:
+        thread = ThreadContext._make(columns)
+        return thread.locked_at is None and access.may("may_comment", thread)
+
+    @computed("Whether the viewer may rename the thread.", *POLICY_COLUMNS)
+    def viewer_can_rename(access: Access, *columns: Any) -> bool:
+        return access.may("may_rename", ThreadContext._make(columns))
+
+    @computed("Whether the viewer may lock and unlock the thread.", *POLICY_COLUMNS)
+    def viewer_can_lock(access: Access, *columns: Any) -> bool:
+        return access.may("may_lock", ThreadContext._make(columns))
+
+    @computed("Whether the viewer may delete the thread and its comments.", *POLICY_COLUMNS)
+    def viewer_can_delete(access: Access, *columns: Any) -> bool:
+        return access.may("may_delete_thread", ThreadContext._make(columns))
 
     @field(
-        "Whether the viewer may add a comment to the thread. False if it is locked.",
-        columns=POLICY_COLUMNS,
+        "A page of the thread's comments.",
+        declaration=ConnectionField(
+            "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS
+        ),
     )
-    async def viewer_can_comment(self, info: Info) -> bool:
-        return self.value("locked_at") is None and await self._may(info, "may_comment")
-
-    @field("Whether the viewer may rename the thread.", columns=POLICY_COLUMNS)
-    async def viewer_can_rename(self, info: Info) -> bool:
-        return await self._may(info, "may_rename")
-
-    @field("Whether the viewer may lock and unlock the thread.", columns=POLICY_COLUMNS)
-    async def viewer_can_lock(self, info: Info) -> bool:
-        return await self._may(info, "may_lock")
-
-    @field("Whether the viewer may delete the thread and its comments.", columns=POLICY_COLUMNS)
-    async def viewer_can_delete(self, info: Info) -> bool:
-        return await self._may(info, "may_delete_thread")
-
-    async def _may(self, info: Info, action: ThreadAction) -> bool:
-        context = ThreadContext(*map(self.value, ThreadContext._fields))
-        return (await info.context.load_access()).may(action, context)
-
-    @field("A page of the thread's comments.", columns=("id",))
     async def comments(
         self,
         info: Info,
@@ -120,5 +128,5 @@ class Thread(Row, Node):
             total = await info.context.load_comment_count(self.record["id"], window.filter)
         await yield_if_due()
         return Connection.from_page(
-            page, total, lambda record: Comment.from_record(record, self.record)
+            page, total, lambda record: Comment.from_record(record, {"thread": self.record})
         )

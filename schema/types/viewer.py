@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import strawberry
 
-from ...execution.requested_fields import Info
-from ..fields import field
-from .author import Author, load_author
+from ...host.access import Access
+from ..fields import computed, keyed_row
+from .author import Author
 
 
 @strawberry.type(name="Viewer", description="The signed-in person who makes the request.")
@@ -16,14 +16,13 @@ class CurrentViewer:
     )
     is_moderator: bool = strawberry.field(description="Whether the viewer is a moderator.")
 
-    @field(
+    author = keyed_row(
         "The author of the viewer's threads and comments. Null if the viewer has written "
-        "nothing yet."
+        "nothing yet.",
+        Author,
+        lambda access: access.viewer.author_id if access.viewer else None,
     )
-    async def author(self, info: Info) -> Author | None:
-        viewer = (await info.context.load_access()).viewer
-        return None if viewer is None else await load_author(info, viewer.author_id)
 
-    @field("Whether the viewer may create a thread without a target.")
-    async def can_start_thread(self, info: Info) -> bool:
-        return (await info.context.load_access()).may_start()
+    @computed("Whether the viewer may create a thread without a target.")
+    def can_start_thread(access: Access) -> bool:
+        return access.may_start()

@@ -18,11 +18,10 @@ from graphql import (
     get_introspection_query,
 )
 from sqlalchemy import inspect
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 from support.api import Api
 
 import tallied.schema
-from tallied.execution.requested_fields import COLUMNS
+from tallied.execution.field_declarations import columns_of, declaration_of, python_name
 from tallied.models import Author, Comment, Thread
 from tallied.schema.build import schema
 from tallied.schema.printing import print_sdl
@@ -122,9 +121,9 @@ def test_every_field_of_row_declares_its_columns() -> None:
     for name, model in (("Thread", Thread), ("Comment", Comment), ("Author", Author)):
         columns = {attribute.key for attribute in inspect(model).column_attrs}
         for field in types[name].fields.values():
-            definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-            declared = definition.metadata[COLUMNS] or (definition.python_name,)
-            assert set(declared) <= columns, f"{name}.{definition.python_name}"
+            declared = set(columns_of(python_name(field), declaration_of(field)))
+            assert declared, f"{name}.{python_name(field)}"
+            assert declared <= columns, f"{name}.{python_name(field)}"
 
 
 def test_scalars_name_their_specification() -> None:

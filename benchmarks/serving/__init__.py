@@ -1,1 +1,0 @@
-"""A server as `tallied serve` starts it, and a bare route, under the same load."""

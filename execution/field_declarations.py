@@ -1,0 +1,152 @@
+"""Declarations of the schema's fields as data.
+
+A field declares where it is defined what it reads. Both ways to execute an operation derive from
+that: the resolvers that graphql-core calls, and the plans of :mod:`tallied.operations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from graphql import GraphQLField
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from ..resolvers.pagination.cursors import Order
+from ..resolvers.pagination.statements import ChildRelation
+from ..resolvers.selections import foreign_key
+
+DECLARATION = "tallied.declaration"
+"""The key of a field's metadata for its declaration."""
+
+Scope: TypeAlias = Literal["rules", "access", "context"]
+"""What a computed field gets besides the values of its columns: the host's rules, the viewer's
+access, or the whole context."""
+
+
+@dataclass(frozen=True)
+class ColumnField:
+    """A field that returns the column of the same name."""
+
+
+@dataclass(frozen=True)
+class ComputedField:
+    """A field that a function computes from columns.
+
+    :param function: called with the scope and the values of the columns. With the scope
+        ``context`` it is asynchronous.
+    :param columns: the columns of the row, and such as ``author.name`` of a related row, which is
+        None if there is no such row.
+    """
+
+    function: Callable[..., Any]
+    scope: Scope
+    columns: tuple[str, ...] = ()
+
+    @property
+    def relations(self) -> frozenset[str]:
+        """The relations whose rows the field reads, too."""
+        return frozenset(path.partition(".")[0] for path in self.columns if "." in path)
+
+
+@dataclass(frozen=True)
+class RelatedRowField:
+    """A field that returns the row to which a foreign key points."""
+
+    relation: str
+    """The name of the relationship in the model."""
+
+
+@dataclass(frozen=True)
+class KeyedRowField:
+    """A field that returns the row of a type with the key that a function finds in the access."""
+
+    type_name: str
+    find_key: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class NodeField:
+    """A root field that returns the row with a global id, which is of one of these types."""
+
+    type_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodesField:
+    """A root field that returns the rows with these global ids, in their order."""
+
+    type_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TargetThreadField:
+    """A root field that returns the thread about an object of the host."""
+
+
+@dataclass(frozen=True)
+class ConnectionField:
+    """A connection to rows of a type, of a whole table or of a parent.
+
+    :param orders: the orders, by name and whether the largest comes first.
+    :param default_order: the value of ``orderBy`` if none is given.
+    """
+
+    type_name: str
+    orders: Mapping[tuple[str, bool], Order]
+    default_order: Any
+    relation: ChildRelation | None = None
+
+
+FieldDeclaration = (
+    ColumnField
+    | ComputedField
+    | RelatedRowField
+    | KeyedRowField
+    | NodeField
+    | NodesField
+    | TargetThreadField
+    | ConnectionField
+)
+
+
+def declaration_of(field: GraphQLField) -> FieldDeclaration | None:
+    """Return the declaration of a schema's field, or None for a field of another kind."""
+    definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    declaration: FieldDeclaration | None = (
+        definition.metadata.get(DECLARATION) if definition else None
+    )
+    return declaration
+
+
+def python_name(field: GraphQLField) -> str:
+    """Return the name of a field in Python, which is that of its column if it has one."""
+    name: str = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].python_name
+    return name
+
+
+def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]:
+    """Return the columns of its own row that a field reads.
+
+    :param name: the field's name in Python.
+    """
+    match declaration:
+        case ColumnField():
+            return (name,)
+        case ComputedField():
+            own = [path for path in declaration.columns if "." not in path]
+            return [*own, *map(foreign_key, declaration.relations)]
+        case RelatedRowField():
+            return (foreign_key(declaration.relation),)
+        case ConnectionField(relation=ChildRelation()):
+            return ("id",)
+    return ()
+
+
+def related_columns_of(declaration: FieldDeclaration | None, relation: str) -> Iterable[str]:
+    """Return the columns of a related row that a field reads."""
+    if not isinstance(declaration, ComputedField):
+        return ()
+    prefix = f"{relation}."
+    return [path.removeprefix(prefix) for path in declaration.columns if path.startswith(prefix)]
