@@ -139,12 +139,17 @@ class Context:
         self.changes += 1
 
     async def stop(self) -> None:
-        """Cancel all reads and writes, including those of loaders, and await their end."""
+        """Cancel all reads and writes, including those of loaders, and await their end.
+
+        The loaders go with what they have read: each has a function that has this context, and
+        such a cycle would keep the rows of the operation until the next full collection.
+        """
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        self._loaders.clear()
 
     async def run_in_thread(self, work: Callable[[str], str], text: str) -> str:
         """Run work that takes long in a thread; that of one operation runs one by one."""
