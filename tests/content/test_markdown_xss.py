@@ -139,7 +139,7 @@ FRAGMENTS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(FRAGMENTS, max_size=12).map("".join))
 @example("[\ud800](http://\udfff)")
 def test_mixed_attacks_are_sanitised(message: str) -> None:

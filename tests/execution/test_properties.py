@@ -118,7 +118,7 @@ BAD: dict[str, list[Any]] = {
 
 
 relaxed = settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -262,9 +262,8 @@ def assert_walked(forum: Forum, kind: str, walked: list[str]) -> None:
     assert [observed[id] for id in rows] == [1] * len(rows)
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_walk_sees_each_quiet_row_once_between_writes(database: Database, seed: int) -> None:
-    chance = random.Random(seed)
+async def test_walk_sees_each_quiet_row_once_between_writes(database: Database) -> None:
+    chance = random.Random(0)
     forum = Forum(database)
     await forum.fill()
     for kind, name, direction, backward in WALKS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -51,6 +52,20 @@ def oracle(rows: Sequence[Position], which: Window) -> Expected:
         has_previous=(more and which.backward) or bool(before_it),
         has_next=(more and not which.backward) or bool(after_it),
     )
+
+
+@pytest.fixture
+def sample(request: pytest.FixtureRequest) -> Callable[[Iterable[Window]], Sequence[Window]]:
+    """Choose a fifth of the windows, the same in every run; all of them with --exhaustive."""
+    if request.config.getoption("exhaustive"):
+        return list
+    chance = random.Random(request.node.name)
+
+    def choose(windows: Iterable[Window]) -> Sequence[Window]:
+        result = list(windows)
+        return chance.sample(result, len(result) // 5)
+
+    return choose
 
 
 def windows(order: Order, rows: Sequence[Position], sizes: Sequence[int]) -> Iterator[Window]:
@@ -104,25 +119,28 @@ async def positions(database: Database, order: Order) -> list[tuple[UUID, Positi
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in THREADS}))
-async def test_page_of_threads_equals_oracle(filled: Database, name: str) -> None:
+async def test_page_of_threads_equals_oracle(filled: Database, name: str, sample: Any) -> None:
     for descending in (False, True):
         order = THREADS[name, descending]
         rows = [position for _, position in await positions(filled, order)]
         assert len(rows) == len(SIZES)
         async with filled.read() as connection:
-            for which in windows(order, rows, (1, 3)):
+            for which in sample(windows(order, rows, (1, 3))):
                 page = await read_page(connection, which, EVERYTHING)
                 assert observed(page, order) == oracle(rows, which), which
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_pages_of_comments_equal_oracle(filled: Database, descending: bool) -> None:
+async def test_pages_of_comments_equal_oracle(
+    filled: Database, descending: bool, sample: Any
+) -> None:
     order = COMMENTS["CREATED_AT", descending]
     rows = await positions(filled, order)
     assert len(rows) == sum(SIZES)
     threads = [id for id, _ in await positions(filled, THREADS["CREATED_AT", False])]
     async with filled.read() as connection:
-        for which in windows(order, [position for _, position in rows[::3]], (1, 3, 100)):
+        places = [position for _, position in rows[::3]]
+        for which in sample(windows(order, places, (1, 3, 100))):
             pages = await read_comment_pages(connection, threads, which, EVERYTHING)
             assert pages.keys() == set(threads)
             for id, page in pages.items():
@@ -175,7 +193,7 @@ async def test_walk_sees_every_thread_once_in_both_directions(filled: Database) 
         rows = sorted((p for _, p in await positions(filled, order)), reverse=descending)
         everything = await walk(api, 100, by, backward=False)
         assert len(everything) == len(set(everything)) == len(rows)
-        for size, backward in itertools.product((1, 2, 3, len(SIZES)), (False, True)):
+        for size, backward in itertools.product((1, 3, len(SIZES)), (False, True)):
             assert await walk(api, size, by, backward) == everything
 
 

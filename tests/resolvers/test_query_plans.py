@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import URL, NullPool, create_engine, event, insert, make_url, text
 from support.api import Api
+from support.databases import new_database
 
 from tallied.database import Database
 from tallied.models import Comment, Thread
@@ -36,9 +40,8 @@ def comment(thread_id: UUID, created_at: datetime) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def full(database: Database) -> Database:
-    """So many rows that no database would rather read them all; the counters are invented."""
+def fill(url: URL) -> None:
+    """Fill in so many rows that no database would rather read them all, with invented counters."""
     chance = random.Random(7)
     start = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,11 +61,35 @@ async def full(database: Database) -> Database:
         for _ in range(THREAD_COUNT)
     ]
     comments = [comment(chance.choice(threads)["id"], moment()) for _ in range(COMMENT_COUNT)]
-    async with database.engine.begin() as connection:
-        await connection.execute(insert(Thread.__table__), threads)
-        await connection.execute(insert(Comment.__table__), comments)
-    async with database.read() as connection:
-        await connection.execute(text("ANALYZE"))
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(insert(Thread.__table__), threads)
+        connection.execute(insert(Comment.__table__), comments)
+        connection.execute(text("ANALYZE"))
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def sqlite_template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A full file, of which each test has a copy."""
+    path = tmp_path_factory.mktemp("full") / "full.db"
+    shutil.copyfile(sqlite_template, path)
+    fill(URL.create("sqlite", database=str(path)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def databases(postgresql: URL, postgresql_template: str) -> Iterator[SimpleNamespace]:
+    """Copies of a full database, one for each test."""
+    with new_database(postgresql, postgresql_template) as text:
+        url = make_url(text)
+        fill(url.set(drivername="postgresql+psycopg"))
+        yield SimpleNamespace(database=lambda: new_database(postgresql, str(url.database)))
+
+
+@pytest.fixture
+def full(database: Database) -> Database:
+    """A copy of the full database."""
     return database
 
 

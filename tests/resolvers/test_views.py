@@ -106,12 +106,14 @@ def page_told(page: Any, connection: Mapping[str, Any]) -> None:
     }
 
 
-VIEWERS = {"guest": None, "ada": ADA, "bob": BOB, "moderator": MODERATOR}
+async def test_views_equal_api(host: Host) -> None:
+    ids = await fill(host)
+    for viewer in (None, ADA, BOB, MODERATOR):
+        await assert_equal_to_api(host, ids, viewer)
 
 
-@pytest.mark.parametrize("name", VIEWERS)
-async def test_views_equal_api(host: Host, name: str) -> None:
-    ids, viewer = await fill(host), VIEWERS[name]
+async def assert_equal_to_api(host: Host, ids: Sequence[str], viewer: Viewer | None) -> None:
+    """Assert that the views of a viewer say what the API says to the same viewer."""
     client, access = host.client(viewer), host.discussion.access(viewer)
     query = f"""query($id: ID!) {{ thread(id: $id) {{ {THREAD}
         comments(first: 4, orderBy: {{field: CREATED_AT, direction: ASC}}) {{ nodes {{ {COMMENT} }}
@@ -214,7 +216,7 @@ async def test_unit_of_work_reads_own_writes(host: Host) -> None:
     await host.discussion.write(work)
 
 
-@pytest.mark.parametrize("size", [2, 9, 60])
+@pytest.mark.parametrize("size", [2, 12])
 async def test_page_costs_same_at_every_size(
     host: Host, statements: Callable[[], Any], size: int
 ) -> None:
