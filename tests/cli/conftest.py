@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import URL
+from support.databases import new_database
 
 from tallied.database import Database
 from tallied.migrations.runner import migrate
@@ -24,15 +27,15 @@ async def write_demo_data(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with some threads that have comments."""
-    path = tmp_path_factory.mktemp("template") / "demo.db"
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
     asyncio.run(write_demo_data(f"sqlite+aiosqlite:///{path}"))
     return path
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: URL) -> str:
+def postgresql_demo(postgresql: URL) -> str:
     """The name of a database with some threads that have comments."""
     with psycopg.connect(postgresql.render_as_string(False), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DEMO}")
@@ -42,6 +45,12 @@ def postgresql_template(postgresql: URL) -> str:
 
 
 @pytest.fixture
-def seeded(with_tables: None, empty_url: str) -> str:
+def seeded(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database with some threads that have comments."""
-    return empty_url
+    if backend == "sqlite":
+        path = shutil.copyfile(request.getfixturevalue("sqlite_demo"), tmp_path / "demo.db")
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgresql")
+    with new_database(server, request.getfixturevalue("postgresql_demo")) as url:
+        yield url
