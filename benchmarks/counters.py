@@ -1,6 +1,6 @@
 """The cost of adding one comment to a thread, as a ratio to the same insert with no counter.
 
-    python benchmarks/counters.py [--quick] [--database sqlite|postgresql]
+    python -m benchmarks.counters [--quick] [--database sqlite|postgresql]
 
 The thread has 0, 1,000, 10,000 or 100,000 comments. What is timed is a whole
 transaction: a session that is made, the comment, the commit.

@@ -1,6 +1,6 @@
 """Clients of a server whose networks fail, for minutes: nothing acknowledged is lost or doubled.
 
-    python benchmarks/faults.py [--minutes 20] [--database sqlite|postgresql]
+    python -m benchmarks.faults [--minutes 20] [--database sqlite|postgresql]
 
 Sixteen clients add, edit and delete comments over HTTP. A proxy in front of the server, and one in
 front of PostgreSQL, delay, stall, cut and refuse connections at random. A client repeats what it

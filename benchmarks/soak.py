@@ -1,6 +1,6 @@
 """Sixteen writers who do anything, for minutes: no drift, no error, no memory lost.
 
-    python benchmarks/soak.py [--minutes 5] [--database sqlite|postgresql]
+    python -m benchmarks.soak [--minutes 5] [--database sqlite|postgresql]
 
 Each writer does one random unit of work after the other (:mod:`.random_units`) on the same 50
 threads. All the while every counter is recounted: a recount is one snapshot, so it must be

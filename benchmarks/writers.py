@@ -1,6 +1,6 @@
 """Eight processes that insert at once: into one hot thread, and each into a thread of its own.
 
-    python benchmarks/writers.py [--quick] [--database sqlite|postgresql]
+    python -m benchmarks.writers [--quick] [--database sqlite|postgresql]
 
 What counts is throughput: the time from the start of all to the end of the last, as a ratio
 to the same number of inserts with no counter. On one thread every way that keeps its counter

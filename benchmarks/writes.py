@@ -1,6 +1,6 @@
 """What each way to keep a counter adds to a transaction: insert, batch, edit, move, delete.
 
-    python benchmarks/writes.py [--quick] [--database sqlite|postgresql]
+    python -m benchmarks.writes [--quick] [--database sqlite|postgresql]
 
 What is timed is a whole transaction, from the making of the session to the end of the
 commit, by one writer; all numbers are ratios to the same operation with no counter.

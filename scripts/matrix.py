@@ -30,6 +30,7 @@ NEEDED = "import bz2, ctypes, ensurepip, sqlite3, ssl, venv"
 
 SLOW = (
     "benchmarks/test_benchmarks.py",
+    "benchmarks/test_http.py",
     "benchmarks/test_soak.py",
     "clients",
     "packaging",

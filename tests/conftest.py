@@ -36,6 +36,7 @@ FIRST = (
     "clients/test_clients.py",
     "server/test_http_load.py",
     "benchmarks/test_benchmarks.py",
+    "benchmarks/test_http.py",
     "counters/unit_of_work/test_link_histories.py",
     "counters/unit_of_work/test_histories.py",
     "cli/test_serve.py",

@@ -53,7 +53,7 @@ async def test_drift_and_errors_are_reported(open_database: Open) -> None:
 
 def test_script_prints_result() -> None:
     done = subprocess.run(
-        [sys.executable, "benchmarks/soak.py", "--minutes", "0.05", "--database", "sqlite"],
+        [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.05", "--database", "sqlite"],
         capture_output=True,
         text=True,
         cwd=ROOT,

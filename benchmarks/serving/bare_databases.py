@@ -1,0 +1,187 @@
+"""The SQL of Tallied's operations on the drivers themselves, by prepared statements.
+
+A comment is added by one statement on PostgreSQL, and in one turn of a thread on SQLite: quicker
+than a unit of work, which has to look at the thread first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+import aiosqlite
+import asyncpg
+from sqlalchemy import URL
+
+CONNECTIONS = 12
+
+Rows: TypeAlias = Sequence[Any]
+Comment: TypeAlias = tuple[UUID, str, str, int, datetime]
+"""The id, the author's name, the message, its words and its time."""
+
+
+class BareDatabase(Protocol):
+    """The statements of the routes."""
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def page(self, size: int) -> Rows:
+        """Return the threads with the latest activity."""
+
+    async def comments(self, threads: list[Any], size: int) -> Rows:
+        """Return the first comments of each thread; the last column is the thread's id."""
+
+    async def thread(self, id: str) -> Rows | None:
+        """Return one thread."""
+
+    async def add(self, thread: UUID, comment: Comment) -> Rows:
+        """Add a comment, and return the thread's new number of comments."""
+
+
+THREAD = "id, title, comment_count, word_count, last_comment_at, created_at"
+PAGE = (
+    f"SELECT {THREAD} FROM tallied_thread"
+    " ORDER BY coalesce(last_comment_at, created_at) DESC, id DESC LIMIT $1"
+)
+
+
+class PostgreSQL:
+    """A pool of asyncpg, which prepares each statement once for a connection."""
+
+    COMMENTS = """
+        SELECT page.id, page.message, page.author_name, page.word_count, page.created_at, t.id
+        FROM tallied_thread t LEFT JOIN LATERAL (
+            SELECT id, message, author_name, word_count, created_at FROM tallied_comment
+            WHERE thread_id = t.id ORDER BY created_at, id LIMIT $2
+        ) page ON true
+        WHERE t.id = ANY ($1::uuid[]) ORDER BY page.created_at, page.id
+    """
+    ADD = """
+        WITH counted AS (
+            UPDATE tallied_thread SET comment_count = comment_count + 1,
+                word_count = word_count + $5, last_comment_at = greatest(last_comment_at, $6)
+            WHERE id = $1 RETURNING id, comment_count
+        ), added AS (
+            INSERT INTO tallied_comment
+                (id, thread_id, author_name, author_name_key, message, word_count, created_at)
+            SELECT $2, id, $3::varchar, $3::varchar, $4, $5, $6 FROM counted
+        ) SELECT comment_count FROM counted
+    """
+
+    def __init__(self, url: URL) -> None:
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._pool = asyncpg.create_pool(
+            dsn, min_size=CONNECTIONS, max_size=CONNECTIONS, reset=_keep
+        )
+
+    async def __aenter__(self) -> None:
+        await self._pool
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def page(self, size: int) -> Rows:
+        return await self._pool.fetch(PAGE, size)
+
+    async def comments(self, threads: list[Any], size: int) -> Rows:
+        return await self._pool.fetch(self.COMMENTS, threads, size)
+
+    async def thread(self, id: str) -> Rows | None:
+        query = f"SELECT {THREAD} FROM tallied_thread WHERE id = $1"
+        return await self._pool.fetchrow(query, id)
+
+    async def add(self, thread: UUID, comment: Comment) -> Rows:
+        return await self._pool.fetchrow(self.ADD, thread, *comment)
+
+
+async def _keep(_: object) -> None:
+    """Give a connection back as it is: nothing here changes its session."""
+
+
+class SQLite:
+    """Connections of aiosqlite to read, and one of a thread to write."""
+
+    COMMENTS = """
+        SELECT page.id, page.message, page.author_name, page.word_count, page.created_at, t.id
+        FROM tallied_thread t LEFT JOIN tallied_comment page ON page.id IN (
+            SELECT id FROM tallied_comment WHERE thread_id = t.id ORDER BY created_at, id LIMIT ?
+        )
+        WHERE t.id IN ({}) ORDER BY page.created_at, page.id
+    """
+    INSERT = """
+        INSERT INTO tallied_comment
+            (thread_id, id, author_name, author_name_key, message, word_count, created_at)
+        VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)
+    """
+    COUNT = """
+        UPDATE tallied_thread SET comment_count = comment_count + 1,
+            word_count = word_count + ?2, last_comment_at = max(coalesce(last_comment_at, ''), ?3)
+        WHERE id = ?1 RETURNING comment_count
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._file = str(url.database)
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._thread = ThreadPoolExecutor(1)
+
+    async def __aenter__(self) -> None:
+        for _ in range(CONNECTIONS):
+            self._idle.put_nowait(await aiosqlite.connect(self._file, isolation_level=None))
+        self._writer = await self._in_thread(self._open)
+
+    async def __aexit__(self, *_: object) -> None:
+        while not self._idle.empty():
+            await self._idle.get_nowait().close()
+        await self._in_thread(self._writer.close)
+
+    async def page(self, size: int) -> Rows:
+        return await self._fetch(PAGE.replace("$1", "?"), size)
+
+    async def comments(self, threads: list[Any], size: int) -> Rows:
+        marks = ", ".join("?" * len(threads))
+        return await self._fetch(self.COMMENTS.format(marks), size, *threads)
+
+    async def thread(self, id: str) -> Rows | None:
+        query = f"SELECT {THREAD} FROM tallied_thread WHERE id = ?"
+        rows = await self._fetch(query, UUID(id).hex)
+        return rows[0] if rows else None
+
+    async def add(self, thread: UUID, comment: Comment) -> Rows:
+        id, name, message, words, time = comment
+        written = f"{time:%Y-%m-%d %H:%M:%S.%f}"
+
+        def write() -> Rows:
+            connection = self._writer
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                values = (thread.hex, id.hex, name, message, words, written)
+                connection.execute(self.INSERT, values)
+                counts = connection.execute(self.COUNT, (thread.hex, words, written))
+                return counts.fetchall()[0]
+
+        return await self._in_thread(write)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._file, isolation_level=None, timeout=60)
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    async def _fetch(self, query: str, *values: Any) -> Rows:
+        connection = await self._idle.get()
+        try:
+            return list(await connection.execute_fetchall(query, values))
+        finally:
+            self._idle.put_nowait(connection)
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+DATABASES: dict[str, Callable[[URL], BareDatabase]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
