@@ -137,14 +137,13 @@ class Database:
         self.plain = self.engine.execution_options(**translate)
         """The engine for streams by a cursor: in a transaction that is not IMMEDIATE on SQLite."""
         self._writer = self.engine.execution_options(**translate)
-        self._statements = StatementCache(schema)
         self._leases = Leases(
             self.reader,
             self._open,
             may_lease,
             recycle=options.get("pool_recycle", -1),
             patience=patience,
-            statements=self._statements,
+            statements=StatementCache(schema),
             pending_tasks=self._pending_tasks,
         )
         self.full_disk = FullDisk(self._writer)
@@ -270,7 +269,7 @@ class Database:
         observers = self._leases.observers()
         if observers is None:
             async with self._read() as connection:
-                yield EngineReader(connection, self._statements)
+                yield EngineReader(connection)
             return
         self.check_file(max_age=READ_AGE)
         with self._pending_tasks.block():

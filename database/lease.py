@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiosqlite
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Pool
+from sqlalchemy import Pool, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..concurrency.pending_tasks import PendingTasks
-from .row_reader import RowReader
+from .row_reader import NO_PARAMETERS, RowReader, as_records
 from .sqlite import roll_back
-from .statement import Rows, StatementCache
+from .statement import CompiledStatement, Rows, StatementCache
+
+Observer: TypeAlias = Callable[[str], None]
+"""What is called with the text of each statement before it is executed."""
 
 MAX_PREPARED = 200
 """How many prepared statements a connection has at most."""
@@ -49,11 +53,13 @@ class Lease(RowReader):
         statements: StatementCache,
         pending_tasks: PendingTasks,
     ) -> None:
-        super().__init__(connection.dialect, statements)
+        self.dialect = connection.dialect
+        self.observers: Sequence[Observer] = ()
         self.pool = pool
         self.ends_at = ends_at
         self.idle_since = 0.0
         self._connection = connection
+        self._statements = statements
         self._pending_tasks = pending_tasks
         assert connection.sync_connection is not None
         self._proxied: Any = connection.sync_connection.connection
@@ -76,6 +82,28 @@ class Lease(RowReader):
                     await self._connection.invalidate()
             finally:
                 await self._connection.close()
+
+    async def fetch(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
+        """Return the rows of a compiled statement, as sequences of values."""
+        text, arguments = statement.bind(parameters)
+        for observe in self.observers:
+            observe(text)
+        return await statement.process(await self._execute(text, arguments))
+
+    async def select(self, statement: Select[Any]) -> Rows:
+        """Return the rows of a select, as sequences of values.
+
+        The select is compiled once for all that differ from it by their values only.
+        """
+        compiled, values = self._statements.compile(statement, self.dialect)
+        return await self.fetch(compiled, values)
+
+    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
+        """Return the rows of a select, by the names of its columns, as :meth:`select` does."""
+        compiled, values = self._statements.compile(statement, self.dialect)
+        return await as_records(compiled.columns, await self.fetch(compiled, values))
 
     async def _execute(self, text: str, arguments: list[Any]) -> Rows:
         try:

@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ..concurrency.pending_tasks import PendingTasks
 from ..errors import Busy
 from .failures import BUSY
-from .lease import Lease, PostgresLease, SqliteLease
-from .row_reader import Observer
+from .lease import Lease, Observer, PostgresLease, SqliteLease
 from .statement import StatementCache
 
 REST = 1.0
@@ -153,6 +152,9 @@ class Leases:
         """Give all leases that nobody uses back to the pool; it is done when the futures are."""
         ended = [self._end(lease) for lease in self._idle]
         self._idle.clear()
+        if self._timer is not None:
+            self._timer.cancel()  # It refers to the database, which may be done with.
+            self._timer = None
         return ended
 
     @property

@@ -1,71 +1,77 @@
-"""Readers of rows: what executes compiled statements, one at a time."""
+"""Readers of rows: what executes selects and compiled statements, one at a time."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..concurrency.scheduler import yield_if_due
-from .statement import ROW_SLICE, CompiledStatement, Rows, StatementCache
+from .statement import ROW_SLICE, CompiledStatement, Rows
 
-Observer: TypeAlias = Callable[[str], None]
-"""What is called with the text of each statement before it is executed."""
-
-_NONE: Mapping[str, Any] = MappingProxyType({})
+NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class RowReader(ABC):
-    """Reads rows; each statement sees what is committed when it starts."""
+    """Reads rows, by one statement at a time; each sees what is committed when it starts."""
 
-    def __init__(self, dialect: Dialect, statements: StatementCache) -> None:
-        self.dialect = dialect
-        self._cache = statements
-        self.observers: Sequence[Observer] = ()
-
-    async def fetch(
-        self, statement: CompiledStatement, parameters: Mapping[str, Any] = _NONE
-    ) -> Rows:
-        """Return the rows of a compiled statement, as sequences of values."""
-        text, arguments = statement.bind(parameters)
-        for observe in self.observers:
-            observe(text)
-        return await statement.process(await self._execute(text, arguments))
-
-    async def read(self, statement: Select[Any]) -> list[dict[str, Any]]:
-        """Return the rows of a select, by the names of its columns.
-
-        The select is compiled once for all that differ from it by their values only.
-        """
-        compiled, values = self._cache.compile(statement, self.dialect)
-        rows, columns = await self.fetch(compiled, values), compiled.columns
-        records: list[dict[str, Any]] = []
-        for start in range(0, len(rows), ROW_SLICE):
-            if start:
-                await yield_if_due()
-            part = rows[start : start + ROW_SLICE]
-            records += [dict(zip(columns, row, strict=True)) for row in part]
-        return records
+    dialect: Dialect
 
     @abstractmethod
-    async def _execute(self, text: str, arguments: list[Any]) -> Rows:
-        """Return the driver's rows."""
+    async def fetch(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
+        """Return the rows of a compiled statement, as sequences of values."""
+
+    @abstractmethod
+    async def select(self, statement: Select[Any]) -> Rows:
+        """Return the rows of a select, as sequences of values."""
+
+    @abstractmethod
+    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
+        """Return the rows of a select, by the names of its columns."""
 
 
 class EngineReader(RowReader):
-    """Reads rows by SQLAlchemy's engine, with all its events.
+    """Reads rows by SQLAlchemy, with all events of its engine.
 
-    :param connection: in AUTOCOMMIT.
+    :param connection: in AUTOCOMMIT, or in a transaction of a host's.
     """
 
-    def __init__(self, connection: AsyncConnection, statements: StatementCache) -> None:
-        super().__init__(connection.dialect, statements)
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.dialect = connection.dialect
         self._connection = connection
 
-    async def _execute(self, text: str, arguments: list[Any]) -> Rows:
-        return (await self._connection.exec_driver_sql(text, tuple(arguments))).all()
+    async def fetch(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
+        """Return the rows of a compiled statement, as sequences of values."""
+        text, arguments = statement.bind(parameters)
+        result = await self._connection.exec_driver_sql(text, tuple(arguments))
+        return await statement.process(result.all())
+
+    async def select(self, statement: Select[Any]) -> Rows:
+        """Return the rows of a select, as sequences of values."""
+        rows: Rows = (await self._connection.execute(statement)).all()
+        return rows
+
+    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
+        """Return the rows of a select, by the names of its columns."""
+        result = await self._connection.execute(statement)
+        return await as_records(tuple(result.keys()), result.all())
+
+
+async def as_records(columns: Sequence[str], rows: Rows) -> list[Mapping[str, Any]]:
+    """Return the rows by the names of their columns, and let other tasks run in between."""
+    records: list[Mapping[str, Any]] = []
+    for start in range(0, len(rows), ROW_SLICE):
+        part = rows[start : start + ROW_SLICE]
+        records += [dict(zip(columns, row, strict=True)) for row in part]
+        if len(part) == ROW_SLICE:
+            await yield_if_due()
+    return records

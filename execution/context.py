@@ -16,14 +16,14 @@ from starlette.requests import HTTPConnection
 
 from ..auth.viewer import Viewer
 from ..database import Database
+from ..database.row_reader import RowReader
 from ..database.unit_of_work import UnitOfWork
 from ..errors import OutcomeUnknown
 from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
-from ..resolvers.authors import find_author
 from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ..resolvers.pagination.filters import Filter
-from ..resolvers.queries import count_comments, read_comment_pages, read_many
+from ..resolvers.queries import count_comments, read_author_id, read_comment_pages, read_many
 from ..resolvers.rendering import run_in_thread
 from ..settings import Settings
 from .dataloader import DataLoader
@@ -75,6 +75,11 @@ class Context:
         with self._track_task():
             return await self.database.run_query(query)
 
+    async def read_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
+        """Run a query on a reader of its own, and return its result."""
+        with self._track_task():
+            return await self.database.query_rows(query)
+
     async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
         """Run a command as one unit of work, and forget the rows that were read before."""
         self._loaders.clear()
@@ -117,7 +122,9 @@ class Context:
         access, viewer = Access(self.rules, self.viewer), self.viewer
         if viewer is None:
             return access
-        return access.with_author(await self.read(lambda it: find_author(it, viewer.subject)))
+        return access.with_author(
+            await self.read_rows(lambda it: read_author_id(it, viewer.subject))
+        )
 
     @contextmanager
     def _pause_time(self) -> Iterator[None]:
@@ -174,7 +181,7 @@ class Context:
 
         async def load(ids: list[UUID]) -> list[Record | None]:
             read_condition = await self.read_condition()
-            result = await self.read(
+            result = await self.read_rows(
                 lambda reader: read_many(reader, entity, set(ids), columns, read_condition)
             )
             return [result.get(id) for id in ids]
@@ -193,7 +200,7 @@ class Context:
         """Return how many comments of a thread pass a filter, loaded with its siblings'."""
 
         async def load(ids: list[UUID]) -> list[int]:
-            result = await self.read(lambda reader: count_comments(reader, set(ids), filter))
+            result = await self.read_rows(lambda reader: count_comments(reader, set(ids), filter))
             return [result.get(id, 0) for id in ids]
 
         return await self._loader(("count", filter), load).load(thread_id)
@@ -205,7 +212,7 @@ class Context:
 
         async def load(ids: list[UUID]) -> list[RowPage]:
             self.size.require_room()
-            result = await self.read(
+            result = await self.read_rows(
                 lambda reader: read_comment_pages(reader, set(ids), window, requested)
             )
             if has_messages:

@@ -1,4 +1,4 @@
-"""Queries: from a connection and the requested columns to rows."""
+"""Queries: from a reader and the requested columns to rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..database.row_reader import RowReader
 from ..models import Author, Comment, Thread
 from .pagination.arguments import Record, RequestedFields, RowPage, Window
 from .pagination.filters import Filter
@@ -19,7 +19,7 @@ COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
 
 
 async def read_one(
-    connection: AsyncConnection,
+    reader: RowReader,
     entity: type[Any],
     id: UUID,
     columns: Collection[str],
@@ -30,12 +30,11 @@ async def read_one(
     :param read_condition: the condition that its thread must meet.
     """
     statement = _select(entity, columns or {"id"}, read_condition).where(entity.id == id)
-    row = (await connection.execute(statement)).one_or_none()
-    return None if row is None else row._asdict()
+    return _first(await reader.read(statement))
 
 
 async def read_target_thread(
-    connection: AsyncConnection,
+    reader: RowReader,
     target_type: str,
     target_id: str,
     columns: Collection[str],
@@ -44,12 +43,11 @@ async def read_target_thread(
     """Return the columns of the thread about an object of the host, or None."""
     statement = _select(Thread, columns or {"id"}, read_condition)
     conditions = (Thread.target_type == target_type, Thread.target_id == target_id)
-    row = (await connection.execute(statement.where(*conditions))).one_or_none()
-    return None if row is None else row._asdict()
+    return _first(await reader.read(statement.where(*conditions)))
 
 
 async def read_many(
-    connection: AsyncConnection,
+    reader: RowReader,
     entity: type[Any],
     ids: Iterable[UUID],
     columns: Collection[str],
@@ -60,21 +58,21 @@ async def read_many(
     :param read_condition: the condition that their threads must meet.
     """
     statement = _select(entity, {"id", *columns}, read_condition).where(entity.id.in_(ids))
-    return {row.id: row._asdict() for row in await connection.execute(statement)}
+    return {row["id"]: row for row in await reader.read(statement)}
 
 
 async def read_comment_pages(
-    connection: AsyncConnection,
+    reader: RowReader,
     thread_ids: Iterable[UUID],
     window: Window,
     requested: RequestedFields,
 ) -> dict[UUID, RowPage]:
     """Return the same page of comments for each of these threads that there is."""
-    return await read_pages(connection, COMMENTS_OF_THREADS, thread_ids, window, requested)
+    return await read_pages(reader, COMMENTS_OF_THREADS, thread_ids, window, requested)
 
 
 async def count_threads(
-    connection: AsyncConnection,
+    reader: RowReader,
     filter: Filter | None = None,
     read_condition: ColumnElement[bool] | None = None,
 ) -> int:
@@ -82,24 +80,36 @@ async def count_threads(
 
     :param read_condition: the condition that they must meet.
     """
-    statement = select(func.count()).select_from(Thread)
+    statement = select(func.count().label("number")).select_from(Thread)
     if read_condition is not None:
         statement = statement.where(read_condition)
     if filter:
         statement = statement.where(*filter.conditions())
-    return (await connection.execute(statement)).scalar_one()
+    (row,) = await reader.read(statement)
+    number: int = row["number"]
+    return number
 
 
 async def count_comments(
-    connection: AsyncConnection, thread_ids: Iterable[UUID], filter: Filter
+    reader: RowReader, thread_ids: Iterable[UUID], filter: Filter
 ) -> dict[UUID, int]:
     """Return the number of comments that pass a filter, for each thread that has one."""
-    statement = (
-        select(Comment.thread_id, func.count())
+    statement: Any = (
+        select(Comment.thread_id, func.count().label("number"))
         .where(Comment.thread_id.in_(thread_ids), *filter.conditions())
         .group_by(Comment.thread_id)
     )
-    return {row[0]: row[1] for row in await connection.execute(statement)}
+    return {row["thread_id"]: row["number"] for row in await reader.read(statement)}
+
+
+async def read_author_id(reader: RowReader, subject: str) -> UUID | None:
+    """Return the key of the author with that subject, or None if they have written nothing yet."""
+    row = _first(await reader.read(select(Author.id).where(Author.subject == subject)))
+    return None if row is None else row["id"]
+
+
+def _first(rows: list[Record]) -> Record | None:
+    return rows[0] if rows else None
 
 
 def _select(

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
@@ -47,16 +48,16 @@ _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
 _COMMENT_COLUMNS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
 
 
-async def read_thread(reader: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
+async def read_thread(connection: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
     """Return a thread, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
-    connection, access = await _begin(reader, access)
-    row = await read_one(connection, Thread, id, _THREAD_COLUMNS, access.read_condition())
-    return await _thread(connection, access, row)
+    reader, access = await _begin(connection, access)
+    row = await read_one(reader, Thread, id, _THREAD_COLUMNS, access.read_condition())
+    return await _thread(reader, access, row)
 
 
 async def read_thread_for(
-    reader: ReadConnection, access: Access, target_type: str, target_id: str
+    connection: ReadConnection, access: Access, target_type: str, target_id: str
 ) -> ThreadView | None:
     """Return the thread about an object of the host, or None if there is none to read.
 
@@ -65,16 +66,14 @@ async def read_thread_for(
     expect_type(Access, access=access)
     expect_type(str, target_type=target_type, target_id=target_id)
     access.rules.target(target_type)
-    connection, access = await _begin(reader, access)
+    reader, access = await _begin(connection, access)
     read_condition = access.read_condition()
-    row = await read_target_thread(
-        connection, target_type, target_id, _THREAD_COLUMNS, read_condition
-    )
-    return await _thread(connection, access, row)
+    row = await read_target_thread(reader, target_type, target_id, _THREAD_COLUMNS, read_condition)
+    return await _thread(reader, access, row)
 
 
 async def read_threads(
-    reader: ReadConnection,
+    connection: ReadConnection,
     access: Access,
     *,
     first: int | None = None,
@@ -90,11 +89,11 @@ async def read_threads(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
-    connection, access = await _begin(reader, access)
+    reader, access = await _begin(connection, access)
     order, arguments = THREADS[order_by, descending], PageArguments(first, last, after, before)
     window = arguments.window(order, MAX_PAGE_SIZE, filter_by, access.read_condition())
-    page = await read_page(connection, window, RequestedFields(_THREAD_COLUMNS, True, True, True))
-    names = await _names(connection, page.rows)
+    page = await read_page(reader, window, RequestedFields(_THREAD_COLUMNS, True, True, True))
+    names = await _names(reader, page.rows)
     nodes = [
         _thread_view(access, row, names, cursor)
         for row, cursor in zip(page.rows, page.cursors, strict=True)
@@ -103,7 +102,7 @@ async def read_threads(
 
 
 async def read_comments(
-    reader: ReadConnection,
+    connection: ReadConnection,
     access: Access,
     thread_id: UUID,
     *,
@@ -123,15 +122,15 @@ async def read_comments(
     expect_type(UUID, thread_id=thread_id)
     order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
     window = arguments.window(order, MAX_PAGE_SIZE, filter_by)
-    connection, access = await _begin(reader, access)
-    thread = await read_one(connection, Thread, thread_id, _THREAD_COLUMNS, access.read_condition())
+    reader, access = await _begin(connection, access)
+    thread = await read_one(reader, Thread, thread_id, _THREAD_COLUMNS, access.read_condition())
     if thread is None:
         return None
     fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
-    page = (await read_comment_pages(connection, [thread_id], window, fields)).get(thread_id)
+    page = (await read_comment_pages(reader, [thread_id], window, fields)).get(thread_id)
     if page is None:
         return None  # The thread was deleted meanwhile.
-    names = await _names(connection, [thread, *page.rows])
+    names = await _names(reader, [thread, *page.rows])
     context = thread_context(thread)
     return CommentPage(
         thread=_thread_view(access, thread, names),
@@ -144,42 +143,38 @@ async def read_comments(
     )
 
 
-async def read_comment(reader: ReadConnection, access: Access, id: UUID) -> CommentView | None:
+async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> CommentView | None:
     """Return a comment, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
-    connection, access = await _begin(reader, access)
+    reader, access = await _begin(connection, access)
     condition = access.read_condition()
-    row = await read_one(connection, Comment, id, _COMMENT_COLUMNS, condition)
+    row = await read_one(reader, Comment, id, _COMMENT_COLUMNS, condition)
     if row is None:
         return None
-    thread = await read_one(connection, Thread, row["thread_id"], ThreadContext._fields, condition)
+    thread = await read_one(reader, Thread, row["thread_id"], ThreadContext._fields, condition)
     if thread is None:
         return None
-    names = await _names(connection, [row])
+    names = await _names(reader, [row])
     return await _comment_view(access, row, thread_context(thread), names)
 
 
-async def _begin(reader: ReadConnection, access: Access) -> tuple[AsyncConnection, Access]:
+async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:
     expect_type(Access, access=access)
-    if isinstance(reader, AsyncSession):
-        reader = await reader.connection()
-    return reader, await with_author(reader, access)
+    if isinstance(connection, AsyncSession):
+        connection = await connection.connection()
+    return EngineReader(connection), await with_author(connection, access)
 
 
-async def _thread(
-    connection: AsyncConnection, access: Access, row: Record | None
-) -> ThreadView | None:
+async def _thread(reader: RowReader, access: Access, row: Record | None) -> ThreadView | None:
     if row is None:
         return None
-    return _thread_view(access, row, await _names(connection, [row]))
+    return _thread_view(access, row, await _names(reader, [row]))
 
 
-async def _names(
-    connection: AsyncConnection, rows: Collection[Record]
-) -> Mapping[UUID, str | None]:
+async def _names(reader: RowReader, rows: Collection[Record]) -> Mapping[UUID, str | None]:
     """Return the names of the rows' authors, by one statement if there are any."""
     ids = {row["author_id"] for row in rows} - {None}
-    authors = await read_many(connection, Author, ids, ("name",)) if ids else {}
+    authors = await read_many(reader, Author, ids, ("name",)) if ids else {}
     return {id: row["name"] for id, row in authors.items()}
 
 

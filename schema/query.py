@@ -88,7 +88,7 @@ class Query:
         if find_unstorable(target.key):
             return None
         columns, read_condition = info.columns("Thread"), await info.context.read_condition()
-        row = await info.context.read(
+        row = await info.context.read_rows(
             lambda it: read_target_thread(it, target.type, target.key, columns, read_condition)
         )
         return None if row is None else Thread.from_record(row)
@@ -148,9 +148,11 @@ class Query:
         window = arguments.window(order, info.context.settings.page_size, filter, read_condition)
         requested, page, total = info.page("Thread"), RowPage(), None
         if requested:
-            page = await info.context.read(lambda it: read_page(it, window, requested))
+            page = await info.context.read_rows(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read(lambda it: count_threads(it, filter, read_condition))
+            total = await info.context.read_rows(
+                lambda it: count_threads(it, filter, read_condition)
+            )
         return Connection.from_page(page, total, Thread.from_record)
 
 
@@ -170,7 +172,7 @@ async def _read(info: Info, id: str, *type_names: str) -> Any:
     type_name, key = decode_id(id, "id", *type_names)
     row_type = ROWS[type_name]
     columns, read_condition = info.columns(type_name), await info.context.read_condition()
-    record = await info.context.read(
+    record = await info.context.read_rows(
         lambda it: read_one(it, row_type.model, key, columns, read_condition)
     )
     return None if record is None else row_type.from_record(record)

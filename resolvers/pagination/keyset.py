@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ...concurrency.scheduler import yield_if_due
+from ...database.row_reader import RowReader
 from ..selections import Selection, table_of
 from .arguments import RequestedFields, RowPage, Window
 from .cursors import Position
@@ -21,19 +20,17 @@ TIME_SLICE = 50
 """The number of rows that are made into objects before other tasks may run."""
 
 
-async def read_page(
-    connection: AsyncConnection, window: Window, requested: RequestedFields
-) -> RowPage:
+async def read_page(reader: RowReader, window: Window, requested: RequestedFields) -> RowPage:
     """Read a page of a whole table."""
     selection = Selection(tuple(sorted(requested.columns or {"id"})))
-    is_sqlite = connection.dialect.name == "sqlite"
+    is_sqlite = reader.dialect.name == "sqlite"
     statement = select_page(window, selection, requested, is_sqlite=is_sqlite)
-    rows = (await connection.execute(statement)).all()
+    rows = await reader.select(statement)
     return split_page(rows, window, requested, len(selection.columns)).as_records(selection, window)
 
 
 async def read_pages(
-    connection: AsyncConnection,
+    reader: RowReader,
     relation: ChildRelation,
     ids: Iterable[UUID],
     window: Window,
@@ -41,11 +38,11 @@ async def read_pages(
 ) -> dict[UUID, RowPage]:
     """Read the same page of the children of each parent that there is."""
     selection = Selection(("id", *sorted(requested.columns - {"id"})))
-    is_sqlite = connection.dialect.name == "sqlite"
+    is_sqlite = reader.dialect.name == "sqlite"
     is_parent = table_of(relation.parent).c.id.in_(ids)
     statement = select_pages(relation, is_parent, window, selection, requested, is_sqlite=is_sqlite)
     rows_of: defaultdict[UUID, list[Any]] = defaultdict(list)
-    async for row in _in_slices(await connection.execute(statement)):
+    async for row in _in_slices(await reader.select(statement)):
         rows_of[row[-1]].append(row)
     width = len(selection.columns)
     return {

@@ -11,7 +11,7 @@ import pytest
 from support.api import Api
 
 from tallied.concurrency import scheduler
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database, UnitOfWork, row_reader
 from tallied.execution.dataloader import DataLoader
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination import keyset
@@ -82,6 +82,7 @@ async def test_pages_of_many_parents_are_built_in_slices(
 
     await database.write(fill)
     monkeypatch.setattr(scheduler, "TIME_SLICE", 0)
+    monkeypatch.setattr(row_reader, "ROW_SLICE", 1)
     monkeypatch.setattr(keyset, "TIME_SLICE", 1)
     # A turn for each row that is read, each page of them, and each item that is shown.
     assert await rounds_of() >= 270 + 30 + 270 + 30

@@ -124,9 +124,9 @@ async def test_page_of_threads_equals_oracle(filled: Database, name: str, sample
         order = THREADS[name, descending]
         rows = [position for _, position in await positions(filled, order)]
         assert len(rows) == len(SIZES)
-        async with filled.read() as connection:
+        async with filled.rows() as reader:
             for which in sample(windows(order, rows, (1, 3))):
-                page = await read_page(connection, which, EVERYTHING)
+                page = await read_page(reader, which, EVERYTHING)
                 assert observed(page, order) == oracle(rows, which), which
 
 
@@ -138,10 +138,10 @@ async def test_pages_of_comments_equal_oracle(
     rows = await positions(filled, order)
     assert len(rows) == sum(SIZES)
     threads = [id for id, _ in await positions(filled, THREADS["CREATED_AT", False])]
-    async with filled.read() as connection:
+    async with filled.rows() as reader:
         places = [position for _, position in rows[::3]]
         for which in sample(windows(order, places, (1, 3, 100))):
-            pages = await read_comment_pages(connection, threads, which, EVERYTHING)
+            pages = await read_comment_pages(reader, threads, which, EVERYTHING)
             assert pages.keys() == set(threads)
             for id, page in pages.items():
                 mine = [position for parent, position in rows if parent == id]
@@ -151,9 +151,9 @@ async def test_pages_of_comments_equal_oracle(
 async def test_pages_of_deleted_threads_are_left_out(filled: Database) -> None:
     order = COMMENTS["CREATED_AT", False]
     (id, _), *_ = await positions(filled, THREADS["COMMENT_COUNT", True])
-    async with filled.read() as connection:
+    async with filled.rows() as reader:
         pages = await read_comment_pages(
-            connection, [id, UUID(int=7)], PageArguments(first=3).window(order, 100), EVERYTHING
+            reader, [id, UUID(int=7)], PageArguments(first=3).window(order, 100), EVERYTHING
         )
     assert pages.keys() == {id}
 

@@ -263,9 +263,9 @@ async def rows_read(database: Database, thread_id: UUID) -> int:
     order = COMMENTS["CREATED_AT", False]
     selection = RequestedFields(frozenset({"message"}), has_previous=True)
     with executed(database) as statements:
-        async with database.read() as connection:
+        async with database.rows() as reader:
             which = PageArguments(last=10).window(order, 100)
-            pages = await read_comment_pages(connection, [thread_id], which, selection)
+            pages = await read_comment_pages(reader, [thread_id], which, selection)
             assert len(pages[thread_id].rows) == 10
     ((statement, parameters),) = statements
     if not database.is_sqlite:
