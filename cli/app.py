@@ -8,25 +8,72 @@ exit code 1 is reserved for findings of ``verify`` and ``check``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import TalliedError
 from . import usage_errors
-from .check import check
-from .migrate import migrate
 from .output import has_chosen_json, print_error
-from .print_schema import print_schema
-from .rebuild import rebuild
-from .seed import seed
-from .serve import serve
-from .token import token
-from .verify import verify
+
+EXAMPLES = {
+    "serve": "serve --port 8080 --workers 2 --demo",
+    "migrate": "migrate --database sqlite+aiosqlite:///forum.db",
+    "check": "check --deep --fail-level warning",
+    "seed": "seed --threads 50 --comments 2000",
+    "verify": "verify Thread.word_count --where 'created_at >= 2026-01-01'",
+    "rebuild": "rebuild --amounts --batch-size 500",
+    "token": "token 42 --name Ada --expires 12h",
+    "print-schema": "print-schema > schema.graphql",
+}
+"""An example of each command. The module of the command has its name."""
+
+
+@cache
+def load_command(name: str) -> Any:
+    """Import the command of this name."""
+    place = name.replace("-", "_")
+    command = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    function = getattr(import_module(f".{place}", __package__), place)
+    command.command(name, epilog=f"Example: tallied {EXAMPLES[name]}")(function)
+    return typer.main.get_command(command)
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name.
+
+    A command is imported when it is used. Otherwise ``tallied --version`` and ``tallied token``
+    would wait for the schema, the migrations and the server to load, which takes a second.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in EXAMPLES:
+            raise KeyError(name)
+        return load_command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(EXAMPLES)
+
+    def __len__(self) -> int:
+        return len(EXAMPLES)
+
+
+class Group(TyperGroup):
+    """The group of Tallied's commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "commands": Commands()})
+
 
 app = typer.Typer(
+    cls=Group,
     help="Tallied: discussions over GraphQL, with cached counters that are exact.",
     epilog="Example: tallied serve --demo",
     add_completion=False,
@@ -66,19 +113,6 @@ def tallied(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
-
-
-for command, example in (
-    (serve, "serve --port 8080 --workers 2 --demo"),
-    (migrate, "migrate --database sqlite+aiosqlite:///forum.db"),
-    (check, "check --deep --fail-level warning"),
-    (seed, "seed --threads 50 --comments 2000"),
-    (verify, "verify Thread.word_count --where 'created_at >= 2026-01-01'"),
-    (rebuild, "rebuild --amounts --batch-size 500"),
-    (token, "token 42 --name Ada --expires 12h"),
-    (print_schema, "print-schema > schema.graphql"),
-):
-    app.command(epilog=f"Example: tallied {example}")(command)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,8 @@ def run(document: Path, python: Path, folder: Path) -> int:
     env = {**inherited, "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
     started: list[subprocess.Popen[bytes]] = []
     text = document.read_text("utf-8").replace(PORT, _free_port())
-    blocks = list(_BLOCK.finditer(text))
     try:
-        for block in blocks:
+        for block in blocks(text):
             if block["name"]:
                 _write(folder / block["name"], block["text"], block["after"])
                 continue
@@ -69,7 +68,12 @@ def run(document: Path, python: Path, folder: Path) -> int:
         for process in started:
             process.terminate()
             process.wait(TIMEOUT)
-    return len(blocks)
+    return len(blocks(text))
+
+
+def blocks(text: str) -> list[re.Match[str]]:
+    """Return the blocks of a document that are written or run."""
+    return list(_BLOCK.finditer(text))
 
 
 def _write(file: Path, text: str, after: str | None) -> None:

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
 from support.api import Api
+from support.browser import Browser
 from support.commands import Commands
 from support.databases import DatabasePool, new_database
 from support.parsed_documents import keep_parsed_documents
@@ -32,7 +33,6 @@ BACKENDS = ("sqlite", "postgresql")
 
 
 FIRST = (
-    "docs/test_tutorial.py",
     "clients/test_clients.py",
     "server/test_http_load.py",
     "benchmarks/test_benchmarks.py",
@@ -122,6 +122,13 @@ def postgresql() -> Iterator[URL]:
             connection.execute("ALTER SYSTEM SET deadlock_timeout = '30ms'")  # the races make many
             connection.execute("SELECT pg_reload_conf()")
         yield url
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium, whose pages have nothing in common."""
+    with Browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
 
 
 @pytest.fixture(params=BACKENDS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tallied.benchmarks.databases import BACKENDS, fresh_database
 from tallied.benchmarks.faults import run
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-async def test_failing_networks_lose_and_double_nothing(backend: str) -> None:
-    with fresh_database(backend) as url:
-        assert await run(url, seconds=5, clients=6) == []
+async def test_failing_networks_lose_and_double_nothing(
+    empty_url: str, request: pytest.FixtureRequest
+) -> None:
+    seconds = 20 if request.config.getoption("exhaustive") else 3
+    assert await run(empty_url, seconds, clients=6) == []

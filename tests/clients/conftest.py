@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -21,7 +22,11 @@ class Programs:
     def __init__(self, checkout: Path, node: clients.Node) -> None:
         self.folder = checkout / "tests" / "clients"
         self.persisted = self.folder / "relay" / "persisted.json"
+        self._checkout = checkout
         self._node = node
+
+    def generate(self) -> None:
+        """Copy the programs, and have graphql-codegen and relay-compiler generate their code."""
         ignored = shutil.ignore_patterns(
             "node_modules",
             "generated",
@@ -36,8 +41,12 @@ class Programs:
         # relay-compiler wants both to be there.
         (self.folder / "relay" / "__generated__").mkdir()
         self.persisted.write_text("{}", "utf-8")
-        (checkout / "schema").mkdir()
-        shutil.copy(clients.ROOT / "schema" / "schema.graphql", checkout / "schema")
+        (self._checkout / "schema").mkdir()
+        shutil.copy(clients.ROOT / "schema" / "schema.graphql", self._checkout / "schema")
+        self.tool("graphql-codegen", "--config", "codegen.ts")
+        self.tool("relay-compiler")
+        self.tool("tsc")
+        self.tool("babel", "relay", "--extensions", ".ts", "--out-dir", "relay")
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run node, and return what it has printed, and its exit code."""
@@ -62,7 +71,7 @@ class Programs:
     def test(self, path: str, **environ: str) -> Mapping[str, bool]:
         """Run the tests of a program; each must succeed. Their names, and whether they did."""
         # A client's timer, such as that of a socket which is kept open, must not be waited for.
-        options = ("--test", "--test-force-exit", "--test-timeout=60000", "--test-reporter=tap")
+        options = ("--test-force-exit", "--test-timeout=60000", "--test-reporter=tap")
         done = self.run(*options, path, **environ)
         results = re.findall(r"^ *(not )?ok \d+ - (.*)$", done.stdout, re.MULTILINE)
         assert done.returncode == 0, done.stdout
@@ -70,13 +79,18 @@ class Programs:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    """The programs, with the code that graphql-codegen and relay-compiler generate for them."""
-    programs = Programs(tmp_path_factory.mktemp("checkout"), clients.bring_in())
-    programs.tool("graphql-codegen", "--config", "codegen.ts")
-    programs.tool("relay-compiler")
-    programs.tool("tsc")
-    programs.tool("babel", "relay", "--extensions", ".ts", "--out-dir", "relay")
+def programs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Programs:
+    """The programs, generated and compiled by the first process of the run that needs them."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # of all processes
+    programs = Programs(folder / "checkout", clients.bring_in())
+    is_generated = folder / "checkout.generated"
+    with (folder / "checkout.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_generated.exists():
+            programs.generate()
+            is_generated.touch()
     return programs
 
 

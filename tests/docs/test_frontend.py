@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.browser import browse
+from support.browser import Browser
 from support.sockets import PROTOCOL, Serving, opened
 
 import tallied
@@ -61,13 +61,13 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
     await created["discussion"].database.engine.dispose()
 
 
-async def test_client_of_page_runs_in_browser(database: Database, tmp_path: Path) -> None:
+async def test_client_of_page_runs_in_browser(database: Database, browser: Browser) -> None:
     plain = Settings(playground=False)
     async with Serving(create_app(plain, database), plain) as frontend:
         settings = Settings(origins=f"http://{frontend.host}", playground=False)
         async with (
             Serving(create_app(settings, database), settings) as api,
-            browse(tmp_path) as page,
+            browser.open() as page,
         ):
             await page.open(f"http://{frontend.host}/health")
             await page.wait("location.href.endsWith('/health')")

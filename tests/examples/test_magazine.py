@@ -24,7 +24,7 @@ ARTICLE = """query($id: ID!) { article(id: $id) { headline author commentCount
 
 
 @pytest.fixture
-async def press(empty_url: str) -> AsyncIterator[Press]:
+async def press(with_tables: None, empty_url: str) -> AsyncIterator[Press]:
     async with Press(empty_url) as press:
         yield press
 

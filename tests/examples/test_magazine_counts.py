@@ -20,7 +20,7 @@ from tallied.resolvers import authors, comments
 
 
 @pytest.fixture
-async def press(empty_url: str) -> AsyncIterator[Press]:
+async def press(with_tables: None, empty_url: str) -> AsyncIterator[Press]:
     async with Press(empty_url) as press:
         await press.add("eve", is_editor=True)
         yield press

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -32,6 +31,8 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
+    # As a name server of an attacker would answer.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 )
 TIMEOUT = 30.0
 
@@ -115,36 +116,50 @@ class Page:
         path.write_bytes(base64.b64decode(image["data"]))
 
 
-@asynccontextmanager
-async def browse(folder: Path, *options: str) -> AsyncIterator[Page]:
-    """Open a browser with a profile of its own, until the block ends.
+class Browser:
+    """A Chromium that runs until the block ends.
 
     :param folder: an empty folder, for the profile.
-    :param options: further options of Chromium's command line.
     """
-    command = [find_chromium(), *OPTIONS, *options, f"--user-data-dir={folder}", "about:blank"]
-    with (folder / "chromium.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        port = await _port(folder, process)
-        async with httpx.AsyncClient() as client:
-            (target, *_) = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
-        url = target["webSocketDebuggerUrl"]
-        async with connect(url, max_size=None, proxy=None) as connection:
-            yield Page(connection)
-    finally:
-        process.send_signal(signal.SIGTERM)
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "chromium.log"
+        self._port_file = folder / "DevToolsActivePort"
+        self._command = [find_chromium(), *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
+
+    def __enter__(self) -> Browser:
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
+            self._process.wait(10)
+        self._process.kill()
+        self._process.wait()
 
+    def _wait(self) -> None:
+        """Wait until the browser has written the address of its protocol into its profile."""
+        deadline = time.monotonic() + TIMEOUT
+        while not self._port_file.is_file() or self._port_file.read_text().count("\n") < 1:
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
 
-async def _port(folder: Path, process: subprocess.Popen[bytes]) -> str:
-    """Return the port of the protocol, which the browser writes into its profile."""
-    file = folder / "DevToolsActivePort"
-    deadline = time.monotonic() + TIMEOUT
-    while not file.is_file() or not file.read_text():
-        assert process.poll() is None, (folder / "chromium.log").read_text()
-        assert time.monotonic() < deadline, (folder / "chromium.log").read_text()
-        await asyncio.sleep(0.1)
-    return file.read_text().splitlines()[0]
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Page]:
+        """Open a page without cookies, storage or cache, until the block ends."""
+        port, path = self._port_file.read_text().split()
+        host = f"ws://127.0.0.1:{port}"
+        async with connect(f"{host}{path}", max_size=None, proxy=None) as connection:
+            browser = Page(connection)
+            context = await browser.call("Target.createBrowserContext")
+            target = await browser.call("Target.createTarget", url="about:blank", **context)
+            url = f"{host}/devtools/page/{target['targetId']}"
+            async with connect(url, max_size=None, proxy=None) as page:
+                yield Page(page)
+            await browser.call("Target.disposeBrowserContext", **context)

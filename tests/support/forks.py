@@ -17,7 +17,7 @@ from subprocess import TimeoutExpired
 from tallied.cli.app import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tallied.asgi", "tallied.cli.app"])
+CONTEXT.set_forkserver_preload(["tallied.asgi", "tallied.cli.serve"])
 
 
 class Fork:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from support.browser import browse
+from support.browser import Browser
 from support.sockets import PROTOCOL, opened, serve_app
 from websockets.exceptions import InvalidStatus
 
@@ -152,11 +151,11 @@ def test_impossible_host_name_is_refused(hosts: str) -> None:
         Settings(allowed_hosts=f"www.example,{hosts}")
 
 
-async def test_rebound_page_in_browser_is_refused(database: Database, tmp_path: Path) -> None:
+async def test_rebound_page_in_browser_is_refused(database: Database, browser: Browser) -> None:
     """A real Chromium, whose resolver is told what an attacker's name server would tell it."""
     async with (
         serve_app(database, environment="development") as client,
-        browse(tmp_path, "--host-resolver-rules=MAP rebound.example 127.0.0.1") as page,
+        browser.open() as page,
     ):
         port = client.base_url.port
         # The only page that the name gets to see, as an attacker's own server would have sent one.

@@ -14,7 +14,7 @@ import pytest
 import strawberry
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from support.browser import Page, browse
+from support.browser import Browser, Page
 from support.sockets import Serving
 
 from tallied.asgi import create_app
@@ -98,8 +98,8 @@ async def hosted(database: Database, viewer: Viewer | None) -> AsyncIterator[str
 
 
 @asynccontextmanager
-async def opened(folder: Path, url: str, width: int = 1280) -> AsyncIterator[Page]:
-    async with browse(folder) as page:
+async def opened(browser: Browser, url: str, width: int = 1280) -> AsyncIterator[Page]:
+    async with browser.open() as page:
         await page.open(url, width)
         await page.wait(f"{EDITOR}.getValue().length > 20")
         yield page
@@ -122,9 +122,9 @@ async def picture(page: Page, name: str) -> None:
 @pytest.mark.parametrize("viewer", [None, ADA], ids=["guest", "signed-in"])
 @pytest.mark.parametrize("width", [1280, 600])
 async def test_every_example_runs_unchanged(
-    database: Database, tmp_path: Path, viewer: Viewer | None, width: int
+    database: Database, browser: Browser, viewer: Viewer | None, width: int
 ) -> None:
-    async with hosted(database, viewer) as url, opened(tmp_path, url, width) as page:
+    async with hosted(database, viewer) as url, opened(browser, url, width) as page:
         name = "Ada" if viewer is None else "Ada L."
         started = await execute(page, f'"{name}"')
         assert '"userErrors": []' in started
@@ -141,9 +141,9 @@ async def test_every_example_runs_unchanged(
 
 @pytest.mark.parametrize("width", [1280, 600])
 async def test_subscription_shows_event_after_mutation(
-    database: Database, tmp_path: Path, width: int
+    database: Database, browser: Browser, width: int
 ) -> None:
-    async with hosted(database, ADA) as url, opened(tmp_path, url, width) as page:
+    async with hosted(database, ADA) as url, opened(browser, url, width) as page:
         await page.run("document.querySelector('.graphiql-tab-add').click()")
         await page.run(f"{EDITOR}.setValue('subscription {{ threadBegun }}')")
         await execute(page, "listening")
@@ -156,9 +156,9 @@ async def test_subscription_shows_event_after_mutation(
 
 @pytest.mark.parametrize(("width", "is_stacked"), [(1280, False), (701, False), (600, True)])
 async def test_panes_stack_on_narrow_screen(
-    database: Database, tmp_path: Path, width: int, is_stacked: bool
+    database: Database, browser: Browser, width: int, is_stacked: bool
 ) -> None:
-    async with hosted(database, None) as url, opened(tmp_path, url, width) as page:
+    async with hosted(database, None) as url, opened(browser, url, width) as page:
         place = "document.querySelector('.graphiql-{}').getBoundingClientRect().toJSON()"
         editors = await page.run(place.format("editors"))
         response = await page.run(place.format("response"))
@@ -168,23 +168,23 @@ async def test_panes_stack_on_narrow_screen(
         assert min(editors["height"], response["height"]) > 250
 
 
-async def test_reading_guests_see_runnable_examples(database: Database, tmp_path: Path) -> None:
+async def test_reading_guests_see_runnable_examples(database: Database, browser: Browser) -> None:
     settings = Settings(guests="read")
     serving = Serving(create_app(settings, database), settings)
-    async with serving as server, opened(tmp_path, f"http://{server.host}/graphql") as page:
+    async with serving as server, opened(browser, f"http://{server.host}/graphql") as page:
         await execute(page, "totalCount")
         tabs = "[...document.querySelectorAll('.graphiql-tab-button')].map((e) => e.innerText)"
         assert await page.run(tabs) == ["Threads", "Page"]
 
 
-async def test_page_of_allowed_origin_uses_api(database: Database, tmp_path: Path) -> None:
+async def test_page_of_allowed_origin_uses_api(database: Database, browser: Browser) -> None:
     """As a frontend on another port does: the browser decides."""
     plain = Settings(playground=False)
     async with Serving(create_app(plain, database), plain) as frontend:
         origin = f"http://{frontend.host}"
         settings = Settings(origins=origin, guests="write", body_size=2048)
         serving = Serving(create_app(settings, database), settings)
-        async with serving as api, browse(tmp_path) as page:
+        async with serving as api, browser.open() as page:
             await page.open(f"{origin}/health")
             await page.wait("location.href.endsWith('/health')")
             ask, open_socket = ASK.format(api.host), OPEN_SOCKET.format(api.host)
