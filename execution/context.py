@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -17,8 +17,9 @@ from starlette.requests import HTTPConnection
 from ..auth.viewer import Viewer
 from ..database import Database
 from ..database.row_reader import RowReader
+from ..database.statement import CompiledStatement, Rows
 from ..database.unit_of_work import UnitOfWork
-from ..errors import OutcomeUnknown
+from ..errors import Busy, OutcomeUnknown, Unavailable
 from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
@@ -58,6 +59,8 @@ class Context:
     size: ResponseSize = field(init=False)
     time: asyncio.Timeout | None = field(default=None, init=False)
     """The time limit of the operation."""
+    failure: Exception | None = field(default=None, init=False)
+    """The error by which every further read fails, since one has failed already."""
     changes: int = 0
     """The number of committed units of work."""
     is_outcome_unknown: bool = field(default=False, init=False)
@@ -72,13 +75,28 @@ class Context:
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query on its own connection, and return its result."""
+        if self.failure is not None:
+            raise self.failure
         with self._track_task():
             return await self.database.run_query(query)
 
     async def read_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
         """Run a query on a reader of its own, and return its result."""
+        if self.failure is not None:
+            raise self.failure
         with self._track_task():
             return await self.database.query_rows(query)
+
+    async def fetch(self, statement: CompiledStatement, parameters: Mapping[str, Any]) -> Rows:
+        """Return the rows of a compiled statement.
+
+        If they cannot be read, every further read of the operation fails with the same error.
+        """
+        try:
+            return await self.read_rows(lambda reader: reader.fetch(statement, parameters))
+        except (Busy, Unavailable) as error:
+            self.failure = error
+            raise
 
     async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
         """Run a command as one unit of work, and forget the rows that were read before."""

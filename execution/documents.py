@@ -87,6 +87,8 @@ class Document:
     errors: list[dict[str, Any]] = field(default_factory=list)
     costs: dict[str | None, OperationCost] = field(default_factory=dict)
     """The costs of its operations by name, as far as they have been measured."""
+    plans: dict[str | None, Any] = field(default_factory=dict)
+    """The plans of its operations by name, as :mod:`tallied.operations` has them."""
 
     @property
     def status(self) -> int:

@@ -85,11 +85,18 @@ class GraphQLResponse(NamedTuple):
 class PreparedOperation(NamedTuple):
     """An operation of a valid document and within the limits."""
 
-    document: DocumentNode
+    document: Document
+    node: OperationDefinitionNode
     name: str | None
     kind: OperationType
     variables: dict[str, Any] | None
     nodes: int
+
+    @property
+    def document_node(self) -> DocumentNode:
+        """The document as graphql-core has it."""
+        assert self.document.node is not None
+        return self.document.node
 
 
 BY_GET: Collection[OperationType] = (OperationType.QUERY,)
@@ -180,7 +187,12 @@ class Executor:
         if error is not None:
             return GraphQLResponse({"errors": [report_error(error)]}, 422)
         return PreparedOperation(
-            document.node, request.operation_name, operation.operation, request.variables, nodes
+            document,
+            operation,
+            request.operation_name,
+            operation.operation,
+            request.variables,
+            nodes,
         )
 
     def _text(self, request: Request) -> str | GraphQLResponse:
@@ -215,7 +227,7 @@ class Executor:
         """
         result = execute(
             self._schema,
-            operation.document,
+            operation.document_node,
             event,
             context_value=context,
             variable_values=operation.variables,
@@ -225,8 +237,7 @@ class Executor:
             operation_extensions=None,
             hide_suggestions=self._hide_suggestions,
         )
-        limit = self._settings.operation_cost
-        extensions = {"cost": {"nodes": operation.nodes, "limit": limit}}
+        extensions = self.extensions(operation)
         of_mutation = operation.kind is OperationType.MUTATION
         if isawaitable(result):
             result = await result
@@ -234,13 +245,17 @@ class Executor:
         is_changed = bool(context.changes) or context.is_outcome_unknown
         return await _build_response(result, extensions, of_mutation, is_changed)
 
+    def extensions(self, operation: PreparedOperation) -> dict[str, Any]:
+        """Return the extensions of the response to an operation that was executed."""
+        return {"cost": {"nodes": operation.nodes, "limit": self._settings.operation_cost}}
+
     async def subscribe(
         self, operation: PreparedOperation, context: Context
     ) -> AsyncIterator[Any] | GraphQLResponse:
         """Return the events of a subscription, each of which is to be executed, or an error."""
         built = FairExecutor.build(
             self._schema,
-            operation.document,
+            operation.document_node,
             context_value=context,
             raw_variable_values=operation.variables,
             operation_name=operation.name,

@@ -67,6 +67,14 @@ class KeyedRowField:
 
 
 @dataclass(frozen=True)
+class ObjectField:
+    """A root field that returns an object which needs no row."""
+
+    build: Callable[[Any], Any]
+    """Called with the context."""
+
+
+@dataclass(frozen=True)
 class NodeField:
     """A root field that returns the row with a global id, which is of one of these types."""
 
@@ -104,6 +112,7 @@ FieldDeclaration = (
     | ComputedField
     | RelatedRowField
     | KeyedRowField
+    | ObjectField
     | NodeField
     | NodesField
     | TargetThreadField

@@ -64,7 +64,8 @@ class ResponseSize:
         :raises ResponseTooLarge: for a response that must not be sent.
         """
         content = orjson.dumps(
-            await _encode_fairly(body) if self.written > MAX_INLINE_CHARACTERS else body
+            await _encode_fairly(body) if self.written > MAX_INLINE_CHARACTERS else body,
+            option=orjson.OPT_UTC_Z,
         )
         if len(content) > self.maximum:
             self.exceed()
@@ -82,7 +83,9 @@ async def _encode_fairly(value: Any) -> Any:
     if isinstance(value, list):
         items = []
         for item in value:
-            items.append(orjson.Fragment(orjson.dumps(await _encode_fairly(item))))
+            items.append(
+                orjson.Fragment(orjson.dumps(await _encode_fairly(item), option=orjson.OPT_UTC_Z))
+            )
             await yield_if_due()
         return items
     return value

@@ -10,7 +10,8 @@ from typing import Annotated, TypeVar
 import strawberry
 from strawberry import UNSET
 
-from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA, PageArguments
+from ..execution.field_declarations import ConnectionField
+from ..resolvers.pagination.arguments import DEFAULT_SIZE, SIZE_METADATA, PageArguments, Window
 from ..resolvers.pagination.cursors import Order
 from ..resolvers.pagination.filters import (
     CommentFilter,
@@ -204,13 +205,28 @@ CommentFilterBy = Annotated[
 ]
 
 
-def read_page_arguments(
-    first: int | None, last: int | None, after: str | None, before: str | None
-) -> PageArguments:
-    """Return the arguments of a connection, of which any may be left out."""
-    return PageArguments(
+def read_window(
+    connection: ConnectionField,
+    limit: int,
+    *,
+    first: int | None = UNSET,
+    last: int | None = UNSET,
+    after: str | None = UNSET,
+    before: str | None = UNSET,
+    order_by: ThreadOrder | CommentOrder | None = UNSET,
+    filter_by: ThreadFilterInput | CommentFilterInput | None = UNSET,
+) -> Window:
+    """Return the window that the arguments of a connection select, any of which may be left out.
+
+    :param limit: the maximum number of rows on a page.
+    :raises BadUserInput: naming an invalid argument.
+    """
+    filter = read_filter(filter_by)
+    order = read_order(connection.orders, order_by or connection.default_order)
+    arguments = PageArguments(
         unset_to_none(first), unset_to_none(last), unset_to_none(after), unset_to_none(before)
     )
+    return arguments.window(order, limit, filter)
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:

@@ -14,6 +14,7 @@ from ..execution.field_declarations import (
     ConnectionField,
     NodeField,
     NodesField,
+    ObjectField,
     TargetThreadField,
 )
 from ..execution.requested_fields import Info
@@ -36,9 +37,7 @@ from .arguments import (
     ThreadFilterBy,
     ThreadID,
     ThreadOrderBy,
-    read_filter,
-    read_order,
-    read_page_arguments,
+    read_window,
 )
 from .connections import Connection
 from .fields import field
@@ -47,6 +46,8 @@ from .nodes import Node, load_host_nodes
 from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
 from .types.viewer import CurrentViewer
+
+THREADS_OF_ALL = ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER)
 
 
 @strawberry.type(
@@ -64,12 +65,12 @@ class Query:
     async def comment(self, info: Info, id: CommentID) -> Comment | None:
         return cast("Comment | None", await _read(info, id, "Comment"))
 
-    @field("The signed-in person who makes the request. Null for a guest.")
+    @field(
+        "The signed-in person who makes the request. Null for a guest.",
+        declaration=ObjectField(lambda context: CurrentViewer.from_viewer(context.viewer)),
+    )
     async def viewer(self, info: Info) -> CurrentViewer | None:
-        viewer = info.context.viewer
-        if viewer is None:
-            return None
-        return CurrentViewer(name=viewer.name, is_moderator=viewer.is_moderator)
+        return CurrentViewer.from_viewer(info.context.viewer)
 
     @field(
         "Return an author by their id. Null if there is none.", declaration=NodeField(("Author",))
@@ -130,7 +131,7 @@ class Query:
 
     @field(
         "A page of the threads. Null if they could not be read. Other root fields are unaffected.",
-        declaration=ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER),
+        declaration=THREADS_OF_ALL,
     )
     async def threads(
         self,
@@ -142,16 +143,24 @@ class Query:
         order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER,
         filter_by: ThreadFilterBy = UNSET,
     ) -> Connection[Thread] | None:
-        filter, read_condition = read_filter(filter_by), await info.context.read_condition()
-        order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
-        arguments = read_page_arguments(first, last, after, before)
-        window = arguments.window(order, info.context.settings.page_size, filter, read_condition)
+        window = read_window(
+            THREADS_OF_ALL,
+            info.context.settings.page_size,
+            first=first,
+            last=last,
+            after=after,
+            before=before,
+            order_by=order_by,
+            filter_by=filter_by,
+        )
+        read_condition = await info.context.read_condition()
+        window = window._replace(read_condition=read_condition)
         requested, page, total = info.page("Thread"), RowPage(), None
         if requested:
             page = await info.context.read_rows(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
             total = await info.context.read_rows(
-                lambda it: count_threads(it, filter, read_condition)
+                lambda it: count_threads(it, window.filter, read_condition)
             )
         return Connection.from_page(page, total, Thread.from_record)
 

@@ -31,6 +31,7 @@ from ..execution.executor import (
 )
 from ..execution.response_size import ResponseTooLarge
 from ..host.access import HostRules
+from ..operations.plans import Plans
 from ..settings import Settings
 from .request_errors import RequestError
 
@@ -103,6 +104,7 @@ class Service:
         self.settings = settings
         self.schema = schema
         self.executor = Executor(schema, settings)
+        self.plans = Plans(schema, database, settings.page_size)
         self._database = database
         self._rules = rules
         self._get_viewer = get_viewer
@@ -210,8 +212,27 @@ class Service:
     async def _execute(
         self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> tuple[GraphQLResponse, bytes]:
-        response = await self.executor.execute(operation, context, event)
+        response = await self._execute_plan(operation, context)
+        if response is None:
+            response = await self.executor.execute(operation, context, event)
         return response, await context.size.dump(response.body)
+
+    async def _execute_plan(
+        self, operation: PreparedOperation, context: Context
+    ) -> GraphQLResponse | None:
+        """Return the response of a compiled operation, or None where graphql-core executes it."""
+        variables = operation.variables
+        plan = self.plans.find(operation.document, operation.node, variables)
+        if plan is None:
+            return None
+        try:
+            data = await plan.execute(context, variables)
+        except ResponseTooLarge:
+            raise
+        except Exception:
+            # A guard, or an error, which graphql-core finds again and puts at its place.
+            return None
+        return GraphQLResponse({"data": data, "extensions": self.executor.extensions(operation)})
 
     async def _limit(
         self, context: Context, execution: Coroutine[Any, Any, T]

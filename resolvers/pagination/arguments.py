@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import BindParameter, ColumnElement
 
 from ...errors import BadUserInput
 from .cursors import Order, Position
@@ -37,7 +37,7 @@ class Window(NamedTuple):
 
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
-        return self.size + 1
+        return self.size if isinstance(self.size, BindParameter) else self.size + 1
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet to be in the list at all."""

@@ -66,6 +66,10 @@ class Order:
         text = base64.urlsafe_b64encode(orjson.dumps(parts))
         return text.decode().rstrip("=")
 
+    def encode_parts(self, key: Any, id: UUID) -> str:
+        """Return the cursor of the position with that sort key and primary key."""
+        return self.encode(Position(key, id))
+
     def decode(self, cursor: str, field: str) -> Position:
         """Return the position that a cursor encodes.
 

@@ -58,7 +58,7 @@ class PageOfRows(NamedTuple):
     has_previous: bool
     has_next: bool
     key: int
-    """The place of the sort key in a row, and before that of the id; 0 without cursors."""
+    """The place of the sort key in a row, before that of the id; 0 without cursors."""
 
     def as_records(self, selection: Selection, window: Window) -> RowPage:
         """Return the page with the rows as records, and with their cursors."""

@@ -26,9 +26,7 @@ from ..arguments import (
     CommentOrderBy,
     First,
     Last,
-    read_filter,
-    read_order,
-    read_page_arguments,
+    read_window,
 )
 from ..connections import Connection
 from ..fields import column, computed, field, related_row
@@ -38,6 +36,10 @@ from ..scalars import SafeInt
 from .author import Author
 from .comment import Comment
 from .target import ThreadTarget
+
+COMMENTS_OF_THREAD = ConnectionField(
+    "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS
+)
 
 POLICY_COLUMNS = ThreadContext._fields
 """The columns by which a policy decides."""
@@ -99,9 +101,7 @@ class Thread(Row, Node):
 
     @field(
         "A page of the thread's comments.",
-        declaration=ConnectionField(
-            "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS
-        ),
+        declaration=COMMENTS_OF_THREAD,
     )
     async def comments(
         self,
@@ -114,10 +114,16 @@ class Thread(Row, Node):
         filter_by: CommentFilterBy = UNSET,
     ) -> Connection[Comment]:
         def read() -> tuple[Window, RequestedFields | None]:
-            order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
-            filter, limit = read_filter(filter_by), info.context.settings.page_size
-            arguments = read_page_arguments(first, last, after, before)
-            window = arguments.window(order, limit, filter)
+            window = read_window(
+                COMMENTS_OF_THREAD,
+                info.context.settings.page_size,
+                first=first,
+                last=last,
+                after=after,
+                before=before,
+                order_by=order_by,
+                filter_by=filter_by,
+            )
             return window, info.page("Comment")
 
         window, requested = info.cached(read)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import strawberry
 
+from ...auth.viewer import Viewer
 from ...host.access import Access
 from ..fields import computed, keyed_row
 from .author import Author
@@ -26,3 +29,10 @@ class CurrentViewer:
     @computed("Whether the viewer may create a thread without a target.")
     def can_start_thread(access: Access) -> bool:
         return access.may_start()
+
+    @classmethod
+    def from_viewer(cls, viewer: Viewer | None) -> Self | None:
+        """Return a viewer as the API shows them; None for a guest."""
+        if viewer is None:
+            return None
+        return cls(name=viewer.name, is_moderator=viewer.is_moderator)

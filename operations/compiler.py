@@ -1,0 +1,427 @@
+"""The compiler: from an operation to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    OperationType,
+    Visitor,
+    get_named_type,
+    is_leaf_type,
+    visit,
+)
+from graphql.execution.collect_fields import (
+    FieldDetails,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
+from graphql.execution.values import VariableValues
+from strawberry import Schema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types import get_object_definition
+
+from ..database import Database
+from ..execution.field_declarations import (
+    ColumnField,
+    ComputedField,
+    ConnectionField,
+    KeyedRowField,
+    NodeField,
+    NodesField,
+    ObjectField,
+    RelatedRowField,
+    TargetThreadField,
+    declaration_of,
+    python_name,
+)
+from ..resolvers.selections import Path
+from ..schema.types import ROWS
+from .arguments import Arguments, Variables
+from .errors import Unsupported
+from .levels import Awaited, ChildPages, Level, PageLevel, RootPage, RowLevel
+from .plan import Plan
+from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetRoot
+from .source import Source
+
+Fields = Mapping[str, list[FieldDetails]]
+
+P = TypeVar("P", bound=PageLevel)
+
+PAGE_INFO = {"hasPreviousPage": -4, "hasNextPage": -3, "startCursor": -2, "endCursor": -1}
+"""The places of the fields in the page of a level."""
+
+
+class Compiler:
+    """Compiles the operations of one schema for one database."""
+
+    def __init__(self, schema: Schema, database: Database, page_size: int) -> None:
+        self.schema = schema
+        self.database = database
+        self.page_size = page_size
+
+    def compile(
+        self, document: DocumentNode, operation: OperationDefinitionNode, flags: Mapping[str, bool]
+    ) -> Plan:
+        """Return the plan of an operation of a valid document.
+
+        :param flags: the values of the variables of ``@skip`` and ``@include``.
+        :raises Unsupported: for a part that only graphql-core knows.
+        """
+        if operation.operation is not OperationType.QUERY:
+            raise Unsupported("a mutation or a subscription")
+        visit(document, _DirectiveCheck())
+        return _Compilation(self, document, operation, flags).plan()
+
+
+class _DirectiveCheck(Visitor):
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        if node.name.value not in ("skip", "include"):
+            raise Unsupported(f"@{node.name.value}")
+
+
+class _Compilation:
+    """The compilation of one operation."""
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        flags: Mapping[str, bool],
+    ) -> None:
+        self.compiler = compiler
+        self.core = compiler.schema._schema
+        self.operation = operation
+        self.values = VariableValues({}, dict(flags))
+        self.fragments = {
+            node.name.value: FragmentDetails(node)
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
+        self.levels: list[Level] = []
+        self.windows: dict[int, tuple[ConnectionField, Arguments]] = {}
+        self.source = Source()
+        self.needs_access = False
+
+    def plan(self) -> Plan:
+        """Return the plan of the operation."""
+        root_type = self.core.query_type
+        assert root_type is not None
+        collected = collect_fields(
+            self.core, self.fragments, self.values, root_type, self.operation
+        )
+        roots: dict[str, Root | str] = {}
+        for key, details in collected.grouped_field_set.items():
+            name = details[0].node.name.value
+            roots[key] = (
+                root_type.name if name == "__typename" else self._root(root_type, name, details)
+            )
+        for level in self.levels:
+            if not isinstance(level, ChildPages):
+                level.finish()
+        for level in self.levels:
+            self.source.add_items(level)
+        namespace = self.source.execute()
+        for level in self.levels:
+            level.items = namespace[f"items{level.number}"]
+        for root in roots.values():
+            if not isinstance(root, str):
+                root.finish(namespace)
+        return Plan(
+            Variables(self.core, self.operation),
+            roots,
+            self.windows,
+            self.needs_access,
+            self.compiler.page_size,
+        )
+
+    def _root(self, root_type: GraphQLObjectType, name: str, details: list[FieldDetails]) -> Root:
+        field = self._accepted(root_type, name)
+        declaration = declaration_of(field)
+        arguments = Arguments(self.compiler.schema, field, details[0].node)
+        match declaration:
+            case NodeField() | NodesField():
+                levels = {
+                    type_name: self._row_level(type_name, details)
+                    for type_name in declaration.type_names
+                }
+                if isinstance(declaration, NodeField):
+                    return NodeRoot(arguments, levels)
+                for level in levels.values():
+                    level.variable(("id",))
+                return NodesRoot(arguments, levels, self.compiler.page_size)
+            case TargetThreadField():
+                return TargetRoot(arguments, self._row_level("Thread", details))
+            case ConnectionField():
+                page = self._page(RootPage, declaration, arguments, details)
+                return PageRoot(page, f"connection{page.number}")
+            case ObjectField():
+                return self._object_root(declaration, field, details)
+        raise Unsupported(f"Query.{name}")
+
+    def _accepted(self, parent: GraphQLObjectType, name: str) -> GraphQLField:
+        """Return a field that is Tallied's own, and is resolved as it is declared.
+
+        :raises Unsupported: for any other.
+        """
+        field = parent.fields.get(name)
+        definition = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if field is None or definition is None or definition.extensions:
+            raise Unsupported(f"{parent.name}.{name}")
+        if definition.permission_classes or definition.directives:
+            raise Unsupported(f"{parent.name}.{name}")
+        accepted: GraphQLField = field
+        return accepted
+
+    def _subfields(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Fields:
+        collected = collect_subfields(
+            self.core, self.fragments, self.values, self.operation, type_, details
+        )
+        return collected.grouped_field_set
+
+    def _row_type(self, type_name: str) -> GraphQLObjectType:
+        """Return the schema's type of a row, which may have a prefix."""
+        converter = self.compiler.schema.config.name_converter
+        definition = get_object_definition(ROWS[type_name], strict=True)
+        type_ = self.core.type_map[converter.from_type(definition)]
+        assert isinstance(type_, GraphQLObjectType)
+        return type_
+
+    def _row_level(self, type_name: str, details: list[FieldDetails]) -> RowLevel:
+        level = RowLevel(len(self.levels), ROWS[type_name].model, self.compiler.database)
+        self.levels.append(level)
+        level.lists.append(self._row(level, self._row_type(type_name), (), details))
+        return level
+
+    def _row(
+        self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
+    ) -> str:
+        """Return the expression of a row's object."""
+        parts = []
+        for key, same_key in self._subfields(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+            else:
+                parts.append((key, self._row_field(level, type_, path, name, same_key)))
+        return self.source.object(parts)
+
+    def _row_field(
+        self,
+        level: Level,
+        type_: GraphQLObjectType,
+        path: Path,
+        name: str,
+        details: list[FieldDetails],
+    ) -> str:
+        field = self._accepted(type_, name)
+        declaration = declaration_of(field)
+        match declaration:
+            case ColumnField():
+                variable = level.variable((*path, python_name(field)))
+                if name != "id":
+                    return variable
+                origin = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
+                return self.source.encode_id(origin.__name__, variable)
+            case ComputedField():
+                return self._computed(level, field, path, declaration, details)
+            case RelatedRowField():
+                related_path = (*path, declaration.relation)
+                key = level.variable((*related_path, "id"))
+                related_type = self._row_type(declaration.relation.title())
+                expression = self._row(level, related_type, related_path, details)
+                return f"(None if {key} is None else {expression})"
+            case ConnectionField():
+                return self._child_pages(level, field, path, declaration, details)
+        raise Unsupported(f"{type_.name}.{name}")
+
+    def _computed(
+        self,
+        level: Level,
+        field: GraphQLField,
+        path: Path,
+        declaration: ComputedField,
+        details: list[FieldDetails],
+    ) -> str:
+        if details[0].node.arguments:
+            raise Unsupported("a computed field with arguments")
+        paths = tuple((*path, *column.split(".")) for column in declaration.columns)
+        variables = [level.variable(column) for column in paths]
+        if declaration.scope == "context":
+            awaited = Awaited(declaration.function, paths, f"w{level.number}_{len(level.awaited)}")
+            level.awaited.append(awaited)
+            return awaited.variable
+        self.needs_access = self.needs_access or declaration.scope == "access"
+        function = self.source.constant(declaration.function)
+        expression = f"{function}({', '.join([declaration.scope, *variables])})"
+        type_ = get_named_type(field.type)
+        if is_leaf_type(type_):
+            return expression
+        assert isinstance(type_, GraphQLObjectType)
+        return f"{self._object_function(type_, details)}({expression}, rules, access)"
+
+    def _object_function(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
+        """Return the name of a function from an object, which may be None, to the response's."""
+        return self.source.object_function(
+            [
+                (key, self._object_field(type_, same_key))
+                for key, same_key in self._subfields(type_, details).items()
+            ]
+        )
+
+    def _object_field(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
+        """Return the expression of a field that is an attribute, or computed without columns."""
+        name = details[0].node.name.value
+        if name == "__typename":
+            return repr(type_.name)
+        field = self._accepted(type_, name)
+        declaration = declaration_of(field)
+        definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        if isinstance(declaration, ComputedField) and declaration.scope != "context":
+            self.needs_access = self.needs_access or declaration.scope == "access"
+            return f"{self.source.constant(declaration.function)}({declaration.scope})"
+        if declaration is None and definition.base_resolver is None:
+            return f"value.{definition.python_name}"
+        raise Unsupported(f"{type_.name}.{name}")
+
+    def _object_root(
+        self, declaration: ObjectField, field: GraphQLField, details: list[FieldDetails]
+    ) -> ObjectRoot:
+        """Return a root object, of which some fields may be rows."""
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        parts: list[tuple[str, str]] = []
+        rows: dict[str, tuple[KeyedRowField, RowLevel]] = {}
+        for key, same_key in self._subfields(type_, details).items():
+            name = same_key[0].node.name.value
+            keyed = None if name == "__typename" else declaration_of(self._accepted(type_, name))
+            if isinstance(keyed, KeyedRowField):
+                self.needs_access = True
+                rows[key] = keyed, self._row_level(keyed.type_name, same_key)
+            parts.append((key, "None" if key in rows else self._object_field(type_, same_key)))
+        return ObjectRoot(declaration.build, self.source.object_function(parts), rows)
+
+    def _child_pages(
+        self,
+        level: Level,
+        field: GraphQLField,
+        path: Path,
+        declaration: ConnectionField,
+        details: list[FieldDetails],
+    ) -> str:
+        """Return the expression of a connection to the children of a row."""
+        assert declaration.relation is not None
+        arguments = Arguments(self.compiler.schema, field, details[0].node)
+        parent_path = (*path, "id")
+        key = level.variable(parent_path)
+        page = self._page(
+            ChildPages,
+            declaration,
+            arguments,
+            details,
+            relation=declaration.relation,
+            parent_path=parent_path,
+        )
+        level.children.append(page)
+        number, total = page.number, "None"
+        if page.counts:
+            count = level.variable((*path, "comment_count"))
+            total = f"({count} if totals{number} is None else totals{number}.get({key}, 0))"
+        empty = self.source.constant(page.empty_page())
+        return f"connection{number}(pages{number}.get({key}, {empty}), {total})"
+
+    def _page(
+        self,
+        level_type: type[P],
+        declaration: ConnectionField,
+        arguments: Arguments,
+        details: list[FieldDetails],
+        **options: Any,
+    ) -> P:
+        """Return the level of a connection, with its generated function."""
+        model = ROWS[declaration.type_name].model
+        page = level_type(len(self.levels), model, self.compiler.database, **options)
+        self.levels.append(page)
+        self.windows[page.number] = declaration, arguments
+        row_type = self._row_type(declaration.type_name)
+        type_ = self._type(f"{row_type.name}Connection")
+        parts = []
+        for key, same_key in self._subfields(type_, details).items():
+            name = same_key[0].node.name.value
+            parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
+        self.source.connection_function(page.number, parts)
+        return page
+
+    def _connection_field(
+        self,
+        page: PageLevel,
+        type_: GraphQLObjectType,
+        row_type: GraphQLObjectType,
+        name: str,
+        details: list[FieldDetails],
+    ) -> str:
+        if name == "__typename":
+            return repr(type_.name)
+        if name == "totalCount":
+            page.counts = True
+            return "total"
+        page.reads_page = True
+        if name == "pageInfo":
+            return self._page_info(page, details)
+        if name == "nodes":
+            expression = self._row(page, row_type, (), details)
+        elif name == "edges":
+            expression = self._edge(page, row_type, details)
+        else:
+            raise Unsupported(f"{type_.name}.{name}")
+        page.lists.append(expression)
+        return f"page[{len(page.lists) - 1}]"
+
+    def _edge(
+        self, page: PageLevel, row_type: GraphQLObjectType, details: list[FieldDetails]
+    ) -> str:
+        type_ = self._type(f"{row_type.name}Edge")
+        parts = []
+        for key, same_key in self._subfields(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+            elif name == "cursor":
+                page.wants_cursors = True
+                parts.append((key, "encode(key, id)"))
+            elif name == "node":
+                parts.append((key, self._row(page, row_type, (), same_key)))
+            else:
+                raise Unsupported(f"{type_.name}.{name}")
+        return self.source.object(parts)
+
+    def _page_info(self, page: PageLevel, details: list[FieldDetails]) -> str:
+        type_ = self._type("PageInfo")
+        parts = []
+        for key, same_key in self._subfields(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+                continue
+            place = PAGE_INFO.get(name)
+            if place is None:
+                raise Unsupported(f"{type_.name}.{name}")
+            page.wants_previous |= name == "hasPreviousPage"
+            page.wants_next |= name == "hasNextPage"
+            page.wants_cursors |= name.endswith("Cursor")
+            parts.append((key, f"page[{place}]"))
+        return self.source.object(parts)
+
+    def _type(self, name: str) -> GraphQLObjectType:
+        type_ = self.core.type_map[name]
+        assert isinstance(type_, GraphQLObjectType)
+        return type_

@@ -1,0 +1,381 @@
+"""Levels: the rows of one statement, and what they become in the response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Uuid, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from ..concurrency.scheduler import yield_if_due
+from ..database import Database
+from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES, Context
+from ..host.access import Access
+from ..models import Author, Comment, Thread
+from ..resolvers.pagination.arguments import RequestedFields, Window
+from ..resolvers.pagination.keyset import PageOfRows, split_page
+from ..resolvers.pagination.statements import ChildRelation, select_page, select_pages
+from ..resolvers.selections import Path, Selection, select_rows, table_of
+from .statements import BoundStatement, Shapes, parametrize, window_parameters, window_shape
+
+SLICE = 250
+"""How many rows are put into the response before other tasks may run."""
+
+Rows = Sequence[Sequence[Any]]
+Items = Callable[[Rows], tuple[list[Any], ...]]
+
+
+@dataclass
+class Run:
+    """One execution of a plan."""
+
+    context: Context
+    access: Access
+    """The viewer's access; with their author only if the plan asks for it."""
+    read_condition: ColumnElement[bool] | None
+    windows: Mapping[int, Window]
+    """The windows of the pages by the number of their level."""
+
+    async def fetch(self, bound: BoundStatement) -> Rows:
+        """Return the rows of a statement."""
+        return await self.context.fetch(bound.statement, bound.parameters)
+
+
+class Awaited(NamedTuple):
+    """A value of a row that is computed asynchronously, before the row is put together."""
+
+    function: Callable[..., Any]
+    paths: tuple[Path, ...]
+    variable: str
+
+
+@dataclass
+class Level:
+    """Rows of one type, which one statement reads.
+
+    :param variables: the names in the generated code of the columns, by their paths.
+    :param items: the generated function, which returns a list for each use of the rows.
+    """
+
+    number: int
+    model: type[Any]
+    database: Database
+    variables: dict[Path, str] = field(default_factory=dict)
+    awaited: list[Awaited] = field(default_factory=list)
+    children: list[ChildPages] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
+    """The expressions of the generated code, one for each use of the rows."""
+    items: Callable[..., tuple[list[Any], ...]] = field(init=False)
+    selection: Selection = field(init=False)
+    shapes: Shapes = field(init=False)
+
+    def variable(self, path: Path) -> str:
+        """Return the name of a column in the generated code, and read it from now on."""
+        return self.variables.setdefault(path, f"v{self.number}_{len(self.variables)}")
+
+    def finish(self) -> None:
+        """Fix the columns, after the whole selection has been looked through."""
+        self.selection = _selection(list(self.variables) or [("id",)])
+        self.shapes = Shapes(self.database)
+        paths = self.selection.paths()
+        self.places = {path: place for place, path in enumerate(paths)}
+        for child in self.children:
+            child.finish()
+
+    def pattern(self) -> str:
+        """Return the target of the generated loop over the rows."""
+        names = [self.variables.get(path, "_") for path in self.selection.paths()]
+        return f"({', '.join([*(value.variable for value in self.awaited), *names])}, *_)"
+
+    def conditions(self, run: Run) -> list[ColumnElement[bool]]:
+        """Return the conditions for the rows that the viewer may read."""
+        condition = run.read_condition
+        if condition is None or self.model is Author:
+            return []
+        return [Comment.thread.has(condition) if self.model is Comment else condition]
+
+    def count_messages(self, run: Run, rows: Rows) -> None:
+        """Count the messages, most of which will be in the response."""
+        place = self.places.get(("message",))
+        if place is not None:
+            run.context.size.read(sum(len(row[place] or "") for row in rows))
+            run.context.size.require_room()
+
+    async def prepare(self, run: Run, rows: Rows) -> Items:
+        """Load what the rows need for the response, and return the function for parts of them.
+
+        :param rows: all rows of the level.
+        """
+        loaded: list[Any] = []
+        for child in self.children:
+            place = self.places[child.parent_path]
+            ids = dict.fromkeys(row[place] for row in rows if row[place] is not None)
+            loaded += await child.load(run, list(ids))
+        values = {}
+        for row in rows if self.awaited else ():
+            computed = [await self._compute(run, value, row) for value in self.awaited]
+            values[id(row)] = computed
+        items, context, access = self.items, run.context, run.access
+        encode = self.encoder(run)
+
+        def make(part: Rows) -> tuple[list[Any], ...]:
+            if values:
+                part = [(*values[id(row)], *row) for row in part]
+            return items(part, context.rules, access, encode, *loaded)
+
+        return make
+
+    async def _compute(self, run: Run, value: Awaited, row: Sequence[Any]) -> Any:
+        arguments = (row[self.places[path]] for path in value.paths)
+        result = await value.function(run.context, *arguments)
+        if isinstance(result, str):
+            run.context.size.write(result)
+        return result
+
+    def encoder(self, run: Run) -> Any:
+        """Return the function that makes the cursors of the rows, if they have any."""
+        return None
+
+
+class RowLevel(Level):
+    """One row, or those of some ids."""
+
+    async def load_row(self, run: Run, id: UUID) -> Any:
+        """Return the row with that id as the response has it, or None."""
+        condition = table_of(self.model).c.id == bindparam("id", type_=Uuid())
+        return await self._load_first(run, "id", condition, {"id": id})
+
+    async def load_target(self, run: Run, type: str, key: str) -> Any:
+        """Return the thread about an object of the host as the response has it, or None."""
+        condition = (Thread.target_type == bindparam("type")) & (
+            Thread.target_id == bindparam("key")
+        )
+        return await self._load_first(run, "target", condition, {"type": type, "key": key})
+
+    async def load_rows(self, run: Run, ids: Sequence[UUID]) -> dict[UUID, Any]:
+        """Return the rows with these ids as the response has them."""
+        rows = await self._read(run, "ids", *_among(self, table_of(self.model).c.id, ids))
+        make, place = await self.prepare(run, rows), self.places["id",]
+        objects = make(rows)[0]
+        return {row[place]: each for row, each in zip(rows, objects, strict=True)}
+
+    async def _load_first(
+        self, run: Run, name: str, condition: Any, parameters: dict[str, Any]
+    ) -> Any:
+        rows = await self._read(run, name, condition, parameters)
+        make = await self.prepare(run, rows)
+        return make(rows)[0][0] if rows else None
+
+    async def _read(self, run: Run, name: str, condition: Any, parameters: dict[str, Any]) -> Rows:
+        conditions = self.conditions(run)
+        rows = await run.fetch(
+            self.shapes.bind(
+                name,
+                conditions,
+                lambda: select_rows(self.model, self.selection, condition, *conditions),
+                parameters,
+            )
+        )
+        self.count_messages(run, rows)
+        return rows
+
+
+@dataclass
+class PageLevel(Level):
+    """Pages of a connection.
+
+    :param connection: the generated function from a page and a total to the response's object.
+    """
+
+    wants_cursors: bool = False
+    wants_previous: bool = False
+    wants_next: bool = False
+    reads_page: bool = False
+    counts: bool = False
+    """Whether ``totalCount`` is requested."""
+    cursor_of: Callable[[Run, Window], Any] = field(init=False)
+
+    def requested(self) -> RequestedFields:
+        """Return the requested parts of the page."""
+        return RequestedFields(
+            frozenset(), self.wants_cursors, self.wants_previous, self.wants_next
+        )
+
+    def pattern(self) -> str:
+        """Return the target of the generated loop, with the position of each row."""
+        pattern = super().pattern()
+        return pattern.replace(", *_)", ", key, id, *_)") if self.wants_cursors else pattern
+
+    def encoder(self, run: Run) -> Any:
+        return run.windows[self.number].order.encode_parts
+
+    def finish_page(self, run: Run, page: PageOfRows, make: Items) -> tuple[Any, ...]:
+        """Return a page for the generated function: its lists, and what pageInfo tells."""
+        start = end = None
+        if self.wants_cursors and page.rows:
+            encode, key = self.encoder(run), page.key
+            start, end = (encode(row[key], row[key + 1]) for row in (page.rows[0], page.rows[-1]))
+        return (*make(page.rows), page.has_previous, page.has_next, start, end)
+
+    def empty_page(self) -> tuple[Any, ...]:
+        """Return the page of a parent that was deleted meanwhile."""
+        return (*([] for _ in self.lists), False, False, None, None)
+
+    @property
+    def width(self) -> int:
+        """The number of the selected columns."""
+        return len(self.places)
+
+
+class RootPage(PageLevel):
+    """A page of a whole table."""
+
+    async def load(self, run: Run) -> tuple[Any, int | None]:
+        """Return the page for the generated function, and the total if it is requested."""
+        window, page = run.windows[self.number], self.empty_page()
+        conditions = [*window.conditions(), *self.conditions(run)]
+        if self.reads_page:
+            page = await self._load_page(run, window, conditions)
+        total = None
+        if self.counts:
+            bound = self.shapes.bind(
+                "count",
+                conditions,
+                lambda: select(func.count()).select_from(table_of(self.model)).where(*conditions),
+                {},
+            )
+            ((total,),) = await run.fetch(bound)
+        return page, total
+
+    async def _load_page(
+        self, run: Run, window: Window, conditions: list[ColumnElement[bool]]
+    ) -> tuple[Any, ...]:
+        bound = self.shapes.bind(
+            window_shape(window),
+            conditions,
+            lambda: select_page(
+                parametrize(window)._replace(filter=None, read_condition=_all(conditions)),
+                self.selection,
+                self.requested(),
+                is_sqlite=self.database.is_sqlite,
+            ),
+            window_parameters(window),
+        )
+        rows = await run.fetch(bound)
+        self.count_messages(run, rows)
+        page = split_page(rows, window, self.requested(), self.width)
+        make = await self.prepare(run, page.rows)
+        return self.finish_page(run, page, make)
+
+
+@dataclass
+class ChildPages(PageLevel):
+    """The same page of the children of each parent."""
+
+    relation: ChildRelation = field(kw_only=True)
+    parent_path: Path = field(kw_only=True)
+    """The column of the parent's level with the parent's id."""
+
+    async def load(
+        self, run: Run, ids: Sequence[UUID]
+    ) -> tuple[Mapping[UUID, Any], Mapping[UUID, int] | None]:
+        """Return the pages by parent, and the totals if they have to be counted."""
+        window = run.windows[self.number]
+        pages = await self._load_pages(run, window, ids) if self.reads_page and ids else {}
+        totals = None
+        if self.counts and window.filter:
+            totals = await self._count(run, window, ids) if ids else {}
+        return pages, totals
+
+    async def _load_pages(self, run: Run, window: Window, ids: Sequence[UUID]) -> dict[UUID, Any]:
+        rows_of: dict[UUID, list[Sequence[Any]]] = {}
+        for part in self._batches(window, ids):
+            rows = await run.fetch(self._statement(window, part))
+            self.count_messages(run, rows)
+            for row in rows:
+                rows_of.setdefault(row[-1], []).append(row)
+            await yield_if_due()
+        requested = self.requested()
+        pages = {
+            id: split_page(rows, window, requested, self.width, is_child=True)
+            for id, rows in rows_of.items()
+        }
+        make = await self.prepare(run, [row for page in pages.values() for row in page.rows])
+        finished, worked = {}, 0
+        for id, page in pages.items():
+            finished[id] = self.finish_page(run, page, make)
+            worked += len(page.rows) + 1
+            if worked > SLICE:
+                worked = 0
+                await yield_if_due()
+        return finished
+
+    def _batches(self, window: Window, ids: Sequence[UUID]) -> Collection[Sequence[UUID]]:
+        """Return parts of the ids, whose messages fit into memory."""
+        size = MAX_BATCH_SIZE
+        if ("message",) in self.places:
+            size = max(1, min(size, MAX_MESSAGES // window.limit()))
+        return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+    def _statement(self, window: Window, ids: Sequence[UUID]) -> BoundStatement:
+        conditions = window.conditions()
+        is_parent, parameters = _among(self, table_of(self.relation.parent).c.id, ids)
+        return self.shapes.bind(
+            window_shape(window),
+            conditions,
+            lambda: select_pages(
+                self.relation,
+                is_parent,
+                parametrize(window)._replace(filter=None, read_condition=_all(conditions)),
+                self.selection,
+                self.requested(),
+                is_sqlite=self.database.is_sqlite,
+            ),
+            {**parameters, **window_parameters(window)},
+        )
+
+    async def _count(self, run: Run, window: Window, ids: Sequence[UUID]) -> dict[UUID, int]:
+        conditions = window.conditions()
+        parent_id = table_of(self.model).c[self.relation.foreign_key]
+        is_parent, parameters = _among(self, parent_id, ids)
+        bound = self.shapes.bind(
+            "count",
+            conditions,
+            lambda: (
+                select(parent_id, func.count()).where(is_parent, *conditions).group_by(parent_id)
+            ),
+            parameters,
+        )
+        return {row[0]: row[1] for row in await run.fetch(bound)}
+
+
+def _among(level: Level, column: Any, ids: Sequence[UUID]) -> tuple[Any, dict[str, Any]]:
+    """Return the condition that a column has one of the ids, with the parameter."""
+    if level.database.is_sqlite:
+        return column.in_(bindparam("ids", type_=Uuid(), expanding=True)), {"ids": ids}
+    # One text for any number of them.
+    return column == any_(bindparam("ids", type_=ARRAY(Uuid()))), {"ids": ids}
+
+
+def _all(conditions: Sequence[ColumnElement[bool]]) -> Any:
+    if not conditions:
+        return None
+    first, *others = conditions
+    for condition in others:
+        first = first & condition
+    return first
+
+
+def _selection(paths: Sequence[Path]) -> Selection:
+    own = tuple(path[0] for path in paths if len(path) == 1)
+    relations = dict.fromkeys(path[0] for path in paths if len(path) > 1)
+    return Selection(
+        own,
+        {
+            relation: _selection([path[1:] for path in paths if path[0] == relation and path[1:]])
+            for relation in relations
+        },
+    )

@@ -1,0 +1,78 @@
+"""Plans: what one operation does, for any request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql.execution.values import VariableValues
+
+from ..errors import BadUserInput
+from ..execution.context import Context
+from ..execution.field_declarations import ConnectionField
+from ..host.access import Access
+from ..resolvers.pagination.arguments import Window
+from ..schema.arguments import read_window
+from .arguments import Arguments, Variables
+from .errors import Guard
+from .levels import Run
+from .roots import Root
+
+
+@dataclass
+class Plan:
+    """A compiled operation; it has no state of a request, a viewer or a connection.
+
+    :param roots: the root fields by response key; a text is the value of ``__typename``.
+    :param connections: the connections of levels, by number.
+    :param needs_access: whether a field depends on the key of the viewer's author.
+    """
+
+    variables: Variables
+    roots: Mapping[str, Root | str]
+    connections: Mapping[int, tuple[ConnectionField, Arguments]]
+    needs_access: bool
+    page_size: int
+
+    def __post_init__(self) -> None:
+        self._windows: dict[int, Window] = {}
+
+    async def execute(
+        self, context: Context, variables: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return the data of the response.
+
+        :raises Guard: for a request that only graphql-core can answer.
+        """
+        values = self.variables.read(variables)
+        windows = {number: self._window(number, values) for number in self.connections}
+        checked = {
+            key: root.check(context, values)
+            for key, root in self.roots.items()
+            if not isinstance(root, str)
+        }
+        read_condition = await context.read_condition()
+        access = (
+            await context.load_access()
+            if self.needs_access
+            else Access(context.rules, context.viewer)
+        )
+        run = Run(context, access, read_condition, windows)
+        return {
+            key: root if isinstance(root, str) else await root.load(run, checked[key])
+            for key, root in self.roots.items()
+        }
+
+    def _window(self, number: int, values: VariableValues) -> Window:
+        window = self._windows.get(number)
+        if window is not None:
+            return window
+        connection, arguments = self.connections[number]
+        try:
+            window = read_window(connection, self.page_size, **arguments.read(values))
+        except BadUserInput as error:
+            raise Guard(error.message) from error
+        if arguments.constant is not None:
+            self._windows[number] = window
+        return window

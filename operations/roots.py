@@ -1,0 +1,138 @@
+"""The root fields of a plan."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from graphql.execution.values import VariableValues
+
+from ..errors import BadUserInput
+from ..execution.context import Context
+from ..execution.field_declarations import KeyedRowField
+from ..resolvers.validation import find_unstorable
+from ..schema.ids import decode_id
+from .arguments import Arguments
+from .errors import Guard
+from .levels import RootPage, RowLevel, Run
+
+
+class Root(ABC):
+    """A root field: what it checks before any statement, and what it loads."""
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take the generated functions, if it has any."""
+
+    def check(self, context: Context, variables: VariableValues) -> Any:
+        """Return what of a request :meth:`load` needs.
+
+        :raises Guard: for a request that only graphql-core can answer.
+        """
+        return None
+
+    @abstractmethod
+    async def load(self, run: Run, checked: Any) -> Any:
+        """Return the value of the field in the response."""
+
+
+@dataclass
+class NodeRoot(Root):
+    """The row with a global id."""
+
+    arguments: Arguments
+    levels: Mapping[str, RowLevel]
+
+    def check(self, context: Context, variables: VariableValues) -> tuple[str, UUID]:
+        return _decode(self.arguments.read(variables)["id"], self.levels)
+
+    async def load(self, run: Run, checked: tuple[str, UUID]) -> Any:
+        type_name, key = checked
+        return await self.levels[type_name].load_row(run, key)
+
+
+@dataclass
+class NodesRoot(Root):
+    """The rows with these global ids."""
+
+    arguments: Arguments
+    levels: Mapping[str, RowLevel]
+    limit: int
+
+    def check(self, context: Context, variables: VariableValues) -> list[tuple[str, UUID]]:
+        ids = self.arguments.read(variables)["ids"]
+        if len(ids) > self.limit:
+            raise Guard("ids")
+        return [_decode(id, self.levels) for id in ids]
+
+    async def load(self, run: Run, checked: list[tuple[str, UUID]]) -> list[Any]:
+        rows: dict[tuple[str, UUID], Any] = {}
+        for type_name, level in self.levels.items():
+            ids = dict.fromkeys(key for name, key in checked if name == type_name)
+            if ids:
+                loaded = await level.load_rows(run, list(ids))
+                rows.update(((type_name, key), row) for key, row in loaded.items())
+        return [rows.get(key) for key in checked]
+
+
+@dataclass
+class TargetRoot(Root):
+    """The thread about an object of the host."""
+
+    arguments: Arguments
+    level: RowLevel
+
+    def check(self, context: Context, variables: VariableValues) -> Any:
+        target = self.arguments.read(variables)["target"]
+        if target.type not in context.rules.targets:
+            raise Guard("target")
+        return target
+
+    async def load(self, run: Run, checked: Any) -> Any:
+        if find_unstorable(checked.key):
+            return None
+        return await self.level.load_target(run, checked.type, checked.key)
+
+
+@dataclass
+class PageRoot(Root):
+    """A page of a whole table."""
+
+    page: RootPage
+    function: str
+    _connection: Callable[..., Any] = field(init=False)
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:
+        self._connection = namespace[self.function]
+
+    async def load(self, run: Run, checked: Any) -> Any:
+        return self._connection(*await self.page.load(run))
+
+
+@dataclass
+class ObjectRoot(Root):
+    """An object that needs no row, with fields that may be rows."""
+
+    build: Callable[[Context], Any]
+    function: str
+    rows: Mapping[str, tuple[KeyedRowField, RowLevel]]
+    _object: Callable[..., Any] = field(init=False)
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:
+        self._object = namespace[self.function]
+
+    async def load(self, run: Run, checked: Any) -> Any:
+        response = self._object(self.build(run.context), run.context.rules, run.access)
+        for key, (declaration, level) in self.rows.items() if response is not None else ():
+            id = declaration.find_key(run.access)
+            response[key] = None if id is None else await level.load_row(run, id)
+        return response
+
+
+def _decode(id: str, levels: Mapping[str, RowLevel]) -> tuple[str, UUID]:
+    try:
+        return decode_id(id, "id", *levels)
+    except BadUserInput as error:
+        raise Guard("id") from error

@@ -1,0 +1,84 @@
+"""The generated code of a plan.
+
+Only names that are made here enter it, and literals by :func:`repr`.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .errors import Unsupported
+from .levels import Level
+
+_NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
+
+Parts = Sequence[tuple[str, str]]
+"""The fields of an object: response keys and expressions."""
+
+
+class Source:
+    """The functions of one plan."""
+
+    def __init__(self) -> None:
+        self._functions: list[str] = []
+        self._namespace: dict[str, Any] = {"__builtins__": {}}
+        self._names: dict[int, str] = {}
+
+    def constant(self, value: Any) -> str:
+        """Return a name for a value."""
+        name = self._names.setdefault(id(value), f"c{len(self._names)}")
+        self._namespace[name] = value
+        return name
+
+    def encode_id(self, type_name: str, variable: str) -> str:
+        """Return the expression of a global id."""
+        name = f"{type_name}_id"
+        self._namespace[name] = id_encoder(type_name)
+        return f"{name}({variable})"
+
+    def object(self, parts: Parts) -> str:
+        """Return the expression of an object."""
+        for key, _ in parts:
+            if not _NAME.fullmatch(key):
+                raise Unsupported("a response key that is no name")
+        return "{" + ", ".join(f"{key!r}: {expression}" for key, expression in parts) + "}"
+
+    def object_function(self, parts: Parts) -> str:
+        """Return the name of a new function of an object, which may be None."""
+        name = f"object{len(self._functions)}"
+        body = f"return None if value is None else {self.object(parts)}"
+        self._functions.append(f"def {name}(value, rules, access):\n    {body}\n")
+        return name
+
+    def connection_function(self, number: int, parts: Parts) -> None:
+        """Add the function of a connection from its page and its total."""
+        body = f"return {self.object(parts)}"
+        self._functions.append(f"def connection{number}(page, total):\n    {body}\n")
+
+    def add_items(self, level: Level) -> None:
+        """Add the function of a level's rows, which returns a list for each use of them."""
+        loaded = "".join(f", pages{child.number}, totals{child.number}" for child in level.children)
+        loops = [f"[{expression} for {level.pattern()} in rows]," for expression in level.lists]
+        self._functions.append(
+            f"def items{level.number}(rows, rules, access, encode{loaded}):\n"
+            f"    return ({' '.join(loops)})\n"
+        )
+
+    def execute(self) -> dict[str, Any]:
+        """Return the functions by their names."""
+        code = compile("\n".join(self._functions), "<plan>", "exec")
+        exec(code, self._namespace)
+        return self._namespace
+
+
+def id_encoder(type_name: str) -> Callable[[Any], str]:
+    """Return :func:`~tallied.schema.ids.encode_id` of one type, for a level's many rows."""
+    prefix = f"{type_name}:"
+
+    def encode(key: Any) -> str:
+        return b64encode((prefix + str(key)).encode()).decode()
+
+    return encode

@@ -1,0 +1,107 @@
+"""The statements of a level, compiled once for each of its shapes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, bindparam
+
+from ..database import Database
+from ..database.statement import CompiledStatement
+from ..resolvers.pagination.arguments import Window
+from ..resolvers.pagination.cursors import Order, Position
+from ..resolvers.selections import table_of
+from .errors import Guard
+
+MAX_SHAPES = 32
+"""How many statements are kept for one level; the last used ones."""
+
+
+class BoundStatement(NamedTuple):
+    """A compiled statement with the parameters of a request."""
+
+    statement: CompiledStatement
+    parameters: dict[str, Any]
+
+
+class Shapes:
+    """The statements of one level by what changes their text.
+
+    :param database: for whose driver they are compiled.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements: OrderedDict[Any, tuple[CompiledStatement, Sequence[str | None]]] = (
+            OrderedDict()
+        )
+
+    def bind(
+        self,
+        shape: Any,
+        conditions: Sequence[ColumnElement[bool]],
+        build: Callable[[], Select[Any]],
+        parameters: dict[str, Any],
+    ) -> BoundStatement:
+        """Return the statement of that shape, compiled if it is the first.
+
+        :param conditions: the conditions in the statement whose values are those of the request;
+            their structure is a part of the shape.
+        :param build: returns the select.
+        :param parameters: the values of its own bind parameters.
+        :raises Guard: for a condition that SQLAlchemy cannot cache.
+        """
+        key = None
+        if conditions:
+            key = and_(*conditions)._generate_cache_key()
+            if key is None:
+                raise Guard("a condition that cannot be cached")
+            shape = (shape, key.key)
+        entry = self._statements.get(shape)
+        if entry is None:
+            statement = self._database.compile(build())
+            keys = [bind.key for bind in key.bindparams] if key else []
+            entry = self._statements[shape] = statement, statement.drop_values(keys)
+            if len(self._statements) > MAX_SHAPES:
+                self._statements.popitem(last=False)
+        statement, names = entry
+        if key:
+            for name, bind in zip(names, key.bindparams, strict=True):
+                if name is not None:
+                    parameters[name] = bind.effective_value
+        return BoundStatement(statement, parameters)
+
+
+def parametrize(window: Window) -> Window:
+    """Return a window of the same shape with bind parameters in the place of its values."""
+    order = window.order
+    return window._replace(
+        size=bindparam("limit", type_=Integer()),  # type: ignore[arg-type]
+        after=_position(order, "after") if window.after else None,
+        before=_position(order, "before") if window.before else None,
+    )
+
+
+def _position(order: Order, name: str) -> Position:
+    key: Any = order.expression(table_of(order.entity).c)
+    return Position(
+        bindparam(f"{name}_key", type_=key.type),
+        bindparam(f"{name}_id", type_=Uuid()),  # type: ignore[arg-type]
+    )
+
+
+def window_parameters(window: Window) -> dict[str, Any]:
+    """Return the values of the bind parameters of :func:`parametrize`."""
+    parameters: dict[str, Any] = {"limit": window.limit()}
+    for name, position in (("after", window.after), ("before", window.before)):
+        if position:
+            parameters[f"{name}_key"], parameters[f"{name}_id"] = position
+    return parameters
+
+
+def window_shape(window: Window) -> Mapping[str, Any] | tuple[Any, ...]:
+    """Return what of a window changes the text of its statement, but for its conditions."""
+    order = window.order
+    return (order.name, order.descending, window.backward, bool(window.after), bool(window.before))
