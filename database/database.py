@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Select
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session
 
@@ -41,7 +41,7 @@ from .row_reader import EngineReader, RowReader
 from .sqlite import empty_log
 from .statement import CompiledStatement, StatementCache
 from .transaction_end import TransactionEnd
-from .unit_of_work import UnitOfWork, forbid_commit, install_guards
+from .unit_of_work import UnitOfWork, check_session_class, forbid_commit, install_guards
 from .urls import check_url, parse_url
 
 logger = logging.getLogger("tallied")
@@ -101,7 +101,7 @@ class Database:
         idle_timeout: float = IDLE_TIMEOUT,
         **options: Any,
     ) -> None:
-        _check_session_class(session_class)
+        check_session_class(session_class)
         self.is_ours = isinstance(database, str)
         self.url = (
             check_url(database.url) if isinstance(database, AsyncEngine) else parse_url(database)
@@ -113,11 +113,13 @@ class Database:
         if schema is not None and self.is_sqlite:
             raise ConfigurationError("SQLite has no schemas; leave the schema out.")
         self._pending_tasks = PendingTasks()
-        self.file = _file_of(self.url, is_ours=self.is_ours)
+        self.file = None
+        if self.is_sqlite:  # Connections of a host's engine name it later.
+            self.file = file_of(self.url) if self.is_ours else DatabaseFile()
         """The file of an SQLite database, a host's too; None for any other database."""
         self.connector: Connector | None = None
         """The opener of connections; None for SQLite and for a host's engine."""
-        may_lease: Callable[[], bool] = lambda: False  # noqa: E731
+        factory: EngineFactory | None = None
         if isinstance(database, AsyncEngine):
             self.engine = database
         else:
@@ -131,7 +133,6 @@ class Database:
             )
             self.engine = factory.create(options)
             self.connector = factory.connector
-            may_lease = lambda: factory.is_plain  # noqa: E731
         translate: dict[str, Any] = {"schema_translate_map": {None: schema}} if schema else {}
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT", **translate)
         self.plain = self.engine.execution_options(**translate)
@@ -140,7 +141,7 @@ class Database:
         self._leases = Leases(
             self.reader,
             self._open,
-            may_lease,
+            lambda: factory is not None and factory.is_plain,
             recycle=options.get("pool_recycle", -1),
             patience=patience,
             statements=StatementCache(schema),
@@ -221,7 +222,7 @@ class Database:
         :raises Busy: as :meth:`read`.
         :raises Unavailable: when the database cannot be used for longer than :attr:`patience`.
         """
-        retries = self._retries()
+        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
         while True:
             try:
                 async with self._read() as connection:
@@ -233,11 +234,8 @@ class Database:
     async def rows(self) -> AsyncIterator[RowReader]:
         """Yield a reader of rows, which executes compiled statements one at a time.
 
-        With an engine of our own, it leases a connection and uses its driver; with one that a
-        host, an option or a listener has made different, it uses SQLAlchemy as :meth:`read` does.
-
-        :raises Busy: as :meth:`read`.
-        :raises Unavailable: as :meth:`read`.
+        It leases a connection and uses its driver; with an engine that a host, an option or a
+        listener has made different, it uses SQLAlchemy. It raises the same as :meth:`read`.
         """
         try:
             async with self._rows() as reader:
@@ -248,11 +246,8 @@ class Database:
             raise
 
     async def query_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
-        """Return what `query` reads by a reader as :meth:`rows` has it.
-
-        It is run again as by :meth:`run_query`, and raises the same.
-        """
-        retries = self._retries()
+        """Return what `query` reads by a reader of :meth:`rows`, as :meth:`run_query` does."""
+        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
         while True:
             try:
                 async with self._rows() as reader:
@@ -261,7 +256,7 @@ class Database:
                 await retries.wait(error)
 
     def compile(self, statement: Select[Any]) -> CompiledStatement:
-        """Return `statement` as the driver has it, to be executed by :meth:`rows`."""
+        """Return `statement` as the driver has it, for a reader of :meth:`rows`."""
         return CompiledStatement(statement, self.engine.dialect, self.schema)
 
     @asynccontextmanager
@@ -288,9 +283,6 @@ class Database:
                 yield connection
             finally:
                 await self._pending_tasks.run_shielded(connection.close())
-
-    def _retries(self) -> Retries:
-        return Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
 
     async def _open(self, connection: AsyncConnection) -> AsyncConnection:
         """Check a connection out of the pool.
@@ -320,7 +312,7 @@ class Database:
         :raises InvalidRequestError: where `work` commits the session, rolls it back or closes it;
             nothing of the unit is written then.
         """
-        retries = self._retries()
+        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
         while True:
             try:
                 unit, result, cancelled = await self._attempt(work, can_repeat=retries.may_repeat)
@@ -407,20 +399,3 @@ class Database:
             abort = self.connector.terminate if self.connector else (lambda: None)
             work = run_bounded(self.engine.dispose(), min(self.patience, CLOSE_TIME), abort)
             await self._pending_tasks.run_shielded(work)
-
-
-def _file_of(url: URL, *, is_ours: bool) -> DatabaseFile | None:
-    """Return the file of an SQLite database; connections of a host's engine name it later."""
-    if not is_sqlite(url):
-        return None
-    return file_of(url) if is_ours else DatabaseFile()
-
-
-def _check_session_class(session_class: object) -> None:
-    """Refuse a maker of sessions that is not a session class."""
-    if not (isinstance(session_class, type) and issubclass(session_class, Session)):
-        name = getattr(session_class, "__name__", type(session_class).__name__)
-        raise ConfigurationError(
-            f"session_class must be a class derived from sqlalchemy.orm.Session, not {name}; pass"
-            " the class that an AsyncSession or async_sessionmaker takes as sync_session_class."
-        )
