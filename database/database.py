@@ -113,9 +113,8 @@ class Database:
         if schema is not None and self.is_sqlite:
             raise ConfigurationError("SQLite has no schemas; leave the schema out.")
         self._pending_tasks = PendingTasks()
-        self.file = None
-        if self.is_sqlite:  # Connections of a host's engine name it later.
-            self.file = file_of(self.url) if self.is_ours else DatabaseFile()
+        of_host = DatabaseFile() if self.is_sqlite else None  # Its connections name it later.
+        self.file = file_of(self.url) if self.is_sqlite and self.is_ours else of_host
         """The file of an SQLite database, a host's too; None for any other database."""
         self.connector: Connector | None = None
         """The opener of connections; None for SQLite and for a host's engine."""
