@@ -43,6 +43,10 @@ class ResponseSize:
         if self._read > self.maximum:
             self.exceed()
 
+    def restart(self) -> None:
+        """Forget the texts of an execution that was given up for another."""
+        self.written = self._read = 0
+
     def exceed(self) -> None:
         """Stop the execution, once."""
         if not self.is_exceeded:

@@ -72,20 +72,20 @@ class Variables:
         if self._plain is None:
             read = get_variable_values(self._schema, self._definitions, dict(values))
             if isinstance(read, list):
-                raise Guard(read[0].message)
+                raise Guard("variables")
             return read
         coerced = {}
         for name, type_, required, default in self._plain:
             value = values.get(name, default)
             if value is _MISSING:
                 if required:
-                    raise Guard(name)
+                    raise Guard("variables")
                 continue
             if value is None:
                 if required:
-                    raise Guard(name)
+                    raise Guard("variables")
             elif type(value) is not type_ or (type_ is int and value not in _INT):
-                raise Guard(name)
+                raise Guard("variables")
             coerced[name] = value
         return VariableValues({}, coerced)
 
@@ -127,7 +127,7 @@ class Arguments:
             try:
                 self.constant = self._convert(get_argument_values(field, node))
             except GraphQLError as error:
-                raise Unsupported(error.message) from error
+                raise Unsupported("an invalid argument") from error
         else:
             self._prepare_direct()
 
@@ -165,12 +165,12 @@ class Arguments:
             try:
                 return self._convert(get_argument_values(self._field, self._node, variables))
             except GraphQLError as error:
-                raise Guard(error.message) from error
+                raise Guard("arguments") from error
         values, arguments = variables.coerced, {**self._constants}
         for name, variable, required in self._direct:
             value = values.get(variable, _MISSING)
             if required and (value is None or value is _MISSING):
-                raise Guard(variable)
+                raise Guard("arguments")
             if value is not _MISSING:
                 arguments[name] = value
         return arguments

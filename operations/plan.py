@@ -72,7 +72,7 @@ class Plan:
         try:
             window = read_window(connection, self.page_size, **arguments.read(values))
         except BadUserInput as error:
-            raise Guard(error.message) from error
+            raise Guard("page") from error
         if arguments.constant is not None:
             self._windows[number] = window
         return window

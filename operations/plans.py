@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import DirectiveNode, OperationDefinitionNode, Visitor, visit
 from strawberry import Schema
 
 from ..database import Database
+from ..execution.context import Context
 from ..execution.documents import Document
+from ..execution.response_size import ResponseTooLarge
 from .arguments import variable_names
 from .compiler import Compiler
-from .errors import Unsupported
+from .errors import Guard, Unsupported
 from .plan import Plan
 
 logger = logging.getLogger("tallied.operations")
@@ -22,6 +26,29 @@ MAX_COMBINATIONS = 16
 """How many combinations of the flags of ``@skip`` and ``@include`` are compiled of an operation."""
 
 _MISSING = object()
+
+
+@dataclass
+class PlanCounts:
+    """How many operations are executed by plans, and why the others are not.
+
+    The reasons are few: kinds, names of the schema, and types of errors.
+    """
+
+    compiled: int = 0
+    """Plans, of which an operation has one for each combination of its flags."""
+
+    executed: int = 0
+    """Operations that plans have executed."""
+
+    unsupported: Counter[str] = field(default_factory=Counter)
+    """Operations that are not compiled, once each, by the part that the compiler does not know."""
+
+    guarded: Counter[str] = field(default_factory=Counter)
+    """Requests that are not the plain case, by the kind of reason."""
+
+    failed: Counter[str] = field(default_factory=Counter)
+    """Executions that have raised an error, by its type."""
 
 
 class OperationPlans:
@@ -34,14 +61,17 @@ class OperationPlans:
         self._document = document
         self._operation = operation
         self._uses = 0
-        self._flags = _flag_variables(document)
         self._defaults = {
             definition.variable.name.value: getattr(definition.default_value, "value", _MISSING)
             for definition in operation.variable_definitions or ()
         }
+        # Those of other operations of the document are none of its own.
+        self._flags = tuple(filter(self._defaults.__contains__, _flag_variables(document)))
         self._plans: dict[tuple[bool, ...], Plan | None] = {}
 
-    def find(self, compiler: Compiler, variables: Mapping[str, Any] | None) -> Plan | None:
+    def find(
+        self, compiler: Compiler, counts: PlanCounts, variables: Mapping[str, Any] | None
+    ) -> Plan | None:
         """Return the plan for a request, or None where graphql-core executes it."""
         self._uses += 1
         if self._uses == 1:
@@ -51,16 +81,27 @@ class OperationPlans:
         if flags in self._plans:
             return self._plans[flags]
         if len(self._plans) >= MAX_COMBINATIONS or not all(type(flag) is bool for flag in flags):
+            counts.guarded["flags"] += 1
             return None
-        plan = None
+        plan = self._plans[flags] = self._compile(compiler, counts, flags)
+        return plan
+
+    def _compile(
+        self, compiler: Compiler, counts: PlanCounts, flags: tuple[bool, ...]
+    ) -> Plan | None:
+        assert self._document.node is not None
+        values = dict(zip(self._flags, flags, strict=True))
         try:
-            assert self._document.node is not None
-            plan = compiler.compile(
-                self._document.node, self._operation, dict(zip(self._flags, flags, strict=True))
-            )
+            plan = compiler.compile(self._document.node, self._operation, values)
         except Unsupported as error:
             logger.debug("an operation is not compiled, because of %s", error)
-        self._plans[flags] = plan
+            counts.unsupported[str(error)] += 1
+            return None
+        except Exception as error:
+            logger.warning("an operation could not be compiled", exc_info=error)
+            counts.unsupported[type(error).__name__] += 1
+            return None
+        counts.compiled += 1
         return plan
 
 
@@ -80,21 +121,50 @@ class Plans:
     """The plans of one schema's operations."""
 
     def __init__(self, schema: Schema, database: Database, page_size: int) -> None:
+        self.counts = PlanCounts()
         self._compiler = Compiler(schema, database, page_size)
         self._is_accepted = not schema.extensions and not schema.directives
 
-    def find(
+    async def execute(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        context: Context,
+        variables: Mapping[str, Any] | None,
+    ) -> dict[str, Any] | None:
+        """Return the data of a response, or None where graphql-core executes the operation.
+
+        :raises ResponseTooLarge: if the response has become too large.
+        """
+        plan = self._find(document, operation, variables)
+        if plan is None:
+            return None
+        try:
+            data = await plan.execute(context, variables)
+        except ResponseTooLarge:
+            raise
+        except Guard as error:
+            self.counts.guarded[str(error)] += 1
+        except Exception as error:
+            # graphql-core finds it again, and puts it at its place.
+            self.counts.failed[type(error).__name__] += 1
+        else:
+            self.counts.executed += 1
+            return data
+        context.size.restart()
+        return None
+
+    def _find(
         self,
         document: Document,
         operation: OperationDefinitionNode,
         variables: Mapping[str, Any] | None,
     ) -> Plan | None:
-        """Return the plan of a request, or None where graphql-core executes it."""
         if not self._is_accepted:
             return None
         name = operation.name.value if operation.name else None
         plans = document.plans.get(name)
         if plans is None:
             plans = document.plans[name] = OperationPlans(document, operation)
-        plan: Plan | None = plans.find(self._compiler, variables)
+        plan: Plan | None = plans.find(self._compiler, self.counts, variables)
         return plan

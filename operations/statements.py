@@ -57,7 +57,7 @@ class Shapes:
         if conditions:
             key = and_(*conditions)._generate_cache_key()
             if key is None:
-                raise Guard("a condition that cannot be cached")
+                raise Guard("condition")
             shape = (shape, key.key)
         entry = self._statements.get(shape)
         if entry is None:
@@ -66,6 +66,8 @@ class Shapes:
             entry = self._statements[shape] = statement, statement.drop_values(keys)
             if len(self._statements) > MAX_SHAPES:
                 self._statements.popitem(last=False)
+        else:
+            self._statements.move_to_end(shape)
         statement, names = entry
         if key:
             for name, bind in zip(names, key.bindparams, strict=True):

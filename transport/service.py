@@ -221,16 +221,10 @@ class Service:
         self, operation: PreparedOperation, context: Context
     ) -> GraphQLResponse | None:
         """Return the response of a compiled operation, or None where graphql-core executes it."""
-        variables = operation.variables
-        plan = self.plans.find(operation.document, operation.node, variables)
-        if plan is None:
-            return None
-        try:
-            data = await plan.execute(context, variables)
-        except ResponseTooLarge:
-            raise
-        except Exception:
-            # A guard, or an error, which graphql-core finds again and puts at its place.
+        data = await self.plans.execute(
+            operation.document, operation.node, context, operation.variables
+        )
+        if data is None:
             return None
         return GraphQLResponse({"data": data, "extensions": self.executor.extensions(operation)})
 
