@@ -26,14 +26,23 @@ class PendingTasks:
     @contextmanager
     def block(self) -> Iterator[None]:
         """Count the block as pending until it ends, even if its task is cancelled."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._futures.add(ended)
+        ended = self.begin()
         try:
             yield
         finally:
-            self._futures.discard(ended)
-            if not ended.done():
-                ended.set_result(None)
+            self.end(ended)
+
+    def begin(self) -> asyncio.Future[None]:
+        """Count something as pending until :meth:`end`, as :meth:`block` does."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures.add(ended)
+        return ended
+
+    def end(self, ended: asyncio.Future[None]) -> None:
+        """End what :meth:`begin` has counted."""
+        self._futures.discard(ended)
+        if not ended.done():
+            ended.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         """Run it in a task of its own."""

@@ -7,18 +7,17 @@ that (a deadlock or a serialization failure). On SQLite a unit begins with ``BEG
 IMMEDIATE``, since a transaction that turns into a writer halfway fails at once
 whatever the busy timeout, and the units of one process queue on one lock.
 
-No wait is endless: for a connection of the pool, for the queue, for another's lock, for the
-answer to a commit. And a task that is cancelled takes its statement along: asyncpg sends
-PostgreSQL a cancel request, and SQLite is interrupted here. What a database that cannot be
-used does to all this is in :mod:`~tallied.database.failures`.
+No wait is endless: for a connection, for the queue, for another's lock, for the answer to a commit.
+A task that is cancelled takes its statement along: asyncpg sends PostgreSQL a cancel request, and
+SQLite is interrupted here. Failures are in :mod:`~tallied.database.failures`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Select
@@ -34,12 +33,12 @@ from .disk import FullDisk
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
-from .leases import Leases
+from .leases import LeaseBlock, Leases
 from .postgresql import Connector
 from .retries import Retries
 from .row_reader import EngineReader, RowReader
 from .sqlite import empty_log
-from .statement import CompiledStatement, StatementCache
+from .statement import CompiledStatement, Rows, StatementCache
 from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, check_session_class, forbid_commit, install_guards
 from .urls import check_url, parse_url
@@ -49,10 +48,10 @@ logger = logging.getLogger("tallied")
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
-"""Seconds that a unit waits for locks, and a task for a connection of the pool."""
+"""Seconds that a unit waits for locks, and a task for a connection."""
 
 READ_AGE = 0.05
-"""Seconds between checks of SQLite's file by reads, since one may cost a tenth of a read."""
+"""Seconds between checks of SQLite's file by reads."""
 
 IDLE_TIMEOUT = 60.0
 """Seconds that a transaction may wait for its client, if nothing limits a unit of work."""
@@ -197,21 +196,14 @@ class Database:
         self._leases.end_idle()  # They keep the log from being emptied by another connection.
         self._pending_tasks.start(empty_log(self.reader, self.file, patience=self.patience))
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection to read from; each statement sees what is committed when it starts.
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Return a block with a connection; each statement sees what is committed at its start.
 
         :raises Busy: when no connection is to be had, or another holds a lock for too long;
             behind a transaction pooler, nothing bounds the wait for a lock.
         :raises Unavailable: when the database cannot be used, and as :meth:`check_file` does.
         """
-        try:
-            async with self._read() as connection:
-                yield connection
-        except Exception as error:
-            if failure := classify(error):
-                raise translate(failure, error) from error
-            raise
+        return _translating(self._read())
 
     async def run_query(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Return what `query` reads on a connection as :meth:`read` has it.
@@ -229,20 +221,13 @@ class Database:
             except Exception as error:
                 await retries.wait(error)
 
-    @asynccontextmanager
-    async def rows(self) -> AsyncIterator[RowReader]:
-        """Yield a reader of rows, which executes compiled statements one at a time.
+    def rows(self) -> AbstractAsyncContextManager[RowReader]:
+        """Return a block with a reader of rows, which executes compiled statements one at a time.
 
         It leases a connection and uses its driver; with an engine that a host, an option or a
         listener has made different, it uses SQLAlchemy. It raises the same as :meth:`read`.
         """
-        try:
-            async with self._rows() as reader:
-                yield reader
-        except Exception as error:
-            if failure := classify(error):
-                raise translate(failure, error) from error
-            raise
+        return _translating(self._rows())
 
     async def query_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
         """Return what `query` reads by a reader of :meth:`rows`, as :meth:`run_query` does."""
@@ -254,25 +239,31 @@ class Database:
             except Exception as error:
                 await retries.wait(error)
 
+    async def fetch(self, statement: CompiledStatement, parameters: Mapping[str, Any]) -> Rows:
+        """Return the rows of a compiled statement, as :meth:`query_rows` reads them."""
+        try:
+            async with self._rows() as reader:
+                return await reader.fetch(statement, parameters)
+        except Exception as error:
+            retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
+            await retries.wait(error)
+        return await self.query_rows(lambda reader: reader.fetch(statement, parameters))
+
     def compile(self, statement: Select[Any]) -> CompiledStatement:
         """Return `statement` as the driver has it, for a reader of :meth:`rows`."""
         return CompiledStatement(statement, self.engine.dialect, self.schema)
 
-    @asynccontextmanager
-    async def _rows(self) -> AsyncIterator[RowReader]:
+    def _rows(self) -> AbstractAsyncContextManager[RowReader]:
         observers = self._leases.observers()
         if observers is None:
-            async with self._read() as connection:
-                yield EngineReader(connection)
-            return
+            return self._engine_rows()
         self.check_file(max_age=READ_AGE)
-        with self._pending_tasks.block():
-            lease = await self._leases.acquire()
-            lease.observers = observers
-            try:
-                yield lease
-            finally:
-                self._leases.release(lease)
+        return LeaseBlock(self._leases, observers)
+
+    @asynccontextmanager
+    async def _engine_rows(self) -> AsyncIterator[RowReader]:
+        async with self._read() as connection:
+            yield EngineReader(connection)
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncConnection]:
@@ -296,11 +287,10 @@ class Database:
     async def write(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run `work` as one unit of work, and return what it returns once it is committed.
 
-        `work` may be run more than once, so all that it does outside of the session
-        belongs into :attr:`UnitOfWork.after_commit`.
+        `work` may be run more than once; what it does outside of the session belongs into
+        :attr:`UnitOfWork.after_commit`.
 
-        What follows the commit is waited for, but no longer than :attr:`patience`: then it goes
-        on by itself, and :meth:`dispose` waits for it.
+        What follows the commit is waited for, but no longer than :attr:`patience`.
 
         :raises Busy: when the unit has waited too long for others, or the database asked for
             a retry too often.
@@ -398,3 +388,15 @@ class Database:
             abort = self.connector.terminate if self.connector else (lambda: None)
             work = run_bounded(self.engine.dispose(), min(self.patience, CLOSE_TIME), abort)
             await self._pending_tasks.run_shielded(work)
+
+
+@asynccontextmanager
+async def _translating(block: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Raise the errors of a database that failed as Tallied's own."""
+    try:
+        async with block as value:
+            yield value
+    except Exception as error:
+        if failure := classify(error):
+            raise translate(failure, error) from error
+        raise

@@ -69,7 +69,7 @@ class Leases:
         self._age = AGE if recycle < 0 else min(AGE, recycle)
         self._patience = patience
         self._statements = statements
-        self._pending_tasks = pending_tasks
+        self.pending_tasks = pending_tasks
         self._idle: list[Lease] = []
         self._waiters: deque[asyncio.Future[Lease | None]] = deque()
         self._others = 0
@@ -99,8 +99,16 @@ class Leases:
         if any(not handler.__module__.startswith(__package__) for handler in handlers):
             return None
         observers: list[Observer] = []
+        dispatch = engine.dispatch
+        if not (
+            dispatch.before_execute
+            or dispatch.after_execute
+            or dispatch.before_cursor_execute
+            or dispatch.after_cursor_execute
+        ):
+            return observers
         for name in _EVENTS:
-            for listener in getattr(engine.dispatch, name):
+            for listener in getattr(dispatch, name):
                 if (observer := getattr(listener, OBSERVER, None)) is None:
                     return None
                 observers.append(observer)
@@ -171,7 +179,7 @@ class Leases:
             kind: Any = SqliteLease if connection.dialect.name == "sqlite" else PostgresLease
             ends_at = asyncio.get_running_loop().time() + self._age
             lease: Lease = kind(
-                connection, self._pool, ends_at, self._statements, self._pending_tasks
+                connection, self._pool, ends_at, self._statements, self.pending_tasks
             )
         except BaseException:
             self.count -= 1
@@ -208,7 +216,7 @@ class Leases:
 
     def _end(self, lease: Lease) -> asyncio.Future[None]:
         self.count -= 1
-        ended = self._pending_tasks.start(lease.end(is_stale=lease.pool is not self._pool))
+        ended = self.pending_tasks.start(lease.end(is_stale=lease.pool is not self._pool))
         self._wake(None)
         return ended
 
@@ -224,3 +232,30 @@ class Leases:
             self._end(self._idle.pop(0))
         if self._idle:
             self._schedule()
+
+
+class LeaseBlock:
+    """The block of a read, which has a lease to itself.
+
+    It is a class, since a context manager of a generator takes ten times as long.
+    """
+
+    __slots__ = ("_ended", "_lease", "_leases", "_observers")
+
+    def __init__(self, leases: Leases, observers: list[Observer]) -> None:
+        self._leases = leases
+        self._observers = observers
+
+    async def __aenter__(self) -> Lease:
+        self._ended = self._leases.pending_tasks.begin()
+        try:
+            self._lease = await self._leases.acquire()
+        except BaseException:
+            self._leases.pending_tasks.end(self._ended)
+            raise
+        self._lease.observers = self._observers
+        return self._lease
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leases.release(self._lease)
+        self._leases.pending_tasks.end(self._ended)

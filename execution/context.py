@@ -93,7 +93,8 @@ class Context:
         If they cannot be read, every further read of the operation fails with the same error.
         """
         try:
-            return await self.read_rows(lambda reader: reader.fetch(statement, parameters))
+            with self._track_task():
+                return await self.database.fetch(statement, parameters)
         except (Busy, Unavailable) as error:
             self.failure = error
             raise

@@ -227,11 +227,10 @@ class _Compilation:
         declaration = declaration_of(field)
         match declaration:
             case ColumnField():
-                variable = level.variable((*path, python_name(field)))
                 if name != "id":
-                    return variable
+                    return level.variable((*path, python_name(field)))
                 origin = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
-                return self.source.encode_id(origin.__name__, variable)
+                return level.id((*path, "id"), origin.__name__)
             case ComputedField():
                 return self._computed(level, field, path, declaration, details)
             case RelatedRowField():

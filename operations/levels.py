@@ -64,6 +64,8 @@ class Level:
     model: type[Any]
     database: Database
     variables: dict[Path, str] = field(default_factory=dict)
+    ids: dict[tuple[Path, str], str] = field(default_factory=dict)
+    """The names in the generated code of global ids, by the path of the key and the type."""
     awaited: list[Awaited] = field(default_factory=list)
     children: list[ChildPages] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
@@ -75,6 +77,15 @@ class Level:
     def variable(self, path: Path) -> str:
         """Return the name of a column in the generated code, and read it from now on."""
         return self.variables.setdefault(path, f"v{self.number}_{len(self.variables)}")
+
+    def id(self, path: Path, type_name: str) -> str:
+        """Return the name of a global id in the generated code, and read its key from now on."""
+        self.variable(path)
+        return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
+
+    def place(self, path: Path) -> int:
+        """Return the place of a column in the rows of the generated function."""
+        return len(self.awaited) + self.places[path]
 
     def finish(self) -> None:
         """Fix the columns, after the whole selection has been looked through."""
@@ -145,37 +156,42 @@ class RowLevel(Level):
 
     async def load_row(self, run: Run, id: UUID) -> Any:
         """Return the row with that id as the response has it, or None."""
-        condition = table_of(self.model).c.id == bindparam("id", type_=Uuid())
-        return await self._load_first(run, "id", condition, {"id": id})
+        return await self._load_first(run, self._has_id, {"id": id})
 
     async def load_target(self, run: Run, type: str, key: str) -> Any:
         """Return the thread about an object of the host as the response has it, or None."""
-        condition = (Thread.target_type == bindparam("type")) & (
-            Thread.target_id == bindparam("key")
-        )
-        return await self._load_first(run, "target", condition, {"type": type, "key": key})
+        return await self._load_first(run, _has_target, {"type": type, "key": key})
 
     async def load_rows(self, run: Run, ids: Sequence[UUID]) -> dict[UUID, Any]:
         """Return the rows with these ids as the response has them."""
-        rows = await self._read(run, "ids", *_among(self, table_of(self.model).c.id, ids))
+        rows = await self._read(run, self._is_among, {"ids": ids})
         make, place = await self.prepare(run, rows), self.places["id",]
         objects = make(rows)[0]
         return {row[place]: each for row, each in zip(rows, objects, strict=True)}
 
+    def _has_id(self) -> Any:
+        return table_of(self.model).c.id == bindparam("id", type_=Uuid())
+
+    def _is_among(self) -> Any:
+        return _is_among(self, table_of(self.model).c.id)
+
     async def _load_first(
-        self, run: Run, name: str, condition: Any, parameters: dict[str, Any]
+        self, run: Run, condition: Callable[[], Any], parameters: dict[str, Any]
     ) -> Any:
-        rows = await self._read(run, name, condition, parameters)
+        rows = await self._read(run, condition, parameters)
         make = await self.prepare(run, rows)
         return make(rows)[0][0] if rows else None
 
-    async def _read(self, run: Run, name: str, condition: Any, parameters: dict[str, Any]) -> Rows:
+    async def _read(
+        self, run: Run, condition: Callable[[], Any], parameters: dict[str, Any]
+    ) -> Rows:
+        """Read the rows by a condition, which is built where the statement is not compiled yet."""
         conditions = self.conditions(run)
         rows = await run.fetch(
             self.shapes.bind(
-                name,
+                condition.__name__,
                 conditions,
-                lambda: select_rows(self.model, self.selection, condition, *conditions),
+                lambda: select_rows(self.model, self.selection, condition(), *conditions),
                 parameters,
             )
         )
@@ -322,42 +338,47 @@ class ChildPages(PageLevel):
 
     def _statement(self, window: Window, ids: Sequence[UUID]) -> BoundStatement:
         conditions = window.conditions()
-        is_parent, parameters = _among(self, table_of(self.relation.parent).c.id, ids)
+        parameters = {"ids": ids, **window_parameters(window)}
         return self.shapes.bind(
             window_shape(window),
             conditions,
             lambda: select_pages(
                 self.relation,
-                is_parent,
+                _is_among(self, table_of(self.relation.parent).c.id),
                 parametrize(window)._replace(filter=None, read_condition=_all(conditions)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
             ),
-            {**parameters, **window_parameters(window)},
+            parameters,
         )
 
     async def _count(self, run: Run, window: Window, ids: Sequence[UUID]) -> dict[UUID, int]:
         conditions = window.conditions()
         parent_id = table_of(self.model).c[self.relation.foreign_key]
-        is_parent, parameters = _among(self, parent_id, ids)
         bound = self.shapes.bind(
             "count",
             conditions,
             lambda: (
-                select(parent_id, func.count()).where(is_parent, *conditions).group_by(parent_id)
+                select(parent_id, func.count())
+                .where(_is_among(self, parent_id), *conditions)
+                .group_by(parent_id)
             ),
-            parameters,
+            {"ids": ids},
         )
         return {row[0]: row[1] for row in await run.fetch(bound)}
 
 
-def _among(level: Level, column: Any, ids: Sequence[UUID]) -> tuple[Any, dict[str, Any]]:
-    """Return the condition that a column has one of the ids, with the parameter."""
+def _has_target() -> Any:
+    return (Thread.target_type == bindparam("type")) & (Thread.target_id == bindparam("key"))
+
+
+def _is_among(level: Level, column: Any) -> Any:
+    """Return the condition that a column has one of the values of the parameter ``ids``."""
     if level.database.is_sqlite:
-        return column.in_(bindparam("ids", type_=Uuid(), expanding=True)), {"ids": ids}
+        return column.in_(bindparam("ids", type_=Uuid(), expanding=True))
     # One text for any number of them.
-    return column == any_(bindparam("ids", type_=ARRAY(Uuid()))), {"ids": ids}
+    return column == any_(bindparam("ids", type_=ARRAY(Uuid())))
 
 
 def _all(conditions: Sequence[ColumnElement[bool]]) -> Any:

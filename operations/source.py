@@ -6,9 +6,10 @@ Only names that are made here enter it, and literals by :func:`repr`.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from .errors import Unsupported
 from .levels import Level
@@ -24,7 +25,7 @@ class Source:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
-        self._namespace: dict[str, Any] = {"__builtins__": {}}
+        self._namespace: dict[str, Any] = {"__builtins__": {"zip": zip}}
         self._names: dict[int, str] = {}
 
     def constant(self, value: Any) -> str:
@@ -32,12 +33,6 @@ class Source:
         name = self._names.setdefault(id(value), f"c{len(self._names)}")
         self._namespace[name] = value
         return name
-
-    def encode_id(self, type_name: str, variable: str) -> str:
-        """Return the expression of a global id."""
-        name = f"{type_name}_id"
-        self._namespace[name] = id_encoder(type_name)
-        return f"{name}({variable})"
 
     def object(self, parts: Parts) -> str:
         """Return the expression of an object."""
@@ -61,11 +56,20 @@ class Source:
     def add_items(self, level: Level) -> None:
         """Add the function of a level's rows, which returns a list for each use of them."""
         loaded = "".join(f", pages{child.number}, totals{child.number}" for child in level.children)
-        loops = [f"[{expression} for {level.pattern()} in rows]," for expression in level.lists]
-        self._functions.append(
-            f"def items{level.number}(rows, rules, access, encode{loaded}):\n"
-            f"    return ({' '.join(loops)})\n"
-        )
+        ids = [
+            (name, level.place(path), type_name) for (path, type_name), name in level.ids.items()
+        ]
+        target, source = level.pattern(), "rows"
+        if ids:
+            target = f"({target}, {', '.join(name for name, *_ in ids)})"
+            source = f"zip(rows, {', '.join(name for name, *_ in ids)})"
+        lines = [f"def items{level.number}(rows, rules, access, encode{loaded}):"]
+        for name, place, type_name in ids:
+            self._namespace[f"{type_name}_ids"] = ids_encoder(type_name)
+            lines.append(f"    {name} = {type_name}_ids([row[{place}] for row in rows])")
+        loops = [f"[{expression} for {target} in {source}]," for expression in level.lists]
+        lines.append(f"    return ({' '.join(loops)})\n")
+        self._functions.append("\n".join(lines))
 
     def execute(self) -> dict[str, Any]:
         """Return the functions by their names."""
@@ -74,11 +78,28 @@ class Source:
         return self._namespace
 
 
-def id_encoder(type_name: str) -> Callable[[Any], str]:
-    """Return :func:`~tallied.schema.ids.encode_id` of one type, for a level's many rows."""
-    prefix = f"{type_name}:"
+_NO_ID = str(UUID(int=0))
 
-    def encode(key: Any) -> str:
-        return b64encode((prefix + str(key)).encode()).decode()
+
+def ids_encoder(type_name: str) -> Callable[[Sequence[Any]], list[str]]:
+    """Return :func:`~tallied.schema.ids.encode_id` of one type for many keys at once.
+
+    Every id is as long as any other. Each is filled up to whole groups of three bytes, so that one
+    call of base64 encodes all of them, and the characters of the filling are cut off.
+    """
+    prefix = f"{type_name}:"
+    size = len(prefix) + len(_NO_ID)
+    filling = -size % 3
+    joint, padding = "\0" * filling + prefix, "=" * filling
+    step = (size + filling) // 3 * 4
+    length = step - filling
+
+    def encode(keys: Sequence[Any]) -> list[str]:
+        if not keys:
+            return []
+        texts = [_NO_ID if key is None else str(key) for key in keys]
+        content = f"{prefix}{joint.join(texts)}{joint[:filling]}"
+        text = b2a_base64(content.encode(), newline=False).decode()
+        return [text[i : i + length] + padding for i in range(0, len(text), step)]
 
     return encode
