@@ -83,6 +83,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--exhaustive", action="store_true", help=f"Run all exhaustive tests, not one in {SHARE}."
     )
+    parser.addoption(
+        "--oracle", type=int, default=1, help="How many rounds of random queries are compared."
+    )
 
 
 def is_in_share(item: pytest.Item) -> bool:
@@ -165,6 +168,8 @@ def make_tables(url: str) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that are marked with `sqlite` on SQLite alone, unless they name databases."""
+    if "oracle_round" in metafunc.fixturenames:
+        metafunc.parametrize("oracle_round", range(metafunc.config.getoption("oracle")))
     test = metafunc.definition
     names = [mark.args[0] for mark in test.iter_markers("parametrize")]
     is_open = "backend" in metafunc.fixturenames and "backend" not in names
