@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
+from ..counters.sql.driver import execute, is_observed
 from ..errors import Unavailable
 from .file import DatabaseFile
 
@@ -117,4 +118,7 @@ async def roll_back(driver: aiosqlite.Connection, cursor: aiosqlite.Cursor | Non
 
 def begin_immediate(connection: Connection) -> None:
     """Begin a transaction as a writer, which waits for others instead of failing halfway."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if is_observed(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:  # in one step of the driver's thread, and not in four
+        execute(connection, "BEGIN IMMEDIATE")

@@ -22,7 +22,7 @@ from ..models import Author, Base, Comment, Thread
 from ..models.counters import counters
 from .authors import with_author
 from .pagination.arguments import Record
-from .rows import lock_thread_row, not_found, read_thread, thread_context
+from .rows import lock_thread, lock_thread_row, not_found, read_thread, thread_context
 
 _Model = TypeVar("_Model", bound=Base)
 
@@ -142,9 +142,12 @@ async def read_open_thread(
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
     condition = access.read_condition()
-    conditions = () if condition is None else (condition,)
-    read = lock_thread_row if lock else read_thread
-    thread = await read(session, Thread.id == id, *conditions)
+    if condition is None and lock:
+        thread = await lock_thread(session, id)
+    else:
+        conditions = () if condition is None else (condition,)
+        read = lock_thread_row if lock else read_thread
+        thread = await read(session, Thread.id == id, *conditions)
     if thread is None:
         raise not_found("threadId")
     context = thread_context(thread)

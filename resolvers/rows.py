@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, inspect, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from ..counters import Counters
 from ..counters.session.binds import write_bind
+from ..counters.sql.driver import DriverStatement
 from ..errors import NotFound
 from ..host.policy import ThreadContext
 from ..models import Base, Thread
@@ -26,6 +29,9 @@ THREAD_COLUMNS = tuple(
     if column.key != "title_folded"
 )
 
+
+ENGINE = Counters.__module__.rpartition(".")[0]
+"""The package whose listeners change no select."""
 
 _INTERNAL = frozenset({"author_name_key", "submission_key"})
 """The columns of a comment that serve lookups only."""
@@ -48,9 +54,42 @@ async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool
     :returns: None if there is no such thread.
     """
     bind = await session.run_sync(_begin_to_write)
-    query = select(*THREAD_COLUMNS).where(*conditions).with_for_update(key_share=True, of=Thread)
+    query = _select_locked(*conditions)
     row = (await session.execute(query, bind_arguments={"bind": bind})).one_or_none()
     return None if row is None else row._asdict()
+
+
+async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
+    """Return the row of a thread under its lock, as :func:`lock_thread_row` does, in less time."""
+
+    def lock(session: Session) -> Sequence[Sequence[Any]]:
+        if session.autoflush:
+            session.flush()
+        connection = session.connection(bind_arguments={"bind": _begin_to_write(session)})
+        return _LOCKED_THREAD.fetch(connection, {"thread_id": id})
+
+    if _has_criteria(session.sync_session):
+        return await lock_thread_row(session, Thread.id == id)
+    rows = await session.run_sync(lock)
+    return dict(zip(_THREAD_NAMES, rows[0], strict=True)) if rows else None
+
+
+def _has_criteria(session: Session) -> bool:
+    """Return whether a listener of a host's may change what the session selects."""
+    return any(
+        not listener.__module__.startswith(f"{ENGINE}.")
+        for listener in session.dispatch.do_orm_execute
+    )
+
+
+def _select_locked(*conditions: ColumnElement[bool]) -> Select[Any]:
+    query = select(*THREAD_COLUMNS).where(*conditions)
+    return query.with_for_update(key_share=True, of=Thread)
+
+
+_LOCKED_THREAD = DriverStatement(_select_locked(Thread.id == bindparam("thread_id")))
+
+_THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
 
 
 def _begin_to_write(session: Session) -> Engine | Connection:
@@ -79,12 +118,16 @@ def loaded_values(obj: Base) -> Record:
     Those that a new object has no value for, such as its counters, need no statement either.
     """
     state: InstanceState[Any] = inspect(obj)
-    columns = (attribute.key for attribute in obj.__mapper__.column_attrs)
+    is_new = state.key is None
     return {
-        key: getattr(obj, key)
-        for key in columns
-        if (state.key is None or key in state.dict) and key not in _INTERNAL
+        key: getattr(obj, key) for key in _shown_columns(type(obj)) if is_new or key in state.dict
     }
+
+
+@cache
+def _shown_columns(model: type[Base]) -> tuple[str, ...]:
+    keys = (attribute.key for attribute in inspect(model).column_attrs)
+    return tuple(key for key in keys if key not in _INTERNAL)
 
 
 def counter_values(session: AsyncSession, thread_id: UUID) -> Record:

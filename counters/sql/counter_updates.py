@@ -36,6 +36,7 @@ from ..declarations.counter import Counter
 from ..declarations.dependent_columns import generated_names
 from ..declarations.kinds import Additive, Extreme
 from ..declarations.mapped_rows import Key
+from .driver import DriverStatement
 from .recount import (
     key_columns,
     plain_table,
@@ -89,8 +90,8 @@ def _write_one(
     parameters = dict(zip(parts, key, strict=True))
     for name, counter in zip(deltas, affected, strict=True):
         parameters[name] = _amount(change, counter)
-    row = connection.execute(statement, parameters).first()
-    return {} if row is None else {key: dict(zip(names, row, strict=True))}
+    rows = statement.fetch(connection, parameters)
+    return {key: dict(zip(names, rows[0], strict=True))} if rows else {}
 
 
 def _write_many(
@@ -170,7 +171,7 @@ def _set_clause(
 @lru_cache(maxsize=256)
 def _update_one(
     mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
-) -> tuple[Update, list[str], list[str]]:
+) -> tuple[DriverStatement, list[str], list[str]]:
     """Return the statement, and the names of its parameters for the key and the deltas."""
     parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
@@ -185,7 +186,7 @@ def _update_one(
         .values(_set_clause(parents, mapper, affected, deltas, has_values=True))
         .returning(*(stored_column(parents, mapper, name) for name in names))
     )
-    return statement, [part.key for part in parts], [delta.key for delta in deltas]
+    return DriverStatement(statement), [p.key for p in parts], [delta.key for delta in deltas]
 
 
 @lru_cache(maxsize=256)
