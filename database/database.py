@@ -15,7 +15,6 @@ SQLite is interrupted here. Failures are in :mod:`~tallied.database.failures`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
@@ -26,13 +25,13 @@ from sqlalchemy.orm import Session
 
 from ..concurrency.pending_tasks import PendingTasks, run_bounded
 from ..errors import Busy, ConfigurationError, Unavailable
-from ..logs.errors import log_error
 from ..models.counters import counters
 from ..settings import Settings
 from .disk import FullDisk
 from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
+from .followers import call_followers
 from .leases import LeaseBlock, Leases
 from .postgresql import Connector
 from .retries import Retries
@@ -42,8 +41,6 @@ from .statement import CompiledStatement, Rows, StatementCache
 from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, check_session_class, forbid_commit, install_guards
 from .urls import check_url, parse_url
-
-logger = logging.getLogger("tallied")
 
 T = TypeVar("T")
 
@@ -341,22 +338,15 @@ class Database:
             self.check_file()  # What is acknowledged is in a file that had its name after that.
         except Unavailable as error:
             lost = error
-        following = self._pending_tasks.start(unit.committed())
-        with unit.untimed():
-            done, _ = await asyncio.wait({following}, timeout=self.patience)
+        if unit.on_commit is not None:
+            unit.on_commit()
+        if unit.after_commit:
+            with unit.untimed():
+                await call_followers(unit, self._pending_tasks, self.patience)
         if cancelled:
             raise cancelled
         if lost is not None:
             raise unknown_outcome() from lost
-        if done:
-            if failed := following.exception():
-                # The change is in: a request that failed now would be sent again.
-                log_error(logger, "what follows a commit has failed", error=failed)
-        else:
-            logger.warning(
-                "what follows a commit takes longer than %s seconds, and goes on by itself",
-                self.patience,
-            )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

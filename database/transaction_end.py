@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from ..concurrency.pending_tasks import PendingTasks, run_bounded
 from ..logs.errors import log_error, log_outage
@@ -43,12 +44,7 @@ class TransactionEnd:
         :raises OutcomeUnknown: where nobody can tell how it ended.
         """
 
-        async def work() -> None:
-            await self._session.commit()
-            with suppress(SQLAlchemyError, OSError):  # It undoes no commit.
-                await self._session.close()
-
-        task = self._start(work())
+        task = self._start(self._session.run_sync(_commit_and_close))
         cancelled = None
         while not task.done():
             try:
@@ -98,3 +94,9 @@ class TransactionEnd:
             if is_open and connection.dialect.driver == "asyncpg":
                 driver: Any = connection.connection.driver_connection
                 driver.terminate()
+
+
+def _commit_and_close(session: Session) -> None:
+    session.commit()
+    with suppress(SQLAlchemyError, OSError):  # It undoes no commit.
+        session.close()

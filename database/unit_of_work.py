@@ -40,6 +40,8 @@ class UnitOfWork:
     session: AsyncSession
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Functions to call once, in order, after the unit has committed."""
+    on_commit: Callable[[], None] | None = field(default=None, init=False)
+    """Called at once when the unit has committed, before the functions that follow."""
     untimed: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, init=False)
     """Entered while the unit waits for the functions that follow its commit."""
     author_names: dict[UUID, str | None] = field(default_factory=dict, init=False, repr=False)

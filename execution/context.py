@@ -106,7 +106,7 @@ class Context:
         access = Access(self.rules, self.viewer, request=self.request)
 
         async def work(unit: UnitOfWork) -> T:
-            unit.after_commit.append(self._count_change)
+            unit.on_commit = self._count_change
             unit.untimed = self._pause_time
             return await command(unit, access)
 
@@ -161,7 +161,7 @@ class Context:
             if self.time is time and end is not None and time.when() is None:
                 time.reschedule(end + loop.time() - began)
 
-    async def _count_change(self) -> None:
+    def _count_change(self) -> None:
         self.changes += 1
 
     async def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -54,11 +55,20 @@ def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
     So a comment can refer to a thread by its key before the flush, and
     ``thread.last_comment_at`` is right in memory and in the thread's own INSERT.
     """
-    for attribute in inspect(type(obj)).column_attrs:
-        column = attribute.columns[0]
-        default = column.default
-        if default is not None and default.is_callable and DERIVED not in column.info:
-            values.setdefault(attribute.key, default.arg(None))
+    for name, default in _defaults_of(type(obj)):
+        if name not in values:
+            values[name] = default(None)
+
+
+@cache
+def _defaults_of(class_: type[Base]) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Return the names of the columns with a default of Python's, and the functions."""
+    columns = ((attribute.key, attribute.columns[0]) for attribute in inspect(class_).column_attrs)
+    return [
+        (name, column.default.arg)
+        for name, column in columns
+        if getattr(column.default, "is_callable", False) and DERIVED not in column.info
+    ]
 
 
 class UTCDateTime(TypeDecorator[datetime]):

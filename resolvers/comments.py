@@ -64,8 +64,9 @@ async def add_comment(
     rules.check_message(message)
     row = build_comment(name, message, thread_id=thread_id, author_id=author_id, submission_key=key)
     writer = access.with_author(author_id)
-    rows = {"thread": {"id": thread_id}, "comment": loaded_values(row)}
-    await run_before(unit, writer, "add_comment", **rows)
+    if rules.hooks:
+        rows = {"thread": {"id": thread_id}, "comment": loaded_values(row)}
+        await run_before(unit, writer, "add_comment", **rows)
     thread = await _insert_comment(session, access, row, has_new_name=has_new_name)
     return await finish(unit, writer, "add_comment", ChangedRows(thread, loaded_values(row)))
 

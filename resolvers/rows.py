@@ -77,7 +77,7 @@ async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
 def _has_criteria(session: Session) -> bool:
     """Return whether a listener of a host's may change what the session selects."""
     return any(
-        not listener.__module__.startswith(f"{ENGINE}.")
+        not str(getattr(listener, "__module__", "")).startswith(f"{ENGINE}.")
         for listener in session.dispatch.do_orm_execute
     )
 
