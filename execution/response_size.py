@@ -29,7 +29,7 @@ class ResponseSize:
         self.written = 0
         self.is_exceeded = False
         self.when_exceeded: Callable[[], None] | None = None
-        self._read = 0
+        self._read = self._expected = 0
 
     def write(self, text: str) -> None:
         """Count a text of the response."""
@@ -43,9 +43,13 @@ class ResponseSize:
         if self._read > self.maximum:
             self.exceed()
 
+    def expect(self, characters: int) -> None:
+        """Count what the response may have at most, by which it is encoded in slices."""
+        self._expected += characters
+
     def restart(self) -> None:
         """Forget the texts of an execution that was given up for another."""
-        self.written = self._read = 0
+        self.written = self._read = self._expected = 0
 
     def exceed(self) -> None:
         """Stop the execution, once."""
@@ -67,29 +71,38 @@ class ResponseSize:
 
         :raises ResponseTooLarge: for a response that must not be sent.
         """
-        content = orjson.dumps(
-            await _encode_fairly(body) if self.written > MAX_INLINE_CHARACTERS else body,
-            option=orjson.OPT_UTC_Z,
-        )
+        if max(self.written, self._expected) > MAX_INLINE_CHARACTERS:
+            body, _ = await self._encode_fairly(body)
+        content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
         if len(content) > self.maximum:
             self.exceed()
         self.require_room()
         return content
 
+    async def _encode_fairly(self, value: Any, encoded: int = 0) -> tuple[Any, int]:
+        """Return a value with the items of its lists as JSON, and let others run in between.
 
-async def _encode_fairly(value: Any) -> Any:
-    """Return the value with the items of its lists encoded one by one, and let others run."""
-    if isinstance(value, dict):
-        return {
-            name: await _encode_fairly(each) if isinstance(each, dict | list) else each
-            for name, each in value.items()
-        }
-    if isinstance(value, list):
+        :param encoded: the bytes of the response that are encoded already.
+        :returns: the value, and the bytes including those of the value.
+        :raises ResponseTooLarge: as soon as they are too many.
+        """
+        if isinstance(value, dict):
+            fields = {}
+            for name, field in value.items():
+                if isinstance(field, dict | list):
+                    field, encoded = await self._encode_fairly(field, encoded)
+                fields[name] = field
+            return fields, encoded
         items = []
         for item in value:
-            items.append(
-                orjson.Fragment(orjson.dumps(await _encode_fairly(item), option=orjson.OPT_UTC_Z))
-            )
+            before = encoded
+            if isinstance(item, dict | list):
+                item, encoded = await self._encode_fairly(item, encoded)
+            content = orjson.dumps(item, option=orjson.OPT_UTC_Z)
+            encoded = before + len(content)
+            if encoded > self.maximum:
+                self.exceed()
+                self.require_room()
+            items.append(orjson.Fragment(content))
             await yield_if_due()
-        return items
-    return value
+        return items, encoded

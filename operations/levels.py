@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, any_, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, select
 
 from ..concurrency.scheduler import yield_if_due
 from ..database import Database
-from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES, Context
-from ..host.access import Access
+from ..database.statement import Rows
+from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
 from ..resolvers.pagination.statements import ChildRelation, select_page, select_pages
 from ..resolvers.selections import Path, Selection, select_rows, table_of
-from .statements import BoundStatement, Shapes, parametrize, window_parameters, window_shape
+from .run import Run
+from .statements import (
+    BoundStatement,
+    Shapes,
+    all_of,
+    is_among,
+    parametrize,
+    window_parameters,
+    window_shape,
+)
 
 SLICE = 250
 """How many rows are put into the response before other tasks may run."""
 
-Rows = Sequence[Sequence[Any]]
+VALUE_LENGTH = 40
+"""How many characters a value of the response is expected to have, if it is no message."""
+
+MESSAGE: Path = ("message",)
+
 Items = Callable[[Rows], tuple[list[Any], ...]]
-
-
-@dataclass
-class Run:
-    """One execution of a plan."""
-
-    context: Context
-    access: Access
-    """The viewer's access; with their author only if the plan asks for it."""
-    read_condition: ColumnElement[bool] | None
-    windows: Mapping[int, Window]
-    """The windows of the pages by the number of their level."""
-
-    async def fetch(self, bound: BoundStatement) -> Rows:
-        """Return the rows of a statement."""
-        return await self.context.fetch(bound.statement, bound.parameters)
 
 
 class Awaited(NamedTuple):
@@ -70,12 +67,15 @@ class Level:
     children: list[ChildPages] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
     """The expressions of the generated code, one for each use of the rows."""
+    uses: Counter[Path] = field(default_factory=Counter)
+    """How often a row's object has each column, at most."""
     items: Callable[..., tuple[list[Any], ...]] = field(init=False)
     selection: Selection = field(init=False)
     shapes: Shapes = field(init=False)
 
     def variable(self, path: Path) -> str:
         """Return the name of a column in the generated code, and read it from now on."""
+        self.uses[path] += 1
         return self.variables.setdefault(path, f"v{self.number}_{len(self.variables)}")
 
     def id(self, path: Path, type_name: str) -> str:
@@ -89,7 +89,7 @@ class Level:
 
     def finish(self) -> None:
         """Fix the columns, after the whole selection has been looked through."""
-        self.selection = _selection(list(self.variables) or [("id",)])
+        self.selection = Selection.from_paths(list(self.variables) or [("id",)])
         self.shapes = Shapes(self.database)
         paths = self.selection.paths()
         self.places = {path: place for place, path in enumerate(paths)}
@@ -108,23 +108,31 @@ class Level:
             return []
         return [Comment.thread.has(condition) if self.model is Comment else condition]
 
-    def count_messages(self, run: Run, rows: Rows) -> None:
-        """Count the messages, most of which will be in the response."""
-        place = self.places.get(("message",))
-        if place is not None:
-            run.context.size.read(sum(len(row[place] or "") for row in rows))
-            run.context.size.require_room()
+    def count_texts(self, run: Run, rows: Rows, repeats: int = 1) -> None:
+        """Count the messages, most of which will be in the response, and expect its size.
 
-    async def prepare(self, run: Run, rows: Rows) -> Items:
+        :param repeats: how often the response has the same row, at most.
+        """
+        size, characters = run.context.size, len(rows) * self.uses.total() * VALUE_LENGTH
+        place = self.places.get(MESSAGE)
+        if place is not None:
+            messages = sum(len(row[place] or "") for row in rows)
+            size.read(messages)
+            size.require_room()
+            characters += messages * self.uses[MESSAGE]
+        size.expect(characters * repeats)
+
+    async def prepare(self, run: Run, rows: Rows, repeats: int = 1) -> Items:
         """Load what the rows need for the response, and return the function for parts of them.
 
         :param rows: all rows of the level.
+        :param repeats: as of :meth:`count_texts`.
         """
         loaded: list[Any] = []
         for child in self.children:
             place = self.places[child.parent_path]
             ids = dict.fromkeys(row[place] for row in rows if row[place] is not None)
-            loaded += await child.load(run, list(ids))
+            loaded += await child.load(run, list(ids), repeats * (1 + len(rows) - len(ids)))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
@@ -162,10 +170,13 @@ class RowLevel(Level):
         """Return the thread about an object of the host as the response has it, or None."""
         return await self._load_first(run, _has_target, {"type": type, "key": key})
 
-    async def load_rows(self, run: Run, ids: Sequence[UUID]) -> dict[UUID, Any]:
-        """Return the rows with these ids as the response has them."""
-        rows = await self._read(run, self._is_among, {"ids": ids})
-        make, place = await self.prepare(run, rows), self.places["id",]
+    async def load_rows(self, run: Run, ids: Sequence[UUID], repeats: int) -> dict[UUID, Any]:
+        """Return the rows with these ids as the response has them.
+
+        :param repeats: as of :meth:`count_texts`.
+        """
+        rows = await self._read(run, self._is_among, {"ids": ids}, repeats)
+        make, place = await self.prepare(run, rows, repeats), self.places["id",]
         objects = make(rows)[0]
         return {row[place]: each for row, each in zip(rows, objects, strict=True)}
 
@@ -173,7 +184,7 @@ class RowLevel(Level):
         return table_of(self.model).c.id == bindparam("id", type_=Uuid())
 
     def _is_among(self) -> Any:
-        return _is_among(self, table_of(self.model).c.id)
+        return is_among(self.database, table_of(self.model).c.id)
 
     async def _load_first(
         self, run: Run, condition: Callable[[], Any], parameters: dict[str, Any]
@@ -183,7 +194,11 @@ class RowLevel(Level):
         return make(rows)[0][0] if rows else None
 
     async def _read(
-        self, run: Run, condition: Callable[[], Any], parameters: dict[str, Any]
+        self,
+        run: Run,
+        condition: Callable[[], Any],
+        parameters: dict[str, Any],
+        repeats: int = 1,
     ) -> Rows:
         """Read the rows by a condition, which is built where the statement is not compiled yet."""
         conditions = self.conditions(run)
@@ -195,7 +210,7 @@ class RowLevel(Level):
                 parameters,
             )
         )
-        self.count_messages(run, rows)
+        self.count_texts(run, rows, repeats)
         return rows
 
 
@@ -212,7 +227,6 @@ class PageLevel(Level):
     reads_page: bool = False
     counts: bool = False
     """Whether ``totalCount`` is requested."""
-    cursor_of: Callable[[Run, Window], Any] = field(init=False)
 
     def requested(self) -> RequestedFields:
         """Return the requested parts of the page."""
@@ -273,7 +287,7 @@ class RootPage(PageLevel):
             window_shape(window),
             conditions,
             lambda: select_page(
-                parametrize(window)._replace(filter=None, read_condition=_all(conditions)),
+                parametrize(window)._replace(filter=None, read_condition=all_of(conditions)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
@@ -281,7 +295,7 @@ class RootPage(PageLevel):
             window_parameters(window),
         )
         rows = await run.fetch(bound)
-        self.count_messages(run, rows)
+        self.count_texts(run, rows)
         page = split_page(rows, window, self.requested(), self.width)
         make = await self.prepare(run, page.rows)
         return self.finish_page(run, page, make)
@@ -296,21 +310,28 @@ class ChildPages(PageLevel):
     """The column of the parent's level with the parent's id."""
 
     async def load(
-        self, run: Run, ids: Sequence[UUID]
+        self, run: Run, ids: Sequence[UUID], repeats: int
     ) -> tuple[Mapping[UUID, Any], Mapping[UUID, int] | None]:
-        """Return the pages by parent, and the totals if they have to be counted."""
+        """Return the pages by parent, and the totals if they have to be counted.
+
+        :param repeats: as of :meth:`count_texts`.
+        """
         window = run.windows[self.number]
-        pages = await self._load_pages(run, window, ids) if self.reads_page and ids else {}
+        pages = {}
+        if self.reads_page and ids:
+            pages = await self._load_pages(run, window, ids, repeats)
         totals = None
         if self.counts and window.filter:
             totals = await self._count(run, window, ids) if ids else {}
         return pages, totals
 
-    async def _load_pages(self, run: Run, window: Window, ids: Sequence[UUID]) -> dict[UUID, Any]:
+    async def _load_pages(
+        self, run: Run, window: Window, ids: Sequence[UUID], repeats: int
+    ) -> dict[UUID, Any]:
         rows_of: dict[UUID, list[Sequence[Any]]] = {}
         for part in self._batches(window, ids):
             rows = await run.fetch(self._statement(window, part))
-            self.count_messages(run, rows)
+            self.count_texts(run, rows, repeats)
             for row in rows:
                 rows_of.setdefault(row[-1], []).append(row)
             await yield_if_due()
@@ -319,7 +340,8 @@ class ChildPages(PageLevel):
             id: split_page(rows, window, requested, self.width, is_child=True)
             for id, rows in rows_of.items()
         }
-        make = await self.prepare(run, [row for page in pages.values() for row in page.rows])
+        shown = [row for page in pages.values() for row in page.rows]
+        make = await self.prepare(run, shown, repeats)
         finished, worked = {}, 0
         for id, page in pages.items():
             finished[id] = self.finish_page(run, page, make)
@@ -332,7 +354,7 @@ class ChildPages(PageLevel):
     def _batches(self, window: Window, ids: Sequence[UUID]) -> Collection[Sequence[UUID]]:
         """Return parts of the ids, whose messages fit into memory."""
         size = MAX_BATCH_SIZE
-        if ("message",) in self.places:
+        if MESSAGE in self.places:
             size = max(1, min(size, MAX_MESSAGES // window.limit()))
         return [ids[start : start + size] for start in range(0, len(ids), size)]
 
@@ -344,8 +366,8 @@ class ChildPages(PageLevel):
             conditions,
             lambda: select_pages(
                 self.relation,
-                _is_among(self, table_of(self.relation.parent).c.id),
-                parametrize(window)._replace(filter=None, read_condition=_all(conditions)),
+                is_among(self.database, table_of(self.relation.parent).c.id),
+                parametrize(window)._replace(filter=None, read_condition=all_of(conditions)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
@@ -361,7 +383,7 @@ class ChildPages(PageLevel):
             conditions,
             lambda: (
                 select(parent_id, func.count())
-                .where(_is_among(self, parent_id), *conditions)
+                .where(is_among(self.database, parent_id), *conditions)
                 .group_by(parent_id)
             ),
             {"ids": ids},
@@ -371,32 +393,3 @@ class ChildPages(PageLevel):
 
 def _has_target() -> Any:
     return (Thread.target_type == bindparam("type")) & (Thread.target_id == bindparam("key"))
-
-
-def _is_among(level: Level, column: Any) -> Any:
-    """Return the condition that a column has one of the values of the parameter ``ids``."""
-    if level.database.is_sqlite:
-        return column.in_(bindparam("ids", type_=Uuid(), expanding=True))
-    # One text for any number of them.
-    return column == any_(bindparam("ids", type_=ARRAY(Uuid())))
-
-
-def _all(conditions: Sequence[ColumnElement[bool]]) -> Any:
-    if not conditions:
-        return None
-    first, *others = conditions
-    for condition in others:
-        first = first & condition
-    return first
-
-
-def _selection(paths: Sequence[Path]) -> Selection:
-    own = tuple(path[0] for path in paths if len(path) == 1)
-    relations = dict.fromkeys(path[0] for path in paths if len(path) > 1)
-    return Selection(
-        own,
-        {
-            relation: _selection([path[1:] for path in paths if path[0] == relation and path[1:]])
-            for relation in relations
-        },
-    )

@@ -16,8 +16,8 @@ from ..resolvers.pagination.arguments import Window
 from ..schema.arguments import read_window
 from .arguments import Arguments, Variables
 from .errors import Guard
-from .levels import Run
 from .roots import Root
+from .run import Run
 
 
 @dataclass

@@ -17,7 +17,8 @@ from ..resolvers.validation import find_unstorable
 from ..schema.ids import decode_id
 from .arguments import Arguments
 from .errors import Guard
-from .levels import RootPage, RowLevel, Run
+from .levels import RootPage, RowLevel
+from .run import Run
 
 
 class Root(ABC):
@@ -70,9 +71,10 @@ class NodesRoot(Root):
     async def load(self, run: Run, checked: list[tuple[str, UUID]]) -> list[Any]:
         rows: dict[tuple[str, UUID], Any] = {}
         for type_name, level in self.levels.items():
-            ids = dict.fromkeys(key for name, key in checked if name == type_name)
+            ids = [key for name, key in checked if name == type_name]
             if ids:
-                loaded = await level.load_rows(run, list(ids))
+                unique = list(dict.fromkeys(ids))
+                loaded = await level.load_rows(run, unique, 1 + len(ids) - len(unique))
                 rows.update(((type_name, key), row) for key, row in loaded.items())
         return [rows.get(key) for key in checked]
 

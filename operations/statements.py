@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, bindparam
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, any_, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..database import Database
 from ..database.statement import CompiledStatement
@@ -107,3 +108,16 @@ def window_shape(window: Window) -> Mapping[str, Any] | tuple[Any, ...]:
     """Return what of a window changes the text of its statement, but for its conditions."""
     order = window.order
     return (order.name, order.descending, window.backward, bool(window.after), bool(window.before))
+
+
+def is_among(database: Database, column: Any) -> Any:
+    """Return the condition that a column has one of the values of the parameter ``ids``."""
+    if database.is_sqlite:
+        return column.in_(bindparam("ids", type_=Uuid(), expanding=True))
+    # One text for any number of them.
+    return column == any_(bindparam("ids", type_=ARRAY(Uuid())))
+
+
+def all_of(conditions: Sequence[ColumnElement[bool]]) -> Any:
+    """Return the condition that all of these are met, or None for none."""
+    return and_(*conditions) if conditions else None

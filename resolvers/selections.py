@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,16 @@ class Selection:
 
     columns: tuple[str, ...]
     related: Mapping[str, Selection] = field(default_factory=dict)
+
+    @classmethod
+    def from_paths(cls, paths: Sequence[Path]) -> Selection:
+        """Return the selection of these columns."""
+        related: dict[str, list[Path]] = {}
+        for relation, *path in paths:
+            if path:
+                related.setdefault(relation, []).append(tuple(path))
+        own = tuple(path[0] for path in paths if len(path) == 1)
+        return cls(own, {name: cls.from_paths(others) for name, others in related.items()})
 
     def paths(self) -> list[Path]:
         """Return the columns in the order in which a statement selects them."""

@@ -1,0 +1,30 @@
+"""One execution of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement
+
+from ..database.statement import Rows
+from ..execution.context import Context
+from ..host.access import Access
+from ..resolvers.pagination.arguments import Window
+from .statements import BoundStatement
+
+
+@dataclass
+class Run:
+    """One execution of a plan."""
+
+    context: Context
+    access: Access
+    """The viewer's access; with their author only if the plan asks for it."""
+    read_condition: ColumnElement[bool] | None
+    windows: Mapping[int, Window]
+    """The windows of the pages by the number of their level."""
+
+    async def fetch(self, bound: BoundStatement) -> Rows:
+        """Return the rows of a statement."""
+        return await self.context.fetch(bound.statement, bound.parameters)
