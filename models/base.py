@@ -82,8 +82,10 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Return nothing to do for asyncpg, whose values are in UTC already."""
-        return None if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
+        """Return less to do for asyncpg, whose values are in UTC, but for an infinite one."""
+        return (
+            _add_zone if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
+        )
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -97,6 +99,11 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None or value.tzinfo is not None:
             return value and value.astimezone(UTC)
         return value.replace(tzinfo=UTC)
+
+
+def _add_zone(value: datetime | None) -> datetime | None:
+    """Return a value of asyncpg, which reads ``infinity``, the greatest time, without a zone."""
+    return value if value is None or value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def new_id() -> UUID:
