@@ -171,6 +171,10 @@ class PostgresLease(Lease):
             rows = await (await self._prepare(prepared, text)).fetch(*arguments)
         return rows
 
+    async def _cancel(self) -> None:
+        # asyncpg sends the cancel request before it closes; the answer must not come before that.
+        await self._pending_tasks.run_shielded(self.end(is_stale=True))
+
     async def _prepare(self, prepared: OrderedDict[str, Any], text: str) -> Any:
         statement = prepared[text] = await self._driver.prepare(text)
         if len(prepared) > MAX_PREPARED:
