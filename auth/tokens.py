@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 import jwt
+from starlette.datastructures import Headers
 
 from ..errors import ConfigurationError, Unauthenticated
 from ..settings import Settings, is_strong_secret
@@ -116,7 +117,11 @@ def read_bearer_token(headers: Mapping[str, str]) -> str | None:
     :param headers: the headers of a request or of a WebSocket, with names in any case.
     :raises Unauthenticated: for a header that is given twice or cannot be read.
     """
-    values = [value for name, value in headers.items() if name.lower() == "authorization"]
+    values = (
+        headers.getlist("authorization")
+        if isinstance(headers, Headers)
+        else [value for name, value in headers.items() if name.lower() == "authorization"]
+    )
     if not values:
         return None
     text = values[0] if len(values) == 1 and isinstance(values[0], str) else ""

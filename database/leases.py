@@ -99,16 +99,10 @@ class Leases:
         if any(not handler.__module__.startswith(__package__) for handler in handlers):
             return None
         observers: list[Observer] = []
-        dispatch = engine.dispatch
-        if not (
-            dispatch.before_execute
-            or dispatch.after_execute
-            or dispatch.before_cursor_execute
-            or dispatch.after_cursor_execute
-        ):
+        if not engine._has_events:  # by which a connection decides, too
             return observers
         for name in _EVENTS:
-            for listener in getattr(dispatch, name):
+            for listener in getattr(engine.dispatch, name):
                 if (observer := getattr(listener, OBSERVER, None)) is None:
                     return None
                 observers.append(observer)

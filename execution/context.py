@@ -119,6 +119,8 @@ class Context:
 
     async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
+        if self.rules.shows_all:
+            return None
         access = Access(self.rules, self.viewer)
         if access.reads_by_author:
             access = await self.load_access()
@@ -133,14 +135,15 @@ class Context:
 
     async def load_access(self) -> Access:
         """Return the viewer's access; their author is looked up at most once an operation."""
+        if self.viewer is None:
+            return Access(self.rules)
         if self._access is None:
             self._access = asyncio.ensure_future(self._find_access())
         return await asyncio.shield(self._access)  # Others wait for it, too.
 
     async def _find_access(self) -> Access:
         access, viewer = Access(self.rules, self.viewer), self.viewer
-        if viewer is None:
-            return access
+        assert viewer is not None
         return access.with_author(
             await self.read_rows(lambda it: read_author_id(it, viewer.subject))
         )

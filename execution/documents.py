@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -105,11 +106,16 @@ class Document:
             if isinstance(node, OperationDefinitionNode)
         ]
 
+    @cached_property
+    def _only_operation(self) -> OperationDefinitionNode | None:
+        return self.operations[0] if len(self.operations) == 1 else None
+
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """Return the operation to execute: GetOperation() of the specification, section 6.1."""
+        if not name:
+            return self._only_operation
         operations = self.operations
-        if name:
-            operations = [node for node in operations if node.name and node.name.value == name]
+        operations = [node for node in operations if node.name and node.name.value == name]
         return operations[0] if len(operations) == 1 else None
 
 

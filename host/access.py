@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from inspect import iscoroutine
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +58,11 @@ class HostRules:
     """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
     """Returns the ``authorName`` of a deleted author."""
+
+    @cached_property
+    def shows_all(self) -> bool:
+        """Whether every viewer may read every thread, since the policy decides nothing."""
+        return getattr(self.policy.may_read, "__func__", None) is Policy.may_read
 
     def target(self, name: str) -> Target:
         """Return the target that is registered under that name.

@@ -15,10 +15,12 @@ import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-Id"
+
+NAME = HEADER.lower().encode()
+"""The header's name as ASGI has it."""
 
 KEY = "tallied.request_id"
 """The key of the id in the scope of a request."""
@@ -39,7 +41,7 @@ def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     :param headers: as ASGI has them, with names in lower case.
     """
-    values = [value for name, value in headers if name == b"x-request-id"]
+    values = [value for name, value in headers if name == NAME]
     if len(values) == 1 and _SAFE.fullmatch(values[0]):
         return values[0].decode("ascii")
     return secrets.token_hex(16)
@@ -67,8 +69,9 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in _STARTS:
-                message.setdefault("headers", [])
-                MutableHeaders(scope=message)[HEADER] = id
+                headers = message.get("headers", ())
+                others = [header for header in headers if header[0] != NAME]
+                message["headers"] = [*others, (NAME, id.encode())]
             await send(message)
 
         await self._app(scope, receive, send_with_id if self._in_answers else send)

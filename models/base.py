@@ -55,7 +55,8 @@ def _fill_in_defaults(obj: Any, args: object, values: dict[str, Any]) -> None:
     So a comment can refer to a thread by its key before the flush, and
     ``thread.last_comment_at`` is right in memory and in the thread's own INSERT.
     """
-    for name, default in _defaults_of(type(obj)):
+    model: type[Base] = type(obj)
+    for name, default in _defaults_of(model):
         if name not in values:
             values[name] = default(None)
 

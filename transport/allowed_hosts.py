@@ -86,6 +86,14 @@ class HostGuard:
                 return
         await self._app(scope, receive, send)
 
+    def allows(self, scope: Scope) -> bool:
+        """Return whether a request is served."""
+        try:
+            self._check(scope)
+        except RequestError:
+            return False
+        return True
+
     def _check(self, scope: Scope) -> None:
         self._hosts.require_allowed(scope)
         if not self._hosts.patterns and self._may_be_rebound(scope):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import re
 from typing import Any
 
 import orjson
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
+from starlette.types import Message
 
+from ..concurrency.deadlines import Overdue, within
 from ..execution.errors import BAD_REQUEST
 from ..execution.executor import Request
 from ..execution.persisted_documents import is_identifier
@@ -21,32 +24,38 @@ CLOSE = {"Connection": "close"}
 """The headers of a response before the end of the body, which the client may still be sending."""
 
 
-async def read_body(request: HTTPRequest, settings: Settings) -> Request:
-    """Return the request in the body of a POST.
+def check_content(headers: Headers) -> None:
+    """Reject the headers of a POST whose body cannot be read.
 
     Only JSON is accepted. No form of a foreign page can send JSON, and a script of it needs a
     preflight (CORS), which is rejected: so no page can act with its visitor's cookies.
 
-    :raises RequestError: for a body that is no JSON or no GraphQL-over-HTTP request, and for one
-        that is too large or too slow.
+    :raises RequestError: in that case.
     """
-    if not is_json(request.headers.get("content-type", "")):
+    if not is_json(headers.get("content-type", "")):
         raise RequestError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             "Send the request as JSON in UTF-8, with Content-Type: application/json.",
         )
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise RequestError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             "Send the request's body as it is, without a Content-Encoding.",
             {"Accept-Encoding": "identity"},
         )
+
+
+async def read_body(request: HTTPRequest, settings: Settings) -> Request:
+    """Return the request in the body of a POST whose headers have passed :func:`check_content`.
+
+    :raises RequestError: for a body that is no JSON or no GraphQL-over-HTTP request, and for one
+        that is too large or too slow.
+    """
     try:
-        async with asyncio.timeout(settings.body_time):
-            body = await _read(request, settings.body_size)
-    except TimeoutError as error:
+        body = await within(settings.body_time, _read(request, settings.body_size))
+    except Overdue as error:
         raise RequestError(
             408,
             "REQUEST_TIMEOUT",
@@ -86,12 +95,23 @@ async def _read(request: HTTPRequest, limit: int) -> bytes:
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and (len(length) > 20 or int(length) > limit):
         raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
+    message = await _receive(request)
+    body = message.get("body", b"")
+    if message.get("more_body", False):
+        body = bytearray(body)
+        while message.get("more_body", False) and len(body) <= limit:
+            message = await _receive(request)
+            body += message.get("body", b"")
+    if len(body) > limit:
+        raise too_large
     return bytes(body)
+
+
+async def _receive(request: HTTPRequest) -> Message:
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message
 
 
 def _loads(text: bytes | str, what: str) -> Any:

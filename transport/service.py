@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from strawberry import Schema
 
 from ..auth.viewer import Viewer
+from ..concurrency.deadlines import Overdue, within
 from ..concurrency.scheduler import new_scheduler
 from ..database import Database
 from ..database.failures import classify, translate
@@ -136,11 +137,8 @@ class Service:
         """
         seconds = self.settings.execution_time
         try:
-            async with asyncio.timeout(seconds) as time:
-                return await load_viewer(self._get_viewer, request)
-        except TimeoutError as error:
-            if not time.expired():
-                raise
+            return await within(seconds, load_viewer(self._get_viewer, request))
+        except Overdue as error:
             sentence = (
                 f"It took longer than {seconds} seconds to find out who asks; try again later."
             )

@@ -131,7 +131,7 @@ async def test_failure_can_be_read_by_page(
         raise RuntimeError("no such luck")
 
     async with serve(origins=APP) as client:
-        monkeypatch.setattr("tallied.transport.http_endpoint.GraphQLEndpoint._respond", fail)
+        monkeypatch.setattr("tallied.transport.service.Service.serve", fail)
         masked = await client.post("/graphql", json=QUERY, headers={"origin": APP})
         assert masked.status_code == 500
         assert_readable(masked)
