@@ -57,6 +57,7 @@ from .host.validation import (
 from .migrations.opener import open_database
 from .models import Comment
 from .models.words import count_words as default_count_words
+from .operations.plans import PlanCounts
 from .schema.build import schema as default_schema
 from .schema.build import validate_schema
 from .settings import Settings
@@ -176,6 +177,11 @@ class Discussion:
 
     def _by_token(self, connection: HTTPConnection) -> Viewer | None:
         return authenticate(self.settings, connection.headers)
+
+    @property
+    def plan_counts(self) -> PlanCounts:
+        """How many operations compiled plans have executed in this process, for metrics."""
+        return self.endpoint.plan_counts
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the endpoint, over HTTP and WebSocket, and of its files.

@@ -245,9 +245,17 @@ class Executor:
         is_changed = bool(context.changes) or context.is_outcome_unknown
         return await _build_response(result, extensions, of_mutation, is_changed)
 
-    def extensions(self, operation: PreparedOperation) -> dict[str, Any]:
-        """Return the extensions of the response to an operation that was executed."""
-        return {"cost": {"nodes": operation.nodes, "limit": self._settings.operation_cost}}
+    def extensions(
+        self, operation: PreparedOperation, *, is_compiled: bool = False
+    ) -> dict[str, Any]:
+        """Return the extensions of the response to an operation that was executed.
+
+        In development, they tell whether a plan of :mod:`tallied.operations` has executed it.
+        """
+        cost = {"nodes": operation.nodes, "limit": self._settings.operation_cost}
+        if self._settings.environment == "development":
+            return {"cost": cost, "compiled": is_compiled}
+        return {"cost": cost}
 
     async def subscribe(
         self, operation: PreparedOperation, context: Context

@@ -76,6 +76,7 @@ class GraphQLEndpoint:
         self._checked = CheckedHeaders(self._check_post)
         self._application = RequestIds(self._serve, in_answers=False)
         self.executor = self._service.executor
+        self.plan_counts = self._service.plans.counts
         self.context = self._service.context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

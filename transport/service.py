@@ -224,7 +224,8 @@ class Service:
         )
         if data is None:
             return None
-        return GraphQLResponse({"data": data, "extensions": self.executor.extensions(operation)})
+        extensions = self.executor.extensions(operation, is_compiled=True)
+        return GraphQLResponse({"data": data, "extensions": extensions})
 
     async def _limit(
         self, context: Context, execution: Coroutine[Any, Any, T]
