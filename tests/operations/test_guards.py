@@ -135,7 +135,9 @@ class Signed(BasePermission):
 
 
 @pytest.mark.parametrize(
-    "options", [{"extensions": [Shouting()]}, {"permission_classes": [Signed]}], ids=str
+    "options",
+    [{"extensions": [Shouting()]}, {"permission_classes": [Signed]}],
+    ids=["extension", "permission"],
 )
 async def test_hosts_field_with_extension_is_executed(
     database: Database, options: dict[str, Any]
