@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import BindParameter, Select
 from sqlalchemy.engine.interfaces import Dialect
 
 from ..concurrency.scheduler import yield_if_due
+from ..models.base import add_zone, lacks_zone
 
 Processor: TypeAlias = Callable[[Any], Any]
 
@@ -150,13 +152,18 @@ class CompiledStatement:
 
     async def process(self, rows: Rows) -> Rows:
         """Return the driver's rows with the values of SQLAlchemy's types."""
-        if not self._processors:
+        processors = [
+            (index, process)
+            for index, process in self._processors
+            if process is not add_zone or any(map(lacks_zone, map(itemgetter(index), rows)))
+        ]
+        if not processors:
             return rows
         result: list[tuple[Any, ...]] = []
         for start in range(0, len(rows), ROW_SLICE):
             for row in rows[start : start + ROW_SLICE]:
                 values = list(row)
-                for index, process in self._processors:
+                for index, process in processors:
                     values[index] = process(values[index])
                 result.append(tuple(values))
             await yield_if_due()

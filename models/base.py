@@ -85,7 +85,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Return less to do for asyncpg, whose values are in UTC, but for an infinite one."""
         return (
-            _add_zone if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
+            add_zone if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
         )
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -102,9 +102,14 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
-def _add_zone(value: datetime | None) -> datetime | None:
-    """Return a value of asyncpg, which reads ``infinity``, the greatest time, without a zone."""
-    return value if value is None or value.tzinfo is not None else value.replace(tzinfo=UTC)
+def lacks_zone(value: datetime | None) -> bool:
+    """Return whether a value of asyncpg is ``infinity``, the greatest time, without a zone."""
+    return value is not None and value.tzinfo is None
+
+
+def add_zone(value: datetime | None) -> datetime | None:
+    """Return a value of asyncpg with its zone."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def new_id() -> UUID:

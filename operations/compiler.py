@@ -230,7 +230,8 @@ class _Compilation:
                 if name != "id":
                     return level.variable((*path, python_name(field)))
                 origin = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
-                return level.id((*path, "id"), origin.__name__)
+                key = level.variable((*path, "id"))
+                return f"{level.id((*path, 'id'), origin.__name__)}[{key}]"
             case ComputedField():
                 return self._computed(level, field, path, declaration, details)
             case RelatedRowField():

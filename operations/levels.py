@@ -19,6 +19,7 @@ from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
 from ..resolvers.pagination.statements import ChildRelation, select_page, select_pages
 from ..resolvers.selections import Path, Selection, select_rows, table_of
+from .ids import encode_ids
 from .run import Run
 from .statements import (
     BoundStatement,
@@ -62,7 +63,7 @@ class Level:
     database: Database
     variables: dict[Path, str] = field(default_factory=dict)
     ids: dict[tuple[Path, str], str] = field(default_factory=dict)
-    """The names in the generated code of global ids, by the path of the key and the type."""
+    """The names in the generated code of the global ids, by the path of the key and the type."""
     awaited: list[Awaited] = field(default_factory=list)
     children: list[ChildPages] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
@@ -79,13 +80,8 @@ class Level:
         return self.variables.setdefault(path, f"v{self.number}_{len(self.variables)}")
 
     def id(self, path: Path, type_name: str) -> str:
-        """Return the name of a global id in the generated code, and read its key from now on."""
-        self.variable(path)
+        """Return the name of the global ids in the generated code, by key."""
         return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
-
-    def place(self, path: Path) -> int:
-        """Return the place of a column in the rows of the generated function."""
-        return len(self.awaited) + self.places[path]
 
     def finish(self) -> None:
         """Fix the columns, after the whole selection has been looked through."""
@@ -131,19 +127,23 @@ class Level:
         loaded: list[Any] = []
         for child in self.children:
             place = self.places[child.parent_path]
-            ids = dict.fromkeys(row[place] for row in rows if row[place] is not None)
-            loaded += await child.load(run, list(ids), repeats * (1 + len(rows) - len(ids)))
+            keys = dict.fromkeys(row[place] for row in rows if row[place] is not None)
+            loaded += await child.load(run, list(keys), repeats * (1 + len(rows) - len(keys)))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
             values[id(row)] = computed
+        ids = [
+            encode_ids(type_name, [row[self.places[path]] for row in rows])
+            for path, type_name in self.ids
+        ]
         items, context, access = self.items, run.context, run.access
         encode = self.encoder(run)
 
         def make(part: Rows) -> tuple[list[Any], ...]:
             if values:
                 part = [(*values[id(row)], *row) for row in part]
-            return items(part, context.rules, access, encode, *loaded)
+            return items(part, context.rules, access, encode, *ids, *loaded)
 
         return make
 
