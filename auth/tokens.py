@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -36,6 +37,12 @@ LEEWAY = timedelta(seconds=10)
 
 MAX_LIFETIME = timedelta(days=366)
 """The longest time until a token expires, since it cannot be revoked."""
+
+MAX_VERIFIED = 1000
+"""How many tokens are remembered until they expire, since a client sends its own each time."""
+
+_verified: OrderedDict[tuple[str, str, str], tuple[int, Viewer]] = OrderedDict()
+"""When verified tokens expire, and whom they identify, by the token and the secrets."""
 
 # RFC 6750, section 2.1; the scheme in any case, by RFC 9110, section 11.1.
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
@@ -80,6 +87,11 @@ def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewe
     :raises Unauthenticated: for an invalid token, and without a secret for any token.
     :raises ConfigurationError: for a weak secret.
     """
+    key = (token, secret, previous_secret)
+    expires_at, verified = _verified.get(key, (0, None))
+    if verified is not None and time.time() < expires_at:
+        _verified.move_to_end(key)
+        return verified
     if not secret:
         raise Unauthenticated("This server accepts no tokens; send the request without one.")
     if len(token) > TOKEN_SIZE:
@@ -106,9 +118,13 @@ def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewe
         unreadable = type(error) is jwt.DecodeError
         raise Unauthenticated(_UNREADABLE if unreadable else _FOREIGN) from error
     try:
-        return Viewer(claims["sub"], claims.get("name"), claims.get("is_moderator", False))
+        viewer = Viewer(claims["sub"], claims.get("name"), claims.get("is_moderator", False))
     except ConfigurationError as error:  # an error of the token here, and not of the host
         raise Unauthenticated(_FOREIGN) from error
+    _verified[key] = int(claims["exp"]), viewer
+    if len(_verified) > MAX_VERIFIED:
+        _verified.popitem(last=False)
+    return viewer
 
 
 def read_bearer_token(headers: Mapping[str, str]) -> str | None:

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from starlette.datastructures import Headers
 
+from tallied.auth import tokens
 from tallied.auth.tokens import (
     MAX_LIFETIME,
     TOKEN_SIZE,
@@ -189,6 +190,23 @@ def test_clocks_may_differ_by_few_seconds() -> None:
     now = int(time.time())
     assert decode_token(SECRET, signed_by(exp=now - 3, iat=now + 3, nbf=now + 3)) == Viewer("42")
     assert refusal(signed_by(exp=now - 11)) == EXPIRED
+
+
+def test_verified_token_is_verified_again_once_it_has_expired() -> None:
+    token = signed_by(exp=int(time.time()) + 2)
+    assert decode_token(SECRET, token) == Viewer("42")
+    key = (token, SECRET, "")
+    tokens._verified[key] = tokens._verified[key][0], Viewer("remembered")
+    assert decode_token(SECRET, token) == Viewer("remembered")
+    assert refusal(token, OTHER) == FOREIGN
+    time.sleep(2.1)
+    assert decode_token(SECRET, token) == Viewer("42")  # by the leeway
+
+
+def test_verified_tokens_are_bounded() -> None:
+    for number in range(tokens.MAX_VERIFIED + 5):
+        decode_token(SECRET, encode_token(SECRET, Viewer(f"reader-{number}"), HOUR))
+    assert len(tokens._verified) == tokens.MAX_VERIFIED
 
 
 def test_previous_secret_is_accepted_while_configured() -> None:
