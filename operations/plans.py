@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ from strawberry import Schema
 
 from ..database import Database
 from ..execution.context import Context
-from ..execution.documents import Document
+from ..execution.documents import MAX_INLINE_CHARACTERS, Document
 from ..execution.response_size import ResponseTooLarge
 from .arguments import variable_names
 from .compiler import Compiler
@@ -26,6 +28,8 @@ MAX_COMBINATIONS = 16
 """How many combinations of the flags of ``@skip`` and ``@include`` are compiled of an operation."""
 
 _MISSING = object()
+
+_THREAD = ThreadPoolExecutor(1, "tallied-plans")
 
 
 @dataclass
@@ -69,7 +73,7 @@ class OperationPlans:
         self._flags = tuple(filter(self._defaults.__contains__, _flag_variables(document)))
         self._plans: dict[tuple[bool, ...], Plan | None] = {}
 
-    def find(
+    async def find(
         self, compiler: Compiler, counts: PlanCounts, variables: Mapping[str, Any] | None
     ) -> Plan | None:
         """Return the plan for a request, or None where graphql-core executes it."""
@@ -83,26 +87,29 @@ class OperationPlans:
         if len(self._plans) >= MAX_COMBINATIONS or not all(type(flag) is bool for flag in flags):
             counts.guarded["flags"] += 1
             return None
-        plan = self._plans[flags] = self._compile(compiler, counts, flags)
-        return plan
-
-    def _compile(
-        self, compiler: Compiler, counts: PlanCounts, flags: tuple[bool, ...]
-    ) -> Plan | None:
-        assert self._document.node is not None
-        values = dict(zip(self._flags, flags, strict=True))
+        plan = None
         try:
-            plan = compiler.compile(self._document.node, self._operation, values)
+            plan = await self._compile(compiler, dict(zip(self._flags, flags, strict=True)))
+            counts.compiled += 1
         except Unsupported as error:
             logger.debug("an operation is not compiled, because of %s", error)
             counts.unsupported[str(error)] += 1
-            return None
         except Exception as error:
             logger.warning("an operation could not be compiled", exc_info=error)
             counts.unsupported[type(error).__name__] += 1
-            return None
-        counts.compiled += 1
+        if len(self._plans) < MAX_COMBINATIONS:
+            self._plans[flags] = plan
         return plan
+
+    async def _compile(self, compiler: Compiler, flags: Mapping[str, bool]) -> Plan:
+        """Return a plan; that of a long document is compiled without blocking the event loop."""
+        document = self._document.node
+        assert document is not None
+        if document.loc is None or document.loc.end <= MAX_INLINE_CHARACTERS:
+            return compiler.compile(document, self._operation, flags)
+        return await asyncio.get_running_loop().run_in_executor(
+            _THREAD, compiler.compile, document, self._operation, flags
+        )
 
 
 def _flag_variables(document: Document) -> tuple[str, ...]:
@@ -136,7 +143,7 @@ class Plans:
 
         :raises ResponseTooLarge: if the response has become too large.
         """
-        plan = self._find(document, operation, variables)
+        plan = await self._find(document, operation, variables)
         if plan is None:
             return None
         try:
@@ -154,7 +161,7 @@ class Plans:
         context.size.restart()
         return None
 
-    def _find(
+    async def _find(
         self,
         document: Document,
         operation: OperationDefinitionNode,
@@ -166,5 +173,5 @@ class Plans:
         plans = document.plans.get(name)
         if plans is None:
             plans = document.plans[name] = OperationPlans(document, operation)
-        plan: Plan | None = plans.find(self._compiler, self.counts, variables)
+        plan: Plan | None = await plans.find(self._compiler, self.counts, variables)
         return plan

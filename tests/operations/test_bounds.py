@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from itertools import product
 from typing import Any
@@ -17,6 +18,7 @@ from tallied.execution import documents
 from tallied.host.access import HostRules
 from tallied.host.policy import Policy
 from tallied.models import Thread
+from tallied.operations.compiler import Compiler
 from tallied.operations.plan import Plan
 from tallied.operations.plans import MAX_COMBINATIONS, OperationPlans
 from tallied.operations.statements import MAX_SHAPES
@@ -102,7 +104,7 @@ async def test_plans_go_with_their_documents(
         query = f"{{ k{number}: threads(first: {number % 100 + 1}) {{ totalCount }} }}"
         document = api.service.executor.documents.get(query)
         for _ in range(2):
-            plan = api.service.plans._find(document, document.operations[0], None)
+            plan = await api.service.plans._find(document, document.operations[0], None)
         assert plan is not None
         kept.append(weakref.ref(plan))
     assert api.counts.compiled == 400
@@ -124,3 +126,21 @@ async def test_reasons_are_bounded(database: Database) -> None:
         await api(f"{{ k{number}: limits {{ titleLength }} }}")
     assert set(api.counts.guarded) == {"variables", "id"}
     assert set(api.counts.unsupported) == {"Query.limits"}
+
+
+async def test_long_document_is_compiled_in_a_thread(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    compile = Compiler.compile
+
+    def record(self: Compiler, *arguments: Any) -> Plan:
+        threads.append(threading.current_thread().name.rstrip("_0"))
+        return compile(self, *arguments)
+
+    monkeypatch.setattr(Compiler, "compile", record)
+    api = PlannedApi(database)
+    for length in (10, 2000):
+        await api(f"{{ threads {{ totalCount }} }} # {'x' * length}")
+    assert threads == ["MainThread", "tallied-plans"]
+    assert api.counts.executed == 2

@@ -177,8 +177,8 @@ async def test_field_of_tallied_with_addition_is_not_compiled(
     definition = schema._schema.query_type.fields["thread"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, place, [object()])
     api = PlannedApi(database, schema=schema)
-    api.compile(ONE)
-    api.compile(ONE)
+    await api.compile(ONE)
+    await api.compile(ONE)
     assert api.counts.unsupported == {"Query.thread": 1}
 
 
@@ -189,5 +189,7 @@ async def test_operation_of_shared_document_is_compiled(database: Database) -> N
     operation = api.service.executor.documents.get(query).operation("A")
     assert operation is not None
     for _ in range(2):
-        plan = api.service.plans._find(api.service.executor.documents.get(query), operation, {})
+        plan = await api.service.plans._find(
+            api.service.executor.documents.get(query), operation, {}
+        )
     assert plan is not None

@@ -40,11 +40,11 @@ class PlannedApi:
         """What its plans have executed."""
         return self.service.plans.counts
 
-    def compile(self, query: str) -> None:
+    async def compile(self, query: str) -> None:
         """Have the next request with that query executed by a plan."""
         document = self.service.executor.documents.get(query)
         for operation in document.operations:
-            self.service.plans._find(document, operation, None)
+            await self.service.plans._find(document, operation, None)
 
     async def __call__(
         self, query: str, viewer: Viewer | None = None, **variables: Any
@@ -52,7 +52,7 @@ class PlannedApi:
         """Return the response to a request, of which no other came before."""
         document = self.service.executor.documents.get(query)
         if not document.plans:
-            self.compile(query)
+            await self.compile(query)
         return await self.send(query, viewer, **variables)
 
     async def send(
