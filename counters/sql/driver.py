@@ -9,7 +9,7 @@ echo, or with translated schemas executes by SQLAlchemy alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, Update
@@ -21,6 +21,8 @@ Row = Sequence[Any]
 DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg", "pysqlite"})
 """The drivers that are known to need nothing beside a text and its parameters."""
 
+_TEXTS = "_tallied_texts"
+
 _OBSERVED = ("before_cursor_execute", "after_cursor_execute", "before_execute", "after_execute")
 _REPLACED = ("do_execute", "do_execute_no_params")
 
@@ -30,7 +32,6 @@ class DriverStatement:
 
     def __init__(self, statement: Select[Any] | Update) -> None:
         self.statement = statement
-        self._compiled: WeakKeyDictionary[Dialect, _Compiled | None] = WeakKeyDictionary()
 
     def fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows, with the values of SQLAlchemy's types."""
@@ -41,9 +42,13 @@ class DriverStatement:
         return compiled.convert(rows)
 
     def _of_dialect(self, dialect: Dialect) -> _Compiled | None:
-        if dialect not in self._compiled:
-            self._compiled[dialect] = _compile(self.statement, dialect)
-        return self._compiled[dialect]
+        # On the dialect, since what is compiled refers to it: both end with the engine.
+        texts: _Texts | None = vars(dialect).get(_TEXTS)
+        if texts is None:
+            texts = vars(dialect)[_TEXTS] = WeakKeyDictionary()
+        if self not in texts:
+            texts[self] = _compile(self.statement, dialect)
+        return texts[self]
 
 
 class _Compiled:
@@ -81,6 +86,9 @@ class _Compiled:
                 values[index] = process(values[index])
             converted.append(values)
         return converted
+
+
+_Texts: TypeAlias = WeakKeyDictionary[DriverStatement, _Compiled | None]
 
 
 def _compile(statement: Select[Any] | Update, dialect: Dialect) -> _Compiled | None:
