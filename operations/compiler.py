@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from graphql import (
     DirectiveNode,
     DocumentNode,
-    FragmentDefinitionNode,
     GraphQLField,
     GraphQLObjectType,
     OperationDefinitionNode,
@@ -20,14 +19,9 @@ from graphql import (
 )
 from graphql.execution.collect_fields import (
     FieldDetails,
-    FragmentDetails,
-    collect_fields,
-    collect_subfields,
 )
-from graphql.execution.values import VariableValues
 from strawberry import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types import get_object_definition
 
 from ..database import Database
 from ..execution.field_declarations import (
@@ -50,9 +44,8 @@ from .errors import Unsupported
 from .levels import Awaited, ChildPages, Level, PageLevel, RootPage, RowLevel
 from .plan import Plan
 from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetRoot
+from .selected_fields import SelectedFields
 from .source import Source
-
-Fields = Mapping[str, list[FieldDetails]]
 
 P = TypeVar("P", bound=PageLevel)
 
@@ -99,14 +92,8 @@ class _Compilation:
         flags: Mapping[str, bool],
     ) -> None:
         self.compiler = compiler
-        self.core = compiler.schema._schema
         self.operation = operation
-        self.values = VariableValues({}, dict(flags))
-        self.fragments = {
-            node.name.value: FragmentDetails(node)
-            for node in document.definitions
-            if isinstance(node, FragmentDefinitionNode)
-        }
+        self.fields = SelectedFields(compiler.schema, document, operation, flags)
         self.levels: list[Level] = []
         self.windows: dict[int, tuple[ConnectionField, Arguments]] = {}
         self.source = Source()
@@ -114,13 +101,9 @@ class _Compilation:
 
     def plan(self) -> Plan:
         """Return the plan of the operation."""
-        root_type = self.core.query_type
-        assert root_type is not None
-        collected = collect_fields(
-            self.core, self.fragments, self.values, root_type, self.operation
-        )
+        root_type, fields = self.fields.of_query()
         roots: dict[str, Root | str] = {}
-        for key, details in collected.grouped_field_set.items():
+        for key, details in fields.items():
             name = details[0].node.name.value
             roots[key] = (
                 root_type.name if name == "__typename" else self._root(root_type, name, details)
@@ -137,7 +120,7 @@ class _Compilation:
             if not isinstance(root, str):
                 root.finish(namespace)
         return Plan(
-            Variables(self.core, self.operation),
+            Variables(self.compiler.schema._schema, self.operation),
             roots,
             self.windows,
             self.needs_access,
@@ -145,7 +128,7 @@ class _Compilation:
         )
 
     def _root(self, root_type: GraphQLObjectType, name: str, details: list[FieldDetails]) -> Root:
-        field = self._accepted(root_type, name)
+        field = self.fields.accepted(root_type, name)
         declaration = declaration_of(field)
         arguments = Arguments(self.compiler.schema, field, details[0].node)
         match declaration:
@@ -168,38 +151,10 @@ class _Compilation:
                 return self._object_root(declaration, field, details)
         raise Unsupported(f"Query.{name}")
 
-    def _accepted(self, parent: GraphQLObjectType, name: str) -> GraphQLField:
-        """Return a field that is Tallied's own, and is resolved as it is declared.
-
-        :raises Unsupported: for any other.
-        """
-        field = parent.fields.get(name)
-        definition = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        if field is None or definition is None or definition.extensions:
-            raise Unsupported(f"{parent.name}.{name}")
-        if definition.permission_classes or definition.directives:
-            raise Unsupported(f"{parent.name}.{name}")
-        accepted: GraphQLField = field
-        return accepted
-
-    def _subfields(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Fields:
-        collected = collect_subfields(
-            self.core, self.fragments, self.values, self.operation, type_, details
-        )
-        return collected.grouped_field_set
-
-    def _row_type(self, type_name: str) -> GraphQLObjectType:
-        """Return the schema's type of a row, which may have a prefix."""
-        converter = self.compiler.schema.config.name_converter
-        definition = get_object_definition(ROWS[type_name], strict=True)
-        type_ = self.core.type_map[converter.from_type(definition)]
-        assert isinstance(type_, GraphQLObjectType)
-        return type_
-
     def _row_level(self, type_name: str, details: list[FieldDetails]) -> RowLevel:
         level = RowLevel(len(self.levels), ROWS[type_name].model, self.compiler.database)
         self.levels.append(level)
-        level.lists.append(self._row(level, self._row_type(type_name), (), details))
+        level.lists.append(self._row(level, self.fields.row_type(type_name), (), details))
         return level
 
     def _row(
@@ -207,7 +162,7 @@ class _Compilation:
     ) -> str:
         """Return the expression of a row's object."""
         parts = []
-        for key, same_key in self._subfields(type_, details).items():
+        for key, same_key in self.fields.below(type_, details).items():
             name = same_key[0].node.name.value
             if name == "__typename":
                 parts.append((key, repr(type_.name)))
@@ -223,7 +178,7 @@ class _Compilation:
         name: str,
         details: list[FieldDetails],
     ) -> str:
-        field = self._accepted(type_, name)
+        field = self.fields.accepted(type_, name)
         declaration = declaration_of(field)
         match declaration:
             case ColumnField():
@@ -237,7 +192,7 @@ class _Compilation:
             case RelatedRowField():
                 related_path = (*path, declaration.relation)
                 key = level.variable((*related_path, "id"))
-                related_type = self._row_type(declaration.relation.title())
+                related_type = self.fields.row_type(declaration.relation.title())
                 expression = self._row(level, related_type, related_path, details)
                 return f"(None if {key} is None else {expression})"
             case ConnectionField():
@@ -274,7 +229,7 @@ class _Compilation:
         return self.source.object_function(
             [
                 (key, self._object_field(type_, same_key))
-                for key, same_key in self._subfields(type_, details).items()
+                for key, same_key in self.fields.below(type_, details).items()
             ]
         )
 
@@ -283,7 +238,7 @@ class _Compilation:
         name = details[0].node.name.value
         if name == "__typename":
             return repr(type_.name)
-        field = self._accepted(type_, name)
+        field = self.fields.accepted(type_, name)
         declaration = declaration_of(field)
         definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
         if isinstance(declaration, ComputedField) and declaration.scope != "context":
@@ -301,9 +256,11 @@ class _Compilation:
         assert isinstance(type_, GraphQLObjectType)
         parts: list[tuple[str, str]] = []
         rows: dict[str, tuple[KeyedRowField, RowLevel]] = {}
-        for key, same_key in self._subfields(type_, details).items():
+        for key, same_key in self.fields.below(type_, details).items():
             name = same_key[0].node.name.value
-            keyed = None if name == "__typename" else declaration_of(self._accepted(type_, name))
+            keyed = (
+                None if name == "__typename" else declaration_of(self.fields.accepted(type_, name))
+            )
             if isinstance(keyed, KeyedRowField):
                 self.needs_access = True
                 rows[key] = keyed, self._row_level(keyed.type_name, same_key)
@@ -352,10 +309,10 @@ class _Compilation:
         page = level_type(len(self.levels), model, self.compiler.database, **options)
         self.levels.append(page)
         self.windows[page.number] = declaration, arguments
-        row_type = self._row_type(declaration.type_name)
-        type_ = self._type(f"{row_type.name}Connection")
+        row_type = self.fields.row_type(declaration.type_name)
+        type_ = self.fields.type(f"{row_type.name}Connection")
         parts = []
-        for key, same_key in self._subfields(type_, details).items():
+        for key, same_key in self.fields.below(type_, details).items():
             name = same_key[0].node.name.value
             parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
         self.source.connection_function(page.number, parts)
@@ -389,9 +346,9 @@ class _Compilation:
     def _edge(
         self, page: PageLevel, row_type: GraphQLObjectType, details: list[FieldDetails]
     ) -> str:
-        type_ = self._type(f"{row_type.name}Edge")
+        type_ = self.fields.type(f"{row_type.name}Edge")
         parts = []
-        for key, same_key in self._subfields(type_, details).items():
+        for key, same_key in self.fields.below(type_, details).items():
             name = same_key[0].node.name.value
             if name == "__typename":
                 parts.append((key, repr(type_.name)))
@@ -405,9 +362,9 @@ class _Compilation:
         return self.source.object(parts)
 
     def _page_info(self, page: PageLevel, details: list[FieldDetails]) -> str:
-        type_ = self._type("PageInfo")
+        type_ = self.fields.type("PageInfo")
         parts = []
-        for key, same_key in self._subfields(type_, details).items():
+        for key, same_key in self.fields.below(type_, details).items():
             name = same_key[0].node.name.value
             if name == "__typename":
                 parts.append((key, repr(type_.name)))
@@ -420,8 +377,3 @@ class _Compilation:
             page.wants_cursors |= name.endswith("Cursor")
             parts.append((key, f"page[{place}]"))
         return self.source.object(parts)
-
-    def _type(self, name: str) -> GraphQLObjectType:
-        type_ = self.core.type_map[name]
-        assert isinstance(type_, GraphQLObjectType)
-        return type_
