@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
-from support.oracle import Oracle, fill, values
+from graphql import GraphQLObjectType
+from support.oracle import ROOTS, Oracle, ServedSchema, fill, values
 
 from tallied.database import Database
+from tallied.execution.field_declarations import DECLARATION, ComputedField, RelatedRowField
+from tallied.schema.build import merge_schemas
 
 QUERIES = 12
 """How many random queries are compared in a round, each with several variables and viewers."""
@@ -33,3 +37,28 @@ async def test_wrong_values_are_answered_as_by_graphql_core(oracle: Oracle) -> N
         await oracle.compare_one(errors=0.05)
     assert oracle.equal
     assert not any(reason.startswith("failed") for reason in oracle.by_core)
+
+
+WRONG = [
+    ("Thread", "updatedAt", ComputedField(lambda _, time: time, "rules", ("created_at",))),
+    ("Comment", "editedAt", ComputedField(lambda _, time: time, "rules", ("created_at",))),
+    ("Author", "wordCount", ComputedField(lambda _, count: count, "rules", ("comment_count",))),
+    ("Comment", "author", RelatedRowField("thread")),
+]
+"""Fields of types, each with a declaration that its resolver does not follow."""
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("type_name", "field", "declaration"), WRONG)
+async def test_wrong_declaration_is_noticed(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, type_name: str, field: str, declaration: Any
+) -> None:
+    schema = merge_schemas(prefix="Wrong")  # A new one, which keeps nothing for other tests.
+    oracle.schemas = [ServedSchema(schema, "Wrong", ROOTS, ())]
+    type_ = schema._schema.type_map[f"Wrong{type_name}"]
+    assert isinstance(type_, GraphQLObjectType)
+    definition = type_.fields[field].extensions["strawberry-definition"]
+    monkeypatch.setattr(definition, "metadata", {DECLARATION: declaration})
+    with pytest.raises(AssertionError):
+        for _ in range(20 * QUERIES):
+            await oracle.compare_one()
