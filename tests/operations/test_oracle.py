@@ -11,6 +11,7 @@ from support.oracle import ROOTS, Oracle, ServedSchema, fill, values
 
 from tallied.database import Database
 from tallied.execution.field_declarations import DECLARATION, ComputedField, RelatedRowField
+from tallied.migrations.runner import migrate
 from tallied.schema.build import merge_schemas
 
 QUERIES = 12
@@ -37,6 +38,21 @@ async def test_wrong_values_are_answered_as_by_graphql_core(oracle: Oracle) -> N
         await oracle.compare_one(errors=0.05)
     assert oracle.equal
     assert not any(reason.startswith("failed") for reason in oracle.by_core)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+async def test_plans_read_tables_of_a_schema(empty_url: str, oracle_round: int) -> None:
+    database = Database(empty_url, schema="forum")
+    try:
+        await migrate(database)
+        chance = random.Random(oracle_round)
+        await fill(database, chance)
+        oracle = Oracle(database, await values(database), chance)
+        for _ in range(QUERIES):
+            await oracle.compare_one()
+        assert oracle.equal > 3 * QUERIES
+    finally:
+        await database.dispose()
 
 
 WRONG = [
