@@ -152,6 +152,9 @@ class Settings:
         0, 0, 3600, "How long the server and the commands wait for a PostgreSQL that starts."
     )
     pool_size: int = _number(12, 2, 1000, "Maximum connections to the database.")
+    group_commit: bool = _switch(
+        True, "Whether comments that arrive at the same time are written in one transaction."
+    )
     host: str = _text("127.0.0.1", "The address to listen on.")
     port: int = _number(8000, 1, 65535, "The port to listen on.")
     workers: int = _number(1, 1, 64, "How many processes share the port.")

@@ -32,6 +32,7 @@ from .engine import EngineFactory, is_sqlite, listen
 from .failures import BUSY, classify, translate, unknown_outcome
 from .file import DatabaseFile, file_of
 from .followers import call_followers
+from .group_commit import OVERTAKING_TIME, GroupCommits
 from .leases import LeaseBlock, Leases
 from .postgresql import Connector
 from .retries import Retries
@@ -144,6 +145,10 @@ class Database:
         )
         self.full_disk = FullDisk(self._writer)
         self._queue = asyncio.Lock() if self.is_sqlite else None
+        overtaking_time = None if self.is_sqlite else OVERTAKING_TIME
+        self.group_commits = GroupCommits(
+            self.write, self._pending_tasks, patience, overtaking_time
+        )
         if self.file is not None and self.is_ours:
             self.file.when_lost = self._empty_log
         if self.is_sqlite:

@@ -17,7 +17,11 @@ async def call_followers(unit: UnitOfWork, pending_tasks: PendingTasks, patience
 
     :param patience: seconds, after which they go on by themselves.
     """
-    following = pending_tasks.start(unit.committed())
+    await wait_for_followers(pending_tasks.start(unit.committed()), patience)
+
+
+async def wait_for_followers(following: asyncio.Future[None], patience: float) -> None:
+    """Wait for functions that follow a commit and have begun."""
     done, _ = await asyncio.wait({following}, timeout=patience)
     if not done:
         logger.warning(

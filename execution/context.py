@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from graphql import FieldNode
@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 
 from ..auth.viewer import Viewer
 from ..database import Database
+from ..database.group_commit import SharedWork
 from ..database.row_reader import RowReader
 from ..database.statement import CompiledStatement, Rows
 from ..database.unit_of_work import UnitOfWork
@@ -31,6 +32,15 @@ from .dataloader import DataLoader
 from .response_size import ResponseSize
 
 T = TypeVar("T")
+
+
+class SharedChange(NamedTuple):
+    """A change that may share a transaction with others of its kind."""
+
+    work: SharedWork[Any, Any]
+    draft: Callable[..., Any]
+    """Checks the arguments, and returns what the work needs; None for a unit of its own."""
+
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
 """Field nodes by the name of the field, whatever their aliases."""
@@ -99,19 +109,33 @@ class Context:
             self.failure = error
             raise
 
-    async def write(self, command: Callable[[UnitOfWork, Access], Awaitable[T]]) -> T:
-        """Run a command as one unit of work, and forget the rows that were read before."""
+    async def write(
+        self,
+        command: Callable[[UnitOfWork, Access], Awaitable[T]],
+        shared: SharedChange | None = None,
+    ) -> T:
+        """Run a command as one unit of work, and forget the rows that were read before.
+
+        :param shared: the command as one that may share a transaction with others.
+        """
         self._loaders.clear()
         self._access = None
         access = Access(self.rules, self.viewer, request=self.request)
 
-        async def work(unit: UnitOfWork) -> T:
+        def prepare(unit: UnitOfWork) -> None:
             unit.on_commit = self._count_change
             unit.untimed = self._pause_time
+
+        async def work(unit: UnitOfWork) -> T:
+            prepare(unit)
             return await command(unit, access)
 
         with self._track_task():
             try:
+                if shared is not None and self.settings.group_commit:
+                    item = shared.draft(access)
+                    if item is not None:
+                        return await self.database.group_commits.run(shared.work, item, prepare)
                 return await self.database.write(work)
             except OutcomeUnknown:
                 self.is_outcome_unknown = True

@@ -22,14 +22,14 @@ from ..models.base import now
 from .authors import ensure_author, update_author_name
 from .changes import ChangedRows, expect_arguments, finish
 from .chronology import find_time_after
+from .comment_drafts import CommentDraft, draft_comment
 from .events import run_before
 from .locking import lock_permitted_comment, read_open_thread, read_target_type
 from .new_comment import NewComment as NewComment
-from .new_comment import build_comment, comment_checks
 from .pagination.arguments import Record
 from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
-from .submissions import find_repeated, hash_submission, repeat_if_taken
-from .validation import check_length, clean_message, collect_errors, expect_type
+from .submissions import find_repeated, repeat_if_taken
+from .validation import check_length, clean_message, expect_type
 
 
 async def add_comment(
@@ -49,20 +49,26 @@ async def add_comment(
     :raises NotFound, Locked: if there is no such thread, or if it accepts no comments.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
-    expect_arguments(unit, access, thread_id=thread_id)
-    expect_type(NewComment, comment=comment)
-    session, rules = unit.session, access.rules
-    name, message = collect_errors(*comment_checks(access, comment, rules.max_message_length))
-    access.require(access.may_write, "write comments")
+    expect_type(UnitOfWork, unit=unit)
+    return await add_draft(unit, draft_comment(access, thread_id, comment, submission))
+
+
+async def add_draft(unit: UnitOfWork, draft: CommentDraft) -> ChangedRows:
+    """Add a comment whose texts have been checked, as :func:`add_comment` does."""
+    session, access, rules, thread_id = (
+        unit.session,
+        draft.access,
+        draft.access.rules,
+        draft.thread_id,
+    )
     access, author_id, has_new_name = await ensure_author(session, access)
-    key = hash_submission(access, thread_id, name, message, submission) if submission else None
-    if duplicate := await _find_duplicate(unit, access, key):
+    if duplicate := await _find_duplicate(unit, access, draft.key):
         return duplicate
-    if rules.hooks or not access.may_comment_anywhere:
+    if draft.checks_thread_first:
         # A hook's veto, or the wait for a lock, would tell of a thread that is closed or hidden.
         await read_open_thread(session, access, thread_id)
-    rules.check_message(message)
-    row = build_comment(name, message, thread_id=thread_id, author_id=author_id, submission_key=key)
+    rules.check_message(draft.message)
+    row = draft.build(author_id)
     writer = access.with_author(author_id)
     if rules.hooks:
         rows = {"thread": {"id": thread_id}, "comment": loaded_values(row)}

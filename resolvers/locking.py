@@ -150,11 +150,20 @@ async def read_open_thread(
         thread = await read(session, Thread.id == id, *conditions)
     if thread is None:
         raise not_found("threadId")
+    require_open(access, thread)
+    return thread
+
+
+def require_open(access: Access, thread: Record) -> None:
+    """Check that a thread accepts the viewer's comments.
+
+    :raises Locked: if it is locked.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
+    """
     context = thread_context(thread)
     access.require(access.may("may_comment", context), "comment in this thread")
     if context.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
-    return thread
 
 
 async def _lock_row(

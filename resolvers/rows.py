@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -72,6 +72,20 @@ async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
         return await lock_thread_row(session, Thread.id == id)
     rows = await session.run_sync(lock)
     return dict(zip(_THREAD_NAMES, rows[0], strict=True)) if rows else None
+
+
+async def lock_thread_rows(
+    session: AsyncSession, ids: Collection[UUID], *, skip_locked: bool
+) -> dict[UUID, Record]:
+    """Return rows of threads by their keys, under locks that are taken in the order of the keys.
+
+    :param skip_locked: whether to leave out those that another transaction has locked.
+    """
+    bind = await session.run_sync(_begin_to_write)
+    query = select(*THREAD_COLUMNS).where(Thread.id.in_(sorted(ids))).order_by(Thread.id)
+    query = query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
+    rows = await session.execute(query, bind_arguments={"bind": bind})
+    return {row.id: row._asdict() for row in rows}
 
 
 def _has_criteria(session: Session) -> bool:

@@ -7,11 +7,14 @@ from uuid import UUID
 import strawberry
 
 from ...database.unit_of_work import UnitOfWork
+from ...execution.context import SharedChange
 from ...execution.requested_fields import Info
 from ...host.access import Access
 from ...resolvers import comments
 from ...resolvers.changes import ChangedRows
+from ...resolvers.comment_drafts import CommentDraft, draft_comment
 from ...resolvers.pagination.orders import COMMENTS
+from ...resolvers.shared_comments import SHARED_COMMENTS
 from ..arguments import DEFAULT_COMMENT_ORDER, CommentOrderBy, read_order, unset_to_none
 from ..connections import Edge
 from ..fields import field
@@ -108,6 +111,18 @@ async def _add_comment(
     return await comments.add_comment(unit, access, thread_id, comment, submission=submission)
 
 
+def _draft_comment(
+    access: Access,
+    thread_id: UUID,
+    message: str,
+    author_name: str | None,
+    client_mutation_id: str | None,
+) -> CommentDraft | None:
+    comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
+    draft = draft_comment(access, thread_id, comment, submission)
+    return draft if draft.may_share else None
+
+
 @strawberry.type
 class CommentMutations:
     add_comment = change(
@@ -115,6 +130,7 @@ class CommentMutations:
         "Add a comment to a thread.",
         _add_comment,
         NewCommentPayload,
+        shared=SharedChange(SHARED_COMMENTS, _draft_comment),
         input_description="The input of addComment. If a viewer sends the same comment again "
         "within a minute, with the same clientMutationId, it is not added twice.",
         thread_id=THREAD_ID,

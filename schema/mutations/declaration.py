@@ -10,6 +10,7 @@ import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
 from ...errors import BadUserInput
+from ...execution.context import SharedChange
 from ...execution.requested_fields import Info
 from ...resolvers.pagination.arguments import Record
 from ...resolvers.rows import not_found
@@ -87,6 +88,7 @@ def change(
     payload: type[ChangePayload],
     *,
     input_description: str = "",
+    shared: SharedChange | None = None,
     **fields: InputField,
 ) -> Any:
     """Declare a mutation by the resolver of a change, which runs within a unit of work.
@@ -95,13 +97,15 @@ def change(
 
     :param resolver: called with the unit, the access, and the values of the input's fields.
     :param payload: the type with the fields of the payload.
+    :param shared: for a change that may share a transaction with others of its kind; its draft is
+        called with the access and the same values.
     :param fields: the fields of the input; ``client_mutation_id``, which every input has, is
         among them if the resolver needs it.
     """
     camel_name = to_camel_case(name)
     type_name = camel_name[0].upper() + camel_name[1:]
-    own = {key: field for key, field in fields.items() if not hasattr(MutationInput, key)}
-    input_type = _derive(f"{type_name}Input", MutationInput, own)
+    declared = {key: field for key, field in fields.items() if not hasattr(MutationInput, key)}
+    input_type = _derive(f"{type_name}Input", MutationInput, declared)
     strawberry.input(input_type, description=input_description or f"The input of {camel_name}.")
     payload_type = _derive(f"{type_name}Payload", payload, {})
     strawberry.type(payload_type, description=f"The payload of {camel_name}.")
@@ -109,7 +113,10 @@ def change(
     async def resolve(self: Any, info: Info, input: Any) -> Any:
         values = [field.read(getattr(input, key), key) for key, field in fields.items()]
         result = payload_type()
-        rows = await info.context.write(lambda unit, access: resolver(unit, access, *values))
+        own = None
+        if shared is not None:
+            own = shared._replace(draft=lambda access: shared.draft(access, *values))
+        rows = await info.context.write(lambda unit, access: resolver(unit, access, *values), own)
         await result.fill(info, rows)
         return result
 

@@ -16,9 +16,15 @@ READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount } }"
 NODE = "query($id: ID!) { comment(id: $id) { message } }"
 
 
+@pytest.mark.parametrize("group_commit", ["true", "false"])
 def test_killed_server_loses_no_acknowledged_comment(
-    empty_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    empty_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    group_commit: str,
 ) -> None:
+    monkeypatch.setenv("TALLIED_GROUP_COMMIT", group_commit)
     answers, enough = itertools.count(1), threading.Event()
 
     def each() -> None:

@@ -1,0 +1,306 @@
+"""Group commit: units of work that arrive while another one is under way share a transaction.
+
+The first unit runs by itself. Those that arrive meanwhile wait; then up to :data:`MAX_SHARED` of
+them become one session, one flush and one commit, and each gets its own result after that. Nobody
+waits behind a unit for longer than :data:`OVERTAKING_TIME`, since it may be waiting for a lock.
+
+A shared transaction waits for no lock that only some of its units need: such a unit is deferred,
+and then shares another transaction with those that need the same lock, or runs by itself. If a
+shared transaction fails by anything but the database, nothing of it is written, and its units run
+one by one. A unit that is cancelled before it was taken does not run; later it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ..concurrency.pending_tasks import PendingTasks
+from ..errors import Busy, OutcomeUnknown, Unavailable
+from .failures import BUSY
+from .followers import wait_for_followers
+from .unit_of_work import UnitOfWork
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+MAX_SHARED = 64
+"""The most units of one transaction."""
+
+OVERTAKING_TIME = 0.05
+"""Seconds after which those that wait begin, although the unit before them has not ended."""
+
+Prepare: TypeAlias = Callable[[UnitOfWork], None]
+"""Sets what is called after the commit of a unit; called again for each attempt."""
+
+Write: TypeAlias = Callable[[Callable[[UnitOfWork], Awaitable[Any]]], Awaitable[Any]]
+
+
+class Deferral(Enum):
+    """How a unit runs that a shared transaction has left out."""
+
+    BY_KEY = "with the others of its key, and waiting for the lock"
+    ALONE = "by itself"
+
+
+class SharedWork(ABC, Generic[Item, T]):
+    """A kind of unit of work of which several may share a transaction.
+
+    They only add rows, and read nothing that another one could change.
+    """
+
+    @abstractmethod
+    def key_of(self, item: Item) -> Hashable:
+        """Return what stands for the lock that the unit needs."""
+
+    @abstractmethod
+    async def run(self, unit: UnitOfWork, item: Item) -> T:
+        """Run one unit by itself."""
+
+    @abstractmethod
+    async def run_together(
+        self, units: Sequence[UnitOfWork], items: Sequence[Item], *, waits: bool
+    ) -> Sequence[T | Exception | Deferral]:
+        """Run several units, which have one session, and flush it.
+
+        :param waits: whether to wait for locks; all items have one key then.
+        :returns: for each its result, or the error of one that has written nothing, or how to
+            run one that has been left out.
+        :raises Exception: to undo all, and run them one by one.
+        """
+
+
+@dataclass(eq=False)
+class _Entry(Generic[Item, T]):
+    """A unit that waits for its turn, and then for its end."""
+
+    item: Item
+    prepare: Prepare
+    done: asyncio.Future[T]
+    is_taken: bool = False
+    unit: UnitOfWork | None = None
+    """The unit with functions that follow the commit; None without any."""
+    following: asyncio.Future[None] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, which is an object of this entry's own."""
+        self.done.set_exception(error)
+
+
+@dataclass(eq=False)
+class GroupCommit(Generic[Item, T]):
+    """The units of one kind of one database.
+
+    :param write: runs a unit of work, as :meth:`.Database.write` does.
+    :param patience: seconds that a unit waits for its turn, and for what follows its commit.
+    :param overtaking_time: None where only one transaction writes at a time.
+    """
+
+    work: SharedWork[Item, T]
+    write: Write
+    pending_tasks: PendingTasks
+    patience: float
+    overtaking_time: float | None = OVERTAKING_TIME
+    _waiting: deque[_Entry[Item, T]] = field(default_factory=deque, init=False)
+    _turn: object = field(default=None, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    async def run(self, item: Item, prepare: Prepare) -> T:
+        """Run a unit, alone if none is before it, and return its result after the commit.
+
+        :raises Busy: where it has waited too long.
+        """
+        if self._turn is None:
+            turn = self._begin_turn()
+            try:
+                return await self._run_alone(item, prepare, turn)
+            finally:
+                self._end_turn(turn)
+        entry: _Entry[Item, T] = _Entry(item, prepare, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        return await self._wait_for(entry)
+
+    # Turns
+
+    def _begin_turn(self) -> object:
+        turn = self._turn = object()
+        if self.overtaking_time is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.overtaking_time, self._end_turn, turn)
+        return turn
+
+    def _end_turn(self, turn: object) -> None:
+        if self._turn is not turn:
+            return  # Others have overtaken it.
+        self._turn = None
+        if self._timer is not None:
+            self._timer.cancel()
+        entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_SHARED))]
+        if entries:
+            for entry in entries:
+                entry.is_taken = True
+            self.pending_tasks.start(self._take_turn(entries, self._begin_turn()))
+
+    async def _take_turn(self, entries: list[_Entry[Item, T]], turn: object) -> None:
+        try:
+            await self._share(entries, turn, waits=False)
+        finally:
+            self._end_turn(turn)
+
+    # Units
+
+    async def _run_alone(self, item: Item, prepare: Prepare, turn: object) -> T:
+        async def work(unit: UnitOfWork) -> T:
+            prepare(unit)
+            on_commit = unit.on_commit
+
+            def end() -> None:
+                if on_commit is not None:
+                    on_commit()
+                self._end_turn(turn)  # Nobody waits for what follows the commit.
+
+            unit.on_commit = end
+            return await self.work.run(unit, item)
+
+        result: T = await self.write(work)
+        return result
+
+    async def _settle_alone(self, entry: _Entry[Item, T], turn: object) -> None:
+        try:
+            entry.done.set_result(await self._run_alone(entry.item, entry.prepare, turn))
+        except BaseException as error:
+            entry.fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _share(
+        self, entries: Sequence[_Entry[Item, T]], turn: object, *, waits: bool
+    ) -> None:
+        """Run units in one transaction; those that it leaves out run in tasks of their own."""
+        if len(entries) == 1:
+            await self._settle_alone(entries[0], turn)
+            return
+        try:
+            results = await self._write_together(entries, waits=waits)
+        except (Busy, Unavailable, OutcomeUnknown) as error:
+            for entry in entries:
+                entry.fail(copy.copy(error))
+        except Exception:
+            self._end_turn(turn)
+            for entry in entries:
+                await self._settle_alone(entry, turn)
+        except BaseException as error:
+            for entry in entries:
+                entry.fail(error)
+            raise
+        else:
+            self._settle(entries, results)
+
+    async def _write_together(
+        self, entries: Sequence[_Entry[Item, T]], *, waits: bool
+    ) -> Sequence[T | Exception | Deferral]:
+        async def work(shared: UnitOfWork) -> Sequence[T | Exception | Deferral]:
+            units = [UnitOfWork(shared.session) for _ in entries]
+            for entry, unit in zip(entries, units, strict=True):
+                entry.prepare(unit)
+            items = [entry.item for entry in entries]
+            results = await self.work.run_together(units, items, waits=waits)
+            committed = [
+                (entry, unit)
+                for entry, unit, result in zip(entries, units, results, strict=True)
+                if not isinstance(result, Exception | Deferral)
+            ]
+            shared.untimed = lambda: _enter_all(unit.untimed() for unit in units)
+            shared.on_commit = lambda: self._follow(committed)
+            return results
+
+        results: Sequence[T | Exception | Deferral] = await self.write(work)
+        return results
+
+    def _follow(self, committed: Iterable[tuple[_Entry[Item, T], UnitOfWork]]) -> None:
+        """Begin what follows the commit of each unit, in their order."""
+        for entry, unit in committed:
+            if unit.on_commit is not None:
+                unit.on_commit()
+            if unit.after_commit:
+                entry.unit, entry.following = unit, self.pending_tasks.start(unit.committed())
+
+    def _settle(
+        self, entries: Sequence[_Entry[Item, T]], results: Sequence[T | Exception | Deferral]
+    ) -> None:
+        deferred: dict[Hashable, list[_Entry[Item, T]]] = {}
+        for entry, result in zip(entries, results, strict=True):
+            if isinstance(result, Deferral):
+                alone = result is Deferral.ALONE
+                key = entry if alone else (self.work.key_of(entry.item),)
+                deferred.setdefault(key, []).append(entry)
+            elif isinstance(result, Exception):
+                entry.fail(result)
+            else:
+                entry.done.set_result(result)
+        for group in deferred.values():
+            self.pending_tasks.start(self._share(group, object(), waits=True))
+
+    # Waiting
+
+    async def _wait_for(self, entry: _Entry[Item, T]) -> T:
+        deadline = time.monotonic() + self.patience
+        cancelled = None
+        while not entry.done.done():
+            timeout = None if entry.is_taken else max(0.0, deadline - time.monotonic())
+            try:
+                await asyncio.wait({entry.done}, timeout=timeout)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            is_late = time.monotonic() >= deadline
+            if not entry.is_taken and (cancelled is not None or is_late):
+                self._waiting.remove(entry)
+                raise cancelled or Busy(BUSY)
+        if entry.following is not None and entry.unit is not None:
+            with entry.unit.untimed():
+                await wait_for_followers(entry.following, self.patience)
+        if cancelled is not None:
+            entry.done.exception()  # Nobody else looks at it.
+            raise cancelled
+        return entry.done.result()
+
+
+class GroupCommits:
+    """The group commits of one database, one for each kind of shared work.
+
+    :param write, patience, overtaking_time: as of :class:`GroupCommit`.
+    """
+
+    def __init__(
+        self,
+        write: Write,
+        pending_tasks: PendingTasks,
+        patience: float,
+        overtaking_time: float | None,
+    ) -> None:
+        self._arguments = (write, pending_tasks, patience, overtaking_time)
+        self._groups: dict[SharedWork[Any, Any], GroupCommit[Any, Any]] = {}
+
+    async def run(self, work: SharedWork[Item, T], item: Item, prepare: Prepare) -> T:
+        """Run a unit as :meth:`GroupCommit.run` does."""
+        group = self._groups.get(work)
+        if group is None:
+            group = self._groups[work] = GroupCommit(work, *self._arguments)
+        result: T = await group.run(item, prepare)
+        return result
+
+
+@contextmanager
+def _enter_all(managers: Iterable[AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield

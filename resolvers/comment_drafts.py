@@ -1,0 +1,70 @@
+"""Drafts: new comments whose texts have been checked, before anything is read or written."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+from ..host.access import Access
+from ..host.hooks import Hooks
+from ..models import Comment
+from .new_comment import NewComment, build_comment, comment_checks
+from .submissions import hash_submission
+from .validation import collect_errors, expect_type
+
+
+class CommentDraft(NamedTuple):
+    """A new comment of a viewer who may write, with texts that follow the rules."""
+
+    access: Access
+    thread_id: UUID
+    author_name: str | None
+    message: str
+    key: str | None
+    """The hash of the submission; None without an id of the client."""
+
+    @property
+    def checks_thread_first(self) -> bool:
+        """Whether the thread is read before the message is shown to the host."""
+        return bool(self.access.rules.hooks) or not self.access.may_comment_anywhere
+
+    @property
+    def may_share(self) -> bool:
+        """Whether other comments may be written in the same transaction.
+
+        No hook may use the session, and no condition may select the thread.
+        """
+        unused = Hooks.before_add_comment
+        hooks = (
+            getattr(type(hook), "before_add_comment", None) for hook in self.access.rules.hooks
+        )
+        return all(hook is unused for hook in hooks) and self.access.read_condition() is None
+
+    def build(self, author_id: UUID | None) -> Comment:
+        """Return the row of the comment."""
+        return build_comment(
+            self.author_name,
+            self.message,
+            thread_id=self.thread_id,
+            author_id=author_id,
+            submission_key=self.key,
+        )
+
+
+def draft_comment(
+    access: Access, thread_id: UUID, comment: NewComment, submission: str | None = None
+) -> CommentDraft:
+    """Check a new comment without reading anything.
+
+    :param submission: the client's own id of the comment.
+    :raises InvalidText: for a message or a guest's name that breaks a rule.
+    :raises SignInRequired, NotAllowed: if the viewer may write nowhere.
+    """
+    expect_type(Access, access=access)
+    expect_type(UUID, thread_id=thread_id)
+    expect_type(NewComment, comment=comment)
+    checks = comment_checks(access, comment, access.rules.max_message_length)
+    name, message = collect_errors(*checks)
+    access.require(access.may_write, "write comments")
+    key = hash_submission(access, thread_id, name, message, submission) if submission else None
+    return CommentDraft(access, thread_id, name, message, key)

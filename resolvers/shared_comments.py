@@ -1,0 +1,162 @@
+"""Comments that are added together, in one transaction and by one flush.
+
+The threads are locked in the order of their keys. A comment whose thread or author another
+transaction has locked is deferred, so that the others do not wait. One that is refused has written
+nothing. Each is answered with the counters of its thread as they are after its own row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..database.group_commit import Deferral, SharedWork
+from ..database.unit_of_work import UnitOfWork
+from ..host.access import Access
+from ..models import Author, Comment
+from .changes import ChangedRows, finish
+from .chronology import find_time_after
+from .comment_drafts import CommentDraft
+from .comments import add_draft
+from .locking import require_open
+from .pagination.arguments import Record
+from .rows import counter_values, loaded_values, lock_thread_rows
+from .validation import check_length
+
+Result = ChangedRows | Exception | Deferral
+
+
+class SharedComments(SharedWork[CommentDraft, ChangedRows]):
+    """The additions of comments that may share a transaction."""
+
+    def key_of(self, item: CommentDraft) -> UUID:
+        """Return the thread, whose lock the comment needs."""
+        return item.thread_id
+
+    async def run(self, unit: UnitOfWork, item: CommentDraft) -> ChangedRows:
+        """Add one comment."""
+        return await add_draft(unit, item)
+
+    async def run_together(
+        self, units: Sequence[UnitOfWork], items: Sequence[CommentDraft], *, waits: bool
+    ) -> Sequence[Result]:
+        """Add several comments."""
+        batch = Batch(units[0].session, waits=waits)
+        await batch.lock(items)
+        rows = [batch.build_row(item) for item in items]
+        new = [row for row in rows if isinstance(row, NewRow)]
+        batch.session.add_all([row.comment for row in new])
+        await batch.session.flush()
+        threads = batch.sum_up([row.comment for row in new])
+        results: list[Result] = []
+        for unit, row in zip(units, rows, strict=True):
+            if isinstance(row, NewRow):
+                change = ChangedRows(threads[row.comment], loaded_values(row.comment))
+                results.append(await finish(unit, row.writer, "add_comment", change))
+            else:
+                results.append(row)
+        return results
+
+
+class NewRow(NamedTuple):
+    """The row of a comment, and the access of the viewer who writes it."""
+
+    comment: Comment
+    writer: Access
+
+
+class Batch:
+    """The rows of one shared transaction.
+
+    :param waits: whether to wait for the lock of the one thread.
+    """
+
+    def __init__(self, session: AsyncSession, *, waits: bool) -> None:
+        self.session = session
+        self._waits = waits
+        self._threads: Mapping[UUID, Record] = {}
+        self._authors: Mapping[str, Any] = {}
+        self._latest: dict[UUID, datetime | None] = {}
+        self._keys: set[str] = set()
+
+    async def lock(self, items: Sequence[CommentDraft]) -> None:
+        """Lock the authors and the threads of the comments."""
+        subjects = {item.access.viewer.subject for item in items if item.access.viewer}
+        if subjects:
+            query = select(Author.subject, Author.id, Author.name)
+            query = query.where(Author.subject.in_(sorted(subjects))).order_by(Author.id)
+            query = query.with_for_update(read=True, key_share=True, skip_locked=True)
+            self._authors = {row.subject: row for row in await self.session.execute(query)}
+        keys = {item.thread_id for item in items if self._access_of(item) is not None}
+        if keys:
+            threads = await lock_thread_rows(self.session, keys, skip_locked=not self._waits)
+            self._threads = threads
+        self._latest = {id: row["last_comment_at"] for id, row in self._threads.items()}
+
+    def build_row(self, item: CommentDraft) -> NewRow | Exception | Deferral:
+        """Return the new row, the error of a comment that is refused, or how to add it."""
+        writer = self._access_of(item)
+        thread = self._threads.get(item.thread_id)
+        if writer is None or item.key in self._keys:
+            return Deferral.ALONE
+        if thread is None:
+            may_wait = not self._waits and not item.checks_thread_first
+            return Deferral.BY_KEY if may_wait else Deferral.ALONE
+        try:
+            _check(item, thread)
+        except Exception as error:
+            return error
+        author_id = None if writer.viewer is None else writer.viewer.author_id
+        comment = item.build(author_id)
+        comment.created_at = find_time_after(self._latest[item.thread_id])
+        self._latest[item.thread_id] = comment.created_at
+        if item.key is not None:
+            self._keys.add(item.key)
+        return NewRow(comment, writer)
+
+    def _access_of(self, item: CommentDraft) -> Access | None:
+        """Return the access with the viewer's author; None if that row is to be written first."""
+        viewer = item.access.viewer
+        if viewer is None:
+            return item.access
+        author = self._authors.get(viewer.subject)
+        if author is None or (viewer.name is not None and viewer.name != author.name):
+            return None
+        # asyncpg has a subclass of its own; the counters accept only a plain UUID from memory.
+        return item.access.with_author(UUID(int=author.id.int))
+
+    def sum_up(self, comments: Sequence[Comment]) -> dict[Comment, Record]:
+        """Return the thread of each comment, with the counters after that comment."""
+        counters: dict[UUID, Record] = {}
+        threads: dict[Comment, Record] = {}
+        for comment in reversed(comments):
+            id = comment.thread_id
+            if id not in counters:
+                counters[id] = {**self._threads[id], **counter_values(self.session, id)}
+            after = counters[id]
+            threads[comment] = {**after, "last_comment_at": comment.created_at}
+            counters[id] = {
+                **after,
+                "comment_count": after["comment_count"] - 1,
+                "word_count": after["word_count"] - comment.word_count,
+            }
+        return threads
+
+
+def _check(item: CommentDraft, thread: Record) -> None:
+    """Check a comment in the order in which one by itself is checked."""
+    rules = item.access.rules
+    if not item.checks_thread_first:
+        rules.check_message(item.message)
+    require_open(item.access, thread)
+    if item.checks_thread_first:
+        rules.check_message(item.message)
+    check_length(item.message, "message", rules.message_length_of(thread["target_type"]))
+
+
+SHARED_COMMENTS = SharedComments()
