@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, Update
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.util import await_only
 
 Row = Sequence[Any]
@@ -95,7 +96,10 @@ def _compile(statement: Select[Any] | Update, dialect: Dialect) -> _Compiled | N
     compiled: Any = statement.compile(dialect=dialect)
     if compiled.literal_execute_params or compiled.post_compile_params:
         return None
-    return _Compiled(compiled, dialect)
+    try:
+        return _Compiled(compiled, dialect)
+    except (TypeError, InvalidRequestError):
+        return None  # PostgreSQL's numbers are converted by what a cursor tells of the column.
 
 
 def is_plain(connection: Connection) -> bool:
