@@ -111,13 +111,16 @@ async def test_slices_change_no_response_or_statement(
         return answer, len(executed)
 
     sliced = [await ask(0, first=4) for _ in range(3)]
+    # graphql-core executes the first, and a plan, with fewer statements, the others.
+    by_core = sliced[0][1]
+    assert by_core > sliced[1][1]
     faulty = await ask(0, first=4, after="x")
     # Once there is so long a slice, it is not over before the test is.
     answer, count = await ask(3600, first=4)
     (thread, *_) = [edge["node"] for edge in answer["data"]["threads"]["edges"]]
     assert [len(thread["a"]["edges"]), len(thread["b"]["nodes"])] == [4, 2]
     assert thread["a"]["edges"][3]["node"]["thread"]["wordCount"] == 16
-    assert sliced == [(answer, count)] * 3
+    assert sliced == [(answer, by_core), (answer, count), (answer, count)]
     assert faulty[0]["errors"][0]["path"] == ["threads", "edges", 0, "node", "a"]
     assert (await ask(3600, first=4, after="x"))[0] == faulty[0]
 

@@ -79,7 +79,8 @@ async def test_large_request_does_not_delay_small_one(database: Database) -> Non
         await asyncio.sleep(0.01)
     may_go_on.set()
     await asyncio.gather(*selection)
-    assert rendered[:6] == ["much", "litt"] * 3
+    assert rendered[:2] == ["much", "litt"]
+    assert rendered[:6].count("litt") == 3
     assert len(rendered) == 33
 
 
