@@ -161,8 +161,9 @@ def test_full_pipe_of_log_delays_neither_request_nor_stop(tmp_path: Path) -> Non
             printed = b""
             while b"Tallied is serving" not in printed:
                 printed += os.read(reader, 4096)
-            fill(writer)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                client.get("/nowhere")  # All that the start prints has been printed by now.
+                fill(writer)
                 for _ in range(5):
                     assert client.get("/nowhere").status_code == 404
             process.send_signal(signal.SIGTERM)
