@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, any_, bindparam
@@ -52,7 +52,8 @@ class Shapes:
             their structure is a part of the shape.
         :param build: returns the select.
         :param parameters: the values of its own bind parameters.
-        :raises Guard: for a condition that SQLAlchemy cannot cache.
+        :raises Guard: for a condition that SQLAlchemy cannot cache, or that has a parameter with a
+            name of the statement's own.
         """
         key = None
         if conditions:
@@ -62,8 +63,10 @@ class Shapes:
             shape = (shape, key.key)
         entry = self._statements.get(shape)
         if entry is None:
-            statement = self._database.compile(build())
             keys = [bind.key for bind in key.bindparams] if key else []
+            if not parameters.keys().isdisjoint(keys):
+                raise Guard("condition")
+            statement = self._database.compile(build())
             entry = self._statements[shape] = statement, statement.drop_values(keys)
             if len(self._statements) > MAX_SHAPES:
                 self._statements.popitem(last=False)
@@ -104,7 +107,7 @@ def window_parameters(window: Window) -> dict[str, Any]:
     return parameters
 
 
-def window_shape(window: Window) -> Mapping[str, Any] | tuple[Any, ...]:
+def window_shape(window: Window) -> tuple[Any, ...]:
     """Return what of a window changes the text of its statement, but for its conditions."""
     order = window.order
     return (order.name, order.descending, window.backward, bool(window.after), bool(window.before))

@@ -8,14 +8,20 @@ from uuid import UUID
 
 import pytest
 import strawberry
+from sqlalchemy import ColumnElement, bindparam
 from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
+from support.api import Api
 from support.plans import PlannedApi
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.execution.requested_fields import Info
+from tallied.host.access import HostRules
+from tallied.host.policy import Policy
+from tallied.models import Thread
 from tallied.schema.build import merge_schemas
-from tallied.schema.ids import encode_id
+from tallied.schema.ids import decode_id, encode_id
 from tallied.schema.query import Query as TalliedQuery
 
 pytestmark = pytest.mark.sqlite
@@ -193,3 +199,24 @@ async def test_operation_of_shared_document_is_compiled(database: Database) -> N
             api.service.executor.documents.get(query), operation, {}
         )
     assert plan is not None
+
+
+class OwnParameter(Policy):
+    """A policy whose condition has a bind parameter with a name of its own."""
+
+    def __init__(self, hidden: UUID) -> None:
+        self.hidden = hidden
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return thread.id != bindparam("id", self.hidden)
+
+
+async def test_parameter_of_policy_does_not_replace_that_of_plan(database: Database) -> None:
+    everything = Api(database)
+    hidden, shown = await everything.thread("Looms"), await everything.thread("Engines")
+    policy = OwnParameter(decode_id(hidden, "id", "Thread")[1])
+    api = Api(database, rules=HostRules(policy=policy))
+    query = "query($id: ID!) { thread(id: $id) { title } }"
+    for _ in range(3):
+        assert await api(query, id=shown) == {"title": "Engines"}
+        assert await api(query, id=hidden) is None
