@@ -120,7 +120,7 @@ def _split_host(scope: Scope) -> tuple[str, int]:
     match = _HOST.fullmatch(headers[0] if headers else "")
     if len(headers) > 1 or match is None:
         return MALFORMED, 0
-    default = 443 if scope["scheme"] in ("https", "wss") else 80
+    default = 443 if scope.get("scheme", "http") in ("https", "wss") else 80
     return match["name"].lower().removesuffix("."), int(match["port"] or default)
 
 

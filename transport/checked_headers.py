@@ -46,7 +46,9 @@ class CheckedHeaders(Generic[T]):
         :raises RequestError: where the check does.
         """
         headers = [header for header in scope["headers"] if header[0] not in UNCHECKED]
-        key = (scope["method"], scope["scheme"], scope.get("server"), *map(tuple, headers))
+        server = scope.get("server")  # a list, with some servers
+        address = server and tuple(server)
+        key = (scope["method"], scope.get("scheme"), address, *map(tuple, headers))
         result = self._results.get(key)
         if result is None:
             result = self._check(scope)
