@@ -43,6 +43,7 @@ from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, check_session_class, forbid_commit, install_guards
 from .urls import check_url, parse_url
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
@@ -215,13 +216,7 @@ class Database:
         :raises Busy: as :meth:`read`.
         :raises Unavailable: when the database cannot be used for longer than :attr:`patience`.
         """
-        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
-        while True:
-            try:
-                async with self._read() as connection:
-                    return await query(connection)
-            except Exception as error:
-                await retries.wait(error)
+        return await self._repeat(self._read, query)
 
     def rows(self) -> AbstractAsyncContextManager[RowReader]:
         """Return a block with a reader of rows, which executes compiled statements one at a time.
@@ -233,23 +228,24 @@ class Database:
 
     async def query_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
         """Return what `query` reads by a reader of :meth:`rows`, as :meth:`run_query` does."""
-        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
-        while True:
-            try:
-                async with self._rows() as reader:
-                    return await query(reader)
-            except Exception as error:
-                await retries.wait(error)
+        return await self._repeat(self._rows, query)
 
     async def fetch(self, statement: CompiledStatement, parameters: Mapping[str, Any]) -> Rows:
         """Return the rows of a compiled statement, as :meth:`query_rows` reads them."""
-        try:
-            async with self._rows() as reader:
-                return await reader.fetch(statement, parameters)
-        except Exception as error:
-            retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
-            await retries.wait(error)
-        return await self.query_rows(lambda reader: reader.fetch(statement, parameters))
+        return await self._repeat(self._rows, lambda reader: reader.fetch(statement, parameters))
+
+    async def _repeat(
+        self,
+        open: Callable[[], AbstractAsyncContextManager[R]],
+        query: Callable[[R], Awaitable[T]],
+    ) -> T:
+        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
+        while True:
+            try:
+                async with open() as reader:
+                    return await query(reader)
+            except Exception as error:
+                await retries.wait(error)
 
     def compile(self, statement: Select[Any]) -> CompiledStatement:
         """Return `statement` as the driver has it, for a reader of :meth:`rows`."""
