@@ -17,9 +17,7 @@ from graphql import (
     is_leaf_type,
     visit,
 )
-from graphql.execution.collect_fields import (
-    FieldDetails,
-)
+from graphql.execution.collect_fields import FieldDetails
 from strawberry import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 

@@ -216,10 +216,7 @@ class RowLevel(Level):
 
 @dataclass
 class PageLevel(Level):
-    """Pages of a connection.
-
-    :param connection: the generated function from a page and a total to the response's object.
-    """
+    """Pages of a connection."""
 
     wants_cursors: bool = False
     wants_previous: bool = False

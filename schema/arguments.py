@@ -208,7 +208,6 @@ CommentFilterBy = Annotated[
 def read_window(
     connection: ConnectionField,
     limit: int,
-    *,
     first: int | None = UNSET,
     last: int | None = UNSET,
     after: str | None = UNSET,

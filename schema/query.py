@@ -146,12 +146,12 @@ class Query:
         window = read_window(
             THREADS_OF_ALL,
             info.context.settings.page_size,
-            first=first,
-            last=last,
-            after=after,
-            before=before,
-            order_by=order_by,
-            filter_by=filter_by,
+            first,
+            last,
+            after,
+            before,
+            order_by,
+            filter_by,
         )
         read_condition = await info.context.read_condition()
         window = window._replace(read_condition=read_condition)

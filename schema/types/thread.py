@@ -117,12 +117,12 @@ class Thread(Row, Node):
             window = read_window(
                 COMMENTS_OF_THREAD,
                 info.context.settings.page_size,
-                first=first,
-                last=last,
-                after=after,
-                before=before,
-                order_by=order_by,
-                filter_by=filter_by,
+                first,
+                last,
+                after,
+                before,
+                order_by,
+                filter_by,
             )
             return window, info.page("Comment")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.api import Api
+from support.asgi import post_json
 
 from tallied.database import Database
 from tallied.discussion import Discussion
@@ -28,5 +29,11 @@ async def test_extensions_in_production_have_only_cost(database: Database) -> No
 
 async def test_counts_of_discussion_tell_plans_and_reasons(database: Database) -> None:
     discussion = Discussion(database)
-    assert discussion.plan_counts.executed == 0
-    assert discussion.plan_counts is discussion.endpoint.plan_counts
+    counts = discussion.plan_counts
+    assert (counts.compiled, counts.executed, dict(counts.unsupported)) == (0, 0, {})
+    for query in (QUERY, "{ limits { pageSize } }"):
+        for _ in range(4):
+            _, body = await post_json(discussion.endpoint, "localhost", "/", {"query": query})
+            assert "errors" not in body
+    assert (counts.compiled, counts.executed) == (1, 3)
+    assert dict(counts.unsupported) == {"Query.limits": 1}
