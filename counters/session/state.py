@@ -103,6 +103,16 @@ class SessionState:
             elif key in state.dict:
                 state.dict[key] = value
 
+    def unwritten_previews(self, session: Session) -> list[InstanceState[Any]]:
+        """Return the stored objects with a preview that no statement has replaced by a value."""
+        return [
+            state
+            for state, before in self._previewed.items()
+            if state.key is not None
+            and state.session is session
+            and any(state.dict.get(key, ABSENT) != value for key, value in before.items())
+        ]
+
     def discard_previews(self, session: Session) -> None:
         """Take back all previews that no statement has confirmed."""
         previewed, self._previewed = self._previewed, {}

@@ -22,11 +22,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.base import NO_VALUE
 
 from ...errors import UncountedStatementError
 from ..declarations.change import Change
@@ -61,6 +63,8 @@ class Flush(PendingChanges):
         super().__init__(registry, session_state, session)
         self.context = context
         self._locked: dict[tuple[Source, Key], RowValues | None] = {}
+        self._read: list[tuple[Source, InstanceState[Any], RowValues | None]] = []
+        """The objects to edit or delete, each with its row under its lock."""
         self._changed: dict[InstanceState[Any], set[str]] = {}
         self._inserted_parents: list[
             tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]
@@ -133,6 +137,8 @@ class Flush(PendingChanges):
         for source in in_order:
             if source.has_copied_relation:
                 self._lock_rows(source, keys[source], deleting=bool(deleted))
+        for source, state in edited + deleted:
+            self._read.append((source, state, self._locked[source, identity(state)]))
 
     def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
         connection = self.connection(source.mapper)
@@ -293,6 +299,36 @@ class Flush(PendingChanges):
                 _take_off(self.change_of(mapper, key), counter, value)
         self.deletions.close()
         super().write_pending_changes()
+
+    def end_previews(self) -> None:
+        """Show the stored values of loaded parents whose previews came to nothing.
+
+        Another session has made the same change of a row before, and so has changed its parent.
+        """
+        states = self.session_state.unwritten_previews(self.session) if self._read else []
+        if states and self.session_state.paused is None and any(starmap(_is_stale, self._read)):
+            unwritten: dict[Mapper[Any], dict[Key, InstanceState[Any]]] = defaultdict(dict)
+            for state in states:
+                for mapper in self.registry.parents:
+                    if counts_as(state.mapper, mapper):
+                        unwritten[mapper][identity(state)] = state
+            for mapper, by_key in unwritten.items():
+                names = [counter.key for counter in self.registry.counters_of(mapper)]
+                stored = read(self.connection(mapper), mapper, names, list(by_key), lock=False)
+                for key, row in stored.items():
+                    self.session_state.forget_preview(by_key[key])
+                    for name, value in row.items():
+                        self.session_state.show(by_key[key], name, value)
+        super().end_previews()
+
+
+def _is_stale(source: Source, state: InstanceState[Any], row: RowValues | None) -> bool:
+    """Return whether an object was loaded before its row got the values that it was locked with."""
+    if row is None:
+        return True
+    committed, memory = state.committed_state, state.dict
+    loaded = {name: committed.get(name, memory.get(name, NO_VALUE)) for name in source.names}
+    return any(row[name] != value for name, value in loaded.items() if value is not NO_VALUE)
 
 
 def _take_off(change: Change, counter: Counter, value: Any) -> None:

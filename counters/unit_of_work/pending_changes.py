@@ -105,6 +105,10 @@ class PendingChanges:
             for relation in self.registry.copied_relations.get(mapper, ()):
                 self._update_copies(relation, changes)
         self.show_dependents()
+        self.end_previews()
+
+    def end_previews(self) -> None:
+        """Take back the previews that nothing has confirmed."""
         self.session_state.discard_previews(self.session)
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
