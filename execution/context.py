@@ -24,7 +24,6 @@ from ..errors import Busy, OutcomeUnknown, Unavailable
 from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
-from ..resolvers.pagination.filters import Filter
 from ..resolvers.queries import count_comments, read_author_id, read_comment_pages, read_many
 from ..resolvers.rendering import run_in_thread
 from ..settings import Settings
@@ -242,14 +241,16 @@ class Context:
         """Return the columns of an author, as :meth:`load_row` does."""
         return await self.load_row(Author, id, columns)
 
-    async def load_comment_count(self, thread_id: UUID, filter: Filter) -> int:
+    async def load_comment_count(self, thread_id: UUID, window: Window) -> int:
         """Return how many comments of a thread pass a filter, loaded with its siblings'."""
 
         async def load(ids: list[UUID]) -> list[int]:
-            result = await self.read_rows(lambda reader: count_comments(reader, set(ids), filter))
+            result = await self.read_rows(lambda reader: count_comments(reader, set(ids), window))
             return [result.get(id, 0) for id in ids]
 
-        return await self._loader(("count", filter), load).load(thread_id)
+        return await self._loader(("count", window.filter, window.top_level_only), load).load(
+            thread_id
+        )
 
     async def load_comments(
         self, thread_id: UUID, window: Window, requested: RequestedFields

@@ -99,12 +99,14 @@ class ConnectionField:
 
     :param orders: the orders, by name and whether the largest comes first.
     :param default_order: the value of ``orderBy`` if none is given.
+    :param total: the parent's counter of the rows, unless the arguments narrow the list.
     """
 
     type_name: str
     orders: Mapping[tuple[str, bool], Order]
     default_order: Any
     relation: ChildRelation | None = None
+    total: str | None = None
 
 
 FieldDeclaration = (

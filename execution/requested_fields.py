@@ -90,7 +90,7 @@ class Info(strawberry.Info[Context, None]):
         connection = self.fields("CommentConnection", fields["comments"])
         comment_fields = self.fields("Comment", self._nodes("Comment", connection))
         columns |= self._declared_columns("Comment", comment_fields, "thread")
-        return columns | {"comment_count"} if "totalCount" in connection else columns
+        return columns | {"top_level_count"} if "totalCount" in connection else columns
 
     def _declared_columns(
         self, type_name: str, fields: Fields, relation: str = ""

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    and_,
+    false,
+    or_,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..auth.viewer import NAME_LENGTH
 from .author import Author
-from .base import Base, UTCDateTime, new_id, now
+from .base import Base, CounterInteger, UTCDateTime, new_id, now
 from .words import count_words
 
 if TYPE_CHECKING:
     from .thread import Thread
 
+PUBLISHED = "published"
+"""The status of a comment that everyone sees who may read its thread."""
+
+DELETED = "deleted"
+"""The status of a tombstone: a comment that was deleted, and whose replies remain."""
+
+
+def is_shown(status: str) -> bool:
+    """Return whether a comment of that status is shown to readers, and counted."""
+    return status == PUBLISHED
+
 
 class Comment(Base):
-    """One message in a thread."""
+    """One message in a thread: at the top level, or a reply to another comment.
+
+    Its counters are declared in :mod:`tallied.models.counters`.
+    """
 
     __tablename__ = "tallied_comment"
 
@@ -42,11 +68,54 @@ class Comment(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("tallied_comment.id"))
+    """The comment that it is a reply to; None at the top level."""
+    root_id: Mapped[UUID | None] = mapped_column(ForeignKey("tallied_comment.id"))
+    """The comment at the top level above it; None at the top level."""
+    in_reply_to_id: Mapped[UUID | None] = mapped_column()
+    """The comment that it answers, which may be gone by now; another than `parent_id` where that
+    comment is as deep as replies may be."""
+    depth: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
+    """The number of comments above it."""
+
+    status: Mapped[str] = mapped_column(
+        String(20), default=PUBLISHED, server_default=text(f"'{PUBLISHED}'")
+    )
+    shown: Mapped[bool] = mapped_column(server_default=true())
+    """Whether readers see it, and counters count it; kept equal to ``is_shown(status)``."""
+    placeholder: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it is in lists without being shown, because it has replies.
+
+    Its texts and its author are not in the row then, so that no reader can come by them."""
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    deleted_by: Mapped[str | None] = mapped_column(String(20))
+    """The role of who has deleted it: author, moderator, or host."""
+
+    child_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of direct replies, whether or not they are shown."""
+    reply_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of direct replies that are shown."""
+    listed_reply_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of direct replies in lists, placeholders included."""
+    thread_reply_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of shown comments below a comment at the top level; 0 for others."""
+
     submission_key: Mapped[str | None] = mapped_column(String(64))
     """The hash of a submission with an id of the client; None without such an id."""
 
     thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
     author: Mapped[Author | None] = relationship(lazy="raise")
+    parent: Mapped[Comment | None] = relationship(
+        foreign_keys=[parent_id], remote_side=[id], lazy="raise"
+    )
+    root: Mapped[Comment | None] = relationship(
+        foreign_keys=[root_id], remote_side=[id], lazy="raise"
+    )
+    in_reply_to: Mapped[Comment | None] = relationship(
+        primaryjoin="foreign(Comment.in_reply_to_id) == remote(Comment.id)",
+        viewonly=True,
+        lazy="raise",
+    )
 
     __table_args__ = (
         # Which of two that are the same comes first; none is the same as none.
@@ -70,3 +139,41 @@ class Comment(Base):
             "id",
         ),
     )
+
+
+def is_listed(columns: Any = Comment) -> ColumnElement[bool]:
+    """Return the condition for the comments that are in lists: the shown, and placeholders.
+
+    :param columns: the class, or the columns of its table or of an alias of it.
+    """
+    listed: ColumnElement[bool] = or_(columns.shown, columns.placeholder)
+    return listed
+
+
+def is_top_level(columns: Any = Comment) -> ColumnElement[bool]:
+    """Return the condition for the comments that are replies to none."""
+    condition: ColumnElement[bool] = columns.parent_id.is_(None)
+    return condition
+
+
+def _partial(name: str, *columns: Any, where: ColumnElement[bool]) -> None:
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+# The page of a thread's comments at the top level.
+_partial(
+    "ix_tallied_comment_thread_id_created_at_id_top_level",
+    Comment.thread_id,
+    Comment.created_at,
+    Comment.id,
+    where=and_(is_top_level(), is_listed()),
+)
+# The page of a comment's replies, and the foreign key. Comments at the top level cost nothing.
+_partial(
+    "ix_tallied_comment_parent_id_created_at_id",
+    Comment.parent_id,
+    Comment.created_at,
+    Comment.id,
+    where=Comment.parent_id.is_not(None),
+)
+_partial("ix_tallied_comment_root_id", Comment.root_id, where=Comment.root_id.is_not(None))

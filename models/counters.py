@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..content.characters import name_key
 from ..counters import Count, Counters, Derived, Latest, Sum
 from .author import Author
-from .comment import Comment
+from .comment import Comment, is_listed, is_shown, is_top_level
 from .thread import Thread, fold
 
 counters = Counters(
@@ -20,9 +20,15 @@ counters = Counters(
         compute=lambda name: None if name is None else name_key(name),
     ),
     Derived(Thread.title_folded, of=Thread.title, compute=fold),
-    Count(Thread.comment_count, via=Comment.thread),
-    Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread),
-    Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread),
-    Count(Author.comment_count, via=Comment.author),
-    Sum(Author.word_count, of=Comment.word_count, via=Comment.author),
+    Derived(Comment.shown, of=Comment.status, compute=is_shown),
+    Count(Thread.comment_count, via=Comment.thread, where=Comment.shown),
+    Count(Thread.top_level_count, via=Comment.thread, where=is_top_level() & is_listed()),
+    Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread, where=Comment.shown),
+    Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread, where=Comment.shown),
+    Count(Comment.child_count, via=Comment.parent),
+    Count(Comment.reply_count, via=Comment.parent, where=Comment.shown),
+    Count(Comment.listed_reply_count, via=Comment.parent, where=is_listed()),
+    Count(Comment.thread_reply_count, via=Comment.root, where=Comment.shown),
+    Count(Author.comment_count, via=Comment.author, where=Comment.shown),
+    Sum(Author.word_count, of=Comment.word_count, via=Comment.author, where=Comment.shown),
 )

@@ -64,6 +64,8 @@ class Thread(Base):
     target_id: Mapped[str | None] = mapped_column(String(255))
 
     comment_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    top_level_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of comments at the top level, placeholders included."""
     word_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 

@@ -289,7 +289,8 @@ class _Compilation:
         level.children.append(page)
         number, total = page.number, "None"
         if page.counts:
-            count = level.variable((*path, "comment_count"))
+            assert declaration.total is not None
+            count = level.variable((*path, declaration.total))
             total = f"({count} if totals{number} is None else totals{number}.get({key}, 0))"
         empty = self.source.constant(page.empty_page())
         return f"connection{number}(pages{number}.get({key}, {empty}), {total})"

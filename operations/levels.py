@@ -318,7 +318,7 @@ class ChildPages(PageLevel):
         if self.reads_page and ids:
             pages = await self._load_pages(run, window, ids, repeats)
         totals = None
-        if self.counts and window.filter:
+        if self.counts and window.needs_count:
             totals = await self._count(run, window, ids) if ids else {}
         return pages, totals
 
@@ -376,11 +376,15 @@ class ChildPages(PageLevel):
         conditions = window.conditions()
         parent_id = table_of(self.model).c[self.relation.foreign_key]
         bound = self.shapes.bind(
-            "count",
+            ("count", window.top_level_only),
             conditions,
             lambda: (
                 select(parent_id, func.count())
-                .where(is_among(self.database, parent_id), *conditions)
+                .where(
+                    is_among(self.database, parent_id),
+                    *window.fixed_conditions(table_of(self.model).c),
+                    *conditions,
+                )
                 .group_by(parent_id)
             ),
             {"ids": ids},

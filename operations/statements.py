@@ -110,7 +110,14 @@ def window_parameters(window: Window) -> dict[str, Any]:
 def window_shape(window: Window) -> tuple[Any, ...]:
     """Return what of a window changes the text of its statement, but for its conditions."""
     order = window.order
-    return (order.name, order.descending, window.backward, bool(window.after), bool(window.before))
+    return (
+        order.name,
+        order.descending,
+        window.backward,
+        bool(window.after),
+        bool(window.before),
+        window.top_level_only,
+    )
 
 
 def is_among(database: Database, column: Any) -> Any:

@@ -40,8 +40,18 @@ def comment_checks(
 
 def build_comment(author_name: str | None, message: str, **values: Any) -> Comment:
     """Build the row of a new comment, with every column set: none is missing after the flush."""
-    unset = {"edited_at": None, "submission_key": None}
-    return Comment(author_name=author_name, message=message, **{**unset, **values})
+    return Comment(author_name=author_name, message=message, **{**_UNSET, **values})
+
+
+_UNSET: dict[str, Any] = {
+    "edited_at": None,
+    "submission_key": None,
+    "parent_id": None,
+    "root_id": None,
+    "in_reply_to_id": None,
+    "deleted_at": None,
+    "deleted_by": None,
+}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from .pagination.arguments import Record, RequestedFields, RowPage, Window
 from .pagination.filters import Filter
 from .pagination.keyset import read_pages
 from .pagination.statements import ChildRelation
+from .selections import existence_conditions
 
 COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
 
@@ -91,12 +92,16 @@ async def count_threads(
 
 
 async def count_comments(
-    reader: RowReader, thread_ids: Iterable[UUID], filter: Filter
+    reader: RowReader, thread_ids: Iterable[UUID], window: Window
 ) -> dict[UUID, int]:
-    """Return the number of comments that pass a filter, for each thread that has one."""
+    """Return the number of comments in the list of a window, for each thread that has one."""
     statement: Any = (
         select(Comment.thread_id, func.count().label("number"))
-        .where(Comment.thread_id.in_(thread_ids), *filter.conditions())
+        .where(
+            Comment.thread_id.in_(thread_ids),
+            *window.fixed_conditions(Comment),
+            *window.conditions(),
+        )
         .group_by(Comment.thread_id)
     )
     return {row["thread_id"]: row["number"] for row in await reader.read(statement)}
@@ -116,6 +121,7 @@ def _select(
     entity: type[Any], columns: Collection[str], read_condition: ColumnElement[bool] | None
 ) -> Any:
     statement = select(*(getattr(entity, name) for name in sorted(columns)))
+    statement = statement.where(*existence_conditions(entity))
     if read_condition is None or entity is Author:
         return statement
     if entity is Comment:

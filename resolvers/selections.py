@@ -8,6 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, inspect, select
 
+from ..models import Comment
+from ..models.comment import is_listed
+
 Path = tuple[str, ...]
 """A column, after the relations that lead to it, such as ``("author", "name")``."""
 
@@ -88,4 +91,10 @@ def select_rows(
     """Return the query of the rows that meet the conditions."""
     table = table_of(model)
     source, columns = selection.join(model, table, table.c.__getitem__)
-    return select(*columns).select_from(source).where(*conditions)
+    statement = select(*columns).select_from(source)
+    return statement.where(*conditions, *existence_conditions(model))
+
+
+def existence_conditions(model: type[Any]) -> list[ColumnElement[bool]]:
+    """Return the conditions without which a row does not exist for readers."""
+    return [is_listed(table_of(model).c)] if model is Comment else []

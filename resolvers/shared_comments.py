@@ -143,6 +143,7 @@ class Batch:
             counters[id] = {
                 **after,
                 "comment_count": after["comment_count"] - 1,
+                "top_level_count": after["top_level_count"] - 1,
                 "word_count": after["word_count"] - comment.word_count,
             }
         return threads

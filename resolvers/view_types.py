@@ -31,6 +31,8 @@ class ThreadView(View):
 
     title: str
     comment_count: int
+    top_level_count: int
+    """The number of comments at the top level; the others are replies."""
     last_comment_at: datetime | None
     updated_at: datetime
     locked_at: datetime | None

@@ -184,6 +184,10 @@ class CommentFilterInput:
     since: datetime | None = strawberry.field(
         default=UNSET, description="Comments created at this time or later."
     )
+    top_level_only: bool = strawberry.field(
+        default=True,
+        description="Whether to leave out replies. Comment.replies has them.",
+    )
 
     def read(self) -> CommentFilter:
         """Return the filter, after checking its conditions."""
@@ -192,6 +196,7 @@ class CommentFilterInput:
             unset_to_none(self.author_name),
             unset_to_none(self.since),
             decode_id(author, "filterBy.authorId", "Author")[1] if author else None,
+            top_level_only=self.top_level_only,
         )
 
 
@@ -201,7 +206,9 @@ ThreadFilterBy = Annotated[
 ]
 CommentFilterBy = Annotated[
     CommentFilterInput | None,
-    strawberry.argument(description="Conditions on the comments. Null or left out: all comments."),
+    strawberry.argument(
+        description="Conditions on the comments. Null or left out: all at the top level."
+    ),
 ]
 
 
@@ -229,13 +236,12 @@ def read_window(
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
-    """Return the filter of a filterBy argument, or None if it has no conditions.
+    """Return the filter of a filterBy argument, or None if there is none.
 
     :raises BadUserInput: naming an invalid condition.
     """
     argument = unset_to_none(filter_by)
-    filter = argument.read() if argument else None
-    return filter if filter and filter.conditions() else None
+    return argument.read() if argument else None
 
 
 def unset_to_none(value: T) -> T | None:

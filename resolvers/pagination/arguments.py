@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, ColumnElement
 
 from ...errors import BadUserInput
+from ...models import Comment
+from ...models.comment import is_listed, is_top_level
 from .cursors import Order, Position
-from .filters import Filter
+from .filters import CommentFilter, Filter
 
 DEFAULT_SIZE = 20
 """The rows of a page without first and last, if as many are allowed."""
@@ -34,13 +36,30 @@ class Window(NamedTuple):
     filter: Filter | None = None
     read_condition: ColumnElement[bool] | None = None
     """The condition that a row must meet for the viewer."""
+    top_level_only: bool = False
+    """Whether replies are left out of the comments."""
 
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
         return self.size if isinstance(self.size, BindParameter) else self.size + 1
 
+    @property
+    def needs_count(self) -> bool:
+        """Whether the total of a parent's list is none of the parent's counters."""
+        return bool(self.filter) or not self.top_level_only
+
+    def fixed_conditions(self, columns: Any) -> list[ColumnElement[bool]]:
+        """Return the conditions of the list that have no values of a request.
+
+        :param columns: those of the table, or of an alias of it.
+        """
+        if self.order.entity is not Comment:
+            return []
+        listed = is_listed(columns)
+        return [is_top_level(columns), listed] if self.top_level_only else [listed]
+
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions that a row must meet to be in the list at all."""
+        """Return the conditions of the request that a row must meet to be in the list."""
         conditions = self.filter.conditions() if self.filter else []
         return conditions if self.read_condition is None else [*conditions, self.read_condition]
 
@@ -97,14 +116,18 @@ class PageArguments(NamedTuple):
             )
         if not 1 <= size <= limit:
             raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
+        top_level_only = order.entity is Comment
+        if isinstance(filter, CommentFilter):
+            top_level_only = filter.top_level_only
         return Window(
             order,
             size,
             backward=first is None,
             after=None if after is None else order.decode(after, "after"),
             before=None if before is None else order.decode(before, "before"),
-            filter=filter,
+            filter=filter if filter and filter.conditions() else None,
             read_condition=read_condition,
+            top_level_only=top_level_only,
         )
 
 

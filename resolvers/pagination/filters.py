@@ -49,6 +49,8 @@ class CommentFilter(NamedTuple):
     """The earliest time of creation."""
     author_id: UUID | None = None
     """The key of the author."""
+    top_level_only: bool = True
+    """Whether replies are left out."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet."""
@@ -80,14 +82,18 @@ def thread_filter(
 
 
 def comment_filter(
-    author_name: str | None, since: datetime | None, author_id: UUID | None = None
+    author_name: str | None,
+    since: datetime | None,
+    author_id: UUID | None = None,
+    *,
+    top_level_only: bool = True,
 ) -> CommentFilter:
     """Return a filter of comments, after checking it; a blank name is no condition.
 
     :raises BadUserInput: naming the condition.
     """
     author_name = _clean_condition(clean_author_name, author_name, "filterBy.authorName")
-    return CommentFilter(author_name, since, author_id)
+    return CommentFilter(author_name, since, author_id, top_level_only)
 
 
 def _clean_condition(check: Callable[[str, str], str], text: str | None, field: str) -> str | None:

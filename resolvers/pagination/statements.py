@@ -127,10 +127,14 @@ class _Places:
         sort_key = self.window.order.expression(columns)
         return [sort_key.label("sort_key"), columns.id.label("row_id")]
 
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions that a row must meet to be in the list at all."""
+        return [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
+
     def slice(self, columns: Columns) -> Select[Any]:
         """Return a query of the window's rows in its direction, and one more."""
         after, before = self.window.after, self.window.before
-        statement = select(*columns).where(*self.window.conditions()).limit(self.window.limit())
+        statement = select(*columns).where(*self.conditions()).limit(self.window.limit())
         if after:
             statement = statement.where(self.beyond(after))
         if before:
@@ -148,7 +152,7 @@ class _Places:
         They are lookups in the order of the index: for an EXISTS, PostgreSQL may scan the table.
         """
         columns: Columns = []
-        where = (*where, *self.window.conditions())
+        where = (*where, *self.conditions())
         for name, position, is_requested in (
             ("precedes", self.window.after, requested.has_previous),
             ("follows", self.window.before, requested.has_next),

@@ -38,7 +38,7 @@ from .comment import Comment
 from .target import ThreadTarget
 
 COMMENTS_OF_THREAD = ConnectionField(
-    "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS
+    "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS, total="top_level_count"
 )
 
 POLICY_COLUMNS = ThreadContext._fields
@@ -100,7 +100,7 @@ class Thread(Row, Node):
         return access.may("may_delete_thread", ThreadContext._make(columns))
 
     @field(
-        "A page of the thread's comments.",
+        "A page of the thread's comments: those at the top level, unless filterBy asks for all.",
         declaration=COMMENTS_OF_THREAD,
     )
     async def comments(
@@ -127,11 +127,11 @@ class Thread(Row, Node):
             return window, info.page("Comment")
 
         window, requested = info.cached(read)
-        page, total = RowPage(), self.record.get("comment_count")
+        page, total = RowPage(), self.record.get("top_level_count")
         if requested:
             page = await info.context.load_comments(self.record["id"], window, requested)
-        if window.filter and "totalCount" in info.fields("CommentConnection"):
-            total = await info.context.load_comment_count(self.record["id"], window.filter)
+        if window.needs_count and "totalCount" in info.fields("CommentConnection"):
+            total = await info.context.load_comment_count(self.record["id"], window)
         await yield_if_due()
         return Connection.from_page(
             page, total, lambda record: Comment.from_record(record, {"thread": self.record})

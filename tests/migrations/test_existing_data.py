@@ -88,19 +88,17 @@ def fill(connection: Connection) -> None:
             connection.execute(insert(table("tallied_comment", *columns)).values(comment))
 
 
+OLD_COLUMNS = {
+    Thread: "id title title_folded created_at updated_at comment_count word_count last_comment_at",
+    Comment: "id thread_id author_name message word_count created_at edited_at",
+}
+
+
 def contents(connection: Connection) -> Any:
     """Return the rows of the old columns."""
-    new = {
-        "locked_at",
-        "author_id",
-        "target_type",
-        "target_id",
-        "author_name_key",
-        "submission_key",
-    }
     result = {}
-    for model in (Thread, Comment):
-        columns = [column for column in model.__table__.c if column.name not in new]
+    for model, names in OLD_COLUMNS.items():
+        columns = [model.__table__.c[name] for name in names.split()]
         rows = connection.execute(select(*columns).order_by(model.__table__.c.id))
         result[model.__name__] = [row._asdict() for row in rows]
     assert (len(result["Thread"]), len(result["Comment"])) == (3, 5)

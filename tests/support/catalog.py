@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
@@ -43,11 +44,19 @@ def described(connection: Connection) -> Any:
             "columns": sorted(map(repr, inspector.get_columns(name))),
             # On SQLite, the name of one that came with its column is not found.
             "keys": sorted(repr({**key, "name": None}) for key in inspector.get_foreign_keys(name)),
-            "indexes": sorted(map(repr, inspector.get_indexes(name))),
+            "indexes": sorted(
+                repr({**index, "dialect_options": texts(index.get("dialect_options", {}))})
+                for index in inspector.get_indexes(name)
+            ),
             "primary key": repr(inspector.get_pk_constraint(name)),
             "unique": sorted(map(repr, inspector.get_unique_constraints(name))),
         }
     return result
+
+
+def texts(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of an index with the texts of their conditions."""
+    return {name: str(value) for name, value in options.items()}
 
 
 def as_made(connection: Connection) -> Any:

@@ -250,6 +250,7 @@ async def values(database: Database) -> Values:
             "key": ["1", "5", "2", "9"],
             "titleContains": ["THREAD", "1", "%", "", "fi"],
             "authorName": ["Ada", "Grace", ""],
+            "Boolean": [True, False],
             "Int": [0, 1, 2, 2**31 - 1],
             "DateTime": [*moments, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
         },

@@ -1,0 +1,165 @@
+"""Bring replies, and the states of a comment: shown, a placeholder, or neither.
+
+All comments that there are stand at the top level, and are shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.util import CommandError
+
+revision = "tallied_0006"
+down_revision = "tallied_0005"
+branch_labels = None
+depends_on = None
+
+COMMENT, THREAD = "tallied_comment", "tallied_thread"
+COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+REFERENCES = ("parent_id", "root_id")
+"""The columns that refer to another comment."""
+
+PAGE = ("created_at", "id")
+LISTED = sa.or_(sa.column("shown", sa.Boolean()), sa.column("placeholder", sa.Boolean()))
+TOP_LEVEL = sa.and_(sa.column("parent_id").is_(None), LISTED)
+INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
+    "thread_id_created_at_id_top_level": (("thread_id", *PAGE), TOP_LEVEL),
+    "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
+    "root_id": (("root_id",), sa.column("root_id").is_not(None)),
+}
+
+
+def upgrade() -> None:
+    for name in REFERENCES:
+        add_reference(name)
+    for column in new_columns():
+        op.add_column(COMMENT, column)
+    op.add_column(THREAD, counter("top_level_count"))
+    thread = sa.table(THREAD, sa.column("top_level_count"), sa.column("comment_count"))
+    op.execute(sa.update(thread).values(top_level_count=thread.c.comment_count))
+    for suffix, (columns, where) in INDEXES.items():
+        op.create_index(
+            op.f(f"ix_{COMMENT}_{suffix}"),
+            COMMENT,
+            list(columns),
+            sqlite_where=where,
+            postgresql_where=where,
+        )
+
+
+def add_reference(name: str) -> None:
+    """Add a column that refers to another comment.
+
+    SQLite adds it with its constraint in one statement; a batch would write the table anew.
+    """
+    if op.get_bind().dialect.name == "sqlite":
+        key = f"CONSTRAINT {key_name(name)} REFERENCES {COMMENT} (id)"
+        op.execute(f"ALTER TABLE {COMMENT} ADD COLUMN {name} CHAR(32) {key}")
+    else:
+        op.add_column(COMMENT, sa.Column(name, sa.Uuid()))
+        op.create_foreign_key(key_name(name), COMMENT, COMMENT, [name], ["id"])
+
+
+def downgrade() -> None:
+    require_shown_comments()
+    for suffix in INDEXES:
+        op.drop_index(op.f(f"ix_{COMMENT}_{suffix}"), COMMENT)
+    columns = [*REFERENCES, *(column.name for column in new_columns())]
+    # SQLite drops no column with a foreign key: Alembic makes the table anew there.
+    with op.batch_alter_table(COMMENT, copy_from=comments()) as batch:
+        for name in REFERENCES:
+            batch.drop_constraint(key_name(name), type_="foreignkey")
+        for name in columns:
+            batch.drop_column(name)
+    op.drop_column(THREAD, "top_level_count")
+
+
+def comments() -> sa.Table:
+    """Return the table of comments after the upgrade, without its new indexes."""
+    index = f"ix_{COMMENT}"
+    return sa.Table(
+        COMMENT,
+        sa.MetaData(),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("thread_id", sa.Uuid(), nullable=False),
+        sa.Column("author_name", sa.String(100)),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("word_count", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("edited_at", sa.DateTime(timezone=True)),
+        sa.Column("author_id", sa.Uuid()),
+        sa.Column("author_name_key", sa.Text()),
+        sa.Column("submission_key", sa.String(64)),
+        *(sa.Column(name, sa.Uuid()) for name in REFERENCES),
+        *new_columns(),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{COMMENT}")),
+        sa.ForeignKeyConstraint(
+            ["thread_id"],
+            [f"{THREAD}.id"],
+            name=op.f(f"fk_{COMMENT}_thread_id_{THREAD}"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["author_id"],
+            ["tallied_author.id"],
+            name=op.f(f"fk_{COMMENT}_author_id_tallied_author"),
+            ondelete="SET NULL",
+        ),
+        *(
+            sa.ForeignKeyConstraint([name], [f"{COMMENT}.id"], name=key_name(name))
+            for name in REFERENCES
+        ),
+        sa.Index(op.f(f"{index}_thread_id_created_at_id"), "thread_id", *PAGE),
+        sa.Index(
+            op.f(f"{index}_author_id_thread_id_created_at_id"), "author_id", "thread_id", *PAGE
+        ),
+        sa.Index(
+            op.f(f"{index}_thread_id_author_name_key_created_at_id"),
+            "thread_id",
+            "author_name_key",
+            *PAGE,
+        ),
+        sa.Index(op.f(f"uq_{COMMENT}_submission_key"), "submission_key", unique=True),
+    )
+
+
+def new_columns() -> list[sa.Column[Any]]:
+    """Return the new columns of comments, but for those that refer to another one."""
+    return [
+        sa.Column("in_reply_to_id", sa.Uuid()),
+        sa.Column("depth", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("status", sa.String(20), server_default=sa.text("'published'"), nullable=False),
+        sa.Column("shown", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("placeholder", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.Column("deleted_by", sa.String(20)),
+        counter("child_count"),
+        counter("reply_count"),
+        counter("listed_reply_count"),
+        counter("thread_reply_count"),
+    ]
+
+
+def counter(name: str) -> sa.Column[int]:
+    return sa.Column(name, COUNTER, server_default=sa.text("0"), nullable=False)
+
+
+def key_name(column: str) -> str:
+    return op.f(f"fk_{COMMENT}_{column}_{COMMENT}")
+
+
+def require_shown_comments() -> None:
+    """Refuse to go back where comments are hidden, which the older revision would show.
+
+    :raises CommandError: telling how many there are.
+    """
+    comment = sa.table(COMMENT, sa.column("shown", sa.Boolean()))
+    hidden = sa.select(sa.func.count()).select_from(comment).where(sa.not_(comment.c.shown))
+    if count := op.get_bind().scalar(hidden):
+        raise CommandError(
+            f"{count:,} comments are deleted or hidden, and revision {down_revision} would show "
+            f"them; delete their rows, or stay at {revision}."
+        )
