@@ -143,6 +143,14 @@ class CompiledStatement:
             self._defaults.pop(name, None)
         return [names.get(key) for key in keys]
 
+    def keep_stored(self, places: Collection[int]) -> None:
+        """Leave the values of some columns as the driver returns them.
+
+        :param places: the places of the columns; from the end if they are negative.
+        """
+        kept = {place % len(self.columns) for place in places}
+        self._processors = [each for each in self._processors if each[0] not in kept]
+
     def _render(self, lists: Mapping[str, Collection[Any]]) -> _Text:
         required = {name: None for bind, name in self._binds.items() if bind.required}
         state = self._compiled.construct_expanded_state({**required, **lists})

@@ -13,6 +13,13 @@ MAX_INLINE_CHARACTERS = 262_144
 """The most characters of a response that is encoded at once, which takes orjson 2 ms."""
 
 
+PLAIN_TIMES = orjson.OPT_UTC_Z
+"""The options of orjson for a response whose times have zones."""
+
+TIMES_IN_UTC = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+"""Those for a response of which the times without a zone are in UTC."""
+
+
 class ResponseTooLarge(Exception):
     """The response has become too large, so its execution stops."""
 
@@ -66,20 +73,21 @@ class ResponseSize:
         if self.is_exceeded:
             raise ResponseTooLarge
 
-    async def dump(self, body: dict[str, Any]) -> bytes:
+    async def dump(self, body: dict[str, Any], option: int = PLAIN_TIMES) -> bytes:
         """Return the JSON of a response.
 
+        :param option: :data:`PLAIN_TIMES` or :data:`TIMES_IN_UTC`.
         :raises ResponseTooLarge: for a response that must not be sent.
         """
         if max(self.written, self._expected) > MAX_INLINE_CHARACTERS:
-            body, _ = await self._encode_fairly(body)
-        content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+            body, _ = await self._encode_fairly(body, option)
+        content = orjson.dumps(body, option=option)
         if len(content) > self.maximum:
             self.exceed()
         self.require_room()
         return content
 
-    async def _encode_fairly(self, value: Any, encoded: int = 0) -> tuple[Any, int]:
+    async def _encode_fairly(self, value: Any, option: int, encoded: int = 0) -> tuple[Any, int]:
         """Return a value with the items of its lists as JSON, and let others run in between.
 
         :param encoded: the bytes of the response that are encoded already.
@@ -90,15 +98,15 @@ class ResponseSize:
             fields = {}
             for name, field in value.items():
                 if isinstance(field, dict | list):
-                    field, encoded = await self._encode_fairly(field, encoded)
+                    field, encoded = await self._encode_fairly(field, option, encoded)
                 fields[name] = field
             return fields, encoded
         items = []
         for item in value:
             before = encoded
             if isinstance(item, dict | list):
-                item, encoded = await self._encode_fairly(item, encoded)
-            content = orjson.dumps(item, option=orjson.OPT_UTC_Z)
+                item, encoded = await self._encode_fairly(item, option, encoded)
+            content = orjson.dumps(item, option=option)
             encoded = before + len(content)
             if encoded > self.maximum:
                 self.exceed()

@@ -181,15 +181,15 @@ class _Compilation:
         match declaration:
             case ColumnField():
                 if name != "id":
-                    return level.variable((*path, python_name(field)))
+                    return level.text((*path, python_name(field)))
                 origin = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
-                key = level.variable((*path, "id"))
+                key = level.stored_variable((*path, "id"))
                 return f"{level.id((*path, 'id'), origin.__name__)}[{key}]"
             case ComputedField():
                 return self._computed(level, field, path, declaration, details)
             case RelatedRowField():
                 related_path = (*path, declaration.relation)
-                key = level.variable((*related_path, "id"))
+                key = level.stored_variable((*related_path, "id"))
                 related_type = self.fields.row_type(declaration.relation.title())
                 expression = self._row(level, related_type, related_path, details)
                 return f"(None if {key} is None else {expression})"
@@ -277,7 +277,7 @@ class _Compilation:
         assert declaration.relation is not None
         arguments = Arguments(self.compiler.schema, field, details[0].node)
         parent_path = (*path, "id")
-        key = level.variable(parent_path)
+        key = level.stored_variable(parent_path)
         page = self._page(
             ChildPages,
             declaration,

@@ -19,7 +19,7 @@ from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
 from ..resolvers.pagination.statements import ChildRelation, select_page, select_pages
 from ..resolvers.selections import Path, Selection, select_rows, table_of
-from .ids import encode_ids
+from .ids import check_stored_keys, encode_ids, encode_stored_ids
 from .run import Run
 from .statements import (
     BoundStatement,
@@ -30,6 +30,7 @@ from .statements import (
     window_parameters,
     window_shape,
 )
+from .stored_values import is_key, is_time, mark, replace_marks
 
 SLICE = 250
 """How many rows are put into the response before other tasks may run."""
@@ -70,14 +71,31 @@ class Level:
     """The expressions of the generated code, one for each use of the rows."""
     uses: Counter[Path] = field(default_factory=Counter)
     """How often a row's object has each column, at most."""
+    objects: set[Path] = field(default_factory=set)
+    """The columns that a function gets as objects of Python."""
     items: Callable[..., tuple[list[Any], ...]] = field(init=False)
     selection: Selection = field(init=False)
     shapes: Shapes = field(init=False)
+    stored: list[int] = field(init=False)
+    """The places of the columns that stay as the driver returns them."""
+    stored_keys: set[Path] = field(init=False)
+    """Those of them that are keys as SQLite has them."""
 
     def variable(self, path: Path) -> str:
         """Return the name of a column in the generated code, and read it from now on."""
+        self.objects.add(path)
+        return self.stored_variable(path)
+
+    def stored_variable(self, path: Path) -> str:
+        """Return the same for a use in which its value may be as the driver returns it."""
         self.uses[path] += 1
         return self.variables.setdefault(path, f"v{self.number}_{len(self.variables)}")
+
+    def text(self, path: Path) -> str:
+        """Return the expression of a column whose value is in the response as it is."""
+        if not is_time(self.model, path):
+            return self.variable(path)
+        return mark(self.stored_variable(path))
 
     def id(self, path: Path, type_name: str) -> str:
         """Return the name of the global ids in the generated code, by key."""
@@ -89,7 +107,15 @@ class Level:
         self.shapes = Shapes(self.database)
         paths = self.selection.paths()
         self.places = {path: place for place, path in enumerate(paths)}
+        stored = [path for path in self.variables if path not in self.objects]
+        self.stored = [self.places[path] for path in stored]
+        self.stored_keys = {
+            path for path in stored if self.database.is_sqlite and is_key(self.model, path)
+        }
+        objects = frozenset(self.variables[path] for path in self.objects)
+        self.lists = [replace_marks(each, self.database, objects) for each in self.lists]
         for child in self.children:
+            child.has_stored_parents = child.parent_path in self.stored_keys
             child.finish()
 
     def pattern(self) -> str:
@@ -124,6 +150,7 @@ class Level:
         :param rows: all rows of the level.
         :param repeats: as of :meth:`count_texts`.
         """
+        ids = self._encode_ids(rows)
         loaded: list[Any] = []
         for child in self.children:
             place = self.places[child.parent_path]
@@ -133,10 +160,6 @@ class Level:
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
             values[id(row)] = computed
-        ids = [
-            encode_ids(type_name, [row[self.places[path]] for row in rows])
-            for path, type_name in self.ids
-        ]
         items, context, access = self.items, run.context, run.access
         encode = self.encoder(run)
 
@@ -146,6 +169,24 @@ class Level:
             return items(part, context.rules, access, encode, *ids, *loaded)
 
         return make
+
+    def _encode_ids(self, rows: Rows) -> list[dict[Any, str]]:
+        """Return the global ids of each use of a key.
+
+        :raises Guard: for a stored key that is not spelled as it is written.
+        """
+        keys_of = {
+            path: [row[self.places[path]] for row in rows]
+            for path in {*self.stored_keys, *(path for path, _ in self.ids)}
+        }
+        for path in self.stored_keys.difference(path for path, _ in self.ids):
+            check_stored_keys(keys_of[path])
+        return [
+            (encode_stored_ids if path in self.stored_keys else encode_ids)(
+                type_name, keys_of[path]
+            )
+            for path, type_name in self.ids
+        ]
 
     async def _compute(self, run: Run, value: Awaited, row: Sequence[Any]) -> Any:
         arguments = (row[self.places[path]] for path in value.paths)
@@ -208,6 +249,7 @@ class RowLevel(Level):
                 conditions,
                 lambda: select_rows(self.model, self.selection, condition(), *conditions),
                 parameters,
+                self.stored,
             )
         )
         self.count_texts(run, rows, repeats)
@@ -256,6 +298,11 @@ class PageLevel(Level):
         """The number of the selected columns."""
         return len(self.places)
 
+    @property
+    def sort_places(self) -> Sequence[int]:
+        """The places of the sort key and the id, which only cursors need as objects."""
+        return () if self.wants_cursors else (self.width, self.width + 1)
+
 
 class RootPage(PageLevel):
     """A page of a whole table."""
@@ -290,6 +337,7 @@ class RootPage(PageLevel):
                 is_sqlite=self.database.is_sqlite,
             ),
             window_parameters(window),
+            self.stored,
         )
         rows = await run.fetch(bound)
         self.count_texts(run, rows)
@@ -305,10 +353,12 @@ class ChildPages(PageLevel):
     relation: ChildRelation = field(kw_only=True)
     parent_path: Path = field(kw_only=True)
     """The column of the parent's level with the parent's id."""
+    has_stored_parents: bool = field(init=False)
+    """Whether the parents' ids are as SQLite has them."""
 
     async def load(
-        self, run: Run, ids: Sequence[UUID], repeats: int
-    ) -> tuple[Mapping[UUID, Any], Mapping[UUID, int] | None]:
+        self, run: Run, ids: Sequence[Any], repeats: int
+    ) -> tuple[Mapping[Any, Any], Mapping[Any, int] | None]:
         """Return the pages by parent, and the totals if they have to be counted.
 
         :param repeats: as of :meth:`count_texts`.
@@ -323,9 +373,9 @@ class ChildPages(PageLevel):
         return pages, totals
 
     async def _load_pages(
-        self, run: Run, window: Window, ids: Sequence[UUID], repeats: int
-    ) -> dict[UUID, Any]:
-        rows_of: dict[UUID, list[Sequence[Any]]] = {}
+        self, run: Run, window: Window, ids: Sequence[Any], repeats: int
+    ) -> dict[Any, Any]:
+        rows_of: dict[Any, list[Sequence[Any]]] = {}
         for part in self._batches(window, ids):
             rows = await run.fetch(self._statement(window, part))
             self.count_texts(run, rows, repeats)
@@ -348,14 +398,14 @@ class ChildPages(PageLevel):
                 await yield_if_due()
         return finished
 
-    def _batches(self, window: Window, ids: Sequence[UUID]) -> Collection[Sequence[UUID]]:
+    def _batches(self, window: Window, ids: Sequence[Any]) -> Collection[Sequence[Any]]:
         """Return parts of the ids, whose messages fit into memory."""
         size = MAX_BATCH_SIZE
         if MESSAGE in self.places:
             size = max(1, min(size, MAX_MESSAGES // window.limit()))
         return [ids[start : start + size] for start in range(0, len(ids), size)]
 
-    def _statement(self, window: Window, ids: Sequence[UUID]) -> BoundStatement:
+    def _statement(self, window: Window, ids: Sequence[Any]) -> BoundStatement:
         conditions = window.conditions()
         parameters = {"ids": ids, **window_parameters(window)}
         return self.shapes.bind(
@@ -363,16 +413,20 @@ class ChildPages(PageLevel):
             conditions,
             lambda: select_pages(
                 self.relation,
-                is_among(self.database, table_of(self.relation.parent).c.id),
+                self._is_among(table_of(self.relation.parent).c.id),
                 parametrize(window)._replace(filter=None, read_condition=all_of(conditions)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
             ),
             parameters,
+            [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],
         )
 
-    async def _count(self, run: Run, window: Window, ids: Sequence[UUID]) -> dict[UUID, int]:
+    def _is_among(self, column: Any) -> Any:
+        return is_among(self.database, column, is_stored=self.has_stored_parents)
+
+    async def _count(self, run: Run, window: Window, ids: Sequence[Any]) -> dict[Any, int]:
         conditions = window.conditions()
         parent_id = table_of(self.model).c[self.relation.foreign_key]
         bound = self.shapes.bind(
@@ -381,13 +435,14 @@ class ChildPages(PageLevel):
             lambda: (
                 select(parent_id, func.count())
                 .where(
-                    is_among(self.database, parent_id),
+                    self._is_among(parent_id),
                     *window.fixed_conditions(table_of(self.model).c),
                     *conditions,
                 )
                 .group_by(parent_id)
             ),
             {"ids": ids},
+            [0] if self.has_stored_parents else (),
         )
         return {row[0]: row[1] for row in await run.fetch(bound)}
 

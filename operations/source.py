@@ -11,6 +11,7 @@ from typing import Any
 
 from .errors import Unsupported
 from .levels import Level
+from .stored_values import NAMES
 
 _NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
 
@@ -23,7 +24,7 @@ class Source:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
-        self._namespace: dict[str, Any] = {"__builtins__": {}}
+        self._namespace: dict[str, Any] = {"__builtins__": {}, **NAMES}
         self._names: dict[int, str] = {}
 
     def constant(self, value: Any) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, any_, bindparam
+from sqlalchemy import ColumnElement, Integer, Select, String, Uuid, and_, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..database import Database
@@ -45,6 +45,7 @@ class Shapes:
         conditions: Sequence[ColumnElement[bool]],
         build: Callable[[], Select[Any]],
         parameters: dict[str, Any],
+        stored: Collection[int] = (),
     ) -> BoundStatement:
         """Return the statement of that shape, compiled if it is the first.
 
@@ -52,6 +53,7 @@ class Shapes:
             their structure is a part of the shape.
         :param build: returns the select.
         :param parameters: the values of its own bind parameters.
+        :param stored: the places of the columns whose values stay as the driver returns them.
         :raises Guard: for a condition that SQLAlchemy cannot cache, or that has a parameter with a
             name of the statement's own.
         """
@@ -67,6 +69,7 @@ class Shapes:
             if not parameters.keys().isdisjoint(keys):
                 raise Guard("condition")
             statement = self._database.compile(build())
+            statement.keep_stored(stored)
             entry = self._statements[shape] = statement, statement.drop_values(keys)
             if len(self._statements) > MAX_SHAPES:
                 self._statements.popitem(last=False)
@@ -120,10 +123,14 @@ def window_shape(window: Window) -> tuple[Any, ...]:
     )
 
 
-def is_among(database: Database, column: Any) -> Any:
-    """Return the condition that a column has one of the values of the parameter ``ids``."""
+def is_among(database: Database, column: Any, *, is_stored: bool = False) -> Any:
+    """Return the condition that a column has one of the values of the parameter ``ids``.
+
+    :param is_stored: whether they are as SQLite has them.
+    """
     if database.is_sqlite:
-        return column.in_(bindparam("ids", type_=Uuid(), expanding=True))
+        type_ = String() if is_stored else Uuid()
+        return column.in_(bindparam("ids", type_=type_, expanding=True))
     # One text for any number of them.
     return column == any_(bindparam("ids", type_=ARRAY(Uuid())))
 

@@ -30,7 +30,7 @@ from ..execution.executor import (
     Request,
     error_response,
 )
-from ..execution.response_size import ResponseTooLarge
+from ..execution.response_size import TIMES_IN_UTC, ResponseTooLarge
 from ..host.access import HostRules
 from ..operations.plans import Plans
 from ..settings import Settings
@@ -211,8 +211,9 @@ class Service:
         self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> tuple[GraphQLResponse, bytes]:
         response = await self._execute_plan(operation, context)
-        if response is None:
-            response = await self.executor.execute(operation, context, event)
+        if response is not None:
+            return response, await context.size.dump(response.body, TIMES_IN_UTC)
+        response = await self.executor.execute(operation, context, event)
         return response, await context.size.dump(response.body)
 
     async def _execute_plan(

@@ -20,6 +20,7 @@ from tallied.concurrency.scheduler import new_scheduler
 from tallied.database import Database, UnitOfWork
 from tallied.execution.context import Context
 from tallied.execution.executor import GraphQLResponse, PreparedOperation, Request
+from tallied.execution.response_size import TIMES_IN_UTC
 from tallied.host.access import HostRules
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.host.targets import Target, targets_by_name
@@ -373,7 +374,7 @@ async def _run(
         if data is None:
             return None
         return await context.size.dump(
-            {"data": data, "extensions": service.executor.extensions(operation)}
+            {"data": data, "extensions": service.executor.extensions(operation)}, TIMES_IN_UTC
         )
     finally:
         await context.stop()
