@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from graphql import FieldNode
@@ -39,6 +39,13 @@ class SharedChange(NamedTuple):
     work: SharedWork[Any, Any]
     draft: Callable[..., Any]
     """Checks the arguments, and returns what the work needs; None for a unit of its own."""
+
+
+class Outcome(NamedTuple):
+    """The result of a change, or its error."""
+
+    result: Any = None
+    error: Exception | None = None
 
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
@@ -74,6 +81,8 @@ class Context:
     """The number of committed units of work."""
     is_outcome_unknown: bool = field(default=False, init=False)
     """Whether nobody knows if a unit of work was committed."""
+    outcome: Outcome | None = field(default=None, init=False)
+    """The outcome of the operation's change, if a plan has tried it: it is not tried again."""
     _thread_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -115,8 +124,15 @@ class Context:
     ) -> T:
         """Run a command as one unit of work, and forget the rows that were read before.
 
+        If a plan has run it, its outcome is the same as then.
+
         :param shared: the command as one that may share a transaction with others.
         """
+        if self.outcome is not None:
+            outcome, self.outcome = self.outcome, None
+            if outcome.error is not None:
+                raise outcome.error
+            return cast("T", outcome.result)
         self._loaders.clear()
         self._access = None
         access = Access(self.rules, self.viewer, request=self.request)

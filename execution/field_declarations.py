@@ -6,8 +6,8 @@ that: the resolvers that graphql-core calls, and the plans of :mod:`tallied.oper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from graphql import GraphQLField
@@ -109,6 +109,65 @@ class ConnectionField:
     total: str | None = None
 
 
+Find: TypeAlias = Callable[[Any], Mapping[str, Any] | None]
+"""A function from the result of a change to the columns of a row that are in memory after it."""
+
+
+@dataclass(frozen=True)
+class ChangeField:
+    """A root field that makes a change, and returns a payload.
+
+    :param read: returns the arguments of the change from the field's input.
+    :param make: makes the change, and returns its result; called with the context and the
+        arguments.
+    """
+
+    read: Callable[[Any], Sequence[Any]]
+    make: Callable[[Any, Sequence[Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class ChangedRowField:
+    """A field of a payload that returns a row of the change.
+
+    :param find: returns the row; None if the change has none.
+    :param related: functions that return the rows to which it refers, by relation.
+    """
+
+    type_name: str
+    find: Find
+    related: Mapping[str, Callable[[Any], Mapping[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChangedEdgeField:
+    """A field of a payload that returns a row of the change as an edge of a connection.
+
+    :param orders, default_order: as of :class:`ConnectionField`.
+    """
+
+    node: ChangedRowField
+    orders: Mapping[tuple[str, bool], Order]
+    default_order: Any
+
+
+@dataclass(frozen=True)
+class ChangedValueField:
+    """A field of a payload that a function computes from the result of the change."""
+
+    compute: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class UserErrorsField:
+    """The field of a payload with the reasons for which the change was rejected."""
+
+
+@dataclass(frozen=True)
+class ClientMutationIdField:
+    """The field of a payload that returns the same field of the input."""
+
+
 FieldDeclaration = (
     ColumnField
     | ComputedField
@@ -119,6 +178,12 @@ FieldDeclaration = (
     | NodesField
     | TargetThreadField
     | ConnectionField
+    | ChangeField
+    | ChangedRowField
+    | ChangedEdgeField
+    | ChangedValueField
+    | UserErrorsField
+    | ClientMutationIdField
 )
 
 

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     BooleanValueNode,
     FieldNode,
-    GraphQLBoolean,
     GraphQLError,
     GraphQLField,
-    GraphQLID,
-    GraphQLInt,
     GraphQLSchema,
-    GraphQLString,
     IntValueNode,
     NonNullTypeNode,
     OperationDefinitionNode,
     StringValueNode,
+    Undefined,
     VariableDefinitionNode,
     VariableNode,
     Visitor,
     get_named_type,
-    is_list_type,
+    type_from_ast,
     value_from_ast,
     visit,
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
-from graphql.type import get_nullable_type
 from strawberry import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
 from .errors import Guard, Unsupported
-
-PLAIN: Mapping[str, type] = {
-    GraphQLInt.name: int,
-    GraphQLString.name: str,
-    GraphQLID.name: str,
-    GraphQLBoolean.name: bool,
-}
-"""The scalars whose plain values need no coercion, with the type of those in Python."""
-
-_INT = range(-(2**31), 2**31)
+from .inputs import PLAIN, Read, converter, node_reader, value_reader
 
 _MISSING = object()
 
@@ -51,15 +38,14 @@ _MISSING = object()
 class Variables:
     """The variables of an operation.
 
-    Plain scalars are checked here; where there is another type among them, graphql-core coerces
-    all.
+    Plain ones are read here; where there is another type among them, graphql-core coerces all.
     """
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
         self._schema = schema
         self._definitions = operation.variable_definitions or ()
-        self._plain: list[tuple[str, type, bool, Any]] | None = None
-        plain = [_plain_variable(definition) for definition in self._definitions]
+        plain = [_plain_variable(schema, definition) for definition in self._definitions]
+        self._plain: list[_PlainVariable] | None = None
         if None not in plain:
             self._plain = [variable for variable in plain if variable]
 
@@ -75,41 +61,52 @@ class Variables:
                 raise Guard("variables")
             return read
         coerced = {}
-        for name, type_, required, default in self._plain:
-            value = values.get(name, default)
-            if value is _MISSING:
-                if required:
-                    raise Guard("variables")
-                continue
-            if value is None:
-                if required:
-                    raise Guard("variables")
-            elif type(value) is not type_ or (type_ is int and value not in _INT):
+        for name, read_value, required, default in self._plain:
+            if name in values:
+                coerced[name] = read_value(values[name])
+            elif default is not _MISSING:
+                coerced[name] = default
+            elif required:
                 raise Guard("variables")
-            coerced[name] = value
         return VariableValues({}, coerced)
 
 
-def _plain_variable(definition: VariableDefinitionNode) -> tuple[str, type, bool, Any] | None:
-    """Return name, type, whether it is required, and default, or None for another type."""
-    required = isinstance(definition.type, NonNullTypeNode)
-    named: Any = definition.type.type if required else definition.type  # type: ignore[attr-defined]
-    type_ = PLAIN.get(named.name.value) if hasattr(named, "name") else None
-    if type_ is None or definition.directives:
+class _PlainVariable(NamedTuple):
+    name: str
+    read: Read
+    is_required: bool
+    default: Any
+
+
+def _plain_variable(
+    schema: GraphQLSchema, definition: VariableDefinitionNode
+) -> _PlainVariable | None:
+    """Return a variable that is read here, or None for another one."""
+    type_: Any = type_from_ast(schema, definition.type)
+    read = value_reader(type_)
+    if read is None or definition.directives:
         return None
     default: Any = _MISSING
+    scalar = PLAIN.get(get_named_type(type_).name)
     match definition.default_value:
         case None:
             pass
-        case IntValueNode(value=text) if type_ is int:
+        case IntValueNode(value=text) if scalar is int:
             default = int(text)
-        case StringValueNode(value=text) if type_ is str:
+        case StringValueNode(value=text) if scalar is str:
             default = text
-        case BooleanValueNode(value=flag) if type_ is bool:
+        case BooleanValueNode(value=flag) if scalar is bool:
             default = flag
         case _:
             return None
-    return definition.variable.name.value, type_, required, default
+    required = isinstance(definition.type, NonNullTypeNode)
+    return _PlainVariable(definition.variable.name.value, read, required, default)
+
+
+class _DirectArgument(NamedTuple):
+    python_name: str
+    read: Read
+    convert: Read
 
 
 class Arguments:
@@ -122,7 +119,7 @@ class Arguments:
         self._schema = schema
         self.constant: Mapping[str, Any] | None = None
         """The arguments, if they depend on no variable."""
-        self._direct: list[tuple[str, str, bool]] | None = None
+        self._direct: list[_DirectArgument] | None = None
         if not any(map(variable_names, node.arguments or ())):
             try:
                 self.constant = self._convert(get_argument_values(field, node))
@@ -132,25 +129,24 @@ class Arguments:
             self._prepare_direct()
 
     def _prepare_direct(self) -> None:
-        """Prepare the common case, in which each variable is the whole of a scalar argument."""
-        python_names = {
-            name: argument.python_name
+        """Prepare the common case, in which each variable is a plain part of an argument."""
+        definitions = {
+            self._schema.config.name_converter.from_argument(argument): argument
             for argument in self._definition.arguments
-            for name in [self._schema.config.name_converter.from_argument(argument)]
         }
         direct, constants = [], {}
         for argument in self._node.arguments or ():
             name, value = argument.name.value, argument.value
             type_ = self._field.args[name].type
-            if isinstance(value, VariableNode):
-                nullable = get_nullable_type(type_)
-                if is_list_type(nullable) or get_named_type(type_).name not in PLAIN:
-                    return
-                direct.append((python_names[name], value.name.value, nullable is not type_))
-            elif variable_names(value):
-                return
-            else:
+            if not variable_names(value):
                 constants[name] = value_from_ast(value, type_)
+                continue
+            read = node_reader(type_, value)
+            convert = converter(definitions[name].type, self._schema)
+            has_default = self._field.args[name].default_value is not Undefined
+            if read is None or convert is None or has_default:
+                return
+            direct.append(_DirectArgument(definitions[name].python_name, read, convert))
         self._direct = direct
         self._constants = self._convert(constants)
 
@@ -167,12 +163,10 @@ class Arguments:
             except GraphQLError as error:
                 raise Guard("arguments") from error
         values, arguments = variables.coerced, {**self._constants}
-        for name, variable, required in self._direct:
-            value = values.get(variable, _MISSING)
-            if required and (value is None or value is _MISSING):
-                raise Guard("arguments")
-            if value is not _MISSING:
-                arguments[name] = value
+        for python_name, read, convert in self._direct:
+            value = read(values)
+            if value is not Undefined:
+                arguments[python_name] = convert(value)
         return arguments
 
     def _convert(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..database import Database
 from ..execution.field_declarations import (
+    ChangeField,
     ColumnField,
     ComputedField,
     ConnectionField,
@@ -40,6 +41,7 @@ from ..schema.types import ROWS
 from .arguments import Arguments, Variables
 from .errors import Unsupported
 from .levels import Awaited, ChildPages, Level, PageLevel, RootPage, RowLevel
+from .payloads import PayloadCompiler
 from .plan import Plan
 from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetRoot
 from .selected_fields import SelectedFields
@@ -67,8 +69,8 @@ class Compiler:
         :param flags: the values of the variables of ``@skip`` and ``@include``.
         :raises Unsupported: for a part that only graphql-core knows.
         """
-        if operation.operation is not OperationType.QUERY:
-            raise Unsupported("a mutation or a subscription")
+        if operation.operation is OperationType.SUBSCRIPTION:
+            raise Unsupported("a subscription")
         visit(document, _DirectiveCheck())
         return _Compilation(self, document, operation, flags).plan()
 
@@ -90,6 +92,7 @@ class _Compilation:
         flags: Mapping[str, bool],
     ) -> None:
         self.compiler = compiler
+        self.database = compiler.database
         self.operation = operation
         self.fields = SelectedFields(compiler.schema, document, operation, flags)
         self.levels: list[Level] = []
@@ -99,7 +102,7 @@ class _Compilation:
 
     def plan(self) -> Plan:
         """Return the plan of the operation."""
-        root_type, fields = self.fields.of_query()
+        root_type, fields = self.fields.of_root()
         roots: dict[str, Root | str] = {}
         for key, details in fields.items():
             name = details[0].node.name.value
@@ -128,7 +131,7 @@ class _Compilation:
     def _root(self, root_type: GraphQLObjectType, name: str, details: list[FieldDetails]) -> Root:
         field = self.fields.accepted(root_type, name)
         declaration = declaration_of(field)
-        arguments = Arguments(self.compiler.schema, field, details[0].node)
+        arguments = self.arguments(field, details)
         match declaration:
             case NodeField() | NodesField():
                 levels = {
@@ -147,15 +150,21 @@ class _Compilation:
                 return PageRoot(page, f"connection{page.number}")
             case ObjectField():
                 return self._object_root(declaration, field, details)
-        raise Unsupported(f"Query.{name}")
+            case ChangeField():
+                return PayloadCompiler(self).root(declaration, field, details)
+        raise Unsupported(f"{root_type.name}.{name}")
+
+    def arguments(self, field: GraphQLField, details: list[FieldDetails]) -> Arguments:
+        """Return the arguments of a field."""
+        return Arguments(self.compiler.schema, field, details[0].node)
 
     def _row_level(self, type_name: str, details: list[FieldDetails]) -> RowLevel:
-        level = RowLevel(len(self.levels), ROWS[type_name].model, self.compiler.database)
+        level = RowLevel(len(self.levels), ROWS[type_name].model, self.database)
         self.levels.append(level)
-        level.lists.append(self._row(level, self.fields.row_type(type_name), (), details))
+        level.lists.append(self.row(level, self.fields.row_type(type_name), (), details))
         return level
 
-    def _row(
+    def row(
         self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
     ) -> str:
         """Return the expression of a row's object."""
@@ -191,7 +200,7 @@ class _Compilation:
                 related_path = (*path, declaration.relation)
                 key = level.stored_variable((*related_path, "id"))
                 related_type = self.fields.row_type(declaration.relation.title())
-                expression = self._row(level, related_type, related_path, details)
+                expression = self.row(level, related_type, related_path, details)
                 return f"(None if {key} is None else {expression})"
             case ConnectionField():
                 return self._child_pages(level, field, path, declaration, details)
@@ -275,7 +284,7 @@ class _Compilation:
     ) -> str:
         """Return the expression of a connection to the children of a row."""
         assert declaration.relation is not None
-        arguments = Arguments(self.compiler.schema, field, details[0].node)
+        arguments = self.arguments(field, details)
         parent_path = (*path, "id")
         key = level.stored_variable(parent_path)
         page = self._page(
@@ -305,7 +314,7 @@ class _Compilation:
     ) -> P:
         """Return the level of a connection, with its generated function."""
         model = ROWS[declaration.type_name].model
-        page = level_type(len(self.levels), model, self.compiler.database, **options)
+        page = level_type(len(self.levels), model, self.database, **options)
         self.levels.append(page)
         self.windows[page.number] = declaration, arguments
         row_type = self.fields.row_type(declaration.type_name)
@@ -334,7 +343,7 @@ class _Compilation:
         if name == "pageInfo":
             return self._page_info(page, details)
         if name == "nodes":
-            expression = self._row(page, row_type, (), details)
+            expression = self.row(page, row_type, (), details)
         elif name == "edges":
             expression = self._edge(page, row_type, details)
         else:
@@ -355,7 +364,7 @@ class _Compilation:
                 page.wants_cursors = True
                 parts.append((key, "encode(key, id)"))
             elif name == "node":
-                parts.append((key, self._row(page, row_type, (), same_key)))
+                parts.append((key, self.row(page, row_type, (), same_key)))
             else:
                 raise Unsupported(f"{type_.name}.{name}")
         return self.source.object(parts)

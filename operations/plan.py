@@ -15,7 +15,8 @@ from ..host.access import Access
 from ..resolvers.pagination.arguments import Window
 from ..schema.arguments import read_window
 from .arguments import Arguments, Variables
-from .errors import Guard
+from .changes import ChangeRoot
+from .errors import Guard, Unsupported
 from .roots import Root
 from .run import Run
 
@@ -37,13 +38,19 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._windows: dict[int, Window] = {}
+        self._changes = [
+            (key, root) for key, root in self.roots.items() if isinstance(root, ChangeRoot)
+        ]
+        if len(self._changes) > 1:
+            raise Unsupported("several mutations")
 
     async def execute(
         self, context: Context, variables: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         """Return the data of the response.
 
-        :raises Guard: for a request that only graphql-core can answer.
+        :raises Guard: for a request that only graphql-core can answer; a change that was made by
+            then has its outcome in the context.
         """
         values = self.variables.read(variables)
         windows = {number: self._window(number, values) for number in self.connections}
@@ -52,6 +59,9 @@ class Plan:
             for key, root in self.roots.items()
             if not isinstance(root, str)
         }
+        for key, change in self._changes:
+            checked[key] = await change.make(context, checked[key])
+        # A change may have written the viewer's author, whom these ask for.
         read_condition = await context.read_condition()
         access = (
             await context.load_access()

@@ -52,9 +52,9 @@ class SelectedFields:
             if isinstance(node, FragmentDefinitionNode)
         }
 
-    def of_query(self) -> tuple[GraphQLObjectType, Fields]:
+    def of_root(self) -> tuple[GraphQLObjectType, Fields]:
         """Return the root type, and the root fields."""
-        type_ = self._core.query_type
+        type_ = self._core.get_root_type(self._operation.operation)
         assert type_ is not None
         collected = collect_fields(
             self._core, self._fragments, self._values, type_, self._operation

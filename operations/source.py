@@ -47,6 +47,13 @@ class Source:
         self._functions.append(f"def {name}(value, rules, access):\n    {body}\n")
         return name
 
+    def payload_function(self, parts: Parts) -> str:
+        """Return the name of a new function of a payload, from the change and its rows."""
+        name = f"payload{len(self._functions)}"
+        body = f"return {self.object(parts)}"
+        self._functions.append(f"def {name}(change, id, rows, cursors):\n    {body}\n")
+        return name
+
     def connection_function(self, number: int, parts: Parts) -> None:
         """Add the function of a connection from its page and its total."""
         body = f"return {self.object(parts)}"

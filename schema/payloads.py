@@ -10,6 +10,12 @@ from typing import Any, TypeVar, cast
 import strawberry
 
 from ..errors import Rejected
+from ..execution.field_declarations import (
+    DECLARATION,
+    ChangeField,
+    ClientMutationIdField,
+    UserErrorsField,
+)
 from .arguments import unset_to_none
 
 
@@ -109,11 +115,14 @@ class UserError:
 class Payload:
     user_errors: list[UserError] = strawberry.field(
         default_factory=list,
+        metadata={DECLARATION: UserErrorsField()},
         description="The reasons why the mutation was rejected. Empty if it succeeded. If it was "
         "rejected, nothing was changed, and the payload's objects and ids are null.",
     )
     client_mutation_id: str | None = strawberry.field(
-        default=None, description="The clientMutationId of the input. Null if none was given."
+        default=None,
+        metadata={DECLARATION: ClientMutationIdField()},
+        description="The clientMutationId of the input. Null if none was given.",
     )
 
 
@@ -131,6 +140,17 @@ def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Reso
     :param payload: a subclass of :class:`.Payload`. Every field has a default, which is returned if
         the input is rejected.
     """
+    return declared_mutation(description, payload, None)
+
+
+def declared_mutation(
+    description: str, payload: type[P], declaration: ChangeField | None
+) -> Callable[[Resolver[P]], Resolver[P]]:
+    """Declare a mutation as :func:`mutation` does.
+
+    :param declaration: what the method does, so that plans do the same.
+    """
+    metadata = {} if declaration is None else {DECLARATION: declaration}
 
     def decorate(method: Resolver[P]) -> Resolver[P]:
         @wraps(method)
@@ -140,13 +160,19 @@ def mutation(description: str, payload: type[P]) -> Callable[[Resolver[P]], Reso
                 result = await method(*positional, **arguments) or result
             except* Rejected as group:
                 result.user_errors = list(map(UserError.from_error, _flatten(group)))
-            id = getattr(arguments.get("input"), "client_mutation_id", None)
-            result.client_mutation_id = unset_to_none(id)
+            result.client_mutation_id = client_mutation_id(arguments.get("input"))
             return result
 
-        return cast("Resolver[P]", strawberry.mutation(resolve, description=description))
+        field: Any = strawberry.mutation(resolve, description=description, metadata=metadata)
+        return cast("Resolver[P]", field)
 
     return decorate
+
+
+def client_mutation_id(input: Any) -> str | None:
+    """Return the client's own id of a mutation, by its input; None without any."""
+    id: str | None = unset_to_none(getattr(input, "client_mutation_id", None))
+    return id
 
 
 def _flatten(group: BaseExceptionGroup[Rejected]) -> Iterator[Rejected]:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import strawberry
 
-from ...execution.requested_fields import Info
 from ...resolvers import authors
-from ...resolvers.pagination.arguments import Record
 from ..ids import encode_id
-from .declaration import ChangePayload, change
+from .declaration import ChangePayload, change, changed_value
 from .inputs import AUTHOR_ID
 
 
 @strawberry.type
 class DeletedAuthorPayload(ChangePayload):
-    deleted_author_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted author, for the client's cache. Null if the mutation "
-        "was rejected.",
+    deleted_author_id: strawberry.ID | None = changed_value(
+        "The id of the deleted author, for the client's cache. Null if the mutation was rejected.",
+        lambda author: encode_id("Author", author["id"]),
     )
-
-    async def fill(self, info: Info, change: Record) -> None:
-        self.deleted_author_id = encode_id("Author", change["id"])
 
 
 @strawberry.type

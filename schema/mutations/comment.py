@@ -8,95 +8,85 @@ import strawberry
 
 from ...database.unit_of_work import UnitOfWork
 from ...execution.context import SharedChange
-from ...execution.requested_fields import Info
+from ...execution.field_declarations import ChangedEdgeField
 from ...host.access import Access
 from ...resolvers import comments
 from ...resolvers.changes import ChangedRows
 from ...resolvers.comment_drafts import CommentDraft, draft_comment
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.shared_comments import SHARED_COMMENTS
-from ..arguments import DEFAULT_COMMENT_ORDER, CommentOrderBy, read_order, unset_to_none
+from ..arguments import DEFAULT_COMMENT_ORDER, CommentOrderBy, unset_to_none
 from ..connections import Edge
 from ..fields import field
 from ..ids import encode_id
 from ..types import Comment, Thread
-from .declaration import ChangePayload, InputField, change, key_field
+from .declaration import (
+    ChangePayload,
+    InputField,
+    build_edge,
+    change,
+    changed_row,
+    changed_value,
+    key_field,
+)
 from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, THREAD_ID, new_comment
-from .thread import NULL_THREAD
+from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD, PREVIOUS_THREAD
 
 _THREAD = f"The thread with its new counters. {NULL_THREAD}"
+
+EDGE = ChangedEdgeField(CHANGED_COMMENT, COMMENTS, DEFAULT_COMMENT_ORDER)
 
 
 @strawberry.type
 class CommentPayload(ChangePayload):
-    comment: Comment | None = strawberry.field(
-        default=None, description="The comment after the change. Null if the mutation was rejected."
+    comment: Comment | None = changed_row(
+        "The comment after the change. Null if the mutation was rejected.", CHANGED_COMMENT
     )
-    thread: Thread | None = strawberry.field(default=None, description=_THREAD)
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        assert change.comment is not None
-        self.comment = Comment.from_record(change.comment, {"thread": change.thread})
-        self.thread = await self.load_thread(info, change.thread)
+    thread: Thread | None = changed_row(_THREAD, CHANGED_THREAD)
 
 
 @strawberry.type
 class CommentEdgePayload(CommentPayload):
-    @field("The comment as an edge of its thread's comments. Null if comment is null.")
+    @field(
+        "The comment as an edge of its thread's comments. Null if comment is null.",
+        declaration=EDGE,
+    )
     def comment_edge(
         self, order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER
     ) -> Edge[Comment] | None:
-        if self.comment is None:
-            return None
-        order = read_order(COMMENTS, order_by or DEFAULT_COMMENT_ORDER)
-        return Edge(cursor=order.encode(order.position_of(self.comment.record)), node=self.comment)
+        return build_edge(self.comment, EDGE, order_by)
 
 
 @strawberry.type
 class NewCommentPayload(CommentEdgePayload):
-    is_duplicate: bool = strawberry.field(
+    is_duplicate: bool = changed_value(
+        "Whether the viewer had sent the same comment, with the same clientMutationId, within the "
+        "last minute, as after a double click. If true, nothing was added, and comment is the "
+        "first one.",
+        lambda change: change.is_duplicate,
         default=False,
-        description="Whether the viewer had sent the same comment, with the same "
-        "clientMutationId, within the last minute, as after a double click. If true, "
-        "nothing was added, and comment is the first one.",
     )
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        await super().fill(info, change)
-        self.is_duplicate = change.is_duplicate
 
 
 @strawberry.type
 class MovedCommentPayload(CommentEdgePayload):
-    previous_thread: Thread | None = strawberry.field(
-        default=None,
-        description=f"The thread that the comment came from, with its new counters. {NULL_THREAD}",
+    previous_thread: Thread | None = changed_row(
+        f"The thread that the comment came from, with its new counters. {NULL_THREAD}",
+        PREVIOUS_THREAD,
     )
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        await super().fill(info, change)
-        previous = change.previous_thread or {}
-        self.previous_thread = await self.load_thread(info, previous, "previousThread")
 
 
 @strawberry.type
 class DeletedCommentPayload(ChangePayload):
-    comment: Comment | None = strawberry.field(
-        default=None,
-        description="The comment as it was before its deletion. Null if the mutation was rejected.",
+    comment: Comment | None = changed_row(
+        "The comment as it was before its deletion. Null if the mutation was rejected.",
+        CHANGED_COMMENT,
     )
-    deleted_comment_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted comment, for the client's cache. Null if the mutation "
-        "was rejected.",
+    deleted_comment_id: strawberry.ID | None = changed_value(
+        "The id of the deleted comment, for the client's cache. Null if the mutation was rejected.",
+        lambda change: encode_id("Comment", change.comment["id"]),
     )
-    thread: Thread | None = strawberry.field(default=None, description=_THREAD)
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        assert change.comment is not None
-        self.comment = Comment.from_record(change.comment, {"thread": change.thread})
-        self.deleted_comment_id = encode_id("Comment", change.comment["id"])
-        self.thread = await self.load_thread(info, change.thread)
+    thread: Thread | None = changed_row(_THREAD, CHANGED_THREAD)
 
 
 async def _add_comment(

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import strawberry
+from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from ...errors import BadUserInput
-from ...execution.context import SharedChange
+from ...execution.context import Context, SharedChange
+from ...execution.field_declarations import (
+    DECLARATION,
+    ChangedEdgeField,
+    ChangedRowField,
+    ChangedValueField,
+    ChangeField,
+)
 from ...execution.requested_fields import Info
-from ...resolvers.pagination.arguments import Record
 from ...resolvers.rows import not_found
+from ..arguments import read_order
+from ..connections import Edge
 from ..ids import decode_id
-from ..payloads import Payload, mutation
-from ..types import Thread
+from ..payloads import Payload, declared_mutation
+from ..rows import Row
+from ..types import ROWS
+
+R = TypeVar("R", bound=Row)
 
 _ARGUMENT = strawberry.argument(description="The mutation's arguments.")
 
@@ -58,27 +70,71 @@ class MutationInput:
 
 
 class ChangePayload(Payload):
-    """The payload of a change, which fills its fields with the changed rows."""
+    """The payload of a change, whose fields declare what they return of its result."""
 
     async def fill(self, info: Info, change: Any) -> None:
-        """Set the fields by the result of the mutation's method."""
-        raise NotImplementedError
+        """Set the fields by the result of the change."""
+        for field in get_object_definition(type(self), strict=True).fields:
+            match field.metadata.get(DECLARATION):
+                case ChangedRowField() as declaration:
+                    value = await self._load_row(info, declaration, change, field.python_name)
+                case ChangedValueField(compute):
+                    value = compute(change)
+                case _:
+                    continue
+            setattr(self, field.python_name, value)
 
-    async def load_thread(self, info: Info, record: Record, field: str = "thread") -> Thread | None:
-        """Return a changed thread for a field, and load the requested columns that it lacks.
+    async def _load_row(
+        self, info: Info, declaration: ChangedRowField, change: Any, name: str
+    ) -> Row | None:
+        """Return a changed row for a field, and load the requested columns that it lacks.
 
         The change is made by now. If loading fails, each missing field fails at its own place, and
         not the mutation, which a client would send again.
         """
-        nodes = info.fields(type(self).__name__).get(field, ())
-        missing = info.columns("Thread", nodes).difference(record)
-        if not missing:
-            return Thread.from_record(record)
-        try:
-            loaded = await info.context.load_thread(record["id"], missing)
-        except Exception as error:
-            loaded = dict.fromkeys(missing, error)
-        return None if loaded is None else Thread.from_record({**loaded, **record})
+        record = declaration.find(change)
+        if record is None:
+            return None
+        row_type = ROWS[declaration.type_name]
+        nodes = info.fields(type(self).__name__).get(to_camel_case(name), ())
+        missing = info.columns(declaration.type_name, nodes).difference(record)
+        if missing:
+            try:
+                loaded = await info.context.load_row(row_type.model, record["id"], missing)
+            except Exception as error:
+                loaded = dict.fromkeys(missing, error)
+            if loaded is None:
+                return None
+            record = {**loaded, **record}
+        related = {relation: find(change) for relation, find in declaration.related.items()}
+        return row_type.from_record(record, related)
+
+
+def changed_row(description: str, declaration: ChangedRowField) -> Any:
+    """Declare a payload's field that returns a row of the change; None if it was rejected."""
+    return strawberry.field(
+        default=None, description=description, metadata={DECLARATION: declaration}
+    )
+
+
+def changed_value(description: str, compute: Callable[[Any], Any], *, default: Any = None) -> Any:
+    """Declare a payload's field by a function of the change's result.
+
+    :param default: its value if the change was rejected.
+    """
+    return strawberry.field(
+        default=default,
+        description=description,
+        metadata={DECLARATION: ChangedValueField(compute)},
+    )
+
+
+def build_edge(row: R | None, declaration: ChangedEdgeField, order_by: Any) -> Edge[R] | None:
+    """Return a changed row, which has all its columns, as an edge; None for no row."""
+    if row is None:
+        return None
+    order = read_order(declaration.orders, order_by or declaration.default_order)
+    return Edge(cursor=order.encode(order.position_of(row.record)), node=row)
 
 
 def change(
@@ -110,14 +166,18 @@ def change(
     payload_type = _derive(f"{type_name}Payload", payload, {})
     strawberry.type(payload_type, description=f"The payload of {camel_name}.")
 
-    async def resolve(self: Any, info: Info, input: Any) -> Any:
-        values = [field.read(getattr(input, key), key) for key, field in fields.items()]
-        result = payload_type()
+    def read(input: Any) -> list[Any]:
+        return [field.read(getattr(input, key), key) for key, field in fields.items()]
+
+    async def make(context: Context, values: Sequence[Any]) -> Any:
         own = None
         if shared is not None:
             own = shared._replace(draft=lambda access: shared.draft(access, *values))
-        rows = await info.context.write(lambda unit, access: resolver(unit, access, *values), own)
-        await result.fill(info, rows)
+        return await context.write(lambda unit, access: resolver(unit, access, *values), own)
+
+    async def resolve(self: Any, info: Info, input: Any) -> Any:
+        result = payload_type()
+        await result.fill(info, await make(info.context, read(input)))
         return result
 
     resolve.__name__ = name
@@ -126,7 +186,7 @@ def change(
         "input": Annotated[input_type, _ARGUMENT],
         "return": payload_type | None,
     }
-    return mutation(description, payload_type)(resolve)
+    return declared_mutation(description, payload_type, ChangeField(read, make))(resolve)
 
 
 def _derive(name: str, base: type[Any], fields: Mapping[str, InputField]) -> Any:

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import UNSET
 
 from ...database.unit_of_work import UnitOfWork
-from ...execution.requested_fields import Info
+from ...execution.field_declarations import ChangedEdgeField
 from ...host.access import Access
 from ...resolvers import threads
 from ...resolvers.changes import ChangedRows
@@ -18,82 +18,68 @@ from ..arguments import (
     DEFAULT_THREAD_ORDER,
     TargetInput,
     ThreadOrderBy,
-    read_order,
     unset_to_none,
 )
 from ..connections import Edge
 from ..fields import field
 from ..ids import encode_id
 from ..types import Comment, Thread
-from .declaration import ChangePayload, InputField, change
+from .declaration import (
+    ChangePayload,
+    InputField,
+    build_edge,
+    change,
+    changed_row,
+    changed_value,
+)
 from .inputs import THREAD_ID, TITLE, FirstCommentInput, new_comment
+from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD
 
-NULL_THREAD = "Null if the mutation was rejected, or if the thread has been deleted since."
-"""When the thread of a payload is null."""
+EDGE = ChangedEdgeField(CHANGED_THREAD, THREADS, DEFAULT_THREAD_ORDER)
 
 
 @strawberry.type
 class NewThreadPayload(ChangePayload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The new thread. {NULL_THREAD}"
-    )
-    comment: Comment | None = strawberry.field(
-        default=None,
-        description="The thread's first comment. Null if none was given, or if the mutation was "
-        "rejected.",
+    thread: Thread | None = changed_row(f"The new thread. {NULL_THREAD}", CHANGED_THREAD)
+    comment: Comment | None = changed_row(
+        "The thread's first comment. Null if none was given, or if the mutation was rejected.",
+        CHANGED_COMMENT,
     )
 
-    @field("The new thread as an edge of a connection of threads. Null if thread is null.")
+    @field(
+        "The new thread as an edge of a connection of threads. Null if thread is null.",
+        declaration=EDGE,
+    )
     def thread_edge(self, order_by: ThreadOrderBy = DEFAULT_THREAD_ORDER) -> Edge[Thread] | None:
-        if self.thread is None:
-            return None
-        order = read_order(THREADS, order_by or DEFAULT_THREAD_ORDER)
-        return Edge(cursor=order.encode(order.position_of(self.thread.record)), node=self.thread)
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        self.thread = await self.load_thread(info, change.thread)
-        if change.comment is not None:
-            self.comment = Comment.from_record(change.comment, {"thread": change.thread})
+        return build_edge(self.thread, EDGE, order_by)
 
 
 @strawberry.type
 class ThreadPayload(ChangePayload):
-    thread: Thread | None = strawberry.field(
-        default=None, description=f"The thread after the change. {NULL_THREAD}"
+    thread: Thread | None = changed_row(
+        f"The thread after the change. {NULL_THREAD}", CHANGED_THREAD
     )
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        self.thread = await self.load_thread(info, change.thread)
 
 
 @strawberry.type
 class TargetThreadPayload(ChangePayload):
-    thread: Thread | None = strawberry.field(
-        default=None,
-        description="The thread about the object, new or existing. Null if the mutation was "
-        "rejected.",
+    thread: Thread | None = changed_row(
+        "The thread about the object, new or existing. Null if the mutation was rejected.",
+        CHANGED_THREAD,
     )
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        self.thread = await self.load_thread(info, change.thread)
 
 
 @strawberry.type
 class DeletedThreadPayload(ChangePayload):
-    thread: Thread | None = strawberry.field(
-        default=None,
-        description="The thread as it was before its deletion. Its list of comments is empty. "
-        "Null if the mutation was rejected.",
+    thread: Thread | None = changed_row(
+        "The thread as it was before its deletion. Its list of comments is empty. Null if the "
+        "mutation was rejected.",
+        CHANGED_THREAD,
     )
-    deleted_thread_id: strawberry.ID | None = strawberry.field(
-        default=None,
-        description="The id of the deleted thread, for the client's cache. Null if the mutation "
-        "was rejected.",
+    deleted_thread_id: strawberry.ID | None = changed_value(
+        "The id of the deleted thread, for the client's cache. Null if the mutation was rejected.",
+        lambda change: encode_id("Thread", change.thread["id"]),
     )
-
-    async def fill(self, info: Info, change: ChangedRows) -> None:
-        self.thread = Thread.from_record(change.thread)
-        self.deleted_thread_id = encode_id("Thread", change.thread["id"])
 
 
 async def _create_thread(

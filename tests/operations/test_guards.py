@@ -119,15 +119,6 @@ async def test_unknown_part_is_left_to_graphql_core(
     assert not api.counts.executed
 
 
-async def test_mutation_is_left_to_graphql_core(database: Database) -> None:
-    api = PlannedApi(database)
-    query = 'mutation { createThread(input: {title: "Engines"}) { thread { title } } }'
-    for _ in range(2):
-        answer = await api(query)
-        assert answer["data"]["createThread"]["thread"] == {"title": "Engines"}
-    assert api.counts.unsupported == {"a mutation or a subscription": 1}
-
-
 class Shouting(FieldExtension):
     async def resolve_async(self, next_: Any, source: Any, info: Info, **arguments: Any) -> Any:
         return await next_(source, info, **arguments)

@@ -337,18 +337,19 @@ class Oracle:
         if is_first:  # which only counts the use
             await _run(service, viewer, operation, by_plan=True)
         counts = service.plans.counts
-        before = _reasons(counts)
+        before = reasons(counts)
         planned = await _run(service, viewer, operation, by_plan=True)
         expected = await _run(service, viewer, operation, by_plan=False)
         if planned is None:
-            self.by_core.update(_reasons(counts) - before or Counter(["unsupported before"]))
-            assert not is_plain, (_reasons(counts) - before, query.text, variables)
+            self.by_core.update(reasons(counts) - before or Counter(["unsupported before"]))
+            assert not is_plain, (reasons(counts) - before, query.text, variables)
             return
         assert planned == expected, (query.text, variables, viewer, expected, planned)
         self.equal += 1
 
 
-def _reasons(counts: Any) -> Counter[str]:
+def reasons(counts: Any) -> Counter[str]:
+    """Return the reasons for which plans have not executed operations."""
     return Counter(
         {
             f"{kind}: {reason}": number

@@ -28,6 +28,9 @@ MISSING = object()
 MAX_FLAGS = 3
 """The most variables of @skip and @include in a document, which have 8 combinations."""
 
+ROWS_OF_IDS = {"authorId": "Author", "threadId": "Thread", "commentId": "Comment"}
+"""The types of the ids of arguments and inputs."""
+
 Draw = Callable[[], Any]
 Object = GraphQLObjectType | GraphQLInterfaceType
 
@@ -267,7 +270,7 @@ class QueryWriter:
                 if isinstance(definition.type, GraphQLNonNull) or self.chance.random() < 0.5
             }
         if type_.name == "ID":
-            row = "Author" if name == "authorId" else row
+            row = ROWS_OF_IDS.get(name, row)
             return self.chance.choice(self.values.ids[row])
         return self.chance.choice(self.values.scalars.get(name) or self.values.scalars[type_.name])
 
@@ -328,3 +331,23 @@ class QueryWriter:
         if self.chance.random() < variable:
             return "$" + self._declare(str(type_), lambda: value)
         return self._literal(value, type_, variable)
+
+
+class MutationWriter(QueryWriter):
+    """Writes one mutation, or several with errors."""
+
+    def write(self) -> RandomQuery:
+        """Return the mutation."""
+        root = self.schema.mutation_type
+        assert root is not None
+        number = 2 if self._is_wrong() else 1
+        fields = [
+            self._field(root, self.chance.choice(self.roots), self.chance.randint(2, 6))
+            for _ in range(number)
+        ]
+        if self.chance.random() < 0.2:
+            fields.append("__typename")
+        declared = f"({', '.join(self.declared)})" if self.declared else ""
+        fragments = [f"fragment {name} on {on} {body}" for name, (on, body) in self._fragments()]
+        text = " ".join([f"mutation M{declared} {{ {' '.join(fields)} }}", *fragments])
+        return RandomQuery(text, self.variables)

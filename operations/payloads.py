@@ -1,0 +1,135 @@
+"""The compiler of a change's payload."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from graphql.execution.collect_fields import FieldDetails
+
+from ..database import Database
+from ..execution.field_declarations import (
+    ChangedEdgeField,
+    ChangedRowField,
+    ChangedValueField,
+    ChangeField,
+    ClientMutationIdField,
+    UserErrorsField,
+    declaration_of,
+)
+from ..resolvers.selections import Path
+from ..schema.types import ROWS
+from .arguments import Arguments
+from .changes import ChangedLevel, ChangeRoot
+from .errors import Unsupported
+from .levels import Level
+from .selected_fields import SelectedFields
+from .source import Source
+
+
+class RowCompiler(Protocol):
+    """The compilation of an operation, as far as a payload needs it."""
+
+    fields: SelectedFields
+    levels: list[Level]
+    source: Source
+
+    @property
+    def database(self) -> Database:
+        """The database that executes the statements."""
+
+    def arguments(self, field: GraphQLField, details: list[FieldDetails]) -> Arguments:
+        """Return the arguments of a field."""
+
+    def row(
+        self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
+    ) -> str:
+        """Return the expression of a row's object."""
+
+
+class PayloadCompiler:
+    """Compiles the payload of one change."""
+
+    def __init__(self, compiler: RowCompiler) -> None:
+        self._compiler = compiler
+        self._fields = compiler.fields
+        self._levels: list[ChangedLevel] = []
+        self._edges: list[tuple[ChangedEdgeField, Arguments]] = []
+
+    def root(
+        self, declaration: ChangeField, field: GraphQLField, details: list[FieldDetails]
+    ) -> ChangeRoot:
+        """Return the root field of the change."""
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        parts = []
+        for key, same_key in self._fields.below(type_, details).items():
+            name = same_key[0].node.name.value
+            is_name = name == "__typename"
+            parts.append((key, repr(type_.name) if is_name else self._field(type_, name, same_key)))
+        return ChangeRoot(
+            self._compiler.arguments(field, details),
+            declaration,
+            self._levels,
+            self._edges,
+            self._compiler.source.payload_function(parts),
+        )
+
+    def _field(self, type_: GraphQLObjectType, name: str, details: list[FieldDetails]) -> str:
+        field = self._fields.accepted(type_, name)
+        match declaration_of(field):
+            case ChangedRowField() as declaration:
+                return self._row(declaration, details)
+            case ChangedEdgeField() as declaration:
+                return self._edge(declaration, field, details)
+            case ChangedValueField(compute):
+                return f"{self._compiler.source.constant(compute)}(change)"
+            case UserErrorsField():
+                return "[]"  # With one of them, graphql-core builds the payload.
+            case ClientMutationIdField():
+                return "id"
+        raise Unsupported(f"{type_.name}.{name}")
+
+    def _row(self, declaration: ChangedRowField, details: list[FieldDetails]) -> str:
+        place, node = self._node(declaration, details)
+        return f"(None if rows[{place}] is None else {node})"
+
+    def _node(self, declaration: ChangedRowField, details: list[FieldDetails]) -> tuple[int, str]:
+        """Return the place of a row's level, and the expression of the row where it is there."""
+        place = self._place(declaration)
+        level = self._levels[place]
+        row_type = self._fields.row_type(declaration.type_name)
+        level.lists.append(self._compiler.row(level, row_type, (), details))
+        return place, f"rows[{place}][{len(level.lists) - 1}][0]"
+
+    def _place(self, declaration: ChangedRowField) -> int:
+        """Return the place of the level of a row, which is new for the row's first field."""
+        for place, level in enumerate(self._levels):
+            if level.declaration is declaration:
+                return place
+        model = ROWS[declaration.type_name].model
+        number = len(self._compiler.levels)
+        new = ChangedLevel(number, model, self._compiler.database, declaration=declaration)
+        self._compiler.levels.append(new)
+        self._levels.append(new)
+        return len(self._levels) - 1
+
+    def _edge(
+        self, declaration: ChangedEdgeField, field: GraphQLField, details: list[FieldDetails]
+    ) -> str:
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        self._edges.append((declaration, self._compiler.arguments(field, details)))
+        cursor = f"cursors[{len(self._edges) - 1}]"
+        parts = []
+        for key, same_key in self._fields.below(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+            elif name == "cursor":
+                parts.append((key, cursor))
+            elif name == "node":
+                parts.append((key, self._node(declaration.node, same_key)[1]))
+            else:
+                raise Unsupported(f"{type_.name}.{name}")
+        return f"(None if {cursor} is None else {self._compiler.source.object(parts)})"
