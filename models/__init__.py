@@ -10,4 +10,5 @@ from .author import Author as Author
 from .base import Base as Base
 from .comment import Comment as Comment
 from .thread import Thread as Thread
+from .withdrawn_text import WithdrawnText as WithdrawnText
 from .words import count_words as count_words

@@ -17,6 +17,7 @@ branch_labels = None
 depends_on = None
 
 COMMENT, THREAD = "tallied_comment", "tallied_thread"
+WITHDRAWN_TEXT = "tallied_withdrawn_text"
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 REFERENCES = ("parent_id", "root_id")
@@ -48,6 +49,7 @@ def upgrade() -> None:
             sqlite_where=where,
             postgresql_where=where,
         )
+    create_withdrawn_texts()
 
 
 def add_reference(name: str) -> None:
@@ -63,8 +65,38 @@ def add_reference(name: str) -> None:
         op.create_foreign_key(key_name(name), COMMENT, COMMENT, [name], ["id"])
 
 
+def create_withdrawn_texts() -> None:
+    name = WITHDRAWN_TEXT
+    op.create_table(
+        name,
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("author_id", sa.Uuid()),
+        sa.Column("author_name", sa.String(100)),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("comment_id", name=op.f(f"pk_{name}")),
+        sa.ForeignKeyConstraint(
+            ["comment_id"],
+            [f"{COMMENT}.id"],
+            name=op.f(f"fk_{name}_comment_id_{COMMENT}"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["author_id"],
+            ["tallied_author.id"],
+            name=op.f(f"fk_{name}_author_id_tallied_author"),
+            ondelete="SET NULL",
+        ),
+    )
+    op.create_index(op.f(f"ix_{name}_author_id"), name, ["author_id"])
+    columns = ["withdrawn_at", "comment_id"]
+    op.create_index(op.f(f"ix_{name}_withdrawn_at_comment_id"), name, columns)
+
+
 def downgrade() -> None:
     require_shown_comments()
+    op.drop_table(WITHDRAWN_TEXT)
     for suffix in INDEXES:
         op.drop_index(op.f(f"ix_{COMMENT}_{suffix}"), COMMENT)
     columns = [*REFERENCES, *(column.name for column in new_columns())]
