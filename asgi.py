@@ -102,7 +102,7 @@ class Server(Starlette):
         if (
             scope["type"] == "http"
             and scope["path"] == self._path
-            and scope["method"] == "POST"
+            and scope["method"] in ("GET", "POST")
             and not access_log.isEnabledFor(logging.INFO)
             and self._plain_headers.result(scope)
         ):
@@ -112,7 +112,12 @@ class Server(Starlette):
         await super().__call__(scope, receive, send)
 
     def _has_plain_headers(self, scope: Scope) -> bool:
-        """Return whether no middleware would act on a request with these headers."""
+        """Return whether no middleware would act on a request with these headers.
+
+        With allowed origins, what a cache may keep has to say that it depends on them.
+        """
+        if scope["method"] == "GET" and self._settings.origins:
+            return False
         return "origin" not in Headers(scope=scope) and self._guard.allows(scope)
 
 

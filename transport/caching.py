@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 
 VARY = "Accept, Authorization, Cookie"
 """The headers on which the response to a GET depends, in addition to its URL."""
@@ -23,11 +22,12 @@ MAX_INLINE_BYTES = 1_048_576
 CREDENTIALS = ("authorization", "cookie")
 
 
-async def allow_caching(
-    response: Response, request: Headers, seconds: int, *, personal: bool = False
-) -> Response:
-    """Return a response that may be cached, or a 304 if the client's own copy is current.
+async def caching_headers(
+    content: bytes, media_type: str, request: Headers, seconds: int, *, personal: bool = False
+) -> tuple[bool, dict[str, str]]:
+    """Return whether the client's own copy of a response is current, and the headers for caches.
 
+    :param media_type: the Content-Type of the response.
     :param request: the headers of the request.
     :param seconds: the time for which an anonymous response may be used without validation.
     :param personal: whether the response is for one viewer, even without these headers.
@@ -37,21 +37,17 @@ async def allow_caching(
         policy = "private, no-cache"
     else:
         policy = f"public, max-age={seconds}" if seconds else "public, no-cache"
-    response.headers["Cache-Control"] = policy
     # In a thread, because a large response would block the event loop for up to 10 ms.
-    large = len(response.body) > MAX_INLINE_BYTES
-    tag = await asyncio.to_thread(_tag, response) if large else _tag(response)
-    response.headers["ETag"] = tag
-    if not _is_known(tag, ",".join(request.getlist("if-none-match"))):
-        return response
-    headers = {name: response.headers[name] for name in ("Cache-Control", "ETag")}
-    return Response(None, 304, headers)
+    large = len(content) > MAX_INLINE_BYTES
+    tag = await asyncio.to_thread(_tag, content, media_type) if large else _tag(content, media_type)
+    is_current = _is_known(tag, ",".join(request.getlist("if-none-match")))
+    return is_current, {"Cache-Control": policy, "ETag": tag}
 
 
-def _tag(response: Response) -> str:
+def _tag(content: bytes, media_type: str) -> str:
     """Return a strong entity tag: it differs for other bytes and for another media type."""
-    digest = hashlib.sha256((response.media_type or "").encode())
-    digest.update(response.body)
+    digest = hashlib.sha256(media_type.encode())
+    digest.update(content)
     return f'"{digest.hexdigest()[:32]}"'
 
 

@@ -21,6 +21,7 @@ UNCHECKED = frozenset(
         b"authorization",
         b"baggage",
         b"content-length",
+        b"if-none-match",
         b"sentry-trace",
         b"traceparent",
         b"tracestate",

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 import orjson
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry import Schema
 
@@ -35,7 +34,7 @@ from .cross_origin import AllowedOrigins
 from .media_types import GRAPHQL, HTML, JSON, choose
 from .playground import Playground
 from .request_errors import RequestError, encode_error
-from .requests import check_content, read_body, read_query
+from .requests import QueryStrings, check_content, read_body
 from .service import RETRY_AFTER, GetViewer, ServedResponse, Service
 from .websocket_handshake import WebSocketEndpoint
 
@@ -43,6 +42,9 @@ from .websocket_handshake import WebSocketEndpoint
 def _guest(_: HTTPConnection) -> None:
     return None
 
+
+BY_URL = ("GET", "HEAD")
+"""The methods whose operation is in the URL."""
 
 COMMON_STATUSES = frozenset({405, 500, 503})
 """The statuses, other than 200, that a response in application/json can have, too."""
@@ -73,7 +75,8 @@ class GraphQLEndpoint:
         self._guests_write = rules.guests_write
         self._settings = settings
         # Within a host, whose responses keep their own headers.
-        self._checked = CheckedHeaders(self._check_post)
+        self._checked = CheckedHeaders(self._check_headers)
+        self._queries = QueryStrings()
         self._application = RequestIds(self._serve, in_answers=False)
         self.executor = self._service.executor
         self.plan_counts = self._service.plans.counts
@@ -86,75 +89,71 @@ class GraphQLEndpoint:
         if scope["type"] == "websocket":
             await self._sockets(scope, receive, send)
             return
-        if scope["method"] == "POST":
-            await self._serve_post(scope, receive, send)
-            return
-        request = HTTPRequest(scope, receive)
-        media_type = JSON
-        try:
-            media_type = _media_type(request, self._playground is not None)
-            if self._playground and media_type == HTML:
-                response = self._playground.response()
-            else:
-                response = await self._respond(request, media_type)
-        except Exception as error:
-            response = _response(media_type, *_describe(error))
-        response.headers["Vary"] = caching.VARY if scope["method"] in ("GET", "HEAD") else "Accept"
-        await response(scope, receive, send)
-
-    async def _respond(self, request: HTTPRequest, media_type: str) -> Response:
-        """Return the response to a GET."""
-        self._check_sender(request)
-        self._service.require_place()
-        served = await self._service.serve(read_query(request), request, BY_GET)
-        assert isinstance(served, ServedResponse)  # which only a subscription is not
-        response = _response(media_type, *_status(served, media_type))
-        if served.response.is_complete:
-            # A viewer is identified by something in the request.
-            response = await caching.allow_caching(
-                response,
-                request.headers,
-                self._settings.cache_time,
-                personal=served.viewer is not None,
-            )
-        return response
-
-    async def _serve_post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a POST, without an object for the response and its headers."""
         media_type = None
         try:
             media_type = self._checked.result(scope)
-            request = HTTPRequest(scope, receive)
-            # Checked before the body is read, which is not needed without a place. A client that
-            # sends its body slowly takes no place.
-            self._service.require_place()
-            served = await self._service.serve(
-                await read_body(request, self._settings), request, BY_POST
-            )
-            assert isinstance(served, ServedResponse)
-            status, content, headers = _status(served, media_type)
+            if media_type != HTML:
+                status, content, headers = await self._respond(scope, receive, media_type)
         except ClientDisconnect:
             return
         except Exception as error:
             media_type = media_type or _accepted_type(scope)
             status, content, headers = _describe(error)
-        raw = [
-            (b"content-length", str(len(content)).encode()),
-            *_HEADERS[media_type],
-            *[(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        ]
+        vary = caching.VARY if scope["method"] in BY_URL else "Accept"
+        if media_type == HTML and self._playground:
+            page = self._playground.response()
+            page.headers["Vary"] = vary
+            await page(scope, receive, send)
+            return
+        raw = _raw_headers(status, content, media_type, {**headers, "Vary": vary})
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": content})
 
-    def _check_post(self, scope: Scope) -> str:
-        """Return the media type of the response to a POST, after checking its headers.
+    async def _respond(
+        self, scope: Scope, receive: Receive, media_type: str
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Return the status, the content and the headers of the response to an operation.
+
+        There is no object for the response and its headers, which would cost more than a plan.
+        """
+        request = HTTPRequest(scope, receive)
+        # Checked before the body is read, which is not needed without a place. A client that
+        # sends its body slowly takes no place.
+        self._service.require_place()
+        by_url = scope["method"] in BY_URL
+        operation = (
+            self._queries.read(scope["query_string"])
+            if by_url
+            else await read_body(request, self._settings)
+        )
+        served = await self._service.serve(operation, request, BY_GET if by_url else BY_POST)
+        assert isinstance(served, ServedResponse)  # which only a subscription is not
+        status, content, headers = _status(served, media_type)
+        if not by_url or not served.response.is_complete:
+            return status, content, headers
+        # A viewer is identified by something in the request.
+        is_current, of_caches = await caching.caching_headers(
+            content,
+            _CONTENT_TYPES[media_type],
+            request.headers,
+            self._settings.cache_time,
+            personal=served.viewer is not None,
+        )
+        if is_current:
+            return 304, b"", of_caches
+        return status, content, {**headers, **of_caches}
+
+    def _check_headers(self, scope: Scope) -> str:
+        """Return the media type of the response, after checking the headers of the request.
 
         :raises RequestError: for a request that must not be answered.
         """
         request = HTTPRequest(scope)
-        media_type = _media_type(request, has_page=False)
-        self._check_sender(request)
-        check_content(request.headers)
+        media_type = _media_type(request, self._playground is not None)
+        if media_type != HTML:
+            self._check_sender(request)
+            if request.method == "POST":
+                check_content(request.headers)
         return media_type
 
     def _check_sender(self, request: HTTPRequest) -> None:
@@ -176,7 +175,7 @@ def _media_type(request: HTTPRequest, has_page: bool) -> str:
     :raises RequestError: for another method than GET, HEAD and POST, and for an Accept header
         that accepts no offered type.
     """
-    if request.method not in ("GET", "HEAD", "POST"):
+    if request.method not in (*BY_URL, "POST"):
         raise RequestError(
             405, METHOD_NOT_ALLOWED, "Use GET or POST.", {"Allow": "GET, HEAD, POST"}
         )
@@ -216,28 +215,22 @@ def _describe(error: Exception) -> tuple[int, bytes, Mapping[str, str]]:
 
 _CONTENT_TYPES = {JSON: JSON, GRAPHQL: f"{GRAPHQL}; charset=utf-8"}
 
-_HEADERS = {
-    media_type: [
-        (b"content-type", content_type.encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"vary", b"Accept"),
-    ]
+_CONTENT_TYPE_HEADERS = {
+    media_type: (b"content-type", content_type.encode())
     for media_type, content_type in _CONTENT_TYPES.items()
 }
-"""The headers of every response to a POST, as ASGI has them: no cache may keep it."""
+
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
-def _response(
-    media_type: str, status: int, content: bytes, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return a response that no cache may keep."""
-    response = Response(
-        content,
-        status,
-        headers,
-        _CONTENT_TYPES.get(media_type, JSON),
-    )
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def _raw_headers(
+    status: int, content: bytes, media_type: str, headers: Mapping[str, str]
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response as ASGI has them; no cache may keep it by default."""
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    if status == 304:
+        return raw
+    if "Cache-Control" not in headers:
+        raw.insert(0, (b"cache-control", b"no-store"))
+    length = (b"content-length", str(len(content)).encode())
+    return [length, _CONTENT_TYPE_HEADERS[media_type], _NO_SNIFFING, *raw]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import OrderedDict
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.types import Message
@@ -22,6 +23,12 @@ from .request_errors import RequestError
 
 CLOSE = {"Connection": "close"}
 """The headers of a response before the end of the body, which the client may still be sending."""
+
+MAX_QUERIES = 500
+"""How many queries of URLs are remembered; the last used ones."""
+
+MAX_QUERY_BYTES = 2048
+"""The most bytes of a query that is remembered."""
 
 
 def check_content(headers: Headers) -> None:
@@ -65,13 +72,32 @@ async def read_body(request: HTTPRequest, settings: Settings) -> Request:
     return parse_request(_loads(body, "The request's body"))
 
 
-def read_query(request: HTTPRequest) -> Request:
-    """Return the request in the URL of a GET.
+class QueryStrings:
+    """The requests in the URLs of GETs, of which the last used ones are remembered."""
 
-    :raises RequestError: for a URL without a GraphQL-over-HTTP request.
-    """
+    def __init__(self) -> None:
+        self._requests: OrderedDict[bytes, Request] = OrderedDict()
+
+    def read(self, query: bytes) -> Request:
+        """Return the request in the query of a URL.
+
+        :raises RequestError: for a URL without a GraphQL-over-HTTP request.
+        """
+        request = self._requests.get(query)
+        if request is None:
+            request = _read_query(query)
+            if len(query) <= MAX_QUERY_BYTES:
+                self._requests[query] = request
+                if len(self._requests) > MAX_QUERIES:
+                    self._requests.popitem(last=False)
+        else:
+            self._requests.move_to_end(query)
+        return request
+
+
+def _read_query(query: bytes) -> Request:
     parameters: dict[str, Any] = {}
-    for name, text in request.query_params.multi_items():
+    for name, text in QueryParams(query).multi_items():
         if name in parameters:
             raise RequestError(
                 400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once."

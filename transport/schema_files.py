@@ -40,9 +40,13 @@ class PublishedFile:
     async def _respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
-        headers = {"X-Content-Type-Options": "nosniff"}
-        response = Response(self._body, 200, headers, self._media_type)
-        return await caching.allow_caching(response, request.headers, 0)
+        is_current, headers = await caching.caching_headers(
+            self._body, self._media_type, request.headers, 0
+        )
+        if is_current:
+            return Response(None, 304, headers)
+        headers["X-Content-Type-Options"] = "nosniff"
+        return Response(self._body, 200, headers, self._media_type)
 
 
 @lru_cache(maxsize=4)  # Printing takes up to 50 ms, and a process may have several applications.
