@@ -14,7 +14,7 @@ from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..session.binds import bound_to_write
 from ..sql.recount import after_key
-from ..sql.rows import MAX_PARAMETERS, in_keys
+from ..sql.rows import MAX_PARAMETERS, in_keys, lock_order
 
 AHEAD = 100_000
 """How many keys are held in memory, at most, where rows are chosen by a condition."""
@@ -127,7 +127,7 @@ def repair(session: Session, derived: Derived, keys: Sequence[Key]) -> int:
     locked = (
         select(derived.mapper.class_)
         .where(in_keys(key, keys))
-        .order_by(*key)
+        .order_by(*lock_order(derived.mapper.base_mapper.local_table, key))
         .with_for_update(key_share=True, of=derived.mapper.tables)
         .execution_options(populate_existing=True)
     )

@@ -36,7 +36,7 @@ from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from ..sql.copies import referring_keys
 from ..sql.recount import after_key, drift_query, key_columns, plain_table, repair
-from ..sql.rows import MAX_PARAMETERS, in_keys
+from ..sql.rows import MAX_PARAMETERS, in_keys, lock_order
 from .selection import Condition, Named, choose, parents_in
 from .transactions import locking, pause, run_with_retries, transactional
 
@@ -242,7 +242,8 @@ class Rebuild:
     def _lock(self, mapper: Mapper[Any], keys: Sequence[Key], skip_locked: bool) -> set[Key]:
         parents = plain_table(mapper, ())
         own = key_columns(parents, mapper)
-        lock = select(*own).where(in_keys(own, keys)).order_by(*own)
+        order = lock_order(mapper.base_mapper.local_table, own)
+        lock = select(*own).where(in_keys(own, keys)).order_by(*order)
         lock = lock.with_for_update(key_share=True, skip_locked=skip_locked)
         return {tuple(row) for row in self.connection.execute(lock)}
 

@@ -32,7 +32,7 @@ from sqlalchemy.orm import Mapper
 from ..declarations.copied_relation import InternalCounter
 from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key, column_of
-from ..sql.rows import chunks, in_keys
+from ..sql.rows import chunks, in_keys, lock_order
 from .cascades import acts_on_delete, cascades
 from .source import Source
 
@@ -100,7 +100,10 @@ class DeletionLockOrder:
             own = list(child.primary_key)
             if child not in path and cascades(constraint):
                 yield from self._statements(child, select(*own).where(refers), (*path, child))
-            rows: Any = select(literal_column("1")).where(refers).order_by(*own).select_from(child)
+            order = lock_order(child, own)
+            rows: Any = (
+                select(literal_column("1")).where(refers).order_by(*order).select_from(child)
+            )
             yield select(func.count()).select_from(rows.with_for_update().subquery())
 
 

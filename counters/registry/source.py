@@ -12,6 +12,7 @@ from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, Int
 from ..declarations.counter import Counter
 from ..declarations.exactness import is_exact, plain_kind
 from ..declarations.mapped_rows import column_of
+from ..sql.tree_locks import SelfReference
 
 
 class Source:
@@ -28,6 +29,10 @@ class Source:
         self.previewed = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
         """The counters that a change of an object shows in."""
         self.previewed_groups = by_relationship(self.previewed)
+        self.self_references = tuple(
+            SelfReference(group) for group in self.previewed_groups if _is_within(mapper, group[0])
+        )
+        """The foreign keys by which its rows count for rows of their own table."""
         self.has_copied_relation = any(isinstance(c, ForeignKeyTracker) for c in self.counters)
         """Whether its rows hold the foreign key of a link."""
         self.implicit = frozenset(
@@ -49,10 +54,13 @@ class Source:
         changed = {name for name in self.names if _has_changed(state, name)}
         return changed | self.implicit if state.modified else changed
 
-    def is_touched(self, state: InstanceState[Any]) -> bool:
-        """Return whether the flush may change what the row of `state` counts for."""
+    def is_touched(self, state: InstanceState[Any], names: Iterable[str] = ()) -> bool:
+        """Return whether the flush may change what the row of `state` counts for.
+
+        :param names: the attributes that matter; all that are tracked if there are none.
+        """
         return bool(self.implicit and state.modified) or any(
-            _has_changed(state, name) for name in self.names + self.relationships
+            _has_changed(state, name) for name in names or self.names + self.relationships
         )
 
     def written_values(
@@ -101,6 +109,11 @@ class Source:
             if type(value) is not kind and not is_exact(type_, value, dialect()):
                 return None
         return values
+
+
+def _is_within(mapper: Mapper[Any], counter: Counter) -> bool:
+    """Return whether the rows of `mapper` and those of the counter are in one table, and whole."""
+    return list(mapper.tables) == list(counter.parent.tables) == [mapper.local_table]
 
 
 def _has_changed(state: InstanceState[Any], name: str) -> bool:

@@ -27,7 +27,7 @@ from ..declarations.counter import Counter
 from ..declarations.kinds import Additive
 from ..declarations.mapped_rows import Key, RowValues, key_names, select_rows
 from .recount import key_columns, plain_table, stored_column
-from .rows import chunks, in_key_parameters, in_keys, key_parameters, rows_by_key
+from .rows import chunks, in_key_parameters, in_keys, key_parameters, lock_order, rows_by_key
 
 Answers = dict[Key, RowValues]
 
@@ -88,7 +88,7 @@ def _lock_statement(
     return (
         select(*own, *stored)
         .where(in_key_parameters([stored_column(parents, relation.holder, name) for name in by]))
-        .order_by(*own)
+        .order_by(*lock_order(relation.holder.base_mapper.local_table, own))
         .with_for_update(key_share=True)
     )
 

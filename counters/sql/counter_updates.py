@@ -43,7 +43,14 @@ from .recount import (
     repair_statement,
     stored_column,
 )
-from .rows import chunks, in_key_parameters, key_parameters, rows_by_key
+from .rows import (
+    chunks,
+    in_key_parameters,
+    key_parameters,
+    lock_order,
+    refers_to_itself,
+    rows_by_key,
+)
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
@@ -105,7 +112,7 @@ def _write_many(
     lock = connection.dialect.name != "sqlite"  # which locks the whole database
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
-    for keys in chunks(_in_order(changes), 2 * width + len(affected)):
+    for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
         keep = len(keys) <= MAX_CACHED
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
@@ -136,11 +143,12 @@ def _amount(change: Change, counter: Any) -> Any:
     return change.new_extreme.get(counter)
 
 
-def _in_order(changes: dict[Key, Change]) -> list[Key]:
+def _in_order(mapper: Mapper[Any], changes: dict[Key, Change]) -> list[Key]:
     """Sort keys that take several statements; the database sorts those of one statement."""
     if len(changes) <= MAX_CACHED:
         return list(changes)
-    return sorted(changes, key=lambda key: tuple(map(str, key)))
+    is_descending = refers_to_itself(mapper.base_mapper.local_table)
+    return sorted(changes, key=lambda key: tuple(map(str, key)), reverse=is_descending)
 
 
 def _set_clause(
@@ -249,7 +257,7 @@ def _lock_in_order(mapper: Mapper[Any]) -> CTE:
     return (
         select(*key)
         .where(in_key_parameters(key))
-        .order_by(*key)
+        .order_by(*lock_order(mapper.base_mapper.local_table, key))
         .with_for_update(key_share=True)
         .cte("tallied_locked")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sqlalchemy import BindParameter
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from ..declarations.mapped_rows import column_of
@@ -87,6 +88,15 @@ def written_names(state: ORMExecuteState) -> set[str]:
     return {spelling for name in names for spelling in column_names(name)} | upserted_names(
         statement
     )
+
+
+def assigned_values(statement: Any) -> dict[str, Any]:
+    """Return the values that an UPDATE gives to all of its rows, by every name of their column."""
+    values: dict[str, Any] = {}
+    for name, value in dict(getattr(statement, "_values", None) or ()).items():
+        if isinstance(value, BindParameter) and value.unique:
+            values |= dict.fromkeys(column_names(name), value.value)
+    return values
 
 
 def upserted_names(statement: Any) -> set[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, tuple_
+from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 
 from ..declarations.mapped_rows import Key, RowValues, columns_of, select_rows
@@ -39,6 +41,24 @@ def key_parameters(keys: Sequence[Key]) -> dict[str, Any]:
     return {"tallied_keys": [key[0] for key in keys] if len(keys[0]) == 1 else keys}
 
 
+def lock_order(table: Any, key: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """Return the order in which rows of `table` are locked: by the columns of their key.
+
+    Where rows refer to rows of their own table, from the greatest key to the smallest: mostly, a
+    row is added after the row that it refers to (:mod:`.tree_locks`).
+    """
+    return [part.desc() for part in key] if refers_to_itself(table) else list(key)
+
+
+@lru_cache(maxsize=256)
+def refers_to_itself(table: Any) -> bool:
+    for constraint in getattr(table, "foreign_key_constraints", ()):
+        with suppress(NoReferenceError):  # a table that nobody has declared
+            if constraint.referred_table is table:
+                return True
+    return False
+
+
 def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
     """Split `keys` by the databases' limit of parameters; each key takes `parameters` of them."""
     size = MAX_PARAMETERS // parameters
@@ -57,7 +77,7 @@ def read(
 ) -> dict[Key, RowValues]:
     """Return the attributes `names` of the rows of `mapper` that have one of `keys`.
 
-    With `lock` the rows are locked in the order of their keys, so that two units that
+    With `lock` the rows are locked in one order of their keys, so that two units that
     want the same rows wait for each other instead of deadlocking; against deletion
     and the change of keys too when they are `deleting`. A row that is gone is not in
     what is returned.
@@ -76,7 +96,8 @@ def _select(
 ) -> Select[tuple[Any, ...]]:
     key = list(mapper.primary_key)
     rows = select_rows(mapper, *key, *columns_of(mapper, names))
-    statement = rows.where(in_key_parameters(key)).order_by(*key)
+    order = lock_order(mapper.base_mapper.local_table, key)
+    statement = rows.where(in_key_parameters(key)).order_by(*order)
     return statement.with_for_update(key_share=not deleting) if lock else statement
 
 

@@ -20,8 +20,9 @@ from sqlalchemy.orm import Mapper
 
 from ..declarations.mapped_rows import Key
 from ..registry.cascades import Cascades, cascades
-from ..sql.rows import chunks, in_keys, read
+from ..sql.rows import chunks, in_keys, lock_order
 from .pending_changes import PendingChanges
+from .self_references import lock_deleted_rows
 
 
 def reach(
@@ -65,7 +66,8 @@ def _lock_parents(
         key for key in keys if not locked_rows.is_marked_for_deletion(mapper, key, connection)
     ]
     for batch in chunks(unlocked, len(own)):
-        lock = select(*own).where(in_keys(own, batch)).order_by(*own).with_for_update()
+        order = lock_order(mapper.base_mapper.local_table, own)
+        lock = select(*own).where(in_keys(own, batch)).order_by(*order).with_for_update()
         connection.execute(lock).all()
 
 
@@ -84,7 +86,8 @@ def _children(
         keys = [tuple(row) for rows in values for row in rows if None not in row]
     children: list[Key] = []
     for batch in chunks(keys, len(foreign)):
-        statement = select(*own).where(in_keys(foreign, batch)).order_by(*own)
+        order = lock_order(constraint.table, own)
+        statement = select(*own).where(in_keys(foreign, batch)).order_by(*order)
         if graph.edges.get(constraint.table):  # nothing may come to refer to them either
             statement = statement.with_for_update()
         children += [tuple(row) for row in connection.execute(statement)]
@@ -95,6 +98,5 @@ def _read_sources(pending_changes: PendingChanges, table: Table, keys: list[Key]
     sources = pending_changes.registry.cascades.sources.get(table, ())
     for source in sources if keys else ():
         connection = pending_changes.connection(source.mapper)
-        rows = read(connection, source.mapper, source.names, keys, lock=True, deleting=True)
-        for key, row in rows.items():
+        for key, row in lock_deleted_rows(connection, source, keys).items():
             pending_changes.read_later(source, key, row)

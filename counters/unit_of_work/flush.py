@@ -20,7 +20,7 @@ differences.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from itertools import starmap
 from typing import Any
@@ -46,6 +46,7 @@ from .counting import count_new_row
 from .deletions import Deletions
 from .locking import lock_children_first, lock_referenced_rows
 from .pending_changes import PendingChanges
+from .self_references import lock_changed_rows, locks_trees
 
 Pair = tuple[Source, InstanceState[Any]]
 
@@ -125,30 +126,52 @@ class Flush(PendingChanges):
         self._lock(edited, deleted)
 
     def _lock(self, edited: list[Pair], deleted: list[Pair]) -> None:
-        keys: dict[Source, list[Key]] = defaultdict(list)
+        states: dict[Source, list[InstanceState[Any]]] = defaultdict(list)
         for source, state in edited + deleted:
-            keys[source].append(identity(state))
-        in_order = sorted(keys, key=lambda source_: str(source_.mapper))
+            states[source].append(state)
+        gone = {state for _, state in deleted}
+        in_order = sorted(states, key=lambda source_: str(source_.mapper))
         for source in in_order:
             if not source.has_copied_relation:
-                self._lock_rows(source, keys[source], deleting=bool(deleted))
+                self._lock_rows(source, states[source], gone)
         if self.registry.copied_relations:
             lock_referenced_rows(self, edited)
         for source in in_order:
             if source.has_copied_relation:
-                self._lock_rows(source, keys[source], deleting=bool(deleted))
+                self._lock_rows(source, states[source], gone)
         for source, state in edited + deleted:
             self._read.append((source, state, self._locked[source, identity(state)]))
 
-    def _lock_rows(self, source: Source, keys: list[Key], *, deleting: bool) -> None:
+    def _lock_rows(
+        self,
+        source: Source,
+        states: Sequence[InstanceState[Any]],
+        deleted: Collection[InstanceState[Any]],
+    ) -> None:
         connection = self.connection(source.mapper)
-        rows = {key: self.session_state.locked_rows.get(source, key, connection) for key in keys}
-        if unread := [key for key, row in rows.items() if row is None]:
-            rows |= read(
-                connection, source.mapper, source.names, unread, lock=True, deleting=deleting
+        unread: dict[Key, InstanceState[Any]] = {}
+        for state in states:
+            key = identity(state)
+            row = self._locked[source, key] = self.session_state.locked_rows.get(
+                source, key, connection
             )
-        for key, row in rows.items():
-            self._locked[source, key] = row
+            if row is None:
+                unread[key] = state
+        if not unread:
+            return
+        if locks_trees(connection, source):
+            objects = list(unread.values())
+            rows = lock_changed_rows(connection, source, self.session, objects, deleted)
+        else:
+            rows = read(
+                connection,
+                source.mapper,
+                source.names,
+                list(unread),
+                lock=True,
+                deleting=bool(deleted),
+            )
+        self._locked |= {(source, key): row for key, row in rows.items()}
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """Count a row that was inserted."""

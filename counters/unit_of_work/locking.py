@@ -20,6 +20,7 @@ from ..session.binds import bound_to_write, write_bind, write_connection
 from ..session.state import SessionState, get_session_state
 from ..sql.rows import read
 from .pending_changes import PendingChanges
+from .self_references import future_key
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ def lock_referenced_rows(
         for counter in source.counters:
             if (
                 isinstance(counter, ForeignKeyTracker)
-                and (key := _future_key(counter, state)) is not None
+                and (key := future_key(counter, state)) is not None
             ):
                 keys[counter.parent].add(key)
     deleted: set[Mapper[Any]] = set()
@@ -126,15 +127,3 @@ def lock_referenced_rows(
         if mapper in keys:
             connection = pending_changes.connection(mapper)
             read(connection, mapper, (), list(keys[mapper]), lock=True, deleting=mapper in deleted)
-
-
-def _future_key(pointer: ForeignKeyTracker, state: InstanceState[Any]) -> Key | None:
-    """Return the key of the stored row that an object has come to point to, as memory knows it."""
-    name = pointer.relationship.key
-    if name in state.committed_state:
-        pointed = state.dict.get(name)
-        key = None if pointed is None else instance_state(pointed).key
-        return None if key is None else tuple(key[1])
-    if state.committed_state.keys().isdisjoint(pointer.foreign_key):
-        return None
-    return pointer.named_parent({part: state.dict.get(part) for part in pointer.foreign_key})

@@ -92,6 +92,9 @@ class PendingChanges:
             stored_rows = read(connection, source.mapper, source.names, list(rows), lock=False)
             for key, old in rows.items():
                 self.count(source, old, stored_rows.get(key))
+            missing = rows.keys() - stored_rows.keys()
+            if missing and source.self_references:
+                self.deleted_parents.update((source.mapper.base_mapper, key) for key in missing)
         for mapper in self.registry.parents:
             changes = {
                 key: change

@@ -12,9 +12,11 @@ Other statements are refused with a remedy (:mod:`.unsupported_dml`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
@@ -24,6 +26,7 @@ from ..registry.counter_registry import CounterRegistry
 from ..session.binds import bound_to_write
 from ..session.state import get_session_state
 from ..sql.dml import (
+    assigned_values,
     changed_table,
     changes_rows,
     is_list,
@@ -33,8 +36,10 @@ from ..sql.dml import (
     written_names,
 )
 from ..sql.rows import MAX_PARAMETERS, in_keys, read, rows_by_key
+from ..sql.tree_locks import SelfReference, lock_matching_tree
 from .cascades import reach
 from .pending_changes import PendingChanges
+from .self_references import lock_rows_by_key, locks_trees
 from .unsupported_dml import check_assigned_counters, check_form, check_inner, refusal
 
 
@@ -222,6 +227,7 @@ class Statement:
         query = query.with_for_update(of=self.mapper.tables, key_share=self.verb == "UPDATE")
         connection = self.pending_changes.connection(self.mapper)
         parameters: Any = self.state.parameters or {}
+        self._lock_trees(connection, parameters)
         rows_ = {tuple(row[: len(key)]): row for row in connection.execute(query, parameters)}
         if len(rows_) * len(key) > MAX_PARAMETERS:
             raise UncountedStatementError(
@@ -236,6 +242,35 @@ class Statement:
                 self.pending_changes.read_later(source, key_, values)
             start = stop
         return list(rows_)
+
+    def _lock_trees(self, connection: Connection, parameters: Any) -> None:
+        """Lock the rows that the statement is about together with those that they count for."""
+        written = written_names(self.state) if self.verb == "UPDATE" else set()
+        for source in self.sources:
+            references = [
+                reference
+                for reference in source.self_references
+                if self.verb == "DELETE" or written & names_of(source.mapper, reference.names)
+            ]
+            if references and locks_trees(connection, source):
+                where = self.statement.whereclause
+                lock_matching_tree(
+                    connection,
+                    source.mapper,
+                    references,
+                    [] if where is None else [where],
+                    deleting=self.verb == "DELETE",
+                    joined=self._new_parents(references),
+                    parameters=parameters,
+                )
+
+    def _new_parents(self, references: Sequence[SelfReference]) -> list[Key]:
+        """Return the keys of rows of the same table that an UPDATE names as values."""
+        values = assigned_values(self.statement)
+        keys = (
+            tuple(values.get(name) for name in reference.foreign_key) for reference in references
+        )
+        return [key for key in keys if None not in key]
 
     def _lock_children_first(self) -> None:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
@@ -252,7 +287,10 @@ class Statement:
         keys = self._keys_of_parameters()
         for source in self.sources:
             connection = self.pending_changes.connection(source.mapper)
-            rows = read(connection, source.mapper, source.names, keys, lock=True)
+            if locks_trees(connection, source):
+                rows = lock_rows_by_key(connection, source, keys, self.state.parameters)
+            else:
+                rows = read(connection, source.mapper, source.names, keys, lock=True)
             for key, row in rows.items():
                 self.pending_changes.read_later(source, key, row)
         return keys
