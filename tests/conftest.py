@@ -81,22 +81,26 @@ SHARE = 6
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--exhaustive", action="store_true", help=f"Run all exhaustive tests, not one in {SHARE}."
+        "--exhaustive",
+        action="store_true",
+        help=f"Run the slow tests too, and all exhaustive ones, not one in {SHARE}.",
     )
     parser.addoption(
         "--oracle", type=int, default=1, help="How many rounds of random queries are compared."
     )
 
 
-def is_in_share(item: pytest.Item) -> bool:
-    """Choose by the test's name, so that every run of the suite has the same tests."""
+def is_quick(item: pytest.Item) -> bool:
+    """Choose by the test's name, so that every quick run of the suite has the same tests."""
+    if item.get_closest_marker("slow"):
+        return False
     return not item.get_closest_marker("exhaustive") or crc32(item.nodeid.encode()) % SHARE == 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("exhaustive"):
-        config.hook.pytest_deselected(items=[item for item in items if not is_in_share(item)])
-        items[:] = filter(is_in_share, items)
+        config.hook.pytest_deselected(items=[item for item in items if not is_quick(item)])
+        items[:] = filter(is_quick, items)
     tests = Path(__file__).parent
     places = {tests / name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))

@@ -30,6 +30,7 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_benchmark_of_one_comment_runs(
     engine: Engine, empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -50,6 +51,7 @@ def test_benchmark_of_one_comment_runs(
     assert printed.count("no counter, again") == len(FORMS)
 
 
+@pytest.mark.slow
 def test_benchmark_of_each_operation_runs(
     engine: Engine, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -79,6 +81,7 @@ def test_benchmark_of_each_operation_runs(
     assert ends["no counter"] == "n/a"
 
 
+@pytest.mark.slow
 def test_benchmark_of_one_session_runs(engine: Engine) -> None:
     results = sessions.measure(engine)
     failures = {
@@ -102,6 +105,7 @@ def test_benchmark_of_one_session_runs(engine: Engine) -> None:
     assert results["before_flush"]["add by key"] == "AttributeError"
 
 
+@pytest.mark.slow
 def test_benchmark_of_concurrent_writers_runs(
     empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -115,6 +119,7 @@ def test_benchmark_of_concurrent_writers_runs(
     assert " a second" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_benchmark_of_attacks_runs() -> None:
     """What takes long at the server is executed in no test; it is allowed, and costly."""
     executor = Executor(schema, Settings())
@@ -128,6 +133,7 @@ def test_benchmark_of_attacks_runs() -> None:
             assert executor._cost(document, operation).nodes({}, 100) > 10_000, name
 
 
+@pytest.mark.slow
 def test_benchmark_of_pings_runs(capsys: pytest.CaptureFixture[str]) -> None:
     def run(port: int) -> None:
         with pings.connected(port) as connection:
@@ -146,6 +152,7 @@ def test_benchmark_of_pings_runs(capsys: pytest.CaptureFixture[str]) -> None:
 LATE = "refused late: 2800 long messages"
 
 
+@pytest.mark.slow
 def test_benchmark_of_races_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.races", "--quick"],

@@ -7,6 +7,7 @@ import pytest
 from tallied.benchmarks.faults import run
 
 
+@pytest.mark.slow
 async def test_failing_networks_lose_and_double_nothing(
     empty_url: str, request: pytest.FixtureRequest
 ) -> None:

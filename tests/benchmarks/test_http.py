@@ -13,6 +13,7 @@ from tallied.benchmarks.serving.processes import split_cores
 SCALE = http.Scale(threads=60, comments=2, seconds=0.3, rounds=1, rest=0.0)
 
 
+@pytest.mark.slow
 def test_benchmark_of_requests_runs(
     empty_url: str,
     backend: str,
@@ -32,6 +33,7 @@ def test_benchmark_of_requests_runs(
         assert all(figures.rates[0] > 0 for figures in pair)
 
 
+@pytest.mark.slow
 def test_wrk_reports_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = "LOAD 120 7 1000000 250 9000"
 
@@ -43,6 +45,7 @@ def test_wrk_reports_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load == (120, 7, 1.0, 0.00025, 0.009)
 
 
+@pytest.mark.slow
 def test_unknown_row_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match=r"there is no elsewhere; use page, nested"):
         http.chosen_rows("page, elsewhere")

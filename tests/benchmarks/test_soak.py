@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 async def test_sixteen_random_writers_leave_counters_exact(open_database: Open) -> None:
     # What is tested is what becomes of the counters, however slow the machine is.
     database = open_database(pool_size=20, patience=60)
@@ -34,6 +35,7 @@ async def test_sixteen_random_writers_leave_counters_exact(open_database: Open) 
     assert len(run.done) > len(OPERATIONS) - 3, "about every kind was drawn"
 
 
+@pytest.mark.slow
 async def test_drift_and_errors_are_reported(open_database: Open) -> None:
     database = open_database(pool_size=20)
     async with database.engine.begin() as connection:
@@ -51,6 +53,7 @@ async def test_drift_and_errors_are_reported(open_database: Open) -> None:
         await run.run(units=1000)
 
 
+@pytest.mark.slow
 def test_script_prints_result() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.05", "--database", "sqlite"],

@@ -67,6 +67,7 @@ def filled(app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{app}:discussion"
 
 
+@pytest.mark.slow
 def test_counters_of_host_are_verified_and_rebuilt(
     filled: str, empty_url: str, commands: Commands
 ) -> None:
@@ -93,6 +94,7 @@ def test_counters_of_host_are_verified_and_rebuilt(
     assert commands("verify", "--app", filled.replace("discussion", "make")).code == 0
 
 
+@pytest.mark.slow
 def test_counters_missing_in_discussion_are_named(
     filled: str, empty_url: str, commands: Commands
 ) -> None:
@@ -122,6 +124,7 @@ def test_counters_missing_in_discussion_are_named(
         assert "alembic upgrade head" in output.err
 
 
+@pytest.mark.slow
 def test_remedies_name_app_option(filled: str, empty_url: str, commands: Commands) -> None:
     sql(empty_url, "UPDATE article SET comment_count = comment_count + 17")
     wrong = commands("verify", "--app", filled).out.splitlines()[-1]

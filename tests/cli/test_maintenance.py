@@ -22,6 +22,7 @@ def spoil(url: str) -> None:
     sql(url, "UPDATE tallied_thread SET word_count = word_count + 17")
 
 
+@pytest.mark.slow
 def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) -> None:
     spoil(seeded)
     sql(seeded, "UPDATE tallied_thread SET comment_count = 5000")
@@ -101,6 +102,7 @@ def test_amounts_are_repaired_alone_where_they_are_named(seeded: str, commands: 
     assert commands("verify", "Thread.word_count", "--database", seeded).code == 1
 
 
+@pytest.mark.slow
 def test_amounts_of_some_threads_and_after_some_comment(seeded: str, commands: Commands) -> None:
     query = "SELECT thread_id, count(*) FROM tallied_comment GROUP BY thread_id ORDER BY 1"
     thread, number = sql(seeded, query)[2]
@@ -170,6 +172,7 @@ def test_interrupted_rebuild_prints_how_to_continue(
     assert (plain.code, plain.out) == (0, "Put 4 rows right.\n")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

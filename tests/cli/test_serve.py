@@ -159,6 +159,7 @@ def test_settings_come_from_environment(tmp_path: Path, monkeypatch: pytest.Monk
         assert "7" in answer["errors"][0]["message"]
 
 
+@pytest.mark.slow
 def test_killed_demo_is_written_again_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,7 @@ BESIDES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", BESIDES)
 def test_client_works(programs: Programs, server: Server, client: str) -> None:
     """Relay's documents by the ids that its compiler has listed, the others' by APQ."""
@@ -44,6 +45,7 @@ def test_client_works(programs: Programs, server: Server, client: str) -> None:
     assert "Traceback" not in server.printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_relays_documents_are_all_that_runs(
     programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch
@@ -59,6 +61,7 @@ def test_relays_documents_are_all_that_runs(
     assert len(passed) == 3
 
 
+@pytest.mark.slow
 def test_graphql_ws_works(
     programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +90,7 @@ def test_graphql_ws_works(
     assert "Traceback" not in server.printed
 
 
+@pytest.mark.slow
 def test_relays_compiler_lists_every_document(programs: Programs) -> None:
     listed = json.loads(programs.persisted.read_text("utf-8")).values()
     for name in ("contractThreadQuery", "contractAddCommentMutation", "allowlistQuery"):

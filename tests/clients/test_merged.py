@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 import strawberry
 
 from tallied.execution.requested_fields import Info
@@ -34,6 +35,7 @@ class Query:
         return Article(id=Article.global_id(key), title=f"Article {key}")
 
 
+@pytest.mark.slow
 def test_relay_compiler_accepts_merged_schema(programs: Programs) -> None:
     schema = merge_schemas(Query, prefix="Forum", rename={"viewer": "forumViewer"})
     folder = programs.folder / "merged"

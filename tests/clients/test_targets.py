@@ -17,6 +17,7 @@ MAKE = """mutation($i: ThreadForInput!) {
     threadFor(input: $i) { thread { id } userErrors { message } } }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"])
 @pytest.mark.parametrize("client", ["apollo", "urql"])
 async def test_kinds_of_targets_stay_apart_in_caches(

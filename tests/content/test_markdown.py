@@ -161,6 +161,7 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_rendering_time_is_bounded(kind: str) -> None:
     message = HOSTILE[kind]

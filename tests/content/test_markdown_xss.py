@@ -113,6 +113,7 @@ def test_corpus_contains_attacks() -> None:
     assert faults("<p>x</p><!-- -->") == ["<-comment>"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("place", PLACES)
 def test_attacks_are_sanitised(place: str) -> None:
     for attack in ATTACKS:
@@ -139,6 +140,7 @@ FRAGMENTS = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(FRAGMENTS, max_size=12).map("".join))
 @example("[\ud800](http://\udfff)")

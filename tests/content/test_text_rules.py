@@ -29,6 +29,7 @@ COMMENTS = """query($id: ID!, $by: CommentFilter) { thread(id: $id) {
   comments(first: 9, filterBy: $by) { totalCount nodes { authorName } } } }"""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("text", NOTHING, ids=ascii)
 async def test_text_of_nothing_visible_is_blank(database: Database, text: str) -> None:
     host = Host(database, **GUESTS)

@@ -96,6 +96,7 @@ def open_connections(url: URL) -> int:
             time.sleep(0.01)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when it need not wait"])
 @pytest.mark.parametrize("work", [read, write])
 async def test_pool_that_is_closed_then_has_every_connection_back(

@@ -259,6 +259,7 @@ async def test_no_connection_left_is_busy_database(with_tables: None, empty_url:
         execute(empty_url, f"DROP ROLE {name}")
 
 
+@pytest.mark.slow
 @SQLITE
 @pytest.mark.parametrize(
     ("pragma", "sentence"),

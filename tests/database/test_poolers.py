@@ -69,6 +69,7 @@ def ask(url: str, statement: str) -> Any:
         return row and row[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 @pytest.mark.filterwarnings("ignore:DELETE statement on table")
 @pytest.mark.parametrize(("mode", "query"), [("transactions", TOLD), ("sessions", UNTOLD)])

@@ -45,6 +45,7 @@ async def test_log_shrinks_after_burst(database: Database, tmp_path: Path) -> No
     assert log.stat().st_size <= WAL_SIZE
 
 
+@pytest.mark.slow
 async def test_constant_readers_do_not_let_log_grow(database: Database, tmp_path: Path) -> None:
     """Each reads for a moment, and there is always one: SQLite still comes to the log's end."""
     log = tmp_path / "forum.db-wal"

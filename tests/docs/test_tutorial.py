@@ -55,6 +55,7 @@ def test_block_is_inserted_below_line(tmp_path: Path) -> None:
     assert (tmp_path / "new.py").read_text() == "one\ntwo\nnew\nthree\n"
 
 
+@pytest.mark.slow
 def test_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
     for name in ("models", "resolvers", "schema"):
         (tmp_path / name).mkdir()

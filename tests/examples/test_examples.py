@@ -16,6 +16,7 @@ from tallied.database import Database
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_orders_and_their_totals(tmp_path: Path) -> None:
     program = ROOT / "examples" / "orders.py"
     ran = subprocess.run(

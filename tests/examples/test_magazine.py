@@ -53,6 +53,7 @@ async def test_page_shows_comments_of_form_and_graphql(press: Press) -> None:
     assert front.css_first(".articles a[href$=discussion]").text() == "2 comments"
 
 
+@pytest.mark.slow
 async def test_one_document_queries_both_schemas(press: Press) -> None:
     ids = [await press.article(headline) for headline in ("Salt", "Sand", "Silt")]
     ben = await press.browser("ben")
@@ -191,6 +192,7 @@ async def test_guests_are_asked_to_sign_in(press: Press) -> None:
     assert await press.numbers() == {id: (0, 0)}
 
 
+@pytest.mark.slow
 async def test_draft_is_for_its_author_and_editors(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
@@ -216,6 +218,7 @@ async def test_draft_is_for_its_author_and_editors(press: Press) -> None:
     assert await ben.messages(id) == ["Before it was withdrawn."]
 
 
+@pytest.mark.slow
 async def test_author_of_article_moderates_its_comments(press: Press) -> None:
     id = await press.article()
     ben, ada = await press.browser("ben"), await press.browser("ada")
@@ -298,6 +301,7 @@ async def test_author_is_notified_of_comments(press: Press) -> None:
     assert press.told == [("ada", "Salt", "Hello.")]
 
 
+@pytest.mark.slow
 async def test_older_comments_are_on_next_page(
     press: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ async def test_publishing_and_first_comment_are_one_unit(press: Press) -> None:
     assert await (await press.browser("ben")).messages(draft) == ["I begin."]
 
 
+@pytest.mark.slow
 async def test_concurrent_writers_lose_nothing(press: Press) -> None:
     """Two processes, as far as the database can tell: each has an engine of its own."""
     one, two, keys = await filled(press)

@@ -133,6 +133,7 @@ async def test_without_tallieds_tables_nothing_is_migrated(discussion: Discussio
     await setup.migrate(discussion)
 
 
+@pytest.mark.slow
 async def test_demo_fills_in_empty_magazine_once(discussion: Discussion) -> None:
     await setup.set_up(discussion)
     assert await fill(discussion, "a password")
@@ -144,6 +145,7 @@ async def test_demo_fills_in_empty_magazine_once(discussion: Discussion) -> None
     assert await discussion.check(session_class=MagazineSession, deep=True) == []
 
 
+@pytest.mark.slow
 def test_one_command_sets_up_and_serves(empty_url: str, tmp_path: Path) -> None:
     environ = {**os.environ, "MAGAZINE_DATABASE": empty_url, "MAGAZINE_FOLDER": str(tmp_path)}
     environ["PYTHONPATH"] = os.pathsep.join(

@@ -80,6 +80,7 @@ class Canceller:
             assert "errors" not in await self._task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", [READ, WRITE], ids=["read", "write"])
 async def test_cancelled_operation_leaves_no_coroutine(
     database: Database, query: str, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +102,7 @@ async def test_cancelled_operation_leaves_no_coroutine(
     assert problems == []
 
 
+@pytest.mark.slow
 async def test_client_that_disconnects_leaves_no_coroutine(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

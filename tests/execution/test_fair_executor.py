@@ -97,6 +97,7 @@ NESTED = """query($first: Int!, $after: String) {
         b: comments(last: 2) { nodes { id thread { updatedAt } } } } } } }"""
 
 
+@pytest.mark.slow
 async def test_slices_change_no_response_or_statement(
     database: Database, monkeypatch: pytest.MonkeyPatch, statements: Callable[[], Any]
 ) -> None:

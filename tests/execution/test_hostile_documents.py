@@ -118,6 +118,7 @@ def longest_wait(server: Server, attack: Callable[[httpx.Client], None]) -> floa
     return min(longest)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_hostile_document_delays_no_request(server: Server, kind: str) -> None:
     def attack(client: httpx.Client) -> None:
@@ -141,6 +142,7 @@ BODIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BODIES)
 def test_hostile_body_delays_no_request(server: Server, kind: str) -> None:
     def attack(client: httpx.Client) -> None:
@@ -165,6 +167,7 @@ def test_hostile_variable_delays_no_request(server: Server) -> None:
     assert longest_wait(server, attack) <= LONGEST
 
 
+@pytest.mark.slow
 def test_many_hostile_requests_leave_server_sound(server: Server, tmp_path: Path) -> None:
     """Not within a time: they are more than the machine has cores."""
     document = DOCUMENTS["20 times introspection"]

@@ -124,6 +124,7 @@ relaxed = settings(
 )
 
 
+@pytest.mark.slow
 @relaxed
 @given(data=st.data())
 async def test_every_valid_operation_is_answered_by_schema(
@@ -262,6 +263,7 @@ def assert_walked(forum: Forum, kind: str, walked: list[str]) -> None:
     assert [observed[id] for id in rows] == [1] * len(rows)
 
 
+@pytest.mark.slow
 async def test_walk_sees_each_quiet_row_once_between_writes(database: Database) -> None:
     chance = random.Random(0)
     forum = Forum(database)
@@ -276,6 +278,7 @@ async def test_walk_sees_each_quiet_row_once_between_writes(database: Database) 
         assert_walked(forum, kind, walked)
 
 
+@pytest.mark.slow
 async def test_walk_sees_each_quiet_row_once_while_others_write(database: Database) -> None:
     forum = Forum(database)
     await forum.fill()

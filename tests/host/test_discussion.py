@@ -197,6 +197,7 @@ def test_unroutable_path_is_refused(path: str) -> None:
         Discussion("sqlite+aiosqlite:///x.db", path=path)
 
 
+@pytest.mark.slow
 async def test_thirty_apps_use_constant_memory(tmp_path: Path) -> None:
     async def use(number: int) -> None:
         discussion = Discussion(

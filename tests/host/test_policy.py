@@ -200,6 +200,7 @@ async def sentence(client: Client, change: str, input: dict[str, Any]) -> bool:
     return printed
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("viewer", [None, ADA, BOB], ids=["guest", "Ada", "Bob"])
 async def test_permission_fields_equal_mutations(
@@ -293,6 +294,7 @@ async def test_rights_of_guests_depend_on_target(database: Database) -> None:
     assert error["code"] == "SIGN_IN_REQUIRED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 100])
 async def test_rights_of_guests_cost_no_statement_per_row(
     database: Database, statements: Any, size: int

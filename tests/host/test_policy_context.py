@@ -44,6 +44,7 @@ def every(value: Any, name: str) -> list[Any]:
     return [value[name]] if name in value else every(list(value.values()), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 12])
 async def test_policy_may_depend_on_thread_of_comment(
     database: Database, statements: Callable[[], Any], size: int

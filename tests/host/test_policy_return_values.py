@@ -30,6 +30,7 @@ def policy(method: Any, *names: str) -> Policy:
     return kind()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("change", CHANGES)
 async def test_async_policy_allows_nothing(
     database: Database, change: str, caplog: pytest.LogCaptureFixture

@@ -122,6 +122,7 @@ FIND = """query($t: String!, $id: String!) { threadFor(target: {type: $t, key: $
             id title target { type key } } }"""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("type_", "id", "title"),
     [
@@ -202,6 +203,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 async def test_missing_object_is_not_found(host: Host) -> None:
     for type_, id in WRONG:
         error = await host.ada.refused("threadFor", **about(type_, id))

@@ -149,6 +149,7 @@ def fill(pipe: int) -> None:
     os.close(end)
 
 
+@pytest.mark.slow
 def test_full_pipe_of_log_delays_neither_request_nor_stop(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     port = free_port()
@@ -174,6 +175,7 @@ def test_full_pipe_of_log_delays_neither_request_nor_stop(tmp_path: Path) -> Non
             os.close(writer)
 
 
+@pytest.mark.slow
 def test_unread_log_blocks_no_request(tmp_path: Path) -> None:
     """A pipe takes 64 KiB, and then whoever writes into it waits."""
     port = free_port()

@@ -74,6 +74,7 @@ async def ask(database: Database, base: Any, **options: Any) -> list[tuple[str, 
         return await connection.run_sync(proposed(base, **options))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("schemas", [False, True], ids=["one schema", "all schemas"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "nameless"])
 async def test_autogenerate_proposes_nothing_of_tallied(

@@ -93,6 +93,7 @@ async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> Non
     assert drifts == []
 
 
+@pytest.mark.slow
 async def test_upgrade_and_downgrade_restore_tables(old: Database) -> None:
     before = await read(old, described)
     await migrate(old)

@@ -120,6 +120,7 @@ async def drifts(database: Database) -> list[str]:
     return result
 
 
+@pytest.mark.slow
 async def test_upgrade_and_downgrade_lose_nothing(old: Database) -> None:
     before, tables = await read(old, contents), await read(old, everything)
     for _ in range(2):

@@ -197,6 +197,7 @@ async def test_unmigrated_database_names_remedy(empty: Database) -> None:
     await require_newest(empty)
 
 
+@pytest.mark.slow
 def test_alembic_command_finds_nothing_left_to_generate(empty_url: str) -> None:
     def alembic(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -90,6 +90,7 @@ async def test_page_with_large_counts_is_served(host: Host) -> None:
     await assert_exact(host.database)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("size", ["first", "last"])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 async def test_large_counts_are_paged_through(host: Host, direction: str, size: str) -> None:

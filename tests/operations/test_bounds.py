@@ -94,6 +94,7 @@ async def test_values_of_conditions_share_one_statement(database: Database) -> N
     assert len(root.page.shapes._statements) == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 async def test_plans_go_with_their_documents(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from support.oracle import RULES, VIEWERS, fill
 from support.plans import PlannedApi
 
@@ -17,6 +18,7 @@ QUERY = """query($first: Int!, $own: Boolean!) {
       authorName @include(if: $own) } } } } }"""
 
 
+@pytest.mark.slow
 async def test_requests_share_plan_but_no_state(database: Database) -> None:
     await fill(database, random.Random(1))
     for rules in RULES[4:10:2]:  # with conditions by a constant, a list and another table

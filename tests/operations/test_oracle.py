@@ -33,6 +33,7 @@ async def test_plans_answer_as_graphql_core(oracle: Oracle) -> None:
     assert oracle.equal > 3 * QUERIES
 
 
+@pytest.mark.slow
 async def test_wrong_values_are_answered_as_by_graphql_core(oracle: Oracle) -> None:
     for _ in range(QUERIES):
         await oracle.compare_one(errors=0.05)
@@ -40,6 +41,7 @@ async def test_wrong_values_are_answered_as_by_graphql_core(oracle: Oracle) -> N
     assert not any(reason.startswith("failed") for reason in oracle.by_core)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["postgresql"])
 async def test_plans_read_tables_of_a_schema(empty_url: str, oracle_round: int) -> None:
     database = Database(empty_url, schema="forum")
@@ -64,6 +66,7 @@ WRONG = [
 """Fields of types, each with a declaration that its resolver does not follow."""
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite
 @pytest.mark.parametrize(("type_name", "field", "declaration"), WRONG)
 async def test_wrong_declaration_is_noticed(

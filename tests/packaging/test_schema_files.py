@@ -74,6 +74,7 @@ def test_each_change_for_clients_is_named(
     assert checked.is_breaking(lines) is change.startswith("BREAKING")
 
 
+@pytest.mark.slow
 def test_command_succeeds_for_correct_file() -> None:
     script = checked.ROOT / "scripts" / "schema_files.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)

@@ -101,6 +101,7 @@ async def test_display_name_follows_host(host: Host) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_subject_is_not_in_api(host: Host) -> None:
     await host.ada.thread("Engines", "one")
     answer = await host.ada.http.post(
@@ -215,6 +216,7 @@ async def test_deleted_author_has_no_name_by_default(database: Database) -> None
     assert answer["comments"]["nodes"] == [{"authorName": None}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "comments"), [(2, 5), (10, 10), (100, 10)])
 async def test_deleting_author_costs_constant_statements(
     host: Host, statements: Any, threads: int, comments: int
@@ -244,6 +246,7 @@ async def test_deleting_author_costs_constant_statements(
 # Races
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
 async def test_concurrent_first_comments_make_one_author(strict: Database, veto: bool) -> None:
     gate = Gate("add_comment")
@@ -261,6 +264,7 @@ async def test_concurrent_first_comments_make_one_author(strict: Database, veto:
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_many_first_comments_make_one_author_each(strict: Database) -> None:
     host = Host(strict)
     thread = await host.moderator.thread("Engines")
@@ -289,6 +293,7 @@ async def test_author_deleted_behind_comment_removes_name(strict: Database) -> N
     await host.assert_exact()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("veto", [False, True], ids=["deleted", "not deleted after all"])
 async def test_comment_behind_deletion_makes_new_author(strict: Database, veto: bool) -> None:
     gate = Gate("delete_author")
@@ -309,6 +314,7 @@ async def test_comment_behind_deletion_makes_new_author(strict: Database, veto: 
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_authors_stay_exact_among_many_writers(host: Host) -> None:
     """Moves, edits and deletions of the same author's comments, from both sides, at once."""
     threads = [await host.ada.thread(f"Thread {n}") for n in range(3)]

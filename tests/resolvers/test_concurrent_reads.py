@@ -86,6 +86,7 @@ async def test_sibling_root_fields_read_at_once(api: Api) -> None:
         assert answer[f"l{n}"]["totalCount"] == 3
 
 
+@pytest.mark.slow
 async def test_siblings_of_failing_field_release_connections(api: Api) -> None:
     """The error of a field that cannot be null ends them, wherever they have come to."""
     thread = await api.thread("Engines", "one two")
@@ -114,6 +115,7 @@ async def test_cancelled_sibling_keeps_author_lookup(database: Database) -> None
     assert first.cancelled()
 
 
+@pytest.mark.slow
 async def test_concurrent_requests_lose_nothing(api: Api) -> None:
     """Guests, and authors, whose counters are exact, too."""
     one, other = await api.thread("Engines"), await api.thread("Looms")

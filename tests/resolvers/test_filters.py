@@ -65,6 +65,7 @@ async def titles(api: Api, **by: Any) -> set[str]:
     return {node["title"] for node in page["nodes"]}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("text", "result"),
     [

@@ -65,6 +65,7 @@ async def test_locked_thread_refuses_moved_comment(host: Host) -> None:
         assert await client.refused("moveComment", commentId=comment, threadId=thread) == LOCKED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hooks", [(), (Hooks(),)], ids=["no hooks", "hooks"])
 async def test_comments_of_locked_thread_can_be_changed(
     database: Database, hooks: tuple[Hooks, ...]
@@ -190,6 +191,7 @@ async def test_lock_behind_comment_waits_for_it(strict: Database) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_no_comment_is_added_after_lock(strict: Database) -> None:
     """Many write while it is locked; whatever is in it was in before the lock was."""
     host = Host(strict)

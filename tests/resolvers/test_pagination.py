@@ -118,6 +118,7 @@ async def positions(database: Database, order: Order) -> list[tuple[UUID, Positi
         return [(parent, Position(key, id)) for parent, key, id in rows]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted({name for name, _ in THREADS}))
 async def test_page_of_threads_equals_oracle(filled: Database, name: str, sample: Any) -> None:
     for descending in (False, True):
@@ -130,6 +131,7 @@ async def test_page_of_threads_equals_oracle(filled: Database, name: str, sample
                 assert observed(page, order) == oracle(rows, which), which
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("descending", [False, True])
 async def test_pages_of_comments_equal_oracle(
     filled: Database, descending: bool, sample: Any
@@ -186,6 +188,7 @@ async def walk(api: Api, size: int, by: dict[str, str], backward: bool) -> list[
     raise AssertionError("the walk does not end")
 
 
+@pytest.mark.slow
 async def test_walk_sees_every_thread_once_in_both_directions(filled: Database) -> None:
     api = Api(filled)
     for (name, descending), order in THREADS.items():

@@ -32,6 +32,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("viewer", "role", "name", "code"), NAMES)
 async def test_bad_name_breaks_same_rules_in_python_and_api(
     database: Database, viewer: Viewer | None, role: str, name: str | None, code: str

@@ -166,6 +166,7 @@ def assert_in_index_order(database: Database, plan: str) -> None:
     assert ("TEMP B-TREE" if database.is_sqlite else "Sort") not in plan, plan
 
 
+@pytest.mark.slow
 async def test_pages_of_threads_use_index_of_order(full: Database, explain: Explain) -> None:
     api = Api(full)
     for name, descending in THREADS:
@@ -187,6 +188,7 @@ async def test_pages_of_threads_use_index_of_order(full: Database, explain: Expl
                 assert plan.count("SEARCH tallied_thread USING") == 2, plan
 
 
+@pytest.mark.slow
 async def test_pages_of_comments_use_index(full: Database, explain: Explain) -> None:
     api = Api(full)
     nodes = (await api(COMMENTS_PAGE, first=2))["nodes"]
@@ -215,6 +217,7 @@ query($by: ThreadFilter, $order: ThreadOrder) {
   threads(first: 10, filterBy: $by, orderBy: $order) { nodes { title wordCount } } }"""
 
 
+@pytest.mark.slow
 async def test_filters_of_threads_use_index_of_column(full: Database, explain: Explain) -> None:
     """Where few threads are let through, and they are not in the order of the filter."""
     async with full.engine.begin() as connection:

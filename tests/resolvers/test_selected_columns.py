@@ -95,6 +95,7 @@ async def fill(api: Api, threads: int, comments: int) -> None:
         await api.thread(f"Thread {number}", *(["one two three"] * comments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "comments"), [(2, 2), (6, 11)])
 async def test_page_and_its_comments_are_two_statements(
     api: Api, spent: Budget, threads: int, comments: int

@@ -196,6 +196,7 @@ async def test_deleted_thread_refuses_those_that_wait(database: Database, shared
     assert await read_messages(database) == ["first"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 9])
 async def test_counters_stay_exact_among_other_changes(database: Database, count: int) -> None:
     threads = await store_threads(database, count)

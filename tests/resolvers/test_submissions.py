@@ -125,6 +125,7 @@ async def test_duplicate_returns_edited_or_moved_comment(database: Database) -> 
     assert second["thread"] == {"commentCount": 1, "wordCount": 2}
 
 
+@pytest.mark.slow
 async def test_duplicate_hides_unreadable_comment(database: Database) -> None:
     host = Host(database, policy=Discreet())
     thread, secret = await host.ada.thread("Engines"), await host.moderator.thread("Secret plans")
@@ -271,6 +272,7 @@ async def test_many_concurrent_submissions_are_one(strict: Database) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_old_submission_repeated_twice_is_one_more(strict: Database) -> None:
     host = Host(strict)
     thread = await host.ada.thread("Engines")

@@ -83,6 +83,7 @@ async def import_comment(database: Database, thread: UUID, message: str, at: dat
 # Races
 
 
+@pytest.mark.slow
 async def test_comment_behind_another_sorts_after_it(
     strict: Database, someone_else: Engine
 ) -> None:
@@ -146,6 +147,7 @@ async def test_add_and_edit_do_not_deadlock(
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_reader_behind_many_writers_sees_each_comment_once(database: Database) -> None:
     host = Host(database, settings={"guests": "write"})
     thread = await host.ada.thread("Engines")

@@ -17,6 +17,7 @@ from tallied.host.targets import Target
 from tallied.models import Thread
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("veto", [False, True], ids=["the first commits", "the first goes"])
 async def test_concurrent_thread_for_makes_one_thread(strict: Database, veto: bool) -> None:
     """The first holds its thread uncommitted: its own hook has begun it, in the same unit."""
@@ -48,6 +49,7 @@ async def test_concurrent_thread_for_makes_one_thread(strict: Database, veto: bo
     await one.assert_exact()
 
 
+@pytest.mark.slow
 async def test_many_concurrent_thread_for_make_one_each(strict: Database) -> None:
     host = Host(strict, targets=[Target("a", titles)])
     clients = [host.ada, host.bob, host.moderator]

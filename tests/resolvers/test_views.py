@@ -216,6 +216,7 @@ async def test_unit_of_work_reads_own_writes(host: Host) -> None:
     await host.discussion.write(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 12])
 async def test_page_costs_same_at_every_size(
     host: Host, statements: Callable[[], Any], size: int

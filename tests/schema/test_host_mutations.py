@@ -103,6 +103,7 @@ REJECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", REJECTED)
 async def test_rejection_is_in_payload_and_rolled_back(host: Host, colour: str) -> None:
     reply = [

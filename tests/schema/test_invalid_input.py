@@ -50,12 +50,14 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.slow
 async def test_malformed_id_is_refused_in_query(bad: Bad) -> None:
     for id, field in itertools.product(MALFORMED, ("thread", "comment", "author", "node")):
         query = f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}"
         await bad.refused("BAD_USER_INPUT", "id", query, id=id)
 
 
+@pytest.mark.slow
 async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
     text = {"authorName": "Ada", "message": "seven"}
     for change, field, remainder in (
@@ -80,6 +82,7 @@ async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
             assert message == f"There is no such {kind}; it may have been deleted."
 
 
+@pytest.mark.slow
 async def test_id_of_another_type_is_refused(bad: Bad) -> None:
     query = "query($id: ID!) { thread(id: $id) { id } }"
     message = await bad.refused("BAD_USER_INPUT", "id", query, id=bad.comment)

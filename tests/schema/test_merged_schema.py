@@ -116,6 +116,7 @@ async def test_both_schemas_answer_one_document(host: Host) -> None:
     assert read["extensions"]["cost"]["nodes"] == 1 + 9 + 9 * 9 * 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("selection", "nodes"),
     [

@@ -44,6 +44,7 @@ class Reader(threading.Thread):
 
 
 # It takes seconds: a server has to start, and the sessions of a pooler to be mixed up.
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     ("mode", "size", "query", "is_recognised"),

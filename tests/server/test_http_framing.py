@@ -157,6 +157,7 @@ async def test_connect_is_refused(exchange: Exchange) -> None:
     assert exchange.app.paths == []
 
 
+@pytest.mark.slow
 async def test_pipelined_requests_are_bounded(exchange: Exchange) -> None:
     exchange.app.go_on.clear()
     reader, writer = await exchange.open()

@@ -13,6 +13,7 @@ CREATE = 'mutation { createThread(input: {title: "Hot"}) { thread { id } } }'
 READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount lastCommentAt } }"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_eight_writers_on_one_thread_lose_nothing(
     workers: int,

@@ -17,6 +17,7 @@ from support.server import TIMEOUT, Server
 CREATE = 'mutation { createThread(input: {title: "Hot"}) { thread { id } } }'
 
 
+@pytest.mark.slow
 def test_restarts_among_writers_lose_and_repeat_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

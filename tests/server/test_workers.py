@@ -85,6 +85,7 @@ def test_one_process_shuts_down_on_sighup_as_on_sigterm(tmp_path: Path) -> None:
         assert server.printed.endswith("Tallied has stopped.\n")
 
 
+@pytest.mark.slow
 def test_nohup_keeps_process_alive_on_sighup(tmp_path: Path) -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a new process inherits
     try:
@@ -98,6 +99,7 @@ def test_nohup_keeps_process_alive_on_sighup(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_workers_are_replaced_on_sighup_with_no_request_lost(tmp_path: Path) -> None:
     """Takes as long as four worker processes take to start."""
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:

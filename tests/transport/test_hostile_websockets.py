@@ -69,6 +69,7 @@ BAD = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("message", "code", "reason"), BAD)
 async def test_bad_message_closes_its_connection_alone(
     database: Database, message: str | bytes, code: int, reason: str
@@ -273,6 +274,7 @@ async def test_bad_handshake_is_answered(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+@pytest.mark.slow
 async def test_upgrade_after_request_is_refused(database: Database) -> None:
     """An answer that is still to come would be written into it."""
     gate = Gate("create_thread")

@@ -119,6 +119,7 @@ async def picture(page: Page, name: str) -> None:
         await page.screenshot(Path(SHOTS, f"{name}.png"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("viewer", [None, ADA], ids=["guest", "signed-in"])
 @pytest.mark.parametrize("width", [1280, 600])
 async def test_every_example_runs_unchanged(

@@ -217,6 +217,7 @@ async def test_hooks_after_commit_survive_disconnect(database: Database) -> None
     assert await count_rows(database, Thread) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_stopping_server_closes_sockets(tmp_path: Path, workers: str) -> None:
     url = f"sqlite:///{tmp_path / 'forum.db'}"

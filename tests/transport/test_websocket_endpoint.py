@@ -185,6 +185,7 @@ async def test_size_timeout_and_faults_equal_http(database: Database) -> None:
         assert await socket("{ __typename }") == "Query"
 
 
+@pytest.mark.slow
 async def test_transports_share_operation_limit(database: Database) -> None:
     gate = Gate("create_thread")
     options: dict[str, Any] = {"hooks": [gate], "settings": {"concurrent_requests": 1}}

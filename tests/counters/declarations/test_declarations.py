@@ -137,6 +137,7 @@ def test_tables_may_live_in_a_schema() -> None:
     plain.dispose()
 
 
+@pytest.mark.slow
 def test_import_of_counters_imports_no_model_of_tallied() -> None:
     script = (
         "import sys, tallied.counters;"

@@ -343,6 +343,7 @@ CASES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("start", "declare"), CASES, ids=[start for start, _ in CASES])
 def test_wrong_declaration_is_refused(start: str, declare: Declare) -> None:
     code, _, sentence = start.partition(" ")

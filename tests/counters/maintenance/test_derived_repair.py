@@ -47,6 +47,7 @@ def test_message_set_to_loaded_value_is_written_with_its_words(
         assert drifted(connection) == 0
 
 
+@pytest.mark.slow
 def test_derived_columns_are_repaired_under_load(engine: Engine, threads: list[UUID]) -> None:
     words = counters.derived[0]
     reader = create_engine(engine.url)
@@ -124,6 +125,7 @@ NUMBERED = {
 }
 
 
+@pytest.mark.slow
 async def test_verify_holds_few_messages_in_memory(
     engine: Engine, threads: list[UUID], database: Database
 ) -> None:

@@ -264,6 +264,7 @@ def drifted(engine: Engine) -> int:
         return connection.execute(query).scalar_one()
 
 
+@pytest.mark.slow
 def test_big_table_is_filled_while_eight_writers_count(big: Alembic, engine: Engine) -> None:
     steps: list[Progress] = []
     commits: list[list[int]] = []
@@ -301,6 +302,7 @@ def writers_when_there(engine: Engine) -> Iterator[Callable[[], list[int]]]:
         yield go_on
 
 
+@pytest.mark.slow
 def test_rebuild_repairs_rows_of_the_old_version(big: Alembic, engine: Engine) -> None:
     with writers(lambda number: add_uncounted(engine, number)) as done:
         big.upgrade("0002")

@@ -51,6 +51,7 @@ def host(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Engine]:
     host.dispose()
 
 
+@pytest.mark.exhaustive
 def test_no_write_is_lost_during_a_rebuild(
     engine: Engine, threads: list[UUID], host: Engine
 ) -> None:
@@ -88,6 +89,7 @@ def test_two_rebuilds_at_once_repair_once(engine: Engine, threads: list[UUID]) -
     assert drifted(engine) == 0
 
 
+@pytest.mark.slow
 def test_verify_reports_nothing_while_others_write(engine: Engine, threads: list[UUID]) -> None:
     reader = create_engine(engine.url)
     with writing(engine, threads) as commits, reader.connect() as connection:

@@ -197,6 +197,7 @@ def test_condition_may_read_other_tables(engine: Engine, threads: list[Thread]) 
         assert [d.key[0] for d in counters.verify(connection, only=[Thread], where=long)] == true
 
 
+@pytest.mark.slow
 def test_sample_draws_threads_with_equal_chance(engine: Engine, threads: list[Thread]) -> None:
     for thread in threads:
         spoil(engine, thread, comment_count=500)

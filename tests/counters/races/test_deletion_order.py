@@ -99,6 +99,7 @@ def meet_deletion(
     return meet(server, actors, [change, deletion], stop=stop)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("change", [edit, remove, move, insert])
 @pytest.mark.parametrize(("class_", "key"), [(Thread, DOOMED), (Author, ADA)])

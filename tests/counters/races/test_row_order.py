@@ -107,6 +107,7 @@ def meet_at_comment(server: Engine, actors: Actors, act: Callable[[Session, int]
     return meet(server, pair, steps, release=release, states=("blocked", "blocked"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act", [edit, remove, bulk_update, bulk_delete, update_by_keys, delete_thread]
 )

@@ -55,6 +55,7 @@ def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) ->
 # A session that ends halfway
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("in_savepoint", [False, True], ids=["plain", "savepoint"])
 @pytest.mark.parametrize("flushed", [False, True], ids=["previewed", "flushed"])
 @pytest.mark.parametrize("end", [Session.close, Session.invalidate, Session.reset])
@@ -138,6 +139,7 @@ with Counted(engine) as session:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["INSERT INTO tallied_comment", "UPDATE tallied_thread"])
 def test_process_killed_within_a_flush_changes_nothing(
     engine: Engine, lasting: Session, start: str
@@ -220,6 +222,7 @@ def preparing(two_phase: Engine) -> Iterator[tuple[Session, Thread]]:
         yield session, thread
 
 
+@pytest.mark.slow
 def test_prepared_transaction_is_committed(preparing: tuple[Session, Thread]) -> None:
     session, thread = preparing
     session.commit()

@@ -240,6 +240,7 @@ WAYS: dict[str, tuple[Work, list[tuple[Any, ...]]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", WAYS)
 def test_write_is_counted_on_the_leader(
     way: str, routed: Router, engine: Engine, follower: Engine

@@ -246,6 +246,7 @@ def test_deletion_of_parent_lowers_other_parents(
     assert_exact(session)
 
 
+@pytest.mark.slow
 def test_deletion_of_parent_takes_constant_number_of_statements(
     session: Session, engine: Engine, customers: list[Customer]
 ) -> None:
@@ -299,6 +300,7 @@ BULK: dict[str, Callable[[Session], Any]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", BULK)
 def test_bulk_statement_is_counted_in_all_parents(
     session: Session, customers: list[Customer], name: str
@@ -307,6 +309,7 @@ def test_bulk_statement_is_counted_in_all_parents(
     assert_exact(session)
 
 
+@pytest.mark.slow
 def test_random_history_ends_exact(
     session: Session, customers: list[Customer], is_exhaustive: bool
 ) -> None:

@@ -144,6 +144,7 @@ COMPUTED: dict[str, tuple[int, Statement]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", COMPUTED)
 def test_statement_derives_columns(session: Session, thread: Thread, name: str) -> None:
     words, run = COMPUTED[name]

@@ -210,6 +210,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[Any, ...], tuple[Any, ...]
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", WAYS)
 def test_generated_columns_are_current_after_a_flush(way: str, session: Session) -> None:
     work, first, second, on_wall = WAYS[way]

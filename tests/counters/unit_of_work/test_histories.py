@@ -198,5 +198,6 @@ class Discussion(History):
         assert_exact(self.session, *loaded)
 
 
+@pytest.mark.slow
 def test_any_history_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
     run_histories(Discussion, engine, examples=60 if is_exhaustive else 12)

@@ -189,6 +189,7 @@ class Magazine(History):
         self.session.expire_all()  # pointers that the database has set to NULL are stale
 
 
+@pytest.mark.slow
 def test_any_history_of_links_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
     make_tables(engine)
     run_histories(Magazine, engine, examples=30 if is_exhaustive else 6)

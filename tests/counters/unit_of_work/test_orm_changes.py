@@ -65,6 +65,7 @@ CHANGES: dict[str, tuple[Change, tuple[int, int] | None, tuple[int, int]]] = {
 """Changes of threads of 2 + 3 + 4 and 4 + 6 words, and their comments and words afterwards."""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CHANGES)
 def test_change_is_counted_at_the_flush(session: Session, name: str) -> None:
     thread, other = stored_thread(session, 2, 3, 4), stored_thread(session, 4, 6)
@@ -162,6 +163,7 @@ def test_deletion_of_a_deleted_comment_is_counted_once(session: Session) -> None
     assert shown(thread)[:2] == (2, 3)
 
 
+@pytest.mark.slow
 def test_thousand_comments_in_hundred_threads_are_counted(session: Session) -> None:
     threads = [Thread(title=f"Thread {n}") for n in range(100)]
     session.add_all(threads)

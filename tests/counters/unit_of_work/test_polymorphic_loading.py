@@ -125,6 +125,7 @@ EDITS: dict[str, tuple[Step, tuple[Any, ...]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_statement_on_polymorphic_base_is_counted(office: SimpleNamespace, name: str) -> None:
     step, expected = STATEMENTS[name]
@@ -132,6 +133,7 @@ def test_statement_on_polymorphic_base_is_counted(office: SimpleNamespace, name:
     assert shown(office) == expected
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", EDITS)
 def test_edit_of_polymorphic_object_is_counted(office: SimpleNamespace, name: str) -> None:
     step, expected = EDITS[name]

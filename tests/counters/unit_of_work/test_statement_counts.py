@@ -65,6 +65,7 @@ COSTS: dict[str, tuple[Callable[[Session, list[Thread]], Any], list[str]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", COSTS)
 def test_change_costs_few_statements(
     session: Session, threads: list[Thread], executed: Statements, name: str
@@ -84,6 +85,7 @@ def test_update_of_a_counter_adds_and_returns(
     assert "RETURNING" in executed[1]
 
 
+@pytest.mark.slow
 def test_thousand_comments_cost_one_insert_and_one_update(session: Session, engine: Engine) -> None:
     many = [Thread(title=f"T{number}") for number in range(100)]
     session.add_all(many)
@@ -141,6 +143,7 @@ def committed(session: Session, id: UUID) -> None:
     session.commit()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "lock",
     [
@@ -196,6 +199,7 @@ def test_change_of_no_counter_costs_nothing(
     assert not any("word_count" in statement for statement in executed)
 
 
+@pytest.mark.slow
 def test_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) -> None:
     thread = stored_thread(session, *[2] * 500)
     key = thread.id
