@@ -48,6 +48,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..resolvers.pagination.arguments import SIZE_METADATA
 from ..settings import Settings
+from .field_declarations import TargetCountsField, declaration_of
 from .limits import limit_error
 
 MAX_INTROSPECTIONS = 1.25
@@ -275,6 +276,8 @@ class _CostMeasurement:
         field = self.schema.get_field(parent, node.name.value)
         if field is None or not is_list_type(get_nullable_type(field.type)):
             return None
+        if isinstance(declaration_of(field), TargetCountsField):
+            return _arguments(node, "targets")
         known = [field.args[name] for name in ("first", "last") if name in field.args]
         if not known:
             return None

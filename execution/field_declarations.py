@@ -94,6 +94,11 @@ class TargetThreadField:
 
 
 @dataclass(frozen=True)
+class TargetCountsField:
+    """A root field that returns the counts of objects of the host, in their order."""
+
+
+@dataclass(frozen=True)
 class ConnectionField:
     """A connection to rows of a type, of a whole table or of a parent.
 
@@ -177,6 +182,7 @@ FieldDeclaration = (
     | NodeField
     | NodesField
     | TargetThreadField
+    | TargetCountsField
     | ConnectionField
     | ChangeField
     | ChangedRowField

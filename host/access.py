@@ -64,16 +64,17 @@ class HostRules:
         """Whether every viewer may read every thread, since the policy decides nothing."""
         return getattr(self.policy.may_read, "__func__", None) is Policy.may_read
 
-    def target(self, name: str) -> Target:
+    def target(self, name: str, field: str = "target.type") -> Target:
         """Return the target that is registered under that name.
 
+        :param field: the argument or input field of the name.
         :raises UnknownTargetType: if there is none.
         """
         if name not in self.targets:
             names = ", ".join(sorted(self.targets)) or "none"
             raise UnknownTargetType(
                 f"There are no discussions about this kind; the registered ones are: {names}.",
-                field="target.type",
+                field=field,
             )
         return self.targets[name]
 

@@ -14,7 +14,9 @@ from graphql import (
     OperationType,
     Visitor,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
+    is_list_type,
     visit,
 )
 from graphql.execution.collect_fields import FieldDetails
@@ -32,6 +34,7 @@ from ..execution.field_declarations import (
     NodesField,
     ObjectField,
     RelatedRowField,
+    TargetCountsField,
     TargetThreadField,
     declaration_of,
     python_name,
@@ -43,7 +46,7 @@ from .errors import Unsupported
 from .levels import Awaited, ChildPages, Level, PageLevel, RootPage, RowLevel
 from .payloads import PayloadCompiler
 from .plan import Plan
-from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetRoot
+from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetCountsRoot, TargetRoot
 from .selected_fields import SelectedFields
 from .source import Source
 
@@ -148,6 +151,11 @@ class _Compilation:
             case ConnectionField():
                 page = self._page(RootPage, declaration, arguments, details)
                 return PageRoot(page, f"connection{page.number}")
+            case TargetCountsField():
+                type_ = get_named_type(field.type)
+                assert isinstance(type_, GraphQLObjectType)
+                function = self._object_function(type_, details)
+                return TargetCountsRoot(arguments, self.compiler.database, function)
             case ObjectField():
                 return self._object_root(declaration, field, details)
             case ChangeField():
@@ -252,8 +260,17 @@ class _Compilation:
             self.needs_access = self.needs_access or declaration.scope == "access"
             return f"{self.source.constant(declaration.function)}({declaration.scope})"
         if declaration is None and definition.base_resolver is None:
-            return f"value.{definition.python_name}"
+            return self._attribute(field, definition.python_name, details)
         raise Unsupported(f"{type_.name}.{name}")
+
+    def _attribute(self, field: GraphQLField, name: str, details: list[FieldDetails]) -> str:
+        """Return the expression of an attribute, which may be an object itself."""
+        type_ = get_named_type(field.type)
+        if is_leaf_type(type_):
+            return f"value.{name}"
+        if not isinstance(type_, GraphQLObjectType) or is_list_type(get_nullable_type(field.type)):
+            raise Unsupported(f"{type_.name} of an object")
+        return f"{self._object_function(type_, details)}(value.{name}, rules, access)"
 
     def _object_root(
         self, declaration: ObjectField, field: GraphQLField, details: list[FieldDetails]

@@ -10,15 +10,26 @@ from uuid import UUID
 
 from graphql.execution.values import VariableValues
 
-from ..errors import BadUserInput
+from ..database import Database
+from ..database.statement import Rows
+from ..errors import BadUserInput, UserError
 from ..execution.context import Context
 from ..execution.field_declarations import KeyedRowField
+from ..resolvers.target_counts import (
+    TargetKey,
+    check_targets,
+    counts_of,
+    select_counts,
+    target_conditions,
+)
 from ..resolvers.validation import find_unstorable
 from ..schema.ids import decode_id
+from ..schema.types.target import TargetCounts
 from .arguments import Arguments
 from .errors import Guard
 from .levels import RootPage, RowLevel
 from .run import Run
+from .statements import Shapes
 
 
 class Root(ABC):
@@ -96,6 +107,41 @@ class TargetRoot(Root):
         if find_unstorable(checked.key):
             return None
         return await self.level.load_target(run, checked.type, checked.key)
+
+
+@dataclass
+class TargetCountsRoot(Root):
+    """The counts of objects of the host."""
+
+    arguments: Arguments
+    database: Database
+    function: str
+    _object: Callable[..., Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._shapes = Shapes(self.database)
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:
+        self._object = namespace[self.function]
+
+    def check(self, context: Context, variables: VariableValues) -> list[TargetKey]:
+        targets = [target.read() for target in self.arguments.read(variables)["targets"]]
+        try:
+            check_targets(context.rules, targets)
+        except UserError as error:
+            raise Guard("targets") from error
+        return targets
+
+    async def load(self, run: Run, checked: list[TargetKey]) -> list[Any]:
+        conditions = target_conditions(
+            checked, run.read_condition, is_sqlite=self.database.is_sqlite
+        )
+        rows: Rows = ()
+        if conditions:
+            bound = self._shapes.bind("counts", conditions, lambda: select_counts(conditions), {})
+            rows = await run.fetch(bound)
+        counts = map(TargetCounts.from_counts, counts_of(checked, rows))
+        return [self._object(item, run.context.rules, run.access) for item in counts]
 
 
 @dataclass

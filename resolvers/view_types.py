@@ -56,6 +56,17 @@ class CommentView(View):
     viewer_can_move: bool
 
 
+@dataclass(frozen=True)
+class TargetCounts:
+    """The counts of the thread about an object of the host; 0 without one that can be read."""
+
+    target_type: str
+    target_id: str
+    comment_count: int
+    word_count: int
+    last_comment_at: datetime | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewPage(Generic[T]):
     """A page of a list, as in the Relay cursor connections specification."""

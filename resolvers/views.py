@@ -14,7 +14,7 @@ type than its annotation is a ``TypeError``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -32,9 +32,11 @@ from .pagination.orders import COMMENTS, THREADS
 from .queries import read_comment_pages, read_many, read_one, read_target_thread
 from .rendering import render_fairly
 from .rows import THREAD_COLUMNS, thread_context
+from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
 from .view_types import CommentPage as CommentPage
 from .view_types import CommentView as CommentView
+from .view_types import TargetCounts as TargetCounts
 from .view_types import ThreadView as ThreadView
 from .view_types import ViewPage as ViewPage
 
@@ -156,6 +158,29 @@ async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> 
         return None
     names = await _names(reader, [row])
     return await _comment_view(access, row, thread_context(thread), names)
+
+
+async def read_counts(
+    connection: ReadConnection, access: Access, targets: Iterable[tuple[str, str]]
+) -> list[TargetCounts]:
+    """Return the counts of objects of the host, in their order, by one statement.
+
+    A thread that is not there, and one that the viewer may not read, has no comments.
+
+    :param targets: the type and the id of each object: at most 100.
+    :raises BadUserInput: for more objects.
+    :raises UnknownTargetType: for a type that is not registered.
+    """
+    expect_type(Access, access=access)
+    keys = [TargetKey(*target) for target in targets]
+    for type, id in keys:
+        expect_type(str, target_type=type, target_id=id)
+    check_targets(access.rules, keys)
+    if isinstance(connection, AsyncSession):
+        connection = await connection.connection()
+    if access.reads_by_author:
+        access = await with_author(connection, access)
+    return await read_target_counts(EngineReader(connection), keys, access.read_condition())
 
 
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:

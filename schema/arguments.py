@@ -20,6 +20,7 @@ from ..resolvers.pagination.filters import (
     comment_filter,
     thread_filter,
 )
+from ..resolvers.target_counts import MAX_TARGETS, TargetKey
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
 from .ids import decode_id
@@ -75,9 +76,21 @@ class TargetInput:
         description="The object's id within its kind, in the host's spelling."
     )
 
+    def read(self) -> TargetKey:
+        """Return the type and the id of the object."""
+        return TargetKey(self.type, self.key)
+
 
 TargetBy = Annotated[
     TargetInput, strawberry.argument(description="The object that the thread is about.")
+]
+
+
+CountedTargets = Annotated[
+    list[TargetInput],
+    strawberry.argument(
+        description=f"The objects whose comments are counted: at most {MAX_TARGETS}."
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from ..execution.field_declarations import (
     NodeField,
     NodesField,
     ObjectField,
+    TargetCountsField,
     TargetThreadField,
 )
 from ..execution.requested_fields import Info
@@ -22,6 +23,7 @@ from ..resolvers.pagination.arguments import RowPage
 from ..resolvers.pagination.keyset import read_page
 from ..resolvers.pagination.orders import THREADS
 from ..resolvers.queries import count_threads, read_one, read_target_thread
+from ..resolvers.target_counts import check_targets, read_target_counts
 from ..resolvers.validation import find_unstorable
 from .arguments import (
     DEFAULT_THREAD_ORDER,
@@ -29,6 +31,7 @@ from .arguments import (
     AuthorID,
     Before,
     CommentID,
+    CountedTargets,
     First,
     Last,
     NodeID,
@@ -45,6 +48,7 @@ from .ids import decode_id
 from .nodes import Node, load_host_nodes
 from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
+from .types.target import TargetCounts
 from .types.viewer import CurrentViewer
 
 THREADS_OF_ALL = ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER)
@@ -93,6 +97,21 @@ class Query:
             lambda it: read_target_thread(it, target.type, target.key, columns, read_condition)
         )
         return None if row is None else Thread.from_record(row)
+
+    @field(
+        "Return the numbers of comments about many objects of the host, in the order of targets, "
+        "as for a list of articles. An object without a thread, or with one that the viewer may "
+        "not read, has no comments. Null if they could not be read.",
+        declaration=TargetCountsField(),
+    )
+    async def counts(self, info: Info, targets: CountedTargets) -> list[TargetCounts] | None:
+        keys = [target.read() for target in targets]
+        check_targets(info.context.rules, keys)
+        read_condition = await info.context.read_condition()
+        counts = await info.context.read_rows(
+            lambda it: read_target_counts(it, keys, read_condition)
+        )
+        return list(map(TargetCounts.from_counts, counts))
 
     @field(
         "Return any object by its global id. Null if there is none.",

@@ -39,7 +39,7 @@ PUBLIC = {
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment ThreadView CommentView ViewPage CommentPage""",
+        read_comment read_counts ThreadView CommentView ViewPage CommentPage TargetCounts""",
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",

@@ -47,6 +47,7 @@ BUDGETS: list[tuple[str, list[str]]] = [
         [THREAD, COMMENT, AUTHOR],
     ),
     ('{ threadFor(target: {type: "article", key: "1"}) { title } }', [THREAD]),
+    ('{ counts(targets: [{type: "article", key: "1"}]) { commentCount } }', [THREAD]),
     ("{ viewer { name isModerator } }", []),
 ]
 """Queries, and the statements of a guest."""

@@ -18,8 +18,11 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, event, insert, make_url, text
 from support.api import Api
 from support.databases import new_database
+from support.host import titles
 
 from tallied.database import Database
+from tallied.host.access import HostRules
+from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
 from tallied.resolvers.pagination.arguments import PageArguments, RequestedFields
@@ -124,8 +127,8 @@ def explain(full: Database, request: pytest.FixtureRequest) -> Explain:
     At its second use, a query is compiled.
     """
 
-    async def explain(query: str, **variables: Any) -> list[str]:
-        api = Api(full)
+    async def explain(query: str, rules: HostRules | None = None, **variables: Any) -> list[str]:
+        api = Api(full, rules=rules)
         for _ in range(request.param):
             await api(query, **variables)
         with executed(full) as statements:
@@ -337,6 +340,17 @@ async def test_lookups_use_primary_key(full: Database, explain: Explain) -> None
     for plan in result:
         assert_by_index(full, plan)
         assert ("sqlite_autoindex_tallied" if full.is_sqlite else "pk_tallied") in plan
+
+
+async def test_counts_use_index_of_targets(full: Database, explain: Explain) -> None:
+    query = """query($targets: [TargetInput!]!) { counts(targets: $targets) { commentCount } }"""
+    names = ("article", "film")
+    rules = HostRules(targets=targets_by_name([Target(name, titles) for name in names]))
+    targets = [{"type": names[number % 2], "key": str(number)} for number in range(100)]
+    (plan,) = await explain(query, rules=rules, targets=targets)
+    assert "uq_tallied_thread_target_type_target_id" in plan, plan
+    assert "SCAN" not in plan.replace("Scan", ""), plan
+    assert "Seq Scan" not in plan, plan
 
 
 async def test_mutations_use_indexes(full: Database) -> None:

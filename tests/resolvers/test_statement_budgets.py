@@ -132,6 +132,8 @@ READS: dict[str, int | tuple[int, int]] = {
          ... on Thread { title author { name } } } }""": 2,
     "{ viewer { name isModerator } }": 0,
     """{ threadFor(target: {type: "book", key: "9"}) { title } }""": 1,
+    """{ counts(targets: [{type: "book", key: "7"}, {type: "book", key: "9"}]) {
+         target { key } commentCount lastCommentAt } }""": 1,
     # All authors in one; the viewer's own, by which it is known what they may do, in another.
     """{ threads(first: 100) { nodes { author { name } viewerCanComment viewerCanDelete
          comments(first: 3) { nodes { authorName author { name } viewerCanEdit } } } } }""": (2, 4),

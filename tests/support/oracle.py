@@ -43,7 +43,10 @@ VIEWERS = (
     Viewer("9", "Max", is_moderator=True),
     Viewer("404", "Nobody"),
 )
-ROOTS = ("thread", "comment", "author", "node", "nodes", "threads", "threadFor", "viewer")
+ROOTS = (
+    *("thread", "comment", "author", "node", "nodes", "threads"),
+    *("threadFor", "counts", "viewer"),
+)
 ROOTS_OF_CORE = ("limits",)
 """Root fields that plans do not have."""
 
