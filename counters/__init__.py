@@ -92,5 +92,6 @@ from .declarations.kinds import Latest as Latest
 from .declarations.kinds import Max as Max
 from .declarations.kinds import Min as Min
 from .declarations.kinds import Sum as Sum
+from .declarations.number import Number as Number
 from .maintenance.verify import Drift as Drift
 from .manager import Counters as Counters

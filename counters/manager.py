@@ -21,7 +21,7 @@ from .registry.findings import raise_findings
 from .registry.session_classes import Installable, check_shards, own_class, sync_class
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
-from .unit_of_work.locking import lock
+from .unit_of_work.locking import lock, record_lock
 from .unit_of_work.pause import Pause
 
 T = TypeVar("T")
@@ -139,6 +139,20 @@ class Counters(CounterRegistry):
         :returns: None where there is no such row.
         """
         return lock(self._installed(session), session, class_, key, deleting=deleting)
+
+    def record_lock(
+        self, session: Session, parent: type[Any], key: Any, row: Mapping[str, Any]
+    ) -> None:
+        """Record that `session` has locked the row of a parent in this transaction by itself.
+
+        For code that locks rows by statements of its own, as an UPDATE does (``FOR NO KEY UPDATE``)
+        or more strongly. A flush that numbers rows of this parent (:class:`.Number`) need not lock
+        it then. :meth:`lock` records its rows itself.
+
+        :param key: the primary key; a tuple where it has several columns.
+        :param row: what was read under the lock, by attribute name; the last number among it.
+        """
+        record_lock(self._installed(session), session, parent, key, row)
 
     def pause(self, session: Session | AsyncSession) -> Pause:
         """Return a context manager in which counters are not updated, for a bulk load.

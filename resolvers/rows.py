@@ -56,7 +56,7 @@ async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool
     bind = await session.run_sync(_begin_to_write)
     query = _select_locked(*conditions)
     row = (await session.execute(query, bind_arguments={"bind": bind})).one_or_none()
-    return None if row is None else row._asdict()
+    return None if row is None else _record_lock(session, row._asdict())
 
 
 async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
@@ -71,7 +71,13 @@ async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
     if _has_criteria(session.sync_session):
         return await lock_thread_row(session, Thread.id == id)
     rows = await session.run_sync(lock)
-    return dict(zip(_THREAD_NAMES, rows[0], strict=True)) if rows else None
+    return _record_lock(session, dict(zip(_THREAD_NAMES, rows[0], strict=True))) if rows else None
+
+
+def _record_lock(session: AsyncSession, row: Record) -> Record:
+    """Spare the flush the lock that it takes to number comments of a thread."""
+    counters.record_lock(session.sync_session, Thread, row["id"], row)
+    return row
 
 
 async def lock_thread_rows(

@@ -19,8 +19,8 @@ PINNED = Path(__file__).with_name("public_names.txt")
 
 PUBLIC = {
     "tallied.asgi": "create_app",
-    "tallied.counters": "Count Sum Min Max First Latest Derived Drift",
-    "tallied.counters.Counters": "install extend pause flushed_values verify rebuild",
+    "tallied.counters": "Count Sum Min Max First Latest Number Derived Drift",
+    "tallied.counters.Counters": "install extend pause record_lock flushed_values verify rebuild",
     "tallied.database.Database": "read run_query write dispose",
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",

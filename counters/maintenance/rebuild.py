@@ -33,8 +33,10 @@ from ...errors import CounterError
 from ..declarations.copied_relation import CopiedRelation
 from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key
+from ..declarations.number import Number
 from ..registry.counter_registry import CounterRegistry
 from ..sql.copies import referring_keys
+from ..sql.numbers import number_rows
 from ..sql.recount import after_key, drift_query, key_columns, plain_table, repair
 from ..sql.rows import MAX_PARAMETERS, in_keys, lock_order
 from .selection import Condition, Named, choose, parents_in
@@ -254,6 +256,9 @@ class Rebuild:
         chained = {o: i for o, i in self.chained.get(mapper, {}).items() if i in counters}
         tracked = {name for outer in chained for name in outer.tracked}
         also = sorted(tracked - {counter.key for counter in counters})
+        for counter in counters:
+            if isinstance(counter, Number):
+                number_rows(self.connection, counter, partial(in_keys, keys=keys))
         rows = repair(self.connection, mapper, counters, partial(in_keys, keys=keys), answer=also)
         for outer in chained:
             keys_of_outer = (outer.parent_key(row) for row in rows.values())

@@ -12,7 +12,7 @@ from typing import Any
 from ..declarations.counter import Counter
 from ..declarations.dependent_columns import check_generated
 from ..declarations.mapped_rows import column_of
-from .column_checks import check_of, check_target, check_where
+from .column_checks import check_number, check_of, check_target, check_where
 from .findings import Finding
 from .relationship_checks import check_copy, check_via
 from .relationship_conditions import check_join
@@ -38,7 +38,8 @@ def _findings(counter: Counter) -> Iterator[Finding]:
     yield from check_join(counter)
     yield from check_copy(counter)
     yield from check_target(counter)
-    yield from check_of(counter)
+    of_findings = list(check_of(counter))
+    yield from of_findings or check_number(counter)
     yield from check_where(counter)
 
 

@@ -12,8 +12,9 @@ from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
 from sqlalchemy.types import TypeDecorator
 
 from ..declarations.counter import Counter
-from ..declarations.kinds import Additive, Count, Extreme
+from ..declarations.kinds import Additive, Count
 from ..declarations.mapped_rows import column_of
+from ..declarations.number import Number
 from .findings import Finding
 
 
@@ -37,19 +38,19 @@ def check_target(counter: Counter) -> Iterator[Finding]:
             "Declare the counter on the class that the relationship leads to.",
         )
         return
-    if isinstance(counter, Additive) and column.nullable:
+    if counter.empty is not None and column.nullable:
         yield (
             "counters.E006",
             f"{counter} is nullable, and NULL plus a difference stays NULL.",
             "Declare it nullable=False (Mapped[int]) with server_default='0'.",
         )
-    if isinstance(counter, Additive) and column.server_default is None:
+    if counter.empty is not None and column.server_default is None:
         yield (
             "counters.E007",
             f"{counter} has no server default, so a row that SQL inserts would have no count.",
             "Add server_default='0'.",
         )
-    if isinstance(counter, Extreme) and not column.nullable:
+    if counter.empty is None and not column.nullable:
         yield (
             "counters.E008",
             f"{counter} is not nullable, but a parent without sources has none.",
@@ -126,6 +127,26 @@ def check_of(counter: Counter) -> Iterator[Finding]:
             "counters.E017",
             f"{counter} compares {of}, which the database may order differently from Python.",
             "Take the extreme of a number or a time.",
+        )
+
+
+def check_number(counter: Counter) -> Iterator[Finding]:
+    """Yield a finding for a column that cannot take the numbers of :class:`.Number`."""
+    if not isinstance(counter, Number):
+        return
+    column = column_of(counter.source, counter.of.key)
+    if counter.is_copy or not isinstance(plain_type(column.type), Integer):
+        yield (
+            "counters.E042",
+            f"{counter.of} is no integer column of the class that {counter.via} starts from.",
+            "Number the rows of the class that has the foreign key, by an Integer or BigInteger.",
+        )
+    elif not column.nullable or column.default is not None or column.server_default is not None:
+        yield (
+            "counters.E042",
+            f"{counter.of} is not nullable or has a default, but a row has no number until "
+            f"{counter} gives it one.",
+            "Declare it nullable (Mapped[int | None]), without a default.",
         )
 
 

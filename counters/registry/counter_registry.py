@@ -18,6 +18,7 @@ from ..declarations.copied_relation import (
 from ..declarations.counter import Counter
 from ..declarations.derived import Derived
 from ..declarations.mapped_rows import counts_as
+from ..declarations.number import Number
 from .cascades import Cascades
 from .checks import check
 from .deletion_lock_order import DeletionLockOrder
@@ -50,6 +51,8 @@ class CounterRegistry:
         """By the declared class, with the counters that were declared on it."""
         self.parents: tuple[Mapper[Any], ...] = ()
         """The classes that hold counters, in the order in which they are written."""
+        self.numbers: tuple[Number, ...] = ()
+        """The counters that number their sources."""
         self.tables: Mapping[Table, Mapper[Any] | None] = {}
         """The tables of sources and parents, and those from which a cascade starts."""
         self.cascades = Cascades(())
@@ -97,7 +100,10 @@ class CounterRegistry:
         for mapper in self.copied_relations:
             by_parent.setdefault(mapper, [])
         raise_findings([*findings, *check_tables(by_source)])
-        self.parents = order_parents(by_parent, chains, self.copied_relations)
+        self.numbers = tuple(counter for counter in sound if isinstance(counter, Number))
+        self.parents = order_parents(
+            by_parent, chains, self.copied_relations, {n.parent for n in self.numbers}
+        )
         self._of_parent = {mapper: tuple(counters) for mapper, counters in by_parent.items()}
         self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
         self._chained = without_copies(chains)

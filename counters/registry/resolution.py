@@ -48,7 +48,10 @@ def without_copies(chains: Chains) -> Chains:
 
 
 def order_parents(
-    parents: Iterable[Mapper[Any]], chains: Chains, relations: CopiedRelations
+    parents: Iterable[Mapper[Any]],
+    chains: Chains,
+    relations: CopiedRelations,
+    numbered: Collection[Mapper[Any]] = (),
 ) -> tuple[Mapper[Any], ...]:
     """Return `parents` in the order in which they are written: a referring table comes first.
 
@@ -80,17 +83,21 @@ def order_parents(
         if mapper not in done:
             done.append(mapper)
 
-    for mapper in _sort_by_reference(parents):
+    for mapper in _sort_by_reference(parents, numbered):
         visit(mapper, ())
     return tuple(done)
 
 
-def _sort_by_reference(parents: Iterable[Mapper[Any]]) -> list[Mapper[Any]]:
+def _sort_by_reference(
+    parents: Iterable[Mapper[Any]], numbered: Collection[Mapper[Any]]
+) -> list[Mapper[Any]]:
     """Return `parents`, each before those that its foreign keys refer to; else by name.
+
+    Those that number their sources come before the others, since a flush locks them first.
 
     Where two refer to each other, the one that would come first by name is the second.
     """
-    by_name = sorted(parents, key=_name)
+    by_name = sorted(parents, key=lambda mapper: (mapper not in numbered, _name(mapper)))
     referred = {mapper: _find_referred(mapper) for mapper in by_name}
     done: list[Mapper[Any]] = []
 

@@ -12,6 +12,7 @@ from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, Int
 from ..declarations.counter import Counter
 from ..declarations.exactness import is_exact, plain_kind
 from ..declarations.mapped_rows import column_of
+from ..declarations.number import Number
 from ..sql.tree_locks import SelfReference
 
 
@@ -26,6 +27,7 @@ class Source:
         self.relationships = tuple(
             {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
         )
+        self.numbers = tuple(c for c in self.counters if isinstance(c, Number))
         self.previewed = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
         """The counters that a change of an object shows in."""
         self.previewed_groups = by_relationship(self.previewed)

@@ -30,21 +30,21 @@ class LockedRows:
 
     def keep(self, source: Source, key: Key, row: RowValues, connection: Connection) -> None:
         """Record the values of a row that was just locked on `connection`."""
-        self._rows[source, key] = (row, *_within(connection))
+        self._rows[source, key] = (row, *within(connection))
 
     def get(self, source: Source, key: Key, connection: Connection) -> RowValues | None:
         """Return the values of a row if it has been locked since they were read; else None."""
-        row, *within = self._rows.get((source, key), (None,))
-        return row if within and _is_held(within, connection) else None
+        row, *locked = self._rows.get((source, key), (None,))
+        return row if locked and is_held(locked, connection) else None
 
     def mark_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> None:
         """Record that a row was just locked to be deleted, after the rows that count for it."""
-        self._marked_for_deletion[mapper, key] = _within(connection)
+        self._marked_for_deletion[mapper, key] = within(connection)
 
     def is_marked_for_deletion(self, mapper: Mapper[Any], key: Key, connection: Connection) -> bool:
         """Return whether the row has been locked to be deleted, and still is."""
-        within = self._marked_for_deletion.get((mapper, key))
-        return within is not None and _is_held(within, connection)
+        locked = self._marked_for_deletion.get((mapper, key))
+        return locked is not None and is_held(locked, connection)
 
     def forget(self) -> None:
         """Forget all rows, since the session has written or ended its transaction."""
@@ -52,13 +52,14 @@ class LockedRows:
         self._marked_for_deletion.clear()
 
 
-def _within(connection: Connection) -> tuple[Any, Any]:
+def within(connection: Connection) -> tuple[Any, Any]:
+    """Return the transaction and the savepoint that a lock is taken in."""
     return connection.get_transaction(), connection.get_nested_transaction()
 
 
-def _is_held(within: Sequence[Any], connection: Connection) -> bool:
+def is_held(locked: Sequence[Any], connection: Connection) -> bool:
     """Return whether locks that were taken in a transaction and savepoint are held."""
-    transaction, savepoint = within
+    transaction, savepoint = locked
     if transaction is not connection.get_transaction() or not is_open(transaction):
         return False
     return savepoint is None or is_open(savepoint)

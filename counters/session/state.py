@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
 from ..declarations.copied_relation import CopiedRelation
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
+from .last_numbers import LastNumbers
 from .locked_rows import LockedRows
 from .referring_objects import ReferringObjects
 from .savepoints import ABSENT, Savepoint, Values, forget
@@ -35,6 +36,9 @@ class SessionState:
         self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         self.pointing: dict[CopiedRelation, ReferringObjects] = {}
         self.locked_rows = LockedRows()
+        self.last_numbers = LastNumbers()
+        self.numbered: list[tuple[InstanceState[Any], str]] = []
+        """The objects that were numbered in the transaction, and the attribute."""
         self._previewed: Values = {}
         self._previewed_objects: list[Any] = []
         """The objects of previews: one that is collected would come back without its preview."""
@@ -135,8 +139,12 @@ class SessionState:
 
     def end(self, session: Session, transaction: SessionTransaction) -> None:
         """End a transaction or savepoint, after SQLAlchemy has expired its objects."""
+        for state, name in self.numbered:
+            if state.key is None:  # new again
+                forget(state, name)
         if transaction.parent is None:
             self._savepoints.clear()
+            self.numbered.clear()
             self._clear()
         elif self._savepoints and self._savepoints[-1].transaction is transaction:
             savepoint = self._savepoints.pop()
@@ -149,6 +157,7 @@ class SessionState:
         self._previewed.clear()
         self._previewed_objects.clear()
         self.locked_rows.forget()
+        self.last_numbers.forget()
         self.returned.clear()
 
 

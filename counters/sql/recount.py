@@ -39,6 +39,7 @@ from ..declarations.mapped_rows import (
     own_key,
     select_rows,
 )
+from ..declarations.number import Number
 from .rows import rows_by_key
 
 Within: TypeAlias = Callable[[Sequence[ColumnElement[Any]]], ColumnElement[bool]]
@@ -106,7 +107,12 @@ def recount_query(
     true_columns = []
     for counter in counters:
         true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
-        true = func.coalesce(true, 0) if isinstance(counter, Additive) else true
+        if isinstance(counter, Number):
+            unnumbered = aggregates[counter.source, counter.relationship].c[_unnumbered(counter)]
+            stored = stored_column(parents, mapper, counter.key)
+            true = counter.recounted(stored, true, unnumbered)
+        elif isinstance(counter, Additive):
+            true = func.coalesce(true, 0)
         true_columns.append(true.label(f"true_{counter.key}"))
     joined: Any = parents
     for aggregate in aggregates.values():
@@ -155,8 +161,13 @@ def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
         source,
         *(part.label(f"parent_{number}") for number, part in enumerate(foreign)),
         *(counter.aggregate_expression().label(counter.key) for counter in counters),
+        *(c.unnumbered().label(_unnumbered(c)) for c in counters if isinstance(c, Number)),
     ).group_by(*foreign)
     return (statement if within is None else statement.where(within(foreign))).subquery()
+
+
+def _unnumbered(counter: Counter) -> str:
+    return f"unnumbered_{counter.key}"
 
 
 def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
@@ -217,8 +228,9 @@ def repair_statement(
     names = [*(counter.key for counter in counters), *answer]
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)
+    numbers = [counter.key for counter in counters if isinstance(counter, Number)]
     recounted = recount_query(
-        plain_table(mapper, ()).alias("tallied_parent"), mapper, counters, within
+        plain_table(mapper, numbers).alias("tallied_parent"), mapper, counters, within
     ).subquery("tallied_truth")
     stored = [stored_column(parents, mapper, counter.key) for counter in counters]
     true_columns = [recounted.c[f"true_{counter.key}"] for counter in counters]

@@ -45,6 +45,8 @@ from .cascades import reach
 from .counting import count_new_row
 from .deletions import Deletions
 from .locking import lock_children_first, lock_referenced_rows
+from .numbering import number_objects
+from .numbers import is_unnumbered
 from .pending_changes import PendingChanges
 from .self_references import lock_changed_rows, locks_trees
 
@@ -100,6 +102,8 @@ class Flush(PendingChanges):
         ]
         if edited or deleted or self.registry.copied_relations:
             self._lock(edited, deleted)
+        if self.registry.numbers:
+            number_objects(self, self._read)
 
     def _dirty(self) -> Iterable[Any]:
         """Return the session's dirty objects, without a search where none has been modified."""
@@ -176,7 +180,10 @@ class Flush(PendingChanges):
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """Count a row that was inserted."""
         new = source.inserted_values(state, partial(self.dialect, source.mapper))
-        if new is not None and not self._locked and not self._unread:
+        if source.numbers and is_unnumbered(source, None, new):
+            self.inserted_states[source.mapper, key_of(source.mapper, state)] = state
+            self._count_inserted(source, state, new)
+        elif new is not None and not self._locked and not self._unread:
             count_new_row(self._changes, source.groups, new)
         else:
             self._count_inserted(source, state, new)
@@ -234,6 +241,8 @@ class Flush(PendingChanges):
     ) -> None:
         if new is None:
             self.read_later(source, key, old)
+        elif source.numbers and is_unnumbered(source, old, new):
+            self.numbers.add(source, key, old, new)
         else:
             self.count_or_read(source, key, old, new)
 
@@ -261,7 +270,7 @@ class Flush(PendingChanges):
                 counter.increment(change, value)
         if isinstance(counter, Additive):
             return change.added.get(counter, counter.empty)
-        return change.new_extreme.get(counter)
+        return change.new_extreme.get(counter, counter.empty)
 
     def _new_contributions(self) -> dict[tuple[Counter, Any], list[Any]]:
         """Return the contributions of the flush's new sources by counter and parent."""

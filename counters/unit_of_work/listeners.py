@@ -20,6 +20,7 @@ from ..declarations.mapped_rows import counts_as
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
 from ..session import copy_preview, preview
+from ..session.number_protection import protect_number
 from ..session.protection import protect
 from ..session.state import get_session_state
 from . import derived_dml, statements
@@ -31,6 +32,8 @@ def listen_to_models(registry: CounterRegistry) -> None:
     """Listen to every class that is counted, counts, or is deleted with rows that are."""
     for mapper in registry.parents:  # first: what is shown of a chain is what these let pass
         protect(registry, mapper, registry.counters_of(mapper))
+    for number in registry.numbers:
+        protect_number(number)
     for mapper, source in registry.sources.items():
         preview.listen(registry, mapper, source.previewed)
         if not any(mapper.isa(other) for other in registry.sources if other is not mapper):

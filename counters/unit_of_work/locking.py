@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from ...errors import CounterError
 from ..declarations.copied_relation import ForeignKeyTracker
-from ..declarations.mapped_rows import Key
+from ..declarations.mapped_rows import Key, RowValues
 from ..declarations.object_state import identity
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
@@ -66,6 +66,7 @@ def lock(
     connection = write_connection(session, state.mapper, registry.partners)
     if deleting:
         session_state.locked_rows.mark_for_deletion(state.mapper, ident, connection)
+    keep_last_numbers(registry, session_state, state.mapper, ident, state.dict, connection)
     source = registry.source_of(state)
     if source is None or source.has_copied_relation or not state.dict.keys() >= set(source.names):
         return obj
@@ -73,6 +74,35 @@ def lock(
         row = {name: state.dict[name] for name in source.names}
         session_state.locked_rows.keep(source, identity(state), row, connection)
     return obj
+
+
+def keep_last_numbers(
+    registry: CounterRegistry,
+    session_state: SessionState,
+    mapper: Mapper[Any],
+    key: Key,
+    row: RowValues,
+    connection: Connection,
+) -> None:
+    """Record the last numbers of a row that the session has just locked and read."""
+    for number in registry.numbers:
+        if mapper.isa(number.parent) and number.key in row and _holds_locks(connection):
+            session_state.last_numbers.keep(number, key, row[number.key], connection)
+
+
+def record_lock(
+    registry: CounterRegistry, session: Session, class_: type[Any], key: Any, row: RowValues
+) -> None:
+    """Record a row that the session has locked; see :meth:`.Counters.record_lock`."""
+    session_state = get_session_state(registry, session)
+    if session_state is None or not registry.numbers:
+        return
+    mapper = class_mapper(class_)
+    if isinstance(write_bind(session, mapper), Connection):
+        return
+    connection = write_connection(session, mapper, registry.partners)
+    ident = key if isinstance(key, tuple) else (key,)
+    keep_last_numbers(registry, session_state, mapper, ident, row, connection)
 
 
 def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:

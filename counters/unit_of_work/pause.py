@@ -14,10 +14,12 @@ from ..declarations.change import Change
 from ..declarations.copied_relation import copied_names
 from ..declarations.dependent_columns import generated_names
 from ..declarations.mapped_rows import Key
+from ..declarations.number import Number
 from ..registry.counter_registry import CounterRegistry
 from ..session.state import get_session_state
 from ..sql.copies import referenced_keys, referring_keys
 from ..sql.counter_updates import write
+from ..sql.numbers import number_rows
 from ..sql.recount import repair
 from ..sql.rows import chunks, in_keys, read
 from .pending_changes import PendingChanges
@@ -120,6 +122,9 @@ class Pause:
         if not counters:
             return
         within = partial(in_keys, keys=keys)
+        for counter in counters:
+            if isinstance(counter, Number):
+                number_rows(connection, counter, within)
         answer = generated_names(mapper, counters)
         for key, values in repair(
             connection, mapper, counters, within, answer=answer, only_wrong=False

@@ -27,6 +27,7 @@ from ..sql.copies import Answers, lock_copies, refresh_copies
 from ..sql.counter_updates import write
 from ..sql.rows import read
 from .counting import count_row
+from .numbers import Numbers, is_unnumbered
 
 
 class PendingChanges:
@@ -51,6 +52,7 @@ class PendingChanges:
         self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
             lambda: defaultdict(Change)
         )
+        self.numbers = Numbers(registry, session_state, session, self.connection)
         self._unread: dict[Source, dict[Key, RowValues | None]] = defaultdict(dict)
         self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
         """Objects that show what is to be read, by their class and the one with the counters."""
@@ -91,10 +93,17 @@ class PendingChanges:
             connection = self.connection(source.mapper)
             stored_rows = read(connection, source.mapper, source.names, list(rows), lock=False)
             for key, old in rows.items():
-                self.count(source, old, stored_rows.get(key))
+                new = stored_rows.get(key)
+                if source.numbers and is_unnumbered(source, old, new) and new is not None:
+                    self.numbers.add(source, key, old, new)
+                else:
+                    self.count(source, old, new)
             missing = rows.keys() - stored_rows.keys()
             if missing and source.self_references:
                 self.deleted_parents.update((source.mapper.base_mapper, key) for key in missing)
+        for source, key, old, new in self.numbers.store():
+            self.count(source, old, new)
+            self._show_numbers(source, key, new)
         for mapper in self.registry.parents:
             changes = {
                 key: change
@@ -113,6 +122,18 @@ class PendingChanges:
     def end_previews(self) -> None:
         """Take back the previews that nothing has confirmed."""
         self.session_state.discard_previews(self.session)
+
+    def _show_numbers(self, source: Source, key: Key, row: RowValues) -> None:
+        mapper = source.mapper
+        state = self.inserted_states.get((mapper, key))
+        if state is None:
+            obj = self.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+            if obj is None:
+                return
+            state = instance_state(obj)
+        for counter in source.numbers:
+            self.session_state.show(state, counter.of.key, row[counter.of.key])
+            self.session_state.numbered.append((state, counter.of.key))
 
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
         counters = self.registry.counters_of(mapper)

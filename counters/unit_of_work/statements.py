@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, null
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.util import immutabledict
 
 from ...errors import UncountedStatementError
 from ..declarations.mapped_rows import Key, column_of, columns_of, primary_key, select_rows
@@ -38,6 +39,7 @@ from ..sql.dml import (
 from ..sql.rows import MAX_PARAMETERS, in_keys, read, rows_by_key
 from ..sql.tree_locks import SelfReference, lock_matching_tree
 from .cascades import reach
+from .numbers import is_unnumbered
 from .pending_changes import PendingChanges
 from .self_references import lock_rows_by_key, locks_trees
 from .unsupported_dml import check_assigned_counters, check_form, check_inner, refusal
@@ -146,8 +148,11 @@ class Statement:
         rows = frozen().all()
         number = len(key) + len(columns)
         inserted = [tuple(row)[-number:] for row in rows]
-        for values in rows_by_key(inserted, len(key), source.names).values():
-            self.pending_changes.count(source, None, values)
+        for key_, values in rows_by_key(inserted, len(key), source.names).items():
+            if is_unnumbered(source, None, values):
+                self.pending_changes.numbers.add(source, key_, None, values)
+            else:
+                self.pending_changes.count(source, None, values)
         self._write_pending_changes()
         if not has_returning:
             return Inserted([row[: len(key)] for row in inserted])
@@ -162,6 +167,8 @@ class Statement:
         keys = self._lock_rows_by_key() if by_key else self._lock_matching_rows()
         if self.verb == "DELETE":
             self._reach(keys)
+        if self.verb == "UPDATE":
+            self._clear_numbers()
         statement = self.statement
         if not by_key:
             statement = statement.where(in_keys(primary_key(self.mapper), keys))
@@ -172,6 +179,27 @@ class Statement:
             result = result.freeze()()  # read now: what follows uses the same connection
         self._write_pending_changes()
         return result
+
+    def _clear_numbers(self) -> None:
+        """Have an UPDATE that moves rows take their numbers off, which may be taken elsewhere.
+
+        What has not moved gets its number back.
+        """
+        numbers = [number for source in self.sources for number in source.numbers]
+        written = written_names(self.state) if numbers else set()
+        for number in numbers:
+            if not written & names_of(number.source, number.foreign_key):
+                continue
+            parameters: Any = self.state.parameters
+            column = column_of(number.source, number.of.key)
+            if is_list(parameters):
+                self.state.parameters = [{**row, number.of.key: None} for row in parameters]
+            elif self.statement._values:  # not by values(), which refuses to add to some
+                values = immutabledict({**self.statement._values, column: null()})
+                self.statement = self.statement._generate()
+                self.statement._values = values
+            else:
+                self.state.parameters = {**parameters, column.key: None}
 
     def _invoke(self, statement: Any) -> Any:
         """Execute `statement`, and take part in what its listeners execute in its place.

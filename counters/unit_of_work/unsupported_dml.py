@@ -129,6 +129,11 @@ def check_assigned_counters(
     :raises UncountedStatementError: naming the counter.
     """
     names = written_names(state) if state.statement.__visit_name__ != "delete" else set()
+    for number in registry.numbers if names else ():
+        if number.source in mapper.self_and_descendants and names & names_of(
+            number.source, [number.of.key]
+        ):
+            raise refusal(state, mapper, f"assigns {number.of.key}, which {number} numbers,")
     for parent in registry.parents:
         if not names or not set(parent.tables) & set(mapper.tables):
             continue

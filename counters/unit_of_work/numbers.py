@@ -1,0 +1,138 @@
+"""Take numbers from parents under their locks, and store those of rows that are written already."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Mapper, Session
+
+from ..declarations.mapped_rows import Key, RowValues
+from ..declarations.number import Number
+from ..registry.counter_registry import CounterRegistry
+from ..registry.source import Source
+from ..session.binds import write_bind
+from ..session.state import SessionState
+from ..sql.numbers import lock_last_numbers, store_numbers
+
+Row = tuple[Source, Key, RowValues | None, RowValues]
+"""A row by its source and its key, as it was and as it is."""
+
+
+def is_unnumbered(source: Source, old: RowValues | None, new: RowValues | None) -> bool:
+    """Return whether a row has come to a parent without a number of its own there."""
+    return new is not None and any(_needs_number(number, old, new) for number in source.numbers)
+
+
+def _needs_number(counter: Number, old: RowValues | None, new: RowValues) -> bool:
+    parent, number = counter.named_parent(new), new[counter.of.key]
+    if parent is None:
+        return False
+    if parent == counter.named_parent(old):
+        return number is None and _old_number(counter, old) is not None
+    return number is None or number == _old_number(counter, old)
+
+
+def _old_number(counter: Number, old: RowValues | None) -> Any:
+    return None if old is None else old[counter.of.key]
+
+
+class Numbers:
+    """The numbers that one flush or statement takes."""
+
+    def __init__(
+        self,
+        registry: CounterRegistry,
+        session_state: SessionState,
+        session: Session,
+        connection: Callable[[Mapper[Any]], Connection],
+    ) -> None:
+        self._session = session
+        self._locked: set[tuple[Number, Key]] = set()
+        self._registry = registry
+        self._last_numbers = session_state.last_numbers
+        self._connection = connection
+        self._unnumbered: list[Row] = []
+
+    def take(self, counter: Number, amounts: dict[Key, int]) -> dict[Key, int]:
+        """Return the last numbers of stored parents, and take so many after them.
+
+        Parents that are not locked yet are locked and read, by one statement. A parent that is gone
+        is not in the result.
+
+        :param amounts: how many numbers are needed, by the keys of the parents.
+        """
+        if not amounts:
+            return {}
+        connection = self._connection(counter.parent)
+        self._lock(counter.parent, connection, counter, list(amounts))
+        lasts: dict[Key, int] = {}
+        for key, amount in amounts.items():
+            last = self._last_numbers.get(counter, key, connection)
+            if last is not None:
+                lasts[key] = last
+                self._last_numbers.keep(counter, key, last + amount, connection)
+        return lasts
+
+    def _lock(
+        self, mapper: Mapper[Any], connection: Connection, counter: Number, keys: list[Key]
+    ) -> None:
+        last_numbers = self._last_numbers
+        unlocked = [key for key in keys if not self._is_locked(counter, key, connection)]
+        if not unlocked:
+            return
+        numbers = [number for number in self._registry.numbers if number.parent is mapper]
+        names = tuple(number.key for number in numbers)
+        for key, row in lock_last_numbers(connection, mapper, names, unlocked).items():
+            for number in numbers:
+                last_numbers.keep(number, key, row[number.key], connection)
+                self._locked.add((number, key))
+
+    def _is_locked(self, counter: Number, key: Key, connection: Connection) -> bool:
+        """Return whether a parent is locked, and nobody else may take its numbers.
+
+        Another session on the same connection has the same locks.
+        """
+        if (counter, key) in self._locked:
+            return True
+        if self._last_numbers.get(counter, key, connection) is None:
+            return False
+        return not isinstance(write_bind(self._session, counter.parent), Connection)
+
+    def add(self, source: Source, key: Key, old: RowValues | None, new: RowValues) -> None:
+        """Have a stored row numbered by :meth:`store`."""
+        self._unnumbered.append((source, key, old, new))
+
+    def store(self) -> list[Row]:
+        """Number the stored rows that need it, and return them with their numbers."""
+        rows, self._unnumbered = self._unnumbered, []
+        fresh: list[dict[str, Any]] = [{} for _ in rows]
+        for counter in self._registry.numbers if rows else ():
+            amounts: dict[Key, int] = defaultdict(int)
+            places: list[tuple[int, Key, int]] = []
+            for place, (source, _, old, new) in enumerate(rows):
+                if counter in source.numbers and _needs_number(counter, old, new):
+                    parent = counter.named_parent(new)
+                    assert parent is not None
+                    if parent == counter.named_parent(old):  # the statement has moved others
+                        fresh[place][counter.of.key] = _old_number(counter, old)
+                        continue
+                    amounts[parent] += 1
+                    places.append((place, parent, amounts[parent]))
+            lasts = self.take(counter, amounts)
+            for place, parent, number in places:
+                if parent in lasts:
+                    fresh[place][counter.of.key] = lasts[parent] + number
+            numbers = [
+                (row[1], values[counter.of.key])
+                for row, values in zip(rows, fresh, strict=True)
+                if counter.of.key in values
+            ]
+            if numbers:
+                store_numbers(self._connection(counter.source), counter, numbers)
+        return [
+            (source, key, old, {**new, **fresh[place]})
+            for place, (source, key, old, new) in enumerate(rows)
+        ]

@@ -1,0 +1,416 @@
+"""Numbers of the rows of a parent: unique, in order, under the parent's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Integer, String, delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, mapped_column, relationship
+from support.numbers import Entry, NumberedSession, Topic, counters, last, make_topics, numbers
+from support.pairs import assert_verified, counter, install, pair
+from support.statements import recorded
+
+from tallied.counters import Counters, Number
+from tallied.errors import (
+    CounterAssignmentError,
+    CounterDeclarationError,
+    UncountedStatementError,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
+
+BEFORE = {1: 1, 2: 2, 3: 3}
+LOCK, INSERT, COUNT = "SELECT numbered_topic", "INSERT numbered_entry", "UPDATE numbered_topic"
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    make_topics(engine)
+    with NumberedSession(engine) as session:
+        yield session
+        session.rollback()
+
+
+def begin(session: Session) -> Any:
+    """Begin to write: on SQLite, a SELECT takes no lock."""
+    connection: Any = session.connection()
+    driver = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite" and not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return connection
+
+
+def lock_verb(engine: Engine) -> str:
+    return COUNT if engine.dialect.name == "sqlite" else LOCK
+
+
+def test_new_rows_take_the_next_numbers_in_order(session: Session, engine: Engine) -> None:
+    entries = [Entry(id=id, topic_id=1) for id in (9, 5, 7)]
+    with recorded(engine) as executed:
+        session.add_all(entries)
+        session.flush()
+    assert [entry.seq for entry in entries] == [4, 5, 6]
+    assert executed.verbs == [lock_verb(engine), INSERT, COUNT]
+    assert numbers(session) == BEFORE | {9: 4, 5: 5, 7: 6}
+    assert last(session) == 6
+    assert_verified(session, counters)
+
+
+def test_second_flush_does_not_lock_again(session: Session, engine: Engine) -> None:
+    session.add(Entry(id=5, topic_id=1))
+    session.flush()
+    with recorded(engine) as executed:
+        session.add(Entry(id=6, topic_id=1))
+        session.flush()
+    assert executed.verbs == [INSERT, COUNT]
+    assert numbers(session) == BEFORE | {5: 4, 6: 5}
+
+
+def test_locked_parent_is_not_locked_again(session: Session, engine: Engine) -> None:
+    connection = session.connection()
+    if (
+        engine.dialect.name == "sqlite"
+        and not connection.connection.driver_connection.in_transaction
+    ):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    row = connection.execute(select(Topic.id, Topic.last).where(Topic.id == 1).with_for_update())
+    counters.record_lock(session, Topic, 1, row.one()._asdict())
+    with recorded(engine) as executed:
+        session.add(Entry(id=5, topic_id=1))
+        session.flush()
+    assert executed.verbs == [INSERT, COUNT]
+    assert numbers(session)[5] == 4
+
+
+def test_parent_locked_by_the_engine_is_not_locked_again(session: Session, engine: Engine) -> None:
+    connection = session.connection()
+    if (
+        engine.dialect.name == "sqlite"
+        and not connection.connection.driver_connection.in_transaction
+    ):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    topic = counters.lock(session, Topic, 1)
+    with recorded(engine) as executed:
+        session.add(Entry(id=5, topic=topic))
+        session.flush()
+    assert executed.verbs == [INSERT, COUNT]
+    assert topic is not None
+    assert (topic.last, numbers(session)[5]) == (4, 4)
+
+
+def test_released_lock_is_taken_again(session: Session, engine: Engine) -> None:
+    with session.begin_nested() as savepoint:
+        counters.lock(session, Topic, 1)
+        savepoint.rollback()
+    with recorded(engine) as executed:
+        session.add(Entry(id=5, topic_id=1))
+        session.flush()
+    assert executed.verbs == [lock_verb(engine), INSERT, COUNT]
+
+
+def test_new_parent_is_inserted_with_its_last_number(session: Session, engine: Engine) -> None:
+    topic = Topic(id=8, entries=[Entry(id=21), Entry(id=20)])
+    with recorded(engine) as executed:
+        session.add_all([topic, Entry(id=22, topic_id=8)])
+        session.flush()
+    assert COUNT not in executed.verbs
+    assert (topic.last, topic.entry_count, last(session, 8)) == (3, 3, 3)
+    assert sorted(numbers(session, 8).values()) == [1, 2, 3]
+    assert_verified(session, counters)
+
+
+def test_row_without_parent_has_no_number(session: Session) -> None:
+    entry = Entry(id=5)
+    session.add(entry)
+    session.flush()
+    assert entry.seq is None
+    entry.topic_id = 1
+    session.flush()
+    assert entry.seq == 4
+    entry.topic_id = None
+    session.flush()
+    assert entry.seq is None
+    assert_verified(session, counters)
+
+
+@pytest.mark.parametrize("by_object", [True, False])
+def test_moved_row_takes_the_next_number_of_its_parent(session: Session, by_object: bool) -> None:
+    entry, other = session.get_one(Entry, 1), session.get_one(Topic, 2)
+    if by_object:
+        entry.topic = other
+    else:
+        entry.topic_id = 2
+    session.flush()
+    assert (entry.seq, other.last) == (2, 2)
+    assert (numbers(session), last(session)) == ({2: 2, 3: 3}, 3)
+    assert_verified(session, counters)
+
+
+def test_deletion_leaves_the_last_number(session: Session) -> None:
+    topic = session.get_one(Topic, 1)
+    session.delete(session.get_one(Entry, 3))
+    session.flush()
+    assert (topic.last, topic.entry_count) == (3, 2)
+    session.add(entry := Entry(id=5, topic=topic))
+    session.flush()
+    assert (entry.seq, topic.last) == (4, 4)
+    assert_verified(session, counters)
+
+
+def test_other_changes_lock_nothing(session: Session, engine: Engine) -> None:
+    entry = session.get_one(Entry, 1)
+    with recorded(engine) as executed:
+        entry.name = "renamed"
+        session.flush()
+    assert executed.verbs == ["UPDATE numbered_entry"]
+
+
+def test_collection_without_a_way_back_numbers_too(engine: Engine) -> None:
+    Parent, Source = pair(
+        {
+            "last": counter("last"),
+            "sources": relationship("Source", overlaps="parent"),
+        },
+        {"seq": mapped_column(Integer)},
+    )
+    own, Own = install(engine, Number(Source.seq, via=Source.parent, last=Parent.last))
+    with Own(engine) as session:
+        first, second = Parent(sources=[Source(), Source()]), Parent(sources=[Source()])
+        session.add_all([first, second])
+        session.commit()
+        moved = first.sources[0]
+        second.sources.append(moved)
+        second.sources.append(Source())
+        session.flush()
+        assert sorted(source.seq for source in second.sources) == [1, 2, 3]
+        assert (first.last, second.last) == (2, 3)
+        assert_verified(session, own)
+
+
+@pytest.mark.parametrize(
+    "column", [mapped_column(Integer, nullable=False), mapped_column(String), counter("seq")]
+)
+def test_column_that_takes_no_number_is_refused(column: Any) -> None:
+    Parent, Source = pair({"last": counter("last")}, {"seq": column})
+    with pytest.raises(CounterDeclarationError, match=r"E042|E017") as raised:
+        list(Counters(Number(Source.seq, via=Source.parent, last=Parent.last)).verify(None))  # type: ignore[arg-type]
+    assert "seq" in str(raised.value)
+
+
+# Statements
+
+
+def by_values(session: Session) -> None:
+    session.execute(insert(Entry).values(id=5, topic_id=1))
+
+
+def by_many_values(session: Session) -> None:
+    session.execute(insert(Entry).values([{"id": 5, "topic_id": 1, "name": "a"}]))
+
+
+def by_list(session: Session) -> None:
+    session.execute(insert(Entry), [{"id": 5, "topic_id": 1}])
+
+
+def by_select(session: Session) -> None:
+    chosen = select(text("5"), text("1"), text("'x'"))
+    session.execute(insert(Entry).from_select(["id", "topic_id", "name"], chosen))
+
+
+def by_table(session: Session) -> None:
+    table: Any = Entry.__table__
+    session.execute(table.insert().values(id=5, topic_id=1, name="x"))
+
+
+def by_merge(session: Session) -> None:
+    session.merge(Entry(id=5, topic_id=1))
+    session.flush()
+
+
+@pytest.mark.parametrize("add", [by_values, by_many_values, by_list, by_select, by_table, by_merge])
+def test_rows_of_statements_are_numbered(session: Session, add: Any) -> None:
+    topic = session.get_one(Topic, 1)
+    add(session)
+    assert numbers(session) == BEFORE | {5: 4}
+    assert (topic.last, last(session)) == (4, 4)
+    assert_verified(session, counters)
+
+
+def test_list_of_rows_is_numbered_in_order(session: Session) -> None:
+    rows = [{"id": 10 + n, "topic_id": 1 + n % 2} for n in range(6)]
+    session.execute(insert(Entry), rows)
+    assert numbers(session) == BEFORE | {10: 4, 12: 5, 14: 6}
+    assert numbers(session, 2) == {4: 1, 11: 2, 13: 3, 15: 4}
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+def test_statement_that_moves_rows_numbers_them(session: Session, by_key: bool) -> None:
+    if by_key:
+        session.execute(update(Entry), [{"id": id, "topic_id": 2} for id in (2, 3)])
+    else:
+        session.execute(update(Entry).where(Entry.id > 1).values(topic_id=2))
+    assert numbers(session) == {1: 1}
+    assert numbers(session, 2) == {4: 1, 2: 2, 3: 3}
+    assert (last(session), last(session, 2)) == (3, 3)
+    assert_verified(session, counters)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("name", ["seq", "last"])
+def test_assignment_is_refused(session: Session, name: str) -> None:
+    entry, topic = session.get_one(Entry, 1), session.get_one(Topic, 1)
+    entry.seq, topic.last = 1, 3
+    with pytest.raises(CounterAssignmentError, match=name):
+        setattr(entry if name == "seq" else topic, name, 7)
+    with pytest.raises(CounterAssignmentError, match=name):
+        (Entry if name == "seq" else Topic)(id=9, **{name: 7})
+    assert (entry.seq, topic.last) == (1, 3)
+    with recorded(session.get_bind()) as executed:  # type: ignore[arg-type]
+        session.flush()
+    assert executed == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        lambda: insert(Entry).values(id=5, topic_id=1, seq=9),
+        lambda: update(Entry).values(seq=9),
+        lambda: update(Topic).values(last=9),
+        lambda: insert(Entry).from_select(["id", "seq"], select(Entry.id + 9, Entry.seq)),
+    ],
+)
+def test_statement_that_assigns_a_number_is_refused(session: Session, statement: Any) -> None:
+    with pytest.raises(UncountedStatementError, match=r"seq|last"):
+        session.execute(statement())
+
+
+def test_merge_of_detached_object_keeps_its_number(session: Session) -> None:
+    entry = session.get_one(Entry, 1)
+    session.expunge(entry)
+    session.execute(update(Entry).where(Entry.id == 1).values(topic_id=2))
+    merged = session.merge(entry, load=True)
+    session.flush()
+    assert_verified(session, counters)
+    assert merged.seq == numbers(session)[1] == 4
+
+
+# Rollbacks
+
+
+def test_rollback_restores_memory(session: Session) -> None:
+    entry, moved = Entry(id=5, topic_id=1), session.get_one(Entry, 4)
+    moved.topic_id = 1
+    session.add(entry)
+    session.flush()
+    assert (entry.seq, moved.seq) == (4, 5)
+    session.rollback()
+    assert (entry.seq, moved.seq) == (None, 1)
+    session.add(entry)
+    session.flush()
+    assert entry.seq == 4
+
+
+def test_savepoint_restores_memory(session: Session) -> None:
+    topic, entry = session.get_one(Topic, 1), Entry(id=5, topic_id=1)
+    with session.begin_nested() as savepoint:
+        session.add(entry)
+        session.flush()
+        assert (entry.seq, topic.last) == (4, 4)
+        savepoint.rollback()
+    assert (entry.seq, topic.last, last(session)) == (None, 3, 3)
+    session.add(other := Entry(id=6, topic_id=1))
+    session.flush()
+    assert (other.seq, topic.last) == (4, 4)
+    assert_verified(session, counters)
+
+
+def test_failed_flush_restores_memory(session: Session) -> None:
+    entry, wrong = Entry(id=5, topic_id=1), Entry(id=1, topic_id=1)
+    session.add_all([entry, wrong])
+    with pytest.raises(IntegrityError):
+        session.flush()
+    session.rollback()
+    assert (entry.seq, wrong.seq) == (None, None)
+    session.add(entry)
+    session.commit()
+    assert (entry.seq, last(session)) == (4, 4)
+
+
+def test_missing_parent_is_reported_by_the_key(session: Session) -> None:
+    session.add(Entry(id=5, topic_id=99))
+    with pytest.raises(IntegrityError):
+        session.flush()
+
+
+# Verify, rebuild and pause
+
+
+def spoil(session: Session, *statements: str) -> None:
+    for statement in statements:
+        session.execute(text(statement))
+    session.commit()
+
+
+@pytest.mark.parametrize(
+    ("statement", "difference", "result"),
+    [
+        ("UPDATE numbered_topic SET last = 2 WHERE id = 1", -1, BEFORE),
+        ("UPDATE numbered_entry SET seq = NULL WHERE id IN (1, 2)", -2, {1: 4, 2: 5, 3: 3}),
+        ("INSERT INTO numbered_entry (id, topic_id, name) VALUES (9, 1, '')", -1, {9: 4}),
+    ],
+)
+def test_wrong_numbers_are_repaired(
+    session: Session, engine: Engine, statement: str, difference: int, result: dict[int, int]
+) -> None:
+    spoil(session, statement)
+    only = [Topic.last]
+    (drift,) = counters.verify(session.connection(), only=only)
+    assert (drift.counter, drift.difference) == ("Topic.last", difference)
+    session.rollback()
+    with engine.connect() as connection:
+        assert counters.rebuild(connection) == 1
+    assert numbers(session) == BEFORE | result
+    assert last(session) == max(numbers(session).values(), key=lambda n: n or 0)
+    assert list(counters.verify(session.connection())) == []
+
+
+def test_number_that_is_given_twice_is_replaced(session: Session, engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite cannot drop the constraint")
+    spoil(
+        session,
+        "ALTER TABLE numbered_entry DROP CONSTRAINT numbered_entry_topic_id_seq_key",
+        "UPDATE numbered_entry SET seq = 1",
+    )
+    (drift,) = counters.verify(session.connection())
+    assert drift.difference == -2
+    session.rollback()
+    with engine.connect() as connection:
+        counters.rebuild(connection)
+    assert numbers(session) == {1: 1, 2: 4, 3: 5}
+    assert list(counters.verify(session.connection())) == []
+
+
+def test_greater_last_number_is_right(session: Session) -> None:
+    session.execute(delete(Entry).where(Entry.id > 1))
+    assert last(session) == 3
+    assert list(counters.verify(session.connection())) == []
+
+
+def test_pause_numbers_too(session: Session) -> None:
+    topic = session.get_one(Topic, 1)
+    with counters.pause(session) as pause:
+        session.add(entry := Entry(id=5, topic=topic))
+        session.flush()
+        session.connection().execute(
+            text("INSERT INTO numbered_entry (id, topic_id, name) VALUES (6, 1, '')")
+        )
+        pause.touch(Topic, 1)
+    assert (entry.seq, topic.last) == (4, 5)
+    assert numbers(session) == BEFORE | {5: 4, 6: 5}
+    assert_verified(session, counters)
