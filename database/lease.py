@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import aiosqlite
@@ -28,6 +29,10 @@ Observer: TypeAlias = Callable[[str], None]
 
 MAX_PREPARED = 200
 """How many prepared statements a connection has at most."""
+
+CUSTOM_PLANS = 5
+"""How often PostgreSQL plans a prepared statement for its arguments, before it may decide for one
+plan of all (its documentation, PREPARE, "Notes"): for a pattern that every title has, too."""
 
 _OUTDATED = (
     asyncpg.InvalidCachedStatementError,
@@ -90,7 +95,8 @@ class Lease(RowReader):
         text, arguments = statement.bind(parameters)
         for observe in self.observers:
             observe(text)
-        return await statement.process(await self._execute(text, arguments))
+        rows = await self._execute(text, arguments, statement.depends_on_values)
+        return await statement.process(rows)
 
     async def select(self, statement: Select[Any]) -> Rows:
         """Return the rows of a select, as sequences of values.
@@ -105,9 +111,9 @@ class Lease(RowReader):
         compiled, values = self._statements.compile(statement, self.dialect)
         return await as_records(compiled.columns, await self.fetch(compiled, values))
 
-    async def _execute(self, text: str, arguments: list[Any]) -> Rows:
+    async def _execute(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
         try:
-            return await self._fetch(text, arguments)
+            return await self._fetch(text, arguments, depends_on_values)
         except Exception as error:
             raised = self._translate(error, text, arguments)
             if raised is None:
@@ -119,8 +125,11 @@ class Lease(RowReader):
             raise
 
     @abstractmethod
-    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
-        """Return the driver's rows."""
+    async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
+        """Return the driver's rows.
+
+        :param depends_on_values: whether the statement is planned for each list of arguments.
+        """
 
     async def _cancel(self) -> None:
         """End the statement of a task that has been cancelled."""
@@ -148,6 +157,14 @@ class Lease(RowReader):
         return wrapped
 
 
+@dataclass
+class _Prepared:
+    """A prepared statement of asyncpg."""
+
+    statement: Any
+    uses: int = 0
+
+
 class PostgresLease(Lease):
     """A connection of asyncpg, with its prepared statements."""
 
@@ -156,36 +173,37 @@ class PostgresLease(Lease):
         """Return whether the connection can be used; asyncpg knows it without asking."""
         return not (self._is_lost or self._driver.is_closed())
 
-    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
+    async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
         # They live as long as the connection, which the pool gives out again.
         prepared = self._proxied.info.setdefault("tallied.prepared", OrderedDict())
         try:
-            statement = prepared.get(text)
-            if statement is None:
-                statement = await self._prepare(prepared, text)
+            entry = prepared.get(text)
+            if entry is None or (depends_on_values and entry.uses >= CUSTOM_PLANS):
+                entry = await self._prepare(prepared, text)
             else:
                 prepared.move_to_end(text)
-            rows: Rows = await statement.fetch(*arguments)
+            entry.uses += 1
+            rows: Rows = await entry.statement.fetch(*arguments)
         except _OUTDATED:
             prepared.clear()
-            rows = await (await self._prepare(prepared, text)).fetch(*arguments)
+            rows = await (await self._prepare(prepared, text)).statement.fetch(*arguments)
         return rows
 
     async def _cancel(self) -> None:
         # asyncpg sends the cancel request before it closes; the answer must not come before that.
         await self._pending_tasks.run_shielded(self.end(is_stale=True))
 
-    async def _prepare(self, prepared: OrderedDict[str, Any], text: str) -> Any:
-        statement = prepared[text] = await self._driver.prepare(text)
+    async def _prepare(self, prepared: OrderedDict[str, _Prepared], text: str) -> _Prepared:
+        entry = prepared[text] = _Prepared(await self._driver.prepare(text))
         if len(prepared) > MAX_PREPARED:
             prepared.popitem(last=False)  # asyncpg deallocates it with the next one.
-        return statement
+        return entry
 
 
 class SqliteLease(Lease):
     """A connection of aiosqlite, whose driver keeps prepared statements itself."""
 
-    async def _fetch(self, text: str, arguments: list[Any]) -> Rows:
+    async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
         driver: aiosqlite.Connection = self._driver
         rows: Any = await driver.execute_fetchall(text, arguments)
         return rows  # type: ignore[no-any-return]

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import BindParameter, Select
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.visitors import iterate
 
 from ..concurrency.scheduler import yield_if_due
 from ..models.base import add_zone, lacks_zone
@@ -29,6 +31,20 @@ MAX_STATEMENTS = 500
 
 ROW_SLICE = 50
 """How many rows are processed before other tasks may run."""
+
+
+_PATTERNS = frozenset(
+    {
+        operators.contains_op,
+        operators.endswith_op,
+        operators.icontains_op,
+        operators.iendswith_op,
+        operators.ilike_op,
+        operators.istartswith_op,
+        operators.like_op,
+        operators.startswith_op,
+    }
+)
 
 
 class _Text(NamedTuple):
@@ -64,6 +80,7 @@ class CompiledStatement:
         "_text",
         "_texts",
         "columns",
+        "depends_on_values",
     )
 
     def __init__(self, statement: Select[Any], dialect: Dialect, schema: str | None = None) -> None:
@@ -83,6 +100,10 @@ class CompiledStatement:
         self._text: _Text | None = None if self._lists else self._render({})
         self.columns: tuple[str, ...] = tuple(entry.keyname for entry in compiled._result_columns)
         """The names of the columns."""
+        self.depends_on_values = any(
+            getattr(element, "operator", None) in _PATTERNS for element in iterate(statement)
+        )
+        """Whether the best plan depends on the values: on how common a pattern is."""
         self._processors = [
             (index, process)
             for index, entry in enumerate(compiled._result_columns)

@@ -82,9 +82,12 @@ class Thread(Base):
     )
 
 
-def last_activity() -> ColumnElement[datetime]:
-    """Return the time of a thread's last comment, or of its creation without one; never null."""
-    return func.coalesce(Thread.last_comment_at, Thread.created_at)
+def last_activity(columns: Any = Thread) -> ColumnElement[datetime]:
+    """Return the time of a thread's last comment, or of its creation without one; never null.
+
+    :param columns: those of the table, or of an alias of it.
+    """
+    return func.coalesce(columns.last_comment_at, columns.created_at)
 
 
 # Every order of threads in the API, each with the key as its tie-break.

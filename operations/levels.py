@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy import ColumnElement, Uuid, bindparam
 
 from ..concurrency.scheduler import yield_if_due
 from ..database import Database
@@ -17,14 +17,20 @@ from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
-from ..resolvers.pagination.statements import ChildRelation, select_page, select_pages
+from ..resolvers.pagination.statements import (
+    ChildRelation,
+    select_count,
+    select_counts,
+    select_page,
+    select_pages,
+)
 from ..resolvers.selections import Path, Selection, select_rows, table_of
 from .ids import check_stored_keys, encode_ids, encode_stored_ids
 from .run import Run
 from .statements import (
     BoundStatement,
     Shapes,
-    all_of,
+    fix_conditions,
     is_among,
     parametrize,
     window_parameters,
@@ -310,28 +316,30 @@ class RootPage(PageLevel):
     async def load(self, run: Run) -> tuple[Any, int | None]:
         """Return the page for the generated function, and the total if it is requested."""
         window, page = run.windows[self.number], self.empty_page()
-        conditions = [*window.conditions(), *self.conditions(run)]
+        searched = window.search_conditions()
+        others = [*window.conditions(), *self.conditions(run)]
+        fixed = fix_conditions(window, searched, others)
         if self.reads_page:
-            page = await self._load_page(run, window, conditions)
+            page = await self._load_page(run, window, fixed, [*searched, *others])
         total = None
         if self.counts:
             bound = self.shapes.bind(
-                "count",
-                conditions,
-                lambda: select(func.count()).select_from(table_of(self.model)).where(*conditions),
+                ("count", *(window_shape(window) if searched else ())),
+                [*searched, *others],
+                lambda: select_count(fixed),
                 {},
             )
             ((total,),) = await run.fetch(bound)
         return page, total
 
     async def _load_page(
-        self, run: Run, window: Window, conditions: list[ColumnElement[bool]]
+        self, run: Run, window: Window, fixed: Window, conditions: list[ColumnElement[bool]]
     ) -> tuple[Any, ...]:
         bound = self.shapes.bind(
             window_shape(window),
             conditions,
             lambda: select_page(
-                parametrize(window)._replace(filter=None, read_condition=all_of(conditions)),
+                parametrize(fixed),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
@@ -414,7 +422,7 @@ class ChildPages(PageLevel):
             lambda: select_pages(
                 self.relation,
                 self._is_among(table_of(self.relation.parent).c.id),
-                parametrize(window)._replace(filter=None, read_condition=all_of(conditions)),
+                parametrize(fix_conditions(window, (), conditions)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
@@ -428,18 +436,13 @@ class ChildPages(PageLevel):
 
     async def _count(self, run: Run, window: Window, ids: Sequence[Any]) -> dict[Any, int]:
         conditions = window.conditions()
-        parent_id = table_of(self.model).c[self.relation.foreign_key]
         bound = self.shapes.bind(
             ("count", window.top_level_only),
             conditions,
-            lambda: (
-                select(parent_id, func.count())
-                .where(
-                    self._is_among(parent_id),
-                    *window.fixed_conditions(table_of(self.model).c),
-                    *conditions,
-                )
-                .group_by(parent_id)
+            lambda: select_counts(
+                self.relation,
+                self._is_among(table_of(self.relation.parent).c.id),
+                fix_conditions(window, (), conditions),
             ),
             {"ids": ids},
             [0] if self.has_stored_parents else (),

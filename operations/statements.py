@@ -93,6 +93,16 @@ def parametrize(window: Window) -> Window:
     )
 
 
+def fix_conditions(
+    window: Window, searched: Sequence[ColumnElement[bool]], others: Sequence[ColumnElement[bool]]
+) -> Window:
+    """Return a window whose conditions are these elements, with the names of their values.
+
+    :param searched: those of :meth:`.Window.search_conditions`.
+    """
+    return window._replace(filter=None, search=all_of(searched), read_condition=all_of(others))
+
+
 def _position(order: Order, name: str) -> Position:
     key: Any = order.expression(table_of(order.entity).c)
     return Position(
@@ -120,6 +130,7 @@ def window_shape(window: Window) -> tuple[Any, ...]:
         bool(window.after),
         bool(window.before),
         window.top_level_only,
+        window.is_search,
     )
 
 

@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 
 from ..database.row_reader import RowReader
 from ..models import Author, Comment, Thread
 from .pagination.arguments import Record, RequestedFields, RowPage, Window
-from .pagination.filters import Filter
 from .pagination.keyset import read_pages
-from .pagination.statements import ChildRelation
+from .pagination.statements import ChildRelation, select_count, select_counts
 from .selections import existence_conditions
 
 COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
@@ -72,21 +71,9 @@ async def read_comment_pages(
     return await read_pages(reader, COMMENTS_OF_THREADS, thread_ids, window, requested)
 
 
-async def count_threads(
-    reader: RowReader,
-    filter: Filter | None = None,
-    read_condition: ColumnElement[bool] | None = None,
-) -> int:
-    """Return the number of threads that pass a filter.
-
-    :param read_condition: the condition that they must meet.
-    """
-    statement = select(func.count().label("number")).select_from(Thread)
-    if read_condition is not None:
-        statement = statement.where(read_condition)
-    if filter:
-        statement = statement.where(*filter.conditions())
-    (row,) = await reader.read(statement)
+async def count_threads(reader: RowReader, window: Window) -> int:
+    """Return the number of threads in the list of a window, up to a bound."""
+    (row,) = await reader.read(select_count(window))
     number: int = row["number"]
     return number
 
@@ -94,17 +81,9 @@ async def count_threads(
 async def count_comments(
     reader: RowReader, thread_ids: Iterable[UUID], window: Window
 ) -> dict[UUID, int]:
-    """Return the number of comments in the list of a window, for each thread that has one."""
-    statement: Any = (
-        select(Comment.thread_id, func.count().label("number"))
-        .where(
-            Comment.thread_id.in_(thread_ids),
-            *window.fixed_conditions(Comment),
-            *window.conditions(),
-        )
-        .group_by(Comment.thread_id)
-    )
-    return {row["thread_id"]: row["number"] for row in await reader.read(statement)}
+    """Return the number of comments in the list of a window, up to a bound, for each thread."""
+    statement = select_counts(COMMENTS_OF_THREADS, Thread.id.in_(thread_ids), window)
+    return {row["id"]: row["number"] for row in await reader.read(statement)}
 
 
 async def read_author_id(reader: RowReader, subject: str) -> UUID | None:

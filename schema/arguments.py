@@ -20,6 +20,7 @@ from ..resolvers.pagination.filters import (
     comment_filter,
     thread_filter,
 )
+from ..resolvers.pagination.statements import MAX_SEARCHED
 from ..resolvers.target_counts import MAX_TARGETS, TargetKey
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
@@ -159,7 +160,9 @@ class ThreadFilterInput:
     title_contains: str | None = strawberry.field(
         default=UNSET,
         description="Threads whose title contains this text, of at most "
-        f"{TITLE_LENGTH} characters. Case does not matter. An empty text is no condition.",
+        f"{TITLE_LENGTH} characters. Case does not matter. An empty text is no condition. "
+        "A text without three letters or digits in a row is looked for in the next "
+        f"{MAX_SEARCHED} threads of the order.",
     )
     active_since: datetime | None = strawberry.field(
         default=UNSET,

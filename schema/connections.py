@@ -9,6 +9,7 @@ import strawberry
 from strawberry.relay import PageInfo
 
 from ..resolvers.pagination.arguments import Record, RowPage
+from ..resolvers.pagination.statements import MAX_COUNT
 from .scalars import SafeInt
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ class Connection(Generic[T]):
     page_info: PageInfo = strawberry.field(description="The page's position in the list.")
     total_count: SafeInt = strawberry.field(
         description="The number of items in the whole list. It takes account of filterBy, but "
-        "not of first, last, after and before."
+        "not of first, last, after and before. Threads, and what a filter lets through, are "
+        f"counted to {MAX_COUNT}: that number means as many or more."
     )
 
     @classmethod

@@ -178,9 +178,7 @@ class Query:
         if requested:
             page = await info.context.read_rows(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read_rows(
-                lambda it: count_threads(it, window.filter, read_condition)
-            )
+            total = await info.context.read_rows(lambda it: count_threads(it, window))
         return Connection.from_page(page, total, Thread.from_record)
 
 

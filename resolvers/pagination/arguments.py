@@ -38,6 +38,8 @@ class Window(NamedTuple):
     """The condition that a row must meet for the viewer."""
     top_level_only: bool = False
     """Whether replies are left out of the comments."""
+    search: ColumnElement[bool] | None = None
+    """The condition of a filter that no index finds, where it is not taken from the filter."""
 
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
@@ -58,9 +60,20 @@ class Window(NamedTuple):
         listed = is_listed(columns)
         return [is_top_level(columns), listed] if self.top_level_only else [listed]
 
+    @property
+    def is_search(self) -> bool:
+        """Whether the filter looks through rows in their order, of which it reads so many only."""
+        return self.search is not None or bool(self.filter and self.filter.is_unindexed)
+
+    def search_conditions(self) -> list[ColumnElement[bool]]:
+        """Return the conditions for the rows that a search looks through."""
+        if self.search is not None:
+            return [self.search]
+        return self.filter.conditions() if self.filter and self.is_search else []
+
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions of the request that a row must meet to be in the list."""
-        conditions = self.filter.conditions() if self.filter else []
+        """Return the other conditions of the request that a row must meet to be in the list."""
+        conditions = self.filter.conditions() if self.filter and not self.is_search else []
         return conditions if self.read_condition is None else [*conditions, self.read_condition]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from ...models import Comment, Thread
 from ...models.thread import fold, last_activity
 from ..validation import clean_author_name, clean_title, find_unstorable
 
+_TRIGRAM = re.compile(r"[^\W_]{3}")
+"""Three letters or digits, which PostgreSQL's index of trigrams needs."""
+
 
 class ThreadFilter(NamedTuple):
     """A filter of threads, which have to meet all its conditions."""
@@ -25,6 +29,11 @@ class ThreadFilter(NamedTuple):
     """The earliest time of the last comment, or of the creation without a comment."""
     min_comment_count: int | None = None
     """The least number of comments."""
+
+    @property
+    def is_unindexed(self) -> bool:
+        """Whether no index finds the part of the title: it has no three letters in a row."""
+        return self.title_contains is not None and not _TRIGRAM.search(fold(self.title_contains))
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet."""
@@ -51,6 +60,11 @@ class CommentFilter(NamedTuple):
     """The key of the author."""
     top_level_only: bool = True
     """Whether replies are left out."""
+
+    @property
+    def is_unindexed(self) -> bool:
+        """Whether no index finds the comments."""
+        return False
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet."""

@@ -9,7 +9,7 @@ from .cursors import Order, SortKey
 _THREAD_KEYS = {
     "CREATED_AT": SortKey(lambda thread: thread.created_at, lambda row: row["created_at"]),
     "LAST_COMMENT_AT": SortKey(
-        lambda _: last_activity(), lambda row: row["last_comment_at"] or row["created_at"]
+        last_activity, lambda row: row["last_comment_at"] or row["created_at"]
     ),
     "COMMENT_COUNT": SortKey(lambda thread: thread.comment_count, lambda row: row["comment_count"]),
     "WORD_COUNT": SortKey(lambda thread: thread.word_count, lambda row: row["word_count"]),

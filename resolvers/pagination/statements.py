@@ -22,19 +22,29 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    Integer,
     Select,
     and_,
+    func,
     literal,
+    literal_column,
     select,
     true,
     tuple_,
 )
+from sqlalchemy.sql.util import ClauseAdapter
 
 from ..selections import Selection, table_of
 from .arguments import RequestedFields, Window
 from .cursors import Position
 
 Columns = list[ColumnElement[Any]]
+
+MAX_COUNT = 10_000
+"""The highest total that is counted; a larger one is this number."""
+
+MAX_SEARCHED = 10_000
+"""How many rows a page is looked for in, from its cursor on, with a filter that has no index."""
 
 
 class ChildRelation(NamedTuple):
@@ -111,34 +121,80 @@ def select_pages(
     return places.sort(statement.select_from(source).where(is_parent), *keys)
 
 
+def select_count(window: Window) -> Select[Any]:
+    """Return the query of the number of rows in the list of a window, up to a bound."""
+    places = _Places(window._replace(after=None, before=None), is_sqlite=False)
+    return _count(select(literal_column("1")).select_from(places.table).where(*places.conditions()))
+
+
+def select_counts(
+    relation: ChildRelation, is_parent: ColumnElement[bool], window: Window
+) -> Select[Any]:
+    """Return the query of the same number for each of these parents, after the parent's id."""
+    places, parent = _Places(window, is_sqlite=False), table_of(relation.parent)
+    is_child = places.table.c[relation.foreign_key] == parent.c.id
+    children: Select[Any] = select(literal_column("1")).select_from(places.table).correlate(parent)
+    number = _count(children.where(is_child, *places.conditions())).scalar_subquery()
+    return select(parent.c.id, number.label("number")).where(is_parent)
+
+
+def _count(rows: Select[Any]) -> Select[Any]:
+    counted = rows.limit(_number(MAX_COUNT)).subquery("counted")
+    return select(func.count().label("number")).select_from(counted)
+
+
 class _Places:
     """The conditions of a window's cursors."""
 
-    def __init__(self, window: Window, is_sqlite: bool) -> None:
+    def __init__(self, window: Window, is_sqlite: bool, start: Position | None = None) -> None:
+        """Take the cursors of the window, or one position from which its direction begins."""
         self.sqlite = is_sqlite
         self.window = window
         self.table = table_of(window.order.entity)
         self.id = self.table.c.id
         self.key = window.order.expression(self.table.c)
+        self.between = (
+            self._between()
+            if start is None
+            else [self.beyond(start, backward=window.backward, inclusive=True)]
+        )
+        if window.is_search:
+            self._look_through(*self.between)
+            self.between = []
+
+    def _look_through(self, *where: ColumnElement[bool]) -> None:
+        """Select from the next rows in the order only, whatever the filter finds in them."""
+        conditions = [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
+        columns = [*self.table.c, self.key.label("sort_key")]
+        rows = select(*columns).where(*conditions, *where).limit(_number(MAX_SEARCHED))
+        self.table = self.sort(rows, self.key, self.id).subquery("searched")
+        # By the key as a column, PostgreSQL knows that they are in that order already.
+        self.id, self.key = self.table.c.id, self.table.c.sort_key
+
+    def _between(self) -> list[ColumnElement[bool]]:
+        """Return the conditions of the cursors."""
+        after, before = self.window.after, self.window.before
+        conditions = [self.beyond(after)] if after else []
+        return [*conditions, self.beyond(before, backward=True)] if before else conditions
 
     def keys(self, columns: Any = None) -> Columns:
         """Return the sort key and the id of the rows of the table, or of an alias of it."""
-        columns = self.table.c if columns is None else columns
+        if columns is None:
+            return [self.key.label("sort_key"), self.id.label("row_id")]
         sort_key = self.window.order.expression(columns)
         return [sort_key.label("sort_key"), columns.id.label("row_id")]
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions that a row must meet to be in the list at all."""
+        if self.window.is_search:
+            adapter = ClauseAdapter(self.table)
+            return [adapter.traverse(each) for each in self.window.search_conditions()]
         return [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
 
     def slice(self, columns: Columns) -> Select[Any]:
         """Return a query of the window's rows in its direction, and one more."""
-        after, before = self.window.after, self.window.before
-        statement = select(*columns).where(*self.conditions()).limit(self.window.limit())
-        if after:
-            statement = statement.where(self.beyond(after))
-        if before:
-            statement = statement.where(self.beyond(before, backward=True))
+        conditions = [*self.conditions(), *self.between]
+        statement = select(*columns).where(*conditions).limit(self.window.limit())
         return self.sort(statement, self.key, self.id)
 
     def sort(self, statement: Select[Any], *keys: ColumnElement[Any]) -> Select[Any]:
@@ -152,15 +208,15 @@ class _Places:
         They are lookups in the order of the index: for an EXISTS, PostgreSQL may scan the table.
         """
         columns: Columns = []
-        where = (*where, *self.conditions())
         for name, position, is_requested in (
             ("precedes", self.window.after, requested.has_previous),
             ("follows", self.window.before, requested.has_next),
         ):
             if position and is_requested:
-                towards = _Places(self.window._replace(backward=name == "precedes"), self.sqlite)
-                there = self.beyond(position, backward=name == "precedes", inclusive=True)
-                rows = towards.sort(select(self.id).where(*where, there), self.key, self.id)
+                window = self.window._replace(backward=name == "precedes")
+                there = _Places(window, self.sqlite, position)
+                conditions = [*where, *there.conditions(), *there.between]
+                rows = there.sort(select(there.id).where(*conditions), there.key, there.id)
                 columns.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
         return columns
 
@@ -176,6 +232,11 @@ class _Places:
             # SQLite can look up a value in the index of an expression, but no row value.
             return and_(loose(self.key, value), exact)
         return exact
+
+
+def _number(value: int) -> ColumnElement[int]:
+    """Return a number that is a part of the text, so that it is known when a plan is made."""
+    return literal_column(str(value), Integer())
 
 
 def _element(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:

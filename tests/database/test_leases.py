@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from conftest import Open
-from sqlalchemy import NullPool, event, select, text
+from sqlalchemy import NullPool, String, bindparam, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.leases import (
@@ -249,6 +249,28 @@ async def test_connection_keeps_bounded_number_of_statements(
             assert await reader.fetch(database.compile(select(label))) == [(1,)]
         ((prepared,),) = await reader.fetch(count)
     assert 2 <= prepared <= 4
+
+
+@POSTGRESQL
+async def test_pattern_is_planned_each_time(database: Database) -> None:
+    await connect(database)
+    pattern = select(Thread.id).where(
+        Thread.title_folded.contains(bindparam("pattern", type_=String()))
+    )
+    kinds = database.compile(
+        select(
+            text(
+                "sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements"
+                " WHERE statement LIKE '%title_folded%' AND statement NOT LIKE '%generic_plans%'"
+            )
+        )
+    )
+    async with database.rows() as reader:
+        for number in range(4 * lease.CUSTOM_PLANS):
+            await reader.fetch(database.compile(pattern), {"pattern": f"{number}"})
+            ((generic, custom),) = await reader.fetch(kinds)
+            assert generic == 0
+            assert custom <= 2 * lease.CUSTOM_PLANS  # One is closed with the next request.
 
 
 async def test_dispose_waits_for_lease(database: Database) -> None:

@@ -85,7 +85,7 @@ async def test_values_of_conditions_share_one_statement(database: Database) -> N
             PAGE,
             Viewer(str(number)),
             first=1 + number,
-            filter={"titleContains": "x" * (number + 1)},
+            filter={"titleContains": "x" * (number + 3)},
         )
     assert api.counts.executed == 40
     (plan,) = plans_of(api, PAGE)._plans.values()

@@ -250,6 +250,34 @@ async def test_filters_of_threads_use_index_of_column(full: Database, explain: E
             assert "Seq Scan" not in plan, plan
 
 
+async def test_short_text_is_looked_for_in_order(
+    full: Database, explain: Explain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No index finds two letters; so many rows are read in the order of the list at most."""
+    monkeypatch.setattr("tallied.resolvers.pagination.statements.MAX_SEARCHED", 50)
+    query = """query($by: ThreadFilter) { threads(filterBy: $by, first: 10) {
+      totalCount nodes { title } } }"""
+    for plan in await explain(query, by={"titleContains": "zz"}):
+        assert "ix_tallied_thread_last_activity_id" in plan, plan
+        if not full.is_sqlite:
+            assert "Seq Scan" not in plan, plan
+            assert "Sort" not in plan, plan
+            assert re.search("Limit.*Subquery Scan.*Limit.*Index Scan", plan, re.DOTALL), plan
+
+
+async def test_totals_read_bounded_number_of_rows(full: Database) -> None:
+    query = "{ threads { totalCount } }"
+    with executed(full) as statements:
+        page = await Api(full)(query)
+    assert page["totalCount"] == THREAD_COUNT
+    ((statement, parameters),) = statements
+    plan = await plan_of(full, statement, parameters)
+    if not full.is_sqlite:
+        assert "Limit" in plan, plan
+    else:
+        assert "CO-ROUTINE counted" in plan, plan
+
+
 async def test_filter_and_order_share_index(full: Database, explain: Explain) -> None:
     for by, field in (
         ({"minCommentCount": 400}, "COMMENT_COUNT"),
