@@ -37,9 +37,14 @@ class Candidate:
     def __str__(self) -> str:
         return f"{self.strategy}, threads as objects" if self.objects else str(self.strategy)
 
+    @property
+    def uses_driver(self) -> bool:
+        """Whether it writes by hand, on the connection of a blocking driver."""
+        return self.strategy is BY_HAND
+
     def host(self, engine: Engine) -> Host:
         """Return the host that writes the comments."""
-        if self.strategy is BY_HAND:
+        if self.uses_driver:
             return DriverHost(engine)
         return SessionHost(engine, self.strategy, objects=self.objects)
 

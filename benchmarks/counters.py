@@ -143,7 +143,7 @@ def main(
     """Print what every way to keep a counter costs, beside the same insert without one."""
     scale = QUICK if quick else Scale()
     for backend in chosen(database):
-        with fresh_database(backend) as url:
+        with fresh_database(backend, in_memory=True) as url:
             engine = blocking_engine(url)
             for strategy in STRATEGIES:
                 strategy.metadata.create_all(engine)

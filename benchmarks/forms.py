@@ -55,7 +55,7 @@ async def _by_key(engine: Engine) -> AsyncIterator[Adds]:
     def adds(strategy: Strategy) -> Add:
         async def add(thread_id: UUID) -> None:
             with strategy.Session(engine) as session:
-                session.add(strategy.Comment(thread_id=thread_id, message=MESSAGE))
+                session.add(strategy.Comment(thread_id=thread_id, **strategy.values(MESSAGE)))
                 session.commit()
 
         return add
@@ -69,7 +69,7 @@ async def _through_thread(engine: Engine) -> AsyncIterator[Adds]:
         async def add(thread_id: UUID) -> None:
             with strategy.Session(engine) as session:
                 thread = session.get_one(strategy.Thread, thread_id)
-                session.add(strategy.Comment(thread=thread, message=MESSAGE))
+                session.add(strategy.Comment(thread=thread, **strategy.values(MESSAGE)))
                 session.commit()
 
         return add
@@ -86,7 +86,7 @@ async def _in_unit_of_work(engine: Engine) -> AsyncIterator[Adds]:
     def adds(strategy: Strategy) -> Add:
         async def add(thread_id: UUID) -> None:
             async def work(unit: UnitOfWork) -> None:
-                unit.session.add(strategy.Comment(thread_id=thread_id, message=MESSAGE))
+                unit.session.add(strategy.Comment(thread_id=thread_id, **strategy.values(MESSAGE)))
                 await unit.session.flush()
 
             database.sessions.configure(sync_session_class=strategy.Session)

@@ -26,6 +26,8 @@ EDITED = "and after it has been edited it has no fewer than twelve"
 class Host(Protocol):
     """The operations; each keeps the counter in whatever way is its own."""
 
+    engine: Engine
+
     def add(self, thread: UUID) -> None:
         """Add a comment to a thread."""
 
@@ -52,14 +54,15 @@ class SessionHost:
         self.engine = engine
         self.strategy = strategy
         self.objects = objects
+        self._values = strategy.values
 
     def add(self, thread: UUID) -> None:
         with self.strategy.Session(self.engine) as session:
             if self.objects:
                 parent = session.get_one(self.strategy.Thread, thread)
-                session.add(self.strategy.Comment(thread=parent, message=MESSAGE))
+                session.add(self.strategy.Comment(thread=parent, **self._values(MESSAGE)))
             else:
-                session.add(self.strategy.Comment(thread_id=thread, message=MESSAGE))
+                session.add(self.strategy.Comment(thread_id=thread, **self._values(MESSAGE)))
             session.commit()
 
     def add_many(self, threads: Sequence[UUID]) -> None:
@@ -68,14 +71,18 @@ class SessionHost:
             if self.objects:
                 query = select(Thread).where(Thread.id.in_(set(threads)))
                 parents = {thread.id: thread for thread in session.scalars(query)}
-                session.add_all([Comment(thread=parents[id], message=MESSAGE) for id in threads])
+                session.add_all(
+                    [Comment(thread=parents[id], **self._values(MESSAGE)) for id in threads]
+                )
             else:
-                session.add_all([Comment(thread_id=id, message=MESSAGE) for id in threads])
+                session.add_all([Comment(thread_id=id, **self._values(MESSAGE)) for id in threads])
             session.commit()
 
     def edit(self, comment: UUID) -> None:
         with self.strategy.Session(self.engine) as session:
-            self._get(session, comment).message = EDITED
+            edited = self._get(session, comment)
+            for name, value in self._values(EDITED).items():
+                setattr(edited, name, value)
             session.commit()
 
     def move(self, comment: UUID, thread: UUID) -> None:

@@ -41,12 +41,14 @@ def words(number: int) -> str:
 
 def insert(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Add a comment to X."""
-    session.add(strategy.Comment(thread=session.get(strategy.Thread, X), message=words(2 + who)))
+    thread = session.get(strategy.Thread, X)
+    session.add(strategy.Comment(thread=thread, **strategy.values(words(2 + who))))
 
 
 def edit(session: Session, strategy: Strategy, mine: Any, who: int) -> None:
     """Edit the comment that both want."""
-    mine.message = words(20 + 10 * who)
+    for name, value in strategy.values(words(20 + 10 * who)).items():
+        setattr(mine, name, value)
 
 
 def move(session: Session, strategy: Strategy, mine: Any, who: int) -> None:

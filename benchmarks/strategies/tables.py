@@ -40,6 +40,13 @@ class Strategy:
     Session: type[Session]
     keeps: tuple[str, ...] = ("word_count",)
     """The columns of the thread that it keeps."""
+    is_derived: bool = True
+    """Whether a listener of Tallied computes the words of a comment, or the application does."""
+
+    def values(self, message: str) -> dict[str, Any]:
+        """Return the values that an application gives a comment with `message`."""
+        words = {} if self.is_derived else {"word_count": count_words(message)}
+        return {"message": message, **words}
 
     def __str__(self) -> str:
         return self.name
@@ -56,6 +63,7 @@ def map_strategy(
     *,
     prefix: str = "",
     keeps: tuple[str, ...] = ("word_count",),
+    is_derived: bool = True,
 ) -> Strategy:
     """Return a strategy that does nothing yet: new classes for the tables and the sessions.
 
@@ -90,5 +98,7 @@ def map_strategy(
 
         thread = relationship("Thread", back_populates="comments")
 
-    Derived(Comment.word_count, of=Comment.message, compute=count_words)
-    return Strategy(name, Thread, Comment, type("WaySession", (Session,), {}), keeps)
+    if is_derived:
+        Derived(Comment.word_count, of=Comment.message, compute=count_words)
+    session_class = type("WaySession", (Session,), {})
+    return Strategy(name, Thread, Comment, session_class, keeps, is_derived)

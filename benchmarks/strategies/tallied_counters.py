@@ -1,4 +1,7 @@
-"""No counter, the floor of every cost; and Tallied's engine."""
+"""No counter, the floor of every cost; and Tallied's engine.
+
+The floor has no listener of Tallied at all, since each would make Tallied look cheaper.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from tallied.counters import Count, Counters, Latest, Sum
 
 from .tables import Strategy, map_strategy
 
-NO_COUNTER = map_strategy("no counter", keeps=())
-NO_COUNTER_AGAIN = map_strategy("no counter, again", keeps=())
+NO_COUNTER = map_strategy("no counter", keeps=(), is_derived=False)
+NO_COUNTER_AGAIN = map_strategy("no counter, again", keeps=(), is_derived=False)
 """The same once more: how far the ratios of a run can be trusted."""
 
 

@@ -36,7 +36,7 @@ POSTGRESQL = [
 
 
 def _trigger() -> Strategy:
-    strategy = map_strategy("delta trigger", prefix=PREFIX)
+    strategy = map_strategy("delta trigger", prefix=PREFIX, is_derived=False)
     for dialect, statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
         for statement in statements:
             ddl = DDL(statement.replace("%", "%%")).execute_if(dialect=dialect)

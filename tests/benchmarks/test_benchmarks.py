@@ -56,7 +56,9 @@ def test_benchmark_of_each_operation_runs(
     engine: Engine, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
     scale = writes.Scale(threads=4, comments=9, rounds=3, batches=3)
-    results = {str(item): matches for item, matches in writes.measure(engine, scale).items()}
+    results = {
+        str(item): matches for item, matches in asyncio.run(writes.measure(engine, scale)).items()
+    }
     assert len(results) == len(CANDIDATES)
     for name, result in results.items():
         assert None not in result.seconds.values(), name
