@@ -21,7 +21,7 @@ from .registry.findings import raise_findings
 from .registry.session_classes import Installable, check_shards, own_class, sync_class
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
-from .unit_of_work.locking import lock, record_lock
+from .unit_of_work.locking import lock, lock_all, record_lock
 from .unit_of_work.pause import Pause
 
 T = TypeVar("T")
@@ -153,6 +153,16 @@ class Counters(CounterRegistry):
         :param row: what was read under the lock, by attribute name; the last number among it.
         """
         record_lock(self._installed(session), session, parent, key, row)
+
+    def lock_all(
+        self, session: Session, class_: type[T], condition: ColumnElement[bool]
+    ) -> list[T]:
+        """Load the objects that meet a condition under the locks of their rows.
+
+        One statement locks them, in the order in which every flush does. The next flush takes what
+        was read here for what the rows hold, as after :meth:`lock`.
+        """
+        return lock_all(self._installed(session), session, class_, condition)
 
     def pause(self, session: Session | AsyncSession) -> Pause:
         """Return a context manager in which counters are not updated, for a bulk load.

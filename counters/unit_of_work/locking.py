@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Join, Table
+from sqlalchemy import ColumnElement, Connection, Join, Table, select
 from sqlalchemy.orm import InstanceState, Mapper, Session, class_mapper
 from sqlalchemy.orm.attributes import instance_state
 
@@ -18,7 +18,7 @@ from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
 from ..session.binds import bound_to_write, write_bind, write_connection
 from ..session.state import SessionState, get_session_state
-from ..sql.rows import read
+from ..sql.rows import lock_order, read
 from .pending_changes import PendingChanges
 from .self_references import future_key
 
@@ -60,20 +60,50 @@ def lock(
         )
     with bound_to_write(session, mapper):
         obj = _get(session, mapper, key)
-    if obj is None or session_state is None or isinstance(write_bind(session, mapper), Connection):
-        return obj  # on a Connection, other sessions may write too
+    if obj is not None and session_state is not None:
+        _keep(registry, session_state, session, obj, deleting=deleting)
+    return obj
+
+
+def lock_all(
+    registry: CounterRegistry, session: Session, class_: type[T], condition: ColumnElement[bool]
+) -> list[T]:
+    """Lock and load the objects that meet a condition; see :meth:`.Counters.lock_all`."""
+    mapper: Mapper[T] = class_mapper(class_)
+    session_state = get_session_state(registry, session)
+    query = select(class_).where(condition)
+    query = query.order_by(*lock_order(mapper.local_table, mapper.primary_key))
+    query = query.with_for_update(of=mapper.tables).execution_options(populate_existing=True)
+    with bound_to_write(session, mapper):
+        objects = list(session.scalars(query))
+    for obj in objects if session_state is not None else ():
+        _keep(registry, session_state, session, obj, deleting=False)
+    return objects
+
+
+def _keep(
+    registry: CounterRegistry,
+    session_state: SessionState,
+    session: Session,
+    obj: Any,
+    *,
+    deleting: bool,
+) -> None:
+    """Record the values of an object that was just loaded under its lock."""
     state = instance_state(obj)
+    if isinstance(write_bind(session, state.mapper), Connection):
+        return  # on a Connection, other sessions may write too
     connection = write_connection(session, state.mapper, registry.partners)
     if deleting:
-        session_state.locked_rows.mark_for_deletion(state.mapper, ident, connection)
-    keep_last_numbers(registry, session_state, state.mapper, ident, state.dict, connection)
+        session_state.locked_rows.mark_for_deletion(state.mapper, identity(state), connection)
+    key, values = identity(state), state.dict
+    keep_last_numbers(registry, session_state, state.mapper, key, values, connection)
     source = registry.source_of(state)
     if source is None or source.has_copied_relation or not state.dict.keys() >= set(source.names):
-        return obj
+        return
     if _holds_locks(connection):
         row = {name: state.dict[name] for name in source.names}
         session_state.locked_rows.keep(source, identity(state), row, connection)
-    return obj
 
 
 def keep_last_numbers(
