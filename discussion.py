@@ -130,6 +130,7 @@ class Discussion:
             targets=targets_by_name(validate_targets(targets)),
             guests=self.settings.guests,
             message_length=self.settings.message_length,
+            restore_days=self.settings.restore_days,
             check_message=check_message,
             render=render,
             deleted_author=deleted_author,

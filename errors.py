@@ -10,6 +10,7 @@
     │   │   ├── SignInRequired     the viewer must sign in
     │   │   ├── NotAllowed         the viewer lacks the right
     │   │   ├── Locked             the thread accepts no comments
+    │   │   ├── NotRestorable      the deleted comment has no text any more
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   └── UnknownTargetType  the type is not registered
     │   ├── Busy                   the input is correct: try again
@@ -123,6 +124,12 @@ class Locked(Rejected):
     """A comment for a thread that takes none."""
 
     code = "LOCKED"
+
+
+class NotRestorable(Rejected):
+    """A deleted comment whose text is not kept any more."""
+
+    code = "NOT_RESTORABLE"
 
 
 class Vetoed(Rejected):

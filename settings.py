@@ -269,6 +269,13 @@ class Settings:
         " moderate, which is everything and not for production.",
     )
     message_length: int = _number(10_000, *MESSAGE_LENGTHS, "Maximum characters of a comment.")
+    restore_days: int = _number(
+        30,
+        0,
+        3650,
+        "For how many days a deleted comment with replies can be restored; its text is purged"
+        " after that. With 0, no text is kept.",
+    )
     secret: str = _text(
         "",
         "The key that tokens of viewers are signed with, at least 32 random bytes. Without it no"

@@ -28,6 +28,7 @@ EXAMPLES = {
     "seed": "seed --threads 50 --comments 2000",
     "verify": "verify Thread.word_count --where 'created_at >= 2026-01-01'",
     "rebuild": "rebuild --amounts --batch-size 500",
+    "purge": "purge --days 30",
     "token": "token 42 --name Ada --expires 12h",
     "print-schema": "print-schema > schema.graphql",
 }

@@ -156,6 +156,10 @@ class Context:
                 self.is_outcome_unknown = True
                 raise
 
+    async def write_alone(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run a function as one unit of work."""
+        return await self.write(lambda unit, _: work(unit))
+
     async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
         if self.rules.shows_all:

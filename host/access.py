@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import iscoroutine
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false, true
@@ -22,6 +23,7 @@ from ..errors import (
     UnknownTargetType,
 )
 from ..models import Thread
+from ..models.base import now
 from ..settings import Guests
 from .hooks import Hooks
 from .policy import (
@@ -58,11 +60,19 @@ class HostRules:
     """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
     """Returns the ``authorName`` of a deleted author."""
+    restore_days: int = 30
+    """For how many days a deleted comment can be restored if it has replies."""
 
     @cached_property
     def shows_all(self) -> bool:
         """Whether every viewer may read every thread, since the policy decides nothing."""
         return getattr(self.policy.may_read, "__func__", None) is Policy.may_read
+
+    def is_restorable(self, deleted_at: datetime | None, deleted_by: str | None) -> bool:
+        """Return whether a comment is deleted, and not for so long that it cannot be restored."""
+        if deleted_at is None or deleted_by == "erasure":
+            return False
+        return now() - deleted_at < timedelta(days=self.restore_days)
 
     def target(self, name: str, field: str = "target.type") -> Target:
         """Return the target that is registered under that name.
@@ -188,8 +198,10 @@ class Access:
 
         :raises ConfigurationError: if the policy returns no bool.
         """
-        thread = row if isinstance(row, ThreadContext) else row.thread
-        return self._decide(action, thread.target_type, row)
+        if isinstance(row, ThreadContext):
+            return self._decide(action, row.target_type, row)
+        is_possible = row.admits(cast("CommentAction", action))
+        return is_possible and self._decide(action, row.thread.target_type, row)
 
     def may_delete_author(self, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author.

@@ -18,9 +18,10 @@ from sqlalchemy import ColumnElement
 
 from ..auth.viewer import Viewer
 from ..models import Thread
+from ..models.comment import DELETED, is_shown
 
 ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_delete_thread"]
-CommentAction: TypeAlias = Literal["may_edit", "may_move", "may_delete"]
+CommentAction: TypeAlias = Literal["may_edit", "may_move", "may_delete", "may_restore"]
 
 
 class ThreadContext(NamedTuple):
@@ -42,8 +43,22 @@ class CommentContext(NamedTuple):
     author_id: UUID | None
     created_at: datetime
     edited_at: datetime | None
+    status: str
+    child_count: int
+    """The number of direct replies, whether or not they are shown."""
     thread: ThreadContext
     """The comment's thread: ``comment.thread.author_id`` is the author who created it."""
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the comment's texts and author are withdrawn, so that only replies remain."""
+        return self.status == DELETED or not (is_shown(self.status) or self.child_count == 0)
+
+    def admits(self, action: CommentAction) -> bool:
+        """Return whether anyone may take an action on a comment in this state."""
+        if self.status == DELETED:
+            return action == "may_restore"
+        return action != "may_restore" and not (self.is_withdrawn and action == "may_edit")
 
 
 COMMENT_COLUMNS = CommentContext._fields[:-1]
@@ -107,6 +122,13 @@ class Policy:
     def may_delete(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Return whether the viewer may delete the comment."""
         return self.owns(viewer, comment)
+
+    def may_restore(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        """Return whether the viewer may restore the comment, which is deleted.
+
+        Its ``author_id`` is None, as it is for readers.
+        """
+        return viewer is not None and viewer.is_moderator
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author, whose texts stay without a name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,6 +35,9 @@ PUBLISHED = "published"
 
 DELETED = "deleted"
 """The status of a tombstone: a comment that was deleted, and whose replies remain."""
+
+Deleter: TypeAlias = Literal["author", "moderator", "host", "erasure"]
+"""The role of who has deleted a comment; ``erasure`` if its author was erased."""
 
 
 def is_shown(status: str) -> bool:
@@ -89,7 +92,7 @@ class Comment(Base):
     Its texts and its author are not in the row then, so that no reader can come by them."""
     deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     deleted_by: Mapped[str | None] = mapped_column(String(20))
-    """The role of who has deleted it: author, moderator, or host."""
+    """The role of who has deleted it (:data:`Deleter`)."""
 
     child_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of direct replies, whether or not they are shown."""
@@ -103,13 +106,16 @@ class Comment(Base):
     submission_key: Mapped[str | None] = mapped_column(String(64))
     """The hash of a submission with an id of the client; None without such an id."""
 
-    thread: Mapped[Thread] = relationship(back_populates="comments", lazy="raise")
-    author: Mapped[Author | None] = relationship(lazy="raise")
+    # With passive deletes, the deletion of a reply loads none of them.
+    thread: Mapped[Thread] = relationship(
+        back_populates="comments", lazy="raise", passive_deletes=True
+    )
+    author: Mapped[Author | None] = relationship(lazy="raise", passive_deletes=True)
     parent: Mapped[Comment | None] = relationship(
-        foreign_keys=[parent_id], remote_side=[id], lazy="raise"
+        foreign_keys=[parent_id], remote_side=[id], lazy="raise", passive_deletes=True
     )
     root: Mapped[Comment | None] = relationship(
-        foreign_keys=[root_id], remote_side=[id], lazy="raise"
+        foreign_keys=[root_id], remote_side=[id], lazy="raise", passive_deletes=True
     )
     in_reply_to: Mapped[Comment | None] = relationship(
         primaryjoin="foreign(Comment.in_reply_to_id) == remote(Comment.id)",

@@ -95,17 +95,60 @@ async def delete_author(unit: UnitOfWork, access: Access, id: UUID) -> Record:
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
     expect_arguments(unit, access, id=id)
-    access = await with_author(unit.session, access)
-    if await unit.session.scalar(select(Author.id).where(Author.id == id)) is None:
-        raise not_found("authorId")
-    # Before the lock, because a wait would tell that the author is writing.
-    access.require(access.may_delete_author(id), "delete this author")
-    author = await unit.session.run_sync(counters.lock, Author, id, deleting=True)
+    access = await find_permission(unit.session, access, id)
+    author = await lock_author(unit.session, id)
+    values = loaded_values(author)
+    await run_before(unit, access, "delete_author", author=values)
+    return await delete_author_row(unit, access, author)
+
+
+async def permit_deletion(unit: UnitOfWork, access: Access, id: UUID) -> None:
+    """Check that an author may be deleted with all comments, and run the hooks before that.
+
+    :raises NotFound: if there is no such author.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    access = await find_permission(unit.session, access, id)
+    author = await unit.session.get(Author, id)
     if author is None:
         raise not_found("authorId")
     values = loaded_values(author)
-    await run_before(unit, access, "delete_author", author=values)
+    await run_before(unit, access, "delete_author", author=values, erases_comments=True)
+
+
+async def find_permission(session: AsyncSession, access: Access, id: UUID) -> Access:
+    """Return the access with the viewer's author, who may delete an author.
+
+    It is checked before the lock, because a wait would tell that the author is writing.
+
+    :raises NotFound: if there is no such author.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
+    """
+    access = await with_author(session, access)
+    if await session.scalar(select(Author.id).where(Author.id == id)) is None:
+        raise not_found("authorId")
+    access.require(access.may_delete_author(id), "delete this author")
+    return access
+
+
+async def lock_author(session: AsyncSession, id: UUID) -> Author:
+    """Return an author who is to be deleted, under their lock.
+
+    :raises NotFound: if there is no such author.
+    """
+    author = await session.run_sync(counters.lock, Author, id, deleting=True)
+    if author is None:
+        raise not_found("authorId")
+    return author
+
+
+async def delete_author_row(
+    unit: UnitOfWork, access: Access, author: Author, *, erases_comments: bool = False
+) -> Record:
+    """Delete a locked author, and return their last values."""
+    values = loaded_values(author)
     await unit.session.delete(author)
     await unit.session.flush()
-    await run_after(unit, access, "delete_author", author=values)
+    rows: dict[str, Any] = {"author": values, "erases_comments": erases_comments}
+    await run_after(unit, access, "delete_author", **rows)
     return values

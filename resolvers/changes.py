@@ -21,6 +21,8 @@ class ChangedRows(NamedTuple):
     previous_thread: Record | None = None
     is_duplicate: bool = False
     """Whether nothing was written because the comment had been sent just before."""
+    removed_ids: tuple[UUID, ...] = ()
+    """The keys of the comments that are in no list any more."""
 
 
 def expect_arguments(unit: UnitOfWork, access: Access, **ids: UUID) -> None:
@@ -34,9 +36,14 @@ def expect_arguments(unit: UnitOfWork, access: Access, **ids: UUID) -> None:
 
 
 async def finish(
-    unit: UnitOfWork, access: Access, operation: HookedOperation, change: ChangedRows
+    unit: UnitOfWork,
+    access: Access,
+    operation: HookedOperation,
+    change: ChangedRows,
+    *,
+    reason: str | None = None,
 ) -> ChangedRows:
     """Schedule the hooks that follow a change, and return the change."""
     rows = {name: getattr(change, name) for name in ("thread", "comment", "previous_thread")}
-    await run_after(unit, access, operation, **rows)
+    await run_after(unit, access, operation, reason=reason, **rows)
     return change

@@ -14,22 +14,28 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
-from ..errors import InvalidText
+from ..errors import InvalidText, NotRestorable
 from ..host.access import Access
 from ..host.policy import CommentContext
 from ..models import Comment, Thread
 from ..models.base import now
+from ..models.comment import DELETED, Deleter
 from .authors import ensure_author, update_author_name
 from .changes import ChangedRows, expect_arguments, finish
 from .chronology import find_time_after
 from .comment_drafts import CommentDraft, draft_comment
 from .events import run_before
-from .locking import lock_permitted_comment, read_open_thread, read_target_type
+from .locking import (
+    lock_permitted_comment,
+    lock_permitted_tree,
+    read_open_thread,
+    read_target_type,
+)
 from .new_comment import NewComment as NewComment
 from .pagination.arguments import Record
 from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
 from .submissions import find_repeated, repeat_if_taken
-from .validation import check_length, clean_message, expect_type
+from .validation import check_length, clean_message, clean_reason, expect_type
 
 
 async def add_comment(
@@ -174,24 +180,83 @@ async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UU
     return await finish(unit, access, "move_comment", change)
 
 
-async def delete_comment(unit: UnitOfWork, access: Access, id: UUID) -> ChangedRows:
-    """Delete a comment, and return its last values.
+async def delete_comment(
+    unit: UnitOfWork, access: Access, id: UUID, *, reason: str | None = None
+) -> ChangedRows:
+    """Delete a comment. With replies in lists it stays there, without its text and its author.
 
+    Comments above it that are deleted, and have no reply left, are removed with it. A comment that
+    is deleted already stays as it is, and no hook runs.
+
+    :param reason: why, for hooks.
+    :returns: the comment as it is in lists, or with its last values where it is in none any more.
+    :raises InvalidText: for a reason that breaks a rule.
     :raises NotFound: if there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
     expect_arguments(unit, access, id=id)
+    reason = clean_reason(reason)
+    session = unit.session
     with translate_missing_row(row="commentId"):
-        access, comment, _ = await lock_permitted_comment(
-            unit.session, access, id, "may_delete", "delete this comment"
+        access, comment, tree = await lock_permitted_tree(
+            session, access, id, "may_delete", "delete this comment"
         )
-        values = loaded_values(comment)
-        thread = {"id": comment.thread_id}
-        await run_before(unit, access, "delete_comment", thread=thread, comment=values)
-        await unit.session.delete(comment)
-        await unit.session.flush()
-        change = ChangedRows(counter_values(unit.session, comment.thread_id), values)
-        return await finish(unit, access, "delete_comment", change)
+        values, thread = loaded_values(comment), {"id": comment.thread_id}
+        if comment.status == DELETED:
+            return ChangedRows(thread, values)
+        await run_before(
+            unit, access, "delete_comment", thread=thread, comment=values, reason=reason
+        )
+        by = deleter(access, comment.author_id)
+        tree.delete(id, by, keeps_text=access.rules.restore_days > 0)
+        await tree.write()
+        counters = counter_values(session, comment.thread_id)
+        # Hooks get the comment's last values also where it stays.
+        await finish(unit, access, "delete_comment", ChangedRows(counters, values), reason=reason)
+        if id in tree.unlisted:
+            return ChangedRows(counters, values, removed_ids=tuple(tree.unlisted))
+        return ChangedRows(counters, loaded_values(comment), removed_ids=tuple(tree.unlisted))
+
+
+async def restore_comment(unit: UnitOfWork, access: Access, id: UUID) -> ChangedRows:
+    """Restore a deleted comment, which has been kept since it has replies.
+
+    A comment that is not deleted stays as it is, and no hook runs.
+
+    :raises NotFound: if there is no such comment.
+    :raises NotRestorable: if its text is not kept any more.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, id=id)
+    session = unit.session
+    access, comment, tree = await lock_permitted_tree(
+        session, access, id, "may_restore", "restore this comment"
+    )
+    thread = {"id": comment.thread_id}
+    if comment.status != DELETED:
+        return ChangedRows(thread, loaded_values(comment))
+    if not (
+        tree.has_text(id) and access.rules.is_restorable(comment.deleted_at, comment.deleted_by)
+    ):
+        raise NotRestorable(
+            "The text of this comment is not kept any more; it cannot be restored.",
+            field="commentId",
+        )
+    values = loaded_values(comment)
+    await run_before(unit, access, "restore_comment", thread=thread, comment=values)
+    tree.restore(id)
+    await tree.write()
+    counters = counter_values(session, comment.thread_id)
+    change = ChangedRows(counters, loaded_values(comment))
+    return await finish(unit, access, "restore_comment", change)
+
+
+def deleter(access: Access, author_id: UUID | None) -> Deleter:
+    """Return the role in which a viewer deletes a comment of an author."""
+    if access.is_host:
+        return "host"
+    is_own = author_id is not None and access.viewer is not None
+    return "author" if is_own and access.viewer.author_id == author_id else "moderator"
 
 
 async def _check_length(

@@ -11,6 +11,7 @@ from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
 from ..host.hooks import Event, HookedOperation, run_before_hooks, schedule_after_hooks
 from ..models import Author
+from ..models.comment import DELETED
 from .pagination.arguments import Record
 
 _BY_AUTHOR = frozenset({"create_thread", "add_comment"})
@@ -18,38 +19,38 @@ _BY_AUTHOR = frozenset({"create_thread", "add_comment"})
 
 
 async def run_before(
-    unit: UnitOfWork, access: Access, operation: HookedOperation, **rows: Record | None
+    unit: UnitOfWork, access: Access, operation: HookedOperation, **values: Any
 ) -> None:
     """Run the hooks before a change.
 
-    :param rows: the rows of the :class:`~tallied.host.hooks.Event`.
+    :param values: the rows and other values of the :class:`~tallied.host.hooks.Event`.
     :raises Vetoed: if one of them forbids the change.
     """
     if access.rules.hooks:
-        event = await _build_event(unit, access, operation, rows)
+        event = await _build_event(unit, access, operation, values)
         await run_before_hooks(access.rules.hooks, event, unit)
 
 
 async def run_after(
-    unit: UnitOfWork, access: Access, operation: HookedOperation, **rows: Record | None
+    unit: UnitOfWork, access: Access, operation: HookedOperation, **values: Any
 ) -> None:
     """Schedule the hooks after a change, which run once it is committed."""
     if access.rules.hooks:
-        event = await _build_event(unit, access, operation, rows)
+        event = await _build_event(unit, access, operation, values)
         schedule_after_hooks(access.rules.hooks, event, unit)
 
 
 async def _build_event(
-    unit: UnitOfWork, access: Access, operation: HookedOperation, rows: Any
+    unit: UnitOfWork, access: Access, operation: HookedOperation, values: Any
 ) -> Event:
-    comment, viewer = rows.get("comment"), access.viewer
+    comment, viewer = values.get("comment"), access.viewer
     if comment is not None:
         if viewer is not None and viewer.name is not None and operation in _BY_AUTHOR:
             name: str | None = viewer.name  # The author has this name by now.
         else:
             name = await _display_name(unit, access, comment)
-        rows = {**rows, "comment": {**comment, "author_name": name}}
-    return Event(operation, viewer, **rows, by_host=access.is_host, request=access.request)
+        values = {**values, "comment": {**comment, "author_name": name}}
+    return Event(operation, viewer, **values, by_host=access.is_host, request=access.request)
 
 
 async def _display_name(unit: UnitOfWork, access: Access, comment: Record) -> str | None:
@@ -62,4 +63,6 @@ async def _display_name(unit: UnitOfWork, access: Access, comment: Record) -> st
                 query = select(Author.name).where(Author.id == author_id)
                 unit.author_names[author_id] = await unit.session.scalar(query)
         return unit.author_names[author_id]
-    return access.rules.deleted_author() if name is None else name
+    if name is None and comment["status"] != DELETED:
+        return access.rules.deleted_author()
+    return name

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import exists, literal, select
+from sqlalchemy import ColumnElement, exists, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..auth.viewer import Viewer
 from ..errors import Locked
 from ..host.access import Access
 from ..host.policy import (
@@ -19,12 +20,16 @@ from ..host.policy import (
     ThreadContext,
 )
 from ..models import Author, Base, Comment, Thread
+from ..models.comment import DELETED, is_listed
 from ..models.counters import counters
 from .authors import with_author
 from .pagination.arguments import Record
 from .rows import lock_thread, lock_thread_row, not_found, read_thread, thread_context
+from .withdrawal import CommentTree, lock_tree
 
 _Model = TypeVar("_Model", bound=Base)
+
+_NO_THREAD: Any = None
 
 
 async def lock_permitted_thread(
@@ -59,20 +64,76 @@ async def lock_permitted_comment(
 
     :returns: the access with the viewer's author, the comment, and its context for the policy,
         which is None if no policy is asked.
-    :raises NotFound: for a comment that is not there, or that the viewer may not read.
+    :raises NotFound: for a comment that is not there, or that the viewer may not read; or that is
+        in a state without that action, as is editing one that is deleted.
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
+
+    async def lock() -> Comment | None:
+        return await session.run_sync(counters.lock, Comment, id)
+
+    return await _lock_permitted(session, access, id, action, sentence, lock)
+
+
+async def lock_permitted_tree(
+    session: AsyncSession, access: Access, id: UUID, action: CommentAction, sentence: str
+) -> tuple[Access, Comment, CommentTree]:
+    """Lock a comment as :func:`lock_permitted_comment` does, with all comments above it.
+
+    A comment may be deleted already, or not deleted where it is to be restored.
+    """
+    trees = []
+
+    async def lock() -> Comment | None:
+        trees.append(await lock_tree(session, [id], with_texts=action == "may_restore"))
+        return trees[-1].comments.get(id)
+
+    access, comment, _ = await _lock_permitted(
+        session, access, id, action, sentence, lock, is_repeatable=True
+    )
+    return access, comment, trees[-1]
+
+
+async def _lock_permitted(
+    session: AsyncSession,
+    access: Access,
+    id: UUID,
+    action: CommentAction,
+    sentence: str,
+    lock: Callable[[], Awaitable[Comment | None]],
+    *,
+    is_repeatable: bool = False,
+) -> tuple[Access, Comment, CommentContext | None]:
+    def permit(values: tuple[Any, ...]) -> CommentContext:
+        context = _comment_context(values)
+        if not is_repeatable and not context.admits(action):
+            raise not_found("commentId")
+        if not (is_repeatable and _is_done(action, context.status)):
+            access.require(access.may(action, context), sentence)
+        return context
+
     access, values = await _read_context(session, access, Comment, id, "commentId")
-    context = None if values is None else _comment_context(values)
-    if context is not None:
-        access.require(access.may(action, context), sentence)
-    comment = await _lock_row(session, Comment, id, "commentId")
+    context = None if values is None else permit(values)
+    comment = await lock()
+    if comment is None:
+        raise not_found("commentId")
     if values is not None and _must_read_again(access, values, comment, COMMENT_COLUMNS):
         _, values = await _read_context(session, access, Comment, id, "commentId")
         assert values is not None
-        context = _comment_context(values)
-        access.require(access.may(action, context), sentence)
+        context = permit(values)
+    elif values is None and not (is_repeatable or _admits(comment, action)):
+        raise not_found("commentId")
     return access, comment, context
+
+
+def _admits(comment: Comment, action: CommentAction) -> bool:
+    own = (getattr(comment, name) for name in COMMENT_COLUMNS)
+    return CommentContext(*own, thread=_NO_THREAD).admits(action)
+
+
+def _is_done(action: CommentAction, status: str) -> bool:
+    """Return whether a comment is as it is to be, deleted or not, so that nobody needs a right."""
+    return (action == "may_delete") == (status == DELETED)
 
 
 async def _read_context(
@@ -99,6 +160,7 @@ async def _read_context(
     query = select(*columns).where(entity.id == id)
     if entity is Comment:
         query = query.join_from(Comment, Thread, Comment.thread_id == Thread.id)
+        query = query.where(*_visible_comments(viewer, columns[-1]))
     if condition is not None:
         query = query.where(condition)
     row = (await session.execute(query)).one_or_none()
@@ -106,6 +168,18 @@ async def _read_context(
         raise not_found(field)
     *values, author_id = row
     return access.with_author(author_id), tuple(values)
+
+
+def _visible_comments(viewer: Viewer | None, author_id: Any) -> Iterator[ColumnElement[bool]]:
+    """Yield the condition for the comments that there are for the viewer, who is no host.
+
+    Those in lists, and to moderators all; to authors their own as well.
+    """
+    if viewer is None:
+        yield is_listed()
+    elif not viewer.is_moderator:
+        own = author_id if viewer.author_id is None else viewer.author_id
+        yield or_(is_listed(), Comment.author_id == own)
 
 
 def _comment_context(values: tuple[Any, ...]) -> CommentContext:

@@ -35,6 +35,8 @@ async def render_fairly(
 
     :param run: runs what takes long, which may be some tenths of a second.
     """
+    if not message:
+        return ""  # Of a comment that is deleted, or hidden.
     if len(message) > MAX_INLINE_LENGTH:
         return await run(render, message)
     await yield_if_due()

@@ -13,6 +13,8 @@ from ..settings import Settings
 
 MESSAGE_LENGTH = Settings.message_length
 AUTHOR_NAME_LENGTH = NAME_LENGTH
+REASON_LENGTH = 500
+"""The most characters of the reason for a change."""
 
 
 def clean_title(title: str, field: str = "title") -> str:
@@ -43,6 +45,18 @@ def clean_message(message: str, field: str = "message", max_length: int = MESSAG
     """
     expect_type(str, **{field: message})
     return _check_text(message, field, max_length)
+
+
+def clean_reason(reason: str | None, field: str = "reason") -> str | None:
+    """Return the reason for a change unchanged, if it follows the rules.
+
+    :raises InvalidText: naming `field`.
+    :raises TypeError: for a value that is no text.
+    """
+    if reason is None:
+        return None
+    expect_type(str, **{field: reason})
+    return _check_text(reason, field, REASON_LENGTH)
 
 
 def check_length(text: str, field: str, max_length: int) -> None:

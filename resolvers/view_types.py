@@ -52,8 +52,14 @@ class CommentView(View):
     message_html: str
     """The message as HTML, which is safe to insert into a page unchanged."""
     edited_at: datetime | None
+    is_deleted: bool
+    """Whether only its replies remain, and it has neither a text nor an author."""
+    deleted_at: datetime | None
+    deleted_by: str | None
+    """The role of who has deleted it: author, moderator, host or erasure; None if nobody has."""
     viewer_can_edit: bool
     viewer_can_move: bool
+    viewer_can_restore: bool
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
+from ..models.comment import DELETED
 from .authors import with_author
 from .pagination.arguments import PageArguments, Record, RequestedFields
 from .pagination.filters import CommentFilter, ThreadFilter
@@ -47,7 +48,12 @@ MAX_PAGE_SIZE = 1000
 """The maximum number of rows on a page."""
 
 _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
-_COMMENT_COLUMNS = frozenset([*COMMENT_COLUMNS, "author_name", "message", "word_count"])
+_SHOWN_COLUMNS = frozenset(
+    ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
+).union(("message", "word_count"))
+"""The columns that a view has as they are."""
+
+_COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder"])
 
 
 async def read_thread(connection: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
@@ -227,13 +233,16 @@ async def _comment_view(
 ) -> CommentView:
     context = CommentContext._make([*(row[name] for name in COMMENT_COLUMNS), thread])
     return CommentView(
-        **{name: row[name] for name in _COMMENT_COLUMNS - {"author_name"}},
+        **{name: row[name] for name in _SHOWN_COLUMNS},
+        is_deleted=row["status"] == DELETED,
         author_name=_author_name(access, row, names),
         message_html=await render_fairly(access.rules.render, row["message"]),
         cursor=cursor,
         viewer_can_edit=access.may("may_edit", context),
         viewer_can_move=access.may("may_move", context),
         viewer_can_delete=access.may("may_delete", context),
+        viewer_can_restore=access.rules.is_restorable(row["deleted_at"], row["deleted_by"])
+        and access.may("may_restore", context),
     )
 
 
@@ -241,4 +250,5 @@ def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) 
     if row["author_id"] in names:
         return names[row["author_id"]]
     name: str | None = row["author_name"]
-    return access.rules.deleted_author() if name is None else name
+    is_known = name is not None or row["placeholder"]
+    return name if is_known else access.rules.deleted_author()

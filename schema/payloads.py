@@ -43,6 +43,10 @@ class UserErrorCode(Enum):
     LOCKED = strawberry.enum_value(
         "LOCKED", description="The thread is locked, and accepts no more comments."
     )
+    NOT_RESTORABLE = strawberry.enum_value(
+        "NOT_RESTORABLE",
+        description="The text of the deleted comment is not kept any more.",
+    )
     VETOED = strawberry.enum_value(
         "VETOED", description="The host has rejected the change, for the reason in message."
     )

@@ -14,7 +14,8 @@ from .thread import ThreadMutations
 
 
 @strawberry.type(
-    description="The mutations. Each succeeds as a whole or changes nothing. What it rejects is in "
+    description="The mutations. Each succeeds as a whole or changes nothing, unless its input says "
+    "that it works in batches. What it rejects is in "
     "userErrors of its payload, which returns the changed objects with their new "
     "counters."
 )

@@ -29,7 +29,7 @@ from .declaration import (
     changed_value,
     key_field,
 )
-from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, THREAD_ID, new_comment
+from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, REASON, THREAD_ID, new_comment
 from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD, PREVIOUS_THREAD
 
 _THREAD = f"The thread with its new counters. {NULL_THREAD}"
@@ -79,14 +79,27 @@ class MovedCommentPayload(CommentEdgePayload):
 @strawberry.type
 class DeletedCommentPayload(ChangePayload):
     comment: Comment | None = changed_row(
-        "The comment as it was before its deletion. Null if the mutation was rejected.",
+        "The comment as it stays in lists, without its text, if it has replies; otherwise as it "
+        "was before its deletion. Null if the mutation was rejected.",
         CHANGED_COMMENT,
     )
     deleted_comment_id: strawberry.ID | None = changed_value(
-        "The id of the deleted comment, for the client's cache. Null if the mutation was rejected.",
-        lambda change: encode_id("Comment", change.comment["id"]),
+        "The id of the deleted comment, for the client's cache. Null if the comment stays in "
+        "lists, or if the mutation was rejected.",
+        lambda change: next(iter(encode_removed(change)), None),
+    )
+    deleted_comment_ids: list[strawberry.ID] = changed_value(
+        "The ids of the comments that are in no list any more, for the client's cache: of the "
+        "comment itself, and of deleted ones above it whose last reply it was.",
+        lambda change: encode_removed(change),
+        default_factory=list,
     )
     thread: Thread | None = changed_row(_THREAD, CHANGED_THREAD)
+
+
+def encode_removed(change: ChangedRows) -> list[strawberry.ID]:
+    """Return the global ids of the comments that a change has removed from lists."""
+    return [encode_id("Comment", id) for id in change.removed_ids]
 
 
 async def _add_comment(
@@ -111,6 +124,12 @@ def _draft_comment(
     comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
     draft = draft_comment(access, thread_id, comment, submission)
     return draft if draft.may_share else None
+
+
+async def _delete_comment(
+    unit: UnitOfWork, access: Access, comment_id: UUID, reason: str | None
+) -> ChangedRows:
+    return await comments.delete_comment(unit, access, comment_id, reason=unset_to_none(reason))
 
 
 @strawberry.type
@@ -146,8 +165,18 @@ class CommentMutations:
     )
     delete_comment = change(
         "delete_comment",
-        "Delete a comment.",
-        comments.delete_comment,
+        "Delete a comment. If it has replies, it stays in lists without its text and its author. A "
+        "comment that is deleted already stays as it is.",
+        _delete_comment,
         DeletedCommentPayload,
+        comment_id=COMMENT_ID,
+        reason=REASON,
+    )
+    restore_comment = change(
+        "restore_comment",
+        "Restore a deleted comment that stays in lists. A comment that is not deleted stays as it "
+        "is.",
+        comments.restore_comment,
+        CommentPayload,
         comment_id=COMMENT_ID,
     )

@@ -20,6 +20,7 @@ from ...execution.field_declarations import (
     ChangeField,
 )
 from ...execution.requested_fields import Info
+from ...host.access import Access
 from ...resolvers.rows import not_found
 from ..arguments import read_order
 from ..connections import Edge
@@ -117,13 +118,22 @@ def changed_row(description: str, declaration: ChangedRowField) -> Any:
     )
 
 
-def changed_value(description: str, compute: Callable[[Any], Any], *, default: Any = None) -> Any:
+def changed_value(
+    description: str,
+    compute: Callable[[Any], Any],
+    *,
+    default: Any = None,
+    default_factory: Any = MISSING,
+) -> Any:
     """Declare a payload's field by a function of the change's result.
 
     :param default: its value if the change was rejected.
+    :param default_factory: returns that value, if it is mutable.
     """
+    is_made = default_factory is not MISSING
     return strawberry.field(
-        default=default,
+        default=MISSING if is_made else default,
+        default_factory=default_factory,
         description=description,
         metadata={DECLARATION: ChangedValueField(compute)},
     )
@@ -145,6 +155,7 @@ def change(
     *,
     input_description: str = "",
     shared: SharedChange | None = None,
+    in_batches: bool = False,
     **fields: InputField,
 ) -> Any:
     """Declare a mutation by the resolver of a change, which runs within a unit of work.
@@ -155,6 +166,8 @@ def change(
     :param payload: the type with the fields of the payload.
     :param shared: for a change that may share a transaction with others of its kind; its draft is
         called with the access and the same values.
+    :param in_batches: whether the resolver is called with a function that runs a unit of work, in
+        the place of a unit.
     :param fields: the fields of the input; ``client_mutation_id``, which every input has, is
         among them if the resolver needs it.
     """
@@ -170,6 +183,9 @@ def change(
         return [field.read(getattr(input, key), key) for key, field in fields.items()]
 
     async def make(context: Context, values: Sequence[Any]) -> Any:
+        if in_batches:
+            access = Access(context.rules, context.viewer, request=context.request)
+            return await resolver(context.write_alone, access, *values)
         own = None
         if shared is not None:
             own = shared._replace(draft=lambda access: shared.draft(access, *values))

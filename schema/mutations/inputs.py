@@ -6,7 +6,7 @@ import strawberry
 from strawberry import UNSET
 
 from ...resolvers.comments import NewComment
-from ...resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
+from ...resolvers.validation import AUTHOR_NAME_LENGTH, REASON_LENGTH, TITLE_LENGTH
 from ...settings import Settings
 from ..arguments import unset_to_none
 from .declaration import InputField, key_field
@@ -26,6 +26,11 @@ AUTHOR_NAME = InputField(
     f"The guest's name: one line of 1 to {AUTHOR_NAME_LENGTH} characters, at least one of them "
     "visible. Whitespace around it is removed. Guests must give it. Leave it out if "
     "you are signed in.",
+    str | None,
+    UNSET,
+)
+REASON = InputField(
+    f"The reason, for the host: 1 to {REASON_LENGTH} characters. Nobody else sees it.",
     str | None,
     UNSET,
 )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import mutation
 from support.diary import OPERATIONS, Diary, Note, notes
 from support.host import ADA, Discreet, Host, key
+from support.reply_trees import add_reply
 from support.rows import count_rows
 
 from tallied.database import Database
@@ -22,7 +23,7 @@ from tallied.resolvers.threads import create_thread
 
 
 def test_every_operation_has_two_hooks() -> None:
-    assert len(OPERATIONS) == 10
+    assert len(OPERATIONS) == 11
     for name in OPERATIONS:
         assert callable(getattr(Hooks, f"after_{name}"))
 
@@ -200,6 +201,9 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
     host = Host(database, hooks=[Diary(log, "", **faults)])
     thread, other = await stage.ada.thread("Engines"), await stage.ada.thread("Looms")
     comment = await stage.ada.comment(thread)
+    deleted = await stage.ada.comment(thread)
+    await add_reply(database, deleted)
+    await stage.ada.do("deleteComment", "comment { id }", commentId=deleted)
     author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
     for change, input in (
         ("createThread", {"title": "A", "comment": {"message": "one"}}),
@@ -211,6 +215,7 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
         ("editComment", {"commentId": comment, "message": "A"}),
         ("moveComment", {"commentId": comment, "threadId": other}),
         ("deleteComment", {"commentId": comment}),
+        ("restoreComment", {"commentId": deleted}),
         ("deleteAuthor", {"authorId": author}),
     ):
         error = await host.moderator.refused(change, **input)

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api, mutation
 from support.host import Discreet, Host, titles
+from support.reply_trees import add_reply
 from support.statements import Budget
 
 from tallied.auth.viewer import Viewer
@@ -42,6 +43,12 @@ COSTS: dict[str, int | tuple[int, int]] = {
          threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": (4, 5),
     # It was the latest of its thread, so the one before it is looked up.
     "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": (4, 6),
+    # The one with a reply, whose text is moved into a table of its own; it is restored below.
+    """mutation($root: ID!) { deleteComment(input: { commentId: $root }) {
+         comment { message isDeleted } %s } }""": (5, 7),
+    # Its author under lock, and the text.
+    """mutation($root: ID!) { restoreComment(input: { commentId: $root }) {
+         comment { message } %s } }""": (7, 9),
     """mutation($id: ID!) { renameThread(input: { threadId: $id,
          title: "x" }) { %s } }""": (2, 3),
     "mutation($id: ID!) { lockThread(input: { threadId: $id }) { %s } }": (2, 3),
@@ -74,6 +81,8 @@ REJECTED: dict[str, int | tuple[int, int]] = {
     """mutation($c: ID!) { editComment(input: { commentId: $c,
          message: "" }) { userErrors { code } } }""": 0,
     """mutation($gone: ID!) { deleteComment(input: { commentId: $gone }) {
+         userErrors { code } } }""": 1,
+    """mutation($gone: ID!) { restoreComment(input: { commentId: $gone }) {
          userErrors { code } } }""": 1,
     """mutation($gone: ID!, $id: ID!) { moveComment(input: { commentId: $gone, threadId: $id }) {
          userErrors { code } } }""": 1,
@@ -167,8 +176,18 @@ async def test_every_request_costs_same_at_every_size(
         id=deleted,
     )
     comments = [await api.comment(id) for id in threads]
+    root = await api.comment(to)
+    for _ in range(size):
+        await add_reply(database, root)
     missing, unknown_author = (encode_id(name, UUID(int=7)) for name in ("Thread", "Author"))
-    input = {"id": threads[0], "to": to, "gone": deleted, "none": missing, "c": comments[0]}
+    input = {
+        "id": threads[0],
+        "to": to,
+        "root": root,
+        "gone": deleted,
+        "none": missing,
+        "c": comments[0],
+    }
     input |= {"ids": [*threads, deleted, *comments], "a": author, "nobody": unknown_author}
 
     async def cost(query: str) -> int:

@@ -102,6 +102,8 @@ def test_fields_with_values_are_non_null() -> None:
         "Author.name",
         "Comment.author",
         "Comment.authorName",
+        "Comment.deletedAt",
+        "Comment.deletedBy",
         "Comment.editedAt",
         "PageInfo.startCursor",
         "PageInfo.endCursor",
@@ -109,7 +111,7 @@ def test_fields_with_values_are_non_null() -> None:
 
 
 def test_every_mutation_has_one_input_and_one_payload() -> None:
-    assert len(types["Mutation"].fields) == 11
+    assert len(types["Mutation"].fields) == 12
     for name, field in types["Mutation"].fields.items():
         stem = name[0].upper() + name[1:]
         assert list(field.args) == ["input"]

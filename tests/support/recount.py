@@ -24,7 +24,7 @@ def truth(connection: Connection, thread_id: Any) -> Counted:
     """Return the true counters of a thread, counted in Python from the messages."""
     rows = connection.execute(
         select(Comment.message, Comment.word_count, Comment.created_at).where(
-            Comment.thread_id == thread_id
+            Comment.thread_id == thread_id, Comment.shown
         )
     ).all()
     assert [row.word_count for row in rows] == [len(row.message.split()) for row in rows]
@@ -40,7 +40,8 @@ def stored(connection: Connection, thread_id: Any) -> Counted:
 
 def truth_of_author(connection: Connection, author_id: Any) -> Counted:
     """Return the true counters of an author, counted in Python from the messages."""
-    messages = connection.scalars(select(Comment.message).where(Comment.author_id == author_id))
+    query = select(Comment.message).where(Comment.author_id == author_id, Comment.shown)
+    messages = connection.scalars(query)
     words = [len(message.split()) for message in messages]
     return Counted(len(words), sum(words))
 

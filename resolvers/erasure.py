@@ -1,0 +1,103 @@
+"""The erasure of authors: each trace of a person is deleted, in batches.
+
+An author with many comments would lock many threads for long. So each batch is a unit of work of
+its own, and the author is deleted in the last one. What remains is found by the author's key alone:
+after an interruption, the same call goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..database.unit_of_work import UnitOfWork
+from ..host.access import Access
+from ..models import Comment, WithdrawnText
+from .authors import delete_author_row, lock_author, permit_deletion
+from .pagination.arguments import Record
+from .validation import expect_type
+from .withdrawal import lock_tree
+
+T = TypeVar("T")
+
+BATCH_SIZE = 200
+"""How many rows one unit of work erases at most, by default."""
+
+
+class Eraser(NamedTuple):
+    """How the traces of an author in one table are erased."""
+
+    find: Callable[[UUID], Select[Any]]
+    """Returns the query of the keys of the rows that refer to an author."""
+    erase: Callable[[AsyncSession, UUID, Sequence[UUID]], Awaitable[None]]
+    """Erases the author from rows with these keys; each must not be found again."""
+
+
+async def _erase_comments(session: AsyncSession, author_id: UUID, ids: Sequence[UUID]) -> None:
+    """Delete comments of an author with their withdrawn texts."""
+    tree = await lock_tree(session, ids, with_texts=True)
+    # First the replies, so that those above have no more than other people's.
+    for comment in sorted(tree.comments.values(), key=lambda row: -row.depth):
+        if comment.id in ids:
+            tree.erase(comment.id, author_id)
+    await tree.write()
+
+
+ERASERS: list[Eraser] = [
+    Eraser(lambda id: select(Comment.id).where(Comment.author_id == id), _erase_comments),
+    Eraser(
+        lambda id: select(WithdrawnText.comment_id).where(WithdrawnText.author_id == id),
+        _erase_comments,
+    ),
+]
+"""Every table with texts of authors has one here, and so may a host's own tables."""
+
+
+class Write(Protocol):
+    """Runs a function as one unit of work, as :meth:`.Discussion.write` does."""
+
+    async def __call__(self, work: Callable[[UnitOfWork], Awaitable[T]], /) -> T: ...
+
+
+async def erase_author(
+    write: Write, access: Access, id: UUID, *, batch_size: int = BATCH_SIZE
+) -> Record:
+    """Delete an author with all comments, and return the author's last values.
+
+    A comment with replies stays in lists, without its text, and cannot be restored. Threads stay,
+    with their titles. Each batch is a unit of work of its own: if one fails, the earlier ones stay
+    written, and another call goes on.
+
+    :param write: such as :meth:`.Discussion.write`.
+    :param batch_size: how many rows are erased in one unit of work at most.
+    :raises NotFound: if there is no such author.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_type(Access, access=access)
+    expect_type(UUID, id=id)
+
+    async def advance(unit: UnitOfWork) -> Record | None:
+        for eraser in ERASERS:
+            keys = await _find(unit.session, eraser, id, batch_size)
+            if keys:
+                await eraser.erase(unit.session, id, keys)
+                return None
+        author = await lock_author(unit.session, id)
+        for eraser in ERASERS:
+            if await _find(unit.session, eraser, id, 1):
+                return None  # Written before the lock, which lets nobody write more.
+        return await delete_author_row(unit, access, author, erases_comments=True)
+
+    await write(lambda unit: permit_deletion(unit, access, id))
+    while (values := await write(advance)) is None:
+        pass
+    return values
+
+
+async def _find(session: AsyncSession, eraser: Eraser, id: UUID, size: int) -> Sequence[UUID]:
+    query = eraser.find(id)
+    return (await session.scalars(query.order_by(*query.selected_columns).limit(size))).all()
