@@ -45,7 +45,7 @@ COSTS: dict[str, int | tuple[int, int]] = {
     "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": (4, 6),
     # The one with a reply, whose text is moved into a table of its own; it is restored below.
     """mutation($root: ID!) { deleteComment(input: { commentId: $root }) {
-         comment { message isDeleted } %s } }""": (5, 7),
+         comment { message isDeleted } %s } }""": (4, 6),
     # Its author under lock, and the text.
     """mutation($root: ID!) { restoreComment(input: { commentId: $root }) {
          comment { message } %s } }""": (7, 9),
