@@ -5,9 +5,11 @@ them become one session, one flush and one commit, and each gets its own result 
 waits behind a unit for longer than :data:`OVERTAKING_TIME`, since it may be waiting for a lock.
 
 A shared transaction waits for no lock that only some of its units need: such a unit is deferred,
-and then shares another transaction with those that need the same lock, or runs by itself. If a
-shared transaction fails by anything but the database, nothing of it is written, and its units run
-one by one. A unit that is cancelled before it was taken does not run; later it does.
+and then shares another transaction with those that need the same lock, or runs by itself. While
+deferred units wait for their lock, or write under it, others of their key queue behind them for the
+next transaction: they need the same lock. If a shared transaction fails by anything but the
+database, nothing of it is written, and its units run one by one. A unit that is cancelled before it
+was taken does not run; later it does.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ class _Entry(Generic[Item, T]):
     item: Item
     prepare: Prepare
     done: asyncio.Future[T]
-    is_taken: bool = False
+    queue: deque[_Entry[Item, T]] | None = None
+    """Where it waits for its turn; None once it is taken."""
     unit: UnitOfWork | None = None
     """The unit with functions that follow the commit; None without any."""
     following: asyncio.Future[None] | None = None
@@ -110,6 +113,8 @@ class GroupCommit(Generic[Item, T]):
     patience: float
     overtaking_time: float | None = OVERTAKING_TIME
     _waiting: deque[_Entry[Item, T]] = field(default_factory=deque, init=False)
+    _behind: dict[Hashable, deque[_Entry[Item, T]]] = field(default_factory=dict, init=False)
+    """The units that wait behind deferred ones, by their key."""
     _turn: object = field(default=None, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -118,14 +123,16 @@ class GroupCommit(Generic[Item, T]):
 
         :raises Busy: where it has waited too long.
         """
-        if self._turn is None:
+        queue = self._behind.get(self.work.key_of(item)) if self._behind else None
+        if self._turn is None and queue is None:
             turn = self._begin_turn()
             try:
                 return await self._run_alone(item, prepare, turn)
             finally:
                 self._end_turn(turn)
         entry: _Entry[Item, T] = _Entry(item, prepare, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
+        entry.queue = self._waiting if queue is None else queue
+        entry.queue.append(entry)
         return await self._wait_for(entry)
 
     # Turns
@@ -143,11 +150,19 @@ class GroupCommit(Generic[Item, T]):
         self._turn = None
         if self._timer is not None:
             self._timer.cancel()
-        entries = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_SHARED))]
-        if entries:
-            for entry in entries:
-                entry.is_taken = True
+        if self._behind:
+            self._queue_behind()
+        if entries := _take(self._waiting):
             self.pending_tasks.start(self._take_turn(entries, self._begin_turn()))
+
+    def _queue_behind(self) -> None:
+        """Move the units that wait to those that wait behind deferred ones of their key."""
+        for entry in list(self._waiting):
+            queue = self._behind.get(self.work.key_of(entry.item))
+            if queue is not None:
+                self._waiting.remove(entry)
+                queue.append(entry)
+                entry.queue = queue
 
     async def _take_turn(self, entries: list[_Entry[Item, T]], turn: object) -> None:
         try:
@@ -236,18 +251,35 @@ class GroupCommit(Generic[Item, T]):
     def _settle(
         self, entries: Sequence[_Entry[Item, T]], results: Sequence[T | Exception | Deferral]
     ) -> None:
-        deferred: dict[Hashable, list[_Entry[Item, T]]] = {}
+        deferred: dict[Hashable, deque[_Entry[Item, T]]] = {}
         for entry, result in zip(entries, results, strict=True):
-            if isinstance(result, Deferral):
-                alone = result is Deferral.ALONE
-                key = entry if alone else (self.work.key_of(entry.item),)
-                deferred.setdefault(key, []).append(entry)
+            if result is Deferral.ALONE:
+                self.pending_tasks.start(self._share([entry], object(), waits=True))
+            elif isinstance(result, Deferral):
+                deferred.setdefault(self.work.key_of(entry.item), deque()).append(entry)
             elif isinstance(result, Exception):
                 entry.fail(result)
             else:
                 entry.done.set_result(result)
-        for group in deferred.values():
-            self.pending_tasks.start(self._share(group, object(), waits=True))
+        for key, queue in deferred.items():
+            if key in self._behind:
+                self._behind[key].extendleft(reversed(queue))
+            else:
+                self._behind[key] = queue
+                self.pending_tasks.start(self._serve_key(key))
+
+    async def _serve_key(self, key: Hashable) -> None:
+        """Run the deferred units of a key, and those that come behind them meanwhile."""
+        queue = self._behind[key]
+        try:
+            while entries := _take(queue):
+                await self._share(entries, object(), waits=True)
+        except BaseException as error:
+            for entry in _take(queue, len(queue)):
+                entry.fail(error)
+            raise
+        finally:
+            del self._behind[key]
 
     # Waiting
 
@@ -255,14 +287,15 @@ class GroupCommit(Generic[Item, T]):
         deadline = time.monotonic() + self.patience
         cancelled = None
         while not entry.done.done():
-            timeout = None if entry.is_taken else max(0.0, deadline - time.monotonic())
+            is_taken = entry.queue is None
+            timeout = None if is_taken else max(0.0, deadline - time.monotonic())
             try:
                 await asyncio.wait({entry.done}, timeout=timeout)
             except asyncio.CancelledError as error:
                 cancelled = error
             is_late = time.monotonic() >= deadline
-            if not entry.is_taken and (cancelled is not None or is_late):
-                self._waiting.remove(entry)
+            if entry.queue is not None and (cancelled is not None or is_late):
+                entry.queue.remove(entry)
                 raise cancelled or Busy(BUSY)
         if entry.following is not None and entry.unit is not None:
             with entry.unit.untimed():
@@ -271,6 +304,14 @@ class GroupCommit(Generic[Item, T]):
             entry.done.exception()  # Nobody else looks at it.
             raise cancelled
         return entry.done.result()
+
+
+def _take(queue: deque[_Entry[Item, T]], number: int = MAX_SHARED) -> list[_Entry[Item, T]]:
+    """Remove units from a queue, up to a number of them, and return them."""
+    entries = [queue.popleft() for _ in range(min(len(queue), number))]
+    for entry in entries:
+        entry.queue = None
+    return entries
 
 
 class GroupCommits:
