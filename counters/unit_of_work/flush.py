@@ -263,8 +263,10 @@ class Flush(PendingChanges):
         self._inserted_parents.append((mapper, state, initial))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
-        change = Change()
         contributions = self._new_contributions()
+        if not contributions:
+            return counter.empty if isinstance(counter, Additive) else None
+        change = Change()
         for parent in (state, key_of(counter.parent, state)):
             for value in contributions.get((counter, parent), ()):
                 counter.increment(change, value)
@@ -273,20 +275,37 @@ class Flush(PendingChanges):
         return change.new_extreme.get(counter, counter.empty)
 
     def _new_contributions(self) -> dict[tuple[Counter, Any], list[Any]]:
-        """Return the contributions of the flush's new sources by counter and parent."""
+        """Return the contributions of the flush's new sources to its new parents."""
         if self._contributions is None:
-            self._contributions = defaultdict(list)
+            contributions = self._contributions = defaultdict(list)
+            classes = {type(obj) for obj in self.session.new}
+            parents = {
+                mapper
+                for mapper in self.registry.parents
+                if any(issubclass(class_, mapper.class_) for class_ in classes)
+            }
             for obj in self.session.new:
                 state = instance_state(obj)
                 source = self.registry.source_of(state)
                 for counter in source.previewed if source else ():
-                    row = counter.values_of(state)
-                    parent = state.dict.get(counter.relationship.key)
-                    at = counter.parent_key(row) if parent is None else instance_state(parent)
-                    dialect = self.dialect(counter.source)
-                    if counter.is_exact(row, dialect) and counter.counts(row):
-                        self._contributions[counter, at].append(counter.value(row))
+                    if counter.parent in parents:
+                        self._contribute(contributions, counter, state)
         return self._contributions
+
+    def _contribute(
+        self,
+        contributions: dict[tuple[Counter, Any], list[Any]],
+        counter: Counter,
+        state: InstanceState[Any],
+    ) -> None:
+        """Enter what a new source contributes to a parent that may be new."""
+        row = counter.values_of(state)
+        parent = state.dict.get(counter.relationship.key)
+        at = counter.named_parent(row) if parent is None else instance_state(parent)
+        if at is None or not counter.counts(row):
+            return
+        if counter.is_exact(row, self.dialect(counter.source)):
+            contributions[counter, at].append(counter.value(row))
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Refuse to change the key of a parent, whose sources the database would move along."""
