@@ -61,7 +61,11 @@ class SharedWork(ABC, Generic[Item, T]):
 
     @abstractmethod
     def key_of(self, item: Item) -> Hashable:
-        """Return what stands for the lock that the unit needs."""
+        """Return what stands for the lock that the unit needs.
+
+        None for a unit that must not wait for it before checks of its own, and is never deferred by
+        its key.
+        """
 
     @abstractmethod
     async def run(self, unit: UnitOfWork, item: Item) -> T:

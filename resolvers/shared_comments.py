@@ -34,9 +34,12 @@ Result = ChangedRows | Exception | Deferral
 class SharedComments(SharedWork[CommentDraft, ChangedRows]):
     """The additions of comments that may share a transaction."""
 
-    def key_of(self, item: CommentDraft) -> UUID:
-        """Return the thread, whose lock the comment needs."""
-        return item.thread_id
+    def key_of(self, item: CommentDraft) -> UUID | None:
+        """Return the thread, whose lock the comment needs.
+
+        None if the viewer may have no right to comment there: a wait would tell of the thread.
+        """
+        return None if item.checks_thread_first else item.thread_id
 
     async def run(self, unit: UnitOfWork, item: CommentDraft) -> ChangedRows:
         """Add one comment."""

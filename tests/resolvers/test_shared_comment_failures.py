@@ -12,8 +12,11 @@ from sqlalchemy import event, select, text
 from support.rows import count_rows
 from support.shared_units import Shared, find_drifts, read_messages, store_threads
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.errors import Busy, NotFound, OutcomeUnknown
+from tallied.errors import Busy, NotFound, OutcomeUnknown, SignInRequired
+from tallied.host.access import HostRules
+from tallied.host.policy import Policy, ThreadContext
 from tallied.models import Comment, Thread
 from tallied.resolvers.changes import ChangedRows
 from tallied.resolvers.comments import delete_comment, edit_comment, move_comment
@@ -176,6 +179,78 @@ async def test_locked_thread_delays_no_other(database: Database, shared: Shared)
     assert counts == [2, 1, 3, 2, 3]
     assert shared.work.sizes == [5, 3], "those of one thread share as well"
     assert await find_drifts(database) == []
+
+
+async def defer(shared: Shared, thread: UUID, elsewhere: UUID) -> list[asyncio.Task[Any]]:
+    """Begin comments that wait for the lock of a thread, which another transaction has."""
+    first = await shared.hold(shared.draft(elsewhere, "first"))
+    tasks = await shared.queue([shared.draft(thread, name) for name in "ab"])
+    shared.release()
+    await first
+    async with asyncio.timeout(3):
+        while shared.work.sizes != [2, 2]:
+            await asyncio.sleep(0.01)
+    return tasks
+
+
+async def test_units_queue_behind_deferred_ones(database: Database, shared: Shared) -> None:
+    if database.is_sqlite:
+        pytest.skip("one transaction writes at a time")
+    elsewhere, thread = await store_threads(database, 2)
+    async with database.engine.connect() as other:
+        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+        tasks = await defer(shared, thread, elsewhere)
+        tasks += await shared.queue([shared.draft(thread, name) for name in "cdef"])
+        await shared.start(shared.draft(elsewhere, "free"))
+        tasks[3].cancel()
+        await asyncio.sleep(0.05)
+        assert tasks[3].done()
+        await other.rollback()
+    results = await asyncio.gather(*tasks[:3], *tasks[4:])
+    assert [result.thread["comment_count"] for result in results] == [1, 2, 3, 4, 5]
+    assert shared.work.sizes == [2, 2, 3], "those behind share the next transaction"
+    assert shared.work.alone == ["first", "free"]
+    assert sorted(await read_messages(database)) == ["a", "b", "c", "e", "f", "first", "free"]
+    assert await find_drifts(database) == []
+    assert not shared.group._behind
+
+
+async def test_unit_behind_deferred_ones_gives_up_late(database: Database, shared: Shared) -> None:
+    if database.is_sqlite:
+        pytest.skip("one transaction writes at a time")
+    elsewhere, thread = await store_threads(database, 2)
+    async with database.engine.connect() as other:
+        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+        tasks = await defer(shared, thread, elsewhere)
+        shared.group.patience = 0.05
+        with pytest.raises(Busy):
+            await shared.start(shared.draft(thread, "late"))
+        await other.rollback()
+    await asyncio.gather(*tasks)
+    assert sorted(await read_messages(database)) == ["a", "b", "first"]
+
+
+class Members(Policy):
+    """Viewers may comment, and guests may not."""
+
+    def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
+        return viewer is not None
+
+
+async def test_viewer_without_right_does_not_queue(database: Database) -> None:
+    """A wait for the lock would tell of a thread in which the viewer may not comment."""
+    if database.is_sqlite:
+        pytest.skip("one transaction writes at a time")
+    shared = Shared(database)
+    elsewhere, thread = await store_threads(database, 2)
+    async with database.engine.connect() as other:
+        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+        tasks = await defer(shared, thread, elsewhere)
+        shared.rules = HostRules(policy=Members(), guests="write")
+        with pytest.raises(SignInRequired):
+            await asyncio.wait_for(shared.start(shared.draft(thread, "refused")), 2)
+        await other.rollback()
+    await asyncio.gather(*tasks)
 
 
 async def test_deleted_thread_refuses_those_that_wait(database: Database, shared: Shared) -> None:
