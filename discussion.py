@@ -131,6 +131,7 @@ class Discussion:
             guests=self.settings.guests,
             message_length=self.settings.message_length,
             restore_days=self.settings.restore_days,
+            reply_depth=self.settings.reply_depth,
             check_message=check_message,
             render=render,
             deleted_author=deleted_author,

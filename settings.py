@@ -29,6 +29,9 @@ Validator: TypeAlias = Callable[[str, str], None]
 MESSAGE_LENGTHS = (1, 100_000)
 """The lowest and the highest limit on the characters of a comment."""
 
+REPLY_DEPTHS = (0, 50)
+"""The lowest and the highest limit on the depth of replies."""
+
 ANY_ORIGIN = "*"
 """The value of the setting ``origins`` that allows every origin."""
 
@@ -275,6 +278,12 @@ class Settings:
         3650,
         "For how many days a deleted comment with replies can be restored; its text is purged"
         " after that. With 0, no text is kept.",
+    )
+    reply_depth: int = _number(
+        4,
+        *REPLY_DEPTHS,
+        "Maximum levels of replies; 0 is a flat discussion. A deeper reply is written at the last"
+        " level, and remembers which comment it answers.",
     )
     secret: str = _text(
         "",

@@ -273,9 +273,12 @@ class Context:
         )
 
     async def load_comments(
-        self, thread_id: UUID, window: Window, requested: RequestedFields
+        self, parent_id: UUID, window: Window, requested: RequestedFields
     ) -> RowPage:
-        """Return a page of a thread's comments, read by one statement with its siblings'."""
+        """Return a page of the comments of a thread, or of the replies to a comment.
+
+        It is read by one statement with those of its siblings.
+        """
 
         async def load(ids: list[UUID]) -> list[RowPage]:
             self.size.require_room()
@@ -293,7 +296,7 @@ class Context:
             if has_messages
             else MAX_BATCH_SIZE
         )
-        return await self._loader(("comments", window, requested), load, keys).load(thread_id)
+        return await self._loader(("comments", window, requested), load, keys).load(parent_id)
 
     def _loader(
         self,

@@ -43,6 +43,8 @@ class ComputedField:
     function: Callable[..., Any]
     scope: Scope
     columns: tuple[str, ...] = ()
+    is_conditional: bool = False
+    """Whether a right that is the same for every row still depends on the rows."""
 
     @property
     def relations(self) -> frozenset[str]:
@@ -56,6 +58,8 @@ class RelatedRowField:
 
     relation: str
     """The name of the relationship in the model."""
+    type_name: str
+    """The type of the related rows."""
 
 
 @dataclass(frozen=True)

@@ -84,13 +84,22 @@ class Info(strawberry.Info[Context, None]):
         """
         fields = self.fields(type_name, nodes)
         columns = self._declared_columns(type_name, fields)
-        if "comments" not in fields:
-            return columns
-        # A thread's connection is built from its own columns, and so are a comment's permissions.
-        connection = self.fields("CommentConnection", fields["comments"])
-        comment_fields = self.fields("Comment", self._nodes("Comment", connection))
-        columns |= self._declared_columns("Comment", comment_fields, "thread")
-        return columns | {"top_level_count"} if "totalCount" in connection else columns
+        for name, total in (("comments", "top_level_count"), ("replies", "listed_reply_count")):
+            # A connection is built from its parent's own columns.
+            connection = self.fields("CommentConnection", fields.get(name, ()))
+            columns |= {total} if "totalCount" in connection else set()
+        # The permissions of a thread's comments are built from the thread's.
+        return columns | self._columns_for_comments(fields.get("comments", ()))
+
+    def _columns_for_comments(self, connections: Sequence[FieldNode]) -> frozenset[str]:
+        """Return the columns of a thread that its comments read, with the replies to them."""
+        columns: frozenset[str] = frozenset()
+        while connections:
+            connection = self.fields("CommentConnection", connections)
+            fields = self.fields("Comment", self._nodes("Comment", connection))
+            columns |= self._declared_columns("Comment", fields, "thread")
+            connections = fields.get("replies", ())
+        return columns
 
     def _declared_columns(
         self, type_name: str, fields: Fields, relation: str = ""

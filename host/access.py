@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..models import Thread
 from ..models.base import now
-from ..settings import Guests
+from ..settings import Guests, Settings
 from .hooks import Hooks
 from .policy import (
     CommentAction,
@@ -54,6 +54,8 @@ class HostRules:
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
     guests: Guests = "read"
     message_length: int = 10_000
+    reply_depth: int = Settings.reply_depth
+    """The greatest depth of a reply; 0 for a flat discussion."""
     render: Callable[[str], str] = render_message
     """Renders a message to the HTML of ``messageHtml``, which has to be safe."""
     check_message: Callable[[str], None] = accept_any
@@ -178,6 +180,12 @@ class Access:
         asks = type(self.rules.policy).may_comment is not Policy.may_comment
         varies = self.viewer is None and self.rules.guests_vary
         return not asks and not varies and self.read_condition() is None
+
+    @property
+    def may_reply_anywhere(self) -> bool:
+        """Whether the viewer may reply to every comment of a thread that is not locked."""
+        asks = type(self.rules.policy).may_reply is not Policy.may_reply
+        return self.may_comment_anywhere and (self.is_host or not asks)
 
     def may_start(self, target_type: str | None = None) -> bool:
         """Return whether the viewer may create a thread, about a target of that type if given.

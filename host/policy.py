@@ -21,7 +21,7 @@ from ..models import Thread
 from ..models.comment import DELETED, is_shown
 
 ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_delete_thread"]
-CommentAction: TypeAlias = Literal["may_edit", "may_move", "may_delete", "may_restore"]
+CommentAction: TypeAlias = Literal["may_reply", "may_edit", "may_move", "may_delete", "may_restore"]
 
 
 class ThreadContext(NamedTuple):
@@ -95,9 +95,16 @@ class Policy:
     def may_comment(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Return whether the viewer may add a comment to the thread, or move one there.
 
-        A locked thread accepts none in any case.
+        A locked thread accepts none in any case. :meth:`may_reply` decides about replies.
         """
         return True
+
+    def may_reply(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        """Return whether the viewer may reply to the comment; by default, if they may comment.
+
+        It alone decides about a reply, so that a thread may be open to replies only.
+        """
+        return self.may_comment(viewer, comment.thread)
 
     def may_rename(self, viewer: Viewer | None, thread: ThreadContext) -> bool:
         """Return whether the viewer may rename the thread."""

@@ -183,3 +183,9 @@ _partial(
     where=Comment.parent_id.is_not(None),
 )
 _partial("ix_tallied_comment_root_id", Comment.root_id, where=Comment.root_id.is_not(None))
+# The answers to a comment that is moved away from them.
+_partial(
+    "ix_tallied_comment_in_reply_to_id",
+    Comment.in_reply_to_id,
+    where=Comment.in_reply_to_id.is_not(None),
+)

@@ -17,7 +17,7 @@ from ..execution.context import Context, Outcome
 from ..execution.field_declarations import ChangedEdgeField, ChangedRowField, ChangeField
 from ..resolvers.pagination.arguments import Record
 from ..resolvers.pagination.cursors import Order
-from ..resolvers.selections import Path, foreign_key
+from ..resolvers.selections import Path, existence_conditions, foreign_key, related_model
 from ..schema.arguments import read_order
 from ..schema.payloads import client_mutation_id
 from .arguments import Arguments
@@ -35,6 +35,11 @@ class ChangedLevel(RowLevel):
 
     declaration: ChangedRowField = field(kw_only=True)
 
+    def stored_variable(self, path: Path) -> str:
+        """Return the name of a column whose value is an object, as the change has it."""
+        self.objects.add(path)
+        return super().stored_variable(path)
+
     async def load_changed(self, run: Run, change: Any) -> tuple[list[Any], ...] | None:
         """Return a list of one object for each use of the row, or None if there is no row.
 
@@ -44,7 +49,7 @@ class ChangedLevel(RowLevel):
         if record is None:
             return None
         related = {name: find(change) for name, find in self.declaration.related.items()}
-        row = [_value(record, related, path) for path in self.places]
+        row = [_value(self.model, record, related, path) for path in self.places]
         if any(value is _MISSING for value in row):
             rows = await self._read(run, self._has_id, {"id": record["id"]})
             if not rows:
@@ -57,7 +62,9 @@ class ChangedLevel(RowLevel):
         return make([row])
 
 
-def _value(record: Record, related: Mapping[str, Record | None], path: Path) -> Any:
+def _value(
+    model: type[Any], record: Record, related: Mapping[str, Record | None], path: Path
+) -> Any:
     """Return a value of a row, or of a related one, as far as the change has them."""
     name, *below = path
     if not below:
@@ -65,7 +72,10 @@ def _value(record: Record, related: Mapping[str, Record | None], path: Path) -> 
     key = record.get(foreign_key(name), _MISSING)
     if key is None or key is _MISSING:
         return key
-    return _value({**(related.get(name) or {}), "id": key}, {}, tuple(below))
+    other = related_model(model, name)
+    if existence_conditions(other):
+        return _MISSING  # Whether readers see it, only the database knows.
+    return _value(other, {**(related.get(name) or {}), "id": key}, {}, tuple(below))
 
 
 class CheckedChange(NamedTuple):

@@ -207,7 +207,7 @@ class _Compilation:
             case RelatedRowField():
                 related_path = (*path, declaration.relation)
                 key = level.stored_variable((*related_path, "id"))
-                related_type = self.fields.row_type(declaration.relation.title())
+                related_type = self.fields.row_type(declaration.type_name)
                 expression = self.row(level, related_type, related_path, details)
                 return f"(None if {key} is None else {expression})"
             case ConnectionField():
@@ -227,7 +227,9 @@ class _Compilation:
         paths = tuple((*path, *column.split(".")) for column in declaration.columns)
         variables = [level.variable(column) for column in paths]
         if declaration.scope == "context":
-            awaited = Awaited(declaration.function, paths, f"w{level.number}_{len(level.awaited)}")
+            variable = f"w{level.number}_{len(level.awaited)}"
+            key = (*path, "id") if path else None
+            awaited = Awaited(declaration.function, paths, variable, key)
             level.awaited.append(awaited)
             return awaited.variable
         self.needs_access = self.needs_access or declaration.scope == "access"

@@ -25,6 +25,7 @@ from ..resolvers.pagination.statements import (
     select_pages,
 )
 from ..resolvers.selections import Path, Selection, select_rows, table_of
+from .errors import Unsupported
 from .ids import check_stored_keys, encode_ids, encode_stored_ids
 from .run import Run
 from .statements import (
@@ -41,6 +42,12 @@ from .stored_values import is_key, is_time, mark, replace_marks
 SLICE = 250
 """How many rows are put into the response before other tasks may run."""
 
+MAX_COLUMNS = 200
+"""The most columns of a statement; the target of a loop in Python has at most 255 names."""
+
+MAX_JOINS = 40
+"""The most tables of a statement; SQLite joins at most 64."""
+
 VALUE_LENGTH = 40
 """How many characters a value of the response is expected to have, if it is no message."""
 
@@ -55,6 +62,8 @@ class Awaited(NamedTuple):
     function: Callable[..., Any]
     paths: tuple[Path, ...]
     variable: str
+    key: Path | None = None
+    """The key of the related row that it is computed from, which may be missing."""
 
 
 @dataclass
@@ -108,8 +117,14 @@ class Level:
         return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
 
     def finish(self) -> None:
-        """Fix the columns, after the whole selection has been looked through."""
+        """Fix the columns, after the whole selection has been looked through.
+
+        :raises Unsupported: for too many columns or related rows of one row.
+        """
         self.selection = Selection.from_paths(list(self.variables) or [("id",)])
+        joins = len({path[:-1] for path in self.variables})
+        if len(self.variables) > MAX_COLUMNS or joins > MAX_JOINS:
+            raise Unsupported("too many related rows of one row")
         self.shapes = Shapes(self.database)
         paths = self.selection.paths()
         self.places = {path: place for place, path in enumerate(paths)}
@@ -195,6 +210,8 @@ class Level:
         ]
 
     async def _compute(self, run: Run, value: Awaited, row: Sequence[Any]) -> Any:
+        if value.key is not None and row[self.places[value.key]] is None:
+            return None
         arguments = (row[self.places[path]] for path in value.paths)
         result = await value.function(run.context, *arguments)
         if isinstance(result, str):
@@ -421,7 +438,7 @@ class ChildPages(PageLevel):
             conditions,
             lambda: select_pages(
                 self.relation,
-                self._is_among(table_of(self.relation.parent).c.id),
+                self._is_among,
                 parametrize(fix_conditions(window, (), conditions)),
                 self.selection,
                 self.requested(),

@@ -22,18 +22,25 @@ class CommentDraft(NamedTuple):
     message: str
     key: str | None
     """The hash of the submission; None without an id of the client."""
+    reply_to_id: UUID | None = None
+    """The comment that it is a reply to."""
 
     @property
     def checks_thread_first(self) -> bool:
         """Whether the thread is read before the message is shown to the host."""
-        return bool(self.access.rules.hooks) or not self.access.may_comment_anywhere
+        access, is_reply = self.access, self.reply_to_id is not None
+        may_write = access.may_reply_anywhere if is_reply else access.may_comment_anywhere
+        return bool(access.rules.hooks) or not may_write
 
     @property
     def may_share(self) -> bool:
         """Whether other comments may be written in the same transaction.
 
-        No hook may use the session, and no condition may select the thread.
+        No hook may use the session, no condition may select the thread, and no other comment may
+        have to be locked.
         """
+        if self.reply_to_id is not None:
+            return False
         unused = Hooks.before_add_comment
         hooks = (
             getattr(type(hook), "before_add_comment", None) for hook in self.access.rules.hooks
@@ -52,7 +59,11 @@ class CommentDraft(NamedTuple):
 
 
 def draft_comment(
-    access: Access, thread_id: UUID, comment: NewComment, submission: str | None = None
+    access: Access,
+    thread_id: UUID,
+    comment: NewComment,
+    submission: str | None = None,
+    reply_to_id: UUID | None = None,
 ) -> CommentDraft:
     """Check a new comment without reading anything.
 
@@ -63,8 +74,12 @@ def draft_comment(
     expect_type(Access, access=access)
     expect_type(UUID, thread_id=thread_id)
     expect_type(NewComment, comment=comment)
+    if reply_to_id is not None:
+        expect_type(UUID, reply_to_id=reply_to_id)
     checks = comment_checks(access, comment, access.rules.max_message_length)
     name, message = collect_errors(*checks)
     access.require(access.may_write, "write comments")
-    key = hash_submission(access, thread_id, name, message, submission) if submission else None
-    return CommentDraft(access, thread_id, name, message, key)
+    key = None
+    if submission:
+        key = hash_submission(access, (thread_id, reply_to_id), name, message, submission)
+    return CommentDraft(access, thread_id, name, message, key, reply_to_id)

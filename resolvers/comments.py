@@ -33,6 +33,7 @@ from .locking import (
 )
 from .new_comment import NewComment as NewComment
 from .pagination.arguments import Record
+from .reply_places import Ancestry, lock_ancestry, read_ancestry, require_reply
 from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
 from .submissions import find_repeated, repeat_if_taken
 from .validation import check_length, clean_message, clean_reason, expect_type
@@ -44,53 +45,79 @@ async def add_comment(
     thread_id: UUID,
     comment: NewComment,
     *,
+    reply_to_id: UUID | None = None,
     submission: str | None = None,
 ) -> ChangedRows:
-    """Add a comment to a thread.
+    """Add a comment to a thread, or a reply to one of its comments.
 
+    A reply that would be deeper than the setting ``reply_depth`` allows gets the deepest parent
+    that it may have, and its ``in_reply_to_id`` is the comment that it answers.
+
+    :param reply_to_id: the comment that it is a reply to; None for the top level.
     :param submission: the client's own id of the comment. If the same viewer sends the same
         comment again under the same id within a minute, the first one is returned, and no hook
         runs after it.
     :raises InvalidText: for a message or a guest's name that breaks a rule.
-    :raises NotFound, Locked: if there is no such thread, or if it accepts no comments.
+    :raises NotFound, Locked: if there is no such thread, or if it accepts no comments; or if it has
+        no such comment to reply to.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
     expect_type(UnitOfWork, unit=unit)
-    return await add_draft(unit, draft_comment(access, thread_id, comment, submission))
+    draft = draft_comment(access, thread_id, comment, submission, reply_to_id)
+    return await add_draft(unit, draft)
 
 
 async def add_draft(unit: UnitOfWork, draft: CommentDraft) -> ChangedRows:
     """Add a comment whose texts have been checked, as :func:`add_comment` does."""
-    session, access, rules, thread_id = (
-        unit.session,
-        draft.access,
-        draft.access.rules,
-        draft.thread_id,
-    )
-    access, author_id, has_new_name = await ensure_author(session, access)
+    session, rules, thread_id = unit.session, draft.access.rules, draft.thread_id
+    access, author_id, has_new_name = await ensure_author(session, draft.access)
     if duplicate := await _find_duplicate(unit, access, draft.key):
         return duplicate
+    row = draft.build(author_id)
     if draft.checks_thread_first:
         # A hook's veto, or the wait for a lock, would tell of a thread that is closed or hidden.
-        await read_open_thread(session, access, thread_id)
+        await _read_place(session, access, draft, row)
     rules.check_message(draft.message)
-    row = draft.build(author_id)
     writer = access.with_author(author_id)
     if rules.hooks:
         rows = {"thread": {"id": thread_id}, "comment": loaded_values(row)}
         await run_before(unit, writer, "add_comment", **rows)
-    thread = await _insert_comment(session, access, row, has_new_name=has_new_name)
+    thread = await _insert_comment(session, access, draft, row, has_new_name=has_new_name)
     return await finish(unit, writer, "add_comment", ChangedRows(thread, loaded_values(row)))
 
 
+async def _read_place(
+    session: AsyncSession, access: Access, draft: CommentDraft, comment: Comment
+) -> None:
+    """Read the thread of a new comment, and the comment to reply to, which must accept it."""
+    is_reply = draft.reply_to_id is not None
+    thread = await read_open_thread(session, access, draft.thread_id, replying=is_reply)
+    if draft.reply_to_id is not None:
+        ancestry = await read_ancestry(session, draft.reply_to_id)
+        _place(comment, require_reply(access, ancestry, thread), access)
+
+
 async def _insert_comment(
-    session: AsyncSession, access: Access, comment: Comment, *, has_new_name: bool
+    session: AsyncSession,
+    access: Access,
+    draft: CommentDraft,
+    comment: Comment,
+    *,
+    has_new_name: bool,
 ) -> Record:
     """Insert a comment under the lock of its thread, and return the thread.
 
-    From the lock to the commit, other writers of the thread wait.
+    From the lock to the commit, other writers of the thread wait. A reply locks the comments above
+    it before.
     """
-    thread = await read_open_thread(session, access, comment.thread_id, lock=True)
+    ancestry, is_reply = None, draft.reply_to_id is not None
+    if draft.reply_to_id is not None:
+        ancestry = await lock_ancestry(session, draft.reply_to_id)
+    thread = await read_open_thread(
+        session, access, comment.thread_id, lock=True, replying=is_reply
+    )
+    if is_reply:
+        _place(comment, require_reply(access, ancestry, thread), access)
     check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
     if has_new_name:  # not before, because everyone locks threads before authors
         await update_author_name(session, access)
@@ -99,6 +126,12 @@ async def _insert_comment(
         session.add(comment)
         await session.flush()
     return {**thread, **counter_values(session, comment.thread_id)}
+
+
+def _place(comment: Comment, ancestry: Ancestry, access: Access) -> None:
+    """Make a new comment a reply to that of an ancestry."""
+    for name, value in ancestry.place_of_reply(access.rules.reply_depth)._asdict().items():
+        setattr(comment, name, value)
 
 
 async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> ChangedRows | None:

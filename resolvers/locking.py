@@ -206,11 +206,12 @@ async def read_target_type(session: AsyncSession, thread_id: UUID) -> str | None
 
 
 async def read_open_thread(
-    session: AsyncSession, access: Access, id: UUID, *, lock: bool = False
+    session: AsyncSession, access: Access, id: UUID, *, lock: bool = False, replying: bool = False
 ) -> Record:
     """Return the row of a thread that accepts the viewer's comments.
 
     :param lock: whether to read the row under its lock.
+    :param replying: whether for a reply, about which another method of the policy decides.
     :raises NotFound: for a thread that is not there, or that the viewer may not read.
     :raises Locked: if it is locked.
     :raises SignInRequired, NotAllowed: if the viewer may not.
@@ -224,18 +225,20 @@ async def read_open_thread(
         thread = await read(session, Thread.id == id, *conditions)
     if thread is None:
         raise not_found("threadId")
-    require_open(access, thread)
+    require_open(access, thread, replying=replying)
     return thread
 
 
-def require_open(access: Access, thread: Record) -> None:
+def require_open(access: Access, thread: Record, *, replying: bool = False) -> None:
     """Check that a thread accepts the viewer's comments.
 
+    :param replying: as of :func:`read_open_thread`.
     :raises Locked: if it is locked.
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
     context = thread_context(thread)
-    access.require(access.may("may_comment", context), "comment in this thread")
+    may_write = replying or access.may("may_comment", context)
+    access.require(may_write, "comment in this thread")
     if context.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
 

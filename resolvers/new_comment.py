@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import NotAllowed, Rejected
 from ..host.access import Access
 from ..models import Comment
+from ..models.comment import PUBLISHED
 from .validation import clean_author_name, clean_message
 
 
@@ -49,6 +50,9 @@ _UNSET: dict[str, Any] = {
     "parent_id": None,
     "root_id": None,
     "in_reply_to_id": None,
+    "depth": 0,
+    "status": PUBLISHED,
+    "placeholder": False,
     "deleted_at": None,
     "deleted_by": None,
 }

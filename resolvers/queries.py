@@ -16,6 +16,7 @@ from .pagination.statements import ChildRelation, select_count, select_counts
 from .selections import existence_conditions
 
 COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
+REPLIES_TO_COMMENTS = ChildRelation(Comment, "parent_id")
 
 
 async def read_one(
@@ -63,12 +64,16 @@ async def read_many(
 
 async def read_comment_pages(
     reader: RowReader,
-    thread_ids: Iterable[UUID],
+    ids: Iterable[UUID],
     window: Window,
     requested: RequestedFields,
 ) -> dict[UUID, RowPage]:
-    """Return the same page of comments for each of these threads that there is."""
-    return await read_pages(reader, COMMENTS_OF_THREADS, thread_ids, window, requested)
+    """Return the same page of comments for each of these parents that there is.
+
+    :param ids: those of threads, or of comments for a window of replies.
+    """
+    relation = REPLIES_TO_COMMENTS if window.of_replies else COMMENTS_OF_THREADS
+    return await read_pages(reader, relation, ids, window, requested)
 
 
 async def count_threads(reader: RowReader, window: Window) -> int:

@@ -53,7 +53,7 @@ async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool
 
     :returns: None if there is no such thread.
     """
-    bind = await session.run_sync(_begin_to_write)
+    bind = await session.run_sync(begin_to_write)
     query = _select_locked(*conditions)
     row = (await session.execute(query, bind_arguments={"bind": bind})).one_or_none()
     return None if row is None else _record_lock(session, row._asdict())
@@ -65,7 +65,7 @@ async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
     def lock(session: Session) -> Sequence[Sequence[Any]]:
         if session.autoflush:
             session.flush()
-        connection = session.connection(bind_arguments={"bind": _begin_to_write(session)})
+        connection = session.connection(bind_arguments={"bind": begin_to_write(session)})
         return _LOCKED_THREAD.fetch(connection, {"thread_id": id})
 
     if _has_criteria(session.sync_session):
@@ -87,7 +87,7 @@ async def lock_thread_rows(
 
     :param skip_locked: whether to leave out those that another transaction has locked.
     """
-    bind = await session.run_sync(_begin_to_write)
+    bind = await session.run_sync(begin_to_write)
     query = select(*THREAD_COLUMNS).where(Thread.id.in_(sorted(ids))).order_by(Thread.id)
     query = query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
     rows = await session.execute(query, bind_arguments={"bind": bind})
@@ -112,7 +112,7 @@ _LOCKED_THREAD = DriverStatement(_select_locked(Thread.id == bindparam("thread_i
 _THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
 
 
-def _begin_to_write(session: Session) -> Engine | Connection:
+def begin_to_write(session: Session) -> Engine | Connection:
     """Return the bind to which `session` writes threads; on SQLite, within a transaction.
 
     Python's driver begins no transaction for a SELECT, so another connection could write between
@@ -176,6 +176,12 @@ def translate_missing_row(*, row: str | None = None, parent: str | None = None) 
 
 def not_found(field: str) -> NotFound:
     """Return the error for a row that is not there, or that the viewer may not read."""
+    if field == "replyToId":
+        return NotFound(
+            "There is no such comment in this thread to reply to; it may have been deleted or"
+            " moved.",
+            field=field,
+        )
     entity = field.removesuffix("Id")
     return NotFound(f"There is no such {entity}; it may have been deleted.", field=field)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, inspect, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, inspect, select
 
 from ..models import Comment
 from ..models.comment import is_listed
@@ -69,7 +69,8 @@ class Selection:
         for relation, selection in self.related.items():
             related = table_of(related_model(model, relation)).alias()
             is_related = related.c.id == column_of(foreign_key(relation))
-            source = source.outerjoin(related, is_related)
+            conditions = existence_conditions(related_model(model, relation), related.c)
+            source = source.outerjoin(related, and_(is_related, *conditions))
             source, others = selection.join(
                 related_model(model, relation), source, related.c.__getitem__
             )
@@ -95,6 +96,11 @@ def select_rows(
     return statement.where(*conditions, *existence_conditions(model))
 
 
-def existence_conditions(model: type[Any]) -> list[ColumnElement[bool]]:
-    """Return the conditions without which a row does not exist for readers."""
-    return [is_listed(table_of(model).c)] if model is Comment else []
+def existence_conditions(model: type[Any], columns: Any = None) -> list[ColumnElement[bool]]:
+    """Return the conditions without which a row does not exist for readers.
+
+    :param columns: those of the model's table, or of an alias of it.
+    """
+    if model is not Comment:
+        return []
+    return [is_listed(table_of(model).c if columns is None else columns)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -32,20 +32,25 @@ REPEAT_TIME = timedelta(minutes=1)
 
 
 def hash_submission(
-    access: Access, thread_id: UUID, author_name: str | None, message: str, submission: str
+    access: Access,
+    place: Iterable[UUID | None],
+    author_name: str | None,
+    message: str,
+    submission: str,
 ) -> str:
     """Return a hash that two submissions of the same comment share.
 
     The counters of clients start anew on every page, so the client's id alone identifies nothing:
-    the viewer, the thread and the texts have to be the same, too.
+    the viewer, the place and the texts have to be the same, too.
 
+    :param place: the thread, and the comment that it is a reply to.
     :param submission: the client's own id of the comment.
     :returns: 64 hexadecimal digits.
     """
     expect_type(str, submission=submission)
     subject = None if access.viewer is None else access.viewer.subject
     name = None if author_name is None else name_key(author_name)
-    parts = [subject, submission, str(thread_id), name, message]
+    parts = [subject, submission, *map(str, filter(None, place)), name, message]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

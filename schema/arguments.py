@@ -248,7 +248,9 @@ def read_window(
     arguments = PageArguments(
         unset_to_none(first), unset_to_none(last), unset_to_none(after), unset_to_none(before)
     )
-    return arguments.window(order, limit, filter)
+    relation = connection.relation
+    of_replies = relation is not None and relation.foreign_key == "parent_id"
+    return arguments.window(order, limit, filter, of_replies=of_replies)
 
 
 def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:

@@ -60,17 +60,19 @@ def field(
     return decorator
 
 
-def computed(description: str, *columns: str) -> Callable[[Callable[..., Any]], Any]:
+def computed(
+    description: str, *columns: str, is_conditional: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Declare a field by the function that computes it from columns, with an annotated result.
 
     The name of the function's first parameter is its scope: ``rules``, ``access`` or ``context``.
 
-    :param columns: as of :class:`.ComputedField`.
+    :param columns, is_conditional: as of :class:`.ComputedField`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         scope = cast("Scope", next(iter(signature(function).parameters)))
-        declaration = ComputedField(function, scope, columns)
+        declaration = ComputedField(function, scope, columns, is_conditional)
 
         def resolve(self: Any, info: Info) -> Any:
             if scope != "rules" or any(map(self.refers, declaration.relations)):
@@ -82,13 +84,16 @@ def computed(description: str, *columns: str) -> Callable[[Callable[..., Any]], 
     return decorate
 
 
-def related_row(description: str, relation: str, graphql_type: Any, *, missing: str = "") -> Any:
+def related_row(
+    description: str, relation: str, graphql_type: Any, *, type_name: str = "", missing: str = ""
+) -> Any:
     """Declare a field that returns the row to which a foreign key points.
 
+    :param type_name: the name of its type, if that is not the relation's.
     :param missing: the error's sentence if that row has been deleted meanwhile, for a field that
         is not null.
     """
-    type_name = relation.title()
+    type_name = type_name or relation.title()
 
     async def resolve(self: Any, info: Info) -> Any:
         row = await self.load_related(info.context, relation, info.columns(type_name))
@@ -98,11 +103,10 @@ def related_row(description: str, relation: str, graphql_type: Any, *, missing: 
 
     @cache
     def row_type() -> type[Row]:
-        if isinstance(graphql_type, LazyType):
-            return cast("type[Row]", graphql_type.resolve_type())
-        return cast("type[Row]", get_args(graphql_type)[0])
+        type_ = get_args(graphql_type)[0] if get_args(graphql_type) else graphql_type
+        return cast("type[Row]", type_.resolve_type() if isinstance(type_, LazyType) else type_)
 
-    declaration = RelatedRowField(relation)
+    declaration = RelatedRowField(relation, type_name)
     return field(description, declaration=declaration, graphql_type=graphql_type)(resolve)
 
 
@@ -126,7 +130,8 @@ def keyed_row(
 async def _compute(row: Any, info: Info, declaration: ComputedField) -> Any:
     scope = await load_scope(info.context, declaration.scope)
     # A permission that is the same for every row needs no other row.
-    is_constant = declaration.scope == "access" and scope.constant_permission is not None
+    permission = scope.constant_permission if declaration.scope == "access" else None
+    is_constant = permission is False or (permission is True and not declaration.is_conditional)
     related = {
         relation: await row.load_related(
             info.context, relation, frozenset(related_columns_of(declaration, relation))

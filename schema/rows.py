@@ -10,7 +10,7 @@ import strawberry
 
 from ..execution.context import Context
 from ..resolvers.pagination.arguments import Record
-from ..resolvers.selections import foreign_key, related_model
+from ..resolvers.selections import existence_conditions, foreign_key, related_model
 from .ids import encode_id
 
 NO_ROWS: Mapping[str, Record] = MappingProxyType({})
@@ -56,10 +56,12 @@ class Row:
         record = self.related.get(relation)
         if record is not None and columns <= record.keys():
             return record
-        id = self.value(foreign_key(relation))
-        if id is None or columns <= {"id"}:
-            return None if id is None else {"id": id}
-        return await context.load_row(related_model(self.model, relation), id, columns)
+        id, model = self.value(foreign_key(relation)), related_model(self.model, relation)
+        if id is None:
+            return None
+        if columns <= {"id"} and not existence_conditions(model):
+            return {"id": id}
+        return await context.load_row(model, id, columns)
 
 
 def column_value(record: Record, column: str) -> Any:

@@ -30,6 +30,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
     "thread_id_created_at_id_top_level": (("thread_id", *PAGE), TOP_LEVEL),
     "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
     "root_id": (("root_id",), sa.column("root_id").is_not(None)),
+    "in_reply_to_id": (("in_reply_to_id",), sa.column("in_reply_to_id").is_not(None)),
 }
 
 

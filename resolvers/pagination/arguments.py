@@ -40,6 +40,8 @@ class Window(NamedTuple):
     """Whether replies are left out of the comments."""
     search: ColumnElement[bool] | None = None
     """The condition of a filter that no index finds, where it is not taken from the filter."""
+    of_replies: bool = False
+    """Whether the comments are the replies to one."""
 
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
@@ -48,7 +50,7 @@ class Window(NamedTuple):
     @property
     def needs_count(self) -> bool:
         """Whether the total of a parent's list is none of the parent's counters."""
-        return bool(self.filter) or not self.top_level_only
+        return bool(self.filter) or not (self.top_level_only or self.of_replies)
 
     def fixed_conditions(self, columns: Any) -> list[ColumnElement[bool]]:
         """Return the conditions of the list that have no values of a request.
@@ -110,11 +112,14 @@ class PageArguments(NamedTuple):
         limit: int,
         filter: Filter | None = None,
         read_condition: ColumnElement[bool] | None = None,
+        *,
+        of_replies: bool = False,
     ) -> Window:
         """Return the window that the arguments select, after checking them.
 
         :param limit: the maximum number of rows on a page.
         :param read_condition: the condition that a row must meet for the viewer.
+        :param of_replies: whether the rows are the replies to a comment.
         :raises BadUserInput: naming the argument.
         """
         first, last, after, before = self
@@ -129,7 +134,7 @@ class PageArguments(NamedTuple):
             )
         if not 1 <= size <= limit:
             raise BadUserInput(f"{name} must be from 1 to {limit}, not {size}.", field=name)
-        top_level_only = order.entity is Comment
+        top_level_only = order.entity is Comment and not of_replies
         if isinstance(filter, CommentFilter):
             top_level_only = filter.top_level_only
         return Window(
@@ -141,6 +146,7 @@ class PageArguments(NamedTuple):
             filter=filter if filter and filter.conditions() else None,
             read_condition=read_condition,
             top_level_only=top_level_only,
+            of_replies=of_replies,
         )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ...concurrency.scheduler import yield_if_due
 from ...database.row_reader import RowReader
-from ..selections import Selection, table_of
+from ..selections import Selection
 from .arguments import RequestedFields, RowPage, Window
 from .cursors import Position
 from .statements import ChildRelation, select_page, select_pages
@@ -39,8 +39,9 @@ async def read_pages(
     """Read the same page of the children of each parent that there is."""
     selection = Selection(("id", *sorted(requested.columns - {"id"})))
     is_sqlite = reader.dialect.name == "sqlite"
-    is_parent = table_of(relation.parent).c.id.in_(ids)
-    statement = select_pages(relation, is_parent, window, selection, requested, is_sqlite=is_sqlite)
+    statement = select_pages(
+        relation, lambda id: id.in_(ids), window, selection, requested, is_sqlite=is_sqlite
+    )
     rows_of: defaultdict[UUID, list[Any]] = defaultdict(list)
     async for row in _in_slices(await reader.select(statement)):
         rows_of[row[-1]].append(row)

@@ -15,6 +15,7 @@ The values of a window may be bind parameters, for a statement that is compiled 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def select_page(
 
 def select_pages(
     relation: ChildRelation,
-    is_parent: ColumnElement[bool],
+    is_parent: Callable[[ColumnElement[Any]], ColumnElement[bool]],
     window: Window,
     selection: Selection,
     requested: RequestedFields,
@@ -99,9 +100,11 @@ def select_pages(
     of :func:`select_page`, and ``parent_id``. A parent without children has one row with a
     ``row_id`` of None.
 
-    :param is_parent: the condition for the parents.
+    :param is_parent: returns the condition for the parents by the column of their ids.
     """
     places, parent = _Places(window, is_sqlite), table_of(relation.parent)
+    if parent is places.table:
+        parent = parent.alias("parent")
     is_child = places.table.c[relation.foreign_key] == parent.c.id
     page: Any
     if is_sqlite:
@@ -118,7 +121,7 @@ def select_pages(
     )
     around = places.around(requested, is_child)
     statement = select(*columns, *keys, *around, parent.c.id.label("parent_id"))
-    return places.sort(statement.select_from(source).where(is_parent), *keys)
+    return places.sort(statement.select_from(source).where(is_parent(parent.c.id)), *keys)
 
 
 def select_count(window: Window) -> Select[Any]:

@@ -29,7 +29,7 @@ from .declaration import (
     changed_value,
     key_field,
 )
-from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, REASON, THREAD_ID, new_comment
+from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, REASON, REPLY_TO_ID, THREAD_ID, new_comment
 from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD, PREVIOUS_THREAD
 
 _THREAD = f"The thread with its new counters. {NULL_THREAD}"
@@ -108,10 +108,13 @@ async def _add_comment(
     thread_id: UUID,
     message: str,
     author_name: str | None,
+    reply_to_id: UUID | None,
     client_mutation_id: str | None,
 ) -> ChangedRows:
     comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
-    return await comments.add_comment(unit, access, thread_id, comment, submission=submission)
+    return await comments.add_comment(
+        unit, access, thread_id, comment, reply_to_id=reply_to_id, submission=submission
+    )
 
 
 def _draft_comment(
@@ -119,10 +122,11 @@ def _draft_comment(
     thread_id: UUID,
     message: str,
     author_name: str | None,
+    reply_to_id: UUID | None,
     client_mutation_id: str | None,
 ) -> CommentDraft | None:
     comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
-    draft = draft_comment(access, thread_id, comment, submission)
+    draft = draft_comment(access, thread_id, comment, submission, reply_to_id)
     return draft if draft.may_share else None
 
 
@@ -136,7 +140,7 @@ async def _delete_comment(
 class CommentMutations:
     add_comment = change(
         "add_comment",
-        "Add a comment to a thread.",
+        "Add a comment to a thread, or a reply to one of its comments.",
         _add_comment,
         NewCommentPayload,
         shared=SharedChange(SHARED_COMMENTS, _draft_comment),
@@ -145,6 +149,7 @@ class CommentMutations:
         thread_id=THREAD_ID,
         message=MESSAGE,
         author_name=AUTHOR_NAME,
+        reply_to_id=REPLY_TO_ID,
         client_mutation_id=InputField(""),
     )
     edit_comment = change(

@@ -22,7 +22,7 @@ from ...execution.field_declarations import (
 from ...execution.requested_fields import Info
 from ...host.access import Access
 from ...resolvers.rows import not_found
-from ..arguments import read_order
+from ..arguments import read_order, unset_to_none
 from ..connections import Edge
 from ..ids import decode_id
 from ..payloads import Payload, declared_mutation
@@ -48,8 +48,8 @@ class InputField(NamedTuple):
 
         :raises NotFound: for a malformed id, as for an unknown one: there is no such record.
         """
-        if not self.key_of:
-            return value
+        if not self.key_of or value is self.default or value is None:
+            return unset_to_none(value) if self.key_of else value
         field = to_camel_case(name)
         try:
             return decode_id(value, field, self.key_of)[1]

@@ -13,6 +13,14 @@ from .declaration import InputField, key_field
 
 THREAD_ID = key_field("Thread", "The id of the thread.")
 COMMENT_ID = key_field("Comment", "The id of the comment.")
+REPLY_TO_ID = InputField(
+    "The id of the comment to reply to, which must be in the same thread. Leave it out for a "
+    "comment at the top level. A reply to a comment that is as deep as replies may be gets the "
+    "same parent as that comment, and is inReplyTo it.",
+    strawberry.ID | None,
+    UNSET,
+    key_of="Comment",
+)
 AUTHOR_ID = key_field("Author", "The id of the author.")
 TITLE = InputField(
     f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them "

@@ -8,18 +8,43 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 from strawberry.types.lazy_type import LazyType
 
 from ... import models
+from ...concurrency.scheduler import yield_if_due
 from ...execution.context import Context
+from ...execution.field_declarations import ConnectionField
+from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import COMMENT_COLUMNS, CommentAction, CommentContext, ThreadContext
 from ...models.comment import DELETED
+from ...resolvers.pagination.arguments import RequestedFields, RowPage, Window
+from ...resolvers.pagination.orders import COMMENTS
+from ...resolvers.queries import REPLIES_TO_COMMENTS
 from ...resolvers.rendering import render_fairly
-from ..fields import column, computed, related_row
+from ..arguments import (
+    DEFAULT_COMMENT_ORDER,
+    After,
+    Before,
+    CommentOrderBy,
+    First,
+    Last,
+    read_window,
+)
+from ..connections import Connection
+from ..fields import column, computed, field, related_row
 from ..nodes import Node
 from ..rows import Row
+from ..scalars import SafeInt
 from .author import Author
+
+COMMENT: LazyType[Any, Any] = LazyType("Comment", __name__)
+"""The type Comment, by its name."""
+
+REPLIES = ConnectionField(
+    "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, REPLIES_TO_COMMENTS, total="listed_reply_count"
+)
 
 THREAD: LazyType[Any, Any] = LazyType("Thread", f"{__package__}.thread")
 """The type Thread, by its name: its module imports this one."""
@@ -128,6 +153,71 @@ class Comment(Row, Node):
     ) -> bool:
         is_restorable = access.rules.is_restorable(deleted_at, deleted_by)
         return is_restorable and may(access, "may_restore", columns)
+
+    depth: int = column("The number of comments above it: 0 at the top level.")
+    reply_count: SafeInt = column("The number of direct replies.")
+    thread_reply_count: SafeInt = column(
+        "The number of all comments below a comment at the top level. 0 for a reply."
+    )
+
+    parent = related_row(
+        "The comment that it is a reply to. Null at the top level.",
+        "parent",
+        COMMENT | None,
+        type_name="Comment",
+    )
+    root = related_row(
+        "The comment at the top level that it is below. Null at the top level.",
+        "root",
+        COMMENT | None,
+        type_name="Comment",
+    )
+    in_reply_to = related_row(
+        "The comment that it answers, if that is another one than its parent: a reply to a comment "
+        "that is as deep as replies may be has the same parent as that comment. Null for any other "
+        "comment, and if the comment that it answers has been deleted or moved.",
+        "in_reply_to",
+        COMMENT | None,
+        type_name="Comment",
+    )
+
+    @computed(
+        "Whether the viewer may reply to the comment. False if its thread is locked.",
+        "shown",
+        *POLICY_COLUMNS,
+        is_conditional=True,
+    )
+    def viewer_can_reply(access: Access, shown: bool, *columns: Any) -> bool:
+        if access.constant_permission is False:
+            return False
+        thread = ThreadContext._make(columns[len(COMMENT_COLUMNS) :])
+        is_open = shown and thread.id is not None and thread.locked_at is None
+        return is_open and may(access, "may_reply", columns)
+
+    @field("A page of the replies to the comment.", declaration=REPLIES)
+    async def replies(
+        self,
+        info: Info,
+        first: First = UNSET,
+        last: Last = UNSET,
+        after: After = UNSET,
+        before: Before = UNSET,
+        order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
+    ) -> Connection[COMMENT]:  # type: ignore[valid-type]
+        def read() -> tuple[Window, RequestedFields | None]:
+            limit = info.context.settings.page_size
+            window = read_window(REPLIES, limit, first, last, after, before, order_by)
+            return window, info.page("Comment")
+
+        window, requested = info.cached(read)
+        page, total = RowPage(), self.record.get("listed_reply_count")
+        if requested:
+            page = await info.context.load_comments(self.record["id"], window, requested)
+        await yield_if_due()
+        related = {**self.related, "parent": self.record}
+        return Connection.from_page(
+            page, total, lambda record: Comment.from_record(record, related)
+        )
 
     thread = related_row(
         "The thread that the comment is in.",

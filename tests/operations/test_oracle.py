@@ -61,7 +61,7 @@ WRONG = [
     ("Thread", "updatedAt", ComputedField(lambda _, time: time, "rules", ("created_at",))),
     ("Comment", "editedAt", ComputedField(lambda _, time: time, "rules", ("created_at",))),
     ("Author", "wordCount", ComputedField(lambda _, count: count, "rules", ("comment_count",))),
-    ("Comment", "author", RelatedRowField("thread")),
+    ("Comment", "author", RelatedRowField("thread", "Thread")),
 ]
 """Fields of types, each with a declaration that its resolver does not follow."""
 

@@ -105,6 +105,9 @@ def test_fields_with_values_are_non_null() -> None:
         "Comment.deletedAt",
         "Comment.deletedBy",
         "Comment.editedAt",
+        "Comment.inReplyTo",
+        "Comment.parent",
+        "Comment.root",
         "PageInfo.startCursor",
         "PageInfo.endCursor",
     }

@@ -191,6 +191,9 @@ async def fill(database: Database, chance: random.Random) -> None:
         )
         threads.append(thread)
 
+    for thread in threads:
+        _reply(chance, thread.comments)
+
     async def work(unit: UnitOfWork) -> None:
         unit.session.add_all(authors)
         await unit.session.flush()
@@ -210,7 +213,26 @@ def _comment(chance: random.Random, authors: Sequence[Author]) -> Comment:
         ),
         created_at=moment,
         edited_at=moment if chance.random() < 0.2 else None,
+        depth=0,
     )
+
+
+def _reply(chance: random.Random, comments: Sequence[Comment]) -> None:
+    """Make some of a thread's comments replies to others, and hide some without replies."""
+    for place, comment in enumerate(comments):
+        if place and chance.random() < 0.6:
+            answered = chance.choice(comments[:place])
+            parent = answered
+            if parent.depth == 2:  # as deep as replies may be
+                comment.in_reply_to_id = answered.id
+                parent = next(each for each in comments if each.id == answered.parent_id)
+            comment.parent_id, comment.depth = parent.id, parent.depth + 1
+            comment.root_id = parent.root_id or parent.id
+    parents = {comment.parent_id for comment in comments}
+    for comment in comments:
+        if chance.random() < 0.1:
+            comment.status = "rejected"
+            comment.placeholder = comment.id in parents
 
 
 async def values(database: Database) -> Values:
@@ -224,7 +246,8 @@ async def values(database: Database) -> Values:
         query = (
             f"{{ threads(first: 50, orderBy: {{field: {name}, direction: {direction}}}) {{ edges {{"
             " cursor node { id comments(first: 50, orderBy: {field: CREATED_AT, direction: "
-            f"{direction}}}) {{ edges {{ cursor node {{ id }} }} }} }} }} }} }}"
+            f"{direction}}}, filterBy: {{topLevelOnly: false}}) {{ edges {{"
+            " cursor node { id } } } } } } }"
         )
         operation = await service.executor.prepare(Request(query))
         assert isinstance(operation, PreparedOperation)

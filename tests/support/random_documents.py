@@ -25,10 +25,18 @@ from graphql import (
 MISSING = object()
 """The value of a variable that a request leaves out."""
 
+ABOVE = ("parent", "root", "inReplyTo")
+"""The fields of a comment with another one, of which a plan joins only so many."""
+
 MAX_FLAGS = 3
 """The most variables of @skip and @include in a document, which have 8 combinations."""
 
-ROWS_OF_IDS = {"authorId": "Author", "threadId": "Thread", "commentId": "Comment"}
+ROWS_OF_IDS = {
+    "authorId": "Author",
+    "threadId": "Thread",
+    "commentId": "Comment",
+    "replyToId": "Comment",
+}
 """The types of the ids of arguments and inputs."""
 
 Draw = Callable[[], Any]
@@ -182,6 +190,8 @@ class QueryWriter:
             return f"{key}{name}{text}{self._flag()}"
         assert isinstance(named, Object)
         times = 2 if self.chance.random() < 0.15 else 1
+        if name in ABOVE:
+            depth = min(depth, 3)
         return " ".join(
             f"{key}{name}{text}{self._flag()} {self._selections(named, depth - 1)}"
             for _ in range(times)
@@ -222,7 +232,7 @@ class QueryWriter:
         for name in ("after", "before"):
             if self.chance.random() < 0.25:
                 draws[name] = self._cursor_drawer(row, order, name)
-        if self.chance.random() < 0.25:
+        if "filterBy" in arguments and self.chance.random() < 0.25:
             draws["filterBy"] = self._drawer("filterBy", arguments["filterBy"].type)
         is_fixed = bool({"after", "before"} & {*draws}) and not self.errors
         return [

@@ -32,7 +32,7 @@ _PATTERNS = {
 def _verb_and_table(statement: str) -> str:
     text = statement.strip()
     if text.startswith("WITH"):  # what comes after its parts, which stand in parentheses
-        text = re.split(r"\)\s+(?=UPDATE|INSERT|DELETE)", text)[-1]
+        text = re.split(r"\)\s+(?=UPDATE|INSERT|DELETE|SELECT)", text)[-1]
     verb = text.split(None, 1)[0]
     result = re.match(_PATTERNS[verb], text, re.DOTALL)
     assert result, statement
