@@ -25,6 +25,13 @@ class FoundIndex:
     is_unique: bool
     is_tree: bool
     """Whether it is ordered, so that its first columns can be looked up alone."""
+    condition: str | None = None
+    """The condition of a partial index, which does not find every row."""
+
+    def finds_all_with(self, columns: Sequence[str]) -> bool:
+        """Return whether it finds every row in which these columns have a value."""
+        conditions = (f"{column} IS NOT NULL" for column in columns)
+        return self.condition is None or self.condition.strip("()") in conditions
 
 
 @dataclass(frozen=True)
@@ -70,16 +77,15 @@ def read_catalog(
         )
         values = {"schema": schema or "main"}
     found_columns = read_columns(connection, tables, schema)
-    found_indexes: dict[tuple[str, str, bool, bool], list[str | None]] = defaultdict(list)
+    found_indexes: dict[Any, list[str | None]] = defaultdict(list)
     named: BindParameter[Any] = bindparam("tables", expanding=True)
     values["tables"] = sorted(tables)
-    for table, name, unique, tree, column in connection.execute(
-        text(indexes).bindparams(named), values
-    ):
-        found_indexes[table, name, bool(unique), bool(tree)].append(column)
+    for *index, column in connection.execute(text(indexes).bindparams(named), values):
+        found_indexes[tuple(index)].append(column)
     by_table: dict[str, list[FoundIndex]] = defaultdict(list)
-    for (table, name, unique, tree), names in found_indexes.items():
-        by_table[table].append(FoundIndex(name, tuple(names), unique, tree))
+    for (table, name, unique, tree, condition), names in found_indexes.items():
+        index = FoundIndex(name, tuple(names), bool(unique), bool(tree), condition)
+        by_table[table].append(index)
     found_keys = connection.execute(text(keys).bindparams(named), values)
     return Catalog(
         {name: frozenset(found) for name, found in found_columns.items()},
@@ -94,17 +100,19 @@ def _of_sqlite(connection: Connection, query: str, schema: str | None) -> str:
     return query.replace("sqlite_master", f"{quoted}.sqlite_master")
 
 
-# A partial index is left out on both: it does not find every row.
 _SQLITE_COLUMNS = """
 SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name, :schema) AS c
 WHERE m.type = 'table' AND m.name IN :tables
 """
 
 _SQLITE_INDEXES = """
-SELECT m.name, l.name, l."unique", 1, i.name
+SELECT m.name, l.name, l."unique", 1,
+    CASE WHEN l.partial THEN (SELECT substr(s.sql, instr(s.sql, ' WHERE ') + 7)
+        FROM sqlite_master AS s WHERE s.type = 'index' AND s.name = l.name) END,
+    i.name
 FROM sqlite_master AS m, pragma_index_list(m.name, :schema) AS l,
     pragma_index_info(l.name, :schema) AS i
-WHERE m.type = 'table' AND m.name IN :tables AND NOT l.partial
+WHERE m.type = 'table' AND m.name IN :tables
 ORDER BY m.name, l.name, i.seqno
 """
 
@@ -129,13 +137,13 @@ WHERE {_PG_PLACE} AND a.attnum > 0 AND NOT a.attisdropped
 # comes after indnkeyatts.
 _PG_INDEXES = f"""
 SELECT CAST(t.relname AS text), CAST(i.relname AS text), x.indisunique, m.amname = 'btree',
-    CAST(c.attname AS text)
+    pg_get_expr(x.indpred, x.indrelid), CAST(c.attname AS text)
 FROM pg_class AS t JOIN pg_index AS x ON x.indrelid = t.oid
     JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_am AS m ON m.oid = i.relam
     JOIN pg_attribute AS k ON k.attrelid = i.oid AND k.attnum BETWEEN 1 AND x.indnkeyatts
     LEFT JOIN pg_attribute AS c ON c.attrelid = t.oid AND c.attnum = x.indkey[k.attnum - 1]
         AND c.attnum <> 0
-WHERE {_PG_PLACE} AND x.indisvalid AND x.indpred IS NULL
+WHERE {_PG_PLACE} AND x.indisvalid
 ORDER BY t.relname, i.relname, k.attnum
 """
 

