@@ -91,7 +91,7 @@ def test_seed_adds_printed_numbers(empty_url: str, commands: Commands) -> None:
 def test_verify_finds_drift_and_rebuild_repairs_it(seeded: str, commands: Commands) -> None:
     clean = commands("verify", "--database", seeded)
     assert (clean.code, clean.err) == (0, "")
-    assert clean.out == "The counters of all 12 threads are right.\n"
+    assert clean.out == "The counters of all 200 comments and 12 threads are right.\n"
 
     query = (
         "SELECT id, word_count, comment_count FROM tallied_thread"

@@ -1,0 +1,234 @@
+"""Deletions against each other, and against replies, edits, moves and restorations.
+
+Each race is forced in both orders: the first has written, and holds its transaction open; the
+second runs until it waits; then the first commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from itertools import combinations_with_replacement
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from support.host import Host, blocked, key
+from support.reply_trees import add_chain, add_reply, assert_sound, change_tree, read_rows
+
+from tallied.database import Database, UnitOfWork
+from tallied.errors import NotFound, NotRestorable
+from tallied.host.access import Access
+from tallied.models import Author, Comment
+from tallied.models.base import now
+from tallied.models.counters import counters
+from tallied.resolvers import purge
+from tallied.resolvers.authors import delete_author
+from tallied.resolvers.comments import delete_comment, edit_comment, move_comment, restore_comment
+from tallied.resolvers.erasure import ERASERS
+from tallied.resolvers.threads import delete_thread
+from tallied.resolvers.withdrawal import lock_tree
+
+
+class Board:
+    """A tombstone with a chain of comments below it, and the keys of all of them."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.database = host.database
+
+    async def fill(self) -> None:
+        self.thread = await self.host.bob.thread("Engines")
+        self.other = key(await self.host.bob.thread("Looms"))
+        self.ids = await add_chain(self.host.ada, self.thread, 4)
+        tomb, self.parent, self.comment, self.child = map(key, self.ids)
+        await self.host.ada.do("deleteComment", "comment { id }", commentId=self.ids[0])
+        self.tombstone = tomb
+        async with self.database.read() as connection:
+            query = select(Author.id).where(Author.subject == "user-1")
+            self.author = (await connection.execute(query)).scalar_one()
+
+    @property
+    def access(self) -> Access:
+        return self.host.discussion.access_as_host()
+
+
+Change: TypeAlias = Callable[[Board, UnitOfWork], Awaitable[Any]]
+
+
+async def reply(board: Board, unit: UnitOfWork) -> None:
+    """Reply to the comment if it is shown, under its lock and that of the root."""
+    is_above = Comment.id.in_([board.comment, board.tombstone])
+    rows = await unit.session.run_sync(counters.lock_all, Comment, is_above)
+    above = {row.id: row for row in rows}.get(board.comment)
+    if above is None or not above.shown:
+        raise NotFound("There is no such comment.")
+    unit.session.add(
+        Comment(
+            thread_id=above.thread_id,
+            parent_id=above.id,
+            root_id=above.root_id,
+            depth=above.depth + 1,
+            message="re ply",
+        )
+    )
+    await unit.session.flush()
+
+
+async def hide(board: Board, unit: UnitOfWork) -> None:
+    tree = await lock_tree(unit.session, [board.comment])
+    if board.comment not in tree.comments or tree.comments[board.comment].status == "deleted":
+        raise NotFound("There is no such comment.")
+    tree.hide(board.comment, "rejected")
+    await tree.write()
+
+
+async def erase(board: Board, unit: UnitOfWork) -> None:
+    for eraser in ERASERS:
+        keys = (await unit.session.scalars(eraser.find(board.author))).all()
+        await eraser.erase(unit.session, board.author, keys)
+
+
+CHANGES: dict[str, Change] = {
+    "delete": lambda board, unit: delete_comment(unit, board.access, board.comment),
+    "delete child": lambda board, unit: delete_comment(unit, board.access, board.child),
+    "delete parent": lambda board, unit: delete_comment(unit, board.access, board.parent),
+    "restore": lambda board, unit: restore_comment(unit, board.access, board.tombstone),
+    "reply": reply,
+    "edit": lambda board, unit: edit_comment(unit, board.access, board.comment, "more"),
+    "hide": hide,
+    "erase": erase,
+    "delete author": lambda board, unit: delete_author(unit, board.access, board.author),
+    "delete thread": lambda board, unit: delete_thread(unit, board.access, key(board.thread)),
+}
+DELETIONS = {"delete", "delete child", "delete parent"}
+PAIRS = [
+    pytest.param(
+        *names, marks=() if "delete" in names and names[0] != names[1] else pytest.mark.exhaustive
+    )
+    for pair in combinations_with_replacement(CHANGES, 2)
+    for names in (pair, pair[::-1])
+    if DELETIONS.intersection(pair) or "restore" in pair
+]
+
+
+async def race(board: Board, first: Change, second: Change) -> list[str]:
+    """Commit `first` once `second` waits for it; return the codes of what was refused."""
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def ahead(unit: UnitOfWork) -> None:
+        await first(board, unit)
+        arrived.set()
+        await go.wait()
+
+    async def run(work: Any) -> str:
+        try:
+            await board.database.write(work)
+        except (NotFound, NotRestorable) as error:
+            return error.code
+        return "ok"
+
+    one = asyncio.create_task(run(ahead))
+    await arrived.wait()
+    two = asyncio.create_task(run(lambda unit: second(board, unit)))
+    waiting = asyncio.create_task(blocked(board.database, two, one))
+    await asyncio.wait([waiting, two], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    go.set()
+    return [await one, await two]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+async def test_racing_changes_leave_sound_tree(strict: Database, first: str, second: str) -> None:
+    board = Board(Host(strict))
+    await board.fill()
+    outcome = await race(board, CHANGES[first], CHANGES[second])
+    assert outcome[0] == "ok"
+    rows = await read_rows(strict)
+    if first == "delete" and second in ("reply", "edit", "hide"):
+        assert outcome[1] == "NOT_FOUND"
+    if "delete thread" in (first, second):
+        assert rows == {}
+    elif "delete" in (first, second) and "delete child" in (first, second):
+        assert set(rows) == set(board.ids[:2])  # The tombstone went with its last reply.
+    await assert_sound(strict)
+    await board.host.assert_exact()
+
+
+async def delete_both(database: Database) -> None:
+    """Delete the two last replies of a tombstone at once, and assert that it is gone."""
+    board = Board(Host(database))
+    await board.fill()
+    one, two = board.child, key(await add_reply(database, board.ids[2]))
+    await change_tree(
+        database, board.ids[2], lambda tree, id: tree.delete(id, "host", keeps_text=True)
+    )
+
+    def delete(id: UUID) -> Change:
+        return lambda board, unit: delete_comment(unit, board.access, id)
+
+    assert await race(board, delete(one), delete(two)) == ["ok", "ok"]
+    assert set(await read_rows(database)) == set(board.ids[:2])
+    await assert_sound(database)
+    await board.host.assert_exact()
+
+
+async def test_last_of_two_replies_takes_tombstone_along(strict: Database) -> None:
+    await delete_both(strict)
+
+
+async def test_tombstone_stays_without_lock_of_ancestors(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protection is needed: both would see another reply."""
+    if database.is_sqlite:
+        pytest.skip("units of SQLite run one by one")
+
+    def read(session: Session, class_: Any, condition: Any) -> list[Any]:
+        return list(session.scalars(select(class_).where(condition)))
+
+    monkeypatch.setattr(counters, "lock_all", read)
+    with pytest.raises(AssertionError):
+        await delete_both(database)
+
+
+@pytest.mark.parametrize("is_purged_first", [True, False])
+async def test_purge_and_restoration_do_not_lose_text(
+    strict: Database, is_purged_first: bool
+) -> None:
+    board = Board(Host(strict))
+    await board.fill()
+
+    async def purge_all(board: Board, unit: UnitOfWork) -> None:
+        await purge._purge_batch(unit, now() + timedelta(days=1), None, 10)
+
+    changes = [purge_all, CHANGES["restore"]]
+    outcome = await race(board, *(changes if is_purged_first else changes[::-1]))
+    row = (await read_rows(strict))[board.ids[0]]
+    if is_purged_first:
+        assert (outcome, row.message) == (["ok", "NOT_RESTORABLE"], "")
+    else:
+        assert (outcome, row.message) == (["ok", "ok"], "word 0")
+    await assert_sound(strict)
+    await board.host.assert_exact()
+
+
+async def test_move_and_deletion_are_exact(strict: Database) -> None:
+    """A reply to nobody is moved and deleted at once."""
+    board = Board(Host(strict))
+    await board.fill()
+    alone = key(await board.host.ada.comment(board.thread))
+
+    async def move(board: Board, unit: UnitOfWork) -> None:
+        await move_comment(unit, board.access, alone, board.other)
+
+    async def delete(board: Board, unit: UnitOfWork) -> None:
+        await delete_comment(unit, board.access, alone)
+
+    assert await race(board, move, delete) == ["ok", "ok"]
+    await assert_sound(strict)
+    await board.host.assert_exact()
