@@ -1,7 +1,8 @@
 """The place of a reply in the tree of a thread's comments.
 
 A comment is read with all comments above it, its ancestry. Their lock is the one that an UPDATE of
-their counters takes, in the order of the keys, and before that of the thread.
+their counters takes, from the greatest key to the smallest as in every flush
+(:mod:`tallied.counters.sql.tree_locks`), and before that of the thread.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ async def lock_ancestry(session: AsyncSession, id: UUID) -> Ancestry | None:
     :raises Busy: if others move its comments each time.
     """
     bind = await session.run_sync(begin_to_write)
-    query = _select(id).order_by(Comment.id).with_for_update(key_share=True, of=Comment)
+    query = _select(id).order_by(Comment.id.desc()).with_for_update(key_share=True, of=Comment)
     for _ in range(ATTEMPTS):
         rows = await _read(session, query, bind_arguments={"bind": bind})
         ancestry = _trace(id, rows)
