@@ -105,18 +105,23 @@ class Result:
 
 
 @contextmanager
-def serve(url: str, cores: set[int]) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    """Yield a server of Tallied and the bare one."""
+def serve(
+    url: str, cores: set[int]
+) -> Iterator[tuple[ServerProcess, ServerProcess, ServerProcess]]:
+    """Yield a server of Tallied, the bare one, and the host with a policy."""
     with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
         tallied = ["-m", "tallied", "serve", "--database", url, "--guests", "write"]
-        bare = ["-m", "uvicorn", "--factory", "tallied.benchmarks.serving.bare:create_app"]
-        bare += ["--no-access-log", "--log-level", "warning"]
+        uvicorn = ["-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--factory"]
+        bare = [*uvicorn, "tallied.benchmarks.serving.bare:create_app"]
+        protocol = ["--http", "tallied.server.http_protocol:BoundedProtocol"]
+        host = [*uvicorn, *protocol, "tallied.benchmarks.serving.host:create_app"]
         environ = {"BARE_DATABASE": url}
         with (
             ServerProcess(tallied, Path(folder), cores) as server,
             ServerProcess(bare, Path(folder), cores, environ) as floor,
+            ServerProcess(host, Path(folder), cores, environ) as signed_in,
         ):
-            yield server, floor
+            yield server, floor, signed_in
 
 
 def probe(port: int, item: HTTPRequest) -> None:
@@ -128,6 +133,8 @@ def probe(port: int, item: HTTPRequest) -> None:
     while True:
         with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
             headers = {"Content-Type": "application/json"}
+            if item.authorization:
+                headers["Authorization"] = item.authorization
             connection.request(item.method, item.path, item.body or None, headers)
             response = connection.getresponse()
             body = json.loads(response.read())
@@ -172,7 +179,9 @@ def measure(url: str, rows: Sequence[str], scale: Scale, cores: set[int]) -> Res
         sessions = count_sessions(url)
         for name in rows:
             with console.status(OPERATIONS[name].title):
-                result.rows[name] = compare(servers, OPERATIONS[name], keys, scale)
+                operation = OPERATIONS[name]
+                server = servers[2] if operation.is_signed_in else servers[0]
+                result.rows[name] = compare((server, servers[1]), operation, keys, scale)
         with console.status("a rest"):
             time.sleep(scale.rest)
         result.rest = servers[0].memory()
@@ -194,7 +203,8 @@ def show(backend: str, result: Result, scale: Scale) -> None:
         operation = OPERATIONS[name]
         table.add_row(operation.title, str(operation.connections), *cells(operation, *figures))
     console.print(table)
-    peak = max((tallied.peak for tallied, _ in result.rows.values()), default=result.idle)
+    own = [pair[0] for name, pair in result.rows.items() if not OPERATIONS[name].is_signed_in]
+    peak = max((figures.peak for figures in own), default=result.idle)
     console.print(
         f"Memory of the process: {result.idle / 1e6:.0f} MB idle ({IDLE_MEMORY}),"
         f" {peak / result.idle:.2f} times that at its peak ({PEAK_GROWTH}),"

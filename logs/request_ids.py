@@ -10,10 +10,11 @@ without the former, log lines of Tallied's own endpoint have an id, and answers 
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
+from random import Random
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +28,13 @@ KEY = "tallied.request_id"
 
 _SAFE = re.compile(rb"[A-Za-z0-9._:/@+=-]{1,128}")
 """Ids without spaces, control characters, and characters that a log or a shell interprets."""
+
+_random = Random()
+"""The source of new ids, which are no secrets: the system's own would let other threads run, for
+which a request then waits."""
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_random.seed)
 
 _current: ContextVar[str | None] = ContextVar("tallied_request_id", default=None)
 
@@ -44,7 +52,7 @@ def choose_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     values = [value for name, value in headers if name == NAME]
     if len(values) == 1 and _SAFE.fullmatch(values[0]):
         return values[0].decode("ascii")
-    return secrets.token_hex(16)
+    return f"{_random.getrandbits(128):032x}"
 
 
 class RequestIds:

@@ -2,7 +2,8 @@
 
     python -m tallied.benchmarks.serving.client PORT CONNECTIONS SECONDS < requests.json
 
-It reads a list of ``[method, path, body]``, and prints a :class:`~.load.Load` as JSON.
+It reads a list of ``[method, path, body, authorization]``, and prints a :class:`~.load.Load` as
+JSON.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ PATIENCE = 60.0
 """Seconds for the last responses."""
 
 
-def to_bytes(method: str, path: str, body: str) -> bytes:
+def to_bytes(method: str, path: str, body: str, authorization: str) -> bytes:
     """Return a request as it is sent."""
     content = body.encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    if authorization:
+        head += f"Authorization: {authorization}\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 

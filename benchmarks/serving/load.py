@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 class HTTPRequest(NamedTuple):
-    """A request: its method, its path and its body of JSON."""
+    """A request: its method, its path, its body of JSON, and its Authorization if it has one."""
 
     method: str
     path: str
     body: str
+    authorization: str = ""
 
 
 class Load(NamedTuple):
@@ -38,6 +39,7 @@ local requests, number = {}, 0
 local headers = {["Content-Type"] = "application/json", ["Host"] = "127.0.0.1"}
 function init()
   for _, item in ipairs(ITEMS) do
+    headers["Authorization"] = item[4] ~= "" and item[4] or nil
     requests[#requests + 1] = wrk.format(item[1], item[2], headers, item[3])
   end
 end
@@ -57,7 +59,8 @@ end
 def run_wrk(port: int, requests: Sequence[HTTPRequest], connections: int, seconds: float) -> Load:
     """Send the requests in turn, on so many connections at once; ``wrk`` takes whole seconds."""
     items = ",\n".join(
-        f'{{"{item.method}", "{item.path}", [==[{item.body}]==]}}' for item in requests
+        f'{{"{item.method}", "{item.path}", [==[{item.body}]==], "{item.authorization}"}}'
+        for item in requests
     )
     whole = max(1, round(seconds))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:

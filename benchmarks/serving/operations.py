@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from tallied.schema.ids import encode_id
 
+from .host import authorization
 from .load import HTTPRequest
 
 COLUMNS = "id title commentCount wordCount lastCommentAt createdAt"
@@ -39,6 +40,7 @@ class Operation:
     :param ratio: the aim for requests a second, as a ratio to the bare route.
     :param cpu: the aim for the server's processor time of one request, in microseconds.
     :param latency: the aim for the median latency, as a ratio to the bare route.
+    :param is_signed_in: whether it is for a viewer of :mod:`.host`, whose policy has a condition.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Operation:
     ratio: float | None = None
     cpu: int | None = None
     latency: float | None = None
+    is_signed_in: bool = False
 
 
 def _post(query: str, variables: dict[str, Any] | None = None) -> HTTPRequest:
@@ -90,7 +93,23 @@ def _page(title: str, **aims: Any) -> Operation:
     return Operation(title, lambda _: [_post(PAGE)], lambda _: [bare], **aims)
 
 
-OPERATIONS = {
+def _signed_in(operation: Operation) -> Operation:
+    """Return the same operation for a viewer, with 85 % of its aim."""
+
+    def requests(keys: Sequence[UUID]) -> list[HTTPRequest]:
+        header = authorization()
+        return [item._replace(authorization=header) for item in operation.tallied(keys)]
+
+    return replace(
+        operation,
+        title=f"{operation.title}, signed in with a policy",
+        tallied=requests,
+        ratio=None if operation.ratio is None else round(0.85 * operation.ratio, 2),
+        is_signed_in=True,
+    )
+
+
+READS = {
     "page": _page("page of 50 threads", ratio=0.75, cpu=150),
     "nested": Operation(
         "20 threads with 10 comments",
@@ -100,6 +119,11 @@ OPERATIONS = {
         cpu=500,
     ),
     "thread": Operation("one thread", _threads, _bare_threads, ratio=0.9, cpu=100),
+}
+
+OPERATIONS = {
+    **READS,
+    **{f"{name}_signed_in": _signed_in(operation) for name, operation in READS.items()},
     "add": Operation("addComment", _add, _bare_add, ratio=0.45, cpu=250),
     "hot": _hot("addComment, one hot thread", 32, 1.0),
     "hot100": _hot("addComment, one hot thread", 100, 2.0),

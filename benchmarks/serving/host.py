@@ -1,0 +1,47 @@
+"""A host with a policy, for the operations of signed-in viewers.
+
+``uvicorn --factory tallied.benchmarks.serving.host:create_app`` serves the database of the variable
+`BARE_DATABASE`, with the protocol of ``tallied serve``.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, or_
+from starlette.applications import Starlette
+
+from tallied.auth.tokens import encode_token
+from tallied.auth.viewer import Viewer
+from tallied.discussion import Discussion
+from tallied.host.policy import Policy
+from tallied.models import Thread
+from tallied.settings import Settings
+
+SECRET = "v8Q2mZrT0kXyWc7NfLsB4hJ9dGpEaU3i"
+
+
+class Unlocked(Policy):
+    """Everybody reads the threads that are not locked, and some others by their title."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        is_open = thread.locked_at.is_(None)
+        return is_open if viewer is None else or_(is_open, thread.title == viewer.subject)
+
+
+def create_app() -> Starlette:
+    """Return the application of the host."""
+    settings = Settings(
+        database=os.environ["BARE_DATABASE"],
+        environment="production",
+        secret=SECRET,
+        guests="write",
+    )
+    discussion = Discussion(settings=settings, policy=Unlocked())
+    return Starlette(routes=discussion.routes(), lifespan=discussion.lifespan)
+
+
+def authorization() -> str:
+    """Return the header of a viewer for an hour."""
+    return f"Bearer {encode_token(SECRET, Viewer('7', 'Ada'), timedelta(hours=1))}"
