@@ -15,6 +15,8 @@ from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, Relatio
 from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .change import Change
+from .computation import Computation
+from .derivation import DERIVED
 from .exactness import is_exact
 from .mapped_rows import Key, RowValues, column_of, own_key, with_stored_columns
 from .predicate import Predicate
@@ -129,11 +131,7 @@ class Counter:
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """The values of unset tracked attributes in a new row."""
-        defaults = {}
-        for name in self.tracked:
-            default: Any = column_of(self.source, name).default
-            defaults[name] = default.arg if default is not None and default.is_scalar else None
-        return defaults
+        return {name: _default(column_of(self.source, name)) for name in self.tracked}
 
     def values_of(self, state: InstanceState[Any]) -> dict[str, Any]:
         """Return the tracked values of an object in memory; None stands for an unknown value."""
@@ -215,3 +213,12 @@ class Counter:
     def must_look_up(self, change: Change, stored: Any) -> bool:
         """Return whether to recount the counter of a parent whose column holds `stored` now."""
         return change.is_recounted(self)
+
+
+def _default(column: Any) -> Any:
+    """Return the value of an unset column in a new row; None if only the INSERT knows it."""
+    derived: Computation | None = column.info.get(DERIVED)
+    if derived is not None:
+        value, _ = derived.default()
+        return None if value is None else derived.computed(value)
+    return column.default.arg if column.default is not None and column.default.is_scalar else None

