@@ -147,12 +147,12 @@ class _Listeners:
         notes = state.info
         if self.claim in notes and not are_same(notes.pop(self.claim), result):
             raise self._refusal()
-        obj = state.obj()
         if state.key is not None:
+            obj = state.obj()
             for name in (self.source, self.target):
                 if name in state.dict:
                     flag_modified(obj, name)
-        set_attribute(obj, self.target, result, self.token)
+        state.manager[self.target].impl.set(state, state.dict, result, self.token)
         notes[self.note] = (value, result)
 
     def _is_derived_of(self, state: InstanceState[Any], value: Any) -> bool:

@@ -86,8 +86,8 @@ class Sum(CounterOfColumn, Additive):
         return 0 if value is None else value
 
     def increment(self, change: Change, value: Any) -> None:
-        if is_finite(value):
-            super().increment(change, value)
+        if type(value) is int or is_finite(value):
+            change.added[self] += value
         else:
             change.recount(self)
 

@@ -40,6 +40,9 @@ def write_connection(session: Session, mapper: Mapper[Any], partners: Partners) 
             f"{mapper.class_.__name__} is counted, and {type(session).__name__} chooses a "
             f"database for each row: use a plain Session for each shard."
         )
+    bind = _only_bind(session)
+    if bind is not None:
+        return session.connection(bind_arguments={"bind": bind})
     bind = write_bind(session, mapper)
     for other in partners.get(mapper, ()):
         if write_bind(session, other) is not bind:
@@ -48,6 +51,14 @@ def write_connection(session: Session, mapper: Mapper[Any], partners: Partners) 
                 f"in this session, and one counts for the other: bind both to the same engine."
             )
     return session.connection(bind_arguments={"bind": bind})
+
+
+def _only_bind(session: Session) -> Engine | Connection | None:
+    """Return the bind of a session that writes everything to it, without a search; else None."""
+    if getattr(session.get_bind, "__func__", None) is not Session.get_bind:
+        return None
+    # SQLAlchemy 2.0 does not tell; its sessions are searched.
+    return None if getattr(session, "binds", True) else session.bind
 
 
 @contextmanager

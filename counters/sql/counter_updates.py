@@ -25,6 +25,7 @@ from sqlalchemy import (
     column,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy import Enum as EnumType
@@ -114,15 +115,17 @@ def _write_many(
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
         keep = len(keys) <= MAX_CACHED
+        values = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
         statement, parameters = build(mapper, names, affected, size, lock)
-        values = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
         arguments = dict.fromkeys(parameters) | dict(zip(parameters, chain(*values), strict=False))
-        if lock:
-            arguments |= key_parameters(keys)
-        options = {} if keep else {"compiled_cache": None}
-        rows = connection.execute(statement, arguments, execution_options=options)
+        rows: Any
+        if keep:
+            rows = statement.fetch(connection, arguments)
+        else:
+            options = {"compiled_cache": None}
+            rows = connection.execute(statement.statement, arguments, execution_options=options)
         answers |= rows_by_key(rows, width, names)
     return answers
 
@@ -204,7 +207,7 @@ def _update_many(
     affected: tuple[Counter, ...],
     size: int,
     lock: bool,
-) -> tuple[Update, list[str]]:
+) -> tuple[DriverStatement, list[str]]:
     """Return the statement for `size` parents, and the names of its parameters, parent by parent.
 
     There may be fewer parents: a parameter that is NULL is no parent's key.
@@ -219,12 +222,12 @@ def _update_many(
         listed_columns = [_typed(part) for part in listed_columns]
     statement = update(parents).where(*(a == b for a, b in zip(key, listed_columns, strict=False)))
     if lock:
-        locked = _lock_in_order(mapper)
+        locked = _lock_in_order(mapper, size, len(types))
         statement = statement.where(*(part == locked.c[part.name] for part in key))
     statement = statement.values(_set_clause(parents, mapper, affected, listed_columns[len(key) :]))
     returning = (stored_column(parents, mapper, name) for name in names)
     parameters = [name for row in _parameters(len(types), size) for name in row]
-    return statement.returning(*key, *returning), parameters
+    return DriverStatement(statement.returning(*key, *returning)), parameters
 
 
 def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
@@ -250,13 +253,25 @@ def _parameters(width: int, size: int) -> list[list[str]]:
     return [[f"tallied_{row}_{n}" for n in range(width)] for row in range(size)]
 
 
-def _lock_in_order(mapper: Mapper[Any]) -> CTE:
-    """Lock the parents in the order of their keys, whatever the order of the UPDATE."""
+def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
+    """Lock the parents in the order of their keys, whatever the order of the UPDATE.
+
+    :param width: how many parameters the list has for each parent, with its key first.
+    """
     again = plain_table(mapper, ()).alias("tallied_parent")
     key = key_columns(again, mapper)
+    listed = [
+        [bindparam(name, type_=part.type) for name, part in zip(row, key, strict=False)]
+        for row in _parameters(width, size)
+    ]
+    is_listed = (
+        key[0].in_([part for (part,) in listed])
+        if len(key) == 1
+        else tuple_(*key).in_([tuple_(*parts) for parts in listed])
+    )
     return (
         select(*key)
-        .where(in_key_parameters(key))
+        .where(is_listed)
         .order_by(*lock_order(mapper.base_mapper.local_table, key))
         .with_for_update(key_share=True)
         .cte("tallied_locked")

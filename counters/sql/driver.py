@@ -23,6 +23,7 @@ DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg", "pysqlite"})
 """The drivers that are known to need nothing beside a text and its parameters."""
 
 _TEXTS = "_tallied_texts"
+_MISSING: Any = object()
 
 _OBSERVED = ("before_cursor_execute", "after_cursor_execute", "before_execute", "after_execute")
 _REPLACED = ("do_execute", "do_execute_no_params")
@@ -47,9 +48,10 @@ class DriverStatement:
         texts: _Texts | None = vars(dialect).get(_TEXTS)
         if texts is None:
             texts = vars(dialect)[_TEXTS] = WeakKeyDictionary()
-        if self not in texts:
-            texts[self] = _compile(self.statement, dialect)
-        return texts[self]
+        compiled: _Compiled | None = texts.get(self, _MISSING)
+        if compiled is _MISSING:
+            compiled = texts[self] = _compile(self.statement, dialect)
+        return compiled
 
 
 class _Compiled:
@@ -114,11 +116,18 @@ def is_observed(connection: Connection) -> bool:
     dialect = connection.dialect
     if dialect.driver not in DRIVERS or connection._echo:
         return True
-    dispatch = connection.dispatch
-    for name in _OBSERVED:
-        if getattr(dispatch, name):
-            return True
-    return any(getattr(dialect.dispatch, name) for name in _REPLACED)
+    if dialect._has_events and _has_listeners(dialect, _REPLACED):
+        return True
+    if connection._has_events:
+        return _has_listeners(connection, _OBSERVED)
+    # The engine's: those of a connection are joined anew for each, which takes longer.
+    engine = connection.engine
+    return engine._has_events and _has_listeners(engine, _OBSERVED)
+
+
+def _has_listeners(target: Any, names: tuple[str, ...]) -> bool:
+    dispatch = target.dispatch
+    return any(getattr(dispatch, name) for name in names)
 
 
 def execute(connection: Connection, text: str, arguments: Any = ()) -> Sequence[Row]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper
 
 from ..declarations.mapped_rows import Key, RowValues, columns_of, select_rows
+from .driver import DriverStatement
 
 MAX_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
@@ -83,6 +84,10 @@ def read(
     what is returned.
     """
     width = len(mapper.primary_key)
+    if len(keys) == 1:
+        one, parts = _select_one(mapper, tuple(names), lock, deleting)
+        parameters = dict(zip(parts, keys[0], strict=True))
+        return rows_by_key(one.fetch(connection, parameters), width, names)
     statement = _select(mapper, tuple(names), lock, deleting)
     rows: dict[Key, RowValues] = {}
     for batch in chunks(keys, width):
@@ -99,6 +104,20 @@ def _select(
     order = lock_order(mapper.base_mapper.local_table, key)
     statement = rows.where(in_key_parameters(key)).order_by(*order)
     return statement.with_for_update(key_share=not deleting) if lock else statement
+
+
+@lru_cache(maxsize=256)
+def _select_one(
+    mapper: Mapper[Any], names: tuple[str, ...], lock: bool, deleting: bool
+) -> tuple[DriverStatement, list[str]]:
+    """Return the statement for one row, the usual case, and the names of its parameters."""
+    key = list(mapper.primary_key)
+    parts = [bindparam(f"tallied_k{n}", type_=part.type) for n, part in enumerate(key)]
+    statement = select_rows(mapper, *key, *columns_of(mapper, names))
+    statement = statement.where(*(a == b for a, b in zip(key, parts, strict=True)))
+    if lock:
+        statement = statement.with_for_update(key_share=not deleting)
+    return DriverStatement(statement), [part.key for part in parts]
 
 
 def rows_by_key(rows: Any, width: int, names: Sequence[str]) -> dict[Key, RowValues]:

@@ -17,12 +17,13 @@ def count_new_row(
 ) -> None:
     """Enter a new row into `changes`; a quicker :func:`count_row`."""
     for counters in groups:
-        key = counters[0].named_parent(new)
+        first = counters[0]
+        key = first.named_parent(new)
         if key is None:
             continue
-        change = changes[counters[0].parent][key]
+        change = changes[first.parent][key]
         for counter in counters:
-            if counter.counts(new):
+            if counter.predicate is None or counter.counts(new):
                 counter.increment(change, counter.value(new))
 
 

@@ -87,7 +87,9 @@ class Flush(PendingChanges):
 
     def lock_changed_rows(self) -> None:
         """Lock the rows that are known before the flush to be edited, moved or deleted."""
-        if self.session.deleted:
+        # The property makes a set of its own each time.
+        all_deleted = self.session.deleted if self.session._deleted else ()
+        if all_deleted:
             lock_children_first(self.registry, self.session_state, self.session)
         edited = [
             (source, state)
@@ -97,7 +99,7 @@ class Flush(PendingChanges):
         ]
         deleted = [
             (source, state)
-            for obj in self.session.deleted
+            for obj in all_deleted
             if (source := self.registry.source_of(state := instance_state(obj)))
         ]
         if edited or deleted or self.registry.copied_relations:

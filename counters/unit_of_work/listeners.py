@@ -223,6 +223,8 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
             session_state.roll_back(session)
 
     def on_end(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is not None and not transaction.nested:
+            return  # of a flush
         if session_state := get_session_state(registry, session):
             session_state.end(session, transaction)
 
