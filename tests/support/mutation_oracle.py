@@ -43,6 +43,7 @@ TEXTS: Mapping[str, Sequence[Any]] = {
     "message": ["one two", "*three* \u2028\\ <b>", "日本語 🙂"],
     "title": ["Thread 0", "Été % ﬁ", "Secret"],
     "clientMutationId": ["1", "2", ""],
+    "String": ["one", "two"],
 }
 WRONG_TEXTS: Mapping[str, Sequence[Any]] = {
     "message": ["", "\0", "x" * 10_001, None],
