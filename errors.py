@@ -12,7 +12,8 @@
     │   │   ├── Locked             the thread accepts no comments
     │   │   ├── NotRestorable      the deleted comment has no text any more
     │   │   ├── Vetoed             the host's own code forbids it
-    │   │   └── UnknownTargetType  the type is not registered
+    │   │   ├── UnknownTargetType  the type is not registered
+    │   │   └── UnknownReaction    the kind of reaction is not among the settings
     │   ├── Busy                   the input is correct: try again
     │   ├── Unavailable            the input is correct: the database cannot be used at present
     │   └── OutcomeUnknown         the change may have been made: look first
@@ -142,6 +143,12 @@ class UnknownTargetType(Rejected):
     """A kind of objects that nobody has registered."""
 
     code = "UNKNOWN_TARGET_TYPE"
+
+
+class UnknownReaction(Rejected):
+    """A kind of reaction that the settings do not have."""
+
+    code = "UNKNOWN_REACTION"
 
 
 class Busy(UserError):

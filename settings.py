@@ -10,12 +10,23 @@ allowed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from .errors import ConfigurationError
+from .setting_checks import ANY_HOST as ANY_HOST
+from .setting_checks import ANY_ORIGIN as ANY_ORIGIN
+from .setting_checks import MIN_SECRET_SIZE as MIN_SECRET_SIZE
+from .setting_checks import (
+    check_hosts,
+    check_origins,
+    check_reactions,
+    check_schema,
+    check_secret,
+)
+from .setting_checks import is_strong_secret as is_strong_secret
+from .setting_checks import split_list as split_list
 
 T = TypeVar("T")
 
@@ -31,87 +42,6 @@ MESSAGE_LENGTHS = (1, 100_000)
 
 REPLY_DEPTHS = (0, 50)
 """The lowest and the highest limit on the depth of replies."""
-
-ANY_ORIGIN = "*"
-"""The value of the setting ``origins`` that allows every origin."""
-
-ANY_HOST = "*"
-"""The item of the setting ``allowed_hosts`` that allows every name."""
-
-MIN_SECRET_SIZE = 32
-"""The fewest bytes of a secret: as many as HS256 produces."""
-
-_SCHEMA = re.compile("[A-Za-z_][A-Za-z0-9_]{0,62}")
-
-_ORIGIN = re.compile(
-    r"(?!http://.*:80$)(?!https://.*:443$)"
-    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
-)
-"""An origin as browsers send it: in lower case, and without the default port of its scheme."""
-
-_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
-
-
-def is_strong_secret(secret: str) -> bool:
-    """Return whether `secret` is long and varied enough to sign with (RFC 7518, section 3.2).
-
-    A random text of the minimal size passes almost certainly, in hex digits too; a word
-    or a short pattern that is repeated does not. Neither does a key of another algorithm:
-    its public half is no secret.
-    """
-    if "-----BEGIN" in secret or secret.startswith(("{", "ssh-", "ecdsa-")):
-        return False
-    try:
-        return len(secret.encode()) >= MIN_SECRET_SIZE and len(set(secret)) >= 8
-    except UnicodeEncodeError:  # bytes of the environment that are no text
-        return False
-
-
-def split_list(text: str) -> list[str]:
-    """Return the items of a setting that is a list, separated by commas."""
-    return [item for item in map(str.strip, text.split(",")) if item]
-
-
-def _check_secret(name: str, secret: str) -> None:
-    """Refuse a secret that can be guessed, and never show it."""
-    if secret and not is_strong_secret(secret):
-        raise ConfigurationError(
-            f"{name} must be a text of at least {MIN_SECRET_SIZE} random bytes;"
-            " take what `python -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
-        )
-
-
-def _check_schema(name: str, schema: str) -> None:
-    if schema and not _SCHEMA.fullmatch(schema):
-        raise ConfigurationError(f"{name} must be up to 63 letters, digits and _, not {schema!r}.")
-
-
-def _check_origins(name: str, origins: str) -> None:
-    """Refuse what no browser sends as the origin of a page (RFC 6454, section 7)."""
-    items = split_list(origins)
-    if ANY_ORIGIN in items and len(items) > 1:
-        raise ConfigurationError(
-            f"{name} must be either {ANY_ORIGIN}, which is any origin, or a list of"
-            f" origins; not {origins!r}."
-        )
-    for origin in items:
-        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
-            raise ConfigurationError(
-                f"{name} must be origins like https://forum.example, in lower case"
-                f" and separated by commas, without a path or the scheme's own port; not"
-                f" {origin!r}."
-            )
-
-
-def _check_hosts(name: str, hosts: str) -> None:
-    """Refuse what no ``Host`` header contains (RFC 9110, section 7.2)."""
-    for host in split_list(hosts):
-        if host != ANY_HOST and not _HOST.fullmatch(host):
-            raise ConfigurationError(
-                f"{name} must be names like forum.example, *.forum.example or"
-                f" [::1], separated by commas and without a scheme, a port or a path, or"
-                f" {ANY_HOST}, which is any name; not {host!r}."
-            )
 
 
 def _number(default: int, low: int, high: int, text: str) -> int:
@@ -149,7 +79,7 @@ class Settings:
         "",
         "The schema of a PostgreSQL database that has Tallied's tables: up to 63 letters, digits"
         " and _; by default, the first of the connection's search path.",
-        _check_schema,
+        check_schema,
     )
     database_wait: int = _number(
         0, 0, 3600, "How long the server and the commands wait for a PostgreSQL that starts."
@@ -192,14 +122,14 @@ class Settings:
         "The origins, besides the server's own, whose pages may use the API, such as"
         " https://forum.example; separated by commas, or * for any. Inside a host's application"
         " it applies to WebSockets only; the host's own middleware decides about HTTP.",
-        _check_origins,
+        check_origins,
     )
     allowed_hosts: str = _text(
         "",
         "The names by which the server may be addressed (the Host header), such as forum.example;"
         " separated by commas. *.forum.example is any name below it, and * any name at all. For"
         " the default, see tallied.transport.allowed_hosts.HostGuard.",
-        _check_hosts,
+        check_hosts,
     )
     execution_time: int = _number(10, 1, 3600, "How long one GraphQL request may be executed.")
     cache_time: int = _number(
@@ -285,16 +215,22 @@ class Settings:
         "Maximum levels of replies; 0 is a flat discussion. A deeper reply is written at the last"
         " level, and remembers which comment it answers.",
     )
+    reactions: str = _text(
+        "like:👍:Like,heart:❤️:Heart,laugh:😄:Laugh,hooray:🎉:Hooray,surprise:😮:Surprise,sad:😢:Sad",
+        "The kinds of reactions to comments in their order, each as name:emoji:label; separated by"
+        " commas. Empty for no reactions.",
+        check_reactions,
+    )
     secret: str = _text(
         "",
         "The key that tokens of viewers are signed with, at least 32 random bytes. Without it no"
         " token is accepted and every viewer is a guest; only a server on its own makes one in"
         " development.",
-        _check_secret,
+        check_secret,
         repr=False,
     )
     previous_secret: str = _text(
-        "", "The former secret, whose tokens are accepted until they expire.", _check_secret, False
+        "", "The former secret, whose tokens are accepted until they expire.", check_secret, False
     )
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from .registry.findings import raise_findings
 from .registry.session_classes import Installable, check_shards, own_class, sync_class
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
-from .unit_of_work.locking import lock, lock_all, record_lock
+from .unit_of_work.locking import keep_locked, lock, lock_all, record_lock
 from .unit_of_work.pause import Pause
 
 T = TypeVar("T")
@@ -163,6 +163,13 @@ class Counters(CounterRegistry):
         was read here for what the rows hold, as after :meth:`lock`.
         """
         return lock_all(self._installed(session), session, class_, condition)
+
+    def mark_locked(self, session: Session, obj: object) -> None:
+        """Tell that an object was just loaded under its row's lock by a statement of the caller's.
+
+        The next flush needs not read the row again then, as after :meth:`lock`.
+        """
+        keep_locked(self._installed(session), session, obj)
 
     def pause(self, session: Session | AsyncSession) -> Pause:
         """Return a context manager in which counters are not updated, for a bulk load.

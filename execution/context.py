@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -28,6 +28,7 @@ from ..resolvers.queries import count_comments, read_author_id, read_comment_pag
 from ..resolvers.rendering import run_in_thread
 from ..settings import Settings
 from .dataloader import DataLoader
+from .field_declarations import LoadedField
 from .response_size import ResponseSize
 
 T = TypeVar("T")
@@ -297,6 +298,17 @@ class Context:
             else MAX_BATCH_SIZE
         )
         return await self._loader(("comments", window, requested), load, keys).load(parent_id)
+
+    async def load_list(
+        self, declaration: LoadedField, id: UUID, arguments: Hashable, names: frozenset[str]
+    ) -> Sequence[Any]:
+        """Return the list of a declared field for one row, loaded with its siblings'."""
+
+        async def load(ids: list[UUID]) -> list[Sequence[Any]]:
+            lists = await declaration.load(self, ids, arguments, names)
+            return [lists.get(id, ()) for id in ids]
+
+        return await self._loader((declaration, arguments, names), load).load(id)
 
     def _loader(
         self,

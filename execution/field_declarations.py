@@ -6,9 +6,10 @@ that: the resolvers that graphql-core calls, and the plans of :mod:`tallied.oper
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+from uuid import UUID
 
 from graphql import GraphQLField
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -72,7 +73,7 @@ class KeyedRowField:
 
 @dataclass(frozen=True)
 class ObjectField:
-    """A root field that returns an object which needs no row."""
+    """A root field that returns an object which needs no row, or a list of such objects."""
 
     build: Callable[[Any], Any]
     """Called with the context."""
@@ -100,6 +101,21 @@ class TargetThreadField:
 @dataclass(frozen=True)
 class TargetCountsField:
     """A root field that returns the counts of objects of the host, in their order."""
+
+
+@dataclass(frozen=True)
+class LoadedField:
+    """A field with a short list of objects for each row, loaded at once for all rows of a page.
+
+    :param load: returns the lists by the keys of the rows; called with the context, the keys, the
+        result of `read`, and the names in Python of the requested fields.
+    :param read: reads the arguments, after the context.
+    """
+
+    load: Callable[
+        [Any, Sequence[UUID], Any, frozenset[str]], Awaitable[Mapping[UUID, Sequence[Any]]]
+    ]
+    read: Callable[..., Hashable] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -187,6 +203,7 @@ FieldDeclaration = (
     | NodesField
     | TargetThreadField
     | TargetCountsField
+    | LoadedField
     | ConnectionField
     | ChangeField
     | ChangedRowField
@@ -225,7 +242,7 @@ def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]
             return [*own, *map(foreign_key, declaration.relations)]
         case RelatedRowField():
             return (foreign_key(declaration.relation),)
-        case ConnectionField(relation=ChildRelation()):
+        case ConnectionField(relation=ChildRelation()) | LoadedField():
             return ("id",)
     return ()
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import iscoroutine
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false, true
@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..models import Thread
 from ..models.base import now
-from ..settings import Guests, Settings
+from ..settings import Guests, Settings, split_list
 from .hooks import Hooks
 from .policy import (
     CommentAction,
@@ -45,6 +45,14 @@ def no_name() -> str | None:
     return None
 
 
+class ReactionKind(NamedTuple):
+    """A kind of reactions to comments."""
+
+    name: str
+    emoji: str
+    label: str
+
+
 @dataclass(frozen=True)
 class HostRules:
     """The decisions of a host about its discussions."""
@@ -56,6 +64,8 @@ class HostRules:
     message_length: int = 10_000
     reply_depth: int = Settings.reply_depth
     """The greatest depth of a reply; 0 for a flat discussion."""
+    reactions: str = Settings.reactions
+    """The setting of the kinds of reactions."""
     render: Callable[[str], str] = render_message
     """Renders a message to the HTML of ``messageHtml``, which has to be safe."""
     check_message: Callable[[str], None] = accept_any
@@ -75,6 +85,12 @@ class HostRules:
         if deleted_at is None or deleted_by == "erasure":
             return False
         return now() - deleted_at < timedelta(days=self.restore_days)
+
+    @cached_property
+    def reaction_kinds(self) -> Mapping[str, ReactionKind]:
+        """The kinds of reactions by their names, in the order of the setting."""
+        kinds = (ReactionKind(*kind.split(":")) for kind in split_list(self.reactions))
+        return MappingProxyType({kind.name: kind for kind in kinds})
 
     def target(self, name: str, field: str = "target.type") -> Target:
         """Return the target that is registered under that name.

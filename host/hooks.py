@@ -58,6 +58,8 @@ HookedOperation: TypeAlias = Literal[
     "move_comment",
     "delete_comment",
     "restore_comment",
+    "add_reaction",
+    "remove_reaction",
     "delete_author",
 ]
 
@@ -84,6 +86,8 @@ class Event:
     """Why a comment is deleted, as the viewer says."""
     erases_comments: bool = False
     """Whether a deleted author's comments are deleted as well."""
+    reaction: Mapping[str, Any] | None = None
+    """The reaction: its ``comment_id``, ``author_id``, ``kind`` and ``created_at``."""
     by_host: bool = False
     """Whether the host itself makes the change in the viewer's name, as an import does."""
     request: HTTPConnection | None = field(default=None, compare=False, repr=False)
@@ -91,7 +95,7 @@ class Event:
     ``request.headers["user-agent"]`` the browser. None if the host's own code passes none."""
 
     def __post_init__(self) -> None:
-        for name in ("thread", "comment", "previous_thread", "author"):
+        for name in ("thread", "comment", "previous_thread", "author", "reaction"):
             row = getattr(self, name)
             if row is not None:
                 object.__setattr__(self, name, MappingProxyType(dict(row)))
@@ -110,6 +114,8 @@ class Hooks:
     async def before_move_comment(self, event: Event, session: AsyncSession) -> None: ...
     async def before_delete_comment(self, event: Event, session: AsyncSession) -> None: ...
     async def before_restore_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_add_reaction(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_remove_reaction(self, event: Event, session: AsyncSession) -> None: ...
     async def before_delete_author(self, event: Event, session: AsyncSession) -> None: ...
 
     async def after_create_thread(self, event: Event) -> None: ...
@@ -122,6 +128,8 @@ class Hooks:
     async def after_move_comment(self, event: Event) -> None: ...
     async def after_delete_comment(self, event: Event) -> None: ...
     async def after_restore_comment(self, event: Event) -> None: ...
+    async def after_add_reaction(self, event: Event) -> None: ...
+    async def after_remove_reaction(self, event: Event) -> None: ...
     async def after_delete_author(self, event: Event) -> None: ...
 
 

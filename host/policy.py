@@ -21,7 +21,9 @@ from ..models import Thread
 from ..models.comment import DELETED, is_shown
 
 ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_delete_thread"]
-CommentAction: TypeAlias = Literal["may_reply", "may_edit", "may_move", "may_delete", "may_restore"]
+CommentAction: TypeAlias = Literal[
+    "may_reply", "may_edit", "may_move", "may_delete", "may_restore", "may_react"
+]
 
 
 class ThreadContext(NamedTuple):
@@ -58,6 +60,8 @@ class CommentContext(NamedTuple):
         """Return whether anyone may take an action on a comment in this state."""
         if self.status == DELETED:
             return action == "may_restore"
+        if action == "may_react":
+            return is_shown(self.status)
         return action != "may_restore" and not (self.is_withdrawn and action == "may_edit")
 
 
@@ -136,6 +140,13 @@ class Policy:
         Its ``author_id`` is None, as it is for readers.
         """
         return viewer is not None and viewer.is_moderator
+
+    def may_react(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        """Return whether the viewer may react to the comment, and take a reaction back.
+
+        A guest may not in any case, since a reaction belongs to an author.
+        """
+        return viewer is not None
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author, whose texts stay without a name."""

@@ -103,6 +103,8 @@ class Comment(Base):
     thread_reply_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of shown comments below a comment at the top level; 0 for others."""
 
+    reaction_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+
     submission_key: Mapped[str | None] = mapped_column(String(64))
     """The hash of a submission with an id of the client; None without such an id."""
 

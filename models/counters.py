@@ -9,6 +9,7 @@ from ..content.characters import name_key
 from ..counters import Count, Counters, Derived, Latest, Sum
 from .author import Author
 from .comment import Comment, is_listed, is_shown, is_top_level
+from .reaction import Reaction, ReactionTotal
 from .thread import Thread, fold
 
 counters = Counters(
@@ -29,6 +30,8 @@ counters = Counters(
     Count(Comment.reply_count, via=Comment.parent, where=Comment.shown),
     Count(Comment.listed_reply_count, via=Comment.parent, where=is_listed()),
     Count(Comment.thread_reply_count, via=Comment.root, where=Comment.shown),
+    Count(ReactionTotal.count, via=Reaction.total),
+    Sum(Comment.reaction_count, of=ReactionTotal.count, via=ReactionTotal.comment),
     Count(Author.comment_count, via=Comment.author, where=Comment.shown),
     Sum(Author.word_count, of=Comment.word_count, via=Comment.author, where=Comment.shown),
 )

@@ -30,6 +30,7 @@ from ..execution.field_declarations import (
     ComputedField,
     ConnectionField,
     KeyedRowField,
+    LoadedField,
     NodeField,
     NodesField,
     ObjectField,
@@ -43,10 +44,19 @@ from ..resolvers.selections import Path
 from ..schema.types import ROWS
 from .arguments import Arguments, Variables
 from .errors import Unsupported
-from .levels import Awaited, ChildPages, Level, PageLevel, RootPage, RowLevel
+from .levels import Awaited, ChildPages, Level, LoadedList, PageLevel, RootPage, RowLevel
 from .payloads import PayloadCompiler
 from .plan import Plan
-from .roots import NodeRoot, NodesRoot, ObjectRoot, PageRoot, Root, TargetCountsRoot, TargetRoot
+from .roots import (
+    NodeRoot,
+    NodesRoot,
+    ObjectRoot,
+    ObjectsRoot,
+    PageRoot,
+    Root,
+    TargetCountsRoot,
+    TargetRoot,
+)
 from .selected_fields import SelectedFields
 from .source import Source
 
@@ -100,6 +110,7 @@ class _Compilation:
         self.fields = SelectedFields(compiler.schema, document, operation, flags)
         self.levels: list[Level] = []
         self.windows: dict[int, tuple[ConnectionField, Arguments]] = {}
+        self.lists: dict[str, tuple[LoadedField, Arguments]] = {}
         self.source = Source()
         self.needs_access = False
 
@@ -127,6 +138,7 @@ class _Compilation:
             Variables(self.compiler.schema._schema, self.operation),
             roots,
             self.windows,
+            self.lists,
             self.needs_access,
             self.compiler.page_size,
         )
@@ -156,6 +168,10 @@ class _Compilation:
                 assert isinstance(type_, GraphQLObjectType)
                 function = self._object_function(type_, details)
                 return TargetCountsRoot(arguments, self.compiler.database, function)
+            case ObjectField() if is_list_type(get_nullable_type(field.type)):
+                type_ = get_named_type(field.type)
+                assert isinstance(type_, GraphQLObjectType)
+                return ObjectsRoot(declaration.build, self._object_function(type_, details))
             case ObjectField():
                 return self._object_root(declaration, field, details)
             case ChangeField():
@@ -210,6 +226,8 @@ class _Compilation:
                 related_type = self.fields.row_type(declaration.type_name)
                 expression = self.row(level, related_type, related_path, details)
                 return f"(None if {key} is None else {expression})"
+            case LoadedField():
+                return self._loaded_list(level, field, path, declaration, details)
             case ConnectionField():
                 return self._child_pages(level, field, path, declaration, details)
         raise Unsupported(f"{type_.name}.{name}")
@@ -241,6 +259,31 @@ class _Compilation:
         assert isinstance(type_, GraphQLObjectType)
         return f"{self._object_function(type_, details)}({expression}, rules, access)"
 
+    def _loaded_list(
+        self,
+        level: Level,
+        field: GraphQLField,
+        path: Path,
+        declaration: LoadedField,
+        details: list[FieldDetails],
+    ) -> str:
+        """Return the expression of a list of objects that is loaded with those of other rows."""
+        arguments = Arguments(self.compiler.schema, field, details[0].node)
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        selected = (
+            items[0].node.name.value for items in self.fields.below(type_, details).values()
+        )
+        names = frozenset(
+            python_name(type_.fields[name]) for name in selected if name in type_.fields
+        )
+        parent_path = (*path, "id")
+        key, variable = level.variable(parent_path), f"lists{len(self.lists)}"
+        self.lists[variable] = declaration, arguments
+        level.loaded.append(LoadedList(declaration, parent_path, names, variable))
+        function = self._object_function(type_, details)
+        return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
+
     def _object_function(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         """Return the name of a function from an object, which may be None, to the response's."""
         return self.source.object_function(
@@ -258,9 +301,15 @@ class _Compilation:
         field = self.fields.accepted(type_, name)
         declaration = declaration_of(field)
         definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        if isinstance(declaration, ColumnField):  # of a row that an object has
+            return "value.id" if name == "id" else f"value.record[{definition.python_name!r}]"
         if isinstance(declaration, ComputedField) and declaration.scope != "context":
             self.needs_access = self.needs_access or declaration.scope == "access"
-            return f"{self.source.constant(declaration.function)}({declaration.scope})"
+            columns = [f"value.record[{column!r}]" for column in declaration.columns]
+            if declaration.relations:
+                raise Unsupported(f"{type_.name}.{name}")
+            function = self.source.constant(declaration.function)
+            return f"{function}({', '.join([declaration.scope, *columns])})"
         if declaration is None and definition.base_resolver is None:
             return self._attribute(field, definition.python_name, details)
         raise Unsupported(f"{type_.name}.{name}")

@@ -14,6 +14,7 @@ from ..concurrency.scheduler import yield_if_due
 from ..database import Database
 from ..database.statement import Rows
 from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
+from ..execution.field_declarations import LoadedField
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
@@ -66,6 +67,15 @@ class Awaited(NamedTuple):
     """The key of the related row that it is computed from, which may be missing."""
 
 
+class LoadedList(NamedTuple):
+    """A field with a list for each row, loaded before the rows are put together."""
+
+    declaration: LoadedField
+    parent_path: Path
+    names: frozenset[str]
+    variable: str
+
+
 @dataclass
 class Level:
     """Rows of one type, which one statement reads.
@@ -82,6 +92,7 @@ class Level:
     """The names in the generated code of the global ids, by the path of the key and the type."""
     awaited: list[Awaited] = field(default_factory=list)
     children: list[ChildPages] = field(default_factory=list)
+    loaded: list[LoadedList] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
     """The expressions of the generated code, one for each use of the rows."""
     uses: Counter[Path] = field(default_factory=Counter)
@@ -177,6 +188,10 @@ class Level:
             place = self.places[child.parent_path]
             keys = dict.fromkeys(row[place] for row in rows if row[place] is not None)
             loaded += await child.load(run, list(keys), repeats * (1 + len(rows) - len(keys)))
+        for item in self.loaded:
+            place = self.places[item.parent_path]
+            keys = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
+            loaded.append(await self._load_lists(run, item, keys))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
@@ -190,6 +205,16 @@ class Level:
             return items(part, context.rules, access, encode, *ids, *loaded)
 
         return make
+
+    async def _load_lists(
+        self, run: Run, item: LoadedList, keys: Sequence[UUID]
+    ) -> Mapping[UUID, Sequence[Any]]:
+        lists: dict[UUID, Sequence[Any]] = {}
+        for start in range(0, len(keys), MAX_BATCH_SIZE):
+            part = keys[start : start + MAX_BATCH_SIZE]
+            arguments = run.lists[item.variable]
+            lists.update(await item.declaration.load(run.context, part, arguments, item.names))
+        return lists
 
     def _encode_ids(self, rows: Rows) -> list[dict[Any, str]]:
         """Return the global ids of each use of a key.

@@ -10,7 +10,7 @@ from graphql.execution.values import VariableValues
 
 from ..errors import BadUserInput
 from ..execution.context import Context
-from ..execution.field_declarations import ConnectionField
+from ..execution.field_declarations import ConnectionField, LoadedField
 from ..host.access import Access
 from ..resolvers.pagination.arguments import Window
 from ..schema.arguments import read_window
@@ -27,12 +27,14 @@ class Plan:
 
     :param roots: the root fields by response key; a text is the value of ``__typename``.
     :param connections: the connections of levels, by number.
+    :param lists: the fields with lists, by their names in the generated code.
     :param needs_access: whether a field depends on the key of the viewer's author.
     """
 
     variables: Variables
     roots: Mapping[str, Root | str]
     connections: Mapping[int, tuple[ConnectionField, Arguments]]
+    lists: Mapping[str, tuple[LoadedField, Arguments]]
     needs_access: bool
     page_size: int
 
@@ -54,6 +56,7 @@ class Plan:
         """
         values = self.variables.read(variables)
         windows = {number: self._window(number, values) for number in self.connections}
+        lists = {name: self._read_list(context, name, values) for name in self.lists}
         checked = {
             key: root.check(context, values)
             for key, root in self.roots.items()
@@ -68,11 +71,18 @@ class Plan:
             if self.needs_access
             else Access(context.rules, context.viewer)
         )
-        run = Run(context, access, read_condition, windows)
+        run = Run(context, access, read_condition, windows, lists)
         return {
             key: root if isinstance(root, str) else await root.load(run, checked[key])
             for key, root in self.roots.items()
         }
+
+    def _read_list(self, context: Context, name: str, values: VariableValues) -> Any:
+        declaration, arguments = self.lists[name]
+        try:
+            return declaration.read(context, **arguments.read(values))
+        except BadUserInput as error:
+            raise Guard("list") from error
 
     def _window(self, number: int, values: VariableValues) -> Window:
         window = self._windows.get(number)

@@ -179,6 +179,22 @@ class ObjectRoot(Root):
         return response
 
 
+@dataclass
+class ObjectsRoot(Root):
+    """Objects that need no row."""
+
+    build: Callable[[Context], Any]
+    function: str
+    _object: Callable[..., Any] = field(init=False)
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:
+        self._object = namespace[self.function]
+
+    async def load(self, run: Run, checked: Any) -> Any:
+        rules, access = run.context.rules, run.access
+        return [self._object(item, rules, access) for item in self.build(run.context)]
+
+
 def _decode(id: str, levels: Mapping[str, RowLevel]) -> tuple[str, UUID]:
     try:
         return decode_id(id, "id", *levels)

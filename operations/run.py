@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement
 
@@ -24,6 +25,8 @@ class Run:
     read_condition: ColumnElement[bool] | None
     windows: Mapping[int, Window]
     """The windows of the pages by the number of their level."""
+    lists: Mapping[str, Any]
+    """The arguments of the fields with lists, by their names in the generated code."""
 
     async def fetch(self, bound: BoundStatement) -> Rows:
         """Return the rows of a statement."""

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..models import Comment, WithdrawnText
+from ..models import Comment, Reaction, WithdrawnText
+from ..models.counters import counters
 from .authors import delete_author_row, lock_author, permit_deletion
 from .pagination.arguments import Record
 from .validation import expect_type
@@ -37,6 +38,13 @@ class Eraser(NamedTuple):
     """Erases the author from rows with these keys; each must not be found again."""
 
 
+async def _erase_reactions(session: AsyncSession, author_id: UUID, ids: Sequence[UUID]) -> None:
+    """Delete the author's reactions to these comments."""
+    await session.run_sync(counters.lock_all, Comment, Comment.id.in_(ids))
+    is_own = (Reaction.author_id == author_id, Reaction.comment_id.in_(ids))
+    await session.execute(delete(Reaction).where(*is_own))
+
+
 async def _erase_comments(session: AsyncSession, author_id: UUID, ids: Sequence[UUID]) -> None:
     """Delete comments of an author with their withdrawn texts."""
     tree = await lock_tree(session, ids, with_texts=True)
@@ -52,6 +60,10 @@ ERASERS: list[Eraser] = [
     Eraser(
         lambda id: select(WithdrawnText.comment_id).where(WithdrawnText.author_id == id),
         _erase_comments,
+    ),
+    Eraser(
+        lambda id: select(Reaction.comment_id).where(Reaction.author_id == id).distinct(),
+        _erase_reactions,
     ),
 ]
 """Every table with texts of authors has one here, and so may a host's own tables."""

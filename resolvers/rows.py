@@ -112,14 +112,14 @@ _LOCKED_THREAD = DriverStatement(_select_locked(Thread.id == bindparam("thread_i
 _THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
 
 
-def begin_to_write(session: Session) -> Engine | Connection:
-    """Return the bind to which `session` writes threads; on SQLite, within a transaction.
+def begin_to_write(session: Session, entity: type[Base] = Thread) -> Engine | Connection:
+    """Return the bind to which `session` writes those rows; on SQLite, within a transaction.
 
     Python's driver begins no transaction for a SELECT, so another connection could write between
     the SELECT and the INSERT. A transaction that has begun to read needs no lock: it fails to write
     if another has written meanwhile.
     """
-    bind = write_bind(session, inspect(Thread))
+    bind = write_bind(session, inspect(entity))
     if bind.dialect.name == "sqlite":
         connection = session.connection(bind_arguments={"bind": bind})
         if not getattr(connection.connection.driver_connection, "in_transaction", True):

@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Select,
-    String,
     and_,
-    any_,
     func,
-    literal,
     or_,
     select,
 )
@@ -22,6 +18,7 @@ from ..database.row_reader import RowReader
 from ..errors import BadUserInput
 from ..host.access import HostRules
 from ..models import Thread
+from .lists import is_among
 from .selections import table_of
 from .validation import find_unstorable
 from .view_types import TargetCounts
@@ -89,14 +86,11 @@ def target_conditions(
 
 
 def _is_among(column: Any, values: list[str], is_sqlite: bool) -> ColumnElement[bool]:
-    if is_sqlite:
-        # The nulls of threads about nothing, of which there may be very many, are in the statistics
-        # of ANALYZE like one frequent value, for which SQLite would rather read the whole table.
-        # Without the type of a condition, which would be written as a comparison with 1.
-        return func.unlikely(column.in_(values))
-    # PostgreSQL has one text for any number of them.
-    condition: ColumnElement[bool] = column == any_(literal(values, ARRAY(String)))
-    return condition
+    condition = is_among(column, values, is_sqlite=is_sqlite)
+    # The nulls of threads about nothing, of which there may be very many, are in the statistics of
+    # ANALYZE like one frequent value, for which SQLite would rather read the whole table. (With the
+    # type of a condition, the function would be written as a comparison with 1.)
+    return func.unlikely(condition) if is_sqlite else condition
 
 
 def select_counts(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:

@@ -57,6 +57,7 @@ class CommentView(View):
     deleted_at: datetime | None
     deleted_by: str | None
     """The role of who has deleted it: author, moderator, host or erasure; None if nobody has."""
+    reaction_count: int
     viewer_can_edit: bool
     viewer_can_move: bool
     viewer_can_restore: bool
@@ -71,6 +72,18 @@ class TargetCounts:
     comment_count: int
     word_count: int
     last_comment_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReactionGroup:
+    """The reactions of one kind to a comment."""
+
+    kind: str
+    emoji: str | None
+    """None for a kind that the settings have no more, as of the label."""
+    label: str | None
+    count: int
+    viewer_has_reacted: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ type than its annotation is a ``TypeError``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -31,12 +31,14 @@ from .pagination.filters import CommentFilter, ThreadFilter
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, THREADS
 from .queries import read_comment_pages, read_many, read_one, read_target_thread
+from .reaction_queries import read_reaction_groups
 from .rendering import render_fairly
 from .rows import THREAD_COLUMNS, thread_context
 from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
 from .view_types import CommentPage as CommentPage
 from .view_types import CommentView as CommentView
+from .view_types import ReactionGroup as ReactionGroup
 from .view_types import TargetCounts as TargetCounts
 from .view_types import ThreadView as ThreadView
 from .view_types import ViewPage as ViewPage
@@ -50,7 +52,7 @@ MAX_PAGE_SIZE = 1000
 _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
 _SHOWN_COLUMNS = frozenset(
     ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(("message", "word_count"))
+).union(("message", "word_count", "reaction_count"))
 """The columns that a view has as they are."""
 
 _COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder"])
@@ -187,6 +189,22 @@ async def read_counts(
     if access.reads_by_author:
         access = await with_author(connection, access)
     return await read_target_counts(EngineReader(connection), keys, access.read_condition())
+
+
+async def read_reactions(
+    connection: ReadConnection, access: Access, comment_ids: Collection[UUID]
+) -> Mapping[UUID, Sequence[ReactionGroup]]:
+    """Return the reactions to comments that the viewer may read, by one statement.
+
+    :returns: the kinds by comment; a comment without reactions is left out.
+    """
+    expect_type(Access, access=access)
+    for id in comment_ids:
+        expect_type(UUID, comment_id=id)
+    if isinstance(connection, AsyncSession):
+        connection = await connection.connection()
+    reader = EngineReader(connection)
+    return await read_reaction_groups(reader, access.rules, access.viewer, list(comment_ids))
 
 
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:

@@ -18,11 +18,11 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, any_, func, select
+from sqlalchemy import ColumnElement, Select, any_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from ..models import Author, Comment, WithdrawnText
+from ..models import Author, Comment, ReactionTotal, WithdrawnText
 from ..models.base import now
 from ..models.comment import DELETED, PUBLISHED, Deleter
 from ..models.counters import counters
@@ -50,6 +50,8 @@ class CommentTree:
         self._child_counts = {id: row.child_count for id, row in self.comments.items()}
         self._listed_counts = {id: row.listed_reply_count for id, row in self.comments.items()}
         self._removed: dict[UUID, Comment] = {}
+        self._unanswered: list[UUID] = []
+        """The comments that lose their reactions, as they stay without a text."""
 
     def is_removed(self, id: UUID) -> bool:
         """Return whether the row of a comment is to be deleted."""
@@ -77,6 +79,8 @@ class CommentTree:
         was_listed = _is_in_lists(comment)
         self._withdraw(comment, at, keeps_text=keeps_text)
         comment.deleted_at, comment.deleted_by = at or now(), by
+        if comment.reaction_count:
+            self._unanswered.append(id)
         self._set_status(comment, DELETED, was_listed)
 
     def hide(self, id: UUID, status: str) -> None:
@@ -127,6 +131,11 @@ class CommentTree:
                 set_committed_value(obj, "parent", self._removed[obj.parent_id])
             await self._session.delete(obj)
         await self._session.flush()
+        if self._unanswered:
+            # The reactions go with their totals.
+            has_lost = ReactionTotal.comment_id.in_(self._unanswered)
+            await self._session.execute(delete(ReactionTotal).where(has_lost))
+            self._unanswered.clear()
 
     def _set_status(self, comment: Comment, status: str, was_listed: bool) -> None:
         comment.status = status

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import strawberry
 from strawberry.types.lazy_type import LazyType
+from strawberry.utils.str_converters import to_snake_case
 
 from ..errors import NotFound
 from ..execution.context import Context
@@ -24,6 +25,7 @@ from ..execution.field_declarations import (
     ComputedField,
     FieldDeclaration,
     KeyedRowField,
+    LoadedField,
     RelatedRowField,
     Scope,
     related_columns_of,
@@ -125,6 +127,18 @@ def keyed_row(
 
     declaration = KeyedRowField(row_type.__name__, find_key)
     return field(description, declaration=declaration, graphql_type=row_type | None)(resolve)
+
+
+async def load_list(
+    row: Any, info: Info, declaration: LoadedField, type_name: str, **arguments: Any
+) -> list[Any]:
+    """Return the list of a declared field for one row.
+
+    :param type_name: the type of its items.
+    """
+    request = declaration.read(info.context, **arguments)
+    names = frozenset(map(to_snake_case, info.fields(type_name)))
+    return list(await info.context.load_list(declaration, row.value("id"), request, names))
 
 
 async def _compute(row: Any, info: Info, declaration: ComputedField) -> Any:

@@ -53,6 +53,10 @@ class UserErrorCode(Enum):
     UNKNOWN_TARGET_TYPE = strawberry.enum_value(
         "UNKNOWN_TARGET_TYPE", description="The host has not registered this kind of object."
     )
+    UNKNOWN_REACTION = strawberry.enum_value(
+        "UNKNOWN_REACTION",
+        description="The server has no such kind of reaction. Query.reactionKinds lists them.",
+    )
 
 
 @strawberry.type(

@@ -48,6 +48,7 @@ from .ids import decode_id
 from .nodes import Node, load_host_nodes
 from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
+from .types.reaction import ReactionKind
 from .types.target import TargetCounts
 from .types.viewer import CurrentViewer
 
@@ -143,6 +144,13 @@ class Query:
         # An exception in the list is an error at its place (graphql-core, complete_value).
         nodes = await gather(*starmap(load, enumerate(ids)), return_exceptions=True)
         return cast("list[Node | None]", nodes)
+
+    @field(
+        "The kinds of reactions to comments, in their order. Empty if there are no reactions.",
+        declaration=ObjectField(lambda context: ReactionKind.of_rules(context.rules)),
+    )
+    async def reaction_kinds(self, info: Info) -> list[ReactionKind]:
+        return ReactionKind.of_rules(info.context.rules)
 
     @field("The maximum lengths of texts and pages.")
     def limits(self) -> Limits:

@@ -25,25 +25,27 @@ PUBLIC = {
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
-        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType Busy
+        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType UnknownReaction Busy
         Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
-    "tallied.models": "Base Author Thread Comment count_words",
+    "tallied.models": "Base Author Thread Comment Reaction ReactionTotal count_words",
     "tallied.models.counters": "counters",
     "tallied.host.policy": "Policy ThreadContext CommentContext",
     "tallied.content.markdown": "render_message",
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment read_counts ThreadView CommentView ViewPage CommentPage TargetCounts""",
+        read_comment read_counts read_reactions ThreadView CommentView ViewPage CommentPage
+        TargetCounts ReactionGroup""",
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",
     "tallied.resolvers.comments": "NewComment add_comment edit_comment move_comment delete_comment",
+    "tallied.resolvers.reactions": "add_reaction remove_reaction ReactionChange",
     "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
     "tallied.host.access.Access": "as_host may may_start may_delete_author read_condition",
     "tallied.schema.build": "merge_schemas schema",

@@ -74,7 +74,7 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
     if isinstance(impl, EnumType):
         return lambda value, *_: isinstance(value, impl.enum_class or str)
     # asyncpg's UUID is one of its own, which says no more and no less.
-    kind = plain_kind(impl)
+    kind = _plain_kind_of(impl)  # A variant is the one of this dialect here.
     return lambda value, *_: type(value) is kind or (kind is UUID and isinstance(value, UUID))
 
 
@@ -83,7 +83,11 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 
     None where it depends on the value, or on the database.
     """
-    if isinstance(type_, DEPENDING) or type_._variant_mapping:
+    return None if type_._variant_mapping else _plain_kind_of(type_)
+
+
+def _plain_kind_of(type_: TypeEngine[Any]) -> type[Any] | None:
+    if isinstance(type_, DEPENDING):
         return None
     return next((kind for class_, kind in _KINDS if isinstance(type_, class_)), None)
 

@@ -65,6 +65,13 @@ def lock(
     return obj
 
 
+def keep_locked(registry: CounterRegistry, session: Session, obj: object) -> None:
+    """Record an object that a statement has locked; see :meth:`.Counters.mark_locked`."""
+    session_state = get_session_state(registry, session)
+    if session_state is not None:
+        _keep(registry, session_state, session, obj, deleting=False)
+
+
 def lock_all(
     registry: CounterRegistry, session: Session, class_: type[T], condition: ColumnElement[bool]
 ) -> list[T]:

@@ -18,6 +18,7 @@ depends_on = None
 
 COMMENT, THREAD = "tallied_comment", "tallied_thread"
 WITHDRAWN_TEXT = "tallied_withdrawn_text"
+REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 REFERENCES = ("parent_id", "root_id")
@@ -51,6 +52,7 @@ def upgrade() -> None:
             postgresql_where=where,
         )
     create_withdrawn_texts()
+    create_reactions()
 
 
 def add_reference(name: str) -> None:
@@ -95,8 +97,49 @@ def create_withdrawn_texts() -> None:
     op.create_index(op.f(f"ix_{name}_withdrawn_at_comment_id"), name, columns)
 
 
+def create_reactions() -> None:
+    op.create_table(
+        TOTAL,
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(30), nullable=False),
+        counter("count"),
+        sa.PrimaryKeyConstraint("comment_id", "kind", name=op.f(f"pk_{TOTAL}")),
+        sa.ForeignKeyConstraint(
+            ["comment_id"],
+            [f"{COMMENT}.id"],
+            name=op.f(f"fk_{TOTAL}_comment_id_{COMMENT}"),
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_table(
+        REACTION,
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("author_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(30), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("comment_id", "author_id", "kind", name=op.f(f"pk_{REACTION}")),
+        sa.ForeignKeyConstraint(
+            ["comment_id", "kind"],
+            [f"{TOTAL}.comment_id", f"{TOTAL}.kind"],
+            name=op.f(f"fk_{REACTION}_comment_id_kind_{TOTAL}"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["author_id"],
+            ["tallied_author.id"],
+            name=op.f(f"fk_{REACTION}_author_id_tallied_author"),
+            ondelete="CASCADE",
+        ),
+    )
+    columns = ["comment_id", "kind", "created_at", "author_id"]
+    op.create_index(op.f(f"ix_{REACTION}_{'_'.join(columns)}"), REACTION, columns)
+    op.create_index(op.f(f"ix_{REACTION}_author_id"), REACTION, ["author_id"])
+
+
 def downgrade() -> None:
     require_shown_comments()
+    op.drop_table(REACTION)
+    op.drop_table(TOTAL)
     op.drop_table(WITHDRAWN_TEXT)
     for suffix in INDEXES:
         op.drop_index(op.f(f"ix_{COMMENT}_{suffix}"), COMMENT)
@@ -173,6 +216,7 @@ def new_columns() -> list[sa.Column[Any]]:
         counter("reply_count"),
         counter("listed_reply_count"),
         counter("thread_reply_count"),
+        counter("reaction_count"),
     ]
 
 

@@ -10,6 +10,7 @@ import strawberry
 
 from .author import AuthorMutations
 from .comment import CommentMutations
+from .reaction import ReactionMutations
 from .thread import ThreadMutations
 
 
@@ -19,5 +20,5 @@ from .thread import ThreadMutations
     "userErrors of its payload, which returns the changed objects with their new "
     "counters."
 )
-class Mutation(ThreadMutations, AuthorMutations, CommentMutations):
+class Mutation(ThreadMutations, AuthorMutations, CommentMutations, ReactionMutations):
     pass

@@ -33,11 +33,20 @@ from ..arguments import (
     read_window,
 )
 from ..connections import Connection
-from ..fields import column, computed, field, related_row
+from ..fields import column, computed, field, load_list, related_row
 from ..nodes import Node
 from ..rows import Row
 from ..scalars import SafeInt
 from .author import Author
+from .reaction import (
+    DEFAULT_REACTORS,
+    REACTION_GROUPS,
+    REACTORS,
+    FirstReactors,
+    KindOfReactors,
+    ReactionGroup,
+    Reactor,
+)
 
 COMMENT: LazyType[Any, Any] = LazyType("Comment", __name__)
 """The type Comment, by its name."""
@@ -92,6 +101,26 @@ class Comment(Row, Node):
     def deleted_by(rules: HostRules, deleter: str | None) -> DeletedBy | None:
         return None if deleter is None else deleter.upper()  # type: ignore[return-value]
 
+    reaction_count: SafeInt = column("The number of reactions to the comment, of all kinds.")
+
+    @field(
+        "The reactions to the comment by kind, in the order of Query.reactionKinds. Kinds without "
+        "a reaction are left out.",
+        declaration=REACTION_GROUPS,
+    )
+    async def reaction_groups(self, info: Info) -> list[ReactionGroup]:
+        return await load_list(self, info, REACTION_GROUPS, "ReactionGroup")
+
+    @field(
+        "The latest reactions to the comment, of each kind or of one, with the people who have "
+        "reacted; the latest is the first.",
+        declaration=REACTORS,
+    )
+    async def reactors(
+        self, info: Info, first: FirstReactors = DEFAULT_REACTORS, kind: KindOfReactors = UNSET
+    ) -> list[Reactor]:
+        return await load_list(self, info, REACTORS, "Reactor", first=first, kind=kind)
+
     @computed(
         "The message as HTML, rendered from Markdown. It is safe to insert into a page unchanged.",
         "message",
@@ -132,6 +161,13 @@ class Comment(Row, Node):
     @computed("Whether the viewer may edit the comment.", *POLICY_COLUMNS)
     def viewer_can_edit(access: Access, *columns: Any) -> bool:
         return may(access, "may_edit", columns)
+
+    @computed(
+        "Whether the viewer may react to the comment. False for guests.",
+        *POLICY_COLUMNS,
+    )
+    def viewer_can_react(access: Access, *columns: Any) -> bool:
+        return access.viewer is not None and may(access, "may_react", columns)
 
     @computed("Whether the viewer may move the comment to another thread.", *POLICY_COLUMNS)
     def viewer_can_move(access: Access, *columns: Any) -> bool:

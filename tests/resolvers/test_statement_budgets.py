@@ -64,12 +64,21 @@ COSTS: dict[str, int | tuple[int, int]] = {
     """mutation { threadFor(input: { target: {type: "book", key: "7"} }) { %s } }""": (4, 6),
     # The next time it is found.
     """mutation { again: threadFor(input: { target: {type: "book", key: "7"} }) { %s } }""": (1, 2),
+    # A guest may not. The comment under lock, the total, the reaction, and the comment's counter.
+    # The second time, the lock alone.
+    """mutation($r: ID!) { addReaction(input: { commentId: $r, kind: "like" }) {
+         comment { reactionCount } } }""": (0, 4),
+    """mutation($r: ID!) { again: addReaction(input: { commentId: $r, kind: "like" }) {
+         comment { reactionCount } } }""": (0, 1),
+    """mutation($r: ID!) { removeReaction(input: { commentId: $r, kind: "like" }) {
+         comment { reactionCount } } }""": (0, 4),
     # As of a thread; the guests' author has no comments that could be locked and looked at.
-    "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (4, 7),
+    "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (5, 8),
 }
 """What each mutation costs a guest and a viewer, with the counters in its payload.
 
-On PostgreSQL a deletion costs one more: the comments are locked ahead of what they count for.
+On PostgreSQL a deletion costs one more: the comments are locked ahead of what they count for. That
+of a thread costs three more, for the reactions to its comments and their totals.
 """
 
 REJECTED: dict[str, int | tuple[int, int]] = {
@@ -84,6 +93,12 @@ REJECTED: dict[str, int | tuple[int, int]] = {
          userErrors { code } } }""": 1,
     """mutation($gone: ID!) { restoreComment(input: { commentId: $gone }) {
          userErrors { code } } }""": 1,
+    """mutation($gone: ID!) { addReaction(input: { commentId: $gone, kind: "like" }) {
+         userErrors { code } } }""": (0, 1),
+    """mutation($c: ID!) { addReaction(input: { commentId: $c, kind: "x" }) {
+         userErrors { code } } }""": 0,
+    """mutation($gone: ID!) { removeReaction(input: { commentId: $gone, kind: "like" }) {
+         userErrors { code } } }""": (0, 2),
     """mutation($gone: ID!, $id: ID!) { moveComment(input: { commentId: $gone, threadId: $id }) {
          userErrors { code } } }""": 1,
     """mutation($none: ID!) { deleteThread(input: { threadId: $none }) {
@@ -140,6 +155,11 @@ READS: dict[str, int | tuple[int, int]] = {
     """query($a: ID!, $id: ID!) { nodes(ids: [$a, $id]) { id ... on Author { name }
          ... on Thread { title author { name } } } }""": 2,
     "{ viewer { name isModerator } }": 0,
+    "{ reactionKinds { name emoji label } }": 0,
+    """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { reactionCount
+         reactionGroups { kind count viewerHasReacted } } } } }""": 3,
+    """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes {
+         reactionGroups { kind } reactors(first: 3) { author { name } } } } } }""": 4,
     """{ threadFor(target: {type: "book", key: "9"}) { title } }""": 1,
     """{ counts(targets: [{type: "book", key: "7"}, {type: "book", key: "9"}]) {
          target { key } commentCount lastCommentAt } }""": 1,
@@ -188,6 +208,7 @@ async def test_every_request_costs_same_at_every_size(
         "none": missing,
         "c": comments[0],
     }
+    input["r"] = await api.comment(threads[1])
     input |= {"ids": [*threads, deleted, *comments], "a": author, "nobody": unknown_author}
 
     async def cost(query: str) -> int:
@@ -203,7 +224,10 @@ async def test_every_request_costs_same_at_every_size(
             "deleteAuthor" in query and query in COSTS
         )
         count = budget[query] if isinstance(budget[query], int) else budget[query][role]
-        return count + (locks_ahead and not database.is_sqlite)
+        # The comments, and with a thread or a comment its totals of reactions and the reactions.
+        is_comment = "deleteComment" in query and query in COSTS
+        ahead = locks_ahead + 2 * (is_comment or (locks_ahead and "deleteThread" in query))
+        return count + (0 if database.is_sqlite else ahead)
 
     for budget in (READS, REJECTED, COSTS):
         spent_on = {query: await cost(query) for query in budget}
@@ -252,6 +276,7 @@ def test_every_field_of_roots_has_its_budget() -> None:
 
 
 AUTHOR, THREAD, COMMENT = (f"SELECT tallied_{name}" for name in ("author", "thread", "comment"))
+REACTION = "SELECT tallied_reaction"
 CHECKED = "only with hooks"
 LOCKED_AHEAD = "only on PostgreSQL"
 CAN = "viewerCanEdit viewerCanMove viewerCanDelete"
@@ -310,7 +335,17 @@ CHANGES: list[tuple[str, str, dict[str, Any], str | None, list[str]]] = [
         "deleteAuthor",
         {"authorId": "author"},
         None,
-        [AUTHOR, AUTHOR, LOCKED_AHEAD, AUTHOR, COMMENT, COMMENT, "DELETE tallied_author", COMMENT],
+        [
+            AUTHOR,
+            AUTHOR,
+            LOCKED_AHEAD,
+            AUTHOR,
+            COMMENT,
+            COMMENT,
+            REACTION,
+            "DELETE tallied_author",
+            COMMENT,
+        ],
     ),
 ]
 """Who makes each change of what, the code if it is refused, and the statements of it."""

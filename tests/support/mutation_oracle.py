@@ -36,6 +36,8 @@ MUTATIONS = (
     "editComment",
     "moveComment",
     "deleteComment",
+    "addReaction",
+    "removeReaction",
     "deleteAuthor",
 )
 
@@ -44,6 +46,7 @@ TEXTS: Mapping[str, Sequence[Any]] = {
     "title": ["Thread 0", "Été % ﬁ", "Secret"],
     "clientMutationId": ["1", "2", ""],
     "String": ["one", "two"],
+    "kind": ["like", "heart"],
 }
 WRONG_TEXTS: Mapping[str, Sequence[Any]] = {
     "message": ["", "\0", "x" * 10_001, None],

@@ -24,7 +24,7 @@ from tallied.execution.response_size import TIMES_IN_UTC
 from tallied.host.access import HostRules
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.host.targets import Target, targets_by_name
-from tallied.models import Author, Comment, Thread
+from tallied.models import Author, Comment, Reaction, ReactionTotal, Thread
 from tallied.models.base import new_id
 from tallied.schema.build import merge_schemas, schema
 from tallied.schema.ids import encode_id
@@ -45,7 +45,7 @@ VIEWERS = (
 )
 ROOTS = (
     *("thread", "comment", "author", "node", "nodes", "threads"),
-    *("threadFor", "counts", "viewer"),
+    *("threadFor", "counts", "viewer", "reactionKinds"),
 )
 ROOTS_OF_CORE = ("limits",)
 """Root fields that plans do not have."""
@@ -200,6 +200,23 @@ async def fill(database: Database, chance: random.Random) -> None:
         unit.session.add_all(threads)
 
     await database.write(work)
+    comments = [comment for thread in threads for comment in thread.comments]
+
+    async def react(unit: UnitOfWork) -> None:
+        for comment in chance.sample(comments, k=len(comments) // 2):
+            for kind in chance.sample(("like", "heart", "former"), k=2):
+                unit.session.add(ReactionTotal(comment_id=comment.id, kind=kind))
+                for author in chance.sample(authors, k=chance.randint(1, 3)):
+                    unit.session.add(
+                        Reaction(
+                            comment_id=comment.id,
+                            author_id=author.id,
+                            kind=kind,
+                            created_at=START + timedelta(hours=chance.randrange(3)),
+                        )
+                    )
+
+    await database.write(react)
 
 
 def _comment(chance: random.Random, authors: Sequence[Author]) -> Comment:
@@ -275,6 +292,7 @@ async def values(database: Database) -> Values:
             "first": [1, 2, 3, 5, 50],
             "type": ["article", "film"],
             "key": ["1", "5", "2", "9"],
+            "kind": ["like", "heart", "former", "never"],
             "titleContains": ["THREAD", "1", "%", "", "fi"],
             "authorName": ["Ada", "Grace", ""],
             "Boolean": [True, False],
@@ -290,6 +308,7 @@ async def values(database: Database) -> Values:
             "authorId": ["x", *ids["Thread"][:1]],
             "type": ["song", ""],
             "key": ["\0", ""],
+            "kind": ["\0", ""],
             "titleContains": ["\0", "x" * 201],
             "authorName": ["\0", "x" * 101],
         },

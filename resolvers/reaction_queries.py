@@ -1,0 +1,114 @@
+"""Reactions as readers see them: how many of each kind, and of whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, select, true
+
+from ..auth.viewer import Viewer
+from ..database.row_reader import RowReader
+from ..host.access import HostRules, ReactionKind
+from ..models import Author, Comment, Reaction, ReactionTotal
+from .lists import is_among
+from .pagination.arguments import Record
+from .selections import table_of
+from .view_types import ReactionGroup
+
+TOTAL, REACTION, AUTHOR, COMMENT = map(table_of, (ReactionTotal, Reaction, Author, Comment))
+
+AUTHOR_COLUMNS = ("id", "name", "created_at", "comment_count", "word_count")
+"""The columns of an author who has reacted, or who has edited a comment."""
+
+
+async def read_reaction_groups(
+    reader: RowReader, rules: HostRules, viewer: Viewer | None, ids: Sequence[UUID]
+) -> Mapping[UUID, list[ReactionGroup]]:
+    """Return the reactions to each of these comments, by one statement.
+
+    The kinds are in the order of the setting. Those that it has no more follow, by name.
+    """
+    statement = _select_groups(viewer, ids, is_sqlite=reader.dialect.name == "sqlite")
+    groups: defaultdict[UUID, list[ReactionGroup]] = defaultdict(list)
+    for id, name, count, has_reacted in await reader.select(statement):
+        kind = rules.reaction_kinds.get(name) or _former_kind(name)
+        group = ReactionGroup(name, kind.emoji or None, kind.label or None, count, has_reacted)
+        groups[id].append(group)
+    places = {name: place for place, name in enumerate(rules.reaction_kinds)}
+    for found in groups.values():
+        found.sort(key=lambda group: (places.get(group.kind, len(places)), group.kind))
+    return groups
+
+
+def _former_kind(name: str) -> ReactionKind:
+    return ReactionKind(name, "", "")
+
+
+def _select_groups(viewer: Viewer | None, ids: Sequence[UUID], *, is_sqlite: bool) -> Select[Any]:
+    own: ColumnElement[bool] = false()
+    if viewer is not None:
+        author = select(AUTHOR.c.id).where(AUTHOR.c.subject == viewer.subject).scalar_subquery()
+        own = exists().where(
+            REACTION.c.comment_id == TOTAL.c.comment_id,
+            REACTION.c.author_id == author,
+            REACTION.c.kind == TOTAL.c.kind,
+        )
+    return (
+        select(TOTAL.c.comment_id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
+        .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
+        .where(is_among(TOTAL.c.comment_id, ids, is_sqlite=is_sqlite))
+        .where(TOTAL.c.count > 0, COMMENT.c.shown)
+    )
+
+
+async def read_reactors(
+    reader: RowReader, ids: Sequence[UUID], size: int, kind: str | None = None
+) -> Mapping[UUID, list[tuple[str, Any, Record]]]:
+    """Return the latest reactions of each kind to these comments, by one statement.
+
+    :param size: the most reactions of each kind.
+    :param kind: the only kind, if it is given.
+    :returns: kind, time and author of each, by comment.
+    """
+    statement = _select_reactors(ids, size, kind, is_sqlite=reader.dialect.name == "sqlite")
+    reactors: defaultdict[UUID, list[tuple[str, Any, Record]]] = defaultdict(list)
+    for id, name, time, *author in await reader.select(statement):
+        record = dict(zip(AUTHOR_COLUMNS, author, strict=True))
+        reactors[id].append((name, time, record))
+    return reactors
+
+
+def _select_reactors(
+    ids: Sequence[UUID], size: int, kind: str | None, *, is_sqlite: bool
+) -> Select[Any]:
+    latest = REACTION.alias("latest")
+    order = (latest.c.created_at.desc(), latest.c.author_id.desc())
+    is_of_total = and_(latest.c.comment_id == TOTAL.c.comment_id, latest.c.kind == TOTAL.c.kind)
+    slice = select(latest.c.author_id).where(is_of_total).order_by(*order).limit(size)
+    page: Any
+    on: ColumnElement[bool] = true()
+    if is_sqlite:
+        page = REACTION
+        on = and_(
+            page.c.comment_id == TOTAL.c.comment_id,
+            page.c.kind == TOTAL.c.kind,
+            page.c.author_id.in_(slice.correlate(TOTAL)),
+        )
+    else:
+        page = slice.add_columns(latest.c.created_at).correlate(TOTAL).lateral("page")
+    authors = [AUTHOR.c[name] for name in AUTHOR_COLUMNS]
+    source = (
+        TOTAL.join(page, on)
+        .join(AUTHOR, AUTHOR.c.id == page.c.author_id)
+        .join(COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
+    )
+    statement = (
+        select(TOTAL.c.comment_id, TOTAL.c.kind, page.c.created_at, *authors)
+        .select_from(source)
+        .where(is_among(TOTAL.c.comment_id, ids, is_sqlite=is_sqlite), COMMENT.c.shown)
+        .order_by(page.c.created_at.desc(), page.c.author_id.desc(), TOTAL.c.kind)
+    )
+    return statement if kind is None else statement.where(TOTAL.c.kind == kind)

@@ -1,0 +1,232 @@
+"""Changes of reactions, each within the session of a unit of work, and each idempotent.
+
+A reaction locks its comment first, as every writer does: so it is written to a comment that is
+shown, and the total of its kind, which it changes after that, is locked by nobody else meanwhile.
+Two units may write the first reaction of a kind at once, on a snapshot from before the lock. The
+second finds the row of the total taken, and runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, exists, inspect, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ..database.unit_of_work import Repeated, UnitOfWork
+from ..errors import NotFound, SignInRequired, UnknownReaction
+from ..host.access import Access
+from ..host.hooks import HookedOperation
+from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
+from ..models import Author, Comment, Reaction, ReactionTotal, Thread
+from ..models.base import now
+from ..models.comment import is_listed
+from ..models.counters import counters
+from .authors import ensure_author, with_author
+from .changes import expect_arguments
+from .events import run_after, run_before
+from .pagination.arguments import Record
+from .rows import begin_to_write, loaded_values, not_found
+from .validation import expect_type
+
+_COLUMNS = (*COMMENT_COLUMNS, "author_name", "reaction_count")
+
+
+class ReactionChange(NamedTuple):
+    """The rows of a change of reactions, each with the columns that are in memory after it."""
+
+    comment: Record
+    thread: Record
+
+
+class _LockedComment(NamedTuple):
+    """A comment under its lock, as far as reactions depend on it."""
+
+    access: Access
+    values: Record
+    thread: ThreadContext
+    reaction: Reaction | None
+    """The viewer's own reaction of the kind."""
+    has_total: bool
+
+    def change(self, **values: Any) -> ReactionChange:
+        return ReactionChange({**self.values, **values}, {"id": self.values["thread_id"]})
+
+
+async def add_reaction(
+    unit: UnitOfWork, access: Access, comment_id: UUID, kind: str
+) -> ReactionChange:
+    """Add a reaction of the viewer's to a comment, unless there is the same one.
+
+    :param kind: the name of a kind of the settings.
+    :raises UnknownReaction: for another one.
+    :raises NotFound: if there is no such comment, or if it has been deleted.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, comment_id=comment_id)
+    expect_type(str, kind=kind)
+    _require_viewer(access)
+    if kind not in access.rules.reaction_kinds:
+        raise _unknown_kind(access)
+    session = unit.session
+    comment = await _lock_comment(session, access, comment_id, kind)
+    assert comment is not None
+    if comment.reaction is not None:
+        return comment.change()
+    access, author_id, _ = (
+        (comment.access, comment.access.viewer.author_id, False)
+        if comment.access.viewer and comment.access.viewer.author_id
+        else await ensure_author(session, comment.access)
+    )
+    assert author_id is not None
+    writer = access.with_author(author_id)
+    reaction = Reaction(comment_id=comment_id, author_id=author_id, kind=kind, created_at=now())
+    rows = _event_rows(comment, reaction)
+    await run_before(unit, writer, "add_reaction", **rows)
+    with _repeat_if_taken():
+        if not comment.has_total:
+            session.add(ReactionTotal(comment_id=comment_id, kind=kind))
+        session.add(reaction)
+        await session.flush()
+    return await _finish(unit, writer, "add_reaction", comment, rows)
+
+
+async def remove_reaction(
+    unit: UnitOfWork, access: Access, comment_id: UUID, kind: str
+) -> ReactionChange:
+    """Take back a reaction of the viewer's, if there is one.
+
+    :param kind: the name of a kind; also of one that the settings have no more.
+    :raises UnknownReaction: for a kind that there has never been.
+    :raises NotFound: if there is no such comment, or if it has been deleted.
+    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
+    """
+    expect_arguments(unit, access, comment_id=comment_id)
+    expect_type(str, kind=kind)
+    _require_viewer(access)
+    if not kind.isidentifier():  # which no kind has ever been, and no database may store
+        raise _unknown_kind(access)
+    session = unit.session
+    comment = await _lock_comment(session, access, comment_id, kind, removing=True)
+    if comment is None:
+        comment = await _lock_comment(session, access, comment_id, kind)
+        assert comment is not None
+        if kind not in access.rules.reaction_kinds and not comment.has_total:
+            raise _unknown_kind(access)
+        return comment.change()
+    assert comment.reaction is not None
+    rows = _event_rows(comment, comment.reaction)
+    await run_before(unit, comment.access, "remove_reaction", **rows)
+    await session.run_sync(counters.mark_locked, comment.reaction)
+    await session.delete(comment.reaction)
+    await session.flush()
+    return await _finish(unit, comment.access, "remove_reaction", comment, rows)
+
+
+def _require_viewer(access: Access) -> None:
+    if access.viewer is None:
+        raise SignInRequired("Guests may not react to comments; sign in first.")
+
+
+def _unknown_kind(access: Access) -> UnknownReaction:
+    names = ", ".join(access.rules.reaction_kinds) or "none"
+    return UnknownReaction(
+        f"There is no such kind of reaction; the kinds are: {names}.", field="kind"
+    )
+
+
+def _event_rows(comment: _LockedComment, reaction: Reaction) -> dict[str, Record]:
+    return {
+        "thread": {"id": comment.values["thread_id"]},
+        "comment": comment.values,
+        "reaction": loaded_values(reaction),
+    }
+
+
+async def _finish(
+    unit: UnitOfWork,
+    access: Access,
+    operation: HookedOperation,
+    comment: _LockedComment,
+    rows: dict[str, Record],
+) -> ReactionChange:
+    flushed = counters.flushed_values(unit.session, Comment, comment.values["id"]) or {}
+    change = comment.change(**flushed)
+    await run_after(unit, access, operation, **{**rows, "comment": change.comment})
+    return change
+
+
+async def _lock_comment(
+    session: AsyncSession, access: Access, id: UUID, kind: str, *, removing: bool = False
+) -> _LockedComment | None:
+    """Lock a comment to which the viewer may react, by one statement with all that it depends on.
+
+    :param removing: whether to lock the viewer's reaction as well.
+    :returns: None if that is not there, where it is to be locked.
+    :raises NotFound: for a comment that is not there, or that is not shown to the viewer.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
+    """
+    if access.reads_by_author:
+        access = await with_author(session, access)
+    bind = await session.run_sync(begin_to_write, Comment)
+    statement = _select_locked(access, id, kind, removing=removing)
+    result = await session.execute(
+        statement,
+        bind_arguments={"bind": bind},
+        execution_options={"populate_existing": True},
+    )
+    row = result.one_or_none()
+    if row is None and removing:
+        return None
+    if row is None:
+        raise not_found("commentId")
+    reaction, has_total, author_id, shown, *values = row
+    access = access.with_author(None if author_id is None else UUID(int=author_id.int))
+    comment = dict(zip(_COLUMNS, values, strict=False))
+    thread = ThreadContext(*values[len(_COLUMNS) :])
+    if not shown:
+        raise NotFound("The comment has been deleted; react to another one.", field="commentId")
+    context = CommentContext(*(comment[name] for name in COMMENT_COLUMNS), thread)
+    access.require(access.may("may_react", context), "react to this comment")
+    return _LockedComment(access, comment, thread, reaction, has_total)
+
+
+def _select_locked(access: Access, id: UUID, kind: str, *, removing: bool) -> Select[Any]:
+    viewer, condition = access.viewer, access.read_condition()
+    assert viewer is not None
+    author: ColumnElement[Any]
+    if viewer.author_id is None:
+        author = select(Author.id).where(Author.subject == viewer.subject).scalar_subquery()
+    else:
+        author = literal(viewer.author_id, inspect(Author).local_table.c.id.type)
+    is_own = and_(
+        Reaction.comment_id == Comment.id, Reaction.author_id == author, Reaction.kind == kind
+    )
+    has_total = exists().where(ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == kind)
+    columns = [*(getattr(Comment, name) for name in _COLUMNS)]
+    columns += [getattr(Thread, name) for name in ThreadContext._fields]
+    statement = (
+        select(Reaction, has_total, author, Comment.shown, *columns)
+        .select_from(Comment)
+        .join(Thread, Thread.id == Comment.thread_id)
+        .join(Reaction, is_own, isouter=not removing)
+        .where(Comment.id == id, is_listed())
+        .with_for_update(key_share=True, of=[Comment, Reaction] if removing else Comment)
+    )
+    return statement if condition is None else statement.where(condition)
+
+
+@contextmanager
+def _repeat_if_taken() -> Iterator[None]:
+    """Run the unit of work again if the reaction or the total is there, or the author is not.
+
+    :raises Repeated: in that case.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        raise Repeated from error

@@ -1,0 +1,40 @@
+"""The mutations of reactions."""
+
+from __future__ import annotations
+
+import strawberry
+
+from ...resolvers import reactions
+from ..types import Comment
+from .declaration import ChangePayload, InputField, change, changed_row
+from .inputs import COMMENT_ID
+from .rows import CHANGED_COMMENT
+
+KIND = InputField("The name of the kind, one of Query.reactionKinds.")
+
+
+@strawberry.type
+class ReactionPayload(ChangePayload):
+    comment: Comment | None = changed_row(
+        "The comment with its new reactions. Null if the mutation was rejected.", CHANGED_COMMENT
+    )
+
+
+@strawberry.type
+class ReactionMutations:
+    add_reaction = change(
+        "add_reaction",
+        "React to a comment. If the viewer has reacted so already, nothing changes.",
+        reactions.add_reaction,
+        ReactionPayload,
+        comment_id=COMMENT_ID,
+        kind=KIND,
+    )
+    remove_reaction = change(
+        "remove_reaction",
+        "Take a reaction to a comment back. If there is none, nothing changes.",
+        reactions.remove_reaction,
+        ReactionPayload,
+        comment_id=COMMENT_ID,
+        kind=KIND,
+    )
