@@ -84,8 +84,7 @@ def read_catalog(
         found_indexes[tuple(index)].append(column)
     by_table: dict[str, list[FoundIndex]] = defaultdict(list)
     for (table, name, unique, tree, condition), names in found_indexes.items():
-        index = FoundIndex(name, tuple(names), bool(unique), bool(tree), condition)
-        by_table[table].append(index)
+        by_table[table].append(FoundIndex(name, tuple(names), bool(unique), bool(tree), condition))
     found_keys = connection.execute(text(keys).bindparams(named), values)
     return Catalog(
         {name: frozenset(found) for name, found in found_columns.items()},

@@ -288,8 +288,8 @@ def deleter(access: Access, author_id: UUID | None) -> Deleter:
     """Return the role in which a viewer deletes a comment of an author."""
     if access.is_host:
         return "host"
-    is_own = author_id is not None and access.viewer is not None
-    return "author" if is_own and access.viewer.author_id == author_id else "moderator"
+    viewer_id = access.viewer.author_id if access.viewer else None
+    return "author" if author_id is not None and viewer_id == author_id else "moderator"
 
 
 async def _check_length(

@@ -127,8 +127,8 @@ async def _lock_permitted(
 
 
 def _admits(comment: Comment, action: CommentAction) -> bool:
-    own = (getattr(comment, name) for name in COMMENT_COLUMNS)
-    return CommentContext(*own, thread=_NO_THREAD).admits(action)
+    own = [getattr(comment, name) for name in COMMENT_COLUMNS]
+    return CommentContext._make([*own, _NO_THREAD]).admits(action)
 
 
 def _is_done(action: CommentAction, status: str) -> bool:

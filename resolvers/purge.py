@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 
 from ..database import Database
 from ..database.unit_of_work import UnitOfWork
@@ -46,7 +47,7 @@ async def purge_texts(
         progress(purged, max(total, purged))
 
 
-def _deleted_texts(before: datetime) -> Select[_Place]:
+def _deleted_texts(before: datetime) -> Any:
     columns = (WithdrawnText.withdrawn_at, WithdrawnText.comment_id)
     query = select(*columns).join(Comment, Comment.id == WithdrawnText.comment_id)
     return query.where(WithdrawnText.withdrawn_at < before, Comment.status == DELETED)

@@ -42,12 +42,12 @@ class Counter:
         *,
         via: InstrumentedAttribute[Any],
         of: InstrumentedAttribute[Any] | None = None,
-        where: ColumnElement[bool] | None = None,
+        where: ColumnElement[bool] | InstrumentedAttribute[bool] | None = None,
     ) -> None:
         self.target = target
         self.via = via
         self.of = of
-        self.where = where
+        self.where: Any = where
 
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"

@@ -48,7 +48,7 @@ class Count(Additive):
         target: InstrumentedAttribute[Any],
         *,
         via: InstrumentedAttribute[Any],
-        where: ColumnElement[bool] | None = None,
+        where: ColumnElement[bool] | InstrumentedAttribute[bool] | None = None,
     ) -> None:
         super().__init__(target, via=via, where=where)
 
@@ -70,7 +70,7 @@ class CounterOfColumn(Counter):
         *,
         of: InstrumentedAttribute[Any],
         via: InstrumentedAttribute[Any],
-        where: ColumnElement[bool] | None = None,
+        where: ColumnElement[bool] | InstrumentedAttribute[bool] | None = None,
     ) -> None:
         super().__init__(target, via=via, of=of, where=where)
 

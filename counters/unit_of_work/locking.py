@@ -83,8 +83,9 @@ def lock_all(
     query = query.with_for_update(of=mapper.tables).execution_options(populate_existing=True)
     with bound_to_write(session, mapper):
         objects = list(session.scalars(query))
-    for obj in objects if session_state is not None else ():
-        _keep(registry, session_state, session, obj, deleting=False)
+    if session_state is not None:
+        for obj in objects:
+            _keep(registry, session_state, session, obj, deleting=False)
     return objects
 
 
