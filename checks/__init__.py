@@ -38,7 +38,7 @@ from .finding import print_findings as print_findings
 from .finding import with_option as with_option
 from .host_counters import check_counters
 from .poolers import check_pooler
-from .stored_data import check_drift, check_targets, check_words
+from .stored_data import check_drift, check_purge, check_targets, check_words
 from .tables import check_tables
 
 _REACH = "Correct that, and check again: the rest of the database has not been checked."
@@ -156,7 +156,11 @@ async def _check_open(
         )
         if start or unreadable:
             return  # Stored rows cannot be read, or are not to be checked.
-        for finding in await connection.run_sync(lambda sync: list(check_words(sync))):
+        days = (rules or HostRules()).restore_days
+        for finding in (
+            *await connection.run_sync(lambda sync: list(check_words(sync))),
+            *await connection.run_sync(lambda sync: list(check_purge(sync, days))),
+        ):
             yield finding
     if rules is not None:
         async for finding in check_targets(database, rules):

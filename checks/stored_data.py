@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,9 @@ from ..counters import Counters
 from ..database import Database
 from ..host.access import HostRules
 from ..host.targets import Target
-from ..models import Comment, Thread
+from ..models import Comment, Thread, WithdrawnText
+from ..models.base import now
+from ..models.comment import DELETED
 from .finding import Finding
 
 BATCH = 500
@@ -29,6 +32,9 @@ MAX_EXAMPLES = 3
 
 NEWEST = 100
 """How many comments are recounted."""
+
+PURGE_DAYS = 7
+"""How many days late a purge may be."""
 
 
 @dataclass
@@ -107,6 +113,20 @@ def check_words(connection: Connection) -> Iterator[Finding]:
             f" Comment.count_words does not count: {wrong}.",
             "Set the same Comment.count_words wherever comments are written, and run"
             " `tallied rebuild --amounts`.",
+        )
+
+
+def check_purge(connection: Connection, restore_days: int) -> Iterator[Finding]:
+    """Check that the texts of deleted comments are purged once they cannot be restored."""
+    before = now() - timedelta(days=restore_days + PURGE_DAYS)
+    overdue = select(WithdrawnText.comment_id).join(Comment, Comment.id == WithdrawnText.comment_id)
+    overdue = overdue.where(WithdrawnText.withdrawn_at < before, Comment.status == DELETED)
+    if connection.execute(overdue.limit(1)).first() is not None:
+        yield Finding(
+            "tallied.W023",
+            f"There are texts of comments that were deleted more than {restore_days} days ago, and"
+            " cannot be restored.",
+            "Run `tallied purge`, and let a timer run it every day.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from tallied.discussion import Discussion
 from tallied.host.access import HostRules
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
+from tallied.models.base import now
+from tallied.resolvers.purge import purge_texts
+from tallied.resolvers.withdrawal import lock_tree
 from tallied.settings import Settings
 
 SETTINGS = Settings(playground=False, environment="development", guests="write")
@@ -181,3 +185,23 @@ async def test_discussion_checks_with_rules_of_host(database: Database) -> None:
     signed_in = Discussion(database, settings=settings, get_viewer=lambda _: None)
     assert ids(await signed_in.check()) == ["tallied.W021"]
     assert ids(await signed_in.check(start=True, session_class=Session)) == ["tallied.E020"]
+
+
+async def test_texts_that_nobody_purges_are_found(database: Database) -> None:
+    thread = Thread(title="T")
+    parent = Comment(message="one", thread_id=thread.id)
+    reply = Comment(message="two", thread_id=thread.id, parent_id=parent.id, root_id=parent.id)
+
+    async def work(unit: UnitOfWork) -> None:
+        for row in (thread, parent, reply):
+            unit.session.add(row)
+            await unit.session.flush()
+        tree = await lock_tree(unit.session, [parent.id])
+        tree.delete(parent.id, "host", at=now() - timedelta(days=38))
+        await tree.write()
+
+    await database.write(work)
+    (finding,) = await finding_ids(database)
+    assert finding.id == "tallied.W023"
+    assert await purge_texts(database, now()) == 1
+    assert await finding_ids(database) == []

@@ -256,3 +256,17 @@ def test_conditions_select_threads(
     )
     assert (verified.code, verified.err) == (1, "")
     assert len(verified.out.splitlines()) == number
+
+
+def test_purge_deletes_texts_of_deleted_comments(seeded: str, commands: Commands) -> None:
+    sql(
+        seeded,
+        """UPDATE tallied_comment SET status = 'deleted', shown = false
+             WHERE id IN (SELECT id FROM tallied_comment ORDER BY id LIMIT 2)""",
+        """INSERT INTO tallied_withdrawn_text (comment_id, message, status, withdrawn_at)
+             SELECT id, 'x', 'published', created_at FROM tallied_comment ORDER BY id LIMIT 3""",
+    )
+    for arguments, number in ((("--days", "3650"), 0), ((), 2), (("--days", "0"), 0)):
+        purged = commands("purge", "--database", seeded, "--format", "json", *arguments)
+        assert (purged.code, json.loads(purged.out.splitlines()[-1])["purged"]) == (0, number)
+    assert len(sql(seeded, "SELECT 1 FROM tallied_withdrawn_text")) == 1

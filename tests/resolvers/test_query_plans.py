@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, event, insert, make_url, text
+from sqlalchemy import URL, NullPool, create_engine, insert, make_url, text
 from support.api import Api
 from support.databases import new_database
 from support.host import titles
+from support.query_plans import assert_by_index, executed, plan_of
 
 from tallied.database import Database
 from tallied.host.access import HostRules
@@ -96,27 +97,6 @@ def full(database: Database) -> Database:
     return database
 
 
-@contextmanager
-def executed(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Yield the statements of the block with their parameters, as the driver got them."""
-    result: list[tuple[str, Any]] = []
-
-    def record(*event: Any) -> None:
-        result.append(event[2:4])
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", record)
-    yield result
-    event.remove(database.engine.sync_engine, "before_cursor_execute", record)
-
-
-async def plan_of(database: Database, statement: str, parameters: Any) -> str:
-    """How the database executes a statement."""
-    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-    async with database.read() as connection:
-        rows = await connection.exec_driver_sql(explain + statement, tuple(parameters))
-        return "\n".join(str(row[-1]) for row in rows)
-
-
 Explain: TypeAlias = Callable[..., Awaitable[list[str]]]
 
 
@@ -149,23 +129,6 @@ query($first: Int, $last: Int, $after: String, $before: String, $by: CommentOrde
     comments(first: $first, last: $last, after: $after, before: $before, orderBy: $by) {
       nodes { message thread { title } }
       pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } } } }"""
-
-
-LISTED = {"(shown OR placeholder)", "((parent_id IS NULL) AND (shown OR placeholder))"}
-
-
-def assert_by_index(database: Database, plan: str) -> None:
-    """No table is read from its start to its end, and none is looked through for a match."""
-    if not database.is_sqlite:
-        assert "Seq Scan" not in plan, plan
-        filters = re.findall(r"^ +Filter: (.*)", plan, re.MULTILINE)
-        # Of the rows that an index has found, those that are not listed are left out.
-        assert {*filters} <= LISTED, plan
-        return
-    for line in plan.splitlines():
-        if line.startswith(("SCAN tallied_thread", "SCAN tallied_comment")):
-            assert "USING" in line, plan
-            assert "WHERE" not in line, plan
 
 
 def assert_in_index_order(database: Database, plan: str) -> None:

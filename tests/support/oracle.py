@@ -26,6 +26,7 @@ from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Author, Comment, Reaction, ReactionTotal, Thread
 from tallied.models.base import new_id
+from tallied.resolvers.withdrawal import lock_tree
 from tallied.schema.build import merge_schemas, schema
 from tallied.schema.ids import encode_id
 from tallied.schema.query import Query as TalliedQuery
@@ -217,6 +218,21 @@ async def fill(database: Database, chance: random.Random) -> None:
                     )
 
     await database.write(react)
+    await database.write(lambda unit: _delete(unit, chance))
+
+
+async def _delete(unit: UnitOfWork, chance: random.Random) -> None:
+    """Delete some comments, and hide some that have replies."""
+    ids = (await unit.session.scalars(select(Comment.id).order_by(Comment.id))).all()
+    tree = await lock_tree(unit.session, ids)
+    for id in ids:
+        if tree.is_removed(id) or tree.comments[id].status != "published":
+            continue
+        if chance.random() < 0.15:
+            tree.delete(id, chance.choice(("author", "moderator", "host", "erasure")))
+        elif chance.random() < 0.05:
+            tree.hide(id, "spam")
+    await tree.write()
 
 
 def _comment(chance: random.Random, authors: Sequence[Author]) -> Comment:
