@@ -274,30 +274,39 @@ class Context:
         )
 
     async def load_comments(
-        self, parent_id: UUID, window: Window, requested: RequestedFields
+        self, thread_id: UUID, window: Window, requested: RequestedFields
     ) -> RowPage:
-        """Return a page of the comments of a thread, or of the replies to a comment.
+        """Return a page of a thread's comments, read by one statement with its siblings'."""
+        pages = await self.load_tree(thread_id, window, requested)
+        return pages.get(thread_id) or RowPage()
 
-        It is read by one statement with those of its siblings.
+    async def load_tree(
+        self, parent_id: UUID, window: Window, requested: RequestedFields, levels: int = 1
+    ) -> Mapping[UUID, RowPage]:
+        """Return pages of comments by their parents, read by one statement with its siblings'.
+
+        :param parent_id: a thread, or a comment for a window of replies.
+        :param levels: how many levels of replies are read.
         """
 
-        async def load(ids: list[UUID]) -> list[RowPage]:
+        async def load(ids: list[UUID]) -> list[Mapping[UUID, RowPage]]:
             self.size.require_room()
             result = await self.read_rows(
-                lambda reader: read_comment_pages(reader, set(ids), window, requested)
+                lambda reader: read_comment_pages(reader, set(ids), window, requested, levels)
             )
             if has_messages:
                 messages = (row["message"] for page in result.values() for row in page.rows)
                 self.size.read(sum(map(len, messages)))
-            return [result.get(id) or RowPage() for id in ids]
+            return [result] * len(ids)
 
         has_messages = "message" in requested.columns
         keys = (
-            max(1, min(MAX_BATCH_SIZE, MAX_MESSAGES // (window.size + 1)))
+            max(1, min(MAX_BATCH_SIZE, MAX_MESSAGES // window.rows_of_tree(levels)))
             if has_messages
             else MAX_BATCH_SIZE
         )
-        return await self._loader(("comments", window, requested), load, keys).load(parent_id)
+        key = ("comments", window, requested, levels)
+        return await self._loader(key, load, keys).load(parent_id)
 
     async def load_list(
         self, declaration: LoadedField, id: UUID, arguments: Hashable, names: frozenset[str]

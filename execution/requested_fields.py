@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import strawberry
-from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
+from graphql import FieldNode, GraphQLObjectType, GraphQLSchema, print_ast
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
 
@@ -57,9 +57,12 @@ class Info(strawberry.Info[Context, None]):
             fields = self.context.selections[key] = self._collect(type_name, nodes)
         return fields
 
-    def cached(self, compute: Callable[[], T]) -> T:
-        """Return a result that depends on this field's arguments only, and not on its parent."""
-        return self.context.cached(("field", *map(id, self._raw_info.field_nodes)), compute)
+    def cached(self, compute: Callable[[], T], kind: str = "field") -> T:
+        """Return a result that depends on this field's arguments only, and not on its parent.
+
+        :param kind: what tells several results of one field apart.
+        """
+        return self.context.cached((kind, *map(id, self._raw_info.field_nodes)), compute)
 
     def _collect(self, type_name: str, nodes: Sequence[FieldNode]) -> Fields:
         raw = self._raw_info
@@ -114,9 +117,14 @@ class Info(strawberry.Info[Context, None]):
         edges = self.fields(f"{type_name}Edge", connection.get("edges", ()))
         return [*connection.get("nodes", ()), *edges.get("node", ())]
 
-    def page(self, type_name: str) -> RequestedFields | None:
-        """Return the requested parts of this field's connection, or None without a page."""
-        fields = self.fields(f"{type_name}Connection")
+    def page(
+        self, type_name: str, connections: Sequence[FieldNode] | None = None
+    ) -> RequestedFields | None:
+        """Return the requested parts of a connection, or None without a page.
+
+        :param connections: the fields of the connection; by default, this field.
+        """
+        fields = self.fields(f"{type_name}Connection", connections)
         edges = self.fields(f"{type_name}Edge", fields.get("edges", ()))
         info = self.fields("PageInfo", fields.get("pageInfo", ()))
         if not (fields.keys() & {"edges", "nodes", "pageInfo"}):
@@ -128,6 +136,35 @@ class Info(strawberry.Info[Context, None]):
             has_previous="hasPreviousPage" in info,
             has_next="hasNextPage" in info,
         )
+
+    def tree(self, may_read: Callable[[int], bool]) -> tuple[RequestedFields | None, int]:
+        """Return the requested parts of this field's pages of replies, and of those below it.
+
+        :param may_read: whether so many levels may be read at once.
+        :returns: what all levels request that have the same arguments, and their number.
+        """
+        requested, levels = self.page("Comment"), 1
+        connections: Sequence[FieldNode] = self._raw_info.field_nodes
+        while requested is not None and may_read(levels + 1):
+            fields = self.fields("CommentConnection", connections)
+            nodes = self._nodes("Comment", fields)
+            replies = self.fields("Comment", nodes).get("replies", ())
+            connections = [node for node in replies if arguments_of(node) == self.arguments]
+            below = self.page("Comment", connections) if connections else None
+            if below is None:
+                break
+            requested, levels = requested.union(below), levels + 1
+        return requested, levels
+
+    @property
+    def arguments(self) -> Mapping[str, str]:
+        """The arguments of this field as they are in the document."""
+        return self.cached(lambda: arguments_of(self._raw_info.field_nodes[0]), "arguments")
+
+
+def arguments_of(field: FieldNode) -> Mapping[str, str]:
+    """Return the arguments of a field as they are in the document."""
+    return {node.name.value: print_ast(node.value) for node in field.arguments or ()}
 
 
 def _column_table(type_: GraphQLObjectType, relation: str) -> Mapping[str, Collection[str]]:

@@ -59,6 +59,7 @@ from .roots import (
 )
 from .selected_fields import SelectedFields
 from .source import Source
+from .trees import TreePages
 
 P = TypeVar("P", bound=PageLevel)
 
@@ -354,9 +355,11 @@ class _Compilation:
         assert declaration.relation is not None
         arguments = self.arguments(field, details)
         parent_path = (*path, "id")
-        key = level.stored_variable(parent_path)
+        is_tree = declaration.relation.parent is ROWS[declaration.type_name].model
+        # The levels of a tree have the ids of all its parents in one form.
+        key = (level.variable if is_tree else level.stored_variable)(parent_path)
         page = self._page(
-            ChildPages,
+            TreePages if is_tree else ChildPages,
             declaration,
             arguments,
             details,

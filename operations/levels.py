@@ -76,6 +76,13 @@ class LoadedList(NamedTuple):
     variable: str
 
 
+class Pages(NamedTuple):
+    """The pages of a level by parent, as the response has them."""
+
+    level: ChildPages
+    finished: Mapping[Any, Any]
+
+
 @dataclass
 class Level:
     """Rows of one type, which one statement reads.
@@ -127,28 +134,40 @@ class Level:
         """Return the name of the global ids in the generated code, by key."""
         return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
 
+    def family(self) -> list[Level]:
+        """Return the levels whose rows one statement may read, so that they share its columns."""
+        return [self]
+
     def finish(self) -> None:
         """Fix the columns, after the whole selection has been looked through.
 
         :raises Unsupported: for too many columns or related rows of one row.
         """
-        self.selection = Selection.from_paths(list(self.variables) or [("id",)])
-        joins = len({path[:-1] for path in self.variables})
-        if len(self.variables) > MAX_COLUMNS or joins > MAX_JOINS:
+        family = self.family()
+        paths = list(dict.fromkeys(path for level in family for path in level.variables))
+        joins = len({path[:-1] for path in paths})
+        if len(paths) > MAX_COLUMNS or joins > MAX_JOINS:
             raise Unsupported("too many related rows of one row")
-        self.shapes = Shapes(self.database)
-        paths = self.selection.paths()
-        self.places = {path: place for place, path in enumerate(paths)}
-        stored = [path for path in self.variables if path not in self.objects]
-        self.stored = [self.places[path] for path in stored]
+        objects = {path for level in family for path in level.objects}
+        for level in family:
+            level.fix(Selection.from_paths(paths or [("id",)]), objects)
+        for level in family:
+            for child in level.children:
+                child.has_stored_parents = child.parent_path in level.stored_keys
+                if not any(child is other for other in family):
+                    child.finish()
+
+    def fix(self, selection: Selection, objects: Collection[Path]) -> None:
+        """Take the columns of the statement, and those of them that are objects."""
+        self.selection, self.shapes = selection, Shapes(self.database)
+        self.places = {path: place for place, path in enumerate(selection.paths())}
+        stored = [path for path in self.places if path not in objects and path in self.variables]
+        self.stored = [place for path, place in self.places.items() if path not in objects]
         self.stored_keys = {
             path for path in stored if self.database.is_sqlite and is_key(self.model, path)
         }
-        objects = frozenset(self.variables[path] for path in self.objects)
-        self.lists = [replace_marks(each, self.database, objects) for each in self.lists]
-        for child in self.children:
-            child.has_stored_parents = child.parent_path in self.stored_keys
-            child.finish()
+        names = frozenset(self.variables[path] for path in objects if path in self.variables)
+        self.lists = [replace_marks(each, self.database, names) for each in self.lists]
 
     def pattern(self) -> str:
         """Return the target of the generated loop over the rows."""
@@ -176,15 +195,21 @@ class Level:
             characters += messages * self.uses[MESSAGE]
         size.expect(characters * repeats)
 
-    async def prepare(self, run: Run, rows: Rows, repeats: int = 1) -> Items:
+    async def prepare(
+        self, run: Run, rows: Rows, repeats: int = 1, pages: Pages | None = None
+    ) -> Items:
         """Load what the rows need for the response, and return the function for parts of them.
 
         :param rows: all rows of the level.
         :param repeats: as of :meth:`count_texts`.
+        :param pages: those of one of the children that are loaded already.
         """
         ids = self._encode_ids(rows)
         loaded: list[Any] = []
         for child in self.children:
+            if pages is not None and child is pages.level:
+                loaded += [pages.finished, None]
+                continue
             place = self.places[child.parent_path]
             keys = dict.fromkeys(row[place] for row in rows if row[place] is not None)
             loaded += await child.load(run, list(keys), repeats * (1 + len(rows) - len(keys)))
@@ -432,13 +457,31 @@ class ChildPages(PageLevel):
             for row in rows:
                 rows_of.setdefault(row[-1], []).append(row)
             await yield_if_due()
+        return await self.finish_pages(run, self.split(window, rows_of), repeats)
+
+    def split(
+        self, window: Window, rows_of: Mapping[Any, Sequence[Sequence[Any]]]
+    ) -> dict[Any, PageOfRows]:
+        """Return the pages of the rows that were read, by parent."""
         requested = self.requested()
-        pages = {
+        return {
             id: split_page(rows, window, requested, self.width, is_child=True)
             for id, rows in rows_of.items()
         }
+
+    async def finish_pages(
+        self,
+        run: Run,
+        pages: Mapping[Any, PageOfRows],
+        repeats: int,
+        below: Pages | None = None,
+    ) -> dict[Any, Any]:
+        """Return the pages for the generated function.
+
+        :param below: the pages of a level below it that are loaded already.
+        """
         shown = [row for page in pages.values() for row in page.rows]
-        make = await self.prepare(run, shown, repeats)
+        make = await self.prepare(run, shown, repeats, below)
         finished, worked = {}, 0
         for id, page in pages.items():
             finished[id] = self.finish_page(run, page, make)
@@ -455,11 +498,11 @@ class ChildPages(PageLevel):
             size = max(1, min(size, MAX_MESSAGES // window.limit()))
         return [ids[start : start + size] for start in range(0, len(ids), size)]
 
-    def _statement(self, window: Window, ids: Sequence[Any]) -> BoundStatement:
+    def _statement(self, window: Window, ids: Sequence[Any], levels: int = 1) -> BoundStatement:
         conditions = window.conditions()
         parameters = {"ids": ids, **window_parameters(window)}
         return self.shapes.bind(
-            window_shape(window),
+            (*window_shape(window), levels),
             conditions,
             lambda: select_pages(
                 self.relation,
@@ -468,6 +511,7 @@ class ChildPages(PageLevel):
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
+                levels=levels,
             ),
             parameters,
             [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],

@@ -67,13 +67,16 @@ async def read_comment_pages(
     ids: Iterable[UUID],
     window: Window,
     requested: RequestedFields,
+    levels: int = 1,
 ) -> dict[UUID, RowPage]:
     """Return the same page of comments for each of these parents that there is.
 
     :param ids: those of threads, or of comments for a window of replies.
+    :param levels: how many levels of replies are read; the replies of all but the last are
+        parents, too.
     """
     relation = REPLIES_TO_COMMENTS if window.of_replies else COMMENTS_OF_THREADS
-    return await read_pages(reader, relation, ids, window, requested)
+    return await read_pages(reader, relation, ids, window, requested, levels)
 
 
 async def count_threads(reader: RowReader, window: Window) -> int:

@@ -21,6 +21,9 @@ from .filters import CommentFilter, Filter
 DEFAULT_SIZE = 20
 """The rows of a page without first and last, if as many are allowed."""
 
+MAX_TREE = 2500
+"""The most rows below one row that a statement reads in several levels."""
+
 Record = Mapping[str, Any]
 """The requested columns of a row, by attribute name."""
 
@@ -46,6 +49,17 @@ class Window(NamedTuple):
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
         return self.size if isinstance(self.size, BindParameter) else self.size + 1
+
+    def rows_of_tree(self, levels: int) -> int:
+        """Return the number of rows to read, at most, of so many levels below one row."""
+        rows: int = sum(self.limit() * self.size**level for level in range(levels))
+        return rows
+
+    def may_read_levels(self, levels: int) -> bool:
+        """Return whether one statement may read so many levels of pages, the rows of each page
+        being parents of the next."""
+        has_cursors = self.after is not None or self.before is not None
+        return not has_cursors and self.rows_of_tree(levels) <= MAX_TREE
 
     @property
     def needs_count(self) -> bool:
@@ -86,6 +100,15 @@ class RequestedFields(NamedTuple):
     cursors: bool = False
     has_previous: bool = False
     has_next: bool = False
+
+    def union(self, other: RequestedFields) -> RequestedFields:
+        """Return the parts that one of two requests."""
+        return RequestedFields(
+            self.columns | other.columns,
+            self.cursors or other.cursors,
+            self.has_previous or other.has_previous,
+            self.has_next or other.has_next,
+        )
 
 
 @dataclass

@@ -35,12 +35,22 @@ async def read_pages(
     ids: Iterable[UUID],
     window: Window,
     requested: RequestedFields,
+    levels: int = 1,
 ) -> dict[UUID, RowPage]:
-    """Read the same page of the children of each parent that there is."""
+    """Read the same page of the children of each parent that there is.
+
+    :param levels: as of :func:`.select_pages`.
+    """
     selection = Selection(("id", *sorted(requested.columns - {"id"})))
     is_sqlite = reader.dialect.name == "sqlite"
     statement = select_pages(
-        relation, lambda id: id.in_(ids), window, selection, requested, is_sqlite=is_sqlite
+        relation,
+        lambda id: id.in_(ids),
+        window,
+        selection,
+        requested,
+        is_sqlite=is_sqlite,
+        levels=levels,
     )
     rows_of: defaultdict[UUID, list[Any]] = defaultdict(list)
     async for row in _in_slices(await reader.select(statement)):

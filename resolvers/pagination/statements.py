@@ -93,6 +93,7 @@ def select_pages(
     requested: RequestedFields,
     *,
     is_sqlite: bool,
+    levels: int = 1,
 ) -> Select[Any]:
     """Return the query of the same page of the children of each parent that there is.
 
@@ -101,10 +102,16 @@ def select_pages(
     ``row_id`` of None.
 
     :param is_parent: returns the condition for the parents by the column of their ids.
+    :param levels: for a table that refers to itself, how many levels of pages are read: with more
+        than one, the rows of each page are parents, too. The window has no cursors then.
     """
     places, parent = _Places(window, is_sqlite), table_of(relation.parent)
+    is_top = is_parent
     if parent is places.table:
         parent = parent.alias("parent")
+    if levels > 1:
+        parent = _select_parents(relation, is_parent, places, levels)
+        is_top = None
     is_child = places.table.c[relation.foreign_key] == parent.c.id
     page: Any
     if is_sqlite:
@@ -121,7 +128,35 @@ def select_pages(
     )
     around = places.around(requested, is_child)
     statement = select(*columns, *keys, *around, parent.c.id.label("parent_id"))
-    return places.sort(statement.select_from(source).where(is_parent(parent.c.id)), *keys)
+    if is_top is not None:
+        statement = statement.where(is_top(parent.c.id))
+    return places.sort(statement.select_from(source), *keys)
+
+
+def _select_parents(
+    relation: ChildRelation,
+    is_parent: Callable[[ColumnElement[Any]], ColumnElement[bool]],
+    places: _Places,
+    levels: int,
+) -> Any:
+    """Return the ids of the parents of a tree: those of all levels of pages but the last.
+
+    It knows of each page the rows that are shown, and not the one that tells of more.
+    """
+    top = table_of(relation.parent).alias("top")
+    base = select(top.c.id, literal_column("1").label("level")).where(is_parent(top.c.id))
+    parents = base.cte("parents", recursive=True)
+    shown = places.slice([places.id], has_extra=False)
+    shown = shown.where(places.table.c[relation.foreign_key] == parents.c.id).correlate(parents)
+    child: Any
+    if places.sqlite:
+        child = places.table.alias("child")
+        source = parents.join(child, child.c.id.in_(shown))
+    else:
+        child = shown.lateral("child")
+        source = parents.join(child, true())
+    below = select(child.c.id, parents.c.level + literal_column("1")).select_from(source)
+    return parents.union_all(below.where(parents.c.level < _number(levels)))
 
 
 def select_count(window: Window) -> Select[Any]:
@@ -194,10 +229,11 @@ class _Places:
             return [adapter.traverse(each) for each in self.window.search_conditions()]
         return [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
 
-    def slice(self, columns: Columns) -> Select[Any]:
-        """Return a query of the window's rows in its direction, and one more."""
+    def slice(self, columns: Columns, *, has_extra: bool = True) -> Select[Any]:
+        """Return a query of the window's rows in its direction, and one more if `has_extra`."""
         conditions = [*self.conditions(), *self.between]
-        statement = select(*columns).where(*conditions).limit(self.window.limit())
+        limit = self.window.limit()
+        statement = select(*columns).where(*conditions).limit(limit if has_extra else limit - 1)
         return self.sort(statement, self.key, self.id)
 
     def sort(self, statement: Select[Any], *keys: ColumnElement[Any]) -> Select[Any]:

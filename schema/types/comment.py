@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import strawberry
@@ -19,7 +20,7 @@ from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import COMMENT_COLUMNS, CommentAction, CommentContext, ThreadContext
 from ...models.comment import DELETED
-from ...resolvers.pagination.arguments import RequestedFields, RowPage, Window
+from ...resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.queries import REPLIES_TO_COMMENTS
 from ...resolvers.rendering import render_fairly
@@ -74,9 +75,26 @@ class DeletedBy(Enum):
     )
 
 
+class Tree(NamedTuple):
+    """Pages of replies that one statement has read.
+
+    :param arguments: those of the fields of all its levels.
+    """
+
+    arguments: Mapping[str, str]
+    pages: Mapping[UUID, RowPage]
+    levels: int
+
+    def below(self) -> Tree | None:
+        """Return the same for the replies, or None if their own replies were not read."""
+        return self._replace(levels=self.levels - 1) if self.levels > 1 else None
+
+
 @strawberry.type(description="A message in a thread.")
 class Comment(Row, Node):
     model: ClassVar = models.Comment
+    tree: strawberry.Private[Tree | None] = None
+    """The pages of replies that were read with the comment."""
 
     message: str = column(
         "The text of the comment, as it was written. Query.limits has its maximum length. Empty if "
@@ -240,20 +258,37 @@ class Comment(Row, Node):
         before: Before = UNSET,
         order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
     ) -> Connection[COMMENT]:  # type: ignore[valid-type]
-        def read() -> tuple[Window, RequestedFields | None]:
+        def read() -> tuple[Window, RequestedFields | None, int]:
             limit = info.context.settings.page_size
             window = read_window(REPLIES, limit, first, last, after, before, order_by)
-            return window, info.page("Comment")
+            return window, *info.tree(window.may_read_levels)
 
-        window, requested = info.cached(read)
-        page, total = RowPage(), self.record.get("listed_reply_count")
-        if requested:
-            page = await info.context.load_comments(self.record["id"], window, requested)
+        window, requested, levels = info.cached(read)
+        tree = self.tree
+        if tree is None or tree.arguments != info.arguments:
+            tree = None
+            if requested:
+                id = self.record["id"]
+                pages = await info.context.load_tree(id, window, requested, levels)
+                tree = Tree(info.arguments, pages, levels)
+        page = tree and tree.pages.get(self.record["id"])
         await yield_if_due()
         related = {**self.related, "parent": self.record}
+        below = tree and tree.below()
         return Connection.from_page(
-            page, total, lambda record: Comment.from_record(record, related)
+            page or RowPage(),
+            self.record.get("listed_reply_count"),
+            lambda record: Comment.from_reply(record, related, below),
         )
+
+    @classmethod
+    def from_reply(
+        cls, record: Record, related: Mapping[str, Record], tree: Tree | None
+    ) -> Comment:
+        """Return a reply, of which a tree may have the replies."""
+        comment = cls.from_record(record, related)
+        comment.tree = tree
+        return comment
 
     thread = related_row(
         "The thread that the comment is in.",

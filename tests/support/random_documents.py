@@ -92,6 +92,8 @@ class QueryWriter:
     names: int = 0
     _row: str = ""
     """The type of the ids of the field that is written; empty for any."""
+    _replies: str = ""
+    """The arguments of the replies that the field is below."""
 
     def write(self) -> RandomQuery:
         """Return the query; it is valid but for a few that select one key in two ways."""
@@ -135,6 +137,8 @@ class QueryWriter:
         ]
         if objects and self.chance.random() < 0.8:
             parts.append(self._field(type_, self.chance.choice(objects), depth))
+        if "replies" in objects and self.chance.random() < 0.4:
+            parts.append(self._field(type_, "replies", depth))
         if isinstance(type_, GraphQLInterfaceType):
             for possible in self.schema.get_possible_types(type_):
                 if possible.name.startswith(self.prefix) and self.chance.random() < 0.8:
@@ -183,6 +187,11 @@ class QueryWriter:
         named = get_named_type(definition.type)
         arguments = self._arguments(name, definition.args, named)
         text = f"({', '.join(arguments)})" if arguments else ""
+        outer = self._replies
+        if name == "replies":
+            # Those below others with the same arguments are read with them.
+            text = outer if outer and self.chance.random() < 0.6 else text
+            self._replies = text
         # A field with arguments has a key of its own, so that no two of a place conflict.
         is_aliased = bool(definition.args) or self.chance.random() < 0.15
         key = f"{self._name('a')}: " if is_aliased else ""
@@ -192,10 +201,12 @@ class QueryWriter:
         times = 2 if self.chance.random() < 0.15 else 1
         if name in ABOVE:
             depth = min(depth, 3)
-        return " ".join(
+        fields = " ".join(
             f"{key}{name}{text}{self._flag()} {self._selections(named, depth - 1)}"
             for _ in range(times)
         )
+        self._replies = outer
+        return fields
 
     # Arguments
 

@@ -1,0 +1,90 @@
+"""Trees: pages of rows whose own pages are read by the same statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..concurrency.scheduler import yield_if_due
+from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
+from ..resolvers.pagination.arguments import Window
+from .levels import MESSAGE, ChildPages, Level, Pages
+from .run import Run
+
+
+@dataclass
+class TreePages(ChildPages):
+    """The same page of the children of each parent, which are rows of the parents' table.
+
+    The levels of a tree have the columns of all. Those in a row that have the same window in a
+    request are one statement.
+    """
+
+    def deeper(self) -> list[TreePages]:
+        """Return the pages of this level's own rows."""
+        return [
+            child
+            for child in self.children
+            if isinstance(child, TreePages) and child.parent_path == ("id",)
+        ]
+
+    def family(self) -> list[Level]:
+        return [self, *(level for child in self.deeper() for level in child.family())]
+
+    @property
+    def sort_places(self) -> Sequence[int]:
+        has_cursors = any(
+            isinstance(level, TreePages) and level.wants_cursors for level in self.family()
+        )
+        return () if has_cursors else (self.width, self.width + 1)
+
+    def levels(self, run: Run) -> list[TreePages]:
+        """Return this level, and those below it that the same statement reads."""
+        levels, window = [self], run.windows[self.number]
+        while window.may_read_levels(len(levels) + 1):
+            below = (
+                child
+                for child in levels[-1].deeper()
+                if child.reads_page and run.windows[child.number] == window
+            )
+            level = next(below, None)
+            if level is None:
+                break
+            levels.append(level)
+        return levels
+
+    async def _load_pages(
+        self, run: Run, window: Window, ids: Sequence[Any], repeats: int
+    ) -> dict[Any, Any]:
+        levels = self.levels(run)
+        largest = max(levels, key=lambda level: level.uses.total())
+        rows_of: dict[Any, list[Sequence[Any]]] = {}
+        for part in self._tree_batches(window, ids, len(levels)):
+            rows = await run.fetch(self._statement(window, part, len(levels)))
+            largest.count_texts(run, rows, repeats)
+            for row in rows:
+                rows_of.setdefault(row[-1], []).append(row)
+            await yield_if_due()
+        pages = []
+        parents: Collection[Any] = ids
+        for level in levels:
+            pages.append(level.split(window, {id: rows_of[id] for id in parents if id in rows_of}))
+            if level is not levels[-1]:
+                place = self.places["id",]
+                parents = [row[place] for page in pages[-1].values() for row in page.rows]
+        finished: dict[Any, Any] = {}
+        below: Pages | None = None
+        for level, own in zip(reversed(levels), reversed(pages), strict=True):
+            finished = await level.finish_pages(run, own, repeats, below)
+            below = Pages(level, finished)
+        return finished
+
+    def _tree_batches(
+        self, window: Window, ids: Sequence[Any], levels: int
+    ) -> Collection[Sequence[Any]]:
+        """Return parts of the ids, the messages of whose trees fit into memory."""
+        size = MAX_BATCH_SIZE
+        if MESSAGE in self.places:
+            size = max(1, min(size, MAX_MESSAGES // window.rows_of_tree(levels)))
+        return [ids[start : start + size] for start in range(0, len(ids), size)]

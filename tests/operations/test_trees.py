@@ -1,0 +1,130 @@
+"""Trees of replies: one statement for all levels with the same arguments, on both paths."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from support.api import Api
+from support.oracle import RULES, Oracle, fill, values
+from support.random_documents import RandomQuery
+
+from tallied.auth.viewer import Viewer
+from tallied.database import Database, UnitOfWork
+from tallied.models import Author, Comment, Thread
+from tallied.models.base import new_id
+from tallied.schema.ids import encode_id
+
+FIELDS = "id message depth totalReplies: replyCount authorName viewerCanEdit viewerCanReply"
+PAGE = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+
+
+def nested(*arguments: str, fields: str = FIELDS) -> str:
+    """Return the replies of as many levels, each with its arguments."""
+    if not arguments:
+        return ""
+    below = nested(*arguments[1:], fields=fields)
+    return f"replies{arguments[0]} {{ {PAGE} nodes {{ {fields} {below} }} }}"
+
+
+def tree(*arguments: str, fields: str = FIELDS) -> str:
+    """Return a query of a page of a thread's comments with their replies."""
+    below = nested(*arguments, fields=fields)
+    variables = "$id: ID!, $n: Int = 2" if "$n" in below else "$id: ID!"
+    return f"""query({variables}) {{ thread(id: $id) {{ title
+      comments(first: 5) {{ {PAGE} nodes {{ {fields} {below} }} }} }} }}"""
+
+
+QUERIES = [
+    (tree("(first: 3)", "(first: 3)"), 1),
+    (tree("(first: 1)", "(first: 1)", "(first: 1)", "(first: 1)"), 1),
+    (tree("(last: $n)", "(last: $n)", "(last: $n)"), 1),
+    (tree("", "", fields="message"), 1),
+    (tree(*["(first: 2, orderBy: {field: CREATED_AT, direction: DESC})"] * 3), 1),
+    (tree("(first: 3)", "(first: 2)", "(first: 2)"), 2),
+    (tree("(first: 3)", "(last: 3)", "(first: 3)"), 3),
+    # So many rows below one comment are read level by level.
+    (tree("(first: 60)", "(first: 60)", fields="message"), 2),
+    # What each level selects is another thing.
+    (
+        """query($id: ID!) { thread(id: $id) { comments(first: 5) { nodes { id
+           replies(first: 2) { nodes { wordCount parent { message }
+             replies(first: 2) { edges { cursor node { createdAt root { authorName }
+               a: replies(first: 2) { nodes { messageHtml editedAt } }
+               b: replies(first: 3) { totalCount nodes { id } }
+             } } } } } } } } }""",
+        2,
+    ),
+]
+"""Queries, and how many statements read their replies."""
+
+
+async def grow(database: Database, roots: int, seed: int = 7) -> str:
+    """Fill in a thread with a tree, and return its id."""
+    chance = random.Random(seed)
+    author = Author(id=new_id(), subject="77", name="Ada")
+    thread = Thread(title="Looms")
+    comments: list[Comment] = []
+    for number in range(roots * 12):
+        parent = chance.choice(comments) if number >= roots else None
+        while parent is not None and parent.depth == 4:
+            parent = chance.choice(comments)
+        comments.append(
+            Comment(
+                thread_id=thread.id,
+                author_id=author.id if number % 3 else None,
+                author_name=None if number % 3 else "Grace",
+                message=f"comment {number}",
+                parent_id=parent and parent.id,
+                root_id=parent and (parent.root_id or parent.id),
+                depth=0 if parent is None else parent.depth + 1,
+            )
+        )
+    parents = {comment.parent_id for comment in comments}
+    for comment in comments[::9]:
+        comment.status = "rejected"
+        comment.placeholder = comment.id in parents
+        if comment.placeholder:
+            comment.message, comment.author_id, comment.author_name = "", None, None
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.session.add_all([author, thread])
+        await unit.session.flush()
+        unit.session.add_all(comments)
+
+    await database.write(work)
+    return encode_id("Thread", thread.id)
+
+
+@pytest.mark.parametrize("roots", [1, 5, 12])
+async def test_tree_is_two_statements(database: Database, statements: Any, roots: int) -> None:
+    id = await grow(database, roots)
+    api = Api(database)
+    for query, number in QUERIES:
+        for is_compiled in (False, True):
+            with statements() as executed:
+                answer = await api(query, id=id)
+            assert answer["comments"]["nodes"]
+            verbs = executed.verbs
+            if not is_compiled and "parent" in query:
+                continue  # Comments that others refer to are further statements.
+            if not is_compiled:  # which joins the authors
+                verbs = [verb for verb in verbs if verb != "SELECT tallied_author"]
+                assert len(executed) - len(verbs) <= 1 + number
+            # The thread, the page of its top level, and the replies.
+            assert len(verbs) == 2 + number, (query, executed)
+
+
+async def test_plans_and_graphql_core_read_same_trees(database: Database) -> None:
+    chance = random.Random(3)
+    await fill(database, chance)
+    id = await grow(database, 9)
+    oracle = Oracle(database, await values(database), chance)
+    for query, _ in QUERIES:
+        for rules in RULES[:4:3]:
+            service = oracle.service(oracle.schemas[0], rules)
+            for viewer in (None, Viewer("77", "Ada")):
+                request = RandomQuery(query, {"id": lambda: id})
+                await oracle.compare(service, request, viewer, is_first=True, is_plain=True)
+    assert oracle.equal == 4 * len(QUERIES)
