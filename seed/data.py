@@ -7,12 +7,13 @@ the batches that it has written, or nothing at all where everything is written a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import func, select
 from uuid_utils.compat import uuid7
@@ -21,6 +22,7 @@ from ..database import Database, UnitOfWork
 from ..errors import BadUserInput
 from ..models import Comment, Thread
 from ..models.base import now
+from . import tombstones
 from .text import Language, Writer
 
 UNIT = 2000
@@ -28,6 +30,9 @@ UNIT = 2000
 
 AGE = timedelta(days=180)
 """How far back the oldest thread may lie."""
+
+Work: TypeAlias = Callable[[UnitOfWork], Awaitable[None]]
+Write: TypeAlias = Callable[[Work], Awaitable[None]]
 
 _Row: TypeAlias = tuple[type[Thread] | type[Comment], dict[str, Any]]
 
@@ -54,25 +59,34 @@ async def seed(
     if comments and not threads:
         raise BadUserInput("Comments need at least one thread; ask for more threads.")
     report = progress or (lambda done, total: None)
-    total = threads + comments
+    total, random = threads + comments, Random(random_seed)
+    parents: list[UUID] = []
 
-    async def write_all(unit: UnitOfWork) -> None:
+    async def write_all(write: Write) -> None:
         done = 0
-        for batch in _batched(_rows(Random(random_seed), threads, comments), UNIT):
-            await _write_batch(unit, batch)
-            await unit.session.flush()
-            unit.session.expunge_all()  # or each flush would look through all rows so far
+        for batch in _batched(_rows(random, threads, comments), UNIT):
+            await write(partial(_write_batch, batch=batch))
+            keys = (values.get("parent_id") for _, values in batch)
+            parents.extend(key for key in keys if key is not None)
             done += len(batch)
             report(done, total)
+        chosen = tombstones.choose(random, parents)
+        for start in range(0, len(chosen), UNIT // 10):
+            ids = chosen[start : start + UNIT // 10]
+            await write(partial(tombstones.delete_comments, random=random, ids=ids))
+
+    async def write_at_once(unit: UnitOfWork) -> None:
+        async def write(work: Work) -> None:
+            await work(unit)
+            await unit.session.flush()
+            unit.session.expunge_all()  # or each flush would look through all rows so far
+
+        await write_all(write)
 
     if at_once:
-        await database.write(write_all)
-        return
-    done = 0
-    for batch in _batched(_rows(Random(random_seed), threads, comments), UNIT):
-        await database.write(partial(_write_batch, batch=batch))
-        done += len(batch)
-        report(done, total)
+        await database.write(write_at_once)
+    else:
+        await write_all(database.write)
 
 
 async def _write_batch(unit: UnitOfWork, batch: list[_Row]) -> None:

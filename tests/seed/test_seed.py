@@ -5,17 +5,20 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 from sqlalchemy import Row, func, select
+from support.host import Host, key
+from support.reply_trees import add_chain, assert_sound, read_texts
 
 from tallied.database import Database
 from tallied.errors import BadUserInput
 from tallied.models import Comment, Thread
 from tallied.models.base import now
 from tallied.models.counters import counters
-from tallied.seed import count_threads, data, seed
+from tallied.seed import count_threads, data, seed, tombstones
 
 
 async def rows(database: Database, *columns: Any) -> list[Row[Any]]:
@@ -26,6 +29,20 @@ async def rows(database: Database, *columns: Any) -> list[Row[Any]]:
 async def drifted(database: Database) -> list[Any]:
     async with database.engine.connect() as connection:
         return await connection.run_sync(lambda sync: list(counters.verify(sync)))
+
+
+async def test_some_comments_with_replies_are_deleted(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines")
+    ids = [(await add_chain(host.ada, thread, 2))[0] for _ in range(40)]
+    chosen = tombstones.choose(Random(1), [key(id) for id in ids])
+    assert len(chosen) == 1
+    assert tombstones.choose(Random(1), []) == []
+    await database.write(lambda unit: tombstones.delete_comments(unit, Random(1), chosen))
+    assert len(await rows(database, Comment.id, Comment.status == "deleted")) == 80
+    assert len(await read_texts(database)) == 1
+    await assert_sound(database)
+    await host.assert_exact()
 
 
 async def test_seed_adds_requested_rows_with_exact_counters(database: Database) -> None:
