@@ -108,8 +108,11 @@ async def _lock_permitted(
         context = _comment_context(values)
         if not is_repeatable and not context.admits(action):
             raise not_found("commentId")
-        if not (is_repeatable and _is_done(action, context.status)):
-            access.require(access.may(action, context), sentence)
+        if not (is_repeatable and action == "may_delete" and context.status == DELETED):
+            # Whether a comment is deleted does not decide who may restore it.
+            as_deleted = context._replace(status=DELETED)
+            judged = as_deleted if action == "may_restore" else context
+            access.require(access.may(action, judged), sentence)
         return context
 
     access, values = await _read_context(session, access, Comment, id, "commentId")
@@ -129,11 +132,6 @@ async def _lock_permitted(
 def _admits(comment: Comment, action: CommentAction) -> bool:
     own = [getattr(comment, name) for name in COMMENT_COLUMNS]
     return CommentContext._make([*own, _NO_THREAD]).admits(action)
-
-
-def _is_done(action: CommentAction, status: str) -> bool:
-    """Return whether a comment is as it is to be, deleted or not, so that nobody needs a right."""
-    return (action == "may_delete") == (status == DELETED)
 
 
 async def _read_context(

@@ -20,19 +20,20 @@ PINNED = Path(__file__).with_name("public_names.txt")
 PUBLIC = {
     "tallied.asgi": "create_app",
     "tallied.counters": "Count Sum Min Max First Latest Number Derived Drift",
-    "tallied.counters.Counters": "install extend pause record_lock flushed_values verify rebuild",
+    "tallied.counters.Counters": "install extend pause lock_all record_lock flushed_values verify rebuild",
     "tallied.database.Database": "read run_query write dispose",
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
-        InvalidText SignInRequired NotAllowed Locked Vetoed UnknownTargetType UnknownReaction Busy
+        InvalidText SignInRequired NotAllowed Locked NotRestorable Vetoed UnknownTargetType UnknownReaction Busy
         Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
-    "tallied.models": "Base Author Thread Comment Reaction ReactionTotal count_words",
+    "tallied.models": """Base Author Thread Comment Reaction ReactionTotal WithdrawnText
+        count_words""",
     "tallied.models.counters": "counters",
     "tallied.host.policy": "Policy ThreadContext CommentContext",
     "tallied.content.markdown": "render_message",
@@ -44,7 +45,10 @@ PUBLIC = {
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",
-    "tallied.resolvers.comments": "NewComment add_comment edit_comment move_comment delete_comment",
+    "tallied.resolvers.comments": """NewComment add_comment edit_comment move_comment
+        delete_comment restore_comment""",
+    "tallied.resolvers.erasure": "Eraser erase_author",
+    "tallied.resolvers.purge": "purge_texts",
     "tallied.resolvers.reactions": "add_reaction remove_reaction ReactionChange",
     "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
     "tallied.host.access.Access": "as_host may may_start may_delete_author read_condition",

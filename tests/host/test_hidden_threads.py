@@ -119,6 +119,7 @@ async def test_mutations_treat_hidden_thread_as_missing(host: Host) -> None:
             ("addComment", client.written(thread), {"threadId": NOBODY}),
             ("editComment", {"commentId": comment, "message": "A"}, {"commentId": NO_COMMENT}),
             ("deleteComment", {"commentId": comment}, {"commentId": NO_COMMENT}),
+            ("restoreComment", {"commentId": comment}, {"commentId": NO_COMMENT}),
             (
                 "moveComment",
                 {"commentId": comment, "threadId": open_thread},

@@ -75,8 +75,11 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
             ("addComment", {"threadId": quiet_thread, "message": "A"}, "NOT_ALLOWED"),
             ("editComment", {"commentId": foreign_comment, "message": "A"}, "NOT_ALLOWED"),
             ("deleteComment", {"commentId": foreign_comment}, "NOT_ALLOWED"),
+            ("restoreComment", {"commentId": foreign_comment}, "NOT_ALLOWED"),
+            ("restoreComment", {"commentId": comment}, "NOT_FOUND"),
             ("moveComment", {"commentId": own, "threadId": visible}, "NOT_ALLOWED"),
             ("deleteAuthor", {"authorId": author}, "NOT_ALLOWED"),
+            ("deleteAuthor", {"authorId": author, "comments": "TOMBSTONE"}, "NOT_ALLOWED"),
         ):
             assert (await host.ada.refused(change, **input))["code"] == code, change
         # Who may, waits.

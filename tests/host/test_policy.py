@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.api import mutation
 from support.host import ADA, BOB, MODERATOR, Client, Host, numbered_titles
+from support.reply_trees import add_reply
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -27,6 +28,7 @@ CHANGES = [
     "editComment",
     "moveComment",
     "deleteComment",
+    "restoreComment",
     "deleteAuthor",
 ]
 
@@ -52,8 +54,17 @@ class Stage:
     def __init__(self, database: Database) -> None:
         self.builder = Host(database, settings={"guests": "moderate"})
 
+    async def delete_comment(self) -> str:
+        """Return a comment of Ada's that she has deleted, with a reply."""
+        comment = await self.builder.ada.comment(await self.builder.ada.thread("Mills"))
+        await add_reply(self.builder.database, comment)
+        await self.builder.ada.do("deleteComment", "comment { id }", commentId=comment)
+        return comment
+
     async def input_of(self, change: str, client: Client) -> dict[str, Any]:
         """Return the input of a change to what Ada has written just now."""
+        if change == "restoreComment":
+            return {"commentId": await self.delete_comment()}
         begun = await self.builder.ada.do(
             "createThread",
             "thread { id comments(first: 1) { nodes { id author { id } } } }",
@@ -181,6 +192,7 @@ CAN = {
     "editComment": ("commentId", "viewerCanEdit"),
     "moveComment": ("commentId", "viewerCanMove"),
     "deleteComment": ("commentId", "viewerCanDelete"),
+    "restoreComment": ("commentId", "viewerCanRestore"),
     "deleteAuthor": ("authorId", "viewerCanDelete"),
 }
 

@@ -68,6 +68,7 @@ async def test_bad_id_in_mutation_is_not_found(bad: Bad) -> None:
         ("deleteThread", "threadId", {}),
         ("editComment", "commentId", {"message": "seven"}),
         ("deleteComment", "commentId", {}),
+        ("restoreComment", "commentId", {}),
         ("moveComment", "commentId", {"threadId": bad.thread}),
         ("moveComment", "threadId", {"commentId": bad.comment}),
         ("deleteAuthor", "authorId", {}),

@@ -114,7 +114,7 @@ def test_fields_with_values_are_non_null() -> None:
 
 
 def test_every_mutation_has_one_input_and_one_payload() -> None:
-    assert len(types["Mutation"].fields) == 12
+    assert len(types["Mutation"].fields) == 14
     for name, field in types["Mutation"].fields.items():
         stem = name[0].upper() + name[1:]
         assert list(field.args) == ["input"]
