@@ -20,12 +20,14 @@ PINNED = Path(__file__).with_name("public_names.txt")
 PUBLIC = {
     "tallied.asgi": "create_app",
     "tallied.counters": "Count Sum Min Max First Latest Number Derived Drift",
-    "tallied.counters.Counters": "install extend pause lock_all record_lock flushed_values verify rebuild",
+    "tallied.counters.Counters": """install extend pause lock_all record_lock flushed_values
+        verify rebuild""",
     "tallied.database.Database": "read run_query write dispose",
     "tallied.discussion.Discussion": """access access_as_host check check_closed context install
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
-        InvalidText SignInRequired NotAllowed Locked NotRestorable Vetoed UnknownTargetType UnknownReaction Busy
+        InvalidText SignInRequired NotAllowed Locked NotRestorable Vetoed UnknownTargetType
+        UnknownReaction Busy
         Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
