@@ -94,6 +94,9 @@ class Comment(Base):
     deleted_by: Mapped[str | None] = mapped_column(String(20))
     """The role of who has deleted it (:data:`Deleter`)."""
 
+    seq: Mapped[int | None] = mapped_column(CounterInteger)
+    """Its number in its thread, in the order of commits: 1, 2, 3, …, which only moves change."""
+
     child_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of direct replies, whether or not they are shown."""
     reply_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
@@ -128,6 +131,8 @@ class Comment(Base):
     __table_args__ = (
         # Which of two that are the same comes first; none is the same as none.
         Index("uq_tallied_comment_submission_key", "submission_key", unique=True),
+        # The comments of a thread after a number.
+        Index("ix_tallied_comment_thread_id_seq", "thread_id", "seq"),
         # The page of a thread's comments, its latest comment, and the foreign key.
         Index("ix_tallied_comment_thread_id_created_at_id", "thread_id", "created_at", "id"),
         # The same of one author, and the foreign key.

@@ -6,7 +6,7 @@ How they are kept is taught in :mod:`tallied.counters`.
 from __future__ import annotations
 
 from ..content.characters import name_key
-from ..counters import Count, Counters, Derived, Latest, Sum
+from ..counters import Count, Counters, Derived, Latest, Number, Sum
 from .author import Author
 from .comment import Comment, is_listed, is_shown, is_top_level
 from .reaction import Reaction, ReactionTotal
@@ -22,6 +22,7 @@ counters = Counters(
     ),
     Derived(Thread.title_folded, of=Thread.title, compute=fold),
     Derived(Comment.shown, of=Comment.status, compute=is_shown),
+    Number(Comment.seq, via=Comment.thread, last=Thread.last_seq),
     Count(Thread.comment_count, via=Comment.thread, where=Comment.shown),
     Count(Thread.top_level_count, via=Comment.thread, where=is_top_level() & is_listed()),
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread, where=Comment.shown),

@@ -67,6 +67,8 @@ class Thread(Base):
     top_level_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of comments at the top level, placeholders included."""
     word_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    last_seq: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The greatest number that a comment of the thread was ever given (:attr:`.Comment.seq`)."""
     last_comment_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     title_folded: Mapped[str] = mapped_column(Text, server_default=text("''"))

@@ -91,7 +91,7 @@ async def lock_thread_rows(
     query = select(*THREAD_COLUMNS).where(Thread.id.in_(sorted(ids))).order_by(Thread.id)
     query = query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
     rows = await session.execute(query, bind_arguments={"bind": bind})
-    return {row.id: row._asdict() for row in rows}
+    return {row.id: _record_lock(session, row._asdict()) for row in rows}
 
 
 def _has_criteria(session: Session) -> bool:

@@ -142,7 +142,11 @@ class Batch:
             if id not in counters:
                 counters[id] = {**self._threads[id], **counter_values(self.session, id)}
             after = counters[id]
-            threads[comment] = {**after, "last_comment_at": comment.created_at}
+            threads[comment] = {
+                **after,
+                "last_comment_at": comment.created_at,
+                "last_seq": comment.seq,
+            }
             counters[id] = {
                 **after,
                 "comment_count": after["comment_count"] - 1,

@@ -33,6 +33,8 @@ class ThreadView(View):
     comment_count: int
     top_level_count: int
     """The number of comments at the top level; the others are replies."""
+    last_seq: int
+    """The greatest number of its comments (`CommentView.seq`), deleted ones included."""
     last_comment_at: datetime | None
     updated_at: datetime
     locked_at: datetime | None
@@ -52,6 +54,8 @@ class CommentView(View):
     message_html: str
     """The message as HTML, which is safe to insert into a page unchanged."""
     edited_at: datetime | None
+    seq: int
+    """The number in the thread, in the order of commits."""
     is_deleted: bool
     """Whether only its replies remain, and it has neither a text nor an author."""
     deleted_at: datetime | None

@@ -52,7 +52,7 @@ MAX_PAGE_SIZE = 1000
 _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
 _SHOWN_COLUMNS = frozenset(
     ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(("message", "word_count", "reaction_count"))
+).union(("message", "word_count", "reaction_count", "seq"))
 """The columns that a view has as they are."""
 
 _COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder"])

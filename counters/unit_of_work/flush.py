@@ -227,7 +227,11 @@ class Flush(PendingChanges):
             return
         written = source.written_values(state, changed, partial(self.dialect, source.mapper))
         new_key = key_of(source.mapper, state)
-        self._enter(source, new_key, old, None if written is None else {**old, **written})
+        new = None if written is None else {**old, **written}
+        if new is not None and source.numbers and self.numbers.is_given(source, state, new):
+            self.count_or_read(source, new_key, old, new)
+        else:
+            self._enter(source, new_key, old, new)
 
     def deleted(self, source: Source, state: InstanceState[Any]) -> None:
         """Count a deleted row, unless it was missing before or a trigger has kept it."""

@@ -49,6 +49,8 @@ def number_objects(pending_changes: PendingChanges, changed: Moves) -> None:
             is_numbered = place is not None and last is not None
             for number, state in enumerate(states, 1 + (last or 0)):
                 set_number(counter, state, number if is_numbered else None)
+                if isinstance(place, tuple):
+                    pending_changes.numbers.record_given(counter, state, place)
                 pending_changes.session_state.numbered.append((state, counter.of.key))
 
 

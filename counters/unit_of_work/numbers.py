@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, Session
 
 from ..declarations.mapped_rows import Key, RowValues
 from ..declarations.number import Number
@@ -55,6 +55,7 @@ class Numbers:
         self._last_numbers = session_state.last_numbers
         self._connection = connection
         self._unnumbered: list[Row] = []
+        self._given: set[tuple[Number, InstanceState[Any], Key]] = set()
 
     def take(self, counter: Number, amounts: dict[Key, int]) -> dict[Key, int]:
         """Return the last numbers of stored parents, and take so many after them.
@@ -100,6 +101,15 @@ class Numbers:
         if self._last_numbers.get(counter, key, connection) is None:
             return False
         return not isinstance(write_bind(self._session, counter.parent), Connection)
+
+    def record_given(self, counter: Number, state: InstanceState[Any], parent: Key) -> None:
+        """Record that an object has the number that it will have of a parent."""
+        self._given.add((counter, state, parent))
+
+    def is_given(self, source: Source, state: InstanceState[Any], row: RowValues) -> bool:
+        """Return whether an object has got its numbers, which may be the same as before."""
+        parents = ((number, number.named_parent(row)) for number in source.numbers)
+        return all((number, state, parent) in self._given for number, parent in parents)
 
     def add(self, source: Source, key: Key, old: RowValues | None, new: RowValues) -> None:
         """Have a stored row numbered by :meth:`store`."""

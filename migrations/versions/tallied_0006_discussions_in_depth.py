@@ -21,6 +21,9 @@ WITHDRAWN_TEXT = "tallied_withdrawn_text"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+SEQ_INDEX = f"ix_{COMMENT}_thread_id_seq"
+BATCH = 1000
+
 REFERENCES = ("parent_id", "root_id")
 """The columns that refer to another comment."""
 
@@ -43,6 +46,8 @@ def upgrade() -> None:
     op.add_column(THREAD, counter("top_level_count"))
     thread = sa.table(THREAD, sa.column("top_level_count"), sa.column("comment_count"))
     op.execute(sa.update(thread).values(top_level_count=thread.c.comment_count))
+    op.add_column(THREAD, counter("last_seq"))
+    number_comments()
     for suffix, (columns, where) in INDEXES.items():
         op.create_index(
             op.f(f"ix_{COMMENT}_{suffix}"),
@@ -66,6 +71,35 @@ def add_reference(name: str) -> None:
     else:
         op.add_column(COMMENT, sa.Column(name, sa.Uuid()))
         op.create_foreign_key(key_name(name), COMMENT, COMMENT, [name], ["id"])
+
+
+def number_comments() -> None:
+    """Number the comments of each thread in the order of their times, so many rows at a time."""
+    connection = op.get_bind()
+    comment = sa.table(
+        COMMENT,
+        sa.column("id", sa.Uuid()),
+        sa.column("thread_id", sa.Uuid()),
+        sa.column("created_at", sa.DateTime(timezone=True)),
+        sa.column("seq", sa.BigInteger()),
+    )
+    place = sa.tuple_(comment.c.thread_id, comment.c.created_at, comment.c.id)
+    page = sa.select(*place.clauses).order_by(*place.clauses).limit(BATCH)
+    write = sa.update(comment).where(comment.c.id == sa.bindparam("key"))
+    thread_id, number = None, 0
+    rows = connection.execute(page).all()
+    while rows:
+        numbered = []
+        for row in rows:
+            number = number + 1 if row.thread_id == thread_id else 1
+            thread_id = row.thread_id
+            numbered.append({"key": row.id, "seq": number})
+        connection.execute(write, numbered)
+        rows = connection.execute(page.where(place > sa.tuple_(*rows[-1]))).all()
+    op.create_index(op.f(SEQ_INDEX), COMMENT, ["thread_id", "seq"])
+    thread = sa.table(THREAD, sa.column("id", sa.Uuid()), sa.column("last_seq"))
+    last = sa.select(sa.func.max(comment.c.seq)).where(comment.c.thread_id == thread.c.id)
+    op.execute(sa.update(thread).values(last_seq=sa.func.coalesce(last.scalar_subquery(), 0)))
 
 
 def create_withdrawn_texts() -> None:
@@ -141,6 +175,7 @@ def downgrade() -> None:
     op.drop_table(REACTION)
     op.drop_table(TOTAL)
     op.drop_table(WITHDRAWN_TEXT)
+    op.drop_index(op.f(SEQ_INDEX), COMMENT)
     for suffix in INDEXES:
         op.drop_index(op.f(f"ix_{COMMENT}_{suffix}"), COMMENT)
     columns = [*REFERENCES, *(column.name for column in new_columns())]
@@ -150,6 +185,7 @@ def downgrade() -> None:
             batch.drop_constraint(key_name(name), type_="foreignkey")
         for name in columns:
             batch.drop_column(name)
+    op.drop_column(THREAD, "last_seq")
     op.drop_column(THREAD, "top_level_count")
 
 
@@ -212,6 +248,7 @@ def new_columns() -> list[sa.Column[Any]]:
         sa.Column("placeholder", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("deleted_by", sa.String(20)),
+        sa.Column("seq", COUNTER),
         counter("child_count"),
         counter("reply_count"),
         counter("listed_reply_count"),

@@ -105,6 +105,15 @@ class Comment(Row, Node):
         "len(message.split()) in Python."
     )
     created_at: datetime = column("When the comment was created.")
+
+    @computed(
+        "The number of the comment in its thread: 1, 2, 3, … in the order in which comments were "
+        "added. Only a move to another thread changes it. It is for Mutation.markRead.",
+        "seq",
+    )
+    def seq(rules: HostRules, number: int | None) -> SafeInt:
+        return number or 0
+
     edited_at: datetime | None = column("When the message was last changed. Null if it never was.")
     deleted_at: datetime | None = column(
         "When the comment was deleted. Null if it is not deleted. A deleted comment stays in lists "

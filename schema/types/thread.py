@@ -55,6 +55,10 @@ class Thread(Row, Node):
         "separates words: len(message.split()) in Python."
     )
     comment_count: SafeInt = column("The number of comments in the thread.")
+    last_seq: SafeInt = column(
+        "The greatest Comment.seq that a comment of the thread was ever given. It grows with each "
+        "new comment, and no deletion changes it."
+    )
     last_comment_at: datetime | None = column(
         "When the latest comment was created. Null if the thread has no comments."
     )

@@ -37,10 +37,10 @@ COSTS: dict[str, int | tuple[int, int]] = {
     # the comment is counted.
     """mutation($c: ID!) { editComment(input: { commentId: $c,
          message: "one" }) { %s } }""": (3, 5),
-    # One update for both threads, and a look at the one that it comes to. Its author has as many
-    # comments and words as before.
+    # The lock of the thread that numbers it, one update for both threads, and a look at the one
+    # that it comes to. Its author has as many comments and words as before.
     """mutation($c: ID!, $to: ID!) { moveComment(input: { commentId: $c,
-         threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": (4, 5),
+         threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": (5, 6),
     # It was the latest of its thread, so the one before it is looked up.
     "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": (4, 6),
     # The one with a reply, whose text is moved into a table of its own; it is restored below.

@@ -149,6 +149,15 @@ def test_moved_row_takes_the_next_number_of_its_parent(session: Session, by_obje
     assert_verified(session, counters)
 
 
+def test_moved_row_may_get_the_same_number(session: Session) -> None:
+    session.add(Topic(id=3))
+    session.flush()
+    entry = session.get_one(Entry, 1)
+    entry.topic_id = 3
+    session.commit()
+    assert (entry.seq, numbers(session, 3), last(session, 3)) == (1, {1: 1}, 1)
+
+
 def test_deletion_leaves_the_last_number(session: Session) -> None:
     topic = session.get_one(Topic, 1)
     session.delete(session.get_one(Entry, 3))
