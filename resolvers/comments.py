@@ -246,9 +246,11 @@ async def delete_comment(
         counters = counter_values(session, comment.thread_id)
         # Hooks get the comment's last values also where it stays.
         await finish(unit, access, "delete_comment", ChangedRows(counters, values), reason=reason)
-        if id in tree.unlisted:
-            return ChangedRows(counters, values, removed_ids=tuple(tree.unlisted))
-        return ChangedRows(counters, loaded_values(comment), removed_ids=tuple(tree.unlisted))
+        removed = tuple(tree.unlisted)
+        if tree.is_removed(id) and id not in removed:
+            removed = (id, *removed)  # It was in no list before.
+        row = values if id in removed else loaded_values(comment)
+        return ChangedRows(counters, row, removed_ids=removed)
 
 
 async def restore_comment(unit: UnitOfWork, access: Access, id: UUID) -> ChangedRows:

@@ -144,6 +144,29 @@ async def test_tombstone_without_listed_replies_is_unlisted(host: Host) -> None:
     await host.assert_exact()
 
 
+async def test_hidden_comment_is_missing_to_others(host: Host) -> None:
+    """Without replies it is in no list; its author and moderators alone can come by it."""
+    thread = await host.bob.thread("Engines")
+    id = await host.ada.comment(thread, "one two")
+    await change_tree(host.database, id, lambda tree, key: tree.hide(key, "pending"))
+    read = "query($id: ID!) { comment(id: $id) { message } node(id: $id) { id } }"
+    for client in (host.guest, host.bob):
+        assert await client(read, id=id) == {"comment": None, "node": None}
+        for change, values in (
+            ("editComment", {"message": "x"}),
+            ("moveComment", {"threadId": thread}),
+            ("deleteComment", {}),
+            ("restoreComment", {}),
+        ):
+            error = await client.refused(change, commentId=id, **values)
+            assert (error["code"], error["field"]) == ("NOT_FOUND", "commentId"), change
+    await assert_sound(host.database)
+    deleted = await host.ada.do("deleteComment", "deletedCommentIds", commentId=id)
+    assert deleted == {"deletedCommentIds": [id]}
+    assert await read_rows(host.database) == {}
+    await host.assert_exact()
+
+
 async def test_deleted_placeholder_is_restored_as_placeholder(host: Host) -> None:
     thread = await host.bob.thread("Engines")
     root, leaf = await add_chain(host.ada, thread, 2)
