@@ -10,6 +10,7 @@
     │   │   ├── SignInRequired     the viewer must sign in
     │   │   ├── NotAllowed         the viewer lacks the right
     │   │   ├── Locked             the thread accepts no comments
+    │   │   ├── NotMovable         the comment, with its replies, cannot be moved there
     │   │   ├── NotRestorable      the deleted comment has no text any more
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   ├── UnknownTargetType  the type is not registered
@@ -131,6 +132,12 @@ class NotRestorable(Rejected):
     """A deleted comment whose text is not kept any more."""
 
     code = "NOT_RESTORABLE"
+
+
+class NotMovable(Rejected):
+    """A comment that cannot be moved there: below itself, too deep, or with too many replies."""
+
+    code = "NOT_MOVABLE"
 
 
 class Vetoed(Rejected):

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
-from ..errors import InvalidText, NotRestorable
+from ..errors import NotRestorable
 from ..host.access import Access
 from ..host.policy import CommentContext
 from ..models import Comment, Thread
@@ -31,6 +31,7 @@ from .locking import (
     read_open_thread,
     read_target_type,
 )
+from .moves import move_comment as move_comment
 from .new_comment import NewComment as NewComment
 from .pagination.arguments import Record
 from .reply_places import Ancestry, lock_ancestry, read_ancestry, require_reply
@@ -179,40 +180,6 @@ async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str)
         return await finish(unit, access, "edit_comment", change)
 
 
-async def move_comment(unit: UnitOfWork, access: Access, id: UUID, thread_id: UUID) -> ChangedRows:
-    """Move a comment to another thread.
-
-    :raises NotFound: if there is no such comment, or no such thread.
-    :raises Locked: if that thread accepts no comments.
-    :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
-    """
-    expect_arguments(unit, access, id=id, thread_id=thread_id)
-    session = unit.session
-    access, comment, _ = await lock_permitted_comment(
-        session, access, id, "may_move", "move this comment"
-    )
-    previous_id = comment.thread_id
-    must_read = access.rules.hooks or not access.may_comment_anywhere
-    if must_read and thread_id != previous_id:
-        await _read_new_thread(session, access, thread_id, comment)
-    rows: dict[str, Record] = {
-        "thread": {"id": thread_id},
-        "comment": {**loaded_values(comment), "thread_id": thread_id},
-        "previous_thread": {"id": previous_id},
-    }
-    await run_before(unit, access, "move_comment", **rows)
-    with translate_missing_row(row="commentId", parent="threadId"):
-        comment.thread_id = thread_id
-        await session.flush()
-    if thread_id == previous_id:
-        thread = counter_values(session, thread_id)
-    else:
-        thread = await _read_new_thread(session, access, thread_id, comment)
-    previous = counter_values(session, previous_id)
-    change = ChangedRows(thread, loaded_values(comment), previous)
-    return await finish(unit, access, "move_comment", change)
-
-
 async def delete_comment(
     unit: UnitOfWork, access: Access, id: UUID, *, reason: str | None = None
 ) -> ChangedRows:
@@ -303,21 +270,3 @@ async def _check_length(
     if context is None and any(target.message_length for target in rules.targets.values()):
         target_type = await read_target_type(unit.session, comment.thread_id)
     check_length(message, "message", rules.message_length_of(target_type))
-
-
-async def _read_new_thread(
-    session: AsyncSession, access: Access, thread_id: UUID, comment: Comment
-) -> Record:
-    """Read the thread that a comment is moved to, which must accept comments of that length."""
-    thread = await read_open_thread(session, access, thread_id)
-    length = len(comment.message)
-    max_length = access.rules.message_length_of(thread["target_type"])
-    if length > max_length:
-        raise InvalidText(
-            f"The comment has {length} characters, and that thread takes at most {max_length};"
-            " shorten it first.",
-            field="threadId",
-            code="TOO_LONG",
-            params={"max": max_length, "actual": length},
-        )
-    return thread

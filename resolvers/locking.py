@@ -72,7 +72,7 @@ async def lock_permitted_comment(
     async def lock() -> Comment | None:
         return await session.run_sync(counters.lock, Comment, id)
 
-    return await _lock_permitted(session, access, id, action, sentence, lock)
+    return await lock_permitted(session, access, id, action, sentence, lock)
 
 
 async def lock_permitted_tree(
@@ -88,13 +88,13 @@ async def lock_permitted_tree(
         trees.append(await lock_tree(session, [id], with_texts=action == "may_restore"))
         return trees[-1].comments.get(id)
 
-    access, comment, _ = await _lock_permitted(
+    access, comment, _ = await lock_permitted(
         session, access, id, action, sentence, lock, is_repeatable=True
     )
     return access, comment, trees[-1]
 
 
-async def _lock_permitted(
+async def lock_permitted(
     session: AsyncSession,
     access: Access,
     id: UUID,

@@ -222,17 +222,27 @@ class CommentTree:
 
 
 async def lock_tree(
-    session: AsyncSession, ids: Collection[UUID], *, with_texts: bool = False
+    session: AsyncSession,
+    ids: Collection[UUID],
+    *,
+    with_texts: bool = False,
+    moved_id: UUID | None = None,
+    max_moved: int = 0,
 ) -> CommentTree:
     """Lock comments and all comments above them by one statement.
 
+    :param moved_id: a comment below which all are locked as well, and those that answer them.
+    :param max_moved: the most comments to lock of these, and itself.
     :param with_texts: whether the texts of these comments are needed, if they are withdrawn.
     :returns: without the comments that are not there.
     """
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     keys = set(ids)
     while True:
-        condition = _is_in_chain(keys, is_sqlite)
+        selected = _select_chain(keys)
+        if moved_id is not None:
+            selected = _select_moved(selected, moved_id, max_moved)
+        condition = _is_among(selected, is_sqlite)
         comments = await session.run_sync(counters.lock_all, Comment, condition)
         locked = {comment.id for comment in comments}
         # One that was moved before the lock came has others above it now.
@@ -263,16 +273,15 @@ async def _lock_texts(session: AsyncSession, ids: Collection[UUID]) -> Mapping[U
     return {text.comment_id: text for text in texts}
 
 
-def _is_in_chain(ids: Collection[UUID], is_sqlite: bool) -> ColumnElement[bool]:
-    """Return the condition for comments with these keys, and for all above them.
+def _is_among(keys: Select[tuple[UUID]], is_sqlite: bool) -> ColumnElement[bool]:
+    """Return the condition for comments with selected keys.
 
     On PostgreSQL the keys are found once, before the first row is locked: a row that was waited
     for is checked again, and would be looked for among the comments above its former parent.
     """
-    chain = _select_chain(ids)
     if is_sqlite:
-        return Comment.id.in_(chain)
-    return Comment.id == any_(func.array(chain.scalar_subquery()))
+        return Comment.id.in_(keys)
+    return Comment.id == any_(func.array(keys.scalar_subquery()))
 
 
 def _select_chain(ids: Collection[UUID]) -> Select[tuple[UUID]]:
@@ -283,6 +292,18 @@ def _select_chain(ids: Collection[UUID]) -> Select[tuple[UUID]]:
     is_above = above.c.id == chain.c.parent_id
     chain = chain.union(select(above.c.id, above.c.parent_id).join(chain, is_above))
     return select(chain.c.id)
+
+
+def _select_moved(others: Select[tuple[UUID]], id: UUID, max_moved: int) -> Select[tuple[UUID]]:
+    """Return the keys of others, of a comment with all below it, and of those that answer these."""
+    table = table_of(Comment)
+    below = select(table.c.id).where(table.c.id == id).cte("below", recursive=True)
+    child, answer = table.alias("child"), table.alias("answer")
+    below = below.union_all(select(child.c.id).join(below, child.c.parent_id == below.c.id))
+    moved = select(below.c.id).limit(max_moved).cte("moved")
+    answers = select(answer.c.id).join(moved, answer.c.in_reply_to_id == moved.c.id)
+    keys = others.union(select(moved.c.id), answers).subquery("keys")
+    return select(keys.c.id)
 
 
 def _is_in_lists(comment: Comment) -> bool:

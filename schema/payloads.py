@@ -47,6 +47,11 @@ class UserErrorCode(Enum):
         "NOT_RESTORABLE",
         description="The text of the deleted comment is not kept any more.",
     )
+    NOT_MOVABLE = strawberry.enum_value(
+        "NOT_MOVABLE",
+        description="The comment cannot be moved there: below itself, so that its replies would be "
+        "too deep, or with too many replies.",
+    )
     VETOED = strawberry.enum_value(
         "VETOED", description="The host has rejected the change, for the reason in message."
     )

@@ -29,7 +29,16 @@ from .declaration import (
     changed_value,
     key_field,
 )
-from .inputs import AUTHOR_NAME, COMMENT_ID, MESSAGE, REASON, REPLY_TO_ID, THREAD_ID, new_comment
+from .inputs import (
+    AUTHOR_NAME,
+    COMMENT_ID,
+    MESSAGE,
+    MOVED_TO_ID,
+    REASON,
+    REPLY_TO_ID,
+    THREAD_ID,
+    new_comment,
+)
 from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD, PREVIOUS_THREAD
 
 _THREAD = f"The thread with its new counters. {NULL_THREAD}"
@@ -162,11 +171,12 @@ class CommentMutations:
     )
     move_comment = change(
         "move_comment",
-        "Move a comment to another thread.",
+        "Move a comment with its replies: to the top level of a thread, or below another comment.",
         comments.move_comment,
         MovedCommentPayload,
         comment_id=COMMENT_ID,
         thread_id=key_field("Thread", "The id of the thread to move the comment to."),
+        reply_to_id=MOVED_TO_ID,
     )
     delete_comment = change(
         "delete_comment",

@@ -21,6 +21,13 @@ REPLY_TO_ID = InputField(
     UNSET,
     key_of="Comment",
 )
+MOVED_TO_ID = InputField(
+    "The id of the comment of that thread to which the comment becomes a reply. Leave it out for "
+    "the top level.",
+    strawberry.ID | None,
+    UNSET,
+    key_of="Comment",
+)
 AUTHOR_ID = key_field("Author", "The id of the author.")
 TITLE = InputField(
     f"The title: one line of 1 to {TITLE_LENGTH} characters, at least one of them "

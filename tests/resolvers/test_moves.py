@@ -1,0 +1,159 @@
+"""Moves of comments with their replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from support.api import Api, mutation
+
+from tallied.database import Database, UnitOfWork
+from tallied.models import Comment, Thread
+from tallied.models.base import new_id
+from tallied.models.counters import counters
+from tallied.schema.ids import decode_id, encode_id
+
+ADD = mutation("addComment", "comment { id } userErrors { code }")
+MOVE = mutation(
+    "moveComment",
+    "comment { depth parent { message } root { message } } thread { commentCount wordCount }"
+    " previousThread { commentCount } userErrors { code field }",
+)
+
+
+async def add(api: Api, thread: str, message: str, to: str | None = None) -> str:
+    input = {"threadId": thread, "authorName": "Ada", "message": message, "replyToId": to}
+    return str((await api.post(ADD, i=input))["data"]["addComment"]["comment"]["id"])
+
+
+async def move(api: Api, comment: str, thread: str, to: str | None = None) -> Any:
+    input = {"commentId": comment, "threadId": thread, "replyToId": to}
+    return (await api.post(MOVE, i=input))["data"]["moveComment"]
+
+
+async def places(database: Database) -> dict[str, tuple[Any, ...]]:
+    """Return thread, parent, root, answered comment and depth of each comment by messages."""
+    async with database.engine.connect() as connection:
+        drifts = await connection.run_sync(lambda it: list(counters.verify(it)))
+        assert not drifts
+        rows = (await connection.execute(select(Comment.__table__))).all()
+        threads = await connection.execute(select(Thread.id, Thread.title))
+        titles = {row.id: row.title for row in threads}
+    names = {row.id: row.message for row in rows} | {None: None}
+    return {
+        row.message: (
+            titles[row.thread_id],
+            names[row.parent_id],
+            names[row.root_id],
+            names[row.in_reply_to_id],
+            row.depth,
+        )
+        for row in rows
+    }
+
+
+async def test_comment_is_moved_with_its_replies(database: Database) -> None:
+    api = Api(database, reply_depth=3)
+    thread, other = await api.thread("Looms"), await api.thread("Mills")
+    a = await add(api, thread, "a")
+    b = await add(api, thread, "b", a)
+    c = await add(api, thread, "c", b)
+    d = await add(api, thread, "d", c)
+    await add(api, thread, "e", d)  # as deep as d, which it answers
+    x = await add(api, other, "x")
+    payload = await move(api, b, other, x)
+    assert payload["userErrors"] == []
+    assert payload["comment"] == {
+        "depth": 1,
+        "parent": {"message": "x"},
+        "root": {"message": "x"},
+    }
+    assert payload["thread"] == {"commentCount": 5, "wordCount": 5}
+    assert payload["previousThread"] == {"commentCount": 1}
+    assert await places(database) == {
+        "a": ("Looms", None, None, None, 0),
+        "x": ("Mills", None, None, None, 0),
+        "b": ("Mills", "x", "x", None, 1),
+        "c": ("Mills", "b", "x", None, 2),
+        "d": ("Mills", "c", "x", None, 3),
+        "e": ("Mills", "c", "x", "d", 3),
+    }
+    # What it answers stays elsewhere; below the deepest, it answers that one.
+    assert (await move(api, d, thread))["userErrors"] == []
+    assert (await move(api, b, other))["comment"]["depth"] == 0
+    assert await places(database) == {
+        "a": ("Looms", None, None, None, 0),
+        "x": ("Mills", None, None, None, 0),
+        "b": ("Mills", None, None, None, 0),
+        "c": ("Mills", "b", "b", None, 1),
+        "d": ("Looms", None, None, None, 0),
+        "e": ("Mills", "c", "b", None, 2),
+    }
+
+
+async def test_impossible_moves_change_nothing(database: Database) -> None:
+    api = Api(database, reply_depth=2)
+    thread, other = await api.thread("Looms"), await api.thread("Mills")
+    a = await add(api, thread, "a")
+    b = await add(api, thread, "b", a)
+    c = await add(api, thread, "c", b)
+    x = await add(api, other, "x")
+    y = await add(api, other, "y", x)
+    before = await places(database)
+    missing = encode_id("Comment", new_id())
+    for arguments, code, field in (
+        ((a, thread, a), "NOT_MOVABLE", "replyToId"),
+        ((a, thread, c), "NOT_MOVABLE", "replyToId"),
+        ((b, other, y), "NOT_MOVABLE", "replyToId"),  # c would be too deep
+        ((b, thread, x), "NOT_FOUND", "replyToId"),  # of the other thread
+        ((b, thread, missing), "NOT_FOUND", "replyToId"),
+        ((missing, thread), "NOT_FOUND", "commentId"),
+        ((b, encode_id("Thread", new_id())), "NOT_FOUND", "threadId"),
+    ):
+        payload = await move(api, *arguments)
+        assert payload["userErrors"] == [{"code": code, "field": field}], arguments
+    await api(mutation("lockThread"), i={"threadId": other})
+    for to in (None, x):
+        payload = await move(api, b, other, to)
+        assert payload["userErrors"] == [{"code": "LOCKED", "field": "threadId"}]
+    assert await places(database) == before
+
+
+async def test_tombstone_without_replies_goes_with_last_move(database: Database) -> None:
+    api = Api(database)
+    thread, other = await api.thread("Looms"), await api.thread("Mills")
+    a = await add(api, thread, "a")
+    b = await add(api, thread, "b", a)
+    await api(mutation("deleteComment"), i={"commentId": a})
+    assert (await move(api, b, other))["userErrors"] == []
+    assert await places(database) == {"b": ("Mills", None, None, None, 0)}
+
+
+async def test_move_of_many_replies_is_bounded(database: Database, statements: Any) -> None:
+    api = Api(database)
+    thread, other = await api.thread("Looms"), await api.thread("Mills")
+    roots = [await add(api, thread, "a"), await add(api, thread, "b")]
+
+    async def fill(unit: UnitOfWork) -> None:
+        for root, number in zip(roots, (999, 1000), strict=True):
+            key, thread_key = decode_id(root, "id", "Comment")[1], decode_id(thread, "id", "Thread")
+            unit.session.add_all(
+                Comment(
+                    message=f"{root} {n}",
+                    thread_id=thread_key[1],
+                    parent_id=key,
+                    root_id=key,
+                    depth=1,
+                )
+                for n in range(number)
+            )
+
+    await database.write(fill)
+    payload = await move(api, roots[1], other)
+    assert payload["userErrors"] == [{"code": "NOT_MOVABLE", "field": "commentId"}]
+    with statements() as executed:
+        payload = await move(api, roots[0], other)
+    assert payload["thread"]["commentCount"] == 1000
+    # One lock; some updates of comments, whatever their number; one of threads.
+    assert len(executed) < 10, executed.verbs
+    await places(database)
