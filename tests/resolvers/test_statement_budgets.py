@@ -225,7 +225,8 @@ async def test_every_request_costs_same_at_every_size(
         )
         count = budget[query] if isinstance(budget[query], int) else budget[query][role]
         # The comments, and with a thread or a comment its totals of reactions and the reactions.
-        is_comment = "deleteComment" in query and query in COSTS
+        # One with replies stays.
+        is_comment = "deleteComment" in query and "$root" not in query and query in COSTS
         ahead = locks_ahead + 2 * (is_comment or (locks_ahead and "deleteThread" in query))
         return count + (0 if database.is_sqlite else ahead)
 
