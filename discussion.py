@@ -132,6 +132,7 @@ class Discussion:
             message_length=self.settings.message_length,
             restore_days=self.settings.restore_days,
             reply_depth=self.settings.reply_depth,
+            revisions=self.settings.revisions,
             reactions=self.settings.reactions,
             check_message=check_message,
             render=render,

@@ -14,6 +14,7 @@
     │   │   ├── NotRestorable      the deleted comment has no text any more
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   ├── UnknownTargetType  the type is not registered
+    │   │   ├── Conflict           the row has been changed meanwhile
     │   │   └── UnknownReaction    the kind of reaction is not among the settings
     │   ├── Busy                   the input is correct: try again
     │   ├── Unavailable            the input is correct: the database cannot be used at present
@@ -150,6 +151,15 @@ class UnknownTargetType(Rejected):
     """A kind of objects that nobody has registered."""
 
     code = "UNKNOWN_TARGET_TYPE"
+
+
+class Conflict(Rejected):
+    """An edit of a message that somebody has changed meanwhile."""
+
+    code = "CONFLICT"
+
+    change: object = None
+    """The rows as they are, in the form of the change's result."""
 
 
 class UnknownReaction(Rejected):

@@ -215,6 +215,13 @@ class Settings:
         "Maximum levels of replies; 0 is a flat discussion. A deeper reply is written at the last"
         " level, and remembers which comment it answers.",
     )
+    revisions: int = _number(
+        20,
+        0,
+        1000,
+        "Maximum revisions that are kept of one comment, the original and the present message"
+        " included; the oldest are deleted first. With 0, there is no history.",
+    )
     reactions: str = _text(
         "like:👍:Like,heart:❤️:Heart,laugh:😄:Laugh,hooray:🎉:Hooray,surprise:😮:Surprise,sad:😢:Sad",
         "The kinds of reactions to comments in their order, each as name:emoji:label; separated by"

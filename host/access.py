@@ -64,6 +64,8 @@ class HostRules:
     message_length: int = 10_000
     reply_depth: int = Settings.reply_depth
     """The greatest depth of a reply; 0 for a flat discussion."""
+    revisions: int = Settings.revisions
+    """How many revisions are kept of one comment."""
     reactions: str = Settings.reactions
     """The setting of the kinds of reactions."""
     render: Callable[[str], str] = render_message
@@ -227,6 +229,16 @@ class Access:
         is_possible = row.admits(cast("CommentAction", action))
         return is_possible and self._decide(action, row.thread.target_type, row)
 
+    def may_read_history(self, comment: CommentContext) -> bool:
+        """Return whether the viewer may read the former messages of a comment.
+
+        The policy decides for guests, too, also where they only read.
+
+        :raises ConfigurationError: if the policy returns no bool.
+        """
+        decision = self._decide_without_policy(comment.thread.target_type)
+        return decision or self._ask("may_read_history", comment)
+
     def may_delete_author(self, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author.
 
@@ -250,8 +262,10 @@ class Access:
     def _decide(self, method: str, target_type: str | None, subject: Any) -> bool:
         """Return the decision without the policy, or else that of the policy's method."""
         decision = self._decide_without_policy(target_type)
-        if decision is not None:
-            return decision
+        return self._ask(method, subject) if decision is None else decision
+
+    def _ask(self, method: str, subject: Any) -> bool:
+        """Return the decision of the policy's method."""
         allowed = getattr(self.rules.policy, method)(self.viewer, subject)
         if not isinstance(allowed, bool):
             # A coroutine is true, and so are many values that are meant as a No.

@@ -22,7 +22,12 @@ from ..models.comment import DELETED, is_shown
 
 ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_delete_thread"]
 CommentAction: TypeAlias = Literal[
-    "may_reply", "may_edit", "may_move", "may_delete", "may_restore", "may_react"
+    "may_reply",
+    "may_edit",
+    "may_move",
+    "may_delete",
+    "may_restore",
+    "may_react",
 ]
 
 
@@ -147,6 +152,10 @@ class Policy:
         A guest may not in any case, since a reaction belongs to an author.
         """
         return viewer is not None
+
+    def may_read_history(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        """Return whether the viewer may read the former messages of the comment."""
+        return self.owns(viewer, comment)
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author, whose texts stay without a name."""

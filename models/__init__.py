@@ -11,6 +11,7 @@ from .base import Base as Base
 from .comment import Comment as Comment
 from .reaction import Reaction as Reaction
 from .reaction import ReactionTotal as ReactionTotal
+from .revision import Revision as Revision
 from .thread import Thread as Thread
 from .withdrawn_text import WithdrawnText as WithdrawnText
 from .words import count_words as count_words

@@ -70,6 +70,8 @@ class Comment(Base):
     """The words of `message`, kept equal to ``count_words(message)``."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     edited_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    revision: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """The number of its message: 1 for the original, and one more with each edit."""
 
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("tallied_comment.id"))
     """The comment that it is a reply to; None at the top level."""

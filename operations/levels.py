@@ -215,8 +215,8 @@ class Level:
             loaded += await child.load(run, list(keys), repeats * (1 + len(rows) - len(keys)))
         for item in self.loaded:
             place = self.places[item.parent_path]
-            keys = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
-            loaded.append(await self._load_lists(run, item, keys))
+            ids_of_rows = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
+            loaded.append(await self._load_lists(run, item, ids_of_rows))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]

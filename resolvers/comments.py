@@ -14,13 +14,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
-from ..errors import NotRestorable
+from ..errors import Conflict, NotRestorable
 from ..host.access import Access
 from ..host.policy import CommentContext
 from ..models import Comment, Thread
 from ..models.base import now
 from ..models.comment import DELETED, Deleter
-from .authors import ensure_author, update_author_name
+from .authors import ensure_author, get_or_create_author, update_author_name
 from .changes import ChangedRows, expect_arguments, finish
 from .chronology import find_time_after
 from .comment_drafts import CommentDraft, draft_comment
@@ -35,6 +35,7 @@ from .moves import move_comment as move_comment
 from .new_comment import NewComment as NewComment
 from .pagination.arguments import Record
 from .reply_places import Ancestry, lock_ancestry, read_ancestry, require_reply
+from .revisions import FormerMessage, record_edit
 from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
 from .submissions import find_repeated, repeat_if_taken
 from .validation import check_length, clean_message, clean_reason, expect_type
@@ -154,9 +155,18 @@ async def _find_duplicate(unit: UnitOfWork, access: Access, key: str | None) -> 
     return ChangedRows(thread, loaded_values(comment), is_duplicate=True)
 
 
-async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str) -> ChangedRows:
+async def edit_comment(
+    unit: UnitOfWork,
+    access: Access,
+    id: UUID,
+    message: str,
+    *,
+    expected_revision: int | None = None,
+) -> ChangedRows:
     """Change the message of a comment.
 
+    :param expected_revision: the revision that the viewer has seen.
+    :raises Conflict: if the comment has another revision by now.
     :raises InvalidText: for a message that breaks a rule.
     :raises NotFound: if there is no such comment.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
@@ -167,17 +177,42 @@ async def edit_comment(unit: UnitOfWork, access: Access, id: UUID, message: str)
         access, comment, context = await lock_permitted_comment(
             unit.session, access, id, "may_edit", "edit this comment"
         )
+        _check_revision(comment, expected_revision)
         await _check_length(unit, access, comment, context, message)
         access.rules.check_message(message)
         values = {**loaded_values(comment), "message": message}
         thread = {"id": comment.thread_id}
         await run_before(unit, access, "edit_comment", thread=thread, comment=values)
         if comment.message != message:
-            comment.message, comment.edited_at = message, now()
-            await unit.session.flush()
+            await _write_message(unit, access, comment, message)
         counters = counter_values(unit.session, comment.thread_id)
         change = ChangedRows(counters, loaded_values(comment))
         return await finish(unit, access, "edit_comment", change)
+
+
+def _check_revision(comment: Comment, expected: int | None) -> None:
+    if expected is None or expected == comment.revision:
+        return
+    error = Conflict(
+        f"The comment has been changed meanwhile: it has revision {comment.revision}, not"
+        f" {expected}. Look at it, and edit it again.",
+        field="expectedRevision",
+    )
+    error.change = ChangedRows({"id": comment.thread_id}, loaded_values(comment))
+    raise error
+
+
+async def _write_message(unit: UnitOfWork, access: Access, comment: Comment, message: str) -> None:
+    """Write a message, and record it in the comment's history."""
+    former = FormerMessage.of(comment)
+    comment.message, comment.edited_at = message, now()
+    comment.revision += 1
+    await unit.session.flush()
+    if access.rules.revisions:
+        editor_id = access.viewer.author_id if access.viewer else None
+        if editor_id is None:
+            _, editor_id = await get_or_create_author(unit.session, access)
+        await record_edit(unit.session, comment, former, editor_id, access.rules.revisions)
 
 
 async def delete_comment(

@@ -46,6 +46,7 @@ def build_comment(author_name: str | None, message: str, **values: Any) -> Comme
 
 _UNSET: dict[str, Any] = {
     "edited_at": None,
+    "revision": 1,
     "submission_key": None,
     "parent_id": None,
     "root_id": None,

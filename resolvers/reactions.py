@@ -190,7 +190,7 @@ async def _lock_comment(
     thread = ThreadContext(*values[len(_COLUMNS) :])
     if not shown:
         raise NotFound("The comment has been deleted; react to another one.", field="commentId")
-    context = CommentContext(*(comment[name] for name in COMMENT_COLUMNS), thread)
+    context = CommentContext._make([*(comment[name] for name in COMMENT_COLUMNS), thread])
     access.require(access.may("may_react", context), "react to this comment")
     return _LockedComment(access, comment, thread, reaction, has_total)
 

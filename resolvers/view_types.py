@@ -56,6 +56,8 @@ class CommentView(View):
     edited_at: datetime | None
     seq: int
     """The number in the thread, in the order of commits."""
+    revision: int
+    """The number of the message: 1 for the original, and one more with each edit."""
     is_deleted: bool
     """Whether only its replies remain, and it has neither a text nor an author."""
     deleted_at: datetime | None

@@ -33,6 +33,8 @@ from .pagination.orders import COMMENTS, THREADS
 from .queries import read_comment_pages, read_many, read_one, read_target_thread
 from .reaction_queries import read_reaction_groups
 from .rendering import render_fairly
+from .revisions import ReadRevision as ReadRevision
+from .revisions import read_revisions
 from .rows import THREAD_COLUMNS, thread_context
 from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
@@ -52,7 +54,7 @@ MAX_PAGE_SIZE = 1000
 _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
 _SHOWN_COLUMNS = frozenset(
     ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(("message", "word_count", "reaction_count", "seq"))
+).union(("message", "word_count", "revision", "reaction_count", "seq"))
 """The columns that a view has as they are."""
 
 _COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder"])
@@ -205,6 +207,20 @@ async def read_reactions(
         connection = await connection.connection()
     reader = EngineReader(connection)
     return await read_reaction_groups(reader, access.rules, access.viewer, list(comment_ids))
+
+
+async def read_history(
+    connection: ReadConnection, access: Access, comment_ids: Collection[UUID]
+) -> Mapping[UUID, Sequence[ReadRevision]]:
+    """Return the revisions of comments that the viewer may read, the oldest first.
+
+    :returns: the revisions by comment; a comment without a history, or with one that the viewer
+        may not read, is left out.
+    """
+    for id in comment_ids:
+        expect_type(UUID, comment_id=id)
+    reader, access = await _begin(connection, access)
+    return await read_revisions(reader, access, list(comment_ids))
 
 
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:

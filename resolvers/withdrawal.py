@@ -26,6 +26,7 @@ from ..models import Author, Comment, ReactionTotal, WithdrawnText
 from ..models.base import now
 from ..models.comment import DELETED, PUBLISHED, Deleter
 from ..models.counters import counters
+from .revisions import delete_revisions
 from .selections import table_of
 
 
@@ -50,6 +51,8 @@ class CommentTree:
         self._child_counts = {id: row.child_count for id, row in self.comments.items()}
         self._listed_counts = {id: row.listed_reply_count for id, row in self.comments.items()}
         self._removed: dict[UUID, Comment] = {}
+        self._forgotten: list[UUID] = []
+        """The comments that lose their history."""
         self._unanswered: list[UUID] = []
         """The comments that lose their reactions, as they stay without a text."""
 
@@ -81,6 +84,8 @@ class CommentTree:
         comment.deleted_at, comment.deleted_by = at or now(), by
         if comment.reaction_count:
             self._unanswered.append(id)
+        if comment.revision > 1:
+            self._forgotten.append(id)
         self._set_status(comment, DELETED, was_listed)
 
     def hide(self, id: UUID, status: str) -> None:
@@ -131,6 +136,9 @@ class CommentTree:
                 set_committed_value(obj, "parent", self._removed[obj.parent_id])
             await self._session.delete(obj)
         await self._session.flush()
+        if self._forgotten:
+            await delete_revisions(self._session, self._forgotten)
+            self._forgotten.clear()
         if self._unanswered:
             # The reactions go with their totals.
             has_lost = ReactionTotal.comment_id.in_(self._unanswered)

@@ -58,6 +58,11 @@ class UserErrorCode(Enum):
     UNKNOWN_TARGET_TYPE = strawberry.enum_value(
         "UNKNOWN_TARGET_TYPE", description="The host has not registered this kind of object."
     )
+    CONFLICT = strawberry.enum_value(
+        "CONFLICT",
+        description="The object has been changed since the client read it. The payload has it as "
+        "it is now.",
+    )
     UNKNOWN_REACTION = strawberry.enum_value(
         "UNKNOWN_REACTION",
         description="The server has no such kind of reaction. Query.reactionKinds lists them.",
@@ -130,7 +135,8 @@ class Payload:
         default_factory=list,
         metadata={DECLARATION: UserErrorsField()},
         description="The reasons why the mutation was rejected. Empty if it succeeded. If it was "
-        "rejected, nothing was changed, and the payload's objects and ids are null.",
+        "rejected, nothing was changed, and the payload's objects and ids are null; after a "
+        "CONFLICT, they are as they are now.",
     )
     client_mutation_id: str | None = strawberry.field(
         default=None,

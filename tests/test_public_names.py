@@ -27,23 +27,23 @@ PUBLIC = {
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
         InvalidText SignInRequired NotAllowed Locked NotRestorable Vetoed UnknownTargetType
-        UnknownReaction Busy
+        UnknownReaction Conflict Busy
         Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
-    "tallied.models": """Base Author Thread Comment Reaction ReactionTotal WithdrawnText
-        count_words""",
+    "tallied.models": """Base Author Thread Comment Reaction ReactionTotal Revision
+        WithdrawnText count_words""",
     "tallied.models.counters": "counters",
     "tallied.host.policy": "Policy ThreadContext CommentContext",
     "tallied.content.markdown": "render_message",
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment read_counts read_reactions ThreadView CommentView ViewPage CommentPage
-        TargetCounts ReactionGroup""",
+        read_comment read_counts read_reactions read_history ThreadView CommentView ViewPage
+        CommentPage TargetCounts ReactionGroup ReadRevision""",
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",

@@ -18,6 +18,7 @@ depends_on = None
 
 COMMENT, THREAD = "tallied_comment", "tallied_thread"
 WITHDRAWN_TEXT = "tallied_withdrawn_text"
+REVISION = "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -58,6 +59,7 @@ def upgrade() -> None:
         )
     create_withdrawn_texts()
     create_reactions()
+    create_revisions()
 
 
 def add_reference(name: str) -> None:
@@ -170,8 +172,35 @@ def create_reactions() -> None:
     op.create_index(op.f(f"ix_{REACTION}_author_id"), REACTION, ["author_id"])
 
 
+def create_revisions() -> None:
+    op.create_table(
+        REVISION,
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("word_count", sa.Integer(), nullable=False),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("editor_id", sa.Uuid()),
+        sa.PrimaryKeyConstraint("comment_id", "number", name=op.f(f"pk_{REVISION}")),
+        sa.ForeignKeyConstraint(
+            ["comment_id"],
+            [f"{COMMENT}.id"],
+            name=op.f(f"fk_{REVISION}_comment_id_{COMMENT}"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["editor_id"],
+            ["tallied_author.id"],
+            name=op.f(f"fk_{REVISION}_editor_id_tallied_author"),
+            ondelete="SET NULL",
+        ),
+    )
+    op.create_index(op.f(f"ix_{REVISION}_editor_id"), REVISION, ["editor_id"])
+
+
 def downgrade() -> None:
     require_shown_comments()
+    op.drop_table(REVISION)
     op.drop_table(REACTION)
     op.drop_table(TOTAL)
     op.drop_table(WITHDRAWN_TEXT)
@@ -241,6 +270,7 @@ def comments() -> sa.Table:
 def new_columns() -> list[sa.Column[Any]]:
     """Return the new columns of comments, but for those that refer to another one."""
     return [
+        sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("in_reply_to_id", sa.Uuid()),
         sa.Column("depth", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("status", sa.String(20), server_default=sa.text("'published'"), nullable=False),

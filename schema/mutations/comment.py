@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 
 from ...database.unit_of_work import UnitOfWork
 from ...execution.context import SharedChange
@@ -145,6 +146,15 @@ async def _delete_comment(
     return await comments.delete_comment(unit, access, comment_id, reason=unset_to_none(reason))
 
 
+async def _edit_comment(
+    unit: UnitOfWork, access: Access, comment_id: UUID, message: str, expected: int | None
+) -> ChangedRows:
+    revision = unset_to_none(expected)
+    return await comments.edit_comment(
+        unit, access, comment_id, message, expected_revision=revision
+    )
+
+
 @strawberry.type
 class CommentMutations:
     add_comment = change(
@@ -164,10 +174,16 @@ class CommentMutations:
     edit_comment = change(
         "edit_comment",
         "Change the message of a comment.",
-        comments.edit_comment,
+        _edit_comment,
         CommentPayload,
         comment_id=COMMENT_ID,
         message=MESSAGE,
+        expected_revision=InputField(
+            "The revision of the comment that the viewer has seen. If it has another one by now, "
+            "nothing is changed: userErrors has a CONFLICT, and comment is as it is now.",
+            int | None,
+            UNSET,
+        ),
     )
     move_comment = change(
         "move_comment",

@@ -10,7 +10,7 @@ import strawberry
 from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
-from ...errors import BadUserInput
+from ...errors import BadUserInput, Conflict
 from ...execution.context import Context, SharedChange
 from ...execution.field_declarations import (
     DECLARATION,
@@ -25,7 +25,7 @@ from ...resolvers.rows import not_found
 from ..arguments import read_order, unset_to_none
 from ..connections import Edge
 from ..ids import decode_id
-from ..payloads import Payload, declared_mutation
+from ..payloads import Payload, UserError, declared_mutation
 from ..rows import Row
 from ..types import ROWS
 
@@ -193,7 +193,12 @@ def change(
 
     async def resolve(self: Any, info: Info, input: Any) -> Any:
         result = payload_type()
-        await result.fill(info, await make(info.context, read(input)))
+        try:
+            changed = await make(info.context, read(input))
+        except Conflict as error:
+            changed = error.change
+            result.user_errors = [UserError.from_error(error)]
+        await result.fill(info, changed)
         return result
 
     resolve.__name__ = name

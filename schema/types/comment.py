@@ -48,6 +48,7 @@ from .reaction import (
     ReactionGroup,
     Reactor,
 )
+from .revision import REVISIONS, Revision
 
 COMMENT: LazyType[Any, Any] = LazyType("Comment", __name__)
 """The type Comment, by its name."""
@@ -127,6 +128,25 @@ class Comment(Row, Node):
     @computed("The role of who has deleted the comment. Null if it is not deleted.", "deleted_by")
     def deleted_by(rules: HostRules, deleter: str | None) -> DeletedBy | None:
         return None if deleter is None else deleter.upper()  # type: ignore[return-value]
+
+    revision: int = column(
+        "The number of the message: 1 for the original, and one more with each edit. editComment "
+        "takes it as expectedRevision."
+    )
+
+    @field(
+        "The history of the comment, the oldest first, with its present message as the last. Empty "
+        "if it was never edited, if it is deleted, and if the viewer may not read its history.",
+        declaration=REVISIONS,
+    )
+    async def revisions(self, info: Info) -> list[Revision]:
+        return await load_list(self, info, REVISIONS, "Revision")
+
+    @computed("Whether the viewer may read the history of the comment.", *POLICY_COLUMNS)
+    async def viewer_can_read_history(context: Context, *columns: Any) -> bool:
+        comment, access = comment_context(columns), await context.load_access()
+        is_there = comment.thread.id is not None and not comment.is_withdrawn
+        return is_there and access.may_read_history(comment)
 
     reaction_count: SafeInt = column("The number of reactions to the comment, of all kinds.")
 
@@ -313,8 +333,13 @@ def may(access: Access, action: CommentAction, columns: tuple[Any, ...]) -> bool
     :param columns: the values of :data:`POLICY_COLUMNS`; those of a thread that was deleted while
         it was read are None.
     """
-    own, of_thread = columns[: len(COMMENT_COLUMNS)], columns[len(COMMENT_COLUMNS) :]
-    context = CommentContext._make([*own, ThreadContext._make(of_thread)])
+    context = comment_context(columns)
     if access.constant_permission is not None:
         return access.constant_permission and context.admits(action)
     return context.thread.id is not None and access.may(action, context)
+
+
+def comment_context(columns: tuple[Any, ...]) -> CommentContext:
+    """Return the context of a comment with the values of :data:`POLICY_COLUMNS`."""
+    own, of_thread = columns[: len(COMMENT_COLUMNS)], columns[len(COMMENT_COLUMNS) :]
+    return CommentContext._make([*own, ThreadContext._make(of_thread)])

@@ -33,10 +33,10 @@ COSTS: dict[str, int | tuple[int, int]] = {
          message: "six" }) { commentEdge { cursor node { id message } } %s } }""": (3, 5),
     """mutation($id: ID!) { addComment(input: { threadId: $id, authorName: "Ada", message: "six" })
          { thread { title wordCount updatedAt lockedAt viewerCanComment } } }""": (3, 6),
-    # Its row under lock, and two updates. A viewer's author is found here and below, and that of
-    # the comment is counted.
+    # Its row under lock, two updates, and the history. A viewer's author is found here and below,
+    # and that of the comment is counted.
     """mutation($c: ID!) { editComment(input: { commentId: $c,
-         message: "one" }) { %s } }""": (3, 5),
+         message: "one" }) { %s } }""": (4, 6),
     # The lock of the thread that numbers it, one update for both threads, and a look at the one
     # that it comes to. Its author has as many comments and words as before.
     """mutation($c: ID!, $to: ID!) { moveComment(input: { commentId: $c,
@@ -156,6 +156,8 @@ READS: dict[str, int | tuple[int, int]] = {
          ... on Thread { title author { name } } } }""": 2,
     "{ viewer { name isModerator } }": 0,
     "{ reactionKinds { name emoji label } }": 0,
+    """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { revision
+         revisions { number message messageHtml editor { name } } } } } }""": (3, 4),
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { reactionCount
          reactionGroups { kind count viewerHasReacted } } } } }""": 3,
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes {

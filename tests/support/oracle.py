@@ -24,7 +24,7 @@ from tallied.execution.response_size import TIMES_IN_UTC
 from tallied.host.access import HostRules
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.host.targets import Target, targets_by_name
-from tallied.models import Author, Comment, Reaction, ReactionTotal, Thread
+from tallied.models import Author, Comment, Reaction, ReactionTotal, Revision, Thread
 from tallied.models.base import new_id
 from tallied.resolvers.withdrawal import lock_tree
 from tallied.schema.build import merge_schemas, schema
@@ -204,6 +204,18 @@ async def fill(database: Database, chance: random.Random) -> None:
     comments = [comment for thread in threads for comment in thread.comments]
 
     async def react(unit: UnitOfWork) -> None:
+        for comment in comments[::3]:
+            for number in range(1, chance.randint(2, 4)):
+                unit.session.add(
+                    Revision(
+                        comment_id=comment.id,
+                        number=number,
+                        message="*one* two",
+                        word_count=2,
+                        edited_at=START + timedelta(hours=number),
+                        editor_id=chance.choice([None, *(author.id for author in authors)]),
+                    )
+                )
         for comment in chance.sample(comments, k=len(comments) // 2):
             for kind in chance.sample(("like", "heart", "former"), k=2):
                 unit.session.add(ReactionTotal(comment_id=comment.id, kind=kind))

@@ -1,0 +1,61 @@
+"""The type Revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from ...execution.context import Context
+from ...execution.field_declarations import LoadedField
+from ...resolvers.rendering import render_fairly
+from ...resolvers.revisions import ReadRevision, read_revisions
+from .author import Author
+
+
+@strawberry.type(description="What a comment said, or says, since it was edited.")
+class Revision:
+    number: int = strawberry.field(
+        description="The number of the revision: 1 for the original. Numbers are left out where "
+        "edits of the same person follow each other within a minute."
+    )
+    message: str = strawberry.field(description="The text, as it was written.")
+    message_html: str = strawberry.field(description="The text as safe HTML, as of a comment.")
+    word_count: int = strawberry.field(description="The number of words in the message.")
+    edited_at: datetime = strawberry.field(
+        description="When it was written; of the original, when the comment was created."
+    )
+    editor: Author | None = strawberry.field(
+        description="The author who has written it. Null for a guest and for the host, and if the "
+        "author has been deleted."
+    )
+
+
+async def _load_revisions(
+    context: Context, ids: Sequence[UUID], _: Any, names: frozenset[str]
+) -> Mapping[UUID, Sequence[Revision]]:
+    access = await context.load_access()
+    context.size.require_room()
+    read = await context.read_rows(lambda reader: read_revisions(reader, access, ids))
+    context.size.read(sum(len(row.message) for rows in read.values() for row in rows))
+    return {id: [await _revision(context, row, names) for row in rows] for id, rows in read.items()}
+
+
+async def _revision(context: Context, row: ReadRevision, names: frozenset[str]) -> Revision:
+    html = ""
+    if "message_html" in names:
+        html = await render_fairly(context.rules.render, row.message, context.run_in_thread)
+    return Revision(
+        number=row.number,
+        message=row.message,
+        message_html=html,
+        word_count=row.word_count,
+        edited_at=row.edited_at,
+        editor=None if row.editor is None else Author.from_record(row.editor),
+    )
+
+
+REVISIONS = LoadedField(_load_revisions)
