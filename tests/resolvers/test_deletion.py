@@ -230,6 +230,7 @@ async def test_erased_author_leaves_no_byte(host: Host, database: Database) -> N
     await change_tree(database, hidden[0], lambda tree, id: tree.hide(id, "rejected"))
     await change_tree(database, single[1], lambda tree, id: tree.hide(id, "spam"))
     await ada.comment(thread, "word alone")
+    await ada.do("addReaction", "comment { id }", commentId=others, kind="like")
     author = (await ada("{ viewer { author { id } } }"))["author"]["id"]
     assert {"Adalbertina", "subject-4711", "word 0"} <= await read_values(database)
     erased = await host.moderator.do(
