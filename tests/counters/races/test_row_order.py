@@ -21,11 +21,11 @@ from support.sessions import Counted
 
 from tallied.counters.sql import counter_updates
 from tallied.counters.sql.counter_updates import _update_many
-from tallied.models import Base, Comment, Thread
+from tallied.models import Author, Base, Comment, Thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 
-X, Y, A, B = uuids(4)
+X, Y, A, B, ADA, BEN = uuids(6)
 Actors = tuple[Actor, ...]
 
 BY_INDEX = ["enable_seqscan", "enable_bitmapscan"]
@@ -43,10 +43,13 @@ def prepare(session: Session) -> None:
         values = {"author_name": "A", "message": "word " * size, "created_at": at}
         session.add(Comment(id=id, thread_id=X, **values))
         session.flush()
+    session.add_all([Author(id=BEN, subject="Ben"), Author(id=ADA, subject="Ada")])
+    session.flush()
     # So many that a plan looks for the few by the index.
     session.add_all(Thread(title=f"Thread {number}") for number in range(400))
+    session.add_all(Author(subject=f"Author {number}") for number in range(400))
     session.commit()
-    session.execute(text("ANALYZE tallied_comment, tallied_thread"))
+    session.execute(text("ANALYZE tallied_comment, tallied_thread, tallied_author"))
 
 
 @pytest.fixture
@@ -89,8 +92,10 @@ def delete_thread(session: Session, place: int) -> None:
 
 
 def insert(session: Session, place: int) -> None:
-    for thread in ((X, Y), (Y, X))[place]:
-        session.add(Comment(thread_id=thread, author_name="A", message="word " * (3 + place)))
+    """Insert comments of two authors into a thread of its own, whose lock nobody else needs."""
+    for author in ((ADA, BEN), (BEN, ADA))[place]:
+        message = "word " * (3 + place)
+        session.add(Comment(thread_id=(X, Y)[place], author_id=author, message=message))
     session.flush()
 
 
@@ -118,27 +123,27 @@ def test_rows_are_locked_by_key_whatever_the_plans(
     assert drifted(server) == 0
 
 
-def insert_into_both(server: Engine, actors: Actors) -> list[str]:
-    """Insert into two threads in two actors, in opposite order, each in one flush."""
+def insert_for_both(server: Engine, actors: Actors) -> list[str]:
+    """Insert for two authors in two actors, in opposite order, each in one flush."""
     for actor in actors[:2]:
         actor.begin(*BY_LIST)
     steps = [partial(insert, place=place) for place in (0, 1)]
-    with update_gate(server, "tallied_thread") as release:
+    with update_gate(server, "tallied_author") as release:
         states = ("blocked", "blocked")
         return meet(server, actors[:2], steps, release=release, states=states)
 
 
-def test_two_threads_in_opposite_order_do_not_deadlock(server: Engine, actors: Actors) -> None:
-    assert insert_into_both(server, actors) == ["ok", "ok"]
+def test_two_authors_in_opposite_order_do_not_deadlock(server: Engine, actors: Actors) -> None:
+    assert insert_for_both(server, actors) == ["ok", "ok"]
     assert drifted(server) == 0
 
 
-def test_two_threads_deadlock_without_the_order_of_parents(
+def test_two_authors_deadlock_without_the_order_of_parents(
     server: Engine, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unlocked(*args: Any) -> Any:
         return _update_many.__wrapped__(*args[:-1], False)
 
     monkeypatch.setattr(counter_updates, "_update_many", unlocked)
-    assert sorted(insert_into_both(server, actors)) == ["ok", "retry"]
+    assert sorted(insert_for_both(server, actors)) == ["ok", "retry"]
     assert drifted(server) == 0
