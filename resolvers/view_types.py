@@ -64,6 +64,19 @@ class CommentView(View):
     deleted_by: str | None
     """The role of who has deleted it: author, moderator, host or erasure; None if nobody has."""
     reaction_count: int
+    parent_id: UUID | None
+    """The comment that it is a reply to; None at the top level."""
+    root_id: UUID | None
+    """The comment at the top level that it is below; None at the top level."""
+    in_reply_to_id: UUID | None
+    """The comment that it answers, which may be gone; None if that is its parent, or none."""
+    depth: int
+    """The number of comments above it."""
+    reply_count: int
+    """The number of direct replies."""
+    thread_reply_count: int
+    """The number of all comments below a comment at the top level; 0 for a reply."""
+    viewer_can_reply: bool
     viewer_can_edit: bool
     viewer_can_move: bool
     viewer_can_restore: bool

@@ -54,10 +54,13 @@ MAX_PAGE_SIZE = 1000
 _THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
 _SHOWN_COLUMNS = frozenset(
     ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(("message", "word_count", "revision", "reaction_count", "seq"))
+).union(
+    ("message", "word_count", "reaction_count", "seq", "parent_id", "root_id", "in_reply_to_id"),
+    ("revision", "depth", "reply_count", "thread_reply_count"),
+)
 """The columns that a view has as they are."""
 
-_COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder"])
+_COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder", "shown"])
 
 
 async def read_thread(connection: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
@@ -153,6 +156,45 @@ async def read_comments(
         has_previous_page=page.has_previous,
         has_next_page=page.has_next,
     )
+
+
+async def read_replies(
+    connection: ReadConnection,
+    access: Access,
+    comment_id: UUID,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    descending: bool = False,
+) -> ViewPage[CommentView] | None:
+    """Return a page of the replies to a comment, or None if the viewer may read no such comment.
+
+    :param descending: whether the latest comes first.
+    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+        order.
+    """
+    expect_type(UUID, comment_id=comment_id)
+    order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
+    window = arguments.window(order, MAX_PAGE_SIZE, of_replies=True)
+    reader, access = await _begin(connection, access)
+    condition = access.read_condition()
+    comment = await read_one(reader, Comment, comment_id, ("thread_id",), condition)
+    if comment is None:
+        return None
+    thread = await read_one(reader, Thread, comment["thread_id"], ThreadContext._fields, condition)
+    fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
+    page = (await read_comment_pages(reader, [comment_id], window, fields)).get(comment_id)
+    if thread is None or page is None:
+        return None  # One of them was deleted meanwhile.
+    names = await _names(reader, page.rows)
+    context = thread_context(thread)
+    nodes = [
+        await _comment_view(access, row, context, names, cursor)
+        for row, cursor in zip(page.rows, page.cursors, strict=True)
+    ]
+    return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
 
 
 async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> CommentView | None:
@@ -272,6 +314,9 @@ async def _comment_view(
         author_name=_author_name(access, row, names),
         message_html=await render_fairly(access.rules.render, row["message"]),
         cursor=cursor,
+        viewer_can_reply=bool(row["shown"])
+        and thread.locked_at is None
+        and access.may("may_reply", context),
         viewer_can_edit=access.may("may_edit", context),
         viewer_can_move=access.may("may_move", context),
         viewer_can_delete=access.may("may_delete", context),

@@ -18,6 +18,7 @@ from tallied.host.hooks import Event, Hooks
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.models import Comment
 from tallied.models.counters import counters
+from tallied.resolvers import views
 from tallied.resolvers.comments import NewComment, add_comment
 from tallied.schema.ids import decode_id, encode_id
 
@@ -202,6 +203,13 @@ async def test_host_replies_within_unit_of_work(database: Database) -> None:
         return first, second
 
     first, second = await database.write(work)
+    async with database.read() as connection:
+        page = await views.read_replies(connection, access, first.comment["id"])
+        assert page is not None
+        (view,) = page.nodes
+        assert (view.message, view.depth, view.parent_id) == ("three", 1, first.comment["id"])
+        assert view.viewer_can_reply
+        assert await views.read_replies(connection, access, uuid4()) is None
     assert second.comment["parent_id"] == second.comment["root_id"] == first.comment["id"]
     assert (second.thread["comment_count"], second.thread["top_level_count"]) == (2, 1)
     assert not await drifts(database)
