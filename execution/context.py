@@ -28,7 +28,7 @@ from ..resolvers.queries import count_comments, read_author_id, read_comment_pag
 from ..resolvers.rendering import run_in_thread
 from ..settings import Settings
 from .dataloader import DataLoader
-from .field_declarations import LoadedField
+from .field_declarations import LoadedField, LoadedRowField
 from .response_size import ResponseSize
 
 T = TypeVar("T")
@@ -318,6 +318,15 @@ class Context:
             return [lists.get(id, ()) for id in ids]
 
         return await self._loader((declaration, arguments, names), load).load(id)
+
+    async def load_key(self, declaration: LoadedRowField, id: UUID) -> UUID | None:
+        """Return the key of a declared field's row for one row, loaded with its siblings'."""
+
+        async def load(ids: list[UUID]) -> list[UUID | None]:
+            keys = await declaration.load(self, ids)
+            return [keys.get(id) for id in ids]
+
+        return await self._loader(declaration, load).load(id)
 
     def _loader(
         self,

@@ -107,6 +107,8 @@ class TargetCountsField:
 class LoadedField:
     """A field with a short list of objects for each row, loaded at once for all rows of a page.
 
+    A field of one value is the first of its list, or null.
+
     :param load: returns the lists by the keys of the rows; called with the context, the keys, the
         result of `read`, and the names in Python of the requested fields.
     :param read: reads the arguments, after the context.
@@ -116,6 +118,17 @@ class LoadedField:
         [Any, Sequence[UUID], Any, frozenset[str]], Awaitable[Mapping[UUID, Sequence[Any]]]
     ]
     read: Callable[..., Hashable] = lambda _: None
+
+
+@dataclass(frozen=True)
+class LoadedRowField:
+    """A field with another row for each row, whose keys are loaded at once for all of a page.
+
+    :param load: returns those keys by the keys of the rows; called with the context and these.
+    """
+
+    type_name: str
+    load: Callable[[Any, Sequence[UUID]], Awaitable[Mapping[UUID, UUID | None]]]
 
 
 @dataclass(frozen=True)
@@ -204,6 +217,7 @@ FieldDeclaration = (
     | TargetThreadField
     | TargetCountsField
     | LoadedField
+    | LoadedRowField
     | ConnectionField
     | ChangeField
     | ChangedRowField
@@ -242,7 +256,7 @@ def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]
             return [*own, *map(foreign_key, declaration.relations)]
         case RelatedRowField():
             return (foreign_key(declaration.relation),)
-        case ConnectionField(relation=ChildRelation()) | LoadedField():
+        case ConnectionField(relation=ChildRelation()) | LoadedField() | LoadedRowField():
             return ("id",)
     return ()
 

@@ -9,6 +9,7 @@ from . import counters as counters
 from .author import Author as Author
 from .base import Base as Base
 from .comment import Comment as Comment
+from .mark import Mark as Mark
 from .reaction import Reaction as Reaction
 from .reaction import ReactionTotal as ReactionTotal
 from .revision import Revision as Revision

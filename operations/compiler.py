@@ -31,6 +31,7 @@ from ..execution.field_declarations import (
     ConnectionField,
     KeyedRowField,
     LoadedField,
+    LoadedRowField,
     NodeField,
     NodesField,
     ObjectField,
@@ -44,7 +45,7 @@ from ..resolvers.selections import Path
 from ..schema.types import ROWS
 from .arguments import Arguments, Variables
 from .errors import Unsupported
-from .levels import Awaited, ChildPages, Level, LoadedList, PageLevel, RootPage, RowLevel
+from .levels import Awaited, ChildPages, Level, LoadedList, LoadedRow, PageLevel, RootPage, RowLevel
 from .payloads import PayloadCompiler
 from .plan import Plan
 from .roots import (
@@ -229,6 +230,8 @@ class _Compilation:
                 return f"(None if {key} is None else {expression})"
             case LoadedField():
                 return self._loaded_list(level, field, path, declaration, details)
+            case LoadedRowField():
+                return self._loaded_row(level, path, declaration, details)
             case ConnectionField():
                 return self._child_pages(level, field, path, declaration, details)
         raise Unsupported(f"{type_.name}.{name}")
@@ -270,20 +273,33 @@ class _Compilation:
     ) -> str:
         """Return the expression of a list of objects that is loaded with those of other rows."""
         arguments = Arguments(self.compiler.schema, field, details[0].node)
-        type_ = get_named_type(field.type)
-        assert isinstance(type_, GraphQLObjectType)
-        selected = (
-            items[0].node.name.value for items in self.fields.below(type_, details).values()
-        )
-        names = frozenset(
-            python_name(type_.fields[name]) for name in selected if name in type_.fields
-        )
+        type_, names = get_named_type(field.type), frozenset[str]()
+        if isinstance(type_, GraphQLObjectType):
+            selected = (
+                items[0].node.name.value for items in self.fields.below(type_, details).values()
+            )
+            names = frozenset(
+                python_name(type_.fields[name]) for name in selected if name in type_.fields
+            )
         parent_path = (*path, "id")
         key, variable = level.variable(parent_path), f"lists{len(self.lists)}"
         self.lists[variable] = declaration, arguments
         level.loaded.append(LoadedList(declaration, parent_path, names, variable))
+        if not isinstance(type_, GraphQLObjectType):
+            return f"{variable}.get({key}, (None,))[0]"
         function = self._object_function(type_, details)
         return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
+
+    def _loaded_row(
+        self, level: Level, path: Path, declaration: LoadedRowField, details: list[FieldDetails]
+    ) -> str:
+        """Return the expression of another row that is loaded with those of other rows."""
+        row_level = self._row_level(declaration.type_name, details)
+        row_level.variable(("id",))
+        parent_path, variable = (*path, "id"), f"rows{row_level.number}"
+        key = level.variable(parent_path)
+        level.loaded_rows.append(LoadedRow(declaration, row_level, parent_path, variable))
+        return f"{variable}.get({key})"
 
     def _object_function(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         """Return the name of a function from an object, which may be None, to the response's."""

@@ -14,7 +14,7 @@ from ..concurrency.scheduler import yield_if_due
 from ..database import Database
 from ..database.statement import Rows
 from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
-from ..execution.field_declarations import LoadedField
+from ..execution.field_declarations import LoadedField, LoadedRowField
 from ..models import Author, Comment, Thread
 from ..resolvers.pagination.arguments import RequestedFields, Window
 from ..resolvers.pagination.keyset import PageOfRows, split_page
@@ -76,6 +76,15 @@ class LoadedList(NamedTuple):
     variable: str
 
 
+class LoadedRow(NamedTuple):
+    """A field with another row for each row, loaded before the rows are put together."""
+
+    declaration: LoadedRowField
+    level: RowLevel
+    parent_path: Path
+    variable: str
+
+
 class Pages(NamedTuple):
     """The pages of a level by parent, as the response has them."""
 
@@ -100,6 +109,7 @@ class Level:
     awaited: list[Awaited] = field(default_factory=list)
     children: list[ChildPages] = field(default_factory=list)
     loaded: list[LoadedList] = field(default_factory=list)
+    loaded_rows: list[LoadedRow] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
     """The expressions of the generated code, one for each use of the rows."""
     uses: Counter[Path] = field(default_factory=Counter)
@@ -217,6 +227,10 @@ class Level:
             place = self.places[item.parent_path]
             ids_of_rows = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
             loaded.append(await self._load_lists(run, item, ids_of_rows))
+        for other in self.loaded_rows:
+            place = self.places[other.parent_path]
+            parents = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
+            loaded.append(await self._load_rows(run, other, parents, repeats))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
@@ -240,6 +254,19 @@ class Level:
             arguments = run.lists[item.variable]
             lists.update(await item.declaration.load(run.context, part, arguments, item.names))
         return lists
+
+    async def _load_rows(
+        self, run: Run, item: LoadedRow, parents: Sequence[UUID], repeats: int
+    ) -> Mapping[UUID, Any]:
+        """Return the row of each parent as the response has it."""
+        rows: dict[UUID, Any] = {}
+        for start in range(0, len(parents), MAX_BATCH_SIZE):
+            part = parents[start : start + MAX_BATCH_SIZE]
+            keys = await item.declaration.load(run.context, part)
+            ids = list({key for key in keys.values() if key is not None})
+            objects = await item.level.load_rows(run, ids, repeats) if ids else {}
+            rows |= {id: objects.get(key) for id, key in keys.items() if key is not None}
+        return rows
 
     def _encode_ids(self, rows: Rows) -> list[dict[Any, str]]:
         """Return the global ids of each use of a key.

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..models import Comment, Reaction, WithdrawnText
+from ..models import Comment, Mark, Reaction, WithdrawnText
 from ..models.counters import counters
 from .authors import delete_author_row, lock_author, permit_deletion
 from .pagination.arguments import Record
@@ -55,6 +55,12 @@ async def _erase_comments(session: AsyncSession, author_id: UUID, ids: Sequence[
     await tree.write()
 
 
+async def _erase_marks(session: AsyncSession, author_id: UUID, ids: Sequence[UUID]) -> None:
+    """Delete the author's marks in these threads."""
+    is_own = (Mark.author_id == author_id, Mark.thread_id.in_(ids))
+    await session.execute(delete(Mark).where(*is_own))
+
+
 ERASERS: list[Eraser] = [
     Eraser(lambda id: select(Comment.id).where(Comment.author_id == id), _erase_comments),
     Eraser(
@@ -65,6 +71,7 @@ ERASERS: list[Eraser] = [
         lambda id: select(Reaction.comment_id).where(Reaction.author_id == id).distinct(),
         _erase_reactions,
     ),
+    Eraser(lambda id: select(Mark.thread_id).where(Mark.author_id == id), _erase_marks),
 ]
 """Every table with texts of authors has one here, and so may a host's own tables."""
 

@@ -83,6 +83,16 @@ class CommentView(View):
 
 
 @dataclass(frozen=True)
+class Unread:
+    """What a viewer has not read of a thread."""
+
+    count: int
+    """The number of unread comments, counted to 100."""
+    first_id: UUID | None
+    """The key of the first of them."""
+
+
+@dataclass(frozen=True)
 class TargetCounts:
     """The counts of the thread about an object of the host; 0 without one that can be read."""
 

@@ -25,6 +25,7 @@ from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread
 from ..models.comment import DELETED
+from . import unread
 from .authors import with_author
 from .pagination.arguments import PageArguments, Record, RequestedFields
 from .pagination.filters import CommentFilter, ThreadFilter
@@ -43,6 +44,7 @@ from .view_types import CommentView as CommentView
 from .view_types import ReactionGroup as ReactionGroup
 from .view_types import TargetCounts as TargetCounts
 from .view_types import ThreadView as ThreadView
+from .view_types import Unread as Unread
 from .view_types import ViewPage as ViewPage
 
 ReadConnection: TypeAlias = AsyncConnection | AsyncSession
@@ -263,6 +265,21 @@ async def read_history(
         expect_type(UUID, comment_id=id)
     reader, access = await _begin(connection, access)
     return await read_revisions(reader, access, list(comment_ids))
+
+
+async def read_unread(
+    connection: ReadConnection, access: Access, thread_ids: Collection[UUID]
+) -> Mapping[UUID, Unread]:
+    """Return what the viewer has not read of threads that they may read, by one statement.
+
+    :returns: the unread comments by thread; none at all for a guest.
+    """
+    expect_type(Access, access=access)
+    for id in thread_ids:
+        expect_type(UUID, thread_id=id)
+    if isinstance(connection, AsyncSession):
+        connection = await connection.connection()
+    return await unread.read_unread(EngineReader(connection), access.viewer, list(thread_ids))
 
 
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:

@@ -34,7 +34,7 @@ PUBLIC = {
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
-    "tallied.models": """Base Author Thread Comment Reaction ReactionTotal Revision
+    "tallied.models": """Base Author Thread Comment Mark Reaction ReactionTotal Revision
         WithdrawnText count_words""",
     "tallied.models.counters": "counters",
     "tallied.host.policy": "Policy ThreadContext CommentContext",
@@ -42,8 +42,8 @@ PUBLIC = {
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment read_counts read_reactions read_history ThreadView CommentView ViewPage
-        CommentPage TargetCounts ReactionGroup ReadRevision""",
+        read_comment read_counts read_reactions read_history read_unread ThreadView CommentView
+        ViewPage CommentPage TargetCounts ReactionGroup ReadRevision Unread""",
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",
@@ -51,6 +51,7 @@ PUBLIC = {
         delete_comment restore_comment""",
     "tallied.resolvers.erasure": "Eraser erase_author",
     "tallied.resolvers.purge": "purge_texts",
+    "tallied.resolvers.marks": "mark_read MarkChange",
     "tallied.resolvers.reactions": "add_reaction remove_reaction ReactionChange",
     "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
     "tallied.host.access.Access": "as_host may may_start may_delete_author read_condition",

@@ -22,6 +22,7 @@ REVISION = "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+MARK = "tallied_mark"
 SEQ_INDEX = f"ix_{COMMENT}_thread_id_seq"
 BATCH = 1000
 
@@ -60,6 +61,7 @@ def upgrade() -> None:
     create_withdrawn_texts()
     create_reactions()
     create_revisions()
+    create_marks()
 
 
 def add_reference(name: str) -> None:
@@ -198,9 +200,30 @@ def create_revisions() -> None:
     op.create_index(op.f(f"ix_{REVISION}_editor_id"), REVISION, ["editor_id"])
 
 
+def create_marks() -> None:
+    keys = {"author_id": "tallied_author", "thread_id": THREAD}
+    op.create_table(
+        MARK,
+        *(sa.Column(name, sa.Uuid(), nullable=False) for name in keys),
+        sa.Column("last_read_seq", COUNTER, nullable=False),
+        sa.PrimaryKeyConstraint(*keys, name=op.f(f"pk_{MARK}")),
+        *(
+            sa.ForeignKeyConstraint(
+                [name],
+                [f"{table}.id"],
+                name=op.f(f"fk_{MARK}_{name}_{table}"),
+                ondelete="CASCADE",
+            )
+            for name, table in keys.items()
+        ),
+    )
+    op.create_index(op.f(f"ix_{MARK}_thread_id"), MARK, ["thread_id"])
+
+
 def downgrade() -> None:
     require_shown_comments()
     op.drop_table(REVISION)
+    op.drop_table(MARK)
     op.drop_table(REACTION)
     op.drop_table(TOTAL)
     op.drop_table(WITHDRAWN_TEXT)

@@ -10,6 +10,7 @@ import strawberry
 
 from .author import AuthorMutations
 from .comment import CommentMutations
+from .mark import MarkMutations
 from .reaction import ReactionMutations
 from .thread import ThreadMutations
 
@@ -20,5 +21,7 @@ from .thread import ThreadMutations
     "userErrors of its payload, which returns the changed objects with their new "
     "counters."
 )
-class Mutation(ThreadMutations, AuthorMutations, CommentMutations, ReactionMutations):
+class Mutation(
+    ThreadMutations, AuthorMutations, CommentMutations, ReactionMutations, MarkMutations
+):
     pass

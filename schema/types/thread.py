@@ -36,6 +36,7 @@ from ..scalars import SafeInt
 from .author import Author
 from .comment import Comment
 from .target import ThreadTarget
+from .unread import FIRST_UNREAD, UNREAD_COUNT
 
 COMMENTS_OF_THREAD = ConnectionField(
     "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS, total="top_level_count"
@@ -102,6 +103,27 @@ class Thread(Row, Node):
     @computed("Whether the viewer may delete the thread and its comments.", *POLICY_COLUMNS)
     def viewer_can_delete(access: Access, *columns: Any) -> bool:
         return access.may("may_delete_thread", ThreadContext._make(columns))
+
+    @field(
+        "The number of comments that the viewer has not read yet, without the viewer's own. It is "
+        "counted to 100, so show 100 as 99+. Null for a guest.",
+        declaration=UNREAD_COUNT,
+    )
+    async def unread_count(self, info: Info) -> int | None:
+        counts = await info.context.load_list(UNREAD_COUNT, self.value("id"), None, frozenset())
+        return next(iter(counts), None)
+
+    @field(
+        "The first comment that the viewer has not read yet, wherever it is in the tree. Null if "
+        "there is none, and for a guest.",
+        declaration=FIRST_UNREAD,
+    )
+    async def first_unread(self, info: Info) -> Comment | None:
+        key = await info.context.load_key(FIRST_UNREAD, self.value("id"))
+        if key is None:
+            return None
+        record = await info.context.load_row(models.Comment, key, info.columns("Comment"))
+        return None if record is None else Comment.from_record(record)
 
     @field(
         "A page of the thread's comments: those at the top level, unless filterBy asks for all.",

@@ -68,6 +68,8 @@ COSTS: dict[str, int | tuple[int, int]] = {
     # The second time, the lock alone.
     """mutation($r: ID!) { addReaction(input: { commentId: $r, kind: "like" }) {
          comment { reactionCount } } }""": (0, 4),
+    # The author, the thread, and the mark.
+    "mutation($to: ID!) { markRead(input: { threadId: $to }) { lastReadSeq } }": (0, 3),
     """mutation($r: ID!) { again: addReaction(input: { commentId: $r, kind: "like" }) {
          comment { reactionCount } } }""": (0, 1),
     """mutation($r: ID!) { removeReaction(input: { commentId: $r, kind: "like" }) {
@@ -162,6 +164,9 @@ READS: dict[str, int | tuple[int, int]] = {
          reactionGroups { kind count viewerHasReacted } } } } }""": 3,
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes {
          reactionGroups { kind } reactors(first: 3) { author { name } } } } } }""": 4,
+    # The marks of a page of threads, and the first unread comments.
+    "{ threads(first: 100) { nodes { title unreadCount } } }": (1, 2),
+    "{ threads(first: 100) { nodes { unreadCount firstUnread { message } } } }": (1, 3),
     """{ threadFor(target: {type: "book", key: "9"}) { title } }""": 1,
     """{ counts(targets: [{type: "book", key: "7"}, {type: "book", key: "9"}]) {
          target { key } commentCount lastCommentAt } }""": 1,

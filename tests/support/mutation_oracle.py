@@ -38,6 +38,7 @@ MUTATIONS = (
     "deleteComment",
     "addReaction",
     "removeReaction",
+    "markRead",
     "deleteAuthor",
 )
 

@@ -24,7 +24,7 @@ from tallied.execution.response_size import TIMES_IN_UTC
 from tallied.host.access import HostRules
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.host.targets import Target, targets_by_name
-from tallied.models import Author, Comment, Reaction, ReactionTotal, Revision, Thread
+from tallied.models import Author, Comment, Mark, Reaction, ReactionTotal, Revision, Thread
 from tallied.models.base import new_id
 from tallied.resolvers.withdrawal import lock_tree
 from tallied.schema.build import merge_schemas, schema
@@ -230,6 +230,17 @@ async def fill(database: Database, chance: random.Random) -> None:
                     )
 
     await database.write(react)
+
+    async def mark(unit: UnitOfWork) -> None:
+        for author in authors:
+            for thread in chance.sample(threads, k=len(threads) // 2):
+                unit.session.add(
+                    Mark(
+                        author_id=author.id, thread_id=thread.id, last_read_seq=chance.randrange(4)
+                    )
+                )
+
+    await database.write(mark)
     await database.write(lambda unit: _delete(unit, chance))
 
 

@@ -1,0 +1,54 @@
+"""The mutation of marks."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+from strawberry import UNSET
+
+from ...database.unit_of_work import UnitOfWork
+from ...host.access import Access
+from ...resolvers import marks
+from ..arguments import unset_to_none
+from ..scalars import SafeInt
+from ..types import Thread
+from .declaration import ChangePayload, InputField, change, changed_row, changed_value
+from .inputs import THREAD_ID
+from .rows import CHANGED_THREAD, NULL_THREAD
+
+
+@strawberry.type
+class MarkPayload(ChangePayload):
+    thread: Thread | None = changed_row(
+        f"The thread with what is unread now. {NULL_THREAD}", CHANGED_THREAD
+    )
+    last_read_seq: SafeInt | None = changed_value(
+        "The Comment.seq up to which the viewer has read the thread. It is greater than upTo if "
+        "the viewer has read further already. Null if the mutation was rejected.",
+        lambda change: change.last_read_seq,
+    )
+
+
+async def _mark_read(
+    unit: UnitOfWork, access: Access, thread_id: UUID, up_to: int | None
+) -> marks.MarkChange:
+    return await marks.mark_read(unit, access, thread_id, unset_to_none(up_to))
+
+
+@strawberry.type
+class MarkMutations:
+    mark_read = change(
+        "mark_read",
+        "Mark the comments of a thread as read by the viewer, up to one of them. What is read "
+        "stays read.",
+        _mark_read,
+        MarkPayload,
+        thread_id=THREAD_ID,
+        up_to=InputField(
+            "The Comment.seq of the last comment that is read. Leave it out for all comments of "
+            "the thread.",
+            SafeInt | None,
+            UNSET,
+        ),
+    )
