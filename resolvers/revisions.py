@@ -170,5 +170,5 @@ async def read_revisions(
             context = CommentContext._make([*contexts[:count], ThreadContext(*contexts[count:])])
             permitted[id] = access.may_read_history(context)
         if permitted[id]:
-            revisions[id].append(ReadRevision(*values, editor if editor["id"] else None))
+            revisions[id].append(ReadRevision._make([*values, editor if editor["id"] else None]))
     return revisions
