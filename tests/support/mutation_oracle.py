@@ -48,6 +48,7 @@ TEXTS: Mapping[str, Sequence[Any]] = {
     "clientMutationId": ["1", "2", ""],
     "String": ["one", "two"],
     "kind": ["like", "heart"],
+    "upTo": [-1, 0, 2, 2**40],
 }
 WRONG_TEXTS: Mapping[str, Sequence[Any]] = {
     "message": ["", "\0", "x" * 10_001, None],
