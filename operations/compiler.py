@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from graphql import (
     DirectiveNode,
@@ -44,8 +44,10 @@ from ..execution.field_declarations import (
 from ..resolvers.selections import Path
 from ..schema.types import ROWS
 from .arguments import Arguments, Variables
+from .connections import ConnectionCompiler
 from .errors import Unsupported
-from .levels import Awaited, ChildPages, Level, LoadedList, LoadedRow, PageLevel, RootPage, RowLevel
+from .levels import Awaited, Level, LoadedList, LoadedRow, RowLevel
+from .pages import ChildPages
 from .payloads import PayloadCompiler
 from .plan import Plan
 from .roots import (
@@ -60,12 +62,6 @@ from .roots import (
 )
 from .selected_fields import SelectedFields
 from .source import Source
-from .trees import TreePages
-
-P = TypeVar("P", bound=PageLevel)
-
-PAGE_INFO = {"hasPreviousPage": -4, "hasNextPage": -3, "startCursor": -2, "endCursor": -1}
-"""The places of the fields in the page of a level."""
 
 
 class Compiler:
@@ -163,7 +159,7 @@ class _Compilation:
             case TargetThreadField():
                 return TargetRoot(arguments, self._row_level("Thread", details))
             case ConnectionField():
-                page = self._page(RootPage, declaration, arguments, details)
+                page = ConnectionCompiler(self).root_page(declaration, arguments, details)
                 return PageRoot(page, f"connection{page.number}")
             case TargetCountsField():
                 type_ = get_named_type(field.type)
@@ -233,7 +229,9 @@ class _Compilation:
             case LoadedRowField():
                 return self._loaded_row(level, path, declaration, details)
             case ConnectionField():
-                return self._child_pages(level, field, path, declaration, details)
+                return ConnectionCompiler(self).child_pages(
+                    level, field, path, declaration, details
+                )
         raise Unsupported(f"{type_.name}.{name}")
 
     def _computed(
@@ -358,117 +356,3 @@ class _Compilation:
                 rows[key] = keyed, self._row_level(keyed.type_name, same_key)
             parts.append((key, "None" if key in rows else self._object_field(type_, same_key)))
         return ObjectRoot(declaration.build, self.source.object_function(parts), rows)
-
-    def _child_pages(
-        self,
-        level: Level,
-        field: GraphQLField,
-        path: Path,
-        declaration: ConnectionField,
-        details: list[FieldDetails],
-    ) -> str:
-        """Return the expression of a connection to the children of a row."""
-        assert declaration.relation is not None
-        arguments = self.arguments(field, details)
-        parent_path = (*path, "id")
-        is_tree = declaration.relation.parent is ROWS[declaration.type_name].model
-        # The levels of a tree have the ids of all its parents in one form.
-        key = (level.variable if is_tree else level.stored_variable)(parent_path)
-        page = self._page(
-            TreePages if is_tree else ChildPages,
-            declaration,
-            arguments,
-            details,
-            relation=declaration.relation,
-            parent_path=parent_path,
-        )
-        level.children.append(page)
-        number, total = page.number, "None"
-        if page.counts:
-            assert declaration.total is not None
-            count = level.variable((*path, declaration.total))
-            total = f"({count} if totals{number} is None else totals{number}.get({key}, 0))"
-        empty = self.source.constant(page.empty_page())
-        return f"connection{number}(pages{number}.get({key}, {empty}), {total})"
-
-    def _page(
-        self,
-        level_type: type[P],
-        declaration: ConnectionField,
-        arguments: Arguments,
-        details: list[FieldDetails],
-        **options: Any,
-    ) -> P:
-        """Return the level of a connection, with its generated function."""
-        model = ROWS[declaration.type_name].model
-        page = level_type(len(self.levels), model, self.database, **options)
-        self.levels.append(page)
-        self.windows[page.number] = declaration, arguments
-        row_type = self.fields.row_type(declaration.type_name)
-        type_ = self.fields.type(f"{row_type.name}Connection")
-        parts = []
-        for key, same_key in self.fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
-        self.source.connection_function(page.number, parts)
-        return page
-
-    def _connection_field(
-        self,
-        page: PageLevel,
-        type_: GraphQLObjectType,
-        row_type: GraphQLObjectType,
-        name: str,
-        details: list[FieldDetails],
-    ) -> str:
-        if name == "__typename":
-            return repr(type_.name)
-        if name == "totalCount":
-            page.counts = True
-            return "total"
-        page.reads_page = True
-        if name == "pageInfo":
-            return self._page_info(page, details)
-        if name == "nodes":
-            expression = self.row(page, row_type, (), details)
-        elif name == "edges":
-            expression = self._edge(page, row_type, details)
-        else:
-            raise Unsupported(f"{type_.name}.{name}")
-        page.lists.append(expression)
-        return f"page[{len(page.lists) - 1}]"
-
-    def _edge(
-        self, page: PageLevel, row_type: GraphQLObjectType, details: list[FieldDetails]
-    ) -> str:
-        type_ = self.fields.type(f"{row_type.name}Edge")
-        parts = []
-        for key, same_key in self.fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-            elif name == "cursor":
-                page.wants_cursors = True
-                parts.append((key, "encode(key, id)"))
-            elif name == "node":
-                parts.append((key, self.row(page, row_type, (), same_key)))
-            else:
-                raise Unsupported(f"{type_.name}.{name}")
-        return self.source.object(parts)
-
-    def _page_info(self, page: PageLevel, details: list[FieldDetails]) -> str:
-        type_ = self.fields.type("PageInfo")
-        parts = []
-        for key, same_key in self.fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-                continue
-            place = PAGE_INFO.get(name)
-            if place is None:
-                raise Unsupported(f"{type_.name}.{name}")
-            page.wants_previous |= name == "hasPreviousPage"
-            page.wants_next |= name == "hasNextPage"
-            page.wants_cursors |= name.endswith("Cursor")
-            parts.append((key, f"page[{place}]"))
-        return self.source.object(parts)

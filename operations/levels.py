@@ -5,43 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, bindparam
 
-from ..concurrency.scheduler import yield_if_due
 from ..database import Database
 from ..database.statement import Rows
-from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
+from ..execution.context import MAX_BATCH_SIZE
 from ..execution.field_declarations import LoadedField, LoadedRowField
 from ..models import Author, Comment, Thread
-from ..resolvers.pagination.arguments import RequestedFields, Window
-from ..resolvers.pagination.keyset import PageOfRows, split_page
-from ..resolvers.pagination.statements import (
-    ChildRelation,
-    select_count,
-    select_counts,
-    select_page,
-    select_pages,
-)
 from ..resolvers.selections import Path, Selection, select_rows, table_of
 from .errors import Unsupported
 from .ids import check_stored_keys, encode_ids, encode_stored_ids
 from .run import Run
-from .statements import (
-    BoundStatement,
-    Shapes,
-    fix_conditions,
-    is_among,
-    parametrize,
-    window_parameters,
-    window_shape,
-)
+from .statements import Shapes, is_among
 from .stored_values import is_key, is_time, mark, replace_marks
-
-SLICE = 250
-"""How many rows are put into the response before other tasks may run."""
 
 MAX_COLUMNS = 200
 """The most columns of a statement; the target of a loop in Python has at most 255 names."""
@@ -85,10 +64,31 @@ class LoadedRow(NamedTuple):
     variable: str
 
 
+class ChildLevel(Protocol):
+    """A level whose rows belong to those of another."""
+
+    number: int
+    parent_path: Path
+    """The column of the parent's level with the parent's id."""
+    has_stored_parents: bool
+    """Whether the parents' ids are as SQLite has them."""
+
+    def finish(self) -> None:
+        """Fix the columns, as of :meth:`.Level.finish`."""
+
+    async def load(
+        self, run: Run, ids: Sequence[Any], repeats: int
+    ) -> tuple[Mapping[Any, Any], Mapping[Any, int] | None]:
+        """Return the pages by parent, and the totals if they have to be counted.
+
+        :param repeats: as of :meth:`.Level.count_texts`.
+        """
+
+
 class Pages(NamedTuple):
     """The pages of a level by parent, as the response has them."""
 
-    level: ChildPages
+    level: ChildLevel
     finished: Mapping[Any, Any]
 
 
@@ -107,7 +107,7 @@ class Level:
     ids: dict[tuple[Path, str], str] = field(default_factory=dict)
     """The names in the generated code of the global ids, by the path of the key and the type."""
     awaited: list[Awaited] = field(default_factory=list)
-    children: list[ChildPages] = field(default_factory=list)
+    children: list[ChildLevel] = field(default_factory=list)
     loaded: list[LoadedList] = field(default_factory=list)
     loaded_rows: list[LoadedRow] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
@@ -354,213 +354,6 @@ class RowLevel(Level):
         )
         self.count_texts(run, rows, repeats)
         return rows
-
-
-@dataclass
-class PageLevel(Level):
-    """Pages of a connection."""
-
-    wants_cursors: bool = False
-    wants_previous: bool = False
-    wants_next: bool = False
-    reads_page: bool = False
-    counts: bool = False
-    """Whether ``totalCount`` is requested."""
-
-    def requested(self) -> RequestedFields:
-        """Return the requested parts of the page."""
-        return RequestedFields(
-            frozenset(), self.wants_cursors, self.wants_previous, self.wants_next
-        )
-
-    def pattern(self) -> str:
-        """Return the target of the generated loop, with the position of each row."""
-        pattern = super().pattern()
-        return pattern.replace(", *_)", ", key, id, *_)") if self.wants_cursors else pattern
-
-    def encoder(self, run: Run) -> Any:
-        return run.windows[self.number].order.encode_parts
-
-    def finish_page(self, run: Run, page: PageOfRows, make: Items) -> tuple[Any, ...]:
-        """Return a page for the generated function: its lists, and what pageInfo tells."""
-        start = end = None
-        if self.wants_cursors and page.rows:
-            encode, key = self.encoder(run), page.key
-            start, end = (encode(row[key], row[key + 1]) for row in (page.rows[0], page.rows[-1]))
-        return (*make(page.rows), page.has_previous, page.has_next, start, end)
-
-    def empty_page(self) -> tuple[Any, ...]:
-        """Return the page of a parent that was deleted meanwhile."""
-        return (*([] for _ in self.lists), False, False, None, None)
-
-    @property
-    def width(self) -> int:
-        """The number of the selected columns."""
-        return len(self.places)
-
-    @property
-    def sort_places(self) -> Sequence[int]:
-        """The places of the sort key and the id, which only cursors need as objects."""
-        return () if self.wants_cursors else (self.width, self.width + 1)
-
-
-class RootPage(PageLevel):
-    """A page of a whole table."""
-
-    async def load(self, run: Run) -> tuple[Any, int | None]:
-        """Return the page for the generated function, and the total if it is requested."""
-        window, page = run.windows[self.number], self.empty_page()
-        searched = window.search_conditions()
-        others = [*window.conditions(), *self.conditions(run)]
-        fixed = fix_conditions(window, searched, others)
-        if self.reads_page:
-            page = await self._load_page(run, window, fixed, [*searched, *others])
-        total = None
-        if self.counts:
-            bound = self.shapes.bind(
-                ("count", *(window_shape(window) if searched else ())),
-                [*searched, *others],
-                lambda: select_count(fixed),
-                {},
-            )
-            ((total,),) = await run.fetch(bound)
-        return page, total
-
-    async def _load_page(
-        self, run: Run, window: Window, fixed: Window, conditions: list[ColumnElement[bool]]
-    ) -> tuple[Any, ...]:
-        bound = self.shapes.bind(
-            window_shape(window),
-            conditions,
-            lambda: select_page(
-                parametrize(fixed),
-                self.selection,
-                self.requested(),
-                is_sqlite=self.database.is_sqlite,
-            ),
-            window_parameters(window),
-            self.stored,
-        )
-        rows = await run.fetch(bound)
-        self.count_texts(run, rows)
-        page = split_page(rows, window, self.requested(), self.width)
-        make = await self.prepare(run, page.rows)
-        return self.finish_page(run, page, make)
-
-
-@dataclass
-class ChildPages(PageLevel):
-    """The same page of the children of each parent."""
-
-    relation: ChildRelation = field(kw_only=True)
-    parent_path: Path = field(kw_only=True)
-    """The column of the parent's level with the parent's id."""
-    has_stored_parents: bool = field(init=False)
-    """Whether the parents' ids are as SQLite has them."""
-
-    async def load(
-        self, run: Run, ids: Sequence[Any], repeats: int
-    ) -> tuple[Mapping[Any, Any], Mapping[Any, int] | None]:
-        """Return the pages by parent, and the totals if they have to be counted.
-
-        :param repeats: as of :meth:`count_texts`.
-        """
-        window = run.windows[self.number]
-        pages = {}
-        if self.reads_page and ids:
-            pages = await self._load_pages(run, window, ids, repeats)
-        totals = None
-        if self.counts and window.needs_count:
-            totals = await self._count(run, window, ids) if ids else {}
-        return pages, totals
-
-    async def _load_pages(
-        self, run: Run, window: Window, ids: Sequence[Any], repeats: int
-    ) -> dict[Any, Any]:
-        rows_of: dict[Any, list[Sequence[Any]]] = {}
-        for part in self._batches(window, ids):
-            rows = await run.fetch(self._statement(window, part))
-            self.count_texts(run, rows, repeats)
-            for row in rows:
-                rows_of.setdefault(row[-1], []).append(row)
-            await yield_if_due()
-        return await self.finish_pages(run, self.split(window, rows_of), repeats)
-
-    def split(
-        self, window: Window, rows_of: Mapping[Any, Sequence[Sequence[Any]]]
-    ) -> dict[Any, PageOfRows]:
-        """Return the pages of the rows that were read, by parent."""
-        requested = self.requested()
-        return {
-            id: split_page(rows, window, requested, self.width, is_child=True)
-            for id, rows in rows_of.items()
-        }
-
-    async def finish_pages(
-        self,
-        run: Run,
-        pages: Mapping[Any, PageOfRows],
-        repeats: int,
-        below: Pages | None = None,
-    ) -> dict[Any, Any]:
-        """Return the pages for the generated function.
-
-        :param below: the pages of a level below it that are loaded already.
-        """
-        shown = [row for page in pages.values() for row in page.rows]
-        make = await self.prepare(run, shown, repeats, below)
-        finished, worked = {}, 0
-        for id, page in pages.items():
-            finished[id] = self.finish_page(run, page, make)
-            worked += len(page.rows) + 1
-            if worked > SLICE:
-                worked = 0
-                await yield_if_due()
-        return finished
-
-    def _batches(self, window: Window, ids: Sequence[Any]) -> Collection[Sequence[Any]]:
-        """Return parts of the ids, whose messages fit into memory."""
-        size = MAX_BATCH_SIZE
-        if MESSAGE in self.places:
-            size = max(1, min(size, MAX_MESSAGES // window.limit()))
-        return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-    def _statement(self, window: Window, ids: Sequence[Any], levels: int = 1) -> BoundStatement:
-        conditions = window.conditions()
-        parameters = {"ids": ids, **window_parameters(window)}
-        return self.shapes.bind(
-            (*window_shape(window), levels),
-            conditions,
-            lambda: select_pages(
-                self.relation,
-                self._is_among,
-                parametrize(fix_conditions(window, (), conditions)),
-                self.selection,
-                self.requested(),
-                is_sqlite=self.database.is_sqlite,
-                levels=levels,
-            ),
-            parameters,
-            [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],
-        )
-
-    def _is_among(self, column: Any) -> Any:
-        return is_among(self.database, column, is_stored=self.has_stored_parents)
-
-    async def _count(self, run: Run, window: Window, ids: Sequence[Any]) -> dict[Any, int]:
-        conditions = window.conditions()
-        bound = self.shapes.bind(
-            ("count", window.top_level_only),
-            conditions,
-            lambda: select_counts(
-                self.relation,
-                self._is_among(table_of(self.relation.parent).c.id),
-                fix_conditions(window, (), conditions),
-            ),
-            {"ids": ids},
-            [0] if self.has_stored_parents else (),
-        )
-        return {row[0]: row[1] for row in await run.fetch(bound)}
 
 
 def _has_target() -> Any:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from graphql import GraphQLField, GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetails
 
-from ..database import Database
 from ..execution.field_declarations import (
     ChangedEdgeField,
     ChangedRowField,
@@ -17,34 +14,11 @@ from ..execution.field_declarations import (
     UserErrorsField,
     declaration_of,
 )
-from ..resolvers.selections import Path
 from ..schema.types import ROWS
 from .arguments import Arguments
 from .changes import ChangedLevel, ChangeRoot
 from .errors import Unsupported
-from .levels import Level
-from .selected_fields import SelectedFields
-from .source import Source
-
-
-class RowCompiler(Protocol):
-    """The compilation of an operation, as far as a payload needs it."""
-
-    fields: SelectedFields
-    levels: list[Level]
-    source: Source
-
-    @property
-    def database(self) -> Database:
-        """The database that executes the statements."""
-
-    def arguments(self, field: GraphQLField, details: list[FieldDetails]) -> Arguments:
-        """Return the arguments of a field."""
-
-    def row(
-        self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
-    ) -> str:
-        """Return the expression of a row's object."""
+from .row_compiler import RowCompiler
 
 
 class PayloadCompiler:

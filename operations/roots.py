@@ -27,7 +27,8 @@ from ..schema.ids import decode_id
 from ..schema.types.target import TargetCounts
 from .arguments import Arguments
 from .errors import Guard
-from .levels import RootPage, RowLevel
+from .levels import RowLevel
+from .pages import RootPage
 from .run import Run
 from .statements import Shapes
 

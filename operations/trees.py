@@ -9,7 +9,8 @@ from typing import Any
 from ..concurrency.scheduler import yield_if_due
 from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
 from ..resolvers.pagination.arguments import Window
-from .levels import MESSAGE, ChildPages, Level, Pages
+from .levels import MESSAGE, Level, Pages
+from .pages import ChildPages
 from .run import Run
 
 

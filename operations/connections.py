@@ -1,0 +1,152 @@
+"""The compiler of a connection."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from graphql import GraphQLField, GraphQLObjectType
+from graphql.execution.collect_fields import FieldDetails
+
+from ..execution.field_declarations import ConnectionField
+from ..resolvers.selections import Path
+from ..schema.types import ROWS
+from .arguments import Arguments
+from .errors import Unsupported
+from .levels import Level
+from .pages import ChildPages, PageLevel, RootPage
+from .row_compiler import RowCompiler
+from .trees import TreePages
+
+P = TypeVar("P", bound=PageLevel)
+
+PAGE_INFO = {"hasPreviousPage": -4, "hasNextPage": -3, "startCursor": -2, "endCursor": -1}
+"""The places of the fields in the page of a level."""
+
+
+class ConnectionCompiler:
+    """Compiles one connection."""
+
+    def __init__(self, compiler: RowCompiler) -> None:
+        self._compiler = compiler
+        self._fields = compiler.fields
+        self._source = compiler.source
+
+    def root_page(
+        self, declaration: ConnectionField, arguments: Arguments, details: list[FieldDetails]
+    ) -> RootPage:
+        """Return the level of a connection to a whole table."""
+        return self._page(RootPage, declaration, arguments, details)
+
+    def child_pages(
+        self,
+        level: Level,
+        field: GraphQLField,
+        path: Path,
+        declaration: ConnectionField,
+        details: list[FieldDetails],
+    ) -> str:
+        """Return the expression of a connection to the children of a row."""
+        assert declaration.relation is not None
+        arguments = self._compiler.arguments(field, details)
+        parent_path = (*path, "id")
+        is_tree = declaration.relation.parent is ROWS[declaration.type_name].model
+        # The levels of a tree have the ids of all its parents in one form.
+        key = (level.variable if is_tree else level.stored_variable)(parent_path)
+        page = self._page(
+            TreePages if is_tree else ChildPages,
+            declaration,
+            arguments,
+            details,
+            relation=declaration.relation,
+            parent_path=parent_path,
+        )
+        level.children.append(page)
+        number, total = page.number, "None"
+        if page.counts:
+            assert declaration.total is not None
+            count = level.variable((*path, declaration.total))
+            total = f"({count} if totals{number} is None else totals{number}.get({key}, 0))"
+        empty = self._source.constant(page.empty_page())
+        return f"connection{number}(pages{number}.get({key}, {empty}), {total})"
+
+    def _page(
+        self,
+        level_type: type[P],
+        declaration: ConnectionField,
+        arguments: Arguments,
+        details: list[FieldDetails],
+        **options: Any,
+    ) -> P:
+        """Return the level of a connection, with its generated function."""
+        model = ROWS[declaration.type_name].model
+        page = level_type(len(self._compiler.levels), model, self._compiler.database, **options)
+        self._compiler.levels.append(page)
+        self._compiler.windows[page.number] = declaration, arguments
+        row_type = self._fields.row_type(declaration.type_name)
+        type_ = self._fields.type(f"{row_type.name}Connection")
+        parts = []
+        for key, same_key in self._fields.below(type_, details).items():
+            name = same_key[0].node.name.value
+            parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
+        self._source.connection_function(page.number, parts)
+        return page
+
+    def _connection_field(
+        self,
+        page: PageLevel,
+        type_: GraphQLObjectType,
+        row_type: GraphQLObjectType,
+        name: str,
+        details: list[FieldDetails],
+    ) -> str:
+        if name == "__typename":
+            return repr(type_.name)
+        if name == "totalCount":
+            page.counts = True
+            return "total"
+        page.reads_page = True
+        if name == "pageInfo":
+            return self._page_info(page, details)
+        if name == "nodes":
+            expression = self._compiler.row(page, row_type, (), details)
+        elif name == "edges":
+            expression = self._edge(page, row_type, details)
+        else:
+            raise Unsupported(f"{type_.name}.{name}")
+        page.lists.append(expression)
+        return f"page[{len(page.lists) - 1}]"
+
+    def _edge(
+        self, page: PageLevel, row_type: GraphQLObjectType, details: list[FieldDetails]
+    ) -> str:
+        type_ = self._fields.type(f"{row_type.name}Edge")
+        parts = []
+        for key, same_key in self._fields.below(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+            elif name == "cursor":
+                page.wants_cursors = True
+                parts.append((key, "encode(key, id)"))
+            elif name == "node":
+                parts.append((key, self._compiler.row(page, row_type, (), same_key)))
+            else:
+                raise Unsupported(f"{type_.name}.{name}")
+        return self._source.object(parts)
+
+    def _page_info(self, page: PageLevel, details: list[FieldDetails]) -> str:
+        type_ = self._fields.type("PageInfo")
+        parts = []
+        for key, same_key in self._fields.below(type_, details).items():
+            name = same_key[0].node.name.value
+            if name == "__typename":
+                parts.append((key, repr(type_.name)))
+                continue
+            place = PAGE_INFO.get(name)
+            if place is None:
+                raise Unsupported(f"{type_.name}.{name}")
+            page.wants_previous |= name == "hasPreviousPage"
+            page.wants_next |= name == "hasNextPage"
+            page.wants_cursors |= name.endswith("Cursor")
+            parts.append((key, f"page[{place}]"))
+        return self._source.object(parts)

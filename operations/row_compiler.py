@@ -1,0 +1,38 @@
+"""The compilation of an operation, for the compilers of its parts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from graphql import GraphQLField, GraphQLObjectType
+from graphql.execution.collect_fields import FieldDetails
+
+from ..database import Database
+from ..execution.field_declarations import ConnectionField
+from ..resolvers.selections import Path
+from .arguments import Arguments
+from .levels import Level
+from .selected_fields import SelectedFields
+from .source import Source
+
+
+class RowCompiler(Protocol):
+    """The compilation of an operation, as far as its parts need it."""
+
+    fields: SelectedFields
+    levels: list[Level]
+    source: Source
+    windows: dict[int, tuple[ConnectionField, Arguments]]
+    """The connections of levels, by number."""
+
+    @property
+    def database(self) -> Database:
+        """The database that executes the statements."""
+
+    def arguments(self, field: GraphQLField, details: list[FieldDetails]) -> Arguments:
+        """Return the arguments of a field."""
+
+    def row(
+        self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
+    ) -> str:
+        """Return the expression of a row's object."""
