@@ -161,10 +161,11 @@ class Level:
         objects = {path for level in family for path in level.objects}
         for level in family:
             level.fix(Selection.from_paths(paths or [("id",)]), objects)
+        numbers = {level.number for level in family}
         for level in family:
             for child in level.children:
                 child.has_stored_parents = child.parent_path in level.stored_keys
-                if not any(child is other for other in family):
+                if child.number not in numbers:
                     child.finish()
 
     def fix(self, selection: Selection, objects: Collection[Path]) -> None:
