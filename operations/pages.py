@@ -91,28 +91,31 @@ class RootPage(PageLevel):
         window, page = run.windows[self.number], self.empty_page()
         searched = window.search_conditions()
         others = [*window.conditions(), *self.conditions(run)]
-        fixed = fix_conditions(window, searched, others)
         if self.reads_page:
-            page = await self._load_page(run, window, fixed, [*searched, *others])
+            page = await self._load_page(run, window, searched, others)
         total = None
         if self.counts:
             bound = self.shapes.bind(
                 ("count", *(window_shape(window) if searched else ())),
                 [*searched, *others],
-                lambda: select_count(fixed),
+                lambda: select_count(fix_conditions(window, searched, others)),
                 {},
             )
             ((total,),) = await run.fetch(bound)
         return page, total
 
     async def _load_page(
-        self, run: Run, window: Window, fixed: Window, conditions: list[ColumnElement[bool]]
+        self,
+        run: Run,
+        window: Window,
+        searched: list[ColumnElement[bool]],
+        others: list[ColumnElement[bool]],
     ) -> tuple[Any, ...]:
         bound = self.shapes.bind(
             window_shape(window),
-            conditions,
+            [*searched, *others],
             lambda: select_page(
-                parametrize(fixed),
+                parametrize(fix_conditions(window, searched, others)),
                 self.selection,
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,

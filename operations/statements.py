@@ -59,7 +59,7 @@ class Shapes:
         """
         key = None
         if conditions:
-            key = and_(*conditions)._generate_cache_key()
+            key = all_of(conditions)._generate_cache_key()
             if key is None:
                 raise Guard("condition")
             shape = (shape, key.key)
@@ -148,4 +148,4 @@ def is_among(database: Database, column: Any, *, is_stored: bool = False) -> Any
 
 def all_of(conditions: Sequence[ColumnElement[bool]]) -> Any:
     """Return the condition that all of these are met, or None for none."""
-    return and_(*conditions) if conditions else None
+    return and_(*conditions) if len(conditions) > 1 else next(iter(conditions), None)
