@@ -64,7 +64,8 @@ class Source:
         names = ["rows", "rules", "access", "encode", *level.ids.values()]
         for child in level.children:
             names += [f"pages{child.number}", f"totals{child.number}"]
-        names += [item.variable for item in (*level.loaded, *level.loaded_rows)]
+        names += [item.variable for item in level.loaded]
+        names += [row.variable for row in level.loaded_rows]
         target = level.pattern()
         loops = [f"[{expression} for {target} in rows]," for expression in level.lists]
         self._functions.append(
