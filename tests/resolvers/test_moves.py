@@ -154,6 +154,7 @@ async def test_move_of_many_replies_is_bounded(database: Database, statements: A
     with statements() as executed:
         payload = await move(api, roots[0], other)
     assert payload["thread"]["commentCount"] == 1000
-    # One lock; some updates of comments, whatever their number; one of threads.
-    assert len(executed) < 10, executed.verbs
+    # One lock, one update of threads, and those of comments in batches. A comment whose number in
+    # the new thread happens to be that in the old one divides a batch.
+    assert len(executed) < 40, executed.verbs
     await places(database)
