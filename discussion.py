@@ -130,6 +130,7 @@ class Discussion:
             targets=targets_by_name(validate_targets(targets)),
             guests=self.settings.guests,
             message_length=self.settings.message_length,
+            flag_limit=self.settings.flag_limit,
             restore_days=self.settings.restore_days,
             reply_depth=self.settings.reply_depth,
             revisions=self.settings.revisions,

@@ -154,7 +154,7 @@ class UnknownTargetType(Rejected):
 
 
 class Conflict(Rejected):
-    """An edit of a message that somebody has changed meanwhile."""
+    """A change of a row that has another state than the client expects."""
 
     code = "CONFLICT"
 

@@ -209,6 +209,12 @@ class Settings:
         "For how many days a deleted comment with replies can be restored; its text is purged"
         " after that. With 0, no text is kept.",
     )
+    flag_limit: int = _number(
+        0,
+        0,
+        1000,
+        "With how many open flags a comment is hidden until a moderator decides; 0 for never.",
+    )
     reply_depth: int = _number(
         4,
         *REPLY_DEPTHS,

@@ -23,6 +23,7 @@ from ..database.unit_of_work import UnitOfWork
 from ..errors import Busy, OutcomeUnknown, Unavailable
 from ..host.access import Access, HostRules
 from ..models import Author, Comment, Thread
+from ..resolvers.flag_queries import read_flagged
 from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ..resolvers.queries import count_comments, read_author_id, read_comment_pages, read_many
 from ..resolvers.rendering import run_in_thread
@@ -239,20 +240,57 @@ class Context:
         finally:
             self._tasks.discard(task)
 
+    @property
+    def sees_hidden(self) -> bool:
+        """Whether the viewer sees hidden comments whose ids they know, as a moderator."""
+        access = Access(self.rules, self.viewer)
+        return self.cached("sees_hidden", lambda: access.moderates_all)
+
+    def require_moderation(self, window: Window) -> None:
+        """Check that the viewer may moderate, for a list with hidden comments.
+
+        :raises SignInRequired, NotAllowed: if the viewer may not.
+        """
+        if window.with_hidden:
+            Access(self.rules, self.viewer).require(self.sees_hidden, "list hidden comments")
+
     async def load_row(
-        self, entity: type[Thread | Comment | Author], id: UUID, columns: frozenset[str]
+        self,
+        entity: type[Thread | Comment | Author],
+        id: UUID,
+        columns: frozenset[str],
+        *,
+        with_hidden: bool = False,
     ) -> Record | None:
-        """Return the columns of a row, read by one statement with those of its siblings."""
+        """Return the columns of a row, read by one statement with those of its siblings.
+
+        :param with_hidden: whether it may be one that does not exist for readers.
+        """
         columns |= {"id"}  # which the statement reads in any case
 
         async def load(ids: list[UUID]) -> list[Record | None]:
             read_condition = await self.read_condition()
             result = await self.read_rows(
-                lambda reader: read_many(reader, entity, set(ids), columns, read_condition)
+                lambda reader: read_many(
+                    reader, entity, set(ids), columns, read_condition, with_hidden=with_hidden
+                )
             )
             return [result.get(id) for id in ids]
 
-        return await self._loader((entity, columns), load).load(id)
+        return await self._loader((entity, columns, with_hidden), load).load(id)
+
+    async def load_flagged(self, comment_id: UUID) -> bool:
+        """Return whether the viewer has flagged a comment, loaded with its siblings."""
+        access = await self.load_access()
+        author_id = None if access.viewer is None else access.viewer.author_id
+        if author_id is None:
+            return False
+
+        async def load(ids: list[UUID]) -> list[bool]:
+            flagged = await self.read_rows(lambda it: read_flagged(it, author_id, set(ids)))
+            return [id in flagged for id in ids]
+
+        return await self._loader("flagged", load).load(comment_id)
 
     async def load_thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """Return the columns of a thread, as :meth:`load_row` does."""

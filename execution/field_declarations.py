@@ -178,6 +178,29 @@ class ChangedRowField:
 
 
 @dataclass(frozen=True)
+class ChangedRowsField:
+    """A field of a payload that returns rows of the change, by graphql-core alone.
+
+    :param find: returns the rows.
+    """
+
+    type_name: str
+    find: Callable[[Any], Sequence[Mapping[str, Any]]]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the field."""
+        return {DECLARATION: self}
+
+
+@dataclass(frozen=True)
+class ResolvedField:
+    """A field that reads columns, and is resolved by graphql-core alone."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ChangedEdgeField:
     """A field of a payload that returns a row of the change as an edge of a connection.
 
@@ -221,6 +244,8 @@ FieldDeclaration = (
     | ConnectionField
     | ChangeField
     | ChangedRowField
+    | ChangedRowsField
+    | ResolvedField
     | ChangedEdgeField
     | ChangedValueField
     | UserErrorsField
@@ -254,6 +279,8 @@ def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]
         case ComputedField():
             own = [path for path in declaration.columns if "." not in path]
             return [*own, *map(foreign_key, declaration.relations)]
+        case ResolvedField(columns):
+            return columns
         case RelatedRowField():
             return (foreign_key(declaration.relation),)
         case ConnectionField(relation=ChildRelation()) | LoadedField() | LoadedRowField():

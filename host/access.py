@@ -74,6 +74,8 @@ class HostRules:
     """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
     """Returns the ``authorName`` of a deleted author."""
+    flag_limit: int = 0
+    """With how many open flags a comment is hidden; 0 for never."""
     restore_days: int = 30
     """For how many days a deleted comment can be restored if it has replies."""
 
@@ -204,6 +206,14 @@ class Access:
         """Whether the viewer may reply to every comment of a thread that is not locked."""
         asks = type(self.rules.policy).may_reply is not Policy.may_reply
         return self.may_comment_anywhere and (self.is_host or not asks)
+
+    @property
+    def moderates_all(self) -> bool:
+        """Whether the viewer may moderate every thread that they may read.
+
+        :raises ConfigurationError: if the policy returns no bool.
+        """
+        return self._decide("may_moderate", None, None)
 
     def may_start(self, target_type: str | None = None) -> bool:
         """Return whether the viewer may create a thread, about a target of that type if given.

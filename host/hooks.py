@@ -61,6 +61,8 @@ HookedOperation: TypeAlias = Literal[
     "add_reaction",
     "remove_reaction",
     "mark_read",
+    "moderate_comment",
+    "flag_comment",
     "delete_author",
 ]
 
@@ -86,7 +88,11 @@ class Event:
     last_read_seq: int | None = None
     """The number of the last comment that the viewer marks as read."""
     reason: str | None = None
-    """Why a comment is deleted, as the viewer says."""
+    """Why a comment is deleted or moderated, as the viewer says."""
+    status: str | None = None
+    """The status that a moderator gives a comment, or that flags give it."""
+    flag: Mapping[str, Any] | None = None
+    """A flag of a comment."""
     erases_comments: bool = False
     """Whether a deleted author's comments are deleted as well."""
     reaction: Mapping[str, Any] | None = None
@@ -98,7 +104,7 @@ class Event:
     ``request.headers["user-agent"]`` the browser. None if the host's own code passes none."""
 
     def __post_init__(self) -> None:
-        for name in ("thread", "comment", "previous_thread", "author", "reaction"):
+        for name in ("thread", "comment", "previous_thread", "author", "reaction", "flag"):
             row = getattr(self, name)
             if row is not None:
                 object.__setattr__(self, name, MappingProxyType(dict(row)))
@@ -120,6 +126,8 @@ class Hooks:
     async def before_add_reaction(self, event: Event, session: AsyncSession) -> None: ...
     async def before_remove_reaction(self, event: Event, session: AsyncSession) -> None: ...
     async def before_mark_read(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_moderate_comment(self, event: Event, session: AsyncSession) -> None: ...
+    async def before_flag_comment(self, event: Event, session: AsyncSession) -> None: ...
     async def before_delete_author(self, event: Event, session: AsyncSession) -> None: ...
 
     async def after_create_thread(self, event: Event) -> None: ...
@@ -135,6 +143,8 @@ class Hooks:
     async def after_add_reaction(self, event: Event) -> None: ...
     async def after_remove_reaction(self, event: Event) -> None: ...
     async def after_mark_read(self, event: Event) -> None: ...
+    async def after_moderate_comment(self, event: Event) -> None: ...
+    async def after_flag_comment(self, event: Event) -> None: ...
     async def after_delete_author(self, event: Event) -> None: ...
 
 

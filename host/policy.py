@@ -20,7 +20,9 @@ from ..auth.viewer import Viewer
 from ..models import Thread
 from ..models.comment import DELETED, is_shown
 
-ThreadAction: TypeAlias = Literal["may_comment", "may_rename", "may_lock", "may_delete_thread"]
+ThreadAction: TypeAlias = Literal[
+    "may_comment", "may_rename", "may_lock", "may_delete_thread", "may_moderate"
+]
 CommentAction: TypeAlias = Literal[
     "may_reply",
     "may_edit",
@@ -28,6 +30,7 @@ CommentAction: TypeAlias = Literal[
     "may_delete",
     "may_restore",
     "may_react",
+    "may_flag",
 ]
 
 
@@ -65,7 +68,7 @@ class CommentContext(NamedTuple):
         """Return whether anyone may take an action on a comment in this state."""
         if self.status == DELETED:
             return action == "may_restore"
-        if action == "may_react":
+        if action in ("may_react", "may_flag"):
             return is_shown(self.status)
         return action != "may_restore" and not (self.is_withdrawn and action == "may_edit")
 
@@ -156,6 +159,17 @@ class Policy:
     def may_read_history(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         """Return whether the viewer may read the former messages of the comment."""
         return self.owns(viewer, comment)
+
+    def may_moderate(self, viewer: Viewer | None, thread: ThreadContext | None) -> bool:
+        """Return whether the viewer may moderate the comments of the thread, and read hidden ones.
+
+        :param thread: None for all threads at once, as for the queue of the whole site.
+        """
+        return viewer is not None and viewer.is_moderator
+
+    def may_flag(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        """Return whether the viewer, who is signed in, may flag the comment for moderators."""
+        return True
 
     def may_delete_author(self, viewer: Viewer | None, author_id: UUID) -> bool:
         """Return whether the viewer may delete the author, whose texts stay without a name."""

@@ -9,7 +9,9 @@ from . import counters as counters
 from .author import Author as Author
 from .base import Base as Base
 from .comment import Comment as Comment
+from .flag import Flag as Flag
 from .mark import Mark as Mark
+from .moderation_entry import ModerationEntry as ModerationEntry
 from .reaction import Reaction as Reaction
 from .reaction import ReactionTotal as ReactionTotal
 from .revision import Revision as Revision

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     and_,
     false,
+    literal_column,
     or_,
     text,
     true,
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
 PUBLISHED = "published"
 """The status of a comment that everyone sees who may read its thread."""
+
+PENDING = "pending"
+"""The status of a comment that waits for a moderator."""
+
+REJECTED = "rejected"
+"""The status of a comment that a moderator has hidden."""
+
+SPAM = "spam"
+"""The status of a comment that is hidden as spam."""
 
 DELETED = "deleted"
 """The status of a tombstone: a comment that was deleted, and whose replies remain."""
@@ -98,6 +108,10 @@ class Comment(Base):
 
     seq: Mapped[int | None] = mapped_column(CounterInteger)
     """Its number in its thread, in the order of commits: 1, 2, 3, …, which only moves change."""
+    flagged: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it has been flagged since a moderator last decided about it."""
+    flag_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of its open flags."""
 
     child_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of direct replies, whether or not they are shown."""
@@ -165,6 +179,18 @@ def is_listed(columns: Any = Comment) -> ColumnElement[bool]:
     return listed
 
 
+def is_pending(columns: Any = Comment) -> ColumnElement[bool]:
+    """Return the condition for the comments that wait for a moderator."""
+    # The text of the value is in the statement, so that SQLite finds the partial index.
+    condition: ColumnElement[bool] = columns.status == literal_column(f"'{PENDING}'")
+    return condition
+
+
+def is_queued(columns: Any = Comment) -> ColumnElement[bool]:
+    """Return the condition for the comments about which a moderator is to decide."""
+    return or_(is_pending(columns), columns.flagged)
+
+
 def is_top_level(columns: Any = Comment) -> ColumnElement[bool]:
     """Return the condition for the comments that are replies to none."""
     condition: ColumnElement[bool] = columns.parent_id.is_(None)
@@ -197,4 +223,8 @@ _partial(
     "ix_tallied_comment_in_reply_to_id",
     Comment.in_reply_to_id,
     where=Comment.in_reply_to_id.is_not(None),
+)
+# The queue of moderation.
+_partial(
+    "ix_tallied_comment_created_at_id_queued", Comment.created_at, Comment.id, where=is_queued()
 )

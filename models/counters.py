@@ -8,7 +8,8 @@ from __future__ import annotations
 from ..content.characters import name_key
 from ..counters import Count, Counters, Derived, Latest, Number, Sum
 from .author import Author
-from .comment import Comment, is_listed, is_shown, is_top_level
+from .comment import PENDING, Comment, is_listed, is_shown, is_top_level
+from .flag import Flag
 from .reaction import Reaction, ReactionTotal
 from .thread import Thread, fold
 
@@ -27,6 +28,9 @@ counters = Counters(
     Count(Thread.top_level_count, via=Comment.thread, where=is_top_level() & is_listed()),
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread, where=Comment.shown),
     Latest(Thread.last_comment_at, of=Comment.created_at, via=Comment.thread, where=Comment.shown),
+    Count(Thread.pending_count, via=Comment.thread, where=Comment.status == PENDING),
+    Count(Thread.flagged_count, via=Comment.thread, where=Comment.flagged),
+    Count(Comment.flag_count, via=Flag.comment, where=Flag.closed_at.is_(None)),
     Count(Comment.child_count, via=Comment.parent),
     Count(Comment.reply_count, via=Comment.parent, where=Comment.shown),
     Count(Comment.listed_reply_count, via=Comment.parent, where=is_listed()),

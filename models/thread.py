@@ -66,6 +66,10 @@ class Thread(Base):
     comment_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     top_level_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The number of comments at the top level, placeholders included."""
+    pending_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of comments that wait for a moderator."""
+    flagged_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
+    """The number of comments that were flagged, and about which no moderator has decided."""
     word_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     last_seq: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))
     """The greatest number that a comment of the thread was ever given (:attr:`.Comment.seq`)."""

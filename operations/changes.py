@@ -40,6 +40,9 @@ class ChangedLevel(RowLevel):
         self.objects.add(path)
         return super().stored_variable(path)
 
+    def sees_hidden(self, run: Run) -> bool:
+        return True  # The viewer has just changed it.
+
     async def load_changed(self, run: Run, change: Any) -> tuple[list[Any], ...] | None:
         """Return a list of one object for each use of the row, or None if there is no row.
 

@@ -322,6 +322,10 @@ class RowLevel(Level):
         objects = make(rows)[0]
         return {row[place]: each for row, each in zip(rows, objects, strict=True)}
 
+    def sees_hidden(self, run: Run) -> bool:
+        """Return whether the row may be one that does not exist for readers."""
+        return self.model is Comment and run.context.sees_hidden
+
     def _has_id(self) -> Any:
         return table_of(self.model).c.id == bindparam("id", type_=Uuid())
 
@@ -343,12 +347,14 @@ class RowLevel(Level):
         repeats: int = 1,
     ) -> Rows:
         """Read the rows by a condition, which is built where the statement is not compiled yet."""
-        conditions = self.conditions(run)
+        conditions, with_hidden = self.conditions(run), self.sees_hidden(run)
         rows = await run.fetch(
             self.shapes.bind(
-                condition.__name__,
+                (condition.__name__, with_hidden),
                 conditions,
-                lambda: select_rows(self.model, self.selection, condition(), *conditions),
+                lambda: select_rows(
+                    self.model, self.selection, condition(), *conditions, with_hidden=with_hidden
+                ),
                 parameters,
                 self.stored,
             )

@@ -96,7 +96,7 @@ class RootPage(PageLevel):
         total = None
         if self.counts:
             bound = self.shapes.bind(
-                ("count", *(window_shape(window) if searched else ())),
+                ("count", *(window_shape(window) if searched else (window.with_hidden,))),
                 [*searched, *others],
                 lambda: select_count(fix_conditions(window, searched, others)),
                 {},
@@ -232,7 +232,7 @@ class ChildPages(PageLevel):
     async def _count(self, run: Run, window: Window, ids: Sequence[Any]) -> dict[Any, int]:
         conditions = window.conditions()
         bound = self.shapes.bind(
-            ("count", window.top_level_only),
+            ("count", window.top_level_only, window.with_hidden),
             conditions,
             lambda: select_counts(
                 self.relation,

@@ -131,6 +131,7 @@ def window_shape(window: Window) -> tuple[Any, ...]:
         bool(window.before),
         window.top_level_only,
         window.is_search,
+        window.with_hidden,
     )
 
 

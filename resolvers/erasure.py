@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..models import Comment, Mark, Reaction, WithdrawnText
+from ..models import Comment, Flag, Mark, Reaction, WithdrawnText
 from ..models.counters import counters
 from .authors import delete_author_row, lock_author, permit_deletion
+from .flags import erase_flags
 from .pagination.arguments import Record
 from .validation import expect_type
 from .withdrawal import lock_tree
@@ -72,6 +73,7 @@ ERASERS: list[Eraser] = [
         _erase_reactions,
     ),
     Eraser(lambda id: select(Mark.thread_id).where(Mark.author_id == id), _erase_marks),
+    Eraser(lambda id: select(Flag.comment_id).where(Flag.author_id == id), erase_flags),
 ]
 """Every table with texts of authors has one here, and so may a host's own tables."""
 

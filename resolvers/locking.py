@@ -76,11 +76,18 @@ async def lock_permitted_comment(
 
 
 async def lock_permitted_tree(
-    session: AsyncSession, access: Access, id: UUID, action: CommentAction, sentence: str
+    session: AsyncSession,
+    access: Access,
+    id: UUID,
+    action: CommentAction,
+    sentence: str,
+    *,
+    is_repeatable: bool = True,
 ) -> tuple[Access, Comment, CommentTree]:
     """Lock a comment as :func:`lock_permitted_comment` does, with all comments above it.
 
-    A comment may be deleted already, or not deleted where it is to be restored.
+    :param is_repeatable: whether a comment may be deleted already, or not deleted where it is to be
+        restored.
     """
     trees = []
 
@@ -89,7 +96,7 @@ async def lock_permitted_tree(
         return trees[-1].comments.get(id)
 
     access, comment, _ = await lock_permitted(
-        session, access, id, action, sentence, lock, is_repeatable=True
+        session, access, id, action, sentence, lock, is_repeatable=is_repeatable
     )
     return access, comment, trees[-1]
 

@@ -25,12 +25,16 @@ async def read_one(
     id: UUID,
     columns: Collection[str],
     read_condition: ColumnElement[bool] | None = None,
+    *,
+    with_hidden: bool = False,
 ) -> Record | None:
     """Return the columns of the row with that id, or None.
 
     :param read_condition: the condition that its thread must meet.
+    :param with_hidden: whether it may be one that does not exist for readers.
     """
-    statement = _select(entity, columns or {"id"}, read_condition).where(entity.id == id)
+    statement = _select(entity, columns or {"id"}, read_condition, with_hidden=with_hidden)
+    statement = statement.where(entity.id == id)
     return _first(await reader.read(statement))
 
 
@@ -53,12 +57,16 @@ async def read_many(
     ids: Iterable[UUID],
     columns: Collection[str],
     read_condition: ColumnElement[bool] | None = None,
+    *,
+    with_hidden: bool = False,
 ) -> dict[UUID, Record]:
     """Return the columns of those rows with these ids that there are.
 
     :param read_condition: the condition that their threads must meet.
+    :param with_hidden: as of :func:`read_one`.
     """
-    statement = _select(entity, {"id", *columns}, read_condition).where(entity.id.in_(ids))
+    statement = _select(entity, {"id", *columns}, read_condition, with_hidden=with_hidden)
+    statement = statement.where(entity.id.in_(ids))
     return {row["id"]: row for row in await reader.read(statement)}
 
 
@@ -79,8 +87,8 @@ async def read_comment_pages(
     return await read_pages(reader, relation, ids, window, requested, levels)
 
 
-async def count_threads(reader: RowReader, window: Window) -> int:
-    """Return the number of threads in the list of a window, up to a bound."""
+async def count_rows(reader: RowReader, window: Window) -> int:
+    """Return the number of rows in the list of a window, up to a bound."""
     (row,) = await reader.read(select_count(window))
     number: int = row["number"]
     return number
@@ -100,17 +108,27 @@ async def read_author_id(reader: RowReader, subject: str) -> UUID | None:
     return None if row is None else row["id"]
 
 
+def is_in_thread(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition for comments in threads that meet one."""
+    return Comment.thread.has(condition)
+
+
 def _first(rows: list[Record]) -> Record | None:
     return rows[0] if rows else None
 
 
 def _select(
-    entity: type[Any], columns: Collection[str], read_condition: ColumnElement[bool] | None
+    entity: type[Any],
+    columns: Collection[str],
+    read_condition: ColumnElement[bool] | None,
+    *,
+    with_hidden: bool = False,
 ) -> Any:
     statement = select(*(getattr(entity, name) for name in sorted(columns)))
-    statement = statement.where(*existence_conditions(entity))
+    if not with_hidden:
+        statement = statement.where(*existence_conditions(entity))
     if read_condition is None or entity is Author:
         return statement
     if entity is Comment:
-        return statement.where(Comment.thread.has(read_condition))
+        return statement.where(is_in_thread(read_condition))
     return statement.where(read_condition)

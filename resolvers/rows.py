@@ -182,7 +182,7 @@ def not_found(field: str) -> NotFound:
             " moved.",
             field=field,
         )
-    entity = field.removesuffix("Id")
+    entity = "comment" if field == "ids" else field.removesuffix("Id")
     return NotFound(f"There is no such {entity}; it may have been deleted.", field=field)
 
 

@@ -87,13 +87,20 @@ def table_of(model: type[Any]) -> Any:
 
 
 def select_rows(
-    model: type[Any], selection: Selection, *conditions: ColumnElement[bool]
+    model: type[Any],
+    selection: Selection,
+    *conditions: ColumnElement[bool],
+    with_hidden: bool = False,
 ) -> Select[Any]:
-    """Return the query of the rows that meet the conditions."""
+    """Return the query of the rows that meet the conditions.
+
+    :param with_hidden: whether rows are among them that do not exist for readers.
+    """
     table = table_of(model)
     source, columns = selection.join(model, table, table.c.__getitem__)
     statement = select(*columns).select_from(source)
-    return statement.where(*conditions, *existence_conditions(model))
+    existence = [] if with_hidden else existence_conditions(model)
+    return statement.where(*conditions, *existence)
 
 
 def existence_conditions(model: type[Any], columns: Any = None) -> list[ColumnElement[bool]]:

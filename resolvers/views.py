@@ -53,7 +53,9 @@ ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT
 MAX_PAGE_SIZE = 1000
 """The maximum number of rows on a page."""
 
-_THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS)
+_THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS).difference(
+    ["pending_count", "flagged_count"]  # for moderators alone
+)
 _SHOWN_COLUMNS = frozenset(
     ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
 ).union(

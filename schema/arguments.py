@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
@@ -16,6 +16,7 @@ from ..resolvers.pagination.cursors import Order
 from ..resolvers.pagination.filters import (
     CommentFilter,
     Filter,
+    Queue,
     ThreadFilter,
     comment_filter,
     thread_filter,
@@ -24,6 +25,7 @@ from ..resolvers.pagination.statements import MAX_SEARCHED
 from ..resolvers.target_counts import MAX_TARGETS, TargetKey
 from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
+from .enumerations import CommentStatus, QueuePart
 from .ids import decode_id
 
 _UP_TO = f"{Settings.page_size}, unless the server has another limit"
@@ -205,6 +207,12 @@ class CommentFilterInput:
         description="Whether to leave out replies. Comment.replies has them.",
     )
 
+    status: list[CommentStatus] | None = strawberry.field(
+        default=UNSET,
+        description="Comments with one of these statuses, also hidden ones; for viewers who may "
+        "moderate every thread. For others it is the error NOT_ALLOWED or SIGN_IN_REQUIRED.",
+    )
+
     def read(self) -> CommentFilter:
         """Return the filter, after checking its conditions."""
         author = unset_to_none(self.author_id)
@@ -213,8 +221,33 @@ class CommentFilterInput:
             unset_to_none(self.since),
             decode_id(author, "filterBy.authorId", "Author")[1] if author else None,
             top_level_only=self.top_level_only,
+            statuses=[status.name.lower() for status in unset_to_none(self.status) or ()],
         )
 
+
+@strawberry.input(description="Conditions on the comments in the queue of moderation.")
+class ModerationFilter:
+    part: QueuePart = strawberry.field(default=QueuePart.ALL, description="The part of the queue.")
+    thread_id: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="Comments in the thread with this id."
+    )
+
+    def read(self) -> CommentFilter:
+        """Return the filter, after checking its conditions."""
+        thread = unset_to_none(self.thread_id)
+        return CommentFilter(
+            top_level_only=False,
+            queue=cast("Queue", self.part.name),
+            thread_id=decode_id(thread, "filterBy.threadId", "Thread")[1] if thread else None,
+        )
+
+
+ModerationFilterBy = Annotated[
+    ModerationFilter,
+    strawberry.argument(description="Conditions on the comments. By default, all of the queue."),
+]
+
+WHOLE_QUEUE = ModerationFilter()
 
 ThreadFilterBy = Annotated[
     ThreadFilterInput | None,
@@ -236,7 +269,7 @@ def read_window(
     after: str | None = UNSET,
     before: str | None = UNSET,
     order_by: ThreadOrder | CommentOrder | None = UNSET,
-    filter_by: ThreadFilterInput | CommentFilterInput | None = UNSET,
+    filter_by: ThreadFilterInput | CommentFilterInput | ModerationFilter | None = UNSET,
 ) -> Window:
     """Return the window that the arguments of a connection select, any of which may be left out.
 
@@ -253,7 +286,9 @@ def read_window(
     return arguments.window(order, limit, filter, of_replies=of_replies)
 
 
-def read_filter(filter_by: ThreadFilterInput | CommentFilterInput | None) -> Filter | None:
+def read_filter(
+    filter_by: ThreadFilterInput | CommentFilterInput | ModerationFilter | None,
+) -> Filter | None:
     """Return the filter of a filterBy argument, or None if there is none.
 
     :raises BadUserInput: naming an invalid condition.

@@ -60,8 +60,8 @@ class UserErrorCode(Enum):
     )
     CONFLICT = strawberry.enum_value(
         "CONFLICT",
-        description="The object has been changed since the client read it. The payload has it as "
-        "it is now.",
+        description="The object has been changed since the client read it. Some payloads "
+        "have it as it is now.",
     )
     UNKNOWN_REACTION = strawberry.enum_value(
         "UNKNOWN_REACTION",

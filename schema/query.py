@@ -21,19 +21,23 @@ from ..execution.field_declarations import (
 from ..execution.requested_fields import Info
 from ..resolvers.pagination.arguments import RowPage
 from ..resolvers.pagination.keyset import read_page
-from ..resolvers.pagination.orders import THREADS
-from ..resolvers.queries import count_threads, read_one, read_target_thread
+from ..resolvers.pagination.orders import COMMENTS, THREADS
+from ..resolvers.queries import count_rows, is_in_thread, read_one, read_target_thread
 from ..resolvers.target_counts import check_targets, read_target_counts
 from ..resolvers.validation import find_unstorable
 from .arguments import (
+    DEFAULT_COMMENT_ORDER,
     DEFAULT_THREAD_ORDER,
+    WHOLE_QUEUE,
     After,
     AuthorID,
     Before,
     CommentID,
+    CommentOrderBy,
     CountedTargets,
     First,
     Last,
+    ModerationFilterBy,
     NodeID,
     NodeIDs,
     TargetBy,
@@ -52,6 +56,7 @@ from .types.reaction import ReactionKind
 from .types.target import TargetCounts
 from .types.viewer import CurrentViewer
 
+MODERATION_QUEUE = ConnectionField("Comment", COMMENTS, DEFAULT_COMMENT_ORDER)
 THREADS_OF_ALL = ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER)
 
 
@@ -152,6 +157,37 @@ class Query:
     async def reaction_kinds(self, info: Info) -> list[ReactionKind]:
         return ReactionKind.of_rules(info.context.rules)
 
+    @field(
+        "A page of the comments in all threads about which a moderator is to decide: those that "
+        "wait, and flagged ones. For viewers who may moderate every thread; for others it is the "
+        "error NOT_ALLOWED or SIGN_IN_REQUIRED. totalCount is the number for a badge.",
+        declaration=MODERATION_QUEUE,
+    )
+    async def moderation_queue(
+        self,
+        info: Info,
+        first: First = UNSET,
+        last: Last = UNSET,
+        after: After = UNSET,
+        before: Before = UNSET,
+        order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
+        filter_by: ModerationFilterBy = WHOLE_QUEUE,
+    ) -> Connection[Comment] | None:
+        size = info.context.settings.page_size
+        window = read_window(
+            MODERATION_QUEUE, size, first, last, after, before, order_by, filter_by
+        )
+        info.context.require_moderation(window)
+        condition = await info.context.read_condition()
+        if condition is not None:
+            window = window._replace(read_condition=is_in_thread(condition))
+        requested, page, total = info.page("Comment"), RowPage(), None
+        if requested:
+            page = await info.context.read_rows(lambda it: read_page(it, window, requested))
+        if "totalCount" in info.fields("CommentConnection"):
+            total = await info.context.read_rows(lambda it: count_rows(it, window))
+        return Connection.from_page(page, total, Comment.from_record)
+
     @field("The maximum lengths of texts and pages.")
     def limits(self) -> Limits:
         return Limits()
@@ -186,7 +222,7 @@ class Query:
         if requested:
             page = await info.context.read_rows(lambda it: read_page(it, window, requested))
         if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read_rows(lambda it: count_threads(it, window))
+            total = await info.context.read_rows(lambda it: count_rows(it, window))
         return Connection.from_page(page, total, Thread.from_record)
 
 
@@ -194,7 +230,9 @@ async def _load_node(info: Info, id: str, argument: str) -> Node | None:
     """Load an object in one statement with the others of its type."""
     type_name, key = decode_id(id, argument, *ROWS)
     row_type = ROWS[type_name]
-    record = await info.context.load_row(row_type.model, key, info.columns(type_name))
+    record = await info.context.load_row(
+        row_type.model, key, info.columns(type_name), with_hidden=info.context.sees_hidden
+    )
     return None if record is None else row_type.from_record(record)
 
 
@@ -207,6 +245,13 @@ async def _read(info: Info, id: str, *type_names: str) -> Any:
     row_type = ROWS[type_name]
     columns, read_condition = info.columns(type_name), await info.context.read_condition()
     record = await info.context.read_rows(
-        lambda it: read_one(it, row_type.model, key, columns, read_condition)
+        lambda it: read_one(
+            it,
+            row_type.model,
+            key,
+            columns,
+            read_condition,
+            with_hidden=info.context.sees_hidden,
+        )
     )
     return None if record is None else row_type.from_record(record)

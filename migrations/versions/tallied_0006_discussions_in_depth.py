@@ -20,6 +20,8 @@ COMMENT, THREAD = "tallied_comment", "tallied_thread"
 WITHDRAWN_TEXT = "tallied_withdrawn_text"
 REVISION = "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
+FLAG, MODERATION_LOG = "tallied_flag", "tallied_moderation_log"
+THREAD_COUNTERS = ("top_level_count", "pending_count", "flagged_count")
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 MARK = "tallied_mark"
@@ -32,10 +34,15 @@ REFERENCES = ("parent_id", "root_id")
 PAGE = ("created_at", "id")
 LISTED = sa.or_(sa.column("shown", sa.Boolean()), sa.column("placeholder", sa.Boolean()))
 TOP_LEVEL = sa.and_(sa.column("parent_id").is_(None), LISTED)
+QUEUED = sa.or_(
+    sa.column("status", sa.String()) == sa.literal_column("'pending'"),
+    sa.column("flagged", sa.Boolean()),
+)
 INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
     "thread_id_created_at_id_top_level": (("thread_id", *PAGE), TOP_LEVEL),
     "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
     "root_id": (("root_id",), sa.column("root_id").is_not(None)),
+    "created_at_id_queued": (PAGE, QUEUED),
     "in_reply_to_id": (("in_reply_to_id",), sa.column("in_reply_to_id").is_not(None)),
 }
 
@@ -45,7 +52,8 @@ def upgrade() -> None:
         add_reference(name)
     for column in new_columns():
         op.add_column(COMMENT, column)
-    op.add_column(THREAD, counter("top_level_count"))
+    for name in THREAD_COUNTERS:
+        op.add_column(THREAD, counter(name))
     thread = sa.table(THREAD, sa.column("top_level_count"), sa.column("comment_count"))
     op.execute(sa.update(thread).values(top_level_count=thread.c.comment_count))
     op.add_column(THREAD, counter("last_seq"))
@@ -62,6 +70,8 @@ def upgrade() -> None:
     create_reactions()
     create_revisions()
     create_marks()
+    create_flags()
+    create_moderation_log()
 
 
 def add_reference(name: str) -> None:
@@ -220,13 +230,52 @@ def create_marks() -> None:
     op.create_index(op.f(f"ix_{MARK}_thread_id"), MARK, ["thread_id"])
 
 
+def create_flags() -> None:
+    name = FLAG
+    op.create_table(
+        name,
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("author_id", sa.Uuid(), nullable=False),
+        sa.Column("reason", sa.String(20), nullable=False),
+        sa.Column("note", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("comment_id", "author_id", name=op.f(f"pk_{name}")),
+        reference(name, "comment_id", COMMENT, "CASCADE"),
+        reference(name, "author_id", "tallied_author", "CASCADE"),
+    )
+    op.create_index(op.f(f"ix_{name}_author_id"), name, ["author_id"])
+
+
+def create_moderation_log() -> None:
+    name = MODERATION_LOG
+    op.create_table(
+        name,
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("thread_id", sa.Uuid(), nullable=False),
+        sa.Column("moderator_id", sa.Uuid()),
+        sa.Column("former_status", sa.String(20), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{name}")),
+        reference(name, "moderator_id", "tallied_author", "SET NULL"),
+    )
+    columns = ["comment_id", "created_at"]
+    op.create_index(op.f(f"ix_{name}_comment_id_created_at"), name, columns)
+    op.create_index(op.f(f"ix_{name}_moderator_id"), name, ["moderator_id"])
+
+
+def reference(table: str, column: str, to: str, ondelete: str) -> sa.ForeignKeyConstraint:
+    name = op.f(f"fk_{table}_{column}_{to}")
+    return sa.ForeignKeyConstraint([column], [f"{to}.id"], name=name, ondelete=ondelete)
+
+
 def downgrade() -> None:
     require_shown_comments()
-    op.drop_table(REVISION)
-    op.drop_table(MARK)
-    op.drop_table(REACTION)
-    op.drop_table(TOTAL)
-    op.drop_table(WITHDRAWN_TEXT)
+    for name in (MODERATION_LOG, FLAG, REVISION, MARK, REACTION, TOTAL, WITHDRAWN_TEXT):
+        op.drop_table(name)
     op.drop_index(op.f(SEQ_INDEX), COMMENT)
     for suffix in INDEXES:
         op.drop_index(op.f(f"ix_{COMMENT}_{suffix}"), COMMENT)
@@ -237,8 +286,8 @@ def downgrade() -> None:
             batch.drop_constraint(key_name(name), type_="foreignkey")
         for name in columns:
             batch.drop_column(name)
-    op.drop_column(THREAD, "last_seq")
-    op.drop_column(THREAD, "top_level_count")
+    for name in ("last_seq", *THREAD_COUNTERS):
+        op.drop_column(THREAD, name)
 
 
 def comments() -> sa.Table:
@@ -302,6 +351,8 @@ def new_columns() -> list[sa.Column[Any]]:
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("deleted_by", sa.String(20)),
         sa.Column("seq", COUNTER),
+        sa.Column("flagged", sa.Boolean(), server_default=sa.false(), nullable=False),
+        counter("flag_count"),
         counter("child_count"),
         counter("reply_count"),
         counter("listed_reply_count"),

@@ -45,6 +45,8 @@ class Window(NamedTuple):
     """The condition of a filter that no index finds, where it is not taken from the filter."""
     of_replies: bool = False
     """Whether the comments are the replies to one."""
+    with_hidden: bool = False
+    """Whether comments are among them that readers do not see; for moderators only."""
 
     def limit(self) -> Any:
         """Return the number of rows to read: one more, which shows whether there are more."""
@@ -73,8 +75,8 @@ class Window(NamedTuple):
         """
         if self.order.entity is not Comment:
             return []
-        listed = is_listed(columns)
-        return [is_top_level(columns), listed] if self.top_level_only else [listed]
+        conditions = [is_top_level(columns)] if self.top_level_only else []
+        return conditions if self.with_hidden else [*conditions, is_listed(columns)]
 
     @property
     def is_search(self) -> bool:
@@ -170,6 +172,7 @@ class PageArguments(NamedTuple):
             read_condition=read_condition,
             top_level_only=top_level_only,
             of_replies=of_replies,
+            with_hidden=isinstance(filter, CommentFilter) and filter.with_hidden,
         )
 
 

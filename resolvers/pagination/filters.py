@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, true
 
 from ...content.characters import is_blank, name_key
 from ...errors import BadUserInput, InvalidText
 from ...models import Comment, Thread
+from ...models.comment import is_pending, is_queued
 from ...models.thread import fold, last_activity
 from ..validation import clean_author_name, clean_title, find_unstorable
 
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 """Three letters or digits, which PostgreSQL's index of trigrams needs."""
+
+
+Queue: TypeAlias = Literal["PENDING", "FLAGGED", "ALL"]
+"""A part of the queue of moderation: the comments that wait, the flagged ones, or both."""
+
+_QUEUES: Mapping[Queue, Callable[[], ColumnElement[bool]]] = {
+    "PENDING": is_pending,
+    "FLAGGED": lambda: true() & Comment.flagged,
+    "ALL": is_queued,
+}
 
 
 class ThreadFilter(NamedTuple):
@@ -60,6 +71,17 @@ class CommentFilter(NamedTuple):
     """The key of the author."""
     top_level_only: bool = True
     """Whether replies are left out."""
+    statuses: frozenset[str] = frozenset()
+    """The statuses of which a comment must have one; empty for all that readers see."""
+    queue: Queue | None = None
+    """The part of the queue of moderation that the comment must be in."""
+    thread_id: UUID | None = None
+    """The thread of a queue."""
+
+    @property
+    def with_hidden(self) -> bool:
+        """Whether comments are among them that readers do not see."""
+        return bool(self.statuses or self.queue)
 
     @property
     def is_unindexed(self) -> bool:
@@ -75,6 +97,12 @@ class CommentFilter(NamedTuple):
             conditions.append(Comment.author_id == self.author_id)
         if self.since is not None:
             conditions.append(Comment.created_at >= self.since)
+        if self.statuses:
+            conditions.append(Comment.status.in_(sorted(self.statuses)))
+        if self.queue:
+            conditions.append(_QUEUES[self.queue]())
+        if self.thread_id is not None:
+            conditions.append(Comment.thread_id == self.thread_id)
         return conditions
 
 
@@ -101,13 +129,14 @@ def comment_filter(
     author_id: UUID | None = None,
     *,
     top_level_only: bool = True,
+    statuses: Collection[str] = (),
 ) -> CommentFilter:
     """Return a filter of comments, after checking it; a blank name is no condition.
 
     :raises BadUserInput: naming the condition.
     """
     author_name = _clean_condition(clean_author_name, author_name, "filterBy.authorName")
-    return CommentFilter(author_name, since, author_id, top_level_only)
+    return CommentFilter(author_name, since, author_id, top_level_only, frozenset(statuses))
 
 
 def _clean_condition(check: Callable[[str, str], str], text: str | None, field: str) -> str | None:

@@ -11,6 +11,7 @@ import strawberry
 from .author import AuthorMutations
 from .comment import CommentMutations
 from .mark import MarkMutations
+from .moderation import ModerationMutations
 from .reaction import ReactionMutations
 from .thread import ThreadMutations
 
@@ -22,6 +23,11 @@ from .thread import ThreadMutations
     "counters."
 )
 class Mutation(
-    ThreadMutations, AuthorMutations, CommentMutations, ReactionMutations, MarkMutations
+    ThreadMutations,
+    AuthorMutations,
+    CommentMutations,
+    ReactionMutations,
+    MarkMutations,
+    ModerationMutations,
 ):
     pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING
+from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import strawberry
@@ -16,6 +18,7 @@ from ...execution.field_declarations import (
     DECLARATION,
     ChangedEdgeField,
     ChangedRowField,
+    ChangedRowsField,
     ChangedValueField,
     ChangeField,
 )
@@ -50,6 +53,8 @@ class InputField(NamedTuple):
         """
         if not self.key_of or value is self.default or value is None:
             return unset_to_none(value) if self.key_of else value
+        if isinstance(value, list):
+            return [self.read(item, name) for item in value]
         field = to_camel_case(name)
         try:
             return decode_id(value, field, self.key_of)[1]
@@ -75,15 +80,27 @@ class ChangePayload(Payload):
 
     async def fill(self, info: Info, change: Any) -> None:
         """Set the fields by the result of the change."""
+        value: Any
         for field in get_object_definition(type(self), strict=True).fields:
             match field.metadata.get(DECLARATION):
                 case ChangedRowField() as declaration:
                     value = await self._load_row(info, declaration, change, field.python_name)
+                case ChangedRowsField() as declaration:
+                    value = await self._load_rows(info, declaration, change, field.python_name)
                 case ChangedValueField(compute):
                     value = compute(change)
                 case _:
                     continue
             setattr(self, field.python_name, value)
+
+    async def _load_rows(
+        self, info: Info, declaration: ChangedRowsField, change: Any, name: str
+    ) -> list[Row]:
+        """Return changed rows for a field, as :meth:`_load_row` does, by one statement."""
+        finders = [partial(_same, row) for row in declaration.find(change)]
+        of_row = [ChangedRowField(declaration.type_name, find) for find in finders]
+        rows = await gather(*(self._load_row(info, row, change, name) for row in of_row))
+        return [row for row in rows if row is not None]
 
     async def _load_row(
         self, info: Info, declaration: ChangedRowField, change: Any, name: str
@@ -101,7 +118,9 @@ class ChangePayload(Payload):
         missing = info.columns(declaration.type_name, nodes).difference(record)
         if missing:
             try:
-                loaded = await info.context.load_row(row_type.model, record["id"], missing)
+                loaded = await info.context.load_row(
+                    row_type.model, record["id"], missing, with_hidden=True
+                )
             except Exception as error:
                 loaded = dict.fromkeys(missing, error)
             if loaded is None:
@@ -109,6 +128,10 @@ class ChangePayload(Payload):
             record = {**loaded, **record}
         related = {relation: find(change) for relation, find in declaration.related.items()}
         return row_type.from_record(record, related)
+
+
+def _same(row: Mapping[str, Any], _: Any) -> Mapping[str, Any]:
+    return row
 
 
 def changed_row(description: str, declaration: ChangedRowField) -> Any:
@@ -196,6 +219,8 @@ def change(
         try:
             changed = await make(info.context, read(input))
         except Conflict as error:
+            if error.change is None:
+                raise
             changed = error.change
             result.user_errors = [UserError.from_error(error)]
         await result.fill(info, changed)

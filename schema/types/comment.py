@@ -15,7 +15,7 @@ from strawberry.types.lazy_type import LazyType
 from ... import models
 from ...concurrency.scheduler import yield_if_due
 from ...execution.context import Context
-from ...execution.field_declarations import ConnectionField
+from ...execution.field_declarations import ConnectionField, ResolvedField
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import COMMENT_COLUMNS, CommentAction, CommentContext, ThreadContext
@@ -34,6 +34,7 @@ from ..arguments import (
     read_window,
 )
 from ..connections import Connection
+from ..enumerations import CommentStatus
 from ..fields import column, computed, field, load_list, related_row
 from ..nodes import Node
 from ..rows import Row
@@ -60,7 +61,10 @@ REPLIES = ConnectionField(
 THREAD: LazyType[Any, Any] = LazyType("Thread", f"{__package__}.thread")
 """The type Thread, by its name: its module imports this one."""
 
-POLICY_COLUMNS = (*COMMENT_COLUMNS, *(f"thread.{name}" for name in ThreadContext._fields))
+THREAD_COLUMNS = tuple(f"thread.{name}" for name in ThreadContext._fields)
+"""The columns of the thread by which a policy decides."""
+
+POLICY_COLUMNS = (*COMMENT_COLUMNS, *THREAD_COLUMNS)
 """The columns by which a policy decides, those of the comment and of its thread."""
 
 
@@ -147,6 +151,38 @@ class Comment(Row, Node):
         comment, access = comment_context(columns), await context.load_access()
         is_there = comment.thread.id is not None and not comment.is_withdrawn
         return is_there and access.may_read_history(comment)
+
+    @computed(
+        "Whether readers see the comment. False if it is deleted, or hidden by a moderator or "
+        "until one decides.",
+        "shown",
+    )
+    def is_published(rules: HostRules, shown: bool) -> bool:
+        return shown
+
+    @computed(
+        "The status of the comment, for viewers who may moderate its thread. Null for others.",
+        "status",
+        *THREAD_COLUMNS,
+    )
+    def status(access: Access, status: str, *columns: Any) -> CommentStatus | None:
+        return status.upper() if moderates(access, columns) else None  # type: ignore[return-value]
+
+    @computed(
+        "The number of flags of the comment about which no moderator has decided yet, for viewers "
+        "who may moderate its thread. Null for others.",
+        "flag_count",
+        *THREAD_COLUMNS,
+    )
+    def flag_count(access: Access, count: int, *columns: Any) -> int | None:
+        return count if moderates(access, columns) else None
+
+    @field(
+        "Whether the viewer has flagged the comment. False for a guest.",
+        declaration=ResolvedField(("id",)),
+    )
+    async def viewer_has_flagged(self, info: Info) -> bool:
+        return await info.context.load_flagged(self.record["id"])
 
     reaction_count: SafeInt = column("The number of reactions to the comment, of all kinds.")
 
@@ -325,6 +361,17 @@ class Comment(Row, Node):
         THREAD,
         missing="The comment's thread was deleted while it was read; read it again.",
     )
+
+
+def moderates(access: Access, columns: tuple[Any, ...]) -> bool:
+    """Return whether the viewer may moderate the thread of a comment.
+
+    :param columns: the values of :data:`THREAD_COLUMNS`.
+    """
+    if access.constant_permission is not None:
+        return access.constant_permission
+    thread = ThreadContext._make(columns)
+    return thread.id is not None and access.may("may_moderate", thread)
 
 
 def may(access: Access, action: CommentAction, columns: tuple[Any, ...]) -> bool:

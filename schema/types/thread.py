@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import strawberry
 from strawberry import UNSET
 
 from ... import models
 from ...concurrency.scheduler import yield_if_due
-from ...execution.field_declarations import ConnectionField
+from ...errors import BadUserInput
+from ...execution.field_declarations import ConnectionField, ResolvedField
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import ThreadContext
+from ...resolvers.flag_queries import read_pending
 from ...resolvers.pagination.arguments import RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.queries import COMMENTS_OF_THREADS
@@ -42,6 +44,10 @@ COMMENTS_OF_THREAD = ConnectionField(
     "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS, total="top_level_count"
 )
 
+FirstPending = Annotated[
+    int, strawberry.argument(description="Return this number of comments at most.")
+]
+
 POLICY_COLUMNS = ThreadContext._fields
 """The columns by which a policy decides."""
 
@@ -60,6 +66,44 @@ class Thread(Row, Node):
         "The greatest Comment.seq that a comment of the thread was ever given. It grows with each "
         "new comment, and no deletion changes it."
     )
+
+    @computed(
+        "The number of comments that wait for a moderator, for viewers who may moderate the "
+        "thread. Null for others.",
+        "pending_count",
+        *POLICY_COLUMNS,
+    )
+    def pending_count(access: Access, count: int, *columns: Any) -> int | None:
+        return count if access.may("may_moderate", ThreadContext._make(columns)) else None
+
+    @computed(
+        "The number of comments that were flagged, and about which no moderator has decided since, "
+        "for viewers who may moderate the thread. Null for others.",
+        "flagged_count",
+        *POLICY_COLUMNS,
+    )
+    def flagged_count(access: Access, count: int, *columns: Any) -> int | None:
+        return count if access.may("may_moderate", ThreadContext._make(columns)) else None
+
+    @field(
+        "The viewer's own comments in the thread that wait for a moderator, oldest first. They are "
+        "in no other list.",
+        declaration=ResolvedField(("id",)),
+    )
+    async def viewer_pending_comments(self, info: Info, first: FirstPending = 20) -> list[Comment]:
+        limit = info.context.settings.page_size
+        if not 1 <= first <= limit:
+            raise BadUserInput(f"first must be from 1 to {limit}, not {first}.", field="first")
+        access = await info.context.load_access()
+        author_id = None if access.viewer is None else access.viewer.author_id
+        if author_id is None:
+            return []
+        columns = info.columns("Comment")
+        rows = await info.context.read_rows(
+            lambda it: read_pending(it, author_id, self.record["id"], columns, first)
+        )
+        return [Comment.from_record(row, {"thread": self.record}) for row in rows]
+
     last_comment_at: datetime | None = column(
         "When the latest comment was created. Null if the thread has no comments."
     )
@@ -153,6 +197,7 @@ class Thread(Row, Node):
             return window, info.page("Comment")
 
         window, requested = info.cached(read)
+        info.context.require_moderation(window)
         page, total = RowPage(), self.record.get("top_level_count")
         if requested:
             page = await info.context.load_comments(self.record["id"], window, requested)

@@ -95,6 +95,8 @@ def test_fields_with_values_are_non_null() -> None:
         if not isinstance(field.type, GraphQLNonNull)
     }
     assert nullable == {
+        "Thread.flaggedCount",
+        "Thread.pendingCount",
         "Thread.lastCommentAt",
         "Thread.lockedAt",
         "Thread.author",
@@ -105,16 +107,18 @@ def test_fields_with_values_are_non_null() -> None:
         "Comment.deletedAt",
         "Comment.deletedBy",
         "Comment.editedAt",
+        "Comment.flagCount",
         "Comment.inReplyTo",
         "Comment.parent",
         "Comment.root",
+        "Comment.status",
         "PageInfo.startCursor",
         "PageInfo.endCursor",
     }
 
 
 def test_every_mutation_has_one_input_and_one_payload() -> None:
-    assert len(types["Mutation"].fields) == 14
+    assert len(types["Mutation"].fields) == 17
     for name, field in types["Mutation"].fields.items():
         stem = name[0].upper() + name[1:]
         assert list(field.args) == ["input"]

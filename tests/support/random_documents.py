@@ -28,6 +28,9 @@ MISSING = object()
 ABOVE = ("parent", "root", "inReplyTo")
 """The fields of a comment with another one, of which a plan joins only so many."""
 
+UNCOMPILED = ("viewerHasFlagged", "viewerPendingComments")
+"""The fields that graphql-core alone resolves, with which no document has a plan."""
+
 MAX_FLAGS = 3
 """The most variables of @skip and @include in a document, which have 8 combinations."""
 
@@ -126,7 +129,8 @@ class QueryWriter:
         names = [
             name
             for name, definition in type_.fields.items()
-            if depth > 1 or is_leaf_type(get_named_type(definition.type))
+            if (depth > 1 or is_leaf_type(get_named_type(definition.type)))
+            and name not in UNCOMPILED
         ]
         objects = [
             name for name in names if not is_leaf_type(get_named_type(type_.fields[name].type))
