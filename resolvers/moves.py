@@ -102,7 +102,7 @@ async def move_comment(
 
 async def _lock(session: AsyncSession, id: UUID, reply_to_id: UUID | None) -> CommentTree:
     """Lock the comments that the move of one may change."""
-    keys = {id, reply_to_id} - {None}
+    keys = {id} if reply_to_id is None else {id, reply_to_id}
     for _ in range(ATTEMPTS):
         tree = await lock_tree(session, keys, moved_id=id, max_moved=MAX_MOVED + 1)
         comment = tree.comments.get(id)

@@ -7,6 +7,7 @@ The comments after a mark are found by the index of their numbers, and at most
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, and_, func, literal_column, select
@@ -49,7 +50,9 @@ def select_unread(viewer: Viewer, ids: Sequence[UUID], *, is_sqlite: bool) -> Se
         comment.c.author_id.is_distinct_from(author),
     )
     # Their order is that of the index, which a planner would otherwise have to be lucky to choose.
-    bounded = select(literal_column("1")).where(unread).order_by(comment.c.seq).limit(MAX_UNREAD)
+    bounded: Select[Any] = (
+        select(literal_column("1")).where(unread).order_by(comment.c.seq).limit(MAX_UNREAD)
+    )
     counted = bounded.correlate(THREAD, MARK).subquery("counted")
     count = select(func.count()).select_from(counted).scalar_subquery()
     first = select(comment.c.id).where(unread).order_by(comment.c.seq).limit(1)

@@ -106,7 +106,7 @@ def select_pages(
         than one, the rows of each page are parents, too. The window has no cursors then.
     """
     places, parent = _Places(window, is_sqlite), table_of(relation.parent)
-    is_top = is_parent
+    is_top: Any = is_parent
     if parent is places.table:
         parent = parent.alias("parent")
     if levels > 1:

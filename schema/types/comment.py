@@ -116,8 +116,8 @@ class Comment(Row, Node):
         "added. Only a move to another thread changes it. It is for Mutation.markRead.",
         "seq",
     )
-    def seq(rules: HostRules, number: int | None) -> SafeInt:
-        return number or 0
+    def seq(rules: HostRules, number: SafeInt | None) -> SafeInt:
+        return number or SafeInt(0)
 
     edited_at: datetime | None = column("When the message was last changed. Null if it never was.")
     deleted_at: datetime | None = column(
