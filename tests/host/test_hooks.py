@@ -23,7 +23,7 @@ from tallied.resolvers.threads import create_thread
 
 
 def test_every_operation_has_two_hooks() -> None:
-    assert len(OPERATIONS) == 11
+    assert len(OPERATIONS) == 16
     for name in OPERATIONS:
         assert callable(getattr(Hooks, f"after_{name}"))
 
@@ -204,6 +204,8 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
     deleted = await stage.ada.comment(thread)
     await add_reply(database, deleted)
     await stage.ada.do("deleteComment", "comment { id }", commentId=deleted)
+    reaction = {"commentId": comment, "kind": "heart"}
+    await stage.moderator.do("addReaction", "comment { id }", **reaction)
     author = (await stage.ada("{ viewer { author { id } } }"))["author"]["id"]
     for change, input in (
         ("createThread", {"title": "A", "comment": {"message": "one"}}),
@@ -216,6 +218,11 @@ async def test_every_operation_can_be_vetoed(database: Database) -> None:
         ("moveComment", {"commentId": comment, "threadId": other}),
         ("deleteComment", {"commentId": comment}),
         ("restoreComment", {"commentId": deleted}),
+        ("addReaction", {"commentId": comment, "kind": "like"}),
+        ("removeReaction", reaction),
+        ("markRead", {"threadId": thread, "upTo": 1}),
+        ("moderateComments", {"ids": [comment], "to": "SPAM"}),
+        ("flagComment", {"commentId": comment, "reason": "SPAM"}),
         ("deleteAuthor", {"authorId": author}),
     ):
         error = await host.moderator.refused(change, **input)

@@ -31,6 +31,9 @@ ABOVE = ("parent", "root", "inReplyTo")
 UNCOMPILED = ("viewerHasFlagged", "viewerPendingComments")
 """The fields that graphql-core alone resolves, with which no document has a plan."""
 
+RESTRICTED = ("status",)
+"""The conditions that only moderators may give; others get an error, which no plan answers."""
+
 MAX_FLAGS = 3
 """The most variables of @skip and @include in a document, which have 8 combinations."""
 
@@ -189,12 +192,14 @@ class QueryWriter:
     def _field(self, parent: Object, name: str, depth: int) -> str:
         definition = parent.fields[name]
         named = get_named_type(definition.type)
-        arguments = self._arguments(name, definition.args, named)
-        text = f"({', '.join(arguments)})" if arguments else ""
         outer = self._replies
-        if name == "replies":
+        if name == "replies" and outer and self.chance.random() < 0.6:
             # Those below others with the same arguments are read with them.
-            text = outer if outer and self.chance.random() < 0.6 else text
+            text = outer
+        else:
+            arguments = self._arguments(name, definition.args, named)
+            text = f"({', '.join(arguments)})" if arguments else ""
+        if name == "replies":
             self._replies = text
         # A field with arguments has a key of its own, so that no two of a place conflict.
         is_aliased = bool(definition.args) or self.chance.random() < 0.15
@@ -292,7 +297,8 @@ class QueryWriter:
             return {
                 item: self._value(item, definition.type)
                 for item, definition in type_.fields.items()
-                if isinstance(definition.type, GraphQLNonNull) or self.chance.random() < 0.5
+                if item not in RESTRICTED
+                and (isinstance(definition.type, GraphQLNonNull) or self.chance.random() < 0.5)
             }
         if type_.name == "ID":
             row = ROWS_OF_IDS.get(name, row)
