@@ -244,7 +244,7 @@ def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
 
 
 def _typed(listed: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Cast an enum column of the list, since PostgreSQL takes untyped parameters for text."""
+    """Cast an enum of the list, since PostgreSQL takes untyped parameters for text."""
     type_ = listed.type.impl_instance if isinstance(listed.type, TypeDecorator) else listed.type
     return cast(listed, listed.type) if isinstance(type_, EnumType) else listed
 
@@ -261,7 +261,7 @@ def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
     again = plain_table(mapper, ()).alias("tallied_parent")
     key = key_columns(again, mapper)
     listed = [
-        [bindparam(name, type_=part.type) for name, part in zip(row, key, strict=False)]
+        [_typed(bindparam(name, type_=part.type)) for name, part in zip(row, key, strict=False)]
         for row in _parameters(width, size)
     ]
     is_listed = (
