@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm import InstanceState
 from sqlalchemy.orm.attributes import instance_state
 
 from ..declarations.mapped_rows import Key, RowValues, counts_as
@@ -35,7 +35,7 @@ def number_objects(pending_changes: PendingChanges, changed: Moves) -> None:
     """Number the new objects of a flush in the order of their insertion, and those that move."""
     waiting: dict[Number, Places] = {}
     for counter in pending_changes.registry.numbers:
-        if places := _find_unnumbered(pending_changes.session, counter, changed):
+        if places := _find_unnumbered(pending_changes, counter, changed):
             waiting[counter] = places
     if waiting:
         _lock_parents_of_trees(pending_changes, waiting)
@@ -54,8 +54,9 @@ def number_objects(pending_changes: PendingChanges, changed: Moves) -> None:
                 pending_changes.session_state.numbered.append((state, counter.of.key))
 
 
-def _find_unnumbered(session: Session, counter: Number, changed: Moves) -> Places:
+def _find_unnumbered(pending_changes: PendingChanges, counter: Number, changed: Moves) -> Places:
     """Return the objects that a flush has to number, by the parent that they will have."""
+    session, session_state = pending_changes.session, pending_changes.session_state
     new = [
         state
         for state in map(instance_state, session.new)
@@ -74,9 +75,23 @@ def _find_unnumbered(session: Session, counter: Number, changed: Moves) -> Place
         if row is None or counter not in source.counters or state.obj() in deleted:
             continue
         place = _place(counter, state, new_parents)
-        if place != counter.named_parent(row):
+        if place != counter.named_parent(row) and _moves(counter, state, place):
+            # As the lock shows it: the ORM writes no number that memory has already.
+            session_state.show(state, counter.of.key, row[counter.of.key])
             places[place].append(state)
     return places
+
+
+def _moves(counter: Number, state: InstanceState[Any], place: Place) -> bool:
+    """Return whether the UPDATE of a stored object will write the key of `place`.
+
+    A key that is as it was loaded is not written, though others may have moved the row since.
+    """
+    if {counter.relationship.key, *counter.foreign_key}.isdisjoint(state.committed_state):
+        return False
+    loaded = {**state.dict, **state.committed_state}
+    is_loaded = all(part in loaded for part in counter.foreign_key)
+    return not is_loaded or place != counter.named_parent(loaded)
 
 
 def _place(

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import Engine, Integer, String, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, mapped_column, relationship
+from support.comments import stored_thread
 from support.numbers import Entry, NumberedSession, Topic, counters, last, make_topics, numbers
 from support.pairs import assert_verified, counter, install, pair
+from support.sessions import Counted
 from support.statements import recorded
 
 from tallied.counters import Counters, Number
@@ -19,6 +21,8 @@ from tallied.errors import (
     CounterDeclarationError,
     UncountedStatementError,
 )
+from tallied.models import Comment
+from tallied.models.counters import counters as comment_counters
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 
@@ -156,6 +160,35 @@ def test_moved_row_may_get_the_same_number(session: Session) -> None:
     entry.topic_id = 3
     session.commit()
     assert (entry.seq, numbers(session, 3), last(session, 3)) == (1, {1: 1}, 1)
+
+
+def test_row_moved_meanwhile_takes_the_next_number(engine: Engine, session: Session) -> None:
+    session.add(Topic(id=3))
+    session.commit()
+    with NumberedSession(engine, expire_on_commit=False) as stale:
+        entry = stale.get_one(Entry, 1)
+        stale.commit()
+        session.get_one(Entry, 1).topic_id = 2
+        session.commit()
+        entry.topic_id = 3  # where it gets the number that memory has
+        stale.commit()
+    assert (entry.seq, numbers(session, 3), last(session, 3)) == (1, {1: 1}, 1)
+    assert_verified(session, counters)
+
+
+def test_edit_of_a_row_moved_meanwhile_keeps_its_number(engine: Engine) -> None:
+    with Counted(engine) as session, Counted(engine, expire_on_commit=False) as stale:
+        first, second = stored_thread(session, 1, 1, 1), stored_thread(session, 1)
+        key = first.comments[0].id
+        session.commit()
+        loaded = stale.get_one(Comment, key)
+        stale.commit()
+        session.get_one(Comment, key).thread_id = second.id
+        session.commit()
+        loaded.message = "two words"
+        stale.commit()
+        assert session.get_one(Comment, key).seq == second.last_seq == 2
+        assert_verified(session, comment_counters)
 
 
 def test_deletion_leaves_the_last_number(session: Session) -> None:
