@@ -153,7 +153,7 @@ class QueryWriter:
         elif type_.interfaces and self.chance.random() < 0.1:
             parts.append(f"... on {type_.interfaces[0].name} {{ id __typename }}")
         if not parts or self.chance.random() < 0.2:
-            parts.append(f"{self.chance.choice(('', '', 'kind: '))}__typename{self._flag()}")
+            parts.append(f"{self.chance.choice(('', '', 'typeName: '))}__typename{self._flag()}")
         self.chance.shuffle(parts)
         return self._wrap(type_, f"{{ {' '.join(parts)} }}")
 
