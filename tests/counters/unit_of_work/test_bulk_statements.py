@@ -139,7 +139,13 @@ def test_cost_does_not_depend_on_the_number_of_rows(
     session.execute(insert(Comment), rows(threads, size))
     with recorded(engine) as executed:
         session.execute(insert(Comment), rows(threads, size))
-    assert set(executed.verbs) == {"INSERT tallied_comment", "UPDATE tallied_thread"}
+    # The threads are locked already; the numbers of the rows are stored by one statement.
+    assert set(executed.verbs) == {
+        "INSERT tallied_comment",
+        "UPDATE tallied_comment",
+        "UPDATE tallied_thread",
+    }
+    assert executed.verbs.count("UPDATE tallied_comment") == 1
     assert executed.verbs.count("UPDATE tallied_thread") == 1
     with recorded(engine) as executed:
         session.execute(update(Comment).values(message="a b", word_count=2))
@@ -204,7 +210,8 @@ def test_paused_block_repairs_touched_rows_only(
             session.add(Comment(**rows(threads, 30)[number % 2]))
             session.flush()
         session.execute(delete(Comment).where(Comment.thread_id == threads[2].id))
-    assert executed.verbs.count("UPDATE tallied_thread") == 1
+    locks = 2 if engine.dialect.name == "sqlite" else 0  # of two threads, for their numbers
+    assert executed.verbs.count("UPDATE tallied_thread") == locks + 1
     touched = threads[:3]
     for thread in threads:
         session.refresh(thread)
