@@ -277,7 +277,9 @@ class Context:
             )
             return [result.get(id) for id in ids]
 
-        return await self._loader((entity, columns, with_hidden), load).load(id)
+        # Only comments may be hidden; other rows are loaded once, whatever asks for them.
+        key = (entity, columns, with_hidden and entity is Comment)
+        return await self._loader(key, load).load(id)
 
     async def load_flagged(self, comment_id: UUID) -> bool:
         """Return whether the viewer has flagged a comment, loaded with its siblings."""

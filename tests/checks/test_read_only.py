@@ -21,6 +21,7 @@ from tallied.checks.readiness import READ_ONLY, Readiness
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.migrations.runner import migrate
+from tallied.models import Base
 from tallied.settings import Settings
 
 ROLE = "only_reads"
@@ -91,7 +92,7 @@ async def test_check_and_probe_report_read_only(reading: Database) -> None:
             assert sentence == (
                 "The database's role lacks rights that changes need:"
                 + ";".join(
-                    f" {right} on tallied_author, tallied_comment, tallied_thread"
+                    f" {right} on {', '.join(sorted(Base.metadata.tables))}"
                     for right in ("INSERT", "UPDATE", "DELETE")
                 )
                 + "."

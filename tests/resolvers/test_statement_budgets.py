@@ -42,6 +42,10 @@ COSTS: dict[str, int | tuple[int, int]] = {
     """mutation($c: ID!, $to: ID!) { moveComment(input: { commentId: $c,
          threadId: $to }) { commentEdge { cursor } %s previousThread { wordCount } } }""": (5, 6),
     # It was the latest of its thread, so the one before it is looked up.
+    """mutation($c: ID!) { flagComment(input: { commentId: $c, reason: SPAM }) {
+         userErrors { code } comment { id } } }""": (0, 8),
+    """mutation($c: ID!) { moderateComments(input: { ids: [$c], to: PUBLISHED }) {
+         userErrors { code } comments { id } } }""": (2, 12),
     "mutation($c: ID!) { deleteComment(input: { commentId: $c }) { %s } }": (4, 6),
     # The one with a reply, whose text is moved into a table of its own; it is restored below.
     """mutation($root: ID!) { deleteComment(input: { commentId: $root }) {
@@ -75,12 +79,12 @@ COSTS: dict[str, int | tuple[int, int]] = {
     """mutation($r: ID!) { removeReaction(input: { commentId: $r, kind: "like" }) {
          comment { reactionCount } } }""": (0, 4),
     # As of a thread; the guests' author has no comments that could be locked and looked at.
-    "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (5, 8),
+    "mutation($a: ID!) { deleteAuthor(input: { authorId: $a }) { deletedAuthorId } }": (6, 9),
 }
 """What each mutation costs a guest and a viewer, with the counters in its payload.
 
 On PostgreSQL a deletion costs one more: the comments are locked ahead of what they count for. That
-of a thread costs three more, for the reactions to its comments and their totals.
+of a thread costs four more, for the reactions to its comments, their totals and the flags.
 """
 
 REJECTED: dict[str, int | tuple[int, int]] = {
@@ -111,6 +115,12 @@ REJECTED: dict[str, int | tuple[int, int]] = {
          userErrors { code } } }""": 0,
     """mutation { threadFor(input: { target: {type: "book", key: "8"} }) {
          userErrors { code } } }""": (2, 3),
+    """mutation($gone: ID!) { flagComment(input: { commentId: $gone, reason: SPAM }) {
+         userErrors { code } } }""": (0, 1),
+    """mutation($gone: ID!) { moderateComments(input: { ids: [$gone], to: PENDING }) {
+         userErrors { code } } }""": (1, 2),
+    """mutation($none: ID!) { markRead(input: { threadId: $none, upTo: 1 }) {
+         userErrors { code } } }""": (0, 2),
     """mutation($nobody: ID!) { deleteAuthor(input: { authorId: $nobody }) {
          userErrors { code } } }""": (1, 2),
 }
@@ -131,6 +141,7 @@ READS: dict[str, int | tuple[int, int]] = {
          ... on Thread { title } } }""": 2,
     """query($ids: [ID!]!) { nodes(ids: $ids) { ... on Thread { comments(last: 3) {
          nodes { message } } } ... on Comment { thread { title } } } }""": 4,
+    "{ moderationQueue(first: 5) { totalCount nodes { message } } }": 2,
     f"{{ threads(first: 100) {{ {PAGE} }} }}": 2,
     f"""{{ threads(last: 100, orderBy: {{field: COMMENT_COUNT, direction: ASC}},
          filterBy: {{titleContains: "thread", activeSince: "2020-01-01T00:00:00Z",
@@ -231,10 +242,10 @@ async def test_every_request_costs_same_at_every_size(
             "deleteAuthor" in query and query in COSTS
         )
         count = budget[query] if isinstance(budget[query], int) else budget[query][role]
-        # The comments, and with a thread or a comment its totals of reactions and the reactions.
+        # The comments, and with a thread or a comment its flags, totals of reactions and reactions.
         # One with replies stays.
         is_comment = "deleteComment" in query and "$root" not in query and query in COSTS
-        ahead = locks_ahead + 2 * (is_comment or (locks_ahead and "deleteThread" in query))
+        ahead = locks_ahead + 3 * (is_comment or (locks_ahead and "deleteThread" in query))
         return count + (0 if database.is_sqlite else ahead)
 
     for budget in (READS, REJECTED, COSTS):
@@ -350,6 +361,7 @@ CHANGES: list[tuple[str, str, dict[str, Any], str | None, list[str]]] = [
             AUTHOR,
             COMMENT,
             COMMENT,
+            "SELECT tallied_flag",
             REACTION,
             "DELETE tallied_author",
             COMMENT,
