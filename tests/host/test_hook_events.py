@@ -134,7 +134,7 @@ async def test_model_repr_has_no_text(database: Database) -> None:
 
     visible = await database.write(read)
     assert visible[0].startswith(f"Thread(id={key(thread)}, author_id=")
-    assert visible[0].endswith("comment_count=1, top_level_count=1, word_count=3)")
+    assert ", comment_count=1, top_level_count=1, " in visible[0]
     assert visible[1].startswith(f"Comment(id={key(comment)}, thread_id={key(thread)}, word_count")
     assert visible[2].startswith("Author(id=")
     for text in visible:

@@ -317,6 +317,7 @@ def test_race_with_absolute_values_is_lost(
     monkeypatch.setattr(Additive, "updated", absolute)
     # Two that take numbers of one thread would wait for each other before they read.
     monkeypatch.setattr(flush, "number_objects", lambda *_: None)
+    monkeypatch.setattr(flush, "is_unnumbered", lambda *_: False)
     counter_updates._update_one.cache_clear()
     race(server, actors, (insert, insert), "after")
     counter_updates._update_one.cache_clear()
