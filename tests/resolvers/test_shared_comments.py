@@ -241,7 +241,7 @@ async def test_setting_decides_whether_units_share(
     settings, rules = Settings(group_commit=group_commit), HostRules(guests="write")
 
     async def add(number: int) -> ChangedRows:
-        values = (thread, f"{number}", "Gast", None)
+        values = (thread, f"{number}", "Gast", None, None)
         shared = declared.SharedChange(
             SHARED_COMMENTS, lambda access: declared._draft_comment(access, *values)
         )
