@@ -184,12 +184,12 @@ async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:
     loop = asyncio.get_running_loop()
 
     def tell(*call: Any) -> None:
-        if call[2].startswith(("BEGIN IMMEDIATE", "SELECT", "UPDATE")):
+        if call[2].startswith(("BEGIN IMMEDIATE", "SELECT", "UPDATE", "WITH")):
             loop.call_soon_threadsafe(waiting.set)
 
     event.listen(api.database.engine.sync_engine, "before_cursor_execute", tell)
     request = asyncio.create_task(api(query, **variables))
-    await waiting.wait()
+    await asyncio.wait_for(waiting.wait(), 10)
     # It has sent its first statement, and gets no answer as long as the other holds the row.
     done, _ = await asyncio.wait([request], timeout=0.3)
     assert not done
