@@ -56,7 +56,8 @@ def terminate_backends(url: str) -> int:
             url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND application_name <> %s",
+            # Autovacuum may be at work in the database.
+            " AND backend_type = 'client backend' AND application_name <> %s",
             OVERSEER,
         )
     )
