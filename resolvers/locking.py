@@ -24,7 +24,14 @@ from ..models.comment import DELETED, is_listed
 from ..models.counters import counters
 from .authors import with_author
 from .pagination.arguments import Record
-from .rows import lock_thread, lock_thread_row, not_found, read_thread, thread_context
+from .rows import (
+    lock_thread,
+    lock_thread_row,
+    not_found,
+    read_thread,
+    split_comment_context,
+    thread_context,
+)
 from .withdrawal import CommentTree, lock_tree
 
 _Model = TypeVar("_Model", bound=Base)
@@ -112,7 +119,7 @@ async def lock_permitted(
     is_repeatable: bool = False,
 ) -> tuple[Access, Comment, CommentContext | None]:
     def permit(values: tuple[Any, ...]) -> CommentContext:
-        context = _comment_context(values)
+        context = split_comment_context(values)
         if not is_repeatable and not context.admits(action):
             raise not_found("commentId")
         if not (is_repeatable and action == "may_delete" and context.status == DELETED):
@@ -185,11 +192,6 @@ def _visible_comments(viewer: Viewer | None, author_id: Any) -> Iterator[ColumnE
     elif not viewer.is_moderator:
         own = author_id if viewer.author_id is None else viewer.author_id
         yield or_(is_listed(), Comment.author_id == own)
-
-
-def _comment_context(values: tuple[Any, ...]) -> CommentContext:
-    count = len(COMMENT_COLUMNS)
-    return CommentContext._make([*values[:count], ThreadContext(*values[count:])])
 
 
 def _must_read_again(

@@ -21,7 +21,7 @@ from ..database.unit_of_work import Repeated, UnitOfWork
 from ..errors import NotFound, SignInRequired, UnknownReaction
 from ..host.access import Access
 from ..host.hooks import HookedOperation
-from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
+from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author, Comment, Reaction, ReactionTotal, Thread
 from ..models.base import now
 from ..models.comment import is_listed
@@ -30,7 +30,7 @@ from .authors import ensure_author, with_author
 from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
-from .rows import begin_to_write, loaded_values, not_found
+from .rows import begin_to_write, comment_context, loaded_values, not_found
 from .validation import expect_type
 
 _COLUMNS = (*COMMENT_COLUMNS, "author_name", "reaction_count")
@@ -190,7 +190,7 @@ async def _lock_comment(
     thread = ThreadContext(*values[len(_COLUMNS) :])
     if not shown:
         raise NotFound("The comment has been deleted; react to another one.", field="commentId")
-    context = CommentContext._make([*(comment[name] for name in COMMENT_COLUMNS), thread])
+    context = comment_context(comment, thread)
     access.require(access.may("may_react", context), "react to this comment")
     return _LockedComment(access, comment, thread, reaction, has_total)
 

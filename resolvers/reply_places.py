@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..database.failures import BUSY
 from ..errors import Busy
 from ..host.access import Access
-from ..host.policy import COMMENT_COLUMNS, CommentContext
+from ..host.policy import COMMENT_COLUMNS
 from ..models import Comment
 from .pagination.arguments import Record
-from .rows import begin_to_write, not_found, thread_context
+from .rows import begin_to_write, comment_context, not_found, thread_context
 
 REPLY_FIELD = "replyToId"
 """The input field that names the comment to reply to."""
@@ -98,7 +98,7 @@ def require_reply(access: Access, ancestry: Ancestry | None, thread: Record) -> 
     """
     if ancestry is None or not _is_open(ancestry.comment, thread["id"]):
         raise not_found(REPLY_FIELD)
-    context = comment_context(ancestry.comment, thread)
+    context = comment_context(ancestry.comment, thread_context(thread))
     access.require(access.may("may_reply", context), "reply to this comment")
     return ancestry
 
@@ -106,12 +106,6 @@ def require_reply(access: Access, ancestry: Ancestry | None, thread: Record) -> 
 def _is_open(comment: Record, thread_id: UUID) -> bool:
     """Return whether a comment of that thread can have replies."""
     return bool(comment["shown"]) and comment["thread_id"] == thread_id
-
-
-def comment_context(comment: Record, thread: Record) -> CommentContext:
-    """Return the context of a comment for a policy."""
-    own = (comment[name] for name in COMMENT_COLUMNS)
-    return CommentContext._make([*own, thread_context(thread)])
 
 
 def _select(id: UUID) -> Select[Any]:

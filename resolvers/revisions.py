@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.row_reader import RowReader
 from ..host.access import Access
-from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
+from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author, Comment, Revision, Thread
 from .lists import is_among
 from .pagination.arguments import Record
 from .reaction_queries import AUTHOR_COLUMNS
+from .rows import split_comment_context
 from .selections import table_of
 
 REPLACE_TIME = timedelta(seconds=60)
@@ -166,9 +167,7 @@ async def read_revisions(
         editor = dict(zip(AUTHOR_COLUMNS, rest, strict=False))
         contexts = rest[len(AUTHOR_COLUMNS) :]
         if id not in permitted:
-            count = len(COMMENT_COLUMNS)
-            context = CommentContext._make([*contexts[:count], ThreadContext(*contexts[count:])])
-            permitted[id] = access.may_read_history(context)
+            permitted[id] = access.may_read_history(split_comment_context(contexts))
         if permitted[id]:
             revisions[id].append(ReadRevision._make([*values, editor if editor["id"] else None]))
     return revisions

@@ -18,7 +18,7 @@ from ..counters import Counters
 from ..counters.session.binds import write_bind
 from ..counters.sql.driver import DriverStatement
 from ..errors import NotFound
-from ..host.policy import ThreadContext
+from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Base, Thread
 from ..models.counters import counters
 from .pagination.arguments import Record
@@ -130,6 +130,17 @@ def begin_to_write(session: Session, entity: type[Base] = Thread) -> Engine | Co
 def thread_context(thread: Record) -> ThreadContext:
     """Return the context of a thread for a policy."""
     return ThreadContext(*(thread[name] for name in ThreadContext._fields))
+
+
+def comment_context(comment: Record, thread: ThreadContext) -> CommentContext:
+    """Return the context of a comment for a policy."""
+    return CommentContext._make([*(comment[name] for name in COMMENT_COLUMNS), thread])
+
+
+def split_comment_context(values: Sequence[Any]) -> CommentContext:
+    """Return the context of a comment whose columns, and then its thread's, have these values."""
+    count = len(COMMENT_COLUMNS)
+    return CommentContext._make([*values[:count], ThreadContext._make(values[count:])])
 
 
 def loaded_values(obj: Base) -> Record:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
-from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
+from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author, Comment, Thread
 from ..models.comment import DELETED
 from . import unread
@@ -36,7 +36,7 @@ from .reaction_queries import read_reaction_groups
 from .rendering import render_fairly
 from .revisions import ReadRevision as ReadRevision
 from .revisions import read_revisions
-from .rows import THREAD_COLUMNS, thread_context
+from .rows import THREAD_COLUMNS, comment_context, thread_context
 from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
 from .view_types import CommentPage as CommentPage
@@ -326,7 +326,7 @@ async def _comment_view(
     names: Mapping[UUID, str | None],
     cursor: str = "",
 ) -> CommentView:
-    context = CommentContext._make([*(row[name] for name in COMMENT_COLUMNS), thread])
+    context = comment_context(row, thread)
     return CommentView(
         **{name: row[name] for name in _SHOWN_COLUMNS},
         is_deleted=row["status"] == DELETED,

@@ -18,12 +18,13 @@ from ...execution.context import Context
 from ...execution.field_declarations import ConnectionField, ResolvedField
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
-from ...host.policy import COMMENT_COLUMNS, CommentAction, CommentContext, ThreadContext
+from ...host.policy import COMMENT_COLUMNS, CommentAction, ThreadContext
 from ...models.comment import DELETED
 from ...resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.queries import REPLIES_TO_COMMENTS
 from ...resolvers.rendering import render_fairly
+from ...resolvers.rows import split_comment_context
 from ..arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
@@ -148,7 +149,7 @@ class Comment(Row, Node):
 
     @computed("Whether the viewer may read the history of the comment.", *POLICY_COLUMNS)
     async def viewer_can_read_history(context: Context, *columns: Any) -> bool:
-        comment, access = comment_context(columns), await context.load_access()
+        comment, access = split_comment_context(columns), await context.load_access()
         is_there = comment.thread.id is not None and not comment.is_withdrawn
         return is_there and access.may_read_history(comment)
 
@@ -380,13 +381,7 @@ def may(access: Access, action: CommentAction, columns: tuple[Any, ...]) -> bool
     :param columns: the values of :data:`POLICY_COLUMNS`; those of a thread that was deleted while
         it was read are None.
     """
-    context = comment_context(columns)
+    context = split_comment_context(columns)
     if access.constant_permission is not None:
         return access.constant_permission and context.admits(action)
     return context.thread.id is not None and access.may(action, context)
-
-
-def comment_context(columns: tuple[Any, ...]) -> CommentContext:
-    """Return the context of a comment with the values of :data:`POLICY_COLUMNS`."""
-    own, of_thread = columns[: len(COMMENT_COLUMNS)], columns[len(COMMENT_COLUMNS) :]
-    return CommentContext._make([*own, ThreadContext._make(of_thread)])
