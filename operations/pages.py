@@ -200,11 +200,16 @@ class ChildPages(PageLevel):
                 await yield_if_due()
         return finished
 
-    def _batches(self, window: Window, ids: Sequence[Any]) -> Collection[Sequence[Any]]:
-        """Return parts of the ids, whose messages fit into memory."""
+    def _batches(
+        self, window: Window, ids: Sequence[Any], levels: int = 1
+    ) -> Collection[Sequence[Any]]:
+        """Return parts of the ids, the messages of whose pages fit into memory.
+
+        :param levels: how many levels of pages are read below each of them.
+        """
         size = MAX_BATCH_SIZE
         if MESSAGE in self.places:
-            size = max(1, min(size, MAX_MESSAGES // window.limit()))
+            size = max(1, min(size, MAX_MESSAGES // window.rows_of_tree(levels)))
         return [ids[start : start + size] for start in range(0, len(ids), size)]
 
     def _statement(self, window: Window, ids: Sequence[Any], levels: int = 1) -> BoundStatement:

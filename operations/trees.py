@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..concurrency.scheduler import yield_if_due
-from ..execution.context import MAX_BATCH_SIZE, MAX_MESSAGES
 from ..resolvers.pagination.arguments import Window
-from .levels import MESSAGE, Level, Pages
+from .levels import Level, Pages
 from .pages import ChildPages
 from .run import Run
 
@@ -61,7 +60,7 @@ class TreePages(ChildPages):
         levels = self.levels(run)
         largest = max(levels, key=lambda level: level.uses.total())
         rows_of: dict[Any, list[Sequence[Any]]] = {}
-        for part in self._tree_batches(window, ids, len(levels)):
+        for part in self._batches(window, ids, len(levels)):
             rows = await run.fetch(self._statement(window, part, len(levels)))
             largest.count_texts(run, rows, repeats)
             for row in rows:
@@ -80,12 +79,3 @@ class TreePages(ChildPages):
             finished = await level.finish_pages(run, own, repeats, below)
             below = Pages(level, finished)
         return finished
-
-    def _tree_batches(
-        self, window: Window, ids: Sequence[Any], levels: int
-    ) -> Collection[Sequence[Any]]:
-        """Return parts of the ids, the messages of whose trees fit into memory."""
-        size = MAX_BATCH_SIZE
-        if MESSAGE in self.places:
-            size = max(1, min(size, MAX_MESSAGES // window.rows_of_tree(levels)))
-        return [ids[start : start + size] for start in range(0, len(ids), size)]
