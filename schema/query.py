@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import gather
 from itertools import starmap
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
@@ -19,7 +19,7 @@ from ..execution.field_declarations import (
     TargetThreadField,
 )
 from ..execution.requested_fields import Info
-from ..resolvers.pagination.arguments import RowPage
+from ..resolvers.pagination.arguments import RowPage, Window
 from ..resolvers.pagination.keyset import read_page
 from ..resolvers.pagination.orders import COMMENTS, THREADS
 from ..resolvers.queries import count_rows, is_in_thread, read_one, read_target_thread
@@ -50,11 +50,14 @@ from .connections import Connection
 from .fields import field
 from .ids import decode_id
 from .nodes import Node, load_host_nodes
+from .rows import Row
 from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
 from .types.reaction import ReactionKind
 from .types.target import TargetCounts
 from .types.viewer import CurrentViewer
+
+R = TypeVar("R", bound=Row)
 
 MODERATION_QUEUE = ConnectionField("Comment", COMMENTS, DEFAULT_COMMENT_ORDER)
 THREADS_OF_ALL = ConnectionField("Thread", THREADS, DEFAULT_THREAD_ORDER)
@@ -181,12 +184,7 @@ class Query:
         condition = await info.context.read_condition()
         if condition is not None:
             window = window._replace(read_condition=is_in_thread(condition))
-        requested, page, total = info.page("Comment"), RowPage(), None
-        if requested:
-            page = await info.context.read_rows(lambda it: read_page(it, window, requested))
-        if "totalCount" in info.fields("CommentConnection"):
-            total = await info.context.read_rows(lambda it: count_rows(it, window))
-        return Connection.from_page(page, total, Comment.from_record)
+        return await _read_connection(info, window, Comment)
 
     @field("The maximum lengths of texts and pages.")
     def limits(self) -> Limits:
@@ -218,12 +216,17 @@ class Query:
         )
         read_condition = await info.context.read_condition()
         window = window._replace(read_condition=read_condition)
-        requested, page, total = info.page("Thread"), RowPage(), None
-        if requested:
-            page = await info.context.read_rows(lambda it: read_page(it, window, requested))
-        if "totalCount" in info.fields("ThreadConnection"):
-            total = await info.context.read_rows(lambda it: count_rows(it, window))
-        return Connection.from_page(page, total, Thread.from_record)
+        return await _read_connection(info, window, Thread)
+
+
+async def _read_connection(info: Info, window: Window, row_type: type[R]) -> Connection[R]:
+    """Read the requested parts of a connection to rows of a whole table."""
+    requested, page, total = info.page(row_type.__name__), RowPage(), None
+    if requested:
+        page = await info.context.read_rows(lambda it: read_page(it, window, requested))
+    if "totalCount" in info.fields(f"{row_type.__name__}Connection"):
+        total = await info.context.read_rows(lambda it: count_rows(it, window))
+    return Connection.from_page(page, total, row_type.from_record)
 
 
 async def _load_node(info: Info, id: str, argument: str) -> Node | None:
