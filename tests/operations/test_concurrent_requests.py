@@ -6,7 +6,8 @@ import asyncio
 import random
 
 import pytest
-from support.oracle import RULES, VIEWERS, fill
+from support.oracle import RULES
+from support.oracle_rows import VIEWERS, fill
 from support.plans import PlannedApi
 
 from tallied.database import Database

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType
-from support.oracle import ROOTS, Oracle, ServedSchema, fill, values
+from support.oracle import ROOTS, Oracle, ServedSchema, values
+from support.oracle_rows import fill
 
 from tallied.database import Database
 from tallied.execution.field_declarations import DECLARATION, ComputedField, RelatedRowField

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from support.api import Api
-from support.oracle import RULES, Oracle, fill, values
+from support.oracle import RULES, Oracle, values
+from support.oracle_rows import fill
 from support.random_documents import RandomQuery
 
 from tallied.auth.viewer import Viewer

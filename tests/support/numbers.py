@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, ForeignKey, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tallied.counters import Count, Counters, Number
 
 ZERO = text("0")
+
+BEFORE = {1: 1, 2: 2, 3: 3}
+"""The numbers of the stored entries by their keys."""
 
 
 class Base(DeclarativeBase):
@@ -73,3 +78,11 @@ def numbers(session: Session, topic: int = 1) -> dict[int, int | None]:
 
 def last(session: Session, topic: int = 1) -> Any:
     return session.connection().scalar(select(Topic.last).where(Topic.id == topic))
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    make_topics(engine)
+    with NumberedSession(engine) as session:
+        yield session
+        session.rollback()

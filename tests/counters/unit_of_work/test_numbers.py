@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Integer, String, delete, insert, select, text, update
+from sqlalchemy import Engine, Integer, String, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, mapped_column, relationship
 from support.comments import stored_thread
-from support.numbers import Entry, NumberedSession, Topic, counters, last, make_topics, numbers
+from support.numbers import BEFORE, Entry, NumberedSession, Topic, counters, last, numbers
+from support.numbers import session as session
 from support.pairs import assert_verified, counter, install, pair
 from support.sessions import Counted
 from support.statements import recorded
@@ -26,16 +26,7 @@ from tallied.models.counters import counters as comment_counters
 
 pytestmark = pytest.mark.filterwarnings("ignore:DELETE statement on table")
 
-BEFORE = {1: 1, 2: 2, 3: 3}
 LOCK, INSERT, COUNT = "SELECT numbered_topic", "INSERT numbered_entry", "UPDATE numbered_topic"
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    make_topics(engine)
-    with NumberedSession(engine) as session:
-        yield session
-        session.rollback()
 
 
 def begin(session: Session) -> Any:
@@ -387,72 +378,3 @@ def test_missing_parent_is_reported_by_the_key(session: Session) -> None:
     session.add(Entry(id=5, topic_id=99))
     with pytest.raises(IntegrityError):
         session.flush()
-
-
-# Verify, rebuild and pause
-
-
-def spoil(session: Session, *statements: str) -> None:
-    for statement in statements:
-        session.execute(text(statement))
-    session.commit()
-
-
-@pytest.mark.parametrize(
-    ("statement", "difference", "result"),
-    [
-        ("UPDATE numbered_topic SET last = 2 WHERE id = 1", -1, BEFORE),
-        ("UPDATE numbered_entry SET seq = NULL WHERE id IN (1, 2)", -2, {1: 4, 2: 5, 3: 3}),
-        ("INSERT INTO numbered_entry (id, topic_id, name) VALUES (9, 1, '')", -1, {9: 4}),
-    ],
-)
-def test_wrong_numbers_are_repaired(
-    session: Session, engine: Engine, statement: str, difference: int, result: dict[int, int]
-) -> None:
-    spoil(session, statement)
-    only = [Topic.last]
-    (drift,) = counters.verify(session.connection(), only=only)
-    assert (drift.counter, drift.difference) == ("Topic.last", difference)
-    session.rollback()
-    with engine.connect() as connection:
-        assert counters.rebuild(connection) == 1
-    assert numbers(session) == BEFORE | result
-    assert last(session) == max(numbers(session).values(), key=lambda n: n or 0)
-    assert list(counters.verify(session.connection())) == []
-
-
-def test_number_that_is_given_twice_is_replaced(session: Session, engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite cannot drop the constraint")
-    spoil(
-        session,
-        "ALTER TABLE numbered_entry DROP CONSTRAINT numbered_entry_topic_id_seq_key",
-        "UPDATE numbered_entry SET seq = 1",
-    )
-    (drift,) = counters.verify(session.connection())
-    assert drift.difference == -2
-    session.rollback()
-    with engine.connect() as connection:
-        counters.rebuild(connection)
-    assert numbers(session) == {1: 1, 2: 4, 3: 5}
-    assert list(counters.verify(session.connection())) == []
-
-
-def test_greater_last_number_is_right(session: Session) -> None:
-    session.execute(delete(Entry).where(Entry.id > 1))
-    assert last(session) == 3
-    assert list(counters.verify(session.connection())) == []
-
-
-def test_pause_numbers_too(session: Session) -> None:
-    topic = session.get_one(Topic, 1)
-    with counters.pause(session) as pause:
-        session.add(entry := Entry(id=5, topic=topic))
-        session.flush()
-        session.connection().execute(
-            text("INSERT INTO numbered_entry (id, topic_id, name) VALUES (6, 1, '')")
-        )
-        pause.touch(Topic, 1)
-    assert (entry.seq, topic.last) == (4, 5)
-    assert numbers(session) == BEFORE | {5: 4, 6: 5}
-    assert_verified(session, counters)

@@ -219,7 +219,7 @@ def test_insert_and_delete_by_statement_are_counted(session: Session) -> None:
     assert_verified(session, counters)
 
 
-def test_deletion_of_replies_that_gain_children_is_refused_by_the_key(session: Session) -> None:
+def test_deletion_of_replies_that_gain_children_is_refused(session: Session) -> None:
     with pytest.raises(IntegrityError):
         session.execute(delete(Note).where(Note.id == A))
     session.rollback()
