@@ -124,17 +124,11 @@ class Discussion:
             deleted_author=deleted_author,
         )
         self.settings = validate_settings(settings)
-        self.rules = HostRules(
+        self.rules = HostRules.from_settings(
+            self.settings,
             policy=validate_policy(policy),
             hooks=validate_hooks(hooks),
             targets=targets_by_name(validate_targets(targets)),
-            guests=self.settings.guests,
-            message_length=self.settings.message_length,
-            flag_limit=self.settings.flag_limit,
-            restore_days=self.settings.restore_days,
-            reply_depth=self.settings.reply_depth,
-            revisions=self.settings.revisions,
-            reactions=self.settings.reactions,
             check_message=check_message,
             render=render,
             deleted_author=deleted_author,

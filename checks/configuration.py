@@ -22,7 +22,7 @@ def check_settings(
     """
     is_own_server = rules is None
     if rules is None:
-        rules = HostRules(guests=settings.guests, message_length=settings.message_length)
+        rules = HostRules.from_settings(settings)
     if has_viewers is None:
         has_viewers = bool(settings.secret) or settings.environment == "development"
     findings = list(_contradictions(settings, rules))

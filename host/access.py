@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import iscoroutine
@@ -60,8 +60,8 @@ class HostRules:
     policy: Policy = field(default_factory=Policy)
     hooks: tuple[Hooks, ...] = ()
     targets: Mapping[str, Target] = field(default_factory=lambda: MappingProxyType({}))
-    guests: Guests = "read"
-    message_length: int = 10_000
+    guests: Guests = Settings.guests
+    message_length: int = Settings.message_length
     reply_depth: int = Settings.reply_depth
     """The greatest depth of a reply; 0 for a flat discussion."""
     revisions: int = Settings.revisions
@@ -74,10 +74,16 @@ class HostRules:
     """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
     """Returns the ``authorName`` of a deleted author."""
-    flag_limit: int = 0
+    flag_limit: int = Settings.flag_limit
     """With how many open flags a comment is hidden; 0 for never."""
-    restore_days: int = 30
+    restore_days: int = Settings.restore_days
     """For how many days a deleted comment can be restored if it has replies."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **others: Any) -> HostRules:
+        """Return the rules that follow from the settings of the same names, and others."""
+        names = {item.name for item in fields(cls)} & {item.name for item in fields(Settings)}
+        return cls(**{name: getattr(settings, name) for name in names}, **others)
 
     @cached_property
     def shows_all(self) -> bool:
