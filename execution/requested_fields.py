@@ -18,6 +18,7 @@ from ..resolvers.pagination.arguments import RequestedFields
 from .context import Context, Fields
 from .field_declarations import (
     DECLARATION,
+    ConnectionField,
     columns_of,
     declaration_of,
     python_name,
@@ -71,7 +72,7 @@ class Info(strawberry.Info[Context, None]):
             {name: FragmentDetails(fragment) for name, fragment in raw.fragments.items()},
             VariableValues({}, cast("dict[str, Any]", raw.variable_values)),
             raw.operation,
-            cast("GraphQLObjectType", raw.schema.type_map[prefixed(raw.schema, type_name)]),
+            self._type(type_name),
             [FieldDetails(node, None) for node in nodes],
         )
         fields: Fields = {}
@@ -87,10 +88,12 @@ class Info(strawberry.Info[Context, None]):
         """
         fields = self.fields(type_name, nodes)
         columns = self._declared_columns(type_name, fields)
-        for name, total in (("comments", "top_level_count"), ("replies", "listed_reply_count")):
-            # A connection is built from its parent's own columns.
-            connection = self.fields("CommentConnection", fields.get(name, ()))
-            columns |= {total} if "totalCount" in connection else set()
+        declared = self._type(type_name).fields
+        for name, nodes_of_field in fields.items():
+            declaration = declaration_of(declared[name]) if name in declared else None
+            if isinstance(declaration, ConnectionField) and declaration.total:
+                connection = self.fields(f"{declaration.type_name}Connection", nodes_of_field)
+                columns |= {declaration.total} if "totalCount" in connection else set()
         # The permissions of a thread's comments are built from the thread's.
         return columns | self._columns_for_comments(fields.get("comments", ()))
 
@@ -108,10 +111,12 @@ class Info(strawberry.Info[Context, None]):
         self, type_name: str, fields: Fields, relation: str = ""
     ) -> frozenset[str]:
         """Return the columns that fields read of their own row, or of a related one."""
-        schema = self._raw_info.schema
-        type_ = cast("GraphQLObjectType", schema.type_map[prefixed(schema, type_name)])
-        table = _column_table(type_, relation)
+        table = _column_table(self._type(type_name), relation)
         return frozenset(column for name in fields for column in table.get(name, ()))
+
+    def _type(self, type_name: str) -> GraphQLObjectType:
+        schema = self._raw_info.schema
+        return cast("GraphQLObjectType", schema.type_map[prefixed(schema, type_name)])
 
     def _nodes(self, type_name: str, connection: Fields) -> list[FieldNode]:
         edges = self.fields(f"{type_name}Edge", connection.get("edges", ()))
