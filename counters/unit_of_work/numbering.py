@@ -57,14 +57,13 @@ def number_objects(pending_changes: PendingChanges, changed: Moves) -> None:
 def _find_unnumbered(pending_changes: PendingChanges, counter: Number, changed: Moves) -> Places:
     """Return the objects that a flush has to number, by the parent that they will have."""
     session, session_state = pending_changes.session, pending_changes.session_state
-    new = [
-        state
-        for state in map(instance_state, session.new)
-        if counts_as(state.mapper, counter.source)
-    ]
+    states = list(map(instance_state, session.new))
+    new = [state for state in states if counts_as(state.mapper, counter.source)]
+    if not new and not changed:
+        return {}
     new_parents = {
         key_of(counter.parent, state): state
-        for state in map(instance_state, session.new)
+        for state in states
         if counts_as(state.mapper, counter.parent)
     }
     places: Places = defaultdict(list)
