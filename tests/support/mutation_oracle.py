@@ -21,7 +21,8 @@ from tallied.execution.executor import GraphQLResponse, PreparedOperation, Reque
 from tallied.models import Author, Base, Comment, Thread, base
 from tallied.transport.service import Service
 
-from .oracle import RULES, VIEWERS, Commented, Oracle, ServedSchema, fill, reasons, values
+from .oracle import RULES, Commented, Oracle, ServedSchema, reasons, values
+from .oracle_rows import VIEWERS, fill
 from .random_documents import MutationWriter, Values
 
 MUTATIONS = (
