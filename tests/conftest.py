@@ -238,7 +238,8 @@ async def open_database(empty_url: str) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         def open(url: Any = empty_url, **options: Any) -> Database:
-            database = Database(url, **options)
+            # A short patience is for locks and places: a busy machine needs longer to connect.
+            database = Database(url, **{"connect_args": {"timeout": 10}, **options})
             stack.push_async_callback(database.dispose)
             return database
 

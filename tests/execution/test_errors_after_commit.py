@@ -216,7 +216,7 @@ async def test_busy_read_after_change_is_no_retry(empty_url: str, open_database:
 
 
 async def test_timeout_after_change_is_reported(database: Database) -> None:
-    api = Api(database, execution_time=1)
+    api = Api(database, execution_time=3)
     forum = Forum(api)
     await forum.fill("one two")
 
