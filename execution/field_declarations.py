@@ -136,7 +136,7 @@ class ConnectionField:
     """A connection to rows of a type, of a whole table or of a parent.
 
     :param orders: the orders, by name and whether the largest comes first.
-    :param default_order: the value of ``orderBy`` if none is given.
+    :param default_order: the value of ``orderBy`` if none is given; None if there is one order.
     :param total: the parent's counter of the rows, unless the arguments narrow the list.
     """
 

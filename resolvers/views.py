@@ -27,10 +27,10 @@ from ..models import Author, Comment, Thread
 from ..models.comment import DELETED
 from . import unread
 from .authors import with_author
-from .pagination.arguments import PageArguments, Record, RequestedFields
-from .pagination.filters import CommentFilter, ThreadFilter
+from .pagination.arguments import PageArguments, Record, RequestedFields, Window
+from .pagination.filters import CommentFilter, ThreadFilter, comments_since
 from .pagination.keyset import read_page
-from .pagination.orders import COMMENTS, THREADS
+from .pagination.orders import COMMENTS, NUMBERED_COMMENTS, THREADS
 from .queries import read_comment_pages, read_many, read_one, read_target_thread
 from .reaction_queries import read_reaction_groups
 from .rendering import render_fairly
@@ -138,9 +138,40 @@ async def read_comments(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
-    expect_type(UUID, thread_id=thread_id)
     order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
-    window = arguments.window(order, MAX_PAGE_SIZE, filter_by)
+    return await _comment_page(
+        connection, access, thread_id, arguments.window(order, MAX_PAGE_SIZE, filter_by)
+    )
+
+
+async def read_comments_since(
+    connection: ReadConnection,
+    access: Access,
+    thread_id: UUID,
+    seq: int,
+    *,
+    first: int | None = None,
+    after: str | None = None,
+) -> CommentPage | None:
+    """Return the comments after a number, or None if the viewer may read no such thread.
+
+    They are of all levels, in the order of :attr:`.Comment.seq`. A poller goes on with the number
+    of the last one, and gets each comment once.
+
+    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+        order.
+    """
+    expect_type(int, seq=seq)
+    order, arguments = NUMBERED_COMMENTS["SEQ", False], PageArguments(first, after=after)
+    return await _comment_page(
+        connection, access, thread_id, arguments.window(order, MAX_PAGE_SIZE, comments_since(seq))
+    )
+
+
+async def _comment_page(
+    connection: ReadConnection, access: Access, thread_id: UUID, window: Window
+) -> CommentPage | None:
+    expect_type(UUID, thread_id=thread_id)
     reader, access = await _begin(connection, access)
     thread = await read_one(reader, Thread, thread_id, _THREAD_COLUMNS, access.read_condition())
     if thread is None:

@@ -19,6 +19,7 @@ from ..resolvers.pagination.filters import (
     Queue,
     ThreadFilter,
     comment_filter,
+    comments_since,
     thread_filter,
 )
 from ..resolvers.pagination.statements import MAX_SEARCHED
@@ -27,6 +28,7 @@ from ..resolvers.validation import AUTHOR_NAME_LENGTH, TITLE_LENGTH
 from ..settings import Settings
 from .enumerations import CommentStatus, QueuePart
 from .ids import decode_id
+from .scalars import SafeInt
 
 _UP_TO = f"{Settings.page_size}, unless the server has another limit"
 
@@ -60,6 +62,27 @@ After = Annotated[
     str | None,
     strawberry.argument(
         description="Return only items after this cursor, which must come from the same orderBy."
+    ),
+]
+SinceSeq = Annotated[
+    SafeInt,
+    strawberry.argument(
+        description="Return only comments with a greater Comment.seq: the last one that the client "
+        "has, or 0 for all."
+    ),
+]
+FirstNew = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"Return this number of comments: 1 to {_UP_TO}. The default is "
+        f"{DEFAULT_SIZE}, or the server's limit if that is lower.",
+        metadata={SIZE_METADATA: DEFAULT_SIZE},
+    ),
+]
+AfterNew = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Return only comments after this cursor, which must come from commentsSince."
     ),
 ]
 Before = Annotated[
@@ -270,14 +293,19 @@ def read_window(
     before: str | None = UNSET,
     order_by: ThreadOrder | CommentOrder | None = UNSET,
     filter_by: ThreadFilterInput | CommentFilterInput | ModerationFilter | None = UNSET,
+    seq: int | None = None,
 ) -> Window:
     """Return the window that the arguments of a connection select, any of which may be left out.
 
     :param limit: the maximum number of rows on a page.
+    :param seq: the number after which all comments of a thread are listed.
     :raises BadUserInput: naming an invalid argument.
     """
-    filter = read_filter(filter_by)
-    order = read_order(connection.orders, order_by or connection.default_order)
+    filter = read_filter(filter_by) if seq is None else comments_since(seq)
+    if order_by or connection.default_order:
+        order = read_order(connection.orders, order_by or connection.default_order)
+    else:
+        (order,) = connection.orders.values()
     arguments = PageArguments(
         unset_to_none(first), unset_to_none(last), unset_to_none(after), unset_to_none(before)
     )

@@ -42,8 +42,9 @@ PUBLIC = {
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
-        read_comment read_counts read_reactions read_history read_unread ThreadView CommentView
-        ViewPage CommentPage TargetCounts ReactionGroup ReadRevision Unread""",
+        read_comment read_counts read_reactions read_history read_unread read_comments_since
+        ThreadView CommentView ViewPage CommentPage TargetCounts ReactionGroup ReadRevision
+        Unread""",
     "tallied.resolvers.target_threads": "get_or_create_thread",
     "tallied.resolvers.validation": "clean_message clean_title",
     "tallied.resolvers.changes": "ChangedRows",

@@ -77,6 +77,8 @@ class CommentFilter(NamedTuple):
     """The part of the queue of moderation that the comment must be in."""
     thread_id: UUID | None = None
     """The thread of a queue."""
+    since_seq: int | None = None
+    """The number in their thread that is less than that of each comment."""
 
     @property
     def with_hidden(self) -> bool:
@@ -103,6 +105,8 @@ class CommentFilter(NamedTuple):
             conditions.append(_QUEUES[self.queue]())
         if self.thread_id is not None:
             conditions.append(Comment.thread_id == self.thread_id)
+        if self.since_seq is not None:
+            conditions.append(Comment.seq > self.since_seq)
         return conditions
 
 
@@ -137,6 +141,11 @@ def comment_filter(
     """
     author_name = _clean_condition(clean_author_name, author_name, "filterBy.authorName")
     return CommentFilter(author_name, since, author_id, top_level_only, frozenset(statuses))
+
+
+def comments_since(seq: int) -> CommentFilter:
+    """Return the filter of the comments of all levels after a number in their thread."""
+    return CommentFilter(top_level_only=False, since_seq=seq)
 
 
 def _clean_condition(check: Callable[[str, str], str], text: str | None, field: str) -> str | None:

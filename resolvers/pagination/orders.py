@@ -31,3 +31,8 @@ COMMENTS = {
     for descending in (False, True)
 }
 """The orders of comments, by the same."""
+
+NUMBERED_COMMENTS = {
+    ("SEQ", False): Order(Comment, "SEQ", lambda comment: comment.seq, lambda row: row["seq"])
+}
+"""The order of a thread's comments by their numbers, which is that of their commits."""

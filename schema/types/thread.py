@@ -17,17 +17,20 @@ from ...host.access import Access, HostRules
 from ...host.policy import ThreadContext
 from ...resolvers.flag_queries import read_pending
 from ...resolvers.pagination.arguments import RequestedFields, RowPage, Window
-from ...resolvers.pagination.orders import COMMENTS
+from ...resolvers.pagination.orders import COMMENTS, NUMBERED_COMMENTS
 from ...resolvers.queries import COMMENTS_OF_THREADS
 from ...resolvers.validation import TITLE_LENGTH
 from ..arguments import (
     DEFAULT_COMMENT_ORDER,
     After,
+    AfterNew,
     Before,
     CommentFilterBy,
     CommentOrderBy,
     First,
+    FirstNew,
     Last,
+    SinceSeq,
     read_window,
 )
 from ..connections import Connection
@@ -42,6 +45,10 @@ from .unread import FIRST_UNREAD, UNREAD_COUNT
 
 COMMENTS_OF_THREAD = ConnectionField(
     "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS, total="top_level_count"
+)
+
+NEW_COMMENTS = ConnectionField(
+    "Comment", NUMBERED_COMMENTS, None, COMMENTS_OF_THREADS, total="comment_count"
 )
 
 FirstPending = Annotated[
@@ -196,7 +203,27 @@ class Thread(Row, Node):
             )
             return window, info.page("Comment")
 
-        window, requested = info.cached(read)
+        return await self._read_comments(info, *info.cached(read))
+
+    @field(
+        "A page of the comments that are new since a number, at every level of the tree, in the "
+        "order of Comment.seq. To go on, pass the seq of the last one: no comment is missed, and "
+        "none is repeated, while others are written.",
+        declaration=NEW_COMMENTS,
+    )
+    async def comments_since(
+        self, info: Info, seq: SinceSeq, first: FirstNew = UNSET, after: AfterNew = UNSET
+    ) -> Connection[Comment]:
+        def read() -> tuple[Window, RequestedFields | None]:
+            limit = info.context.settings.page_size
+            window = read_window(NEW_COMMENTS, limit, first, after=after, seq=seq)
+            return window, info.page("Comment")
+
+        return await self._read_comments(info, *info.cached(read))
+
+    async def _read_comments(
+        self, info: Info, window: Window, requested: RequestedFields | None
+    ) -> Connection[Comment]:
         info.context.require_moderation(window)
         page, total = RowPage(), self.record.get("top_level_count")
         if requested:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from support.api import mutation
 from support.diary import Diary
-from support.host import ADA, Gate, Host, key
+from support.host import ADA, Gate, Host, blocked, key
 from support.plans import PlannedApi
 from support.query_plans import executed, plan_of
 
@@ -187,37 +187,121 @@ async def test_mark_races_other_changes(strict: Database, change: str) -> None:
     await host.assert_exact()
 
 
-@pytest.mark.slow
-async def test_poller_of_numbers_misses_no_comment(strict: Database) -> None:
+class Poller:
+    """A reader of what is new in one thread, who knows nothing but the last number."""
+
+    def __init__(self, host: Host, thread: str, size: int = 2) -> None:
+        self.host, self.thread, self.size = host, thread, size
+        self.numbers: list[int] = []
+
+    async def poll(self) -> list[int]:
+        """Return the numbers of the next page of comments."""
+        access, last = self.host.discussion.access_as_host(), max(self.numbers, default=0)
+        async with self.host.database.read() as connection:
+            page = await views.read_comments_since(
+                connection, access, key(self.thread), last, first=self.size
+            )
+        assert page
+        self.numbers += [comment.seq for comment in page.nodes]
+        return [comment.seq for comment in page.nodes]
+
+
+async def test_comments_since_number_are_all_levels_in_order(
+    database: Database, statements: Any
+) -> None:
+    host = Host(database)
+    thread, other = await host.ada.thread("Engines", "one"), await host.ada.thread("Looms")
+    two = await host.bob.comment(thread, "two")
+    await host.ada.do("addComment", "comment { id }", threadId=thread, replyToId=two, message="3")
+    hidden, moved = [await host.bob.comment(thread, message) for message in ("four", "five")]
+    await host.bob.do("deleteComment", "deletedCommentId", commentId=two)  # which has a reply
+    await host.bob.do("deleteComment", "deletedCommentId", commentId=hidden)
+    query = """query($t: ID!, $seq: SafeInt!, $after: String) { thread(id: $t) { lastSeq
+      commentsSince(seq: $seq, first: 2, after: $after) { totalCount nodes { seq message }
+        edges { cursor } pageInfo { hasNextPage hasPreviousPage endCursor } } } }"""
+    planned = PlannedApi(database, host.discussion.rules)
+
+    async def since(seq: int, **variables: Any) -> Any:
+        answer = await planned(query, ADA, t=thread, seq=seq, **variables)
+        assert answer == await planned.by_core(query, ADA, t=thread, seq=seq, **variables)
+        return answer["data"]["thread"]["commentsSince"]
+
+    page = await since(1)
+    assert page["nodes"] == [{"seq": 2, "message": ""}, {"seq": 3, "message": "3"}]
+    assert page["totalCount"] == 3
+    assert page["pageInfo"] == {
+        "hasNextPage": True,
+        "hasPreviousPage": False,
+        "endCursor": page["edges"][1]["cursor"],
+    }
+    (five,) = (await since(1, after=page["pageInfo"]["endCursor"]))["nodes"]
+    assert five == {"seq": 5, "message": "five"} == (await since(3))["nodes"][0]
+    assert [node["seq"] for node in (await since(-1))["nodes"]] == [1, 2]
+    assert (await since(5))["nodes"] == (await since(2**50))["nodes"] == []
+    assert planned.counts.executed == 6
+    # One that comes from another thread is new, and leaves no gap where it was.
+    await host.moderator.do("moveComment", "comment { seq }", commentId=moved, threadId=other)
+    assert await Poller(host, other).poll() == [1]
+    poller = Poller(host, thread)
+    assert [await poller.poll() for _ in range(3)] == [[1, 2], [3], []]
+    with statements() as executed:
+        await poller.poll()
+    assert len(executed) <= 3, executed
+
+
+@pytest.mark.parametrize("first", ["ada", "bob"])
+async def test_poller_sees_no_later_comment_before_earlier(strict: Database, first: str) -> None:
+    """The second writer waits for the first, so no number is visible before a smaller one."""
     host = Host(strict)
-    threads = [key(await host.ada.thread(f"{n}")) for n in range(4)]
-    access = host.discussion.access_as_host()
-    seen: dict[Any, list[int]] = {thread: [] for thread in threads}
+    thread = await host.ada.thread("Engines", "one")
+    await host.bob.thread("Looms")
+    poller, access = Poller(host, thread), host.discussion.access_as_host()
+    assert await poller.poll() == [1]
+    second = {"ada": host.bob, "bob": host.ada}[first]
 
-    async def write(number: int) -> None:
-        for n in range(10):
-            thread = threads[(number + n) % len(threads)]
-            new = NewComment("x", "Eve")
-            await strict.write(lambda unit, t=thread, c=new: add_comment(unit, access, t, c))
+    async def write(unit: UnitOfWork) -> asyncio.Task[Any]:
+        """Take a number, and have another writer come and a poller read before the commit."""
+        await add_comment(unit, access, key(thread), NewComment("two", first.title()))
+        waiting = asyncio.create_task(second.comment(thread, "three"))
+        await blocked(strict, waiting)
+        assert await poller.poll() == []
+        return waiting
 
-    async def poll() -> None:
-        for thread in threads:
-            last = max(seen[thread], default=0)
-            query = select(Comment.seq).where(Comment.thread_id == thread, Comment.seq > last)
-            async with strict.read() as connection:
-                seen[thread] += (await connection.scalars(query.order_by(Comment.seq))).all()
-
-    writers = asyncio.gather(*map(write, range(16)))
-    while not writers.done():
-        await poll()
-        await asyncio.sleep(0.005)
-    await writers
-    await poll()
-    assert [seen[thread] for thread in threads] == [list(range(1, 41))] * 4
+    waiting = await strict.write(write)
+    observed = await poller.poll()
+    await waiting
+    observed += await poller.poll()
+    assert observed == [2, 3]
     await host.assert_exact()
 
 
-async def test_unread_comments_are_read_by_the_index(database: Database) -> None:
+@pytest.mark.slow
+async def test_poller_of_numbers_misses_no_comment(strict: Database) -> None:
+    host = Host(strict)
+    pollers = [Poller(host, await host.ada.thread(f"{n}"), size=7) for n in range(4)]
+    access = host.discussion.access_as_host()
+
+    async def write(number: int) -> None:
+        for n in range(10):
+            thread = key(pollers[(number + n) % len(pollers)].thread)
+            new = NewComment("x", "Eve")
+            await strict.write(lambda unit, t=thread, c=new: add_comment(unit, access, t, c))
+
+    writers = asyncio.gather(*map(write, range(16)))
+    while not writers.done():
+        for poller in pollers:
+            await poller.poll()
+        await asyncio.sleep(0.005)
+    await writers
+    for poller in pollers:
+        while await poller.poll():
+            pass
+    assert [poller.numbers for poller in pollers] == [list(range(1, 41))] * 4
+    await host.assert_exact()
+
+
+async def test_numbers_are_found_by_the_index(database: Database) -> None:
+    """What is unread, and what is new since a number."""
     host = Host(database)
     ids = [key(await host.ada.thread(f"{n}")) for n in range(3)]
 
@@ -233,7 +317,13 @@ async def test_unread_comments_are_read_by_the_index(database: Database) -> None
     with executed(database) as statements:
         async with database.read() as connection:
             await views.read_unread(connection, host.discussion.access(ADA), ids)
-    plan = await plan_of(database, *statements[-1])
+            await views.read_comments_since(connection, host.discussion.access(ADA), ids[0], 1000)
+    (unread,) = [item for item in statements if "unread" in item[0]]
+    plan = await plan_of(database, *unread)
     assert plan.count("ix_tallied_comment_thread_id_seq") == 2, plan
     for step in ("SCAN unread", "Seq Scan on tallied_comment", "Sort", "TEMP B-TREE"):
         assert step not in plan, plan
+    (since,) = [item for item in statements if "sort_key" in item[0]]
+    plan = await plan_of(database, *since)
+    assert plan.count("ix_tallied_comment_thread_id_seq") == 1, plan
+    assert ("thread_id=? AND seq>?" if database.is_sqlite else "Presorted Key") in plan, plan

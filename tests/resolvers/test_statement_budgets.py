@@ -172,6 +172,11 @@ READS: dict[str, int | tuple[int, int]] = {
          reactionGroups { kind count viewerHasReacted } } } } }""": 3,
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes {
          reactionGroups { kind } reactors(first: 3) { author { name } } } } } }""": 4,
+    # The new comments of a thread, and of a page of threads.
+    """query($id: ID!) { thread(id: $id) { lastSeq commentsSince(seq: 1, first: 100) {
+         nodes { seq message } pageInfo { hasNextPage } } } }""": 2,
+    """{ threads(first: 100) { nodes { commentsSince(seq: 1) { totalCount
+         nodes { seq message } } } } }""": 3,
     # The marks of a page of threads, and the first unread comments.
     "{ threads(first: 100) { nodes { title unreadCount } } }": (1, 2),
     "{ threads(first: 100) { nodes { unreadCount firstUnread { message } } } }": (1, 3),

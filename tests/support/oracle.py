@@ -171,7 +171,7 @@ async def values(database: Database) -> Values:
             f"{{ threads(first: 50, orderBy: {{field: {name}, direction: {direction}}}) {{ edges {{"
             " cursor node { id comments(first: 50, orderBy: {field: CREATED_AT, direction: "
             f"{direction}}}, filterBy: {{topLevelOnly: false}}) {{ edges {{"
-            " cursor node { id } } } } } } }"
+            " cursor node { id } } } commentsSince(seq: 0) { edges { cursor } } } } } }"
         )
         operation = await service.executor.prepare(Request(query))
         assert isinstance(operation, PreparedOperation)
@@ -180,6 +180,10 @@ async def values(database: Database) -> Values:
         children = [edge for each in edges for edge in each["node"]["comments"]["edges"]]
         cursors["Thread", name, direction] = [edge["cursor"] for edge in edges]
         cursors["Comment", "CREATED_AT", direction] = [edge["cursor"] for edge in children]
+        # By the name of the field, whose only order has cursors of its own.
+        cursors["commentsSince", "CREATED_AT", "ASC"] = [
+            edge["cursor"] for each in edges for edge in each["node"]["commentsSince"]["edges"]
+        ]
         ids["Thread"] = [edge["node"]["id"] for edge in edges]
         ids["Comment"] = [edge["node"]["id"] for edge in children]
     async with database.read() as connection:
@@ -197,6 +201,7 @@ async def values(database: Database) -> Values:
         cursors,
         {
             "first": [1, 2, 3, 5, 50],
+            "seq": [-1, 0, 1, 3, 8, 2**40],
             "type": ["article", "film"],
             "key": ["1", "5", "2", "9"],
             "kind": ["like", "heart", "former", "never"],

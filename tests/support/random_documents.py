@@ -223,7 +223,7 @@ class QueryWriter:
         self, field_name: str, arguments: Mapping[str, GraphQLArgument], type_: Any
     ) -> list[str]:
         if "first" in arguments and "after" in arguments:
-            return self._page_arguments(arguments, type_)
+            return self._page_arguments(field_name, arguments, type_)
         self._row = field_name.title() if field_name in ("thread", "comment", "author") else ""
         return [
             f"{name}: {self._argument(name, argument.type, self._drawer(name, argument.type))}"
@@ -231,12 +231,17 @@ class QueryWriter:
             if isinstance(argument.type, GraphQLNonNull) or self.chance.random() < 0.3
         ]
 
-    def _page_arguments(self, arguments: Mapping[str, GraphQLArgument], type_: Any) -> list[str]:
+    def _page_arguments(
+        self, field_name: str, arguments: Mapping[str, GraphQLArgument], type_: Any
+    ) -> list[str]:
         """Return arguments of a connection, whose cursors are of its order."""
         row = type_.name.removeprefix(self.prefix).removesuffix("Connection")
-        orders = sorted(key[1:] for key in self.values.cursors if key[0] == row)
         default = ("LAST_COMMENT_AT", "DESC") if row == "Thread" else ("CREATED_AT", "ASC")
-        order = self.chance.choice([*orders, default])
+        if "orderBy" in arguments:
+            orders = sorted(key[1:] for key in self.values.cursors if key[0] == row)
+            order = self.chance.choice([*orders, default])
+        else:  # the one order that the field has
+            row, orders, order = field_name, [default], default
         draws: dict[str, Draw] = {}
         if order != default or self.chance.random() < 0.3:
             draws["orderBy"] = lambda: self._order(orders, order)
@@ -252,6 +257,9 @@ class QueryWriter:
         for name in ("after", "before"):
             if self.chance.random() < 0.25:
                 draws[name] = self._cursor_drawer(row, order, name)
+        draws = {name: draw for name, draw in draws.items() if name in arguments}
+        if "seq" in arguments:
+            draws["seq"] = self._drawer("seq", arguments["seq"].type)
         if "filterBy" in arguments and self.chance.random() < 0.25:
             draws["filterBy"] = self._drawer("filterBy", arguments["filterBy"].type)
         is_fixed = bool({"after", "before"} & {*draws}) and not self.errors
