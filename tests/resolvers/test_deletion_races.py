@@ -6,23 +6,20 @@ second runs until it waits; then the first commits.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import combinations_with_replacement
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from support.host import Host, blocked, key
-from support.reply_trees import add_chain, add_reply, assert_sound, change_tree, read_rows
+from support.board import Board, Change, race
+from support.host import Host, key
+from support.reply_trees import add_reply, assert_sound, change_tree, read_rows
 
 from tallied.database import Database, UnitOfWork
-from tallied.errors import NotFound, NotRestorable
-from tallied.host.access import Access
-from tallied.models import Author
+from tallied.errors import NotFound
 from tallied.models.base import now
 from tallied.models.counters import counters
 from tallied.resolvers import purge
@@ -38,32 +35,6 @@ from tallied.resolvers.erasure import ERASERS
 from tallied.resolvers.new_comment import NewComment
 from tallied.resolvers.threads import delete_thread
 from tallied.resolvers.withdrawal import lock_tree
-
-
-class Board:
-    """A tombstone with a chain of comments below it, and the keys of all of them."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.database = host.database
-
-    async def fill(self) -> None:
-        self.thread = await self.host.bob.thread("Engines")
-        self.other = key(await self.host.bob.thread("Looms"))
-        self.ids = await add_chain(self.host.ada, self.thread, 4)
-        tomb, self.parent, self.comment, self.child = map(key, self.ids)
-        await self.host.ada.do("deleteComment", "comment { id }", commentId=self.ids[0])
-        self.tombstone = tomb
-        async with self.database.read() as connection:
-            query = select(Author.id).where(Author.subject == "user-1")
-            self.author = (await connection.execute(query)).scalar_one()
-
-    @property
-    def access(self) -> Access:
-        return self.host.discussion.access_as_host()
-
-
-Change: TypeAlias = Callable[[Board, UnitOfWork], Awaitable[Any]]
 
 
 async def reply(board: Board, unit: UnitOfWork) -> None:
@@ -105,33 +76,6 @@ PAIRS = [
     for names in dict.fromkeys((pair, pair[::-1]))
     if DELETIONS.intersection(pair) or "restore" in pair
 ]
-
-
-async def race(board: Board, first: Change, second: Change) -> list[str]:
-    """Commit `first` once `second` waits for it; return the codes of what was refused."""
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def ahead(unit: UnitOfWork) -> None:
-        await first(board, unit)
-        arrived.set()
-        await go.wait()
-
-    async def run(work: Any) -> str:
-        try:
-            await board.database.write(work)
-        except (NotFound, NotRestorable) as error:
-            return error.code
-        return "ok"
-
-    one = asyncio.create_task(run(ahead))
-    await arrived.wait()
-    two = asyncio.create_task(run(lambda unit: second(board, unit)))
-    waiting = asyncio.create_task(blocked(board.database, two, one))
-    await asyncio.wait([waiting, two], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    go.set()
-    return [await one, await two]
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
