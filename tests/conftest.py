@@ -75,7 +75,7 @@ speed_up_processes()
 keep_parsed_documents()
 
 
-SHARE = 6
+SHARE = 12
 """Of the tests that are marked with `exhaustive`, the suite runs one in so many."""
 
 

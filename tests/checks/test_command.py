@@ -128,6 +128,7 @@ def test_serve_refuses_database_that_is_in_error(migrated: str, commands: Comman
     assert "serving" not in refused.out
 
 
+@pytest.mark.slow
 def test_serve_prints_warning_once_with_many_workers(tmp_path: Path, commands: Commands) -> None:
     url = f"sqlite:///{tmp_path / 'forum.db'}"
     assert commands("migrate", "--database", url).code == 0

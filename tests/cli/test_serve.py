@@ -61,11 +61,19 @@ MAY_WRITE = [None, "SIGN_IN_REQUIRED"]
 @pytest.mark.parametrize(
     ("arguments", "setting", "sentence", "codes"),
     [
-        ((), None, "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
+        pytest.param(
+            (), None, "Guests may only read;", ["SIGN_IN_REQUIRED", None], marks=pytest.mark.slow
+        ),
         (("--guests", "read"), "moderate", "Guests may only read;", ["SIGN_IN_REQUIRED", None]),
         ((*TWO, "--guests", "write"), None, "Guests may read and write;", MAY_WRITE),
-        ((), "write", "Guests may read and write;", MAY_WRITE),
-        ((*TWO, "--guests", "moderate"), "read", "Guests may do everything,", [None, None]),
+        pytest.param((), "write", "Guests may read and write;", MAY_WRITE, marks=pytest.mark.slow),
+        pytest.param(
+            (*TWO, "--guests", "moderate"),
+            "read",
+            "Guests may do everything,",
+            [None, None],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_serve_prints_and_enforces_rights_of_guests(
@@ -125,6 +133,7 @@ def code_of(payload: dict[str, Any]) -> str | None:
     return codes[0] if codes else None
 
 
+@pytest.mark.slow
 def test_several_worker_processes_share_port(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
         assert {server.ask(COUNT)["threads"]["totalCount"] for _ in range(8)} == {0}

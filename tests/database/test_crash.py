@@ -16,7 +16,7 @@ READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount } }"
 NODE = "query($id: ID!) { comment(id: $id) { message } }"
 
 
-@pytest.mark.parametrize("group_commit", ["true", "false"])
+@pytest.mark.parametrize("group_commit", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_killed_server_loses_no_acknowledged_comment(
     empty_url: str,
     tmp_path: Path,

@@ -11,7 +11,7 @@ from support.mutation_oracle import MutationOracle
 
 from tallied.database import Database
 
-DOCUMENTS = 12
+DOCUMENTS = 8
 """How many random mutations are compared in a round, each with several variables and viewers."""
 
 
@@ -45,6 +45,7 @@ async def test_plans_change_as_graphql_core(oracle: MutationOracle) -> None:
     assert oracle.executed
 
 
+@pytest.mark.slow
 async def test_wrong_inputs_are_answered_as_by_graphql_core(oracle: MutationOracle) -> None:
     for _ in range(DOCUMENTS):
         await oracle.compare_one(errors=0.1)

@@ -15,7 +15,7 @@ from tallied.execution.field_declarations import DECLARATION, ComputedField, Rel
 from tallied.migrations.runner import migrate
 from tallied.schema.build import merge_schemas
 
-QUERIES = 12
+QUERIES = 8
 """How many random queries are compared in a round, each with several variables and viewers."""
 
 

@@ -98,7 +98,7 @@ async def grow(database: Database, roots: int, seed: int = 7) -> str:
     return encode_id("Thread", thread.id)
 
 
-@pytest.mark.parametrize("roots", [1, 5, 12])
+@pytest.mark.parametrize("roots", [2, 9])
 async def test_tree_is_two_statements(database: Database, statements: Any, roots: int) -> None:
     id = await grow(database, roots)
     api = Api(database)
@@ -123,9 +123,8 @@ async def test_plans_and_graphql_core_read_same_trees(database: Database) -> Non
     id = await grow(database, 9)
     oracle = Oracle(database, await values(database), chance)
     for query, _ in QUERIES:
-        for rules in RULES[:4:3]:
+        for rules, viewer in ((RULES[0], None), (RULES[3], Viewer("77", "Ada"))):
             service = oracle.service(oracle.schemas[0], rules)
-            for viewer in (None, Viewer("77", "Ada")):
-                request = RandomQuery(query, {"id": lambda: id})
-                await oracle.compare(service, request, viewer, is_first=True, is_plain=True)
-    assert oracle.equal == 4 * len(QUERIES)
+            request = RandomQuery(query, {"id": lambda: id})
+            await oracle.compare(service, request, viewer, is_first=True, is_plain=True)
+    assert oracle.equal == 2 * len(QUERIES)

@@ -215,7 +215,7 @@ def test_any_history_of_deletions_is_exact(with_tables: None, empty_url: str) ->
     run_forest(empty_url, examples=3, steps=20)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(6))
 def test_long_histories_of_deletions_are_exact(
     with_tables: None, empty_url: str, part: int

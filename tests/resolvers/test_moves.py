@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from support.api import Api, mutation
 
@@ -11,6 +12,7 @@ from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
 from tallied.models.counters import counters
+from tallied.resolvers.moves import MAX_MOVED
 from tallied.schema.ids import decode_id, encode_id
 
 ADD = mutation("addComment", "comment { id } userErrors { code }")
@@ -129,13 +131,17 @@ async def test_tombstone_without_replies_goes_with_last_move(database: Database)
     assert await places(database) == {"b": ("Mills", None, None, None, 0)}
 
 
-async def test_move_of_many_replies_is_bounded(database: Database, statements: Any) -> None:
+@pytest.mark.parametrize("bound", [50, pytest.param(MAX_MOVED, marks=pytest.mark.slow)])
+async def test_move_of_many_replies_is_bounded(
+    database: Database, statements: Any, monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    monkeypatch.setattr("tallied.resolvers.moves.MAX_MOVED", bound)
     api = Api(database)
     thread, other = await api.thread("Looms"), await api.thread("Mills")
     roots = [await add(api, thread, "a"), await add(api, thread, "b")]
 
     async def fill(unit: UnitOfWork) -> None:
-        for root, number in zip(roots, (999, 1000), strict=True):
+        for root, number in zip(roots, (bound - 1, bound), strict=True):
             key, thread_key = decode_id(root, "id", "Comment")[1], decode_id(thread, "id", "Thread")
             unit.session.add_all(
                 Comment(
@@ -153,7 +159,7 @@ async def test_move_of_many_replies_is_bounded(database: Database, statements: A
     assert payload["userErrors"] == [{"code": "NOT_MOVABLE", "field": "commentId"}]
     with statements() as executed:
         payload = await move(api, roots[0], other)
-    assert payload["thread"]["commentCount"] == 1000
+    assert payload["thread"]["commentCount"] == bound
     # One lock, one update of threads, and those of comments in batches. A comment whose number in
     # the new thread happens to be that in the old one divides a batch.
     assert len(executed) < 40, executed.verbs

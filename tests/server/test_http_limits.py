@@ -306,6 +306,7 @@ def test_list_of_documents_that_cannot_be_used_stops_command(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_limits_hold_with_several_worker_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def test_workers_are_replaced_on_sighup_with_no_request_lost(tmp_path: Path) -> 
         assert "Traceback" not in server.printed
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_master_and_free_port(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db", "--workers", "2") as server:
         workers = worker_pids(server)

@@ -145,8 +145,8 @@ class DatabasePool:
         name = create_database(self._server, self._template)
         connection = _connection(self._server.set(database=name), application_name=OVERSEER)
         connection.prepare_threshold = 0
-        connection.execute("SET lock_timeout = 2000")  # as of a prepared transaction
-        connection.execute("SET statement_timeout = 5000")  # as of a view in a table's place
+        connection.execute("SET lock_timeout = 500")  # as of a prepared transaction
+        connection.execute("SET statement_timeout = 1000")  # as of a view in a table's place
         self._overseers[name] = connection
         self._states[name] = connection.execute(STATE).fetchone()
         return name

@@ -151,7 +151,9 @@ async def stopped(socket: Socket, id: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("how", ["complete", "close", "abort"])
+@pytest.mark.parametrize(
+    "how", ["complete", "close", pytest.param("abort", marks=pytest.mark.slow)]
+)
 async def test_vanished_client_cancels_its_statement(
     database: Database, how: str, request: pytest.FixtureRequest
 ) -> None:
@@ -176,7 +178,9 @@ async def test_vanished_client_cancels_its_statement(
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("how", ["complete", "close", "abort"])
+@pytest.mark.parametrize(
+    "how", ["complete", "close", pytest.param("abort", marks=pytest.mark.slow)]
+)
 async def test_mutation_of_vanished_client_is_rolled_back(database: Database, how: str) -> None:
     gate = Gate("create_thread")
     async with site(database, hooks=[gate]) as live, live.socket() as socket:
