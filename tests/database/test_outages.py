@@ -172,7 +172,7 @@ async def test_sqlstate_decides_error_and_retries(
 async def test_outage_is_retried_until_patience_ends(
     with_tables: None, empty_url: str, state: str
 ) -> None:
-    database = Database(empty_url, patience=0.2)
+    database = Database(empty_url, patience=1)
     tried: list[int] = []
 
     async def work(unit: UnitOfWork) -> None:

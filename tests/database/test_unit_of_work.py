@@ -238,7 +238,7 @@ async def test_unit_on_sqlite_takes_write_lock_at_its_start(database: Database) 
 async def test_unit_behind_another_process_ends_busy(database: Database) -> None:
     """On PostgreSQL behind a row, on SQLite behind the file."""
     await database.write(lambda unit: add_threads(unit, 2))
-    impatient = Database(database.url.render_as_string(False), patience=0.2)
+    impatient = Database(database.url.render_as_string(False), patience=0.7)
     tries: list[int] = []
 
     async def rename(unit: UnitOfWork) -> None:
