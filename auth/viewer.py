@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
+from weakref import ref
 
 from ..content.characters import describe_control, find_control, is_blank
 from ..errors import ConfigurationError
@@ -13,6 +17,29 @@ SUBJECT_LENGTH = 255
 
 NAME_LENGTH = 100
 """The most characters of a display name."""
+
+T = TypeVar("T")
+
+
+class _Unread:
+    """The place of an author's key that nobody has read yet."""
+
+    def __init__(self) -> None:
+        self.reads: list[None] = []
+
+
+class _AuthorKey:
+    """The attribute with the key of the viewer's author."""
+
+    def __get__(self, viewer: Viewer | None, _: type[Viewer] | None = None) -> UUID | None:
+        key: Any = None if viewer is None else viewer.__dict__["author_id"]
+        if type(key) is _Unread:
+            key.reads.append(None)
+            return None
+        return key  # type: ignore[no-any-return]
+
+    def __set__(self, viewer: Viewer, key: UUID | None) -> None:
+        viewer.__dict__["author_id"] = key
 
 
 @dataclass(frozen=True)
@@ -33,7 +60,7 @@ class Viewer:
     is_moderator: bool = False
     """Whether the default policy lets them change the texts of others."""
 
-    author_id: UUID | None = None
+    author_id: UUID | None = _AuthorKey()  # type: ignore[assignment]
     """The key of their :class:`~tallied.models.Author`, which Tallied sets before it asks a policy;
     None if they have written nothing yet."""
 
@@ -47,6 +74,27 @@ class Viewer:
                 "The viewer's is_moderator must be True or False,"
                 f" not of the type {type(self.is_moderator).__name__}."
             )
+
+
+def call_without_author(function: Callable[[Viewer], T], viewer: Viewer) -> tuple[T | None, bool]:
+    """Return the result of a function, and whether it may depend on the key of the author.
+
+    It does not if the function has not read the key, which is None meanwhile, and has kept nothing
+    by which it could read it later.
+    """
+    unread, person = _Unread(), copy(viewer)
+    object.__setattr__(person, "author_id", unread)
+    reads, is_kept = unread.reads, ref(unread)
+    del unread
+    if person.author_id is not None or not reads:
+        return None, True  # A class of the host has an attribute of its own.
+    reads.clear()
+    try:
+        result = function(person)
+    except Exception:
+        return None, True  # It is raised again with the key.
+    del person
+    return result, bool(reads) or is_kept() is not None
 
 
 def _check_text(field: str, value: object, max_length: int) -> None:

@@ -106,10 +106,13 @@ class Lease(RowReader):
         compiled, values = self._statements.compile(statement, self.dialect)
         return await self.fetch(compiled, values)
 
-    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
+    async def read(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> list[Mapping[str, Any]]:
         """Return the rows of a select, by the names of its columns, as :meth:`select` does."""
         compiled, values = self._statements.compile(statement, self.dialect)
-        return await as_records(compiled.columns, await self.fetch(compiled, values))
+        rows = await self.fetch(compiled, {**values, **parameters})
+        return await as_records(compiled.columns, rows)
 
     async def _execute(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
         try:

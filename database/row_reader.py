@@ -33,8 +33,13 @@ class RowReader(ABC):
         """Return the rows of a select, as sequences of values."""
 
     @abstractmethod
-    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
-        """Return the rows of a select, by the names of its columns."""
+    async def read(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> list[Mapping[str, Any]]:
+        """Return the rows of a select, by the names of its columns.
+
+        :param parameters: the values of its bind parameters that have none.
+        """
 
 
 class EngineReader(RowReader):
@@ -60,9 +65,11 @@ class EngineReader(RowReader):
         rows: Rows = (await self._connection.execute(statement)).all()
         return rows
 
-    async def read(self, statement: Select[Any]) -> list[Mapping[str, Any]]:
+    async def read(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> list[Mapping[str, Any]]:
         """Return the rows of a select, by the names of its columns."""
-        result = await self._connection.execute(statement)
+        result = await self._connection.execute(statement, dict(parameters))
         return await as_records(tuple(result.keys()), result.all())
 
 

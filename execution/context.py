@@ -167,8 +167,10 @@ class Context:
         if self.rules.shows_all:
             return None
         access = Access(self.rules, self.viewer)
-        if access.reads_by_author:
-            access = await self.load_access()
+        condition, needs_author = self.cached("read_condition", access.find_read_condition)
+        if not needs_author:
+            return condition
+        access = await self.load_access()
         return self.cached(("read_condition", access.viewer), access.read_condition)
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:

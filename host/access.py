@@ -11,10 +11,18 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, false, true
+from sqlalchemy import (
+    BinaryExpression,
+    Boolean,
+    BooleanClauseList,
+    ColumnElement,
+    SQLColumnExpression,
+    false,
+    true,
+)
 from starlette.requests import HTTPConnection
 
-from ..auth.viewer import Viewer
+from ..auth.viewer import Viewer, call_without_author
 from ..content.markdown import render_message
 from ..errors import (
     ConfigurationError,
@@ -34,6 +42,9 @@ from .policy import (
     ThreadContext,
 )
 from .targets import Target
+
+_CONDITIONS = (BinaryExpression, BooleanClauseList)
+"""What is a condition as it is, if its type is."""
 
 
 def accept_any(message: str) -> None:
@@ -173,9 +184,24 @@ class Access:
         """
         if self.is_host:
             return None
-        allowed = self.rules.policy.may_read(self.viewer, Thread)
+        return self._read_condition_of(self.viewer)
+
+    def find_read_condition(self) -> tuple[ColumnElement[bool] | None, bool]:
+        """Return :meth:`read_condition`, and whether it may depend on the viewer's author.
+
+        If it does, the condition is not to be used: the author's key is not known here.
+        """
+        if not self.reads_by_author:
+            return self.read_condition(), False
+        assert self.viewer is not None
+        return call_without_author(self._read_condition_of, self.viewer)
+
+    def _read_condition_of(self, viewer: Viewer | None) -> ColumnElement[bool] | None:
+        allowed = self.rules.policy.may_read(viewer, Thread)
         if isinstance(allowed, bool):
             return None if allowed else false()
+        if isinstance(allowed, _CONDITIONS) and isinstance(allowed.type, Boolean):
+            return allowed
         if not isinstance(allowed, SQLColumnExpression):
             raise _policy_error("may_read", allowed, "a condition on the thread, True or False")
         return true() & allowed

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from ..database.row_reader import RowReader
 from ..models import Author, Comment, Thread
@@ -17,6 +17,8 @@ from .selections import existence_conditions
 
 COMMENTS_OF_THREADS = ChildRelation(Thread, "thread_id")
 REPLIES_TO_COMMENTS = ChildRelation(Comment, "parent_id")
+
+_AUTHOR_ID = select(Author.id).where(Author.subject == bindparam("subject"))
 
 
 async def read_one(
@@ -104,7 +106,7 @@ async def count_comments(
 
 async def read_author_id(reader: RowReader, subject: str) -> UUID | None:
     """Return the key of the author with that subject, or None if they have written nothing yet."""
-    row = _first(await reader.read(select(Author.id).where(Author.subject == subject)))
+    row = _first(await reader.read(_AUTHOR_ID, {"subject": subject}))
     return None if row is None else row["id"]
 
 
