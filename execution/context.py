@@ -281,7 +281,7 @@ class Context:
 
         # Only comments may be hidden; other rows are loaded once, whatever asks for them.
         key = (entity, columns, with_hidden and entity is Comment)
-        return await self._loader(key, load).load(id)
+        return await self.loader(key, load).load(id)
 
     async def load_flagged(self, comment_id: UUID) -> bool:
         """Return whether the viewer has flagged a comment, loaded with its siblings."""
@@ -294,7 +294,7 @@ class Context:
             flagged = await self.read_rows(lambda it: read_flagged(it, author_id, set(ids)))
             return [id in flagged for id in ids]
 
-        return await self._loader("flagged", load).load(comment_id)
+        return await self.loader("flagged", load).load(comment_id)
 
     async def load_thread(self, id: UUID, columns: frozenset[str]) -> Record | None:
         """Return the columns of a thread, as :meth:`load_row` does."""
@@ -311,7 +311,7 @@ class Context:
             result = await self.read_rows(lambda reader: count_comments(reader, set(ids), window))
             return [result.get(id, 0) for id in ids]
 
-        return await self._loader(("count", window.filter, window.top_level_only), load).load(
+        return await self.loader(("count", window.filter, window.top_level_only), load).load(
             thread_id
         )
 
@@ -348,7 +348,7 @@ class Context:
             else MAX_BATCH_SIZE
         )
         key = ("comments", window, requested, levels)
-        return await self._loader(key, load, keys).load(parent_id)
+        return await self.loader(key, load, keys).load(parent_id)
 
     async def load_list(
         self, declaration: LoadedField, id: UUID, arguments: Hashable, names: frozenset[str]
@@ -359,7 +359,7 @@ class Context:
             lists = await declaration.load(self, ids, arguments, names)
             return [lists.get(id, ()) for id in ids]
 
-        return await self._loader((declaration, arguments, names), load).load(id)
+        return await self.loader((declaration, arguments, names), load).load(id)
 
     async def load_key(self, declaration: LoadedRowField, id: UUID) -> UUID | None:
         """Return the key of a declared field's row for one row, loaded with its siblings'."""
@@ -368,14 +368,19 @@ class Context:
             keys = await declaration.load(self, ids)
             return [keys.get(id) for id in ids]
 
-        return await self._loader(declaration, load).load(id)
+        return await self.loader(declaration, load).load(id)
 
-    def _loader(
+    def loader(
         self,
         key: Hashable,
         load: Callable[[list[UUID]], Awaitable[list[T]]],
         keys: int = MAX_BATCH_SIZE,
     ) -> DataLoader[UUID, T]:
+        """Return the loader with that key, which loads what siblings ask for at once.
+
+        :param load: returns a result for each of some ids; of the first call with the key.
+        :param keys: of how many ids at most.
+        """
         if key not in self._loaders:
             self._loaders[key] = DataLoader(load, max_batch_size=keys)
         return self._loaders[key]

@@ -4,7 +4,9 @@ The cost is the number of nodes (threads, comments) that the operation may read.
 as many as its ``first`` or ``last`` allows, and the fields below it are multiplied by that number.
 This is GitHub's node limit (docs.github.com, "Rate limits and query limits for the GraphQL API").
 ``@skip`` and ``@include`` do not lower it. A connection with only its ``totalCount`` counts as one
-node. A host's plain list is measured in the same way if it has an argument ``first`` or ``last``.
+node. The surroundings of a comment have as many nodes on each side as ``siblings`` allows, and
+ancestors as many as replies may be deep. A host's plain list is measured in the same way if it has
+an argument ``first`` or ``last``.
 
 An introspection reads no node. It is measured by the number of fields in its response, which may be
 as high as that of the standard introspection query.
@@ -47,8 +49,15 @@ from graphql.utilities import type_from_ast
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..resolvers.pagination.arguments import SIZE_METADATA
+from ..resolvers.pagination.surroundings import DEFAULT_SIBLINGS
 from ..settings import Settings
-from .field_declarations import TargetCountsField, declaration_of
+from .field_declarations import (
+    AncestorsField,
+    FieldDeclaration,
+    SurroundingsField,
+    TargetCountsField,
+    declaration_of,
+)
 from .limits import limit_error
 
 MAX_INTROSPECTIONS = 1.25
@@ -67,10 +76,13 @@ class FieldCost(NamedTuple):
     below: tuple[FieldCost, ...]
     default: int | None = None
     """The number of times without an argument; None for the maximum of a page."""
+    has_two_sides: bool = False
+    """Whether it is that number of rows before one row, and after it."""
 
     def nodes(self, values: Values, page_size: int) -> int:
         """Return the number of nodes, with the values of the variables."""
         times = 1 if self.sizes is None else _times(self.sizes, values, page_size, self.default)
+        times = 2 * times + 1 if self.has_two_sides else times
         return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
 
 
@@ -93,10 +105,12 @@ class CostEstimator:
     """Measures the cost of a schema's operations."""
 
     schema: GraphQLSchema
+    reply_depth: int = Settings.reply_depth
+    """How many comments are above another, at most."""
 
     def measure(self, document: DocumentNode, operation: OperationDefinitionNode) -> OperationCost:
         """Return the cost of an operation of a valid document."""
-        return _CostMeasurement(self.schema, document, self._lists).cost(operation)
+        return _CostMeasurement(self, document, self._lists).cost(operation)
 
     def check_cost(
         self, cost: OperationCost, nodes: int, settings: Settings
@@ -192,11 +206,12 @@ def _measure_lists(schema: GraphQLSchema) -> ListLengths:
 class _CostMeasurement:
     def __init__(
         self,
-        schema: GraphQLSchema,
+        estimator: CostEstimator,
         document: DocumentNode,
         lists: ListLengths,
     ) -> None:
-        self.schema = schema
+        self.schema = estimator.schema
+        self.reply_depth = estimator.reply_depth
         self.lists = lists
         self.fragments = {
             node.name.value: node
@@ -222,20 +237,27 @@ class _CostMeasurement:
         return OperationCost(tuple(reaches), defaults, introspects)
 
     def _reach(
-        self, parent: GraphQLNamedType, nodes: list[FieldNode], listed: bool = False
+        self,
+        parent: GraphQLNamedType,
+        nodes: list[FieldNode],
+        listed: bool = False,
+        around: FieldNode | None = None,
     ) -> list[FieldCost]:
         """Return the cost of a field of the response, if it has any.
 
         :param listed: whether its nodes are those of a connection, which counts them.
+        :param around: the field with surroundings that it is a part of.
         """
         type_ = self._type(parent, nodes[0])
         paged, sizes = _is_connection(type_), self._list_sizes(parent, nodes[0])
         within = paged or (listed and sizes is None and not self._is_node(type_))
+        declaration = self._declaration(parent, nodes[0])
+        has_parts = isinstance(declaration, SurroundingsField)
         below, is_counted = [], False
         for inner, inner_nodes in self._below(type_, nodes):
             name = inner_nodes[0].name.value
             is_counted = is_counted or name not in ("totalCount", "__typename")
-            below += self._reach(inner, inner_nodes, within)
+            below += self._reach(inner, inner_nodes, within, nodes[0] if has_parts else None)
         if paged:
             sizes, is_counted = _arguments(nodes[0], "first", "last") if is_counted else None, True
         elif sizes is not None:
@@ -245,9 +267,19 @@ class _CostMeasurement:
         else:
             is_counted = False
         default = self._default_size(parent, nodes[0]) if paged else None
+        has_two_sides = around is not None and paged and sizes is not None
+        if around is not None and has_two_sides:
+            sizes, default = _arguments(around, "siblings"), DEFAULT_SIBLINGS
+        elif isinstance(declaration, AncestorsField):
+            sizes, default = (), max(1, self.reply_depth)
         if not (is_counted or below):
             return []
-        return [FieldCost(sizes, int(is_counted), tuple(below), default)]
+        return [FieldCost(sizes, int(is_counted), tuple(below), default, has_two_sides)]
+
+    def _declaration(self, parent: GraphQLNamedType, node: FieldNode) -> FieldDeclaration | None:
+        assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
+        field = self.schema.get_field(parent, node.name.value)
+        return None if field is None else declaration_of(field)
 
     def _default_size(self, parent: GraphQLNamedType, node: FieldNode) -> int | None:
         """Return the number of items of a connection without first and last.

@@ -121,7 +121,7 @@ class Executor:
             check=partial(limits.check_limits, settings=settings),
         )
         self.persisted = PersistedDocuments.of(settings)
-        self._costs = CostEstimator(core)
+        self._costs = CostEstimator(core, settings.reply_depth)
         self._settings = settings
         self._schema = core
         self._hide_suggestions = not settings.introspection

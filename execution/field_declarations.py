@@ -132,6 +132,32 @@ class LoadedRowField:
 
 
 @dataclass(frozen=True)
+class AncestorsField:
+    """A field with all rows above a row, the topmost first, loaded at once for all of a page.
+
+    :param relation: the relation of a row to the one above it, which is of the same type.
+    """
+
+    type_name: str
+    relation: str
+
+
+@dataclass(frozen=True)
+class SurroundingsField:
+    """A field of a thread with a comment in it, those above it, and its neighbours.
+
+    :param read: returns the :class:`.Place` that the arguments select; called with the context
+        and the arguments.
+    :param total: the thread's counter of the list in which a comment at the top level is.
+    :param total_below: the counter of its parent of that in which a reply is.
+    """
+
+    read: Callable[..., Any]
+    total: str
+    total_below: str
+
+
+@dataclass(frozen=True)
 class ConnectionField:
     """A connection to rows of a type, of a whole table or of a parent.
 
@@ -241,6 +267,8 @@ FieldDeclaration = (
     | TargetCountsField
     | LoadedField
     | LoadedRowField
+    | AncestorsField
+    | SurroundingsField
     | ConnectionField
     | ChangeField
     | ChangedRowField
@@ -281,8 +309,10 @@ def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]
             return [*own, *map(foreign_key, declaration.relations)]
         case ResolvedField(columns):
             return columns
-        case RelatedRowField():
+        case RelatedRowField() | AncestorsField():
             return (foreign_key(declaration.relation),)
+        case SurroundingsField():
+            return ("id", declaration.total)
         case ConnectionField(relation=ChildRelation()) | LoadedField() | LoadedRowField():
             return ("id",)
     return ()

@@ -95,17 +95,30 @@ class Info(strawberry.Info[Context, None]):
                 connection = self.fields(f"{declaration.type_name}Connection", nodes_of_field)
                 columns |= {declaration.total} if "totalCount" in connection else set()
         # The permissions of a thread's comments are built from the thread's.
-        return columns | self._columns_for_comments(fields.get("comments", ()))
+        return columns | self._columns_for_comments(
+            [*self._comments(fields.get("comments", ())), *self.surroundings(fields["around"])]
+            if "around" in fields
+            else self._comments(fields.get("comments", ()))
+        )
 
-    def _columns_for_comments(self, connections: Sequence[FieldNode]) -> frozenset[str]:
-        """Return the columns of a thread that its comments read, with the replies to them."""
+    def _columns_for_comments(self, comments: Sequence[FieldNode]) -> frozenset[str]:
+        """Return the columns of a thread that its comments read, and those below and above them."""
         columns: frozenset[str] = frozenset()
-        while connections:
-            connection = self.fields("CommentConnection", connections)
-            fields = self.fields("Comment", self._nodes("Comment", connection))
+        while comments:
+            fields = self.fields("Comment", comments)
             columns |= self._declared_columns("Comment", fields, "thread")
-            connections = fields.get("replies", ())
+            comments = [*self._comments(fields.get("replies", ())), *fields.get("ancestors", ())]
         return columns
+
+    def _comments(self, connections: Sequence[FieldNode]) -> list[FieldNode]:
+        """Return the nodes of connections of comments."""
+        return self._nodes("Comment", self.fields("CommentConnection", connections))
+
+    def surroundings(self, nodes: Sequence[FieldNode] | None = None) -> list[FieldNode]:
+        """Return the comments of surroundings; by default, those of this field."""
+        fields = self.fields("CommentSurroundings", nodes)
+        around = (*fields.get("comment", ()), *fields.get("ancestors", ()))
+        return [*around, *self._comments(fields.get("siblings", ()))]
 
     def _declared_columns(
         self, type_name: str, fields: Fields, relation: str = ""

@@ -25,6 +25,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from ..database import Database
 from ..execution.field_declarations import (
+    AncestorsField,
     ChangeField,
     ColumnField,
     ComputedField,
@@ -36,20 +37,21 @@ from ..execution.field_declarations import (
     NodesField,
     ObjectField,
     RelatedRowField,
+    SurroundingsField,
     TargetCountsField,
     TargetThreadField,
     declaration_of,
     python_name,
 )
-from ..resolvers.selections import Path
+from ..resolvers.selections import Path, foreign_key
 from ..schema.types import ROWS
+from .ancestors import AncestorRows
 from .arguments import Arguments, Variables
-from .connections import ConnectionCompiler
+from .connections import ConnectionCompiler, SurroundingsCompiler
 from .errors import Unsupported
 from .levels import Awaited, Level, LoadedList, LoadedRow, RowLevel
-from .pages import ChildPages
 from .payloads import PayloadCompiler
-from .plan import Plan
+from .plan import ListDeclaration, Plan
 from .roots import (
     NodeRoot,
     NodesRoot,
@@ -108,7 +110,7 @@ class _Compilation:
         self.fields = SelectedFields(compiler.schema, document, operation, flags)
         self.levels: list[Level] = []
         self.windows: dict[int, tuple[ConnectionField, Arguments]] = {}
-        self.lists: dict[str, tuple[LoadedField, Arguments]] = {}
+        self.lists: dict[str, tuple[ListDeclaration, Arguments]] = {}
         self.source = Source()
         self.needs_access = False
 
@@ -122,7 +124,7 @@ class _Compilation:
                 root_type.name if name == "__typename" else self._root(root_type, name, details)
             )
         for level in self.levels:
-            if not isinstance(level, ChildPages):
+            if not level.is_child:
                 level.finish()
         for level in self.levels:
             self.source.add_items(level)
@@ -228,6 +230,11 @@ class _Compilation:
                 return self._loaded_list(level, field, path, declaration, details)
             case LoadedRowField():
                 return self._loaded_row(level, path, declaration, details)
+            case AncestorsField():
+                return self._ancestors(level, path, declaration, details)
+            case SurroundingsField():
+                compiler = SurroundingsCompiler(self)
+                return compiler.surroundings(level, field, path, declaration, details)
             case ConnectionField():
                 return ConnectionCompiler(self).child_pages(
                     level, field, path, declaration, details
@@ -298,6 +305,20 @@ class _Compilation:
         key = level.variable(parent_path)
         level.loaded_rows.append(LoadedRow(declaration, row_level, parent_path, variable))
         return f"{variable}.get({key})"
+
+    def _ancestors(
+        self, level: Level, path: Path, declaration: AncestorsField, details: list[FieldDetails]
+    ) -> str:
+        """Return the expression of the rows above a row."""
+        parent_path = (*path, foreign_key(declaration.relation))
+        model = ROWS[declaration.type_name].model
+        rows = AncestorRows(len(self.levels), model, self.database, parent_path=parent_path)
+        self.levels.append(rows)
+        level.children.append(rows)
+        for name in ("id", foreign_key(declaration.relation)):
+            rows.variable((name,))
+        rows.lists.append(self.row(rows, self.fields.row_type(declaration.type_name), (), details))
+        return f"pages{rows.number}.get({level.variable(parent_path)}, [])"
 
     def _object_function(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         """Return the name of a function from an object, which may be None, to the response's."""

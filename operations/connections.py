@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import GraphQLField, GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetails
 
-from ..execution.field_declarations import ConnectionField
+from ..execution.field_declarations import ConnectionField, SurroundingsField
 from ..resolvers.selections import Path
 from ..schema.types import ROWS
+from .ancestors import TOTAL, Part, Surroundings
 from .arguments import Arguments
 from .errors import Unsupported
 from .levels import Level
@@ -82,14 +83,21 @@ class ConnectionCompiler:
         page = level_type(len(self._compiler.levels), model, self._compiler.database, **options)
         self._compiler.levels.append(page)
         self._compiler.windows[page.number] = declaration, arguments
-        row_type = self._fields.row_type(declaration.type_name)
+        parts = self.connection_parts(page, declaration.type_name, details)
+        self._source.connection_function(page.number, parts)
+        return page
+
+    def connection_parts(
+        self, page: PageLevel, type_name: str, details: list[FieldDetails]
+    ) -> list[tuple[str, str]]:
+        """Return the fields of a connection, whose rows are those of a level."""
+        row_type = self._fields.row_type(type_name)
         type_ = self._fields.type(f"{row_type.name}Connection")
         parts = []
         for key, same_key in self._fields.below(type_, details).items():
             name = same_key[0].node.name.value
             parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
-        self._source.connection_function(page.number, parts)
-        return page
+        return parts
 
     def _connection_field(
         self,
@@ -150,3 +158,64 @@ class ConnectionCompiler:
             page.wants_cursors |= name.endswith("Cursor")
             parts.append((key, f"page[{place}]"))
         return self._source.object(parts)
+
+
+class SurroundingsCompiler:
+    """Compiles the surroundings of one comment."""
+
+    def __init__(self, compiler: RowCompiler) -> None:
+        self._compiler = compiler
+
+    def surroundings(
+        self,
+        level: Level,
+        field: GraphQLField,
+        path: Path,
+        declaration: SurroundingsField,
+        details: list[FieldDetails],
+    ) -> str:
+        """Return the expression of the surroundings of a comment in a thread."""
+        number, parent_path = len(self._compiler.levels), (*path, "id")
+        variable = f"around{number}"
+        page = Surroundings(
+            number,
+            ROWS["Comment"].model,
+            self._compiler.database,
+            parent_path=parent_path,
+            arguments=variable,
+            total_below=declaration.total_below,
+        )
+        self._compiler.levels.append(page)
+        self._compiler.lists[variable] = declaration, self._compiler.arguments(field, details)
+        level.children.append(page)
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        parts = [
+            (key, self._field(page, type_, same_key))
+            for key, same_key in self._compiler.fields.below(type_, details).items()
+        ]
+        self._compiler.source.surroundings_function(number, TOTAL, parts)
+        total = "None"
+        if page.counts:
+            page.variable((declaration.total_below,))
+            total = level.variable((*path, declaration.total))
+        return f"surroundings{number}(pages{number}.get({level.variable(parent_path)}), {total})"
+
+    def _field(
+        self, page: Surroundings, type_: GraphQLObjectType, details: list[FieldDetails]
+    ) -> str:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return repr(type_.name)
+        self._compiler.fields.accepted(type_, name)
+        if name == "siblings":
+            parts = ConnectionCompiler(self._compiler).connection_parts(page, "Comment", details)
+            part: Part = "siblings"
+            expression = self._compiler.source.object(parts)
+        else:
+            row_type = self._compiler.fields.row_type("Comment")
+            page.lists.append(self._compiler.row(page, row_type, (), details))
+            part = "comment" if name == "comment" else "ancestors"
+            expression = f"page[{len(page.lists) - 1}]"
+        page.parts += [part] * (len(page.lists) - len(page.parts))
+        return expression

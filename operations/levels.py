@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, bindparam
@@ -99,6 +99,9 @@ class Level:
     :param variables: the names in the generated code of the columns, by their paths.
     :param items: the generated function, which returns a list for each use of the rows.
     """
+
+    is_child: ClassVar[bool] = False
+    """Whether the level whose rows it belongs to fixes its columns."""
 
     number: int
     model: type[Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement
 
@@ -134,6 +134,7 @@ class RootPage(PageLevel):
 class ChildPages(PageLevel):
     """The same page of the children of each parent."""
 
+    is_child: ClassVar[bool] = True
     relation: ChildRelation = field(kw_only=True)
     parent_path: Path = field(kw_only=True)
     """The column of the parent's level with the parent's id."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphql.execution.values import VariableValues
 
 from ..errors import BadUserInput
 from ..execution.context import Context
-from ..execution.field_declarations import ConnectionField, LoadedField
+from ..execution.field_declarations import ConnectionField, LoadedField, SurroundingsField
 from ..host.access import Access
 from ..resolvers.pagination.arguments import Window
 from ..schema.arguments import read_window
@@ -20,6 +20,9 @@ from .errors import Guard, Unsupported
 from .roots import Root
 from .run import Run
 
+ListDeclaration: TypeAlias = LoadedField | SurroundingsField
+"""The declaration of a field that reads its arguments itself."""
+
 
 @dataclass
 class Plan:
@@ -27,14 +30,14 @@ class Plan:
 
     :param roots: the root fields by response key; a text is the value of ``__typename``.
     :param connections: the connections of levels, by number.
-    :param lists: the fields with lists, by their names in the generated code.
+    :param lists: the fields with lists and surroundings, by their names in the generated code.
     :param needs_access: whether a field depends on the key of the viewer's author.
     """
 
     variables: Variables
     roots: Mapping[str, Root | str]
     connections: Mapping[int, tuple[ConnectionField, Arguments]]
-    lists: Mapping[str, tuple[LoadedField, Arguments]]
+    lists: Mapping[str, tuple[ListDeclaration, Arguments]]
     needs_access: bool
     page_size: int
 

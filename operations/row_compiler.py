@@ -12,6 +12,7 @@ from ..execution.field_declarations import ConnectionField
 from ..resolvers.selections import Path
 from .arguments import Arguments
 from .levels import Level
+from .plan import ListDeclaration
 from .selected_fields import SelectedFields
 from .source import Source
 
@@ -24,6 +25,9 @@ class RowCompiler(Protocol):
     source: Source
     windows: dict[int, tuple[ConnectionField, Arguments]]
     """The connections of levels, by number."""
+
+    lists: dict[str, tuple[ListDeclaration, Arguments]]
+    """The fields with lists and surroundings, by their names in the generated code."""
 
     @property
     def database(self) -> Database:

@@ -59,6 +59,18 @@ class Source:
         body = f"return {self.object(parts)}"
         self._functions.append(f"def connection{number}(page, total):\n    {body}\n")
 
+    def surroundings_function(self, number: int, total: int, parts: Parts) -> None:
+        """Add the function of a comment's surroundings, which may be None, from its page.
+
+        :param total: the place in the page of the total, if it is another.
+        """
+        self._functions.append(
+            f"def surroundings{number}(page, total):\n"
+            "    if page is None:\n        return None\n"
+            f"    if page[{total}] is not None:\n        total = page[{total}]\n"
+            f"    return {self.object(parts)}\n"
+        )
+
     def add_items(self, level: Level) -> None:
         """Add the function of a level's rows, which returns a list for each use of them."""
         names = ["rows", "rules", "access", "encode", *level.ids.values()]

@@ -139,3 +139,15 @@ class CommentPage(ViewPage[CommentView]):
     """A page of a thread's comments."""
 
     thread: ThreadView
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentSurroundings:
+    """A comment with those above it, and its neighbours."""
+
+    thread: ThreadView
+    comment: CommentView
+    ancestors: list[CommentView]
+    """The comments above it, the one at the top level first, and its parent last."""
+    siblings: ViewPage[CommentView]
+    """The comment between its neighbours: replies to its parent, or comments at the top level."""

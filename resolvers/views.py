@@ -21,25 +21,34 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..database.row_reader import EngineReader, RowReader
+from ..errors import BadUserInput
 from ..host.access import Access
-from ..host.policy import COMMENT_COLUMNS, ThreadContext
-from ..models import Author, Comment, Thread
-from ..models.comment import DELETED
+from ..host.policy import ThreadContext
+from ..models import Comment, Thread
 from . import unread
 from .authors import with_author
 from .pagination.arguments import PageArguments, Record, RequestedFields, Window
 from .pagination.filters import CommentFilter, ThreadFilter, comments_since
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, NUMBERED_COMMENTS, THREADS
-from .queries import read_comment_pages, read_many, read_one, read_target_thread
+from .pagination.surroundings import DEFAULT_SIBLINGS, Place
+from .queries import read_comment_pages, read_one, read_target_thread
 from .reaction_queries import read_reaction_groups
-from .rendering import render_fairly
 from .revisions import ReadRevision as ReadRevision
 from .revisions import read_revisions
-from .rows import THREAD_COLUMNS, comment_context, thread_context
+from .rows import thread_context
+from .surroundings import read_surroundings
 from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
+from .view_building import (
+    COMMENT_VIEW_COLUMNS,
+    THREAD_VIEW_COLUMNS,
+    comment_view,
+    read_names,
+    thread_view,
+)
 from .view_types import CommentPage as CommentPage
+from .view_types import CommentSurroundings as CommentSurroundings
 from .view_types import CommentView as CommentView
 from .view_types import ReactionGroup as ReactionGroup
 from .view_types import TargetCounts as TargetCounts
@@ -53,25 +62,12 @@ ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT
 MAX_PAGE_SIZE = 1000
 """The maximum number of rows on a page."""
 
-_THREAD_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS).difference(
-    ["pending_count", "flagged_count"]  # for moderators alone
-)
-_SHOWN_COLUMNS = frozenset(
-    ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(
-    ("message", "word_count", "reaction_count", "seq", "parent_id", "root_id", "in_reply_to_id"),
-    ("revision", "depth", "reply_count", "thread_reply_count"),
-)
-"""The columns that a view has as they are."""
-
-_COMMENT_COLUMNS = _SHOWN_COLUMNS.union(COMMENT_COLUMNS, ["author_name", "placeholder", "shown"])
-
 
 async def read_thread(connection: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
     """Return a thread, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
     reader, access = await _begin(connection, access)
-    row = await read_one(reader, Thread, id, _THREAD_COLUMNS, access.read_condition())
+    row = await read_one(reader, Thread, id, THREAD_VIEW_COLUMNS, access.read_condition())
     return await _thread(reader, access, row)
 
 
@@ -87,7 +83,9 @@ async def read_thread_for(
     access.rules.target(target_type)
     reader, access = await _begin(connection, access)
     read_condition = access.read_condition()
-    row = await read_target_thread(reader, target_type, target_id, _THREAD_COLUMNS, read_condition)
+    row = await read_target_thread(
+        reader, target_type, target_id, THREAD_VIEW_COLUMNS, read_condition
+    )
     return await _thread(reader, access, row)
 
 
@@ -111,10 +109,10 @@ async def read_threads(
     reader, access = await _begin(connection, access)
     order, arguments = THREADS[order_by, descending], PageArguments(first, last, after, before)
     window = arguments.window(order, MAX_PAGE_SIZE, filter_by, access.read_condition())
-    page = await read_page(reader, window, RequestedFields(_THREAD_COLUMNS, True, True, True))
-    names = await _names(reader, page.rows)
+    page = await read_page(reader, window, RequestedFields(THREAD_VIEW_COLUMNS, True, True, True))
+    names = await read_names(reader, page.rows)
     nodes = [
-        _thread_view(access, row, names, cursor)
+        thread_view(access, row, names, cursor)
         for row, cursor in zip(page.rows, page.cursors, strict=True)
     ]
     return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
@@ -173,19 +171,19 @@ async def _comment_page(
 ) -> CommentPage | None:
     expect_type(UUID, thread_id=thread_id)
     reader, access = await _begin(connection, access)
-    thread = await read_one(reader, Thread, thread_id, _THREAD_COLUMNS, access.read_condition())
+    thread = await read_one(reader, Thread, thread_id, THREAD_VIEW_COLUMNS, access.read_condition())
     if thread is None:
         return None
-    fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
+    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
     page = (await read_comment_pages(reader, [thread_id], window, fields)).get(thread_id)
     if page is None:
         return None  # The thread was deleted meanwhile.
-    names = await _names(reader, [thread, *page.rows])
+    names = await read_names(reader, [thread, *page.rows])
     context = thread_context(thread)
     return CommentPage(
-        thread=_thread_view(access, thread, names),
+        thread=thread_view(access, thread, names),
         nodes=[
-            await _comment_view(access, row, context, names, cursor)
+            await comment_view(access, row, context, names, cursor)
             for row, cursor in zip(page.rows, page.cursors, strict=True)
         ],
         has_previous_page=page.has_previous,
@@ -219,17 +217,66 @@ async def read_replies(
     if comment is None:
         return None
     thread = await read_one(reader, Thread, comment["thread_id"], ThreadContext._fields, condition)
-    fields = RequestedFields(_COMMENT_COLUMNS, True, True, True)
+    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
     page = (await read_comment_pages(reader, [comment_id], window, fields)).get(comment_id)
     if thread is None or page is None:
         return None  # One of them was deleted meanwhile.
-    names = await _names(reader, page.rows)
+    names = await read_names(reader, page.rows)
     context = thread_context(thread)
     nodes = [
-        await _comment_view(access, row, context, names, cursor)
+        await comment_view(access, row, context, names, cursor)
         for row, cursor in zip(page.rows, page.cursors, strict=True)
     ]
     return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
+
+
+async def read_around(
+    connection: ReadConnection,
+    access: Access,
+    comment_id: UUID,
+    *,
+    siblings: int = DEFAULT_SIBLINGS,
+    descending: bool = False,
+) -> CommentSurroundings | None:
+    """Return a comment with those above it and its neighbours, as for a link to it.
+
+    None if the viewer may read no such comment. The cursors are those of :func:`read_replies`, or
+    of :func:`read_comments` for a comment at the top level.
+
+    :param siblings: how many neighbours on each side, at most.
+    :param descending: whether the latest comes first.
+    :raises BadUserInput: for a number of siblings that is none from 0 to 499.
+    """
+    expect_type(UUID, comment_id=comment_id)
+    limit = (MAX_PAGE_SIZE - 1) // 2
+    if not isinstance(siblings, int) or not 0 <= siblings <= limit:
+        message = f"siblings must be a number from 0 to {limit}, not {siblings!r}."
+        raise BadUserInput(message, field="siblings")
+    reader, access = await _begin(connection, access)
+    condition = access.read_condition()
+    row = await read_one(reader, Comment, comment_id, ("thread_id",), condition)
+    if row is None:
+        return None
+    thread = await read_one(reader, Thread, row["thread_id"], THREAD_VIEW_COLUMNS, condition)
+    place = Place(comment_id, siblings, COMMENTS["CREATED_AT", descending])
+    ids = [row["thread_id"]]
+    around = await read_surroundings(reader, ids, place, COMMENT_VIEW_COLUMNS)
+    if thread is None or around is None:
+        return None  # One of them was deleted meanwhile.
+    page, context = around.siblings, thread_context(thread)
+    names = await read_names(reader, [thread, *around.ancestors, *page.rows])
+    nodes = [
+        await comment_view(access, row, context, names, cursor)
+        for row, cursor in zip(page.rows, page.cursors, strict=True)
+    ]
+    return CommentSurroundings(
+        thread=thread_view(access, thread, names),
+        comment=next(node for node in nodes if node.id == comment_id),
+        ancestors=[await comment_view(access, row, context, names) for row in around.ancestors],
+        siblings=ViewPage(
+            nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next
+        ),
+    )
 
 
 async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> CommentView | None:
@@ -237,14 +284,14 @@ async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> 
     expect_type(UUID, id=id)
     reader, access = await _begin(connection, access)
     condition = access.read_condition()
-    row = await read_one(reader, Comment, id, _COMMENT_COLUMNS, condition)
+    row = await read_one(reader, Comment, id, COMMENT_VIEW_COLUMNS, condition)
     if row is None:
         return None
     thread = await read_one(reader, Thread, row["thread_id"], ThreadContext._fields, condition)
     if thread is None:
         return None
-    names = await _names(reader, [row])
-    return await _comment_view(access, row, thread_context(thread), names)
+    names = await read_names(reader, [row])
+    return await comment_view(access, row, thread_context(thread), names)
 
 
 async def read_counts(
@@ -315,69 +362,14 @@ async def read_unread(
     return await unread.read_unread(EngineReader(connection), access.viewer, list(thread_ids))
 
 
+async def _thread(reader: RowReader, access: Access, row: Record | None) -> ThreadView | None:
+    if row is None:
+        return None
+    return thread_view(access, row, await read_names(reader, [row]))
+
+
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:
     expect_type(Access, access=access)
     if isinstance(connection, AsyncSession):
         connection = await connection.connection()
     return EngineReader(connection), await with_author(connection, access)
-
-
-async def _thread(reader: RowReader, access: Access, row: Record | None) -> ThreadView | None:
-    if row is None:
-        return None
-    return _thread_view(access, row, await _names(reader, [row]))
-
-
-async def _names(reader: RowReader, rows: Collection[Record]) -> Mapping[UUID, str | None]:
-    """Return the names of the rows' authors, by one statement if there are any."""
-    ids = {row["author_id"] for row in rows} - {None}
-    authors = await read_many(reader, Author, ids, ("name",)) if ids else {}
-    return {id: row["name"] for id, row in authors.items()}
-
-
-def _thread_view(
-    access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
-) -> ThreadView:
-    context = thread_context(row)
-    return ThreadView(
-        **{name: row[name] for name in _THREAD_COLUMNS},
-        author_name=names.get(row["author_id"]),
-        cursor=cursor,
-        viewer_can_comment=context.locked_at is None and access.may("may_comment", context),
-        viewer_can_rename=access.may("may_rename", context),
-        viewer_can_lock=access.may("may_lock", context),
-        viewer_can_delete=access.may("may_delete_thread", context),
-    )
-
-
-async def _comment_view(
-    access: Access,
-    row: Record,
-    thread: ThreadContext,
-    names: Mapping[UUID, str | None],
-    cursor: str = "",
-) -> CommentView:
-    context = comment_context(row, thread)
-    return CommentView(
-        **{name: row[name] for name in _SHOWN_COLUMNS},
-        is_deleted=row["status"] == DELETED,
-        author_name=_author_name(access, row, names),
-        message_html=await render_fairly(access.rules.render, row["message"]),
-        cursor=cursor,
-        viewer_can_reply=bool(row["shown"])
-        and thread.locked_at is None
-        and access.may("may_reply", context),
-        viewer_can_edit=access.may("may_edit", context),
-        viewer_can_move=access.may("may_move", context),
-        viewer_can_delete=access.may("may_delete", context),
-        viewer_can_restore=access.rules.is_restorable(row["deleted_at"], row["deleted_by"])
-        and access.may("may_restore", context),
-    )
-
-
-def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) -> str | None:
-    if row["author_id"] in names:
-        return names[row["author_id"]]
-    name: str | None = row["author_name"]
-    is_known = name is not None or row["placeholder"]
-    return name if is_known else access.rules.deleted_author()

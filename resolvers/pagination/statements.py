@@ -20,7 +20,6 @@ from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
     Column,
     ColumnElement,
     Integer,
@@ -68,7 +67,7 @@ def select_page(
     requested, or if there may be no row, and the lookups beyond the page that are requested:
     ``precedes`` and ``follows``.
     """
-    places = _Places(window, is_sqlite)
+    places = Places(window, is_sqlite)
     around = places.around(requested)
     keys = requested.cursors or bool(around)
     if not around and not selection.related:
@@ -105,7 +104,7 @@ def select_pages(
     :param levels: for a table that refers to itself, how many levels of pages are read: with more
         than one, the rows of each page are parents, too. The window has no cursors then.
     """
-    places, parent = _Places(window, is_sqlite), table_of(relation.parent)
+    places, parent = Places(window, is_sqlite), table_of(relation.parent)
     is_top: Any = is_parent
     if parent is places.table:
         parent = parent.alias("parent")
@@ -136,7 +135,7 @@ def select_pages(
 def _select_parents(
     relation: ChildRelation,
     is_parent: Callable[[ColumnElement[Any]], ColumnElement[bool]],
-    places: _Places,
+    places: Places,
     levels: int,
 ) -> Any:
     """Return the ids of the parents of a tree: those of all levels of pages but the last.
@@ -156,12 +155,12 @@ def _select_parents(
         child = shown.lateral("child")
         source = parents.join(child, true())
     below = select(child.c.id, parents.c.level + literal_column("1")).select_from(source)
-    return parents.union_all(below.where(parents.c.level < _number(levels)))
+    return parents.union_all(below.where(parents.c.level < fixed_number(levels)))
 
 
 def select_count(window: Window) -> Select[Any]:
     """Return the query of the number of rows in the list of a window, up to a bound."""
-    places = _Places(window._replace(after=None, before=None), is_sqlite=False)
+    places = Places(window._replace(after=None, before=None), is_sqlite=False)
     return _count(select(literal_column("1")).select_from(places.table).where(*places.conditions()))
 
 
@@ -169,7 +168,7 @@ def select_counts(
     relation: ChildRelation, is_parent: ColumnElement[bool], window: Window
 ) -> Select[Any]:
     """Return the query of the same number for each of these parents, after the parent's id."""
-    places, parent = _Places(window, is_sqlite=False), table_of(relation.parent)
+    places, parent = Places(window, is_sqlite=False), table_of(relation.parent)
     is_child = places.table.c[relation.foreign_key] == parent.c.id
     children: Select[Any] = select(literal_column("1")).select_from(places.table).correlate(parent)
     number = _count(children.where(is_child, *places.conditions())).scalar_subquery()
@@ -177,15 +176,17 @@ def select_counts(
 
 
 def _count(rows: Select[Any]) -> Select[Any]:
-    counted = rows.limit(_number(MAX_COUNT)).subquery("counted")
+    counted = rows.limit(fixed_number(MAX_COUNT)).subquery("counted")
     return select(func.count().label("number")).select_from(counted)
 
 
-class _Places:
-    """The conditions of a window's cursors."""
+class Places:
+    """The conditions of a window's cursors.
+
+    :param start: one position from which its direction begins, in the place of its cursors.
+    """
 
     def __init__(self, window: Window, is_sqlite: bool, start: Position | None = None) -> None:
-        """Take the cursors of the window, or one position from which its direction begins."""
         self.sqlite = is_sqlite
         self.window = window
         self.table = table_of(window.order.entity)
@@ -204,7 +205,7 @@ class _Places:
         """Select from the next rows in the order only, whatever the filter finds in them."""
         conditions = [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
         columns = [*self.table.c, self.key.label("sort_key")]
-        rows = select(*columns).where(*conditions, *where).limit(_number(MAX_SEARCHED))
+        rows = select(*columns).where(*conditions, *where).limit(fixed_number(MAX_SEARCHED))
         self.table = self.sort(rows, self.key, self.id).subquery("searched")
         # By the key as a column, PostgreSQL knows that they are in that order already.
         self.id, self.key = self.table.c.id, self.table.c.sort_key
@@ -253,7 +254,7 @@ class _Places:
         ):
             if position and is_requested:
                 window = self.window._replace(backward=name == "precedes")
-                there = _Places(window, self.sqlite, position)
+                there = Places(window, self.sqlite, position)
                 conditions = [*where, *there.conditions(), *there.between]
                 rows = there.sort(select(there.id).where(*conditions), there.key, there.id)
                 columns.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
@@ -273,10 +274,10 @@ class _Places:
         return exact
 
 
-def _number(value: int) -> ColumnElement[int]:
+def fixed_number(value: int) -> ColumnElement[int]:
     """Return a number that is a part of the text, so that it is known when a plan is made."""
     return literal_column(str(value), Integer())
 
 
 def _element(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return value if isinstance(value, BindParameter) else literal(value, column.type)
+    return value if isinstance(value, ColumnElement) else literal(value, column.type)

@@ -14,8 +14,9 @@ from strawberry.types.lazy_type import LazyType
 
 from ... import models
 from ...concurrency.scheduler import yield_if_due
+from ...execution.comment_loaders import load_ancestors
 from ...execution.context import Context
-from ...execution.field_declarations import ConnectionField, ResolvedField
+from ...execution.field_declarations import AncestorsField, ConnectionField, ResolvedField
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import COMMENT_COLUMNS, CommentAction, ThreadContext
@@ -38,7 +39,7 @@ from ..connections import Connection
 from ..enumerations import CommentStatus
 from ..fields import column, computed, field, load_list, related_row
 from ..nodes import Node
-from ..rows import Row
+from ..rows import NO_ROWS, Row
 from ..scalars import SafeInt
 from .author import Author
 from .reaction import (
@@ -58,6 +59,8 @@ COMMENT: LazyType[Any, Any] = LazyType("Comment", __name__)
 REPLIES = ConnectionField(
     "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, REPLIES_TO_COMMENTS, total="listed_reply_count"
 )
+
+ANCESTORS = AncestorsField("Comment", "parent")
 
 THREAD: LazyType[Any, Any] = LazyType("Thread", f"{__package__}.thread")
 """The type Thread, by its name: its module imports this one."""
@@ -292,6 +295,19 @@ class Comment(Row, Node):
         COMMENT | None,
         type_name="Comment",
     )
+
+    @field(
+        "The comments above it, the one at the top level first, and its parent last. Empty at the "
+        "top level.",
+        declaration=ANCESTORS,
+    )
+    async def ancestors(self, info: Info) -> list[COMMENT]:  # type: ignore[valid-type]
+        columns = info.columns("Comment")
+        records = await load_ancestors(info.context, self.value("parent_id"), columns)
+        thread = self.related.get("thread")
+        related = NO_ROWS if thread is None else {"thread": thread}
+        return [Comment.from_record(record, related) for record in records]
+
     in_reply_to = related_row(
         "The comment that it answers, if that is another one than its parent: a reply to a comment "
         "that is as deep as replies may be has the same parent as that comment. Null for any other "

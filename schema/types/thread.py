@@ -26,6 +26,7 @@ from ..arguments import (
     AfterNew,
     Before,
     CommentFilterBy,
+    CommentID,
     CommentOrderBy,
     First,
     FirstNew,
@@ -40,6 +41,7 @@ from ..rows import Row
 from ..scalars import SafeInt
 from .author import Author
 from .comment import Comment
+from .surroundings import SURROUNDINGS, CommentSurroundings, Siblings, load_surroundings
 from .target import ThreadTarget
 from .unread import FIRST_UNREAD, UNREAD_COUNT
 
@@ -175,6 +177,21 @@ class Thread(Row, Node):
             return None
         record = await info.context.load_row(models.Comment, key, info.columns("Comment"))
         return None if record is None else Comment.from_record(record)
+
+    @field(
+        "A comment of the thread with its surroundings, as for a link to it. Null if there is no "
+        "such comment in the thread.",
+        declaration=SURROUNDINGS,
+    )
+    async def around(
+        self,
+        info: Info,
+        comment_id: CommentID,
+        siblings: Siblings = UNSET,
+        order_by: CommentOrderBy = DEFAULT_COMMENT_ORDER,
+    ) -> CommentSurroundings | None:
+        place = SURROUNDINGS.read(info.context, comment_id, siblings, order_by)
+        return await load_surroundings(self.record, info, place)
 
     @field(
         "A page of the thread's comments: those at the top level, unless filterBy asks for all.",

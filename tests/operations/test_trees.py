@@ -10,12 +10,10 @@ from support.api import Api
 from support.oracle import RULES, Oracle, values
 from support.oracle_rows import fill
 from support.random_documents import RandomQuery
+from support.reply_trees import grow
 
 from tallied.auth.viewer import Viewer
-from tallied.database import Database, UnitOfWork
-from tallied.models import Author, Comment, Thread
-from tallied.models.base import new_id
-from tallied.schema.ids import encode_id
+from tallied.database import Database
 
 FIELDS = "id message depth totalReplies: replyCount authorName viewerCanEdit viewerCanReply"
 PAGE = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
@@ -59,43 +57,6 @@ QUERIES = [
     ),
 ]
 """Queries, and how many statements read their replies."""
-
-
-async def grow(database: Database, roots: int, seed: int = 7) -> str:
-    """Fill in a thread with a tree, and return its id."""
-    chance = random.Random(seed)
-    author = Author(id=new_id(), subject="77", name="Ada")
-    thread = Thread(title="Looms")
-    comments: list[Comment] = []
-    for number in range(roots * 12):
-        parent = chance.choice(comments) if number >= roots else None
-        while parent is not None and parent.depth == 4:
-            parent = chance.choice(comments)
-        comments.append(
-            Comment(
-                thread_id=thread.id,
-                author_id=author.id if number % 3 else None,
-                author_name=None if number % 3 else "Grace",
-                message=f"comment {number}",
-                parent_id=parent and parent.id,
-                root_id=parent and (parent.root_id or parent.id),
-                depth=0 if parent is None else parent.depth + 1,
-            )
-        )
-    parents = {comment.parent_id for comment in comments}
-    for comment in comments[::9]:
-        comment.status = "rejected"
-        comment.placeholder = comment.id in parents
-        if comment.placeholder:
-            comment.message, comment.author_id, comment.author_name = "", None, None
-
-    async def work(unit: UnitOfWork) -> None:
-        unit.session.add_all([author, thread])
-        await unit.session.flush()
-        unit.session.add_all(comments)
-
-    await database.write(work)
-    return encode_id("Thread", thread.id)
 
 
 @pytest.mark.parametrize("roots", [2, 9])

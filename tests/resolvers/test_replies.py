@@ -12,7 +12,7 @@ from support.host import ADA, BOB, MODERATOR
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.errors import Rejected
+from tallied.errors import BadUserInput, Rejected
 from tallied.host.access import Access, HostRules
 from tallied.host.hooks import Event, Hooks
 from tallied.host.policy import CommentContext, Policy, ThreadContext
@@ -210,6 +210,16 @@ async def test_host_replies_within_unit_of_work(database: Database) -> None:
         assert (view.message, view.depth, view.parent_id) == ("three", 1, first.comment["id"])
         assert view.viewer_can_reply
         assert await views.read_replies(connection, access, uuid4()) is None
+        around = await views.read_around(connection, access, view.id, siblings=0)
+        assert around is not None
+        assert around.comment.message == "three"
+        assert around.siblings.nodes == page.nodes
+        (above,) = around.ancestors
+        assert above.id == first.comment["id"]
+        assert around.thread.id == first.thread["id"]
+        assert await views.read_around(connection, access, uuid4()) is None
+        with pytest.raises(BadUserInput, match="siblings must be a number from 0 to 499"):
+            await views.read_around(connection, access, view.id, siblings=500)
     assert second.comment["parent_id"] == second.comment["root_id"] == first.comment["id"]
     assert (second.thread["comment_count"], second.thread["top_level_count"]) == (2, 1)
     assert not await drifts(database)

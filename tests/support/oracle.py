@@ -202,6 +202,7 @@ async def values(database: Database) -> Values:
         {
             "first": [1, 2, 3, 5, 50],
             "seq": [-1, 0, 1, 3, 8, 2**40],
+            "siblings": [0, 1, 2, 49, None],
             "type": ["article", "film"],
             "key": ["1", "5", "2", "9"],
             "kind": ["like", "heart", "former", "never"],
@@ -213,6 +214,8 @@ async def values(database: Database) -> Values:
         },
         {
             "first": [0, -1, 101, 2**31 - 1, None],
+            "siblings": [-1, 50, 2**31 - 1],
+            "commentId": ["x", "", *ids["Thread"][:1]],
             "id": ["x", "", *(id.rstrip("=")[:-1] for id in ids[""][:2]), *ids[""]],
             "ids": ["x"],
             "[ids]": [ids[""][:1] * 101],

@@ -1,0 +1,89 @@
+"""The views of one viewer, from the rows that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from ..database.row_reader import RowReader
+from ..host.access import Access
+from ..host.policy import COMMENT_COLUMNS, ThreadContext
+from ..models import Author
+from ..models.comment import DELETED
+from .pagination.arguments import Record
+from .queries import read_many
+from .rendering import render_fairly
+from .rows import THREAD_COLUMNS, comment_context, thread_context
+from .view_types import CommentView, ThreadView
+
+THREAD_VIEW_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS).difference(
+    ["pending_count", "flagged_count"]  # for moderators alone
+)
+_SHOWN_COLUMNS = frozenset(
+    ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
+).union(
+    ("message", "word_count", "reaction_count", "seq", "parent_id", "root_id", "in_reply_to_id"),
+    ("revision", "depth", "reply_count", "thread_reply_count"),
+)
+"""The columns that a view has as they are."""
+
+COMMENT_VIEW_COLUMNS = _SHOWN_COLUMNS.union(
+    COMMENT_COLUMNS, ["author_name", "placeholder", "shown"]
+)
+
+
+async def read_names(reader: RowReader, rows: Collection[Record]) -> Mapping[UUID, str | None]:
+    """Return the names of the rows' authors, by one statement if there are any."""
+    ids = {row["author_id"] for row in rows} - {None}
+    authors = await read_many(reader, Author, ids, ("name",)) if ids else {}
+    return {id: row["name"] for id, row in authors.items()}
+
+
+def thread_view(
+    access: Access, row: Record, names: Mapping[UUID, str | None], cursor: str = ""
+) -> ThreadView:
+    """Return a thread as the viewer may see it."""
+    context = thread_context(row)
+    return ThreadView(
+        **{name: row[name] for name in THREAD_VIEW_COLUMNS},
+        author_name=names.get(row["author_id"]),
+        cursor=cursor,
+        viewer_can_comment=context.locked_at is None and access.may("may_comment", context),
+        viewer_can_rename=access.may("may_rename", context),
+        viewer_can_lock=access.may("may_lock", context),
+        viewer_can_delete=access.may("may_delete_thread", context),
+    )
+
+
+async def comment_view(
+    access: Access,
+    row: Record,
+    thread: ThreadContext,
+    names: Mapping[UUID, str | None],
+    cursor: str = "",
+) -> CommentView:
+    """Return a comment as the viewer may see it."""
+    context = comment_context(row, thread)
+    return CommentView(
+        **{name: row[name] for name in _SHOWN_COLUMNS},
+        is_deleted=row["status"] == DELETED,
+        author_name=_author_name(access, row, names),
+        message_html=await render_fairly(access.rules.render, row["message"]),
+        cursor=cursor,
+        viewer_can_reply=bool(row["shown"])
+        and thread.locked_at is None
+        and access.may("may_reply", context),
+        viewer_can_edit=access.may("may_edit", context),
+        viewer_can_move=access.may("may_move", context),
+        viewer_can_delete=access.may("may_delete", context),
+        viewer_can_restore=access.rules.is_restorable(row["deleted_at"], row["deleted_by"])
+        and access.may("may_restore", context),
+    )
+
+
+def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) -> str | None:
+    if row["author_id"] in names:
+        return names[row["author_id"]]
+    name: str | None = row["author_name"]
+    is_known = name is not None or row["placeholder"]
+    return name if is_known else access.rules.deleted_author()
