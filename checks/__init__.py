@@ -38,7 +38,7 @@ from .finding import print_findings as print_findings
 from .finding import with_option as with_option
 from .host_counters import check_counters
 from .poolers import check_pooler
-from .stored_data import check_drift, check_purge, check_targets, check_words
+from .stored_data import check_depth, check_drift, check_purge, check_targets, check_words
 from .tables import check_tables
 
 _REACH = "Correct that, and check again: the rest of the database has not been checked."
@@ -98,7 +98,12 @@ async def check(
     findings += file_findings
     if not any(finding.level == "error" for finding in file_findings):
         findings += await check_database(
-            database, rules, session_class=session_class, start=start, deep=deep
+            database,
+            rules,
+            settings=settings,
+            session_class=session_class,
+            start=start,
+            deep=deep,
         )
     return in_order(findings)
 
@@ -107,15 +112,17 @@ async def check_database(
     database: Database,
     rules: HostRules | None = None,
     *,
+    settings: Settings | None = None,
     session_class: Installable | None = None,
     start: bool = True,
     deep: bool = False,
 ) -> list[Finding]:
     """Run the part of :func:`check` that queries the database."""
     findings: list[Finding] = []
+    limits = rules or HostRules.from_settings(settings or Settings())
     try:
         async for finding in _check_open(
-            database, rules, session_class or database.sessions, start, deep
+            database, rules, limits, session_class or database.sessions, start, deep
         ):
             findings.append(finding)
     except Busy as error:
@@ -126,7 +133,12 @@ async def check_database(
 
 
 async def _check_open(
-    database: Database, rules: HostRules | None, sessions: Installable, start: bool, deep: bool
+    database: Database,
+    rules: HostRules | None,
+    limits: HostRules,
+    sessions: Installable,
+    start: bool,
+    deep: bool,
 ) -> AsyncIterator[Finding]:
     engine, session_findings = check_sessions(sessions)
     for finding in session_findings:
@@ -156,10 +168,11 @@ async def _check_open(
         )
         if start or unreadable:
             return  # Stored rows cannot be read, or are not to be checked.
-        days = (rules or HostRules()).restore_days
+        days, depth = limits.restore_days, limits.reply_depth
         for finding in (
             *await connection.run_sync(lambda sync: list(check_words(sync))),
             *await connection.run_sync(lambda sync: list(check_purge(sync, days))),
+            *await connection.run_sync(lambda sync: list(check_depth(sync, depth))),
         ):
             yield finding
     if rules is not None:

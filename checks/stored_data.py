@@ -130,6 +130,23 @@ def check_purge(connection: Connection, restore_days: int) -> Iterator[Finding]:
         )
 
 
+def check_depth(connection: Connection, reply_depth: int) -> Iterator[Finding]:
+    """Check that no reply is deeper than the setting allows."""
+    # All replies have a root, by whose index they are found; of comments without one, none is deep.
+    deeper = select(func.count(), func.max(Comment.depth))
+    deeper = deeper.where(Comment.root_id.is_not(None), Comment.depth > reply_depth)
+    number, depth = connection.execute(deeper).one()
+    if number:
+        replies = "1 reply is" if number == 1 else f"{number:,} replies are"
+        yield Finding(
+            "tallied.W024",
+            f"{replies} deeper than TALLIED_REPLY_DEPTH allows: {depth} comments are above the"
+            f" deepest, and {reply_depth} may be.",
+            "They stay as they are, but clients that nest fewer levels do not show them: set"
+            f" TALLIED_REPLY_DEPTH to {depth}, or let the clients nest as many.",
+        )
+
+
 def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
     """Recount every counter and every derived column."""
     wrong: dict[str, _Examples] = defaultdict(_Examples)

@@ -79,11 +79,22 @@ DAMAGES = [
         "The column tallied_comment.word_count is missing.",
     ),
     *(
+        (
+            f"ALTER TABLE tallied_{table} DROP COLUMN {name}",
+            "tallied.E014",
+            f"The column tallied_{table}.{name} is missing.",
+        )
+        for table, name in (("comment", "thread_reply_count"), ("thread", "top_level_count"))
+    ),
+    ("DROP INDEX ix_tallied_comment_parent_id_created_at_id", "tallied.W011", "starts with parent"),
+    ("DROP INDEX ix_tallied_comment_root_id", "tallied.W011", "starts with root_id"),
+    *(
         (f"DROP INDEX ix_tallied_{name}", "tallied.W012", name)
         for name in (
             "thread_last_activity_id",
             "thread_word_count_id",
             "comment_thread_id_created_at_id",
+            "comment_thread_id_created_at_id_top_level",
         )
     ),
 ]

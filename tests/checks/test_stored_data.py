@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
+from support.reply_trees import grow
 
 from tallied.checks import Finding, check, stored_data
 from tallied.database import Database, UnitOfWork
@@ -185,6 +187,14 @@ async def test_discussion_checks_with_rules_of_host(database: Database) -> None:
     signed_in = Discussion(database, settings=settings, get_viewer=lambda _: None)
     assert ids(await signed_in.check()) == ["tallied.W021"]
     assert ids(await signed_in.check(start=True, session_class=Session)) == ["tallied.E020"]
+
+
+async def test_replies_below_the_greatest_depth_are_found(database: Database) -> None:
+    await grow(database, 1)
+    assert await finding_ids(database, HostRules(reply_depth=4)) == []
+    (finding,) = await check(database, replace(SETTINGS, reply_depth=1), start=False)
+    assert finding.id == "tallied.W024"
+    assert "3 comments are above the deepest, and 1 may be." in str(finding)
 
 
 async def test_texts_that_nobody_purges_are_found(database: Database) -> None:

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select
 from support.api import Api
 from support.oracle import RULES, Oracle, values
-from support.oracle_rows import fill
 from support.random_documents import RandomQuery
 from support.reply_trees import grow
 
@@ -44,7 +43,7 @@ async def read_lines(database: Database) -> list[list[str]]:
     """Return the ids of each comment that readers see, after those above it."""
     async with database.read() as connection:
         statement = select(Comment.id, Comment.parent_id).where(is_listed())
-        parents = dict((await connection.execute(statement)).tuples().all())
+        parents = {row.id: row.parent_id for row in await connection.execute(statement)}
 
     def line(id: UUID | None) -> list[str]:
         return [] if id is None else [*line(parents[id]), encode_id("Comment", id)]
@@ -90,8 +89,7 @@ async def test_surroundings_continue_lists(database: Database, statements: Any, 
 
 async def test_plans_and_graphql_core_read_same_surroundings(database: Database) -> None:
     chance = random.Random(3)
-    await fill(database, chance)
-    id = await grow(database, 5)
+    id = await grow(database, 3)
     oracle = Oracle(database, await values(database), chance)
     comments = oracle.values.ids["Comment"]
     for query, rules in ((AROUND, RULES[0]), (PERMALINK, RULES[3])):
