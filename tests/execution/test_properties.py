@@ -91,6 +91,7 @@ async def values(api: Api) -> dict[str, list[Any]]:
         "authorName": ["Ada", "Grace"],
         "String": ["one two", "日本語 🙂", "x" * 200],
         "Int": [0, 1, 2, 2**31 - 1],
+        "SafeInt": [0, 1, 2, 2**53 - 1],
         "DateTime": [*MOMENTS, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
         "Boolean": [True, False],
     }
