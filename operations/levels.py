@@ -15,6 +15,7 @@ from ..database.statement import Rows
 from ..execution.context import MAX_BATCH_SIZE
 from ..execution.field_declarations import LoadedField, LoadedRowField
 from ..models import Author, Comment, Thread
+from ..resolvers.queries import is_in_thread
 from ..resolvers.selections import Path, Selection, select_rows, table_of
 from .errors import Unsupported
 from .ids import check_stored_keys, encode_ids, encode_stored_ids
@@ -193,7 +194,7 @@ class Level:
         condition = run.read_condition
         if condition is None or self.model is Author:
             return []
-        return [Comment.thread.has(condition) if self.model is Comment else condition]
+        return [is_in_thread(condition) if self.model is Comment else condition]
 
     def count_texts(self, run: Run, rows: Rows, repeats: int = 1) -> None:
         """Count the messages, most of which will be in the response, and expect its size.

@@ -24,6 +24,7 @@ from ..models.comment import DELETED, is_listed
 from ..models.counters import counters
 from .authors import with_author
 from .pagination.arguments import Record
+from .queries import is_in_thread
 from .rows import (
     lock_thread,
     lock_thread_row,
@@ -174,7 +175,7 @@ async def _read_context(
         query = query.join_from(Comment, Thread, Comment.thread_id == Thread.id)
         query = query.where(*_visible_comments(viewer, columns[-1]))
     if condition is not None:
-        query = query.where(condition)
+        query = query.where(is_in_thread(condition) if entity is Comment else condition)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise not_found(field)

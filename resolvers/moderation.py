@@ -23,6 +23,7 @@ from .authors import ensure_author, update_author_name, with_author
 from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
+from .queries import is_in_thread
 from .rows import counter_values, loaded_values, not_found
 from .validation import clean_reason
 from .withdrawal import CommentTree, lock_tree
@@ -131,7 +132,7 @@ async def _require(session: AsyncSession, access: Access, ids: Iterable[UUID]) -
     query = query.join_from(Comment, Thread, Comment.thread_id == Thread.id)
     condition = access.read_condition()
     if condition is not None:
-        query = query.where(condition)
+        query = query.where(is_in_thread(condition))
     rows = await session.execute(query.where(Comment.id.in_(sorted(set(ids)))))
     found = {row[0]: row[1:] for row in rows}
     for id in ids:

@@ -111,7 +111,11 @@ async def read_author_id(reader: RowReader, subject: str) -> UUID | None:
 
 
 def is_in_thread(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition for comments in threads that meet one."""
+    """Return the condition for comments in threads that meet one, in a subquery of its own.
+
+    Beside the comments of a statement, a host's EXISTS over comments would refer to those: within
+    a subquery's WHERE, SQLAlchemy correlates all tables of the query around it.
+    """
     return Comment.thread.has(condition)
 
 

@@ -30,6 +30,7 @@ from .authors import ensure_author, with_author
 from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
+from .queries import is_in_thread
 from .rows import begin_to_write, comment_context, loaded_values, not_found
 from .validation import expect_type
 
@@ -217,7 +218,7 @@ def _select_locked(access: Access, id: UUID, kind: str, *, removing: bool) -> Se
         .where(Comment.id == id, is_listed())
         .with_for_update(key_share=True, of=[Comment, Reaction] if removing else Comment)
     )
-    return statement if condition is None else statement.where(condition)
+    return statement if condition is None else statement.where(is_in_thread(condition))
 
 
 @contextmanager

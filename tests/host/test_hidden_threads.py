@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, exists
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.host import Client, Discreet, Host, numbered_titles
 
@@ -14,7 +14,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.host.policy import Policy
 from tallied.host.targets import Target
-from tallied.models import Thread
+from tallied.models import Author, Comment, Reaction, Thread
 from tallied.models.base import new_id
 from tallied.schema.ids import encode_id
 
@@ -233,3 +233,68 @@ async def test_request_uses_author_of_its_first_change(database: Database) -> No
         "viewerCanRename": True,
         "author": {"name": "Ada"},
     }
+
+
+class Welcoming(Generous):
+    """A thread is there if a comment of an author welcomes, and nobody has reacted with a sad.
+
+    Its condition looks at all the tables that statements about comments have as well.
+    """
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        is_inside = Comment.thread_id == thread.id
+        welcomes = exists().where(
+            is_inside, Comment.message.contains("welcome"), Author.id == Comment.author_id
+        )
+        return welcomes & ~exists().where(
+            is_inside, Reaction.comment_id == Comment.id, Reaction.kind == "sad"
+        )
+
+
+async def test_condition_may_look_at_comments(database: Database) -> None:
+    host = Host(database, policy=Welcoming(), settings={"guests": "write"})
+    everything = Host(database).moderator
+    thread, hidden, sad = [await everything.thread(name) for name in ("Open", "Shut", "Sad")]
+    for id in (thread, sad):
+        await everything.comment(id, "welcome")
+    comments = {id: await everything.comment(id, "second") for id in (thread, hidden, sad)}
+    await everything.do("addReaction", "comment { id }", commentId=comments[sad], kind="sad")
+
+    max_ = host.moderator
+    query = """query($t: ID!, $c: ID!) { thread(id: $t) { title comments { totalCount } }
+      comment(id: $c) { message thread { title } } nodes(ids: [$t, $c]) { id }
+      found: threads(filterBy: {titleContains: "ope"}) { totalCount nodes { title } }
+      threads(first: 1, orderBy: {field: CREATED_AT, direction: ASC}) { totalCount
+        pageInfo { hasNextPage } nodes { id comments { nodes { author { name } } } } } }"""
+    for _ in range(2):  # by graphql-core, and then by a plan
+        read = await max_(query, t=thread, c=comments[thread])
+        assert read["thread"] == {"title": "Open", "comments": {"totalCount": 2}}
+        assert read["comment"] == {"message": "second", "thread": {"title": "Open"}}
+        assert read["threads"]["totalCount"] == read["found"]["totalCount"] == 1
+        assert not read["threads"]["pageInfo"]["hasNextPage"]
+    for id in (hidden, sad):
+        read = await max_(query, t=id, c=comments[id])
+        assert (read["thread"], read["comment"], read["nodes"]) == (None, None, [None, None])
+    spam = await everything.comment(thread, "fourth")
+    for status in ("SPAM", "PUBLISHED"):
+        change = {"ids": [spam], "to": status}
+        await max_.do("moderateComments", "comments { thread { title } }", **change)
+    for change, values in (
+        ("editComment", {"message": "third"}),
+        ("flagComment", {"reason": "SPAM"}),
+        ("addReaction", {"kind": "heart"}),
+        ("removeReaction", {"kind": "heart"}),
+        ("moveComment", {"threadId": thread}),
+        ("addComment", {"threadId": thread, "message": "fifth"}),
+        ("deleteComment", {}),
+    ):
+        id = {} if change == "addComment" else {"commentId": comments[thread]}
+        await max_.do(change, "comment { id }", **values, **id)
+        if change in ("editComment", "addReaction"):
+            error = await max_.refused(change, **{**values, "commentId": comments[hidden]})
+            assert error["code"] == "NOT_FOUND"
+    queue = await max_("{ moderationQueue { totalCount nodes { message } } }")
+    assert queue == {"totalCount": 0, "nodes": []}
+    await max_.do("markRead", "thread { title }", threadId=thread)
+    await max_.do("renameThread", "thread { title }", threadId=thread, title="Opened")
+    await max_.do("deleteThread", "deletedThreadId", threadId=thread)

@@ -99,7 +99,7 @@ class Api:
     async def do(self, field: str, selection: str, **input: Any) -> Any:
         """Return the payload of a mutation that succeeds."""
         payload = await self(mutation(field, f"{ERRORS} {selection}"), i=input)
-        assert payload.pop("userErrors") == []
+        assert (errors := payload.pop("userErrors")) == [], errors
         return payload
 
     async def refused(self, field: str, **input: Any) -> dict[str, Any]:
