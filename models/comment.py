@@ -228,3 +228,10 @@ _partial(
 _partial(
     "ix_tallied_comment_created_at_id_queued", Comment.created_at, Comment.id, where=is_queued()
 )
+_partial(
+    "ix_tallied_comment_thread_id_created_at_id_queued",
+    Comment.thread_id,
+    Comment.created_at,
+    Comment.id,
+    where=is_queued(),
+)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, false, literal_column, select, true
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
@@ -91,12 +91,10 @@ def _select_reactors(
     page: Any
     on: ColumnElement[bool] = true()
     if is_sqlite:
-        page = REACTION
-        on = and_(
-            page.c.comment_id == TOTAL.c.comment_id,
-            page.c.kind == TOTAL.c.kind,
-            page.c.author_id.in_(slice.correlate(TOTAL)),
-        )
+        page = REACTION.alias("page")
+        # By their keys, SQLite would look through all reactions of a kind for the latest ones.
+        rows = slice.with_only_columns(literal_column("latest.rowid")).correlate(TOTAL)
+        on = literal_column("page.rowid").in_(rows)
     else:
         page = slice.add_columns(latest.c.created_at).correlate(TOTAL).lateral("page")
     authors = [AUTHOR.c[name] for name in AUTHOR_COLUMNS]

@@ -140,6 +140,7 @@ async def read_revisions(
     A comment whose history the viewer may not read has none.
     """
     comment, thread, author = map(table_of, (Comment, Thread, Author))
+    is_sqlite = reader.dialect.name == "sqlite"
     own = ("number", "message", "word_count", "edited_at")
     statement = (
         select(
@@ -155,7 +156,9 @@ async def read_revisions(
             .outerjoin(author, author.c.id == REVISION.c.editor_id)
         )
         .where(
-            is_among(REVISION.c.comment_id, ids, is_sqlite=reader.dialect.name == "sqlite"),
+            is_among(REVISION.c.comment_id, ids, is_sqlite=is_sqlite),
+            # Without it, PostgreSQL would read all comments to join those of many revisions.
+            is_among(comment.c.id, ids, is_sqlite=is_sqlite),
             ~comment.c.placeholder,
         )
         .order_by(REVISION.c.comment_id, REVISION.c.number)

@@ -43,6 +43,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
     "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
     "root_id": (("root_id",), sa.column("root_id").is_not(None)),
     "created_at_id_queued": (PAGE, QUEUED),
+    "thread_id_created_at_id_queued": (("thread_id", *PAGE), QUEUED),
     "in_reply_to_id": (("in_reply_to_id",), sa.column("in_reply_to_id").is_not(None)),
 }
 
