@@ -41,11 +41,14 @@ from .database.unit_of_work import UnitOfWork
 from .errors import ConfigurationError
 from .execution.context import Context
 from .host.access import Access, HostRules, accept_any, no_name
+from .host.comment_checks import CommentCheck
 from .host.hooks import Hooks
 from .host.policy import Policy
+from .host.standard_checks import standard_checks
 from .host.targets import Target, targets_by_name
 from .host.validation import (
     validate_application,
+    validate_comment_checks,
     validate_database_setting,
     validate_functions,
     validate_get_viewer,
@@ -89,6 +92,9 @@ class Discussion:
         process, since an assignment knows no application.
     :param check_message: raises :class:`~tallied.errors.Vetoed` for a message that the host
         rejects.
+    :param comment_checks: the checks of comments before they are published, in this order. By
+        default those that the settings switch on
+        (:func:`~tallied.host.standard_checks.standard_checks`).
     :param render: converts a message to the HTML of ``messageHtml``, which must be safe.
     :param deleted_author: returns the ``authorName`` of an author who has been deleted.
     :param session_class: the session class of the host's units of work; see
@@ -110,6 +116,7 @@ class Discussion:
         targets: Collection[Target] = (),
         count_words: Callable[[str], int] | None = None,
         check_message: Callable[[str], None] = accept_any,
+        comment_checks: Sequence[CommentCheck] | None = None,
         render: Callable[[str], str] = render_message,
         deleted_author: Callable[[], str | None] = no_name,
         session_class: type[Session] = CountedSession,
@@ -130,6 +137,11 @@ class Discussion:
             hooks=validate_hooks(hooks),
             targets=targets_by_name(validate_targets(targets)),
             check_message=check_message,
+            comment_checks=(
+                standard_checks(self.settings)
+                if comment_checks is None
+                else validate_comment_checks(comment_checks)
+            ),
             render=render,
             deleted_author=deleted_author,
         )

@@ -15,7 +15,9 @@
     │   │   ├── Vetoed             the host's own code forbids it
     │   │   ├── UnknownTargetType  the type is not registered
     │   │   ├── Conflict           the row has been changed meanwhile
-    │   │   └── UnknownReaction    the kind of reaction is not among the settings
+    │   │   ├── UnknownReaction    the kind of reaction is not among the settings
+    │   │   ├── RateLimited        the viewer has written too many comments
+    │   │   └── RepeatedText       the viewer has written the same text just before
     │   ├── Busy                   the input is correct: try again
     │   ├── Unavailable            the input is correct: the database cannot be used at present
     │   └── OutcomeUnknown         the change may have been made: look first
@@ -47,7 +49,7 @@ class UserError(TalliedError):
         people beside the field; other messages name the field.
     :param field: the name of the input field in the API's spelling, or None.
     :param params: values in the message, for translations: ``max`` and ``actual``, numbers of
-        characters, and ``character``, such as ``U+0000``.
+        characters, ``character``, such as ``U+0000``, and ``seconds`` to wait.
     """
 
     code: str = "USER_ERROR"
@@ -166,6 +168,18 @@ class UnknownReaction(Rejected):
     """A kind of reaction that the settings do not have."""
 
     code = "UNKNOWN_REACTION"
+
+
+class RateLimited(Rejected):
+    """One comment more than the viewer may write within a time; ``params`` has ``seconds``."""
+
+    code = "RATE_LIMITED"
+
+
+class RepeatedText(Rejected):
+    """A text that the viewer has written just before."""
+
+    code = "REPEATED_TEXT"
 
 
 class Busy(UserError):

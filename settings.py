@@ -215,6 +215,34 @@ class Settings:
         1000,
         "With how many open flags a comment is hidden until a moderator decides; 0 for never.",
     )
+    link_limit: int = _number(
+        0, 0, 1000, "With how many links a comment waits for a moderator; 0 for never."
+    )
+    blocked_words: str = _text(
+        "",
+        "The words and phrases with which a comment waits for a moderator, separated by commas; *"
+        " stands for any letters of a word.",
+    )
+    first_comments: int = _number(
+        0,
+        0,
+        1000,
+        "How many comments of an author must have been published before others are published"
+        " without a moderator; guests' always wait then. 0 for none.",
+    )
+    repeat_time: int = _number(
+        0, 0, 2_592_000, "How long the same person cannot write the same text again; 0 for never."
+    )
+    comment_rate: int = _number(
+        0,
+        0,
+        10_000,
+        "How many comments the same author, or the guests of one network, can write within"
+        " comment_rate_time; 0 for any number.",
+    )
+    comment_rate_time: int = _number(
+        60, 1, 86_400, "The time of comment_rate, which begins with the first comment."
+    )
     reply_depth: int = _number(
         4,
         *REPLY_DEPTHS,

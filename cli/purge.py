@@ -10,7 +10,7 @@ import typer
 from ..counters import Counters
 from ..database import Database
 from ..models.base import now
-from ..resolvers.purge import purge_texts
+from ..resolvers.purge import purge_quotas, purge_texts
 from .applications import load_discussion
 from .options import App, DatabaseURL, Format
 from .output import Output
@@ -42,7 +42,8 @@ def purge(
     """Delete the texts of deleted comments that cannot be restored any more.
 
     A deleted comment with replies stays in lists, without its text, which is kept for a time. Run
-    this once a day. Other clients can write meanwhile: each batch is a short transaction.
+    this once a day; it also deletes old quotas of comments. Other clients can write meanwhile: each
+    batch is a short transaction.
     """
     out = Output(form)
     if days is None:
@@ -52,6 +53,7 @@ def purge(
     with bar(out, "Purging texts") as progress:
 
         async def work(opened: Database, _: Counters) -> int:
+            await purge_quotas(opened, batch_size=batch_size)
             return await purge_texts(opened, before, batch_size=batch_size, progress=progress)
 
         number = run(work, database, app, must_exist=True, warn=out.warn)

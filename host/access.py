@@ -33,6 +33,7 @@ from ..errors import (
 from ..models import Thread
 from ..models.base import now
 from ..settings import Guests, Settings, split_list
+from .comment_checks import CommentCheck
 from .hooks import Hooks
 from .policy import (
     CommentAction,
@@ -41,6 +42,7 @@ from .policy import (
     ThreadAction,
     ThreadContext,
 )
+from .standard_checks import standard_checks
 from .targets import Target
 
 _CONDITIONS = (BinaryExpression, BooleanClauseList)
@@ -85,6 +87,8 @@ class HostRules:
     """Raises :class:`~tallied.errors.Rejected` for a message that the host rejects."""
     deleted_author: Callable[[], str | None] = no_name
     """Returns the ``authorName`` of a deleted author."""
+    comment_checks: tuple[CommentCheck, ...] = ()
+    """The checks of comments before they are published, in their order."""
     flag_limit: int = Settings.flag_limit
     """With how many open flags a comment is hidden; 0 for never."""
     restore_days: int = Settings.restore_days
@@ -92,7 +96,8 @@ class HostRules:
 
     @classmethod
     def from_settings(cls, settings: Settings, **others: Any) -> HostRules:
-        """Return the rules that follow from the settings of the same names, and others."""
+        """Return the rules that follow from the settings, and others."""
+        others.setdefault("comment_checks", standard_checks(settings))
         names = {item.name for item in fields(cls)} & {item.name for item in fields(Settings)}
         return cls(**{name: getattr(settings, name) for name in names}, **others)
 
@@ -238,6 +243,14 @@ class Access:
         """Whether the viewer may reply to every comment of a thread that is not locked."""
         asks = type(self.rules.policy).may_reply is not Policy.may_reply
         return self.may_comment_anywhere and (self.is_host or not asks)
+
+    def comment_checks_in(self, thread: ThreadContext) -> tuple[CommentCheck, ...]:
+        """Return the checks of what the viewer writes in a thread: none for its moderators.
+
+        :raises ConfigurationError: if the policy returns no bool.
+        """
+        checks = self.rules.comment_checks
+        return () if not checks or self.may("may_moderate", thread) else checks
 
     @property
     def moderates_all(self) -> bool:

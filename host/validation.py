@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from ..database.urls import parse_url
 from ..errors import ConfigurationError
 from ..settings import Settings
+from .comment_checks import CommentCheck
 from .hooks import Hooks
 from .policy import Policy
 from .targets import Target
@@ -77,6 +78,23 @@ def validate_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
                     f"hooks[{place}].{name} ({type(hook).__qualname__}) must be an asynchronous"
                     " function; write it with `async def`."
                 )
+    return instances
+
+
+def validate_comment_checks(checks: Iterable[CommentCheck]) -> tuple[CommentCheck, ...]:
+    """Return the checks of comments in their order.
+
+    :raises ConfigurationError: for a value of another type, and for a check that cannot be awaited.
+    """
+    instances = _validate_instances(
+        "comment_checks", checks, CommentCheck, "an instance of a class derived from CommentCheck"
+    )
+    for place, check in enumerate(instances):
+        if not iscoroutinefunction(unwrap(check.check)):
+            raise ConfigurationError(
+                f"comment_checks[{place}].check ({type(check).__qualname__}) must be an"
+                " asynchronous function; write it with `async def`."
+            )
     return instances
 
 

@@ -12,6 +12,7 @@ from .comment import Comment as Comment
 from .flag import Flag as Flag
 from .mark import Mark as Mark
 from .moderation_entry import ModerationEntry as ModerationEntry
+from .quota import Quota as Quota
 from .reaction import Reaction as Reaction
 from .reaction import ReactionTotal as ReactionTotal
 from .revision import Revision as Revision

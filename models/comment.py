@@ -108,6 +108,8 @@ class Comment(Base):
 
     seq: Mapped[int | None] = mapped_column(CounterInteger)
     """Its number in its thread, in the order of commits: 1, 2, 3, …, which only moves change."""
+    pending_reason: Mapped[str | None] = mapped_column(Text)
+    """Why it waits for a moderator, for moderators; None unless it is pending."""
     flagged: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether it has been flagged since a moderator last decided about it."""
     flag_count: Mapped[int] = mapped_column(CounterInteger, server_default=text("0"))

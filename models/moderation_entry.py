@@ -12,7 +12,7 @@ from .base import Base, UTCDateTime, new_id, now
 
 
 class ModerationEntry(Base):
-    """The change of a comment's status by a moderator, or by flags.
+    """The change of a comment's status by a moderator, by flags, or by a check of comments.
 
     It is written in the transaction of the change, and outlives the comment. So it names the
     comment and the thread by their keys alone, and holds no text of theirs.
@@ -26,8 +26,9 @@ class ModerationEntry(Base):
     moderator_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tallied_author.id", ondelete="SET NULL")
     )
-    """The author of the moderator; None for the host, for flags, and after a deletion."""
-    former_status: Mapped[str] = mapped_column(String(20))
+    """The author of the moderator; None for the host, flags and checks, and after a deletion."""
+    former_status: Mapped[str | None] = mapped_column(String(20))
+    """None for a new comment that a check has made pending."""
     status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

@@ -8,7 +8,7 @@ from uuid import UUID
 from ..host.access import Access
 from ..host.hooks import Hooks
 from ..models import Comment
-from .new_comment import NewComment, build_comment, comment_checks
+from .new_comment import NewComment, build_comment, text_checks
 from .submissions import hash_submission
 from .validation import collect_errors, expect_type
 
@@ -36,10 +36,11 @@ class CommentDraft(NamedTuple):
     def may_share(self) -> bool:
         """Whether other comments may be written in the same transaction.
 
-        No hook may use the session, no condition may select the thread, and no other comment may
-        have to be locked.
+        No hook and no check may use the session, no condition may select the thread, and no other
+        comment may have to be locked.
         """
-        if self.reply_to_id is not None:
+        checks = self.access.rules.comment_checks
+        if self.reply_to_id is not None or any(check.reads_database for check in checks):
             return False
         unused = Hooks.before_add_comment
         hooks = (
@@ -76,7 +77,7 @@ def draft_comment(
     expect_type(NewComment, comment=comment)
     if reply_to_id is not None:
         expect_type(UUID, reply_to_id=reply_to_id)
-    checks = comment_checks(access, comment, access.rules.max_message_length)
+    checks = text_checks(access, comment, access.rules.max_message_length)
     name, message = collect_errors(*checks)
     access.require(access.may_write, "write comments")
     key = None

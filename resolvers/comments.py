@@ -16,16 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..database.unit_of_work import UnitOfWork
 from ..errors import Conflict, NotRestorable
 from ..host.access import Access
-from ..host.policy import CommentContext
+from ..host.policy import CommentAction, CommentContext
 from ..models import Comment, Thread
 from ..models.base import now
-from ..models.comment import DELETED, Deleter
+from ..models.comment import DELETED, PENDING, PUBLISHED, Deleter
 from .authors import ensure_author, get_or_create_author, update_author_name
 from .changes import ChangedRows, expect_arguments, finish
 from .chronology import find_time_after
 from .comment_drafts import CommentDraft, draft_comment
 from .events import run_before
 from .locking import (
+    lock_permitted,
     lock_permitted_comment,
     lock_permitted_tree,
     read_open_thread,
@@ -35,10 +36,19 @@ from .moves import move_comment as move_comment
 from .new_comment import NewComment as NewComment
 from .pagination.arguments import Record
 from .reply_places import Ancestry, lock_ancestry, read_ancestry, require_reply
+from .review import find_reason, record_act, review_new
 from .revisions import FormerMessage, record_edit
-from .rows import counter_values, loaded_values, not_found, read_thread, translate_missing_row
+from .rows import (
+    counter_values,
+    loaded_values,
+    not_found,
+    read_thread,
+    thread_context,
+    translate_missing_row,
+)
 from .submissions import find_repeated, repeat_if_taken
 from .validation import check_length, clean_message, clean_reason, expect_type
+from .withdrawal import CommentTree, lock_tree
 
 
 async def add_comment(
@@ -121,6 +131,8 @@ async def _insert_comment(
     if is_reply:
         _place(comment, require_reply(access, ancestry, thread), access)
     check_length(comment.message, "message", access.rules.message_length_of(thread["target_type"]))
+    writer = access.with_author(comment.author_id)
+    await review_new(session, writer, comment, thread_context(thread))
     if has_new_name:  # not before, because everyone locks threads before authors
         await update_author_name(session, access)
     comment.created_at = find_time_after(thread["last_comment_at"])
@@ -174,9 +186,7 @@ async def edit_comment(
     expect_arguments(unit, access, id=id)
     message = clean_message(message, max_length=access.rules.max_message_length)
     with translate_missing_row(row="commentId"):
-        access, comment, context = await lock_permitted_comment(
-            unit.session, access, id, "may_edit", "edit this comment"
-        )
+        access, comment, context, tree = await _lock_to_edit(unit.session, access, id)
         _check_revision(comment, expected_revision)
         await _check_length(unit, access, comment, context, message)
         access.rules.check_message(message)
@@ -184,10 +194,49 @@ async def edit_comment(
         thread = {"id": comment.thread_id}
         await run_before(unit, access, "edit_comment", thread=thread, comment=values)
         if comment.message != message:
+            reason = None
+            if tree is not None and context is not None:
+                reason = await find_reason(
+                    unit.session, access, comment, context.thread, message, is_edit=True
+                )
             await _write_message(unit, access, comment, message)
+            if tree is not None and reason is not None:
+                await _hold_back(unit.session, tree, comment, reason)
         counters = counter_values(unit.session, comment.thread_id)
-        change = ChangedRows(counters, loaded_values(comment))
+        unlisted = () if tree is None else tuple(tree.unlisted)
+        change = ChangedRows(counters, loaded_values(comment), removed_ids=unlisted)
         return await finish(unit, access, "edit_comment", change)
+
+
+async def _lock_to_edit(
+    session: AsyncSession, access: Access, id: UUID
+) -> tuple[Access, Comment, CommentContext | None, CommentTree | None]:
+    """Lock a comment to be edited; with the comments above it, if a check may hide it."""
+    action: CommentAction = "may_edit"
+    sentence = "edit this comment"
+    if not access.rules.comment_checks or access.is_unrestricted:
+        locked = await lock_permitted_comment(session, access, id, action, sentence)
+        return (*locked, None)
+    trees: list[CommentTree] = []
+
+    async def lock() -> Comment | None:
+        trees.append(await lock_tree(session, [id]))
+        return trees[-1].comments.get(id)
+
+    return (*await lock_permitted(session, access, id, action, sentence, lock), trees[-1])
+
+
+async def _hold_back(
+    session: AsyncSession, tree: CommentTree, comment: Comment, reason: str
+) -> None:
+    """Have an edited comment wait for a moderator, unless one has hidden it."""
+    if comment.status not in (PUBLISHED, PENDING):
+        return
+    record_act(session, comment, comment.status, PENDING, None, reason)
+    comment.pending_reason = reason
+    if comment.status == PUBLISHED:
+        tree.hide(comment.id, PENDING)
+    await tree.write()
 
 
 def _check_revision(comment: Comment, expected: int | None) -> None:

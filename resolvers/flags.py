@@ -19,7 +19,7 @@ from .authors import ensure_author, update_author_name
 from .changes import ChangedRows, expect_arguments
 from .events import run_after, run_before
 from .locking import lock_permitted_tree
-from .moderation import record_act
+from .review import record_act
 from .rows import counter_values, loaded_values
 from .validation import clean_reason
 
@@ -71,7 +71,8 @@ async def flag_comment(
     comment.flagged = True
     limit = access.rules.flag_limit
     if limit and flag_count >= limit:
-        record_act(session, comment, PENDING, None, f"{limit} flags")
+        comment.pending_reason = f"{limit} flags"
+        record_act(session, comment, comment.status, PENDING, None, comment.pending_reason)
         tree.hide(id, PENDING)
     await tree.write()
     if has_new_name:  # not before, because everyone locks threads before authors

@@ -16,7 +16,7 @@ from ..database.unit_of_work import UnitOfWork
 from ..errors import BadUserInput, Conflict
 from ..host.access import Access
 from ..host.policy import ThreadContext
-from ..models import Comment, Flag, ModerationEntry, Thread
+from ..models import Comment, Flag, Thread
 from ..models.base import now
 from ..models.comment import DELETED, PENDING, PUBLISHED, REJECTED, SPAM, is_shown
 from .authors import ensure_author, update_author_name, with_author
@@ -24,6 +24,7 @@ from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
 from .queries import is_in_thread
+from .review import record_act
 from .rows import counter_values, loaded_values, not_found
 from .validation import clean_reason
 from .withdrawal import CommentTree, lock_tree
@@ -95,8 +96,8 @@ async def moderate_comments(
         )
     await close_flags(session, changed)
     for comment in changed:
-        record_act(session, comment, status, moderator_id, reason)
-        set_status(tree, comment, status)
+        record_act(session, comment, comment.status, status, moderator_id, reason)
+        set_status(tree, comment, status, reason)
     await tree.write()
     if has_new_name:  # not before, because everyone locks threads before authors
         await update_author_name(session, access)
@@ -166,27 +167,10 @@ async def close_flags(session: AsyncSession, comments: Collection[Comment]) -> N
         comment.flagged = False
 
 
-def record_act(
-    session: AsyncSession,
-    comment: Comment,
-    status: str,
-    moderator_id: UUID | None,
-    reason: str | None,
-) -> None:
-    """Add an entry to the log about a comment whose status is to change."""
-    entry = ModerationEntry(
-        comment_id=comment.id,
-        thread_id=comment.thread_id,
-        moderator_id=moderator_id,
-        former_status=comment.status,
-        status=status,
-        reason=reason,
-    )
-    session.add(entry)
-
-
-def set_status(tree: CommentTree, comment: Comment, status: str) -> None:
+def set_status(tree: CommentTree, comment: Comment, status: str, reason: str | None) -> None:
     """Show or hide a comment that is not deleted."""
+    if status == PENDING:
+        comment.pending_reason = reason
     if comment.status != status:
         change = tree.show if is_shown(status) else tree.hide
         change(comment.id, status)

@@ -23,7 +23,7 @@ class NewComment(NamedTuple):
     name (:meth:`.Discussion.access_as_host`), it may give one, for a comment that it imports."""
 
 
-def comment_checks(
+def text_checks(
     access: Access, new: NewComment, max_length: int, path: str = ""
 ) -> tuple[Callable[[], str | None], Callable[[], str]]:
     """Return the checks of a guest's name and of a message; each returns the text to write.
@@ -53,6 +53,7 @@ _UNSET: dict[str, Any] = {
     "in_reply_to_id": None,
     "depth": 0,
     "status": PUBLISHED,
+    "pending_reason": None,
     "placeholder": False,
     "deleted_at": None,
     "deleted_by": None,

@@ -1,4 +1,4 @@
-"""The purge of the texts of deleted comments that cannot be restored any more."""
+"""The purge of texts of deleted comments that cannot be restored any more, and of old quotas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sqlalchemy import delete, func, select, tuple_
 
 from ..database import Database
 from ..database.unit_of_work import UnitOfWork
-from ..models import Comment, WithdrawnText
+from ..models import Comment, Quota, WithdrawnText
+from ..models.base import now
 from ..models.comment import DELETED
 
 _Place = tuple[datetime, UUID]
@@ -45,6 +46,29 @@ async def purge_texts(
             return purged
         purged += number
         progress(purged, max(total, purged))
+
+
+async def purge_quotas(database: Database, *, batch_size: int = 1000) -> int:
+    """Delete quotas of the checks of comments that have ended; return their number.
+
+    Each batch is a unit of work of its own.
+    """
+    keys = select(Quota.subject, Quota.purpose).where(Quota.ends_at <= now()).limit(batch_size)
+    ended = keys.with_for_update(skip_locked=True)
+    chosen = tuple_(Quota.subject, Quota.purpose).in_(ended)
+    # A quota that somebody has renewed meanwhile counts on.
+    statement = delete(Quota).where(chosen, Quota.ends_at <= now())
+
+    async def work(unit: UnitOfWork) -> int:
+        options = {"synchronize_session": False}
+        result: Any = await unit.session.execute(statement, execution_options=options)
+        number: int = result.rowcount
+        return number
+
+    purged = 0
+    while number := await database.write(work):
+        purged += number
+    return purged
 
 
 def _deleted_texts(before: datetime) -> Any:

@@ -19,13 +19,15 @@ from ..database.group_commit import Deferral, SharedWork
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
 from ..models import Author, Comment
+from ..models.comment import is_shown
 from .changes import ChangedRows, finish
 from .chronology import find_time_after
 from .comment_drafts import CommentDraft
 from .comments import add_draft
 from .locking import require_open
 from .pagination.arguments import Record
-from .rows import counter_values, loaded_values, lock_thread_rows
+from .review import review_new
+from .rows import counter_values, loaded_values, lock_thread_rows, thread_context
 from .validation import check_length
 
 Result = ChangedRows | Exception | Deferral
@@ -51,7 +53,7 @@ class SharedComments(SharedWork[CommentDraft, ChangedRows]):
         """Add several comments."""
         batch = Batch(units[0].session, waits=waits)
         await batch.lock(items)
-        rows = [batch.build_row(item) for item in items]
+        rows = [await batch.build_row(item) for item in items]
         new = [row for row in rows if isinstance(row, NewRow)]
         batch.session.add_all([row.comment for row in new])
         await batch.session.flush()
@@ -101,7 +103,7 @@ class Batch:
             self._threads = threads
         self._latest = {id: row["last_comment_at"] for id, row in self._threads.items()}
 
-    def build_row(self, item: CommentDraft) -> NewRow | Exception | Deferral:
+    async def build_row(self, item: CommentDraft) -> NewRow | Exception | Deferral:
         """Return the new row, the error of a comment that is refused, or how to add it."""
         writer = self._access_of(item)
         thread = self._threads.get(item.thread_id)
@@ -110,14 +112,16 @@ class Batch:
         if thread is None:
             may_wait = not self._waits and not item.checks_thread_first
             return Deferral.BY_KEY if may_wait else Deferral.ALONE
-        try:
-            _check(item, thread)
-        except Exception as error:
-            return error
         author_id = None if writer.viewer is None else writer.viewer.author_id
         comment = item.build(author_id)
+        try:
+            _check(item, thread)
+            await review_new(self.session, writer, comment, thread_context(thread))
+        except Exception as error:
+            return error
         comment.created_at = find_time_after(self._latest[item.thread_id])
-        self._latest[item.thread_id] = comment.created_at
+        if is_shown(comment.status):
+            self._latest[item.thread_id] = comment.created_at
         if item.key is not None:
             self._keys.add(item.key)
         return NewRow(comment, writer)
@@ -137,23 +141,35 @@ class Batch:
         """Return the thread of each comment, with the counters after that comment."""
         counters: dict[UUID, Record] = {}
         threads: dict[Comment, Record] = {}
+        lasts = self._trace_lasts(comments)
         for comment in reversed(comments):
             id = comment.thread_id
             if id not in counters:
                 counters[id] = {**self._threads[id], **counter_values(self.session, id)}
             after = counters[id]
-            threads[comment] = {
-                **after,
-                "last_comment_at": comment.created_at,
-                "last_seq": comment.seq,
-            }
-            counters[id] = {
-                **after,
-                "comment_count": after["comment_count"] - 1,
-                "top_level_count": after["top_level_count"] - 1,
-                "word_count": after["word_count"] - comment.word_count,
-            }
+            threads[comment] = {**after, **lasts[comment]}
+            if comment.shown:
+                counters[id] = {
+                    **after,
+                    "comment_count": after["comment_count"] - 1,
+                    "top_level_count": after["top_level_count"] - 1,
+                    "word_count": after["word_count"] - comment.word_count,
+                }
+            else:
+                counters[id] = {**after, "pending_count": after["pending_count"] - 1}
         return threads
+
+    def _trace_lasts(self, comments: Sequence[Comment]) -> dict[Comment, Record]:
+        """Return the last number and time of each comment's thread after that comment."""
+        names = ("last_comment_at", "last_seq")
+        threads = {id: {name: row[name] for name in names} for id, row in self._threads.items()}
+        lasts: dict[Comment, Record] = {}
+        for comment in comments:
+            if comment.shown:
+                last = {"last_comment_at": comment.created_at, "last_seq": comment.seq}
+                threads[comment.thread_id] = last
+            lasts[comment] = threads[comment.thread_id]
+        return lasts
 
 
 def _check(item: CommentDraft, thread: Record) -> None:

@@ -22,8 +22,9 @@ from .authors import get_or_create_author
 from .changes import ChangedRows, expect_arguments, finish
 from .events import run_before
 from .locking import lock_permitted_thread
-from .new_comment import NewComment, build_comment, comment_checks, prefix_error_fields
-from .rows import loaded_values, translate_missing_row
+from .new_comment import NewComment, build_comment, prefix_error_fields, text_checks
+from .review import review_new
+from .rows import loaded_values, thread_context, translate_missing_row
 from .validation import clean_title, collect_errors, expect_type
 
 
@@ -41,7 +42,7 @@ async def create_thread(
     checks: list[Any] = [partial(clean_title, title)]
     if comment is not None:
         expect_type(NewComment, comment=comment)
-        checks += comment_checks(access, comment, access.rules.message_length_of(None), "comment.")
+        checks += text_checks(access, comment, access.rules.message_length_of(None), "comment.")
     title, *texts = collect_errors(*checks)
     access, author_id = await get_or_create_author(unit.session, access)
     access.require(access.may_start(), "begin a thread")
@@ -68,7 +69,10 @@ async def _write_with_comment(
 ) -> None:
     """Write a thread and its first comment, each after the hooks that precede it."""
     session = unit.session
+    context = thread_context(loaded_values(thread))
     if not access.rules.hooks:
+        with prefix_error_fields():
+            await review_new(session, access, first, context)
         thread.comments.append(first)
         session.add(thread)
         await session.flush()
@@ -83,6 +87,7 @@ async def _write_with_comment(
         rows = {"thread": loaded_values(thread), "comment": loaded_values(first)}
         with prefix_error_fields():
             await run_before(unit, access, "add_comment", **rows)
+            await review_new(session, access, first, context)
         session.add(first)
         await session.flush()
 

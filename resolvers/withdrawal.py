@@ -24,7 +24,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from ..models import Author, Comment, ReactionTotal, WithdrawnText
 from ..models.base import now
-from ..models.comment import DELETED, PUBLISHED, Deleter
+from ..models.comment import DELETED, PENDING, PUBLISHED, Deleter
 from ..models.counters import counters
 from .revisions import delete_revisions
 from .selections import table_of
@@ -147,6 +147,8 @@ class CommentTree:
 
     def _set_status(self, comment: Comment, status: str, was_listed: bool) -> None:
         comment.status = status
+        if status != PENDING and comment.pending_reason is not None:
+            comment.pending_reason = None
         is_withdrawn = not comment.shown and self._child_counts[comment.id] > 0
         self._set_placeholder(comment, is_withdrawn and self._listed_counts[comment.id] > 0)
         self._count_listed(comment, was_listed)

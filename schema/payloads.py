@@ -63,6 +63,14 @@ class UserErrorCode(Enum):
         description="The object has been changed since the client read it. Some payloads "
         "have it as it is now.",
     )
+    RATE_LIMITED = strawberry.enum_value(
+        "RATE_LIMITED",
+        description="The viewer has written too many comments within a short time; params.seconds "
+        "has the time to wait.",
+    )
+    REPEATED_TEXT = strawberry.enum_value(
+        "REPEATED_TEXT", description="The viewer has written the same text just before."
+    )
     UNKNOWN_REACTION = strawberry.enum_value(
         "UNKNOWN_REACTION",
         description="The server has no such kind of reaction. Query.reactionKinds lists them.",
@@ -87,12 +95,19 @@ class UserErrorParams:
         description="The character that is not allowed, such as U+0000. Null unless the code is "
         "INVALID_CHARACTERS.",
     )
+    seconds: int | None = strawberry.field(
+        default=None,
+        description="The seconds to wait. Null unless the code is RATE_LIMITED.",
+    )
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> UserErrorParams:
         """Return those parameters of an error that the schema has; a host's own may have others."""
         return cls(
-            max=params.get("max"), actual=params.get("actual"), character=params.get("character")
+            max=params.get("max"),
+            actual=params.get("actual"),
+            character=params.get("character"),
+            seconds=params.get("seconds"),
         )
 
 

@@ -27,10 +27,13 @@ PUBLIC = {
         lifespan render routes unit write""",
     "tallied.errors": """TalliedError UserError BadUserInput Unauthenticated Rejected NotFound
         InvalidText SignInRequired NotAllowed Locked NotRestorable Vetoed UnknownTargetType
-        UnknownReaction Conflict Busy
+        UnknownReaction RateLimited RepeatedText Conflict Busy
         Unavailable OutcomeUnknown
         ConfigurationError CounterError CounterDeclarationError CounterAssignmentError
         UncountedStatementError""",
+    "tallied.host.comment_checks": "CheckedComment CommentCheck",
+    "tallied.host.standard_checks": """LinkLimit WordList FirstComments Repetition CommentRate
+        standard_checks""",
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
+
+from ..auth.networks import client_network
 
 logger = logging.getLogger("tallied")
-
-IPV6_PREFIX = 64
-"""The bits of an IPv6 address that identify a client, who has all addresses of its network."""
 
 
 class AddressLimit:
@@ -57,20 +55,3 @@ class AddressLimit:
                 self._setting,
                 self.maximum,
             )
-
-
-def client_network(host: str) -> str:
-    """Return the identity of a client: its IPv4 address, or the network of its IPv6 address.
-
-    A text that is no address, which a proxy may send, is returned as it is.
-    """
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    bits = 128 - IPV6_PREFIX
-    return f"{IPv6Address(int(address) >> bits << bits)}/{IPV6_PREFIX}"

@@ -21,6 +21,7 @@ WITHDRAWN_TEXT = "tallied_withdrawn_text"
 REVISION = "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 FLAG, MODERATION_LOG = "tallied_flag", "tallied_moderation_log"
+QUOTA = "tallied_quota"
 THREAD_COUNTERS = ("top_level_count", "pending_count", "flagged_count")
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -73,6 +74,7 @@ def upgrade() -> None:
     create_marks()
     create_flags()
     create_moderation_log()
+    create_quotas()
 
 
 def add_reference(name: str) -> None:
@@ -256,7 +258,7 @@ def create_moderation_log() -> None:
         sa.Column("comment_id", sa.Uuid(), nullable=False),
         sa.Column("thread_id", sa.Uuid(), nullable=False),
         sa.Column("moderator_id", sa.Uuid()),
-        sa.Column("former_status", sa.String(20), nullable=False),
+        sa.Column("former_status", sa.String(20)),
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -268,6 +270,19 @@ def create_moderation_log() -> None:
     op.create_index(op.f(f"ix_{name}_moderator_id"), name, ["moderator_id"])
 
 
+def create_quotas() -> None:
+    op.create_table(
+        QUOTA,
+        sa.Column("subject", sa.String(64), nullable=False),
+        sa.Column("purpose", sa.String(64), nullable=False),
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "purpose", name=op.f(f"pk_{QUOTA}")),
+    )
+    op.create_index(op.f(f"ix_{QUOTA}_ends_at"), QUOTA, ["ends_at"])
+
+
 def reference(table: str, column: str, to: str, ondelete: str) -> sa.ForeignKeyConstraint:
     name = op.f(f"fk_{table}_{column}_{to}")
     return sa.ForeignKeyConstraint([column], [f"{to}.id"], name=name, ondelete=ondelete)
@@ -275,7 +290,7 @@ def reference(table: str, column: str, to: str, ondelete: str) -> sa.ForeignKeyC
 
 def downgrade() -> None:
     require_shown_comments()
-    for name in (MODERATION_LOG, FLAG, REVISION, MARK, REACTION, TOTAL, WITHDRAWN_TEXT):
+    for name in (QUOTA, MODERATION_LOG, FLAG, REVISION, MARK, REACTION, TOTAL, WITHDRAWN_TEXT):
         op.drop_table(name)
     op.drop_index(op.f(SEQ_INDEX), COMMENT)
     for suffix in INDEXES:
@@ -352,6 +367,7 @@ def new_columns() -> list[sa.Column[Any]]:
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("deleted_by", sa.String(20)),
         sa.Column("seq", COUNTER),
+        sa.Column("pending_reason", sa.Text()),
         sa.Column("flagged", sa.Boolean(), server_default=sa.false(), nullable=False),
         counter("flag_count"),
         counter("child_count"),

@@ -20,7 +20,7 @@ from ...execution.field_declarations import AncestorsField, ConnectionField, Res
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
 from ...host.policy import COMMENT_COLUMNS, CommentAction, ThreadContext
-from ...models.comment import DELETED
+from ...models.comment import DELETED, PENDING
 from ...resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.queries import REPLIES_TO_COMMENTS
@@ -117,7 +117,8 @@ class Comment(Row, Node):
 
     @computed(
         "The number of the comment in its thread: 1, 2, 3, … in the order in which comments were "
-        "added. Only a move to another thread changes it. It is for Mutation.markRead.",
+        "published. Only a move to another thread changes it; 0 if it was never published. It is "
+        "for Mutation.markRead.",
         "seq",
     )
     def seq(rules: HostRules, number: SafeInt | None) -> SafeInt:
@@ -165,12 +166,27 @@ class Comment(Row, Node):
         return shown
 
     @computed(
-        "The status of the comment, for viewers who may moderate its thread. Null for others.",
+        "The status of the comment, for viewers who may moderate its thread. Null for others, but "
+        "PENDING for their own comment that waits for a moderator.",
         "status",
+        "placeholder",
         *THREAD_COLUMNS,
     )
-    def status(access: Access, status: str, *columns: Any) -> CommentStatus | None:
-        return status.upper() if moderates(access, columns) else None  # type: ignore[return-value]
+    def status(
+        access: Access, status: str, is_placeholder: bool, *columns: Any
+    ) -> CommentStatus | None:
+        # Nobody else gets a pending comment, unless it is a placeholder.
+        is_known = (status == PENDING and not is_placeholder) or moderates(access, columns)
+        return status.upper() if is_known else None  # type: ignore[return-value]
+
+    @computed(
+        "Why the comment waits for a moderator, for viewers who may moderate its thread. Null for "
+        "others, and if it does not wait.",
+        "pending_reason",
+        *THREAD_COLUMNS,
+    )
+    def pending_reason(access: Access, reason: str | None, *columns: Any) -> str | None:
+        return reason if moderates(access, columns) else None
 
     @computed(
         "The number of flags of the comment about which no moderator has decided yet, for viewers "

@@ -112,6 +112,7 @@ def test_fields_with_values_are_non_null() -> None:
         "Comment.flagCount",
         "Comment.inReplyTo",
         "Comment.parent",
+        "Comment.pendingReason",
         "Comment.root",
         "Comment.status",
         "PageInfo.startCursor",

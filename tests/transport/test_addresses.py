@@ -10,9 +10,10 @@ import pytest
 from support.sockets import Serving, Socket, site
 from websockets.exceptions import InvalidStatus
 
+from tallied.auth.networks import client_network
 from tallied.database import Database
 from tallied.settings import Settings
-from tallied.transport.addresses import AddressLimit, client_network
+from tallied.transport.addresses import AddressLimit
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
