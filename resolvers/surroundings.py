@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..database.row_reader import RowReader
@@ -84,10 +84,11 @@ async def read_surroundings(
     rows = split_surroundings(await reader.select(statement), place.size, width)
     if rows is None:
         return None
-    ancestors, siblings = (
-        [dict(zip(selection.columns, row, strict=False)) for row in part]
-        for part in (rows.ancestors, rows.siblings)
-    )
+
+    def record(row: Sequence[Any]) -> Record:
+        return dict(zip(selection.columns, row, strict=False))
+
+    siblings = [record(row) for row in rows.siblings]
     encode = place.order.encode
     page = RowPage(
         rows=siblings,
@@ -95,4 +96,6 @@ async def read_surroundings(
         has_previous=rows.has_previous,
         has_next=rows.has_next,
     )
-    return Surroundings(rows.thread_id, siblings[rows.position], ancestors, page)
+    return Surroundings(
+        rows.thread_id, siblings[rows.position], [*map(record, rows.ancestors)], page
+    )

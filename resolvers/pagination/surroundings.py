@@ -89,7 +89,7 @@ def select_surroundings(
     :param with_hidden: whether the comment may be one that does not exist for readers.
     """
     table = table_of(Comment)
-    key: str = order.expression(table.c).key
+    key = str(order.expression(table.c).key)
     names = list(dict.fromkeys([*selection.own_columns(), "id", "parent_id", "thread_id", key]))
     existence = [] if with_hidden else [is_listed(table.c)]
     target = select(*(table.c[name] for name in names)).where(is_comment, *existence).cte("target")

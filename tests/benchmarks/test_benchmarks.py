@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import counters, pings, sessions, writers, writes
+from tallied.benchmarks import counters, pings, sessions, trees, writers, writes
 from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.forms import FORMS, STRATEGIES
+from tallied.benchmarks.reply_trees import store_tree
+from tallied.database import Database
 from tallied.execution.executor import Executor
+from tallied.models.counters import counters as counters_of_tallied
 from tallied.schema.build import schema
 from tallied.settings import Settings
 
@@ -119,6 +122,20 @@ def test_benchmark_of_concurrent_writers_runs(
             assert all(result.exact.values()), name
     writers.show(backend, {item: results[str(item)] for item in CANDIDATES}, scale)
     assert " a second" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+async def test_benchmark_of_trees_runs(
+    database: Database, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    scale = trees.Scale((30, 60), 3)
+    engine = blocking_engine(database.url)
+    with engine.begin() as connection:
+        stored = {size: store_tree(connection, size, size) for size in scale.sizes}
+        assert list(counters_of_tallied.verify(connection)) == []
+    engine.dispose()
+    trees.show(backend, await trees.measure(database, stored, scale), scale)
+    assert "around the deepest reply" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -264,6 +264,13 @@ COSTS: list[tuple[str, int]] = [
      " nodes { id } } } } }", 4 + 4 * 6),
     ("query($n: Int, $m: Int!) { threads(first: $n, last: $m) { nodes { id } } }", 6),
     ("{ threads(first: 10) @include(if: false) { nodes { id } } }", 10),
+    ('{ comment(id: "%(comment)s") { id ancestors { id } } }', 1 + 4),
+    ('query($n: Int = 3) { thread(id: "%(thread)s") { around(commentId: "%(comment)s",'
+     " siblings: $n) { comment { id } ancestors { id }"
+     " siblings { nodes { id replies(first: 2) { nodes { id } } } } } } }",
+     1 + 1 + 4 + 7 * (1 + 2)),
+    ('{ thread(id: "%(thread)s") { around(commentId: "%(comment)s") { siblings { totalCount'
+     " nodes { id } } } } }", 1 + 21),
     ('mutation { createThread(input: {title: "x"}) { thread { id }'
      " threadEdge { node { comments(first: 2) { nodes { id } } } } comment { id } } }", 5),
 ]  # fmt: skip
