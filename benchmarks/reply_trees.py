@@ -38,7 +38,8 @@ TIME = {
 
 # The comments at the top level are 0 to r - 1, and p is the number of the parent.
 TREE = """
-INSERT INTO tallied_comment (id, thread_id, author_name, author_name_key, message, word_count, created_at, seq,
+INSERT INTO tallied_comment (id, thread_id, author_name, author_name_key, message, word_count,
+    created_at, seq,
     parent_id, root_id, depth, child_count, reply_count, listed_reply_count, thread_reply_count)
 {numbers}, parents AS (
     SELECT n, :size / 10 AS r, CASE
