@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, literal_column, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
 
 from ...models import Comment
 from ...models.comment import is_listed
@@ -59,11 +68,14 @@ class SurroundingRows(NamedTuple):
 def select_ancestors(is_start: IsAmong, selection: Selection, *, is_sqlite: bool) -> Select[Any]:
     """Return the query of some comments and of all those above them, each once.
 
+    A line ends below a comment that does not exist for readers.
+
     :param is_start: returns the condition for the first ones by the column of their ids.
     """
     table = table_of(Comment)
     names = list(dict.fromkeys([*selection.own_columns(), "id", "parent_id"]))
     base = select(*(table.c[name] for name in names)).where(is_start(table.c.id))
+    base = base.where(is_listed(table.c))
     line = base.cte("line", recursive=True)
     above = _parents(line, names, is_sqlite=is_sqlite)
     line = line.union(above)
@@ -86,7 +98,7 @@ def select_surroundings(
     the thread.
 
     :param size: how many neighbours are shown on each side; one more is read.
-    :param with_hidden: whether the comment may be one that does not exist for readers.
+    :param with_hidden: whether it, and those above it, may not exist for readers.
     """
     table = table_of(Comment)
     key = str(order.expression(table.c).key)
@@ -95,7 +107,8 @@ def select_surroundings(
     target = select(*(table.c[name] for name in names)).where(is_comment, *existence).cte("target")
     line = select(*target.c, fixed_number(0).label(_RANK)).cte("line", recursive=True)
     rank = (line.c[_RANK] - fixed_number(1)).label(_RANK)
-    line = line.union_all(_parents(line, names, rank, is_sqlite=is_sqlite))
+    parents = _parents(line, names, rank, is_sqlite=is_sqlite, with_hidden=with_hidden)
+    line = line.union_all(parents)
     neighbours = [
         _neighbours(target, names, order, size, of_replies, rank, is_sqlite=is_sqlite)
         for of_replies in (False, True)
@@ -109,10 +122,14 @@ def select_surroundings(
     return statement.order_by(rows.c[_RANK], *in_order)
 
 
-def _parents(line: Any, names: Sequence[str], *more: Any, is_sqlite: bool) -> Select[Any]:
+def _parents(
+    line: Any, names: Sequence[str], *more: Any, is_sqlite: bool, with_hidden: bool = False
+) -> Select[Any]:
     """Return the recursive part of a line: the parents of its rows."""
     parent: Any = table_of(Comment).alias("parent")
     is_parent = parent.c.id == line.c.parent_id
+    if not with_hidden:
+        is_parent = and_(is_parent, is_listed(parent.c))
     if is_sqlite:
         return select(*(parent.c[name] for name in names), *more).join_from(line, parent, is_parent)
     rows = select(*(parent.c[name] for name in names)).where(is_parent).limit(fixed_number(1))
