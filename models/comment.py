@@ -107,7 +107,8 @@ class Comment(Base):
     """The role of who has deleted it (:data:`Deleter`)."""
 
     seq: Mapped[int | None] = mapped_column(CounterInteger)
-    """Its number in its thread, in the order of commits: 1, 2, 3, …, which only moves change."""
+    """Its number in its thread, in the order in which comments were first shown: 1, 2, 3, …, which
+    only moves change; None if it never was."""
     pending_reason: Mapped[str | None] = mapped_column(Text)
     """Why it waits for a moderator, for moderators; None unless it is pending."""
     flagged: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -23,7 +23,7 @@ counters = Counters(
     ),
     Derived(Thread.title_folded, of=Thread.title, compute=fold),
     Derived(Comment.shown, of=Comment.status, compute=is_shown),
-    Number(Comment.seq, via=Comment.thread, last=Thread.last_seq),
+    Number(Comment.seq, via=Comment.thread, last=Thread.last_seq, where=Comment.shown),
     Count(Thread.comment_count, via=Comment.thread, where=Comment.shown),
     Count(Thread.top_level_count, via=Comment.thread, where=is_top_level() & is_listed()),
     Sum(Thread.word_count, of=Comment.word_count, via=Comment.thread, where=Comment.shown),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, case, func, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .change import Change
@@ -19,9 +19,13 @@ class Number(Max):
     number misses none that commits later. `last` is the greatest number that was ever given; a
     deletion leaves it as it is, so that no number is given twice.
 
+    With ``where=Comment.shown``, a comment takes its number once it first meets the condition, and
+    keeps it from then on; so the numbers tell nothing of comments that have never met it.
+
     :param number: the column of the source that takes the number; it is NULL until then.
     :param via: the relationship from the source to its parent.
     :param last: the column of the parent with the last number.
+    :param where: as of every counter.
     """
 
     def __init__(
@@ -30,8 +34,9 @@ class Number(Max):
         *,
         via: InstrumentedAttribute[Any],
         last: InstrumentedAttribute[Any],
+        where: ColumnElement[bool] | InstrumentedAttribute[bool] | None = None,
     ) -> None:
-        super().__init__(last, of=number, via=via)
+        super().__init__(last, of=number, via=via, where=where)
 
     @property
     def empty(self) -> Any:
@@ -45,7 +50,11 @@ class Number(Max):
 
     def unnumbered(self) -> ColumnElement[int]:
         """Return the aggregate for how many sources have no number of their own."""
-        return func.count() - func.count(self.amount.distinct())
+        number = self.amount
+        rows: Any = func.count()
+        if self.condition is not None:
+            rows = rows.filter(or_(self.condition, number.is_not(None)))
+        return rows - func.count(number.distinct())
 
     def recounted(
         self, stored: ColumnElement[Any], greatest: Any, unnumbered: Any

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, true, update
 from sqlalchemy.orm import Mapper
 
-from ..declarations.mapped_rows import Key
+from ..declarations.mapped_rows import Key, columns_of, own_key, select_rows
 from ..declarations.number import Number
 from .recount import Within, key_columns, plain_table, stored_column
 from .rows import chunks, in_key_parameters, key_parameters, lock_order, rows_by_key
@@ -67,23 +67,28 @@ def _store_statement(counter: Number) -> Any:
 def number_rows(connection: Connection, counter: Number, within: Within) -> None:
     """Number the rows without a number of their own, in the order of their keys.
 
-    Their parents must be locked. Of rows with the same number, the first keeps it.
+    A row that has never met the counter's condition has none. Their parents must be locked. Of rows
+    with the same number, the first keeps it.
     """
     source, parent = counter.source, counter.parent
     sources = plain_table(source, [counter.of.key, *counter.foreign_key])
-    own, number = key_columns(sources, source), stored_column(sources, source, counter.of.key)
-    foreign = [stored_column(sources, source, name) for name in counter.foreign_key]
+    own, number = own_key(source), counter.amount
+    foreign = columns_of(source, counter.foreign_key)
     rows = (
-        select(
+        select_rows(
+            source,
             *own,
             *(part.label(f"parent_{n}") for n, part in enumerate(foreign)),
             number.label("number"),
             func.row_number().over(partition_by=[*foreign, number], order_by=own).label("place"),
             func.max(number).over(partition_by=foreign).label("greatest"),
+            (true() if counter.condition is None else counter.condition).label("counts"),
         )
         .where(within(foreign))
         .subquery("tallied_numbered")
     )
+    own, number = key_columns(sources, source), stored_column(sources, source, counter.of.key)
+    is_double = and_(rows.c.number.is_not(None), rows.c.place > 1)
     parents = plain_table(parent, [counter.key])
     last = stored_column(parents, parent, counter.key)
     refers = [rows.c[f"parent_{n}"] for n in range(len(foreign))]
@@ -95,7 +100,7 @@ def number_rows(connection: Connection, counter: Number, within: Within) -> None
     fresh = (
         select(*keys, (start + place).label("number"))
         .join_from(rows, parents, _all(same))
-        .where(or_(rows.c.number.is_(None), rows.c.place > 1))
+        .where(or_(and_(rows.c.number.is_(None), rows.c.counts), is_double))
         .subquery("tallied_fresh")
     )
     renumbered = (a == fresh.c[a.name] for a in own)

@@ -17,7 +17,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from ..declarations.mapped_rows import Key, RowValues, counts_as
 from ..declarations.number import Number
-from ..declarations.object_state import identity, key_of
+from ..declarations.object_state import identity, is_expression, key_of
 from ..registry.source import Source
 from ..session.number_protection import set_number
 from ..sql.tree_locks import TreeRows, lock_tree
@@ -68,17 +68,38 @@ def _find_unnumbered(pending_changes: PendingChanges, counter: Number, changed: 
     }
     places: Places = defaultdict(list)
     for state in sorted(new, key=lambda state: state.insert_order or 0):
+        if not _will_count(counter, state, None):
+            continue
         places[_place(counter, state, new_parents)].append(state)
     deleted = session.deleted
     for source, state, row in changed:
         if row is None or counter not in source.counters or state.obj() in deleted:
             continue
         place = _place(counter, state, new_parents)
-        if place != counter.named_parent(row) and _moves(counter, state, place):
+        moves = place != counter.named_parent(row) and _moves(counter, state, place)
+        counts = _will_count(counter, state, row)
+        is_first = counts and not moves and row[counter.of.key] is None and not counter.counts(row)
+        if moves or is_first:
             # As the lock shows it: the ORM writes no number that memory has already.
             session_state.show(state, counter.of.key, row[counter.of.key])
-            places[place].append(state)
+            parent = place if moves else counter.named_parent(row)
+            places[parent if counts else None].append(state)
     return places
+
+
+def _will_count(counter: Number, state: InstanceState[Any], row: RowValues | None) -> bool:
+    """Return whether an object meets the condition after the flush, as memory knows it.
+
+    What an UPDATE does not write is as in its `row`, and what the database computes is numbered at
+    the end of the flush.
+    """
+    if counter.where is None:
+        return True
+    values = dict(counter.values_of(state) if row is None else row)
+    if row is not None:
+        written = counter.tracked & state.committed_state.keys() & state.dict.keys()
+        values |= {name: state.dict[name] for name in written}
+    return not any(map(is_expression, values.values())) and counter.counts(values)
 
 
 def _moves(counter: Number, state: InstanceState[Any], place: Place) -> bool:

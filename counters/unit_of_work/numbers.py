@@ -30,9 +30,17 @@ def _needs_number(counter: Number, old: RowValues | None, new: RowValues) -> boo
     parent, number = counter.named_parent(new), new[counter.of.key]
     if parent is None:
         return False
-    if parent == counter.named_parent(old):
-        return number is None and _old_number(counter, old) is not None
-    return number is None or number == _old_number(counter, old)
+    former = _old_number(counter, old)
+    if old is not None and parent == counter.named_parent(old):
+        return number is None and (former is not None or comes_to_count(counter, old, new))
+    if not counter.counts(new):
+        return number is not None  # It is that of another parent.
+    return number is None or number == former
+
+
+def comes_to_count(counter: Number, old: RowValues, new: RowValues) -> bool:
+    """Return whether a row comes to meet the condition of its number."""
+    return counter.where is not None and counter.counts(new) and not counter.counts(old)
 
 
 def _old_number(counter: Number, old: RowValues | None) -> Any:
@@ -126,8 +134,12 @@ class Numbers:
                 if counter in source.numbers and _needs_number(counter, old, new):
                     parent = counter.named_parent(new)
                     assert parent is not None
-                    if parent == counter.named_parent(old):  # the statement has moved others
-                        fresh[place][counter.of.key] = _old_number(counter, old)
+                    former = _old_number(counter, old)
+                    if former is not None and parent == counter.named_parent(old):
+                        fresh[place][counter.of.key] = former  # the statement has moved others
+                        continue
+                    if not counter.counts(new):
+                        fresh[place][counter.of.key] = None
                         continue
                     amounts[parent] += 1
                     places.append((place, parent, amounts[parent]))

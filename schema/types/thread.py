@@ -73,7 +73,7 @@ class Thread(Row, Node):
     comment_count: SafeInt = column("The number of comments in the thread.")
     last_seq: SafeInt = column(
         "The greatest Comment.seq that a comment of the thread was ever given. It grows with each "
-        "new comment, and no deletion changes it."
+        "comment that is published, and no deletion changes it."
     )
 
     @computed(

@@ -26,7 +26,7 @@ from tallied.resolvers.new_comment import NewComment
 from tallied.resolvers.purge import purge_quotas
 from tallied.settings import Settings
 
-ADDED = "comment { id status isPublished pendingReason } thread { commentCount lastCommentAt }"
+ADDED = "comment { id status isPublished pendingReason } thread { commentCount lastSeq }"
 QUEUE = "{ moderationQueue { totalCount nodes { id pendingReason thread { pendingCount } } } }"
 OWN = "query($t: ID!) { thread(id: $t) { viewerPendingComments { id status message } } }"
 LINKS = "See http://a.example and [b](https://b.example)"
@@ -69,7 +69,7 @@ async def test_held_comment_waits_for_a_moderator(database: Database) -> None:
     first = added["comment"]["id"]
     assert added == {
         "comment": {"id": first, "status": "PENDING", "isPublished": False, "pendingReason": None},
-        "thread": {"commentCount": 0, "lastCommentAt": None},
+        "thread": {"commentCount": 0, "lastSeq": 0},
     }
     reason = "2 links; words: casino, cheap watches; published comments: 0"
     own = [{"id": first, "status": "PENDING", "message": message}]
@@ -167,15 +167,15 @@ async def test_shared_comments_are_checked(database: Database) -> None:
     assert shared.work.sizes == [6]
     shown = [result.comment["status"] == "published" for result in results[1:]]
     assert shown == [True, False, True, False, True, False]
-    names = ("comment_count", "word_count", "pending_count")
+    names = ("comment_count", "word_count", "pending_count", "last_seq")
     threads_after = [tuple(map(result.thread.get, names)) for result in results[1:]]
     assert threads_after == [
-        (1, 1, 0),
-        (1, 1, 1),
-        (2, 3, 1),
-        (2, 3, 2),
-        (3, 4, 2),
-        (3, 4, 3),
+        (1, 1, 0, 1),
+        (1, 1, 1, 1),
+        (2, 3, 1, 2),
+        (2, 3, 2, 2),
+        (3, 4, 2, 3),
+        (3, 4, 3, 3),
     ]
     last = results[5].comment["created_at"]
     latest = [row.thread["last_comment_at"] == last for row in results[1:]]
