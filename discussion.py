@@ -64,6 +64,7 @@ from .operations.plans import PlanCounts
 from .schema.build import schema as default_schema
 from .schema.build import validate_schema
 from .settings import Settings
+from .shortcuts import AsyncShortcuts, SyncShortcuts
 from .transport.http_endpoint import GraphQLEndpoint
 from .transport.playground import Playground
 from .transport.schema_files import FILES, PublishedFile
@@ -77,7 +78,7 @@ APP = "--app …"
 """The option of commands for a Discussion; only the command line knows the name."""
 
 
-class Discussion:
+class Discussion(AsyncShortcuts):
     """Threads and comments in a host's application.
 
     :param database: a URL, the host's own engine, or a :class:`~tallied.database.Database`.
@@ -149,6 +150,8 @@ class Discussion:
         self.database = self._open(database, session_class)
         if database is not None:
             validate_database_setting(self.settings, self.database.url)
+        self.sync = SyncShortcuts(self)
+        """The shortcuts for synchronous code, such as a Flask view or a Celery task."""
         self.readiness = Readiness(self.database)
         if count_words is not None:
             _count_words_by(count_words)

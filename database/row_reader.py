@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..concurrency.scheduler import yield_if_due
 from .statement import ROW_SLICE, CompiledStatement, Rows
+
+T = TypeVar("T")
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -45,11 +47,15 @@ class RowReader(ABC):
 class EngineReader(RowReader):
     """Reads rows by SQLAlchemy, with all events of its engine.
 
-    :param connection: in AUTOCOMMIT, or in a transaction of a host's.
+    :param connection: in AUTOCOMMIT, or in a transaction of a host's; or the host's session, whose
+        engine may be a synchronous one (:mod:`~tallied.database.synchronous`).
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.dialect = connection.dialect
+    def __init__(self, connection: AsyncConnection | AsyncSession) -> None:
+        if isinstance(connection, AsyncSession):
+            self.dialect = connection.get_bind().dialect
+        else:
+            self.dialect = connection.dialect
         self._connection = connection
 
     async def fetch(
@@ -57,20 +63,28 @@ class EngineReader(RowReader):
     ) -> Rows:
         """Return the rows of a compiled statement, as sequences of values."""
         text, arguments = statement.bind(parameters)
-        result = await self._connection.exec_driver_sql(text, tuple(arguments))
-        return await statement.process(result.all())
+        result = await self._run(lambda it: it.exec_driver_sql(text, tuple(arguments)).all())
+        return await statement.process(result)
 
     async def select(self, statement: Select[Any]) -> Rows:
         """Return the rows of a select, as sequences of values."""
-        rows: Rows = (await self._connection.execute(statement)).all()
-        return rows
+        return await self._run(lambda connection: connection.execute(statement).all())
 
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> list[Mapping[str, Any]]:
         """Return the rows of a select, by the names of its columns."""
-        result = await self._connection.execute(statement, dict(parameters))
-        return await as_records(tuple(result.keys()), result.all())
+
+        def execute(connection: Connection) -> tuple[Sequence[str], Rows]:
+            result = connection.execute(statement, dict(parameters))
+            return tuple(result.keys()), result.all()
+
+        return await as_records(*await self._run(execute))
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        if isinstance(self._connection, AsyncSession):
+            return await self._connection.run_sync(lambda session: work(session.connection()))
+        return await self._connection.run_sync(work)
 
 
 async def as_records(columns: Sequence[str], rows: Rows) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from uuid import UUID
 from ..host.access import Access
 from ..host.hooks import Hooks
 from ..models import Comment
-from .new_comment import NewComment, build_comment, text_checks
+from .new_comment import NewComment, as_new_comment, build_comment, text_checks
 from .submissions import hash_submission
 from .validation import collect_errors, expect_type
 
@@ -62,7 +62,7 @@ class CommentDraft(NamedTuple):
 def draft_comment(
     access: Access,
     thread_id: UUID,
-    comment: NewComment,
+    comment: NewComment | str,
     submission: str | None = None,
     reply_to_id: UUID | None = None,
 ) -> CommentDraft:
@@ -74,10 +74,9 @@ def draft_comment(
     """
     expect_type(Access, access=access)
     expect_type(UUID, thread_id=thread_id)
-    expect_type(NewComment, comment=comment)
     if reply_to_id is not None:
         expect_type(UUID, reply_to_id=reply_to_id)
-    checks = text_checks(access, comment, access.rules.max_message_length)
+    checks = text_checks(access, as_new_comment(comment), access.rules.max_message_length)
     name, message = collect_errors(*checks)
     access.require(access.may_write, "write comments")
     key = None

@@ -55,7 +55,7 @@ async def add_comment(
     unit: UnitOfWork,
     access: Access,
     thread_id: UUID,
-    comment: NewComment,
+    comment: NewComment | str,
     *,
     reply_to_id: UUID | None = None,
     submission: str | None = None,
@@ -65,6 +65,7 @@ async def add_comment(
     A reply that would be deeper than the setting ``reply_depth`` allows gets the deepest parent
     that it may have, and its ``in_reply_to_id`` is the comment that it answers.
 
+    :param comment: the texts, or the message alone.
     :param reply_to_id: the comment that it is a reply to; None for the top level.
     :param submission: the client's own id of the comment. If the same viewer sends the same
         comment again under the same id within a minute, the first one is returned, and no hook

@@ -11,7 +11,7 @@ from ..errors import NotAllowed, Rejected
 from ..host.access import Access
 from ..models import Comment
 from ..models.comment import PUBLISHED
-from .validation import clean_author_name, clean_message
+from .validation import clean_author_name, clean_message, expect_type
 
 
 class NewComment(NamedTuple):
@@ -21,6 +21,13 @@ class NewComment(NamedTuple):
     author_name: str | None = None
     """The name of a guest, who must give one; None for a viewer. Where the host writes in nobody's
     name (:meth:`.Discussion.access_as_host`), it may give one, for a comment that it imports."""
+
+
+def as_new_comment(comment: NewComment | str) -> NewComment:
+    """Return a new comment, of which the message alone may be given."""
+    new = NewComment(comment) if isinstance(comment, str) else comment
+    expect_type(NewComment, comment=new)
+    return new
 
 
 def text_checks(

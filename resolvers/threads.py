@@ -22,27 +22,28 @@ from .authors import get_or_create_author
 from .changes import ChangedRows, expect_arguments, finish
 from .events import run_before
 from .locking import lock_permitted_thread
-from .new_comment import NewComment, build_comment, prefix_error_fields, text_checks
+from .new_comment import NewComment, as_new_comment, build_comment, prefix_error_fields, text_checks
 from .review import review_new
 from .rows import loaded_values, thread_context, translate_missing_row
-from .validation import clean_title, collect_errors, expect_type
+from .validation import clean_title, collect_errors
 
 
 async def create_thread(
-    unit: UnitOfWork, access: Access, title: str, comment: NewComment | None = None
+    unit: UnitOfWork, access: Access, title: str, comment: NewComment | str | None = None
 ) -> ChangedRows:
     """Create a thread, with its first comment if one is given.
 
     The hooks of ``create_thread`` run, and with a comment those of ``add_comment``, too.
 
+    :param comment: the texts of the first comment, or its message alone.
     :raises InvalidText: for a title, a message or a guest's name that breaks a rule.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
     expect_arguments(unit, access)
     checks: list[Any] = [partial(clean_title, title)]
     if comment is not None:
-        expect_type(NewComment, comment=comment)
-        checks += text_checks(access, comment, access.rules.message_length_of(None), "comment.")
+        max_length = access.rules.message_length_of(None)
+        checks += text_checks(access, as_new_comment(comment), max_length, "comment.")
     title, *texts = collect_errors(*checks)
     access, author_id = await get_or_create_author(unit.session, access)
     access.require(access.may_start(), "begin a thread")

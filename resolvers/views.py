@@ -310,8 +310,6 @@ async def read_counts(
     for type, id in keys:
         expect_type(str, target_type=type, target_id=id)
     check_targets(access.rules, keys)
-    if isinstance(connection, AsyncSession):
-        connection = await connection.connection()
     if access.reads_by_author:
         access = await with_author(connection, access)
     return await read_target_counts(EngineReader(connection), keys, access.read_condition())
@@ -327,8 +325,6 @@ async def read_reactions(
     expect_type(Access, access=access)
     for id in comment_ids:
         expect_type(UUID, comment_id=id)
-    if isinstance(connection, AsyncSession):
-        connection = await connection.connection()
     reader = EngineReader(connection)
     return await read_reaction_groups(reader, access.rules, access.viewer, list(comment_ids))
 
@@ -357,8 +353,6 @@ async def read_unread(
     expect_type(Access, access=access)
     for id in thread_ids:
         expect_type(UUID, thread_id=id)
-    if isinstance(connection, AsyncSession):
-        connection = await connection.connection()
     return await unread.read_unread(EngineReader(connection), access.viewer, list(thread_ids))
 
 
@@ -370,6 +364,4 @@ async def _thread(reader: RowReader, access: Access, row: Record | None) -> Thre
 
 async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:
     expect_type(Access, access=access)
-    if isinstance(connection, AsyncSession):
-        connection = await connection.connection()
     return EngineReader(connection), await with_author(connection, access)

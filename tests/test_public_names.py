@@ -56,7 +56,9 @@ PUBLIC = {
         delete_comment restore_comment""",
     "tallied.resolvers.erasure": "Eraser erase_author",
     "tallied.resolvers.purge": "purge_texts",
+    "tallied.resolvers.flags": "flag_comment",
     "tallied.resolvers.marks": "mark_read MarkChange",
+    "tallied.resolvers.moderation": "moderate_comments",
     "tallied.resolvers.reactions": "add_reaction remove_reaction ReactionChange",
     "tallied.resolvers.threads": "create_thread rename_thread lock_thread delete_thread",
     "tallied.host.access.Access": "as_host may may_start may_delete_author read_condition",
@@ -71,6 +73,11 @@ PUBLIC = {
     "tallied.schema.types.Comment": "from_record",
     "tallied.schema.types.Thread": "from_record",
     "tallied.settings": "Settings",
+    "tallied.shortcuts.SyncShortcuts": """create_thread rename_thread lock_thread delete_thread
+        get_or_create_thread add_comment edit_comment delete_comment restore_comment move_comment
+        add_reaction remove_reaction flag_comment moderate_comments mark_read read_thread
+        read_thread_for read_threads read_comment read_comments read_comments_since read_replies
+        read_around read_reactions read_history read_unread read_counts""",
     "tallied.host.targets": "Target",
     "tallied.auth.tokens": "encode_token decode_token read_bearer_token authenticate",
     "tallied.database.unit_of_work": "UnitOfWork",

@@ -1,0 +1,113 @@
+"""Units of work and reads on the synchronous session of a host, as in Flask or Celery.
+
+The functions of Tallied are coroutines that await an ``AsyncSession``. One that is made around a
+synchronous session awaits nothing: each statement is executed by the session's own driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar, cast
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+
+from ..errors import ConfigurationError
+from ..models.counters import counters
+from .unit_of_work import UnitOfWork
+
+T = TypeVar("T")
+
+SyncSession: TypeAlias = Session | scoped_session[Any]
+
+_PENDING = "tallied.units_before_commit"
+
+
+def run_in_session(session: SyncSession, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Return what asynchronous code does with a synchronous session.
+
+    :raises ConfigurationError: within a running event loop.
+    """
+    sync_session = session() if isinstance(session, scoped_session) else session
+
+    async def run() -> T:
+        return await work(_adapt(sync_session))
+
+    return _run(run())
+
+
+def run_unit(session: SyncSession, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    """Run a unit of work in the transaction of a synchronous session, which the caller commits.
+
+    The functions that follow the commit are called by it; after a rollback, they are not.
+
+    :raises ConfigurationError: if the counters are not installed on the session's class, and
+        within a running event loop.
+    """
+    sync_session: Session = session() if isinstance(session, scoped_session) else session
+    _expect_counters(type(sync_session))
+
+    async def run(adapted: AsyncSession) -> T:
+        unit = UnitOfWork(adapted)
+        result = await work(unit)
+        if unit.after_commit:
+            sync_session.info.setdefault(_PENDING, []).append((_transactions(sync_session), unit))
+        return result
+
+    return run_in_session(sync_session, run)
+
+
+def _adapt(session: Session) -> AsyncSession:
+    """Return an asynchronous session around one that is there already."""
+    make = cast(type[Session], lambda **_: session)
+    return AsyncSession(sync_session_class=make)
+
+
+def _expect_counters(session_class: type[Session]) -> None:
+    if counters.installed_on(session_class) is None:
+        raise ConfigurationError(
+            f"The counters are not installed on {session_class.__qualname__}; call"
+            " tallied.models.counters.counters.install() with it, or with what makes the sessions."
+        )
+    if not event.contains(session_class, "after_commit", _follow_commit):
+        event.listen(session_class, "after_commit", _follow_commit)
+        event.listen(session_class, "after_soft_rollback", _forget_units)
+
+
+def _transactions(session: Session) -> frozenset[SessionTransaction]:
+    """Return the session's transaction and the savepoints that it is in now."""
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    chain = set()
+    while transaction is not None:
+        chain.add(transaction)
+        transaction = transaction.parent
+    return frozenset(chain)
+
+
+def _follow_commit(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
+    for _, unit in session.info.pop(_PENDING, ()):
+        _run(unit.committed())
+
+
+def _forget_units(session: Session, ended: SessionTransaction) -> None:
+    if pending := session.info.get(_PENDING):
+        session.info[_PENDING] = [entry for entry in pending if ended not in entry[0]]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    is_running = False
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        is_running = True
+    if is_running:
+        work.close()
+        raise ConfigurationError(
+            "discussion.sync is for synchronous code, and here an event loop runs; await the same"
+            " function of the discussion itself."
+        )
+    return asyncio.run(work)
