@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from support.board import Board, Change, race
+from support.board import Board, Change, UnlockedSelect, race
 from support.host import ADA, BOB, Host, key
 from support.reply_trees import (
     add_reply,
@@ -154,15 +154,6 @@ async def assert_erased(board: Board) -> None:
 
 
 # Each protection is needed. Units of SQLite run one by one, with locks and without.
-
-
-class UnlockedSelect(Select[Any]):
-    """A SELECT that takes no lock."""
-
-    inherit_cache = True
-
-    def with_for_update(self, **options: Any) -> Any:
-        return self
 
 
 async def add_empty_author(board: Board) -> None:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import combinations_with_replacement
-from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-from support.board import Board, Change, race
+from support.board import Board, Change, race, read_unlocked
 from support.host import Host, key
 from support.reply_trees import add_reply, assert_sound, change_tree, read_rows
 
@@ -124,10 +121,7 @@ async def test_tombstone_stays_without_lock_of_ancestors(
     if database.is_sqlite:
         pytest.skip("units of SQLite run one by one")
 
-    def read(session: Session, class_: Any, condition: Any) -> list[Any]:
-        return list(session.scalars(select(class_).where(condition)))
-
-    monkeypatch.setattr(counters, "lock_all", read)
+    monkeypatch.setattr(counters, "lock_all", read_unlocked)
     with pytest.raises(AssertionError):
         await delete_both(database)
 

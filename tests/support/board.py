@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
 
 from tallied.database import UnitOfWork
 from tallied.errors import UserError
@@ -68,3 +69,20 @@ async def race(board: Board, first: Change, second: Change) -> list[str]:
     await asyncio.gather(waiting, return_exceptions=True)
     go.set()
     return [await one, await two]
+
+
+# Without these locks, races are lost: each is needed.
+
+
+class UnlockedSelect(Select[Any]):
+    """A SELECT that takes no lock."""
+
+    inherit_cache = True
+
+    def with_for_update(self, **options: Any) -> Any:
+        return self
+
+
+def read_unlocked(session: Session, class_: Any, condition: Any) -> list[Any]:
+    """Read rows, and lock none of them."""
+    return list(session.scalars(select(class_).where(condition)))

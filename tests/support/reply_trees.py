@@ -128,8 +128,16 @@ async def change_tree(
 
 
 async def assert_sound(database: Database) -> None:
-    """Assert that texts are withdrawn where they have to be, and nowhere else."""
+    """Assert that replies are where their parents are, and no text where it must not be."""
     rows, texts = await read_rows(database), await read_texts(database)
+    by_key = {row.id: row for row in rows.values()}
+    for row in rows.values():
+        parent = None if row.parent_id is None else by_key[row.parent_id]
+        root_id = parent and (parent.root_id or parent.id)
+        depth, thread_id = (
+            (0, row.thread_id) if parent is None else (parent.depth + 1, parent.thread_id)
+        )
+        assert (row.root_id, row.depth, row.thread_id) == (root_id, depth, thread_id)
     children: dict[UUID, list[Comment]] = {}
     for row in rows.values():
         if row.parent_id is not None:
