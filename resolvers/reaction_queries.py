@@ -93,7 +93,7 @@ def _select_reactors(
     if is_sqlite:
         page = REACTION.alias("page")
         # By their keys, SQLite would look through all reactions of a kind for the latest ones.
-        rows = slice.with_only_columns(literal_column("latest.rowid")).correlate(TOTAL)
+        rows: Select[Any] = slice.with_only_columns(literal_column("latest.rowid")).correlate(TOTAL)
         on = literal_column("page.rowid").in_(rows)
     else:
         page = slice.add_columns(latest.c.created_at).correlate(TOTAL).lateral("page")
