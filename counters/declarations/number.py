@@ -51,9 +51,9 @@ class Number(Max):
     def unnumbered(self) -> ColumnElement[int]:
         """Return the aggregate for how many sources have no number of their own."""
         number = self.amount
-        rows: Any = func.count()
+        rows: ColumnElement[int] = func.count()
         if self.condition is not None:
-            rows = rows.filter(or_(self.condition, number.is_not(None)))
+            rows = func.count().filter(or_(self.condition, number.is_not(None)))
         return rows - func.count(number.distinct())
 
     def recounted(
