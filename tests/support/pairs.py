@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, ForeignKey, Identity, Integer, String, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    ForeignKey,
+    Identity,
+    Integer,
+    String,
+    inspect,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 
 from tallied.counters import Counter, Counters, Derived
@@ -103,6 +114,8 @@ def assert_verified(session: Session, counters: Counters) -> None:
             if state.key is None or not state.mapper.isa(mapper):
                 continue
             names = [c.key for c in counters.counters_of(mapper) if c.key in state.dict]
+            if not names:
+                continue
             class_ = mapper.class_
             identity = [
                 getattr(class_, mapper.get_property_by_column(column).key) == value
@@ -110,6 +123,24 @@ def assert_verified(session: Session, counters: Counters) -> None:
             ]
             columns = [getattr(class_, name) for name in names]
             stored = connection.execute(select(*columns, *identity).where(*identity)).first()
-            if stored is None:  # a cascade of the database's own has deleted the row
+            if stored is None:
+                assert is_cascaded(connection, state), f"{obj} is in memory alone"
                 continue
             assert [state.dict[name] for name in names] == list(stored)[: len(names)], obj
+
+
+def is_cascaded(connection: Connection, state: Any) -> bool:
+    """Return whether a cascade of the database has deleted a row: one that it refers to is gone."""
+    mapper = state.mapper
+    for constraint in mapper.local_table.foreign_key_constraints:
+        if constraint.ondelete != "CASCADE":
+            continue
+        names = [mapper.get_property_by_column(item.parent).key for item in constraint.elements]
+        values = [state.dict.get(name) for name in names]
+        is_parent = [
+            item.column == value for item, value in zip(constraint.elements, values, strict=True)
+        ]
+        parent = select(literal(1)).select_from(constraint.referred_table).where(*is_parent)
+        if None not in values and connection.execute(parent).first() is None:
+            return True
+    return False
