@@ -245,7 +245,7 @@ def _check_revision(comment: Comment, expected: int | None) -> None:
         return
     error = Conflict(
         f"The comment has been changed meanwhile: it has revision {comment.revision}, not"
-        f" {expected}. Look at it, and edit it again.",
+        f" {expected}; look at it, and edit it again.",
         field="expectedRevision",
     )
     error.change = ChangedRows({"id": comment.thread_id}, loaded_values(comment))

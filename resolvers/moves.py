@@ -24,8 +24,8 @@ from .changes import ChangedRows, expect_arguments, finish
 from .events import run_before
 from .locking import lock_permitted, read_open_thread
 from .pagination.arguments import Record
-from .reply_places import Ancestry, ReplyPlace, require_reply
-from .rows import counter_values, loaded_values, translate_missing_row
+from .reply_places import REPLY_FIELD, Ancestry, ReplyPlace, is_open, require_reply
+from .rows import counter_values, loaded_values, not_found, translate_missing_row
 from .validation import expect_type
 from .withdrawal import CommentTree, lock_tree
 
@@ -144,6 +144,7 @@ def _find_place(
     """Return the new place of a comment.
 
     :raises NotMovable: if there is none.
+    :raises NotFound: if there is no such comment to reply to.
     """
     if to.reply_to_id is None:
         return ReplyPlace()
@@ -153,8 +154,10 @@ def _find_place(
             field="replyToId",
         )
     ancestry = _ancestry(tree, to.reply_to_id)
+    if ancestry is None or not is_open(ancestry.comment, to.thread_id):
+        raise not_found(REPLY_FIELD)  # before its depth tells that there is one
     max_depth = access.rules.reply_depth
-    place = ReplyPlace() if ancestry is None else ancestry.place_of_reply(max_depth)
+    place = ancestry.place_of_reply(max_depth)
     height = max(row.depth for row in moved.values()) - comment.depth
     if height and place.depth + height > max_depth:
         raise NotMovable(

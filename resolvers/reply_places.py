@@ -96,14 +96,14 @@ def require_reply(access: Access, ancestry: Ancestry | None, thread: Record) -> 
         another thread.
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
-    if ancestry is None or not _is_open(ancestry.comment, thread["id"]):
+    if ancestry is None or not is_open(ancestry.comment, thread["id"]):
         raise not_found(REPLY_FIELD)
     context = comment_context(ancestry.comment, thread_context(thread))
     access.require(access.may("may_reply", context), "reply to this comment")
     return ancestry
 
 
-def _is_open(comment: Record, thread_id: UUID) -> bool:
+def is_open(comment: Record, thread_id: UUID) -> bool:
     """Return whether a comment of that thread can have replies."""
     return bool(comment["shown"]) and comment["thread_id"] == thread_id
 

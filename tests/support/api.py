@@ -15,7 +15,7 @@ from tallied.asgi import create_app
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.host.access import HostRules
-from tallied.models import Author, Comment, Thread
+from tallied.models import Base
 from tallied.settings import Settings
 from tallied.transport.http_endpoint import GraphQLEndpoint
 
@@ -146,8 +146,8 @@ class Api:
 
         def read(connection: Connection) -> list[Any]:
             return [
-                connection.execute(select(table).order_by(table.c.id)).all()
-                for table in (Thread.__table__, Comment.__table__, Author.__table__)
+                connection.execute(select(table).order_by(*table.primary_key)).all()
+                for table in Base.metadata.sorted_tables
             ]
 
         async with self.database.read() as connection:
