@@ -7,7 +7,7 @@ the batches that it has written, or nothing at all where everything is written a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -15,15 +15,16 @@ from random import Random
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from uuid_utils.compat import uuid7
 
 from ..database import Database, UnitOfWork
 from ..errors import BadUserInput
-from ..models import Comment, Thread
+from ..models import Base, Comment, Flag, Reaction, ReactionTotal, Revision, Thread
 from ..models.base import now
 from . import tombstones
-from .text import Language, Writer
+from .activity import Activity, Item, write_authors
+from .text import Writer
 
 UNIT = 2000
 """Rows that are written in one unit of work."""
@@ -34,7 +35,8 @@ AGE = timedelta(days=180)
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[None]]
 Write: TypeAlias = Callable[[Work], Awaitable[None]]
 
-_Row: TypeAlias = tuple[type[Thread] | type[Comment], dict[str, Any]]
+TABLES: Sequence[type[Base]] = (Thread, Comment, Revision, Flag, ReactionTotal, Reaction)
+"""In the order in which their rows are inserted."""
 
 
 async def seed(
@@ -48,7 +50,8 @@ async def seed(
 ) -> None:
     """Add `threads` threads with `comments` comments in total; existing rows stay.
 
-    A few threads are hot, many are small, some are empty.
+    A few threads are hot, many are small, some are empty. People reply, react, edit and flag; some
+    comments are deleted, and some wait for a moderator.
 
     :param random_seed: the same number gives the same texts, authors and sizes; times
         lie in the months before now.
@@ -63,10 +66,14 @@ async def seed(
     parents: list[UUID] = []
 
     async def write_all(write: Write) -> None:
-        done = 0
-        for batch in _batched(_rows(random, threads, comments), UNIT):
+        done, authors = 0, list[UUID]()
+        writer = Writer(random)
+        if threads:
+            await write(partial(write_authors, writer=writer, ids=authors))
+        activity = Activity(random, authors)
+        for batch in _batched(_items(writer, activity, threads, comments), UNIT):
             await write(partial(_write_batch, batch=batch))
-            keys = (values.get("parent_id") for _, values in batch)
+            keys = (item.values.get("parent_id") for item in batch)
             parents.extend(key for key in keys if key is not None)
             done += len(batch)
             report(done, total)
@@ -89,8 +96,16 @@ async def seed(
         await write_all(database.write)
 
 
-async def _write_batch(unit: UnitOfWork, batch: list[_Row]) -> None:
-    unit.session.add_all([entity(**values) for entity, values in batch])
+async def _write_batch(unit: UnitOfWork, batch: list[Item]) -> None:
+    rows: dict[type[Base], list[dict[str, Any]]] = {entity: [] for entity in TABLES}
+    for item in batch:
+        for entity, values in ((item.entity, item.values), *item.others):
+            rows[entity].append(values)
+    for entity, values_of_rows in rows.items():
+        if values_of_rows:
+            # Otherwise each change of the columns with a value is a statement more.
+            statement = insert(entity).execution_options(render_nulls=True)
+            await unit.session.execute(statement, values_of_rows)
 
 
 async def count_threads(database: Database) -> int:
@@ -99,31 +114,31 @@ async def count_threads(database: Database) -> int:
         return await connection.scalar(select(func.count()).select_from(Thread)) or 0
 
 
-def _rows(random: Random, threads: int, comments: int) -> Iterator[_Row]:
-    writer, end = Writer(random), now()
+def _items(writer: Writer, activity: Activity, threads: int, comments: int) -> Iterator[Item]:
+    random, end = writer.random, now()
     starts = sorted(end - AGE * random.random() for _ in range(threads))
     for start, size in zip(starts, _sizes(random, threads, comments), strict=True):
         language = writer.language()
         topic = random.choice(language.topics)
         thread = _new(start, title=writer.title(language, topic), updated_at=start)
-        yield Thread, thread
+        yield Item(Thread, {**thread, "author_id": activity.author()})
+        activity.begin_thread()
         for time in _times(random, start, end, size):
-            yield Comment, _comment(writer, thread["id"], time, end, language, topic)
-
-
-def _comment(
-    writer: Writer, thread_id: Any, time: datetime, end: datetime, language: Language, topic: str
-) -> dict[str, Any]:
-    random = writer.random
-    spoken = language if random.random() < 0.85 else writer.language()
-    return _new(
-        time,
-        thread_id=thread_id,
-        author_id=None,
-        author_name=writer.author(spoken),
-        message=writer.message(spoken, topic),
-        edited_at=time + (end - time) * random.random() ** 3 if random.random() < 0.03 else None,
-    )
+            spoken = language if random.random() < 0.85 else writer.language()
+            author_id, name = activity.author(), writer.author(spoken)
+            values = _new(
+                time,
+                thread_id=thread["id"],
+                author_id=author_id,
+                author_name=name if author_id is None else None,
+                message=writer.message(spoken, topic),
+                edited_at=None,
+            )
+            original = None
+            if random.random() < 0.03:
+                values["edited_at"] = time + (end - time) * random.random() ** 3
+                original = writer.message(spoken, topic)
+            yield activity.add(values, end, original)
 
 
 def _new(time: datetime, **values: Any) -> dict[str, Any]:
@@ -149,6 +164,6 @@ def _times(random: Random, start: datetime, end: datetime, size: int) -> list[da
     return sorted(start + span * random.random() ** 3 for _ in range(size))
 
 
-def _batched(rows: Iterator[_Row], size: int) -> Iterator[list[_Row]]:
-    while batch := list(islice(rows, size)):
+def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while batch := list(islice(items, size)):
         yield batch

@@ -15,10 +15,12 @@ from support.reply_trees import add_chain, assert_sound, read_texts
 
 from tallied.database import Database
 from tallied.errors import BadUserInput
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, ReactionTotal, Revision, Thread
 from tallied.models.base import now
 from tallied.models.counters import counters
 from tallied.seed import count_threads, data, seed, tombstones
+
+REVISIONS = (Revision.number, Revision.comment_id, Revision.message)
 
 
 async def rows(database: Database, *columns: Any) -> list[Row[Any]]:
@@ -49,23 +51,40 @@ async def test_seed_adds_requested_rows_with_exact_counters(database: Database) 
     await seed(database, threads=30, comments=500, random_seed=1)
 
     threads = await rows(database, Thread.id, Thread.comment_count, Thread.word_count)
-    messages = await rows(database, Comment.id, Comment.thread_id, Comment.message)
+    messages = await rows(database, Comment.id, Comment.thread_id, Comment.message, Comment.shown)
     assert (len(threads), len(messages)) == (30, 500)
     for thread in threads:
-        own = [row.message for row in messages if row.thread_id == thread.id]
+        own = [row.message for row in messages if row.thread_id == thread.id and row.shown]
         assert thread.comment_count == len(own)
         assert thread.word_count == sum(len(message.split()) for message in own)
     assert await drifted(database) == []
 
 
-async def test_unit_of_threads_and_their_comments_is_two_inserts(
+async def test_people_reply_react_edit_and_flag(
     database: Database, statements: Callable[[], Any]
 ) -> None:
-    """The counters are in the threads' own INSERT: nothing is updated, nothing counted."""
+    """All of a unit are a few statements a table, whatever the number of rows."""
     with statements() as executed:
-        await seed(database, threads=20, comments=300, random_seed=2)
-    verbs = [" ".join(statement.split()[:3]) for statement in executed]
-    assert verbs == ["INSERT INTO tallied_thread", "INSERT INTO tallied_comment"]
+        await seed(database, threads=20, comments=900, random_seed=2)
+    assert len(executed) < 60
+    status = await rows(database, Comment.status, Comment.flagged, Comment.revision)
+    numbers = Counter(row.status for row in status)
+    assert numbers["pending"] == 2
+    assert 1 <= numbers["deleted"] < 20
+    assert sum(row.flagged for row in status) == 3
+    assert sum(row.revision > 1 for row in status) >= 9
+    depths = Counter(row.depth for row in await rows(database, Comment.depth))
+    assert {*depths} == {0, 1, 2, 3, 4}
+    totals = await rows(database, ReactionTotal.count)
+    assert len(totals) > 20
+    assert len(await rows(database, Author.id)) == 40
+    queue = await Host(database).moderator("{ moderationQueue { totalCount nodes { message } } }")
+    assert queue["totalCount"] == 5
+    messages = {row.comment_id: row.message for row in await rows(database, *REVISIONS)}
+    for id, message in await rows(database, Comment.id, Comment.message):
+        assert messages.get(id, message) == message
+    assert await drifted(database) == []
+    await assert_sound(database)
 
 
 async def test_sizes_are_skewed(database: Database) -> None:
@@ -86,7 +105,7 @@ async def test_titles_are_in_many_scripts(database: Database) -> None:
     }
     assert {"LATIN", "CYRILLIC", "CJK", "ARABIC"} <= scripts
     assert any(ord(character) >= 0x1F300 for text in texts for character in text), "emoji"
-    authors = {row.author_name for row in await rows(database, Comment.author_name)}
+    authors = {row.author_name for row in await rows(database, Comment.author_name)} - {None}
     assert {"LATIN", "CYRILLIC", "CJK", "ARABIC"} <= {
         unicodedata.name(name[0]).split()[0] for name in authors
     }
