@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import webbrowser
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -38,6 +40,9 @@ def serve(
     guests: Annotated[Guests | None, setting_option("guests")] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Add demo data if there is no thread yet.")
+    ] = False,
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open the playground in a browser, too.")
     ] = False,
     form: Format = "text",
 ) -> None:
@@ -81,6 +86,8 @@ def serve(
             page = " (GraphiQL at /graphql)" if has_page else ""
             sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
             out.say(sentence, url=address, playground=has_page)
+            if opens:  # A browser in a terminal is waited for, and the server must not be.
+                Thread(target=_open_browser, args=(out, address), daemon=True).start()
 
         if settings.playground and not has_page:
             out.warn(
@@ -106,6 +113,11 @@ async def _fill_in(out: Output, database: Database) -> None:
     out.say("The database has no threads yet: writing demo data.", threads=0)
     with bar(out, "Writing demo data") as progress:
         await seed(database, at_once=True, progress=progress)
+
+
+def _open_browser(out: Output, address: str) -> None:
+    if not webbrowser.open(address):
+        out.warn(f"warning: No browser could be opened; open {address} yourself.")
 
 
 def _refuse(out: Output, findings: list[Finding]) -> None:

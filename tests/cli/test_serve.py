@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.commands import NEWEST, Commands, shown, sql
-from support.server import TALLIED, Server, free_port
+from support.server import TALLIED, Server, free_port, wait_until
 
 from tallied.seed import seed
 
@@ -46,6 +46,25 @@ def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> Non
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finds_browser", [True, False])
+def test_serve_opens_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finds_browser: bool
+) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    command = f'printf %s "$1" > {opened}' if finds_browser else "exit 1"
+    browser.write_text(f"#!/bin/sh\n{command}\n")
+    browser.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with Server(tmp_path, "sqlite:///forum.db", "--open") as server:
+        if finds_browser:
+            wait_until(lambda: opened.exists() and opened.read_text() == server.url)
+        else:
+            wait_until(lambda: "No browser could be opened" in server.printed)
+        assert server.stop(signal.SIGINT) == 0
 
 
 BEGIN = """mutation($a: String) { createThread(input: { title: "Engines", comment: {

@@ -7,7 +7,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +15,7 @@ from threading import Event
 
 import httpx
 import pytest
-from support.server import TALLIED, Server
+from support.server import TALLIED, Server, wait_until
 
 QUERY = {"query": "{ threads(first: 1) { totalCount } }"}
 START = """mutation { createThread(input: { title: "Engines", comment: {
@@ -36,13 +36,6 @@ def worker_pids(server: Server) -> set[int]:
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                 pids.add(int(child))
     return pids
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_free(port: int) -> bool:
