@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, text, update
-from support.query_plans import assert_by_index, executed, plan_of
+from support.query_plans import assert_by_index, executed, plan_of, rows_about
 
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import Access, HostRules
@@ -37,13 +36,11 @@ async def bury(database: Database) -> None:
         session.add_all(threads)
     async with database.engine.begin() as connection:
         await connection.execute(insert(comments), rows)
-        await connection.execute(
-            insert(Author.__table__),
-            [
-                {"id": author if n == 7 else new_id(), "subject": str(n), "created_at": now()}
-                for n in range(500)
-            ],
-        )
+        people = [
+            {"id": author if n == 7 else new_id(), "subject": str(n), "created_at": now()}
+            for n in range(500)
+        ]
+        await connection.execute(insert(Author.__table__), people)
         replies = [
             {
                 **comment(row["thread_id"], now()),
@@ -77,6 +74,10 @@ async def bury(database: Database) -> None:
                 for number, id in enumerate(deleted)
             ],
         )
+        authors = [row["id"] for row in people]
+        about = rows_about([row["id"] for row in rows[::2]], [t.id for t in threads], authors)
+        for model, values in about:
+            await connection.execute(insert(model.__table__), values)
         await connection.execute(text("ANALYZE"))
 
 
@@ -116,7 +117,4 @@ async def test_deletions_use_indexes(database: Database) -> None:
         if database.is_sqlite:
             assert_by_index(database, plan)
         else:
-            # Of these tables nothing is stored here, so that no index is worth a look.
-            empty = r"tallied_(flag|mark|reaction|revision|moderation)"
-            filled = re.sub(rf"Seq Scan on {empty}\w*", "", plan)
-            assert "Seq Scan" not in filled, (statement, plan)
+            assert "Seq Scan" not in plan, (statement, plan)
