@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from graphql import GraphQLObjectType, build_schema, get_named_type, is_leaf_type
+from graphql import (
+    GraphQLObjectType,
+    build_schema,
+    get_named_type,
+    is_leaf_type,
+    is_required_argument,
+)
 from support.api import Api
 
 from tallied.schema.build import schema
@@ -12,12 +18,14 @@ LISTS = {"comments"}
 
 
 def all_of(name: str, deep: bool = True) -> str:
-    """Return every field of a type, and of the objects right below it, but for lists."""
+    """Return every field of a type that needs no argument, and of the objects right below it."""
     kind = TYPES[name]
     assert isinstance(kind, GraphQLObjectType)
     selection = []
-    for field in kind.fields:
-        below = get_named_type(kind.fields[field].type)
+    for field, definition in kind.fields.items():
+        if any(map(is_required_argument, definition.args.values())):
+            continue
+        below = get_named_type(definition.type)
         if is_leaf_type(below):
             selection.append(field)
         elif deep and field not in LISTS:

@@ -97,6 +97,7 @@ def test_fields_with_values_are_non_null() -> None:
     assert nullable == {
         "Thread.flaggedCount",
         "Thread.pendingCount",
+        "Thread.around",
         "Thread.firstUnread",
         "Thread.unreadCount",
         "Thread.lastCommentAt",
