@@ -3,10 +3,12 @@
 
 (() => {
   // Each example has a tab; the first is active. A viewer who may not write gets only the
-  // examples that read.
-  const READING = ["threads", "page"];
-  const EXAMPLES = ["start", "threads", "page", "comment"];
-  const WITH_VARIABLES = ["start", "page", "comment"];
+  // examples that read, and only moderators see the queue.
+  const READING = ["threads", "page", "tree", "unread"];
+  const EXAMPLES = [
+    "start", "threads", "page", "comment", "reply", "tree", "react", "edit", "unread", "queue"
+  ];
+  const WITH_VARIABLES = ["start", "page", "comment", "reply", "tree", "react", "edit", "unread"];
   const FILES = new URL(".", document.currentScript.src);
 
   const notice = (text) => {
@@ -38,24 +40,31 @@
     return answer.data ?? {};
   };
 
-  const canWrite = async () => {
-    const { viewer } = await ask("{ viewer { canStartThread } }");
-    return viewer ? viewer.canStartThread : document.body.dataset.guests !== "read";
+  // Returns the names of the examples that the viewer may run.
+  const findExamples = async () => {
+    const { viewer } = await ask("{ viewer { canStartThread isModerator } }");
+    const guests = document.body.dataset.guests;
+    if (!(viewer ? viewer.canStartThread : guests !== "read")) return READING;
+    const moderates = viewer ? viewer.isModerator : guests === "moderate";
+    return EXAMPLES.filter((name) => moderates || name !== "queue");
   };
 
-  // Sets the variables that an example leaves null: a name for a guest, and the newest thread.
+  const NEWEST = `{ threads(first: 1, orderBy: { field: CREATED_AT, direction: DESC }) { nodes { id
+    comments(last: 1, filterBy: { topLevelOnly: false }) { nodes { id } } } } }`;
+
+  // Sets the variables that an example leaves null: a name for a guest, the newest thread, and
+  // the latest comment there.
   const fillIn = async (variables, headers) => {
     const filled = { ...variables };
     if (filled.authorName === null) {
       const { viewer } = await ask("{ viewer { name } }", headers);
       if (viewer === null) filled.authorName = "Ada";
     }
-    if (filled.threadId === null) {
-      const { threads } = await ask(
-        "{ threads(first: 1, orderBy: { field: CREATED_AT, direction: DESC }) { nodes { id } } }",
-        headers,
-      );
-      filled.threadId = threads?.nodes[0]?.id ?? null;
+    if (filled.threadId === null || filled.commentId === null) {
+      const { threads } = await ask(NEWEST, headers);
+      const thread = threads?.nodes[0];
+      if (filled.threadId === null) filled.threadId = thread?.id ?? null;
+      if (filled.commentId === null) filled.commentId = thread?.comments.nodes[0]?.id ?? null;
     }
     return filled;
   };
@@ -95,8 +104,8 @@
       );
       return;
     }
-    const writes = await canWrite();
-    const tabs = await Promise.all((writes ? EXAMPLES : READING).map(example));
+    const names = await findExamples();
+    const tabs = await Promise.all(names.map(example));
     const brand = React.createElement(
       GraphiQL.Logo,
       null,
@@ -106,7 +115,7 @@
       GraphiQL.HISTORY_PLUGIN,
       globalThis.GraphiQLPluginExplorer?.explorerPlugin(),
     ].filter(Boolean);
-    const storage = makeStorage(writes ? "tallied:write:" : "tallied:read:");
+    const storage = makeStorage(names === READING ? "tallied:read:" : "tallied:write:");
     // GraphiQL takes its first tabs from defaultTabs, except for the variables of the active one.
     if (storage.getItem("graphiql:tabState") === null && tabs[0].variables) {
       storage.setItem("graphiql:variables", tabs[0].variables);

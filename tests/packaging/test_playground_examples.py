@@ -62,6 +62,29 @@ async def test_examples_run_one_after_another(client: httpx.AsyncClient) -> None
     assert listed["nodes"][0]["wordCount"] == words
 
 
+async def test_examples_of_replies_and_moderation_run(client: httpx.AsyncClient) -> None:
+    started = (await run(client, "start"))["data"]["createThread"]
+    ids = {"threadId": started["thread"]["id"], "commentId": started["comment"]["id"]}
+
+    async def field(name: str) -> Any:
+        path = EXAMPLES / f"{name}.json"
+        variables = read_variables(name) if path.is_file() else {}
+        filled = {key: ids.get(key, "Ada") for key, value in variables.items() if value is None}
+        answer = await run(client, name, variables | filled)
+        assert "errors" not in answer, answer
+        return next(reversed(answer["data"].values()))
+
+    added = await field("reply")
+    assert (added["comment"]["depth"], added["comment"]["parent"]["replyCount"]) == (1, 1)
+    top = (await field("tree"))["comments"]["nodes"]
+    assert [node["message"] for node in top[0]["replies"]["nodes"]] == [added["comment"]["message"]]
+    codes = [(await field("edit"))["userErrors"] for _ in range(2)]
+    assert [[error["code"] for error in each] for each in codes] == [[], ["CONFLICT"]]
+    assert [error["code"] for error in (await field("react"))["userErrors"]] == ["SIGN_IN_REQUIRED"]
+    assert [node["seq"] for node in (await field("unread"))["commentsSince"]["nodes"]] == [1, 2]
+    assert (await field("queue"))["totalCount"] == 0
+
+
 async def test_start_example_shows_rejection(client: httpx.AsyncClient) -> None:
     document = (EXAMPLES / "start.graphql").read_text("utf-8")
     blank = document.replace('"Which tree by the pond?"', '""')

@@ -35,7 +35,7 @@ def test_every_file_that_page_refers_to_exists() -> None:
 
 def test_every_example_that_script_names_exists() -> None:
     script = (PAGE / "playground.js").read_text("utf-8")
-    listed = re.search(r"EXAMPLES = (\[.*?\])", script)
+    listed = re.search(r"EXAMPLES = (\[.*?\])", script, re.DOTALL)
     assert listed is not None
     names = json.loads(listed[1])
     assert {path.stem for path in (PAGE / "examples").iterdir()} == set(names)

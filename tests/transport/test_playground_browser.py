@@ -130,13 +130,17 @@ async def test_every_example_runs_unchanged(
         started = await execute(page, f'"{name}"')
         assert '"userErrors": []' in started
         await picture(page, f"start-{width}-{name}")
-        for tab, expected in enumerate(["totalCount", "endCursor", '"commentCount": 2'], 1):
+        edited = '"revision": 2' if viewer else "SIGN_IN_REQUIRED"
+        reacted = '"count": 1' if viewer else "SIGN_IN_REQUIRED"
+        answers = ["totalCount", "endCursor", '"commentCount": 2', '"depth": 1', "mind the roots"]
+        answers += [reacted, edited, "lastSeq"]
+        for tab, expected in enumerate(answers, 1):
             await page.run(f"document.querySelectorAll('.graphiql-tab-button')[{tab}].click()")
             response = await execute(page, expected)
             assert '"errors"' not in response
         await page.open(url, width)  # and once more, from what the browser has kept
         await page.wait(f"{EDITOR}.getValue().length > 20")
-        assert '"userErrors": []' in await execute(page, '"commentCount": 3')
+        assert '"errors"' not in await execute(page, '"lastSeq": 3')
         assert page.logged == []
 
 
@@ -175,7 +179,7 @@ async def test_reading_guests_see_runnable_examples(database: Database, browser:
     async with serving as server, opened(browser, f"http://{server.host}/graphql") as page:
         await execute(page, "totalCount")
         tabs = "[...document.querySelectorAll('.graphiql-tab-button')].map((e) => e.innerText)"
-        assert await page.run(tabs) == ["Threads", "Page"]
+        assert await page.run(tabs) == ["Threads", "Page", "Tree", "Unread"]
 
 
 async def test_page_of_allowed_origin_uses_api(database: Database, browser: Browser) -> None:
