@@ -334,4 +334,4 @@ async def test_erasure_in_one_batch_costs_few_statements(
             await erase_author(database.write, host.discussion.access(ADA), key(author))
         costs.add(len(executed))
     # One more where the latest comment that remains has to be looked up.
-    assert max(costs) <= min(costs) + 1 <= (29 if database.is_sqlite else 34)
+    assert max(costs) <= min(costs) + 1 <= (21 if database.is_sqlite else 26)
