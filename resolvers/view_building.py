@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TypeAlias
 from uuid import UUID
 
-from ..database.row_reader import RowReader
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author
 from ..models.comment import DELETED
+from .authors import with_author
 from .pagination.arguments import Record
 from .queries import read_many
 from .rendering import render_fairly
 from .rows import THREAD_COLUMNS, comment_context, thread_context
+from .validation import expect_type
 from .view_types import CommentView, ThreadView
+
+ReadConnection: TypeAlias = AsyncConnection | AsyncSession
+
+MAX_PAGE_SIZE = 1000
+"""The maximum number of rows on a page."""
 
 THREAD_VIEW_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS).difference(
     ["pending_count", "flagged_count"]  # for moderators alone
@@ -87,3 +97,9 @@ def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) 
     name: str | None = row["author_name"]
     is_known = name is not None or row["placeholder"]
     return name if is_known else access.rules.deleted_author()
+
+
+async def begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:
+    """Return a reader of a host's connection, and the access with the viewer's author."""
+    expect_type(Access, access=access)
+    return EngineReader(connection), await with_author(connection, access)

@@ -18,10 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-
 from ..database.row_reader import EngineReader, RowReader
-from ..errors import BadUserInput
 from ..host.access import Access
 from ..host.policy import ThreadContext
 from ..models import Comment, Thread
@@ -31,22 +28,26 @@ from .pagination.arguments import PageArguments, Record, RequestedFields, Window
 from .pagination.filters import CommentFilter, ThreadFilter, comments_since
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, NUMBERED_COMMENTS, THREADS
-from .pagination.surroundings import DEFAULT_SIBLINGS, Place
 from .queries import read_comment_pages, read_one, read_target_thread
 from .reaction_queries import read_reaction_groups
+from .reply_views import read_around as read_around
+from .reply_views import read_replies as read_replies
+from .reply_views import read_trees as read_trees
 from .revisions import ReadRevision as ReadRevision
 from .revisions import read_revisions
 from .rows import thread_context
-from .surroundings import read_surroundings
 from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
 from .view_building import (
     COMMENT_VIEW_COLUMNS,
     THREAD_VIEW_COLUMNS,
+    begin,
     comment_view,
     read_names,
     thread_view,
 )
+from .view_building import MAX_PAGE_SIZE as MAX_PAGE_SIZE
+from .view_building import ReadConnection as ReadConnection
 from .view_types import CommentPage as CommentPage
 from .view_types import CommentSurroundings as CommentSurroundings
 from .view_types import CommentView as CommentView
@@ -56,17 +57,13 @@ from .view_types import ThreadView as ThreadView
 from .view_types import Unread as Unread
 from .view_types import ViewPage as ViewPage
 
-ReadConnection: TypeAlias = AsyncConnection | AsyncSession
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
-
-MAX_PAGE_SIZE = 1000
-"""The maximum number of rows on a page."""
 
 
 async def read_thread(connection: ReadConnection, access: Access, id: UUID) -> ThreadView | None:
     """Return a thread, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     row = await read_one(reader, Thread, id, THREAD_VIEW_COLUMNS, access.read_condition())
     return await _thread(reader, access, row)
 
@@ -81,7 +78,7 @@ async def read_thread_for(
     expect_type(Access, access=access)
     expect_type(str, target_type=target_type, target_id=target_id)
     access.rules.target(target_type)
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     read_condition = access.read_condition()
     row = await read_target_thread(
         reader, target_type, target_id, THREAD_VIEW_COLUMNS, read_condition
@@ -106,7 +103,7 @@ async def read_threads(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     order, arguments = THREADS[order_by, descending], PageArguments(first, last, after, before)
     window = arguments.window(order, MAX_PAGE_SIZE, filter_by, access.read_condition())
     page = await read_page(reader, window, RequestedFields(THREAD_VIEW_COLUMNS, True, True, True))
@@ -170,7 +167,7 @@ async def _comment_page(
     connection: ReadConnection, access: Access, thread_id: UUID, window: Window
 ) -> CommentPage | None:
     expect_type(UUID, thread_id=thread_id)
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     thread = await read_one(reader, Thread, thread_id, THREAD_VIEW_COLUMNS, access.read_condition())
     if thread is None:
         return None
@@ -191,98 +188,10 @@ async def _comment_page(
     )
 
 
-async def read_replies(
-    connection: ReadConnection,
-    access: Access,
-    comment_id: UUID,
-    *,
-    first: int | None = None,
-    last: int | None = None,
-    after: str | None = None,
-    before: str | None = None,
-    descending: bool = False,
-) -> ViewPage[CommentView] | None:
-    """Return a page of the replies to a comment, or None if the viewer may read no such comment.
-
-    :param descending: whether the latest comes first.
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
-        order.
-    """
-    expect_type(UUID, comment_id=comment_id)
-    order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
-    window = arguments.window(order, MAX_PAGE_SIZE, of_replies=True)
-    reader, access = await _begin(connection, access)
-    condition = access.read_condition()
-    comment = await read_one(reader, Comment, comment_id, ("thread_id",), condition)
-    if comment is None:
-        return None
-    thread = await read_one(reader, Thread, comment["thread_id"], ThreadContext._fields, condition)
-    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
-    page = (await read_comment_pages(reader, [comment_id], window, fields)).get(comment_id)
-    if thread is None or page is None:
-        return None  # One of them was deleted meanwhile.
-    names = await read_names(reader, page.rows)
-    context = thread_context(thread)
-    nodes = [
-        await comment_view(access, row, context, names, cursor)
-        for row, cursor in zip(page.rows, page.cursors, strict=True)
-    ]
-    return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
-
-
-async def read_around(
-    connection: ReadConnection,
-    access: Access,
-    comment_id: UUID,
-    *,
-    siblings: int = DEFAULT_SIBLINGS,
-    descending: bool = False,
-) -> CommentSurroundings | None:
-    """Return a comment with those above it and its neighbours, as for a link to it.
-
-    None if the viewer may read no such comment. The cursors are those of :func:`read_replies`, or
-    of :func:`read_comments` for a comment at the top level.
-
-    :param siblings: how many neighbours on each side, at most.
-    :param descending: whether the latest comes first.
-    :raises BadUserInput: for a number of siblings that is none from 0 to 499.
-    """
-    expect_type(UUID, comment_id=comment_id)
-    limit = (MAX_PAGE_SIZE - 1) // 2
-    if not isinstance(siblings, int) or not 0 <= siblings <= limit:
-        message = f"siblings must be a number from 0 to {limit}, not {siblings!r}."
-        raise BadUserInput(message, field="siblings")
-    reader, access = await _begin(connection, access)
-    condition = access.read_condition()
-    row = await read_one(reader, Comment, comment_id, ("thread_id",), condition)
-    if row is None:
-        return None
-    thread = await read_one(reader, Thread, row["thread_id"], THREAD_VIEW_COLUMNS, condition)
-    place = Place(comment_id, siblings, COMMENTS["CREATED_AT", descending])
-    ids = [row["thread_id"]]
-    around = await read_surroundings(reader, ids, place, COMMENT_VIEW_COLUMNS)
-    if thread is None or around is None:
-        return None  # One of them was deleted meanwhile.
-    page, context = around.siblings, thread_context(thread)
-    names = await read_names(reader, [thread, *around.ancestors, *page.rows])
-    nodes = [
-        await comment_view(access, row, context, names, cursor)
-        for row, cursor in zip(page.rows, page.cursors, strict=True)
-    ]
-    return CommentSurroundings(
-        thread=thread_view(access, thread, names),
-        comment=next(node for node in nodes if node.id == comment_id),
-        ancestors=[await comment_view(access, row, context, names) for row in around.ancestors],
-        siblings=ViewPage(
-            nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next
-        ),
-    )
-
-
 async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> CommentView | None:
     """Return a comment, or None if there is none that the viewer may read."""
     expect_type(UUID, id=id)
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     condition = access.read_condition()
     row = await read_one(reader, Comment, id, COMMENT_VIEW_COLUMNS, condition)
     if row is None:
@@ -339,7 +248,7 @@ async def read_history(
     """
     for id in comment_ids:
         expect_type(UUID, comment_id=id)
-    reader, access = await _begin(connection, access)
+    reader, access = await begin(connection, access)
     return await read_revisions(reader, access, list(comment_ids))
 
 
@@ -360,8 +269,3 @@ async def _thread(reader: RowReader, access: Access, row: Record | None) -> Thre
     if row is None:
         return None
     return thread_view(access, row, await read_names(reader, [row]))
-
-
-async def _begin(connection: ReadConnection, access: Access) -> tuple[RowReader, Access]:
-    expect_type(Access, access=access)
-    return EngineReader(connection), await with_author(connection, access)

@@ -46,7 +46,7 @@ PUBLIC = {
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
         read_comment read_counts read_reactions read_history read_unread read_comments_since
-        read_replies read_around CommentSurroundings
+        read_replies read_around read_trees CommentSurroundings
         ThreadView CommentView ViewPage CommentPage TargetCounts ReactionGroup ReadRevision
         Unread""",
     "tallied.resolvers.target_threads": "get_or_create_thread",

@@ -218,6 +218,14 @@ async def test_host_replies_within_unit_of_work(database: Database) -> None:
         assert above.id == first.comment["id"]
         assert around.thread.id == first.thread["id"]
         assert await views.read_around(connection, access, uuid4()) is None
+        trees = await views.read_trees(connection, access, thread, [above.id], levels=4)
+        assert trees == {
+            above.id: page,
+            view.id: views.ViewPage(nodes=[], has_previous_page=False, has_next_page=False),
+        }
+        assert await views.read_trees(connection, access, uuid4(), [above.id]) == {}
+        with pytest.raises(BadUserInput, match="at most 2,500 rows"):
+            await views.read_trees(connection, access, thread, [above.id], levels=5, first=9)
         with pytest.raises(BadUserInput, match="siblings must be a number from 0 to 499"):
             await views.read_around(connection, access, view.id, siblings=500)
     assert second.comment["parent_id"] == second.comment["root_id"] == first.comment["id"]
