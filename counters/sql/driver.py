@@ -9,6 +9,7 @@ echo, or with translated schemas executes by SQLAlchemy alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -154,8 +155,11 @@ def execute(connection: Connection, text: str, arguments: Any = ()) -> Sequence[
 
 
 def _execute_in_thread(adapted: Any, text: str, arguments: Any) -> Sequence[Row]:
+    # SQLAlchemy 2.0 has no such lock for this driver, whose thread runs one statement at a time.
+    mutex = getattr(adapted, "_execute_mutex", None) or nullcontext()
+
     async def work() -> Any:
-        async with adapted._execute_mutex:
+        async with mutex:
             return await adapted.driver_connection.execute_fetchall(text, arguments)
 
     try:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Session, sessionmaker
 from support.pairs import counter, install, pair
 from support.sessions import sync_engine
+from support.versions import needs_sqlalchemy_2_1
 
 from tallied.counters import Count, Counters, Sum
 from tallied.errors import CounterDeclarationError, UncountedStatementError
@@ -128,7 +129,15 @@ def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
     return parent, source, *install(engine.execution_options(**MAP), total)
 
 
-@pytest.mark.parametrize("place", ["engine", "connection", "session", "session and statement"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "engine",
+        "connection",
+        pytest.param("session", marks=needs_sqlalchemy_2_1),
+        pytest.param("session and statement", marks=needs_sqlalchemy_2_1),
+    ],
+)
 def test_schemas_of_a_session_apply_to_counters(place: str, server_only: Engine) -> None:
     parent, source, counters, session_class = summed(server_only)
     bind = server_only.execution_options(**MAP) if place == "engine" else server_only
@@ -152,6 +161,7 @@ def test_schemas_of_a_session_apply_to_counters(place: str, server_only: Engine)
         session.commit()
 
 
+@needs_sqlalchemy_2_1
 @pytest.mark.parametrize("own", [{None: "public"}, {None: "other"}, None])
 def test_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -> None:
     _, source, _, session_class = summed(server_only)
@@ -161,6 +171,7 @@ def test_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -
                 session.execute(statement, execution_options={"schema_translate_map": own})
 
 
+@needs_sqlalchemy_2_1
 async def test_schemas_of_asynchronous_session_apply_to_counters(
     server_only: Engine, empty_url: str
 ) -> None:

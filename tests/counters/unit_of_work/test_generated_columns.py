@@ -28,6 +28,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 from support.statements import recorded
+from support.versions import IS_SQLALCHEMY_2_0
 
 from tallied.counters import Count, Counters, Max, Sum
 
@@ -43,7 +44,8 @@ class Board(Base):
     n: Mapped[int] = mapped_column(server_default="0")
     top: Mapped[int | None]
     score: Mapped[int] = mapped_column(Computed("n * 10 + COALESCE(top, 0)", persisted=True))
-    virtual: Mapped[int] = mapped_column(Computed("n + 1000", persisted=False))
+    # SQLAlchemy 2.0 has no virtual column for PostgreSQL.
+    virtual: Mapped[int] = mapped_column(Computed("n + 1000", persisted=IS_SQLALCHEMY_2_0))
     shout: Mapped[str] = mapped_column(Computed("upper(title)", persisted=True))
 
 
