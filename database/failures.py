@@ -113,7 +113,9 @@ def classify(error: BaseException) -> Failure | None:
         if failure is not None or not (error.connection_invalidated or _is_of_opening(error)):
             return failure
         return OUTAGE
-    return OUTAGE if isinstance(error, _OF_DRIVERS) and _is_of_opening(error) else None
+    if isinstance(error, _OF_DRIVERS) and _is_of_opening(error):  # SQLAlchemy 2.0 does not wrap it.
+        return _by_sqlstate(error) or OUTAGE
+    return None
 
 
 def translate(failure: Failure, error: Exception) -> Busy | Unavailable:
@@ -153,7 +155,7 @@ def unknown_outcome() -> OutcomeUnknown:
     return OutcomeUnknown(UNKNOWN)
 
 
-def _by_sqlstate(error: DBAPIError) -> Failure | None:
+def _by_sqlstate(error: BaseException) -> Failure | None:
     """Return what the error's SQLSTATE means, or that of what has caused it."""
     cause: BaseException | None = _driver_error(error)
     failure = None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, select
 from sqlalchemy.ext.asyncio import create_async_engine
+from support.versions import needs_sqlalchemy_2_1
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import OutcomeUnknown, Unavailable
@@ -237,7 +238,15 @@ async def test_relative_path_survives_change_of_directory(
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.db", "50%25.db", "a?b#c.db", "ä.db", "file:x.db", "a&b=c.db"]
+    "name",
+    [
+        "a b.db",
+        "50%25.db",
+        pytest.param("a?b#c.db", marks=needs_sqlalchemy_2_1),  # 2.0 does not quote it in a URL.
+        "ä.db",
+        "file:x.db",
+        "a&b=c.db",
+    ],
 )
 async def test_name_with_signs_of_uris_means_that_file(
     sqlite_template: Path, tmp_path: Path, name: str
