@@ -295,11 +295,11 @@ class Oracle:
             self.invalid += 1
             return
         if is_first:  # which only counts the use
-            await _run(service, viewer, operation, by_plan=True)
+            await run_operation(service, viewer, operation, by_plan=True)
         counts = service.plans.counts
         before = reasons(counts)
-        planned = await _run(service, viewer, operation, by_plan=True)
-        expected = await _run(service, viewer, operation, by_plan=False)
+        planned = await run_operation(service, viewer, operation, by_plan=True)
+        expected = await run_operation(service, viewer, operation, by_plan=False)
         if planned is None:
             self.by_core.update(reasons(counts) - before or Counter(["unsupported before"]))
             assert not is_plain, (reasons(counts) - before, query.text, variables)
@@ -319,7 +319,7 @@ def reasons(counts: Any) -> Counter[str]:
     )
 
 
-async def _run(
+async def run_operation(
     service: Service, viewer: Viewer | None, operation: PreparedOperation, *, by_plan: bool
 ) -> bytes | None:
     """Return the JSON of an answer; None where a plan has none."""
