@@ -47,7 +47,10 @@ def text_checks(
 
 
 def build_comment(author_name: str | None, message: str, **values: Any) -> Comment:
-    """Build the row of a new comment, with every column set: none is missing after the flush."""
+    """Build the row of a new comment, with every column set: none is missing after the flush.
+
+    If one with a default of the server were missing, each INSERT would be built anew.
+    """
     return Comment(author_name=author_name, message=message, **{**_UNSET, **values})
 
 
@@ -62,6 +65,7 @@ _UNSET: dict[str, Any] = {
     "status": PUBLISHED,
     "pending_reason": None,
     "placeholder": False,
+    "flagged": False,
     "deleted_at": None,
     "deleted_by": None,
 }

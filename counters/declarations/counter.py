@@ -52,7 +52,7 @@ class Counter:
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of the cached attribute on the parent."""
         return self.target.key

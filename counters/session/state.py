@@ -63,6 +63,14 @@ class SessionState:
         if obj is not None:
             set_committed_value(obj, key, value)
 
+    def show_new(self, state: InstanceState[Any], values: Mapping[str, Any]) -> None:
+        """Set counters of an object that is about to be inserted, as :meth:`show` does."""
+        if self._savepoints or not state.committed_state.keys().isdisjoint(values):
+            for key, value in values.items():
+                self.show(state, key, value)
+        else:
+            state.dict.update(values)
+
     def record_written(
         self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
     ) -> None:

@@ -265,7 +265,8 @@ class Flush(PendingChanges):
         initial: dict[Counter, Any] = {}
         for counter in self.registry.counters_of(mapper):
             initial[counter] = self._initial(counter, state)
-            self.session_state.show(state, counter.key, initial[counter])
+        shown = {counter.key: value for counter, value in initial.items()}
+        self.session_state.show_new(state, shown)
         self._inserted_parents.append((mapper, state, initial))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
@@ -305,10 +306,18 @@ class Flush(PendingChanges):
         state: InstanceState[Any],
     ) -> None:
         """Enter what a new source contributes to a parent that may be new."""
+        memory, unset = state.dict, counter.defaults
+        at: Any
+        parent = memory.get(counter.relationship.key)
+        if parent is None:
+            names = counter.foreign_key
+            at = counter.named_parent({name: memory.get(name, unset[name]) for name in names})
+        else:
+            at = instance_state(parent)
+        if at is None:
+            return
         row = counter.values_of(state)
-        parent = state.dict.get(counter.relationship.key)
-        at = counter.named_parent(row) if parent is None else instance_state(parent)
-        if at is None or not counter.counts(row):
+        if not counter.counts(row):
             return
         if counter.is_exact(row, self.dialect(counter.source)):
             contributions[counter, at].append(counter.value(row))
@@ -353,7 +362,8 @@ class Flush(PendingChanges):
             key = key_of(mapper, state)
             self.inserted_states[mapper, key] = state
             for counter, value in initial.items():
-                _take_off(self.change_of(mapper, key), counter, value)
+                if value or not isinstance(counter, Additive):
+                    _take_off(self.change_of(mapper, key), counter, value)
         self.deletions.close()
         super().write_pending_changes()
 
