@@ -126,6 +126,7 @@ def assert_numbered(rows: Rows) -> None:
     for thread in rows.threads:
         own = [row.seq for row in rows.comments if row.thread_id == thread.id and row.seq]
         assert len({*own}) == len(own)
+        assert all(row.seq for row in rows.comments if row.shown)
         assert max(own, default=0) <= thread.last_seq
 
 
