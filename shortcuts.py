@@ -106,6 +106,7 @@ class _Shortcuts:
     read_comments_since = _Read(views.read_comments_since)
     read_replies = _Read(views.read_replies)
     read_around = _Read(views.read_around)
+    read_trees = _Read(views.read_trees)
     read_reactions = _Read(views.read_reactions)
     read_history = _Read(views.read_history)
     read_unread = _Read(views.read_unread)

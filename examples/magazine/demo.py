@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from sqlalchemy import func, select
 
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.discussion import Discussion
 from tallied.resolvers import comments
+from tallied.resolvers.reactions import add_reaction
 
 from . import articles
 from .accounts import hash_password, new_session_key
@@ -23,10 +26,14 @@ ARTICLES = {
 }
 DRAFT = ("What the frogs said", "They have not said anything yet.")
 COMMENTS = [
-    ("ben", "So the sea is *the end* of the line?"),
-    ("ada", "It is, until the sun is hot enough:\n\n> the sun takes only the water back"),
-    ("eve", "I have it from [a river](https://en.wikipedia.org/wiki/Seawater)."),
+    ("ben", None, "So the sea is *the end* of the line?"),
+    ("ada", 0, "It is, until the sun is hot enough:\n\n> the sun takes only the water back"),
+    ("ben", 1, "And the salt stays behind."),
+    ("eve", None, "I have it from [a river](https://en.wikipedia.org/wiki/Seawater)."),
 ]
+"""Who says what, and to which of these comments it is a reply."""
+
+REACTIONS = [("eve", 1, "like"), ("ben", 1, "like"), ("ada", 2, "laugh")]
 
 
 async def fill(discussion: Discussion, password: str) -> bool:
@@ -47,9 +54,14 @@ async def fill(discussion: Discussion, password: str) -> bool:
             await articles.publish(unit, access["ada"], keys[-1])
         await articles.write_draft(unit, access["ada"], *DRAFT)
         thread_id = await articles.thread_of(unit, keys[0])
-        for name, message in COMMENTS:
-            new = comments.NewComment(message)
-            await comments.add_comment(unit, access[name], thread_id, new)
+        said: list[UUID] = []
+        for name, place, message in COMMENTS:
+            new, to = comments.NewComment(message), None if place is None else said[place]
+            added = await comments.add_comment(unit, access[name], thread_id, new, reply_to_id=to)
+            assert added.comment is not None
+            said.append(added.comment["id"])
+        for name, place, kind in REACTIONS:
+            await add_reaction(unit, access[name], said[place], kind)
         return True
 
     return await discussion.write(work)

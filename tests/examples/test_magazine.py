@@ -53,6 +53,38 @@ async def test_page_shows_comments_of_form_and_graphql(press: Press) -> None:
     assert front.css_first(".articles a[href$=discussion]").text() == "2 comments"
 
 
+async def test_replies_and_reactions_need_no_script(press: Press) -> None:
+    id = await press.article()
+    ben, ada = await press.browser("ben"), await press.browser("ada")
+    first = (await ben.comment(id, "Salt?")).headers["location"].partition("#comment-")[2]
+    done = await ada.submit(
+        f"/articles/{id}", f"/articles/{id}/comments", message="Yes.", reply_to=first
+    )
+    answer = done.headers["location"].removeprefix("/comments/")
+    liked = {"kind": "like", "taken": "no"}
+    done = await ada.submit(f"/articles/{id}", f"/comments/{first}/react", **liked)
+    assert done.headers["location"] == f"/comments/{first}#comment-{first}"
+
+    page = await ben.see(f"/articles/{id}")
+    (reply,) = page.css(f"#comment-{first} > .replies > li")
+    assert reply.attributes["id"] == f"comment-{answer}"
+    assert reply.css_first(".message").text().strip() == "Yes."
+    liked_by_others = page.css_first(f"#comment-{first} button[value=like]")
+    assert (liked_by_others.text(), liked_by_others.attributes["aria-pressed"]) == ("👍 1", "false")
+    guest = press.guest()
+    page = await guest.see(f"/comments/{answer}")
+    assert page.css_first(f".above #comment-{first} .message").text().strip() == "Salt?"
+    assert page.css_first(f".replies #comment-{answer}") is not None
+    assert page.css("form[action$=react], form[action$=comments]") == []
+    assert "👍 1" in page.css_first(f".above #comment-{first}").text()
+    done = await ada.submit(f"/articles/{id}", f"/comments/{first}/react", kind="like", taken="yes")
+    assert "👍 1" not in (await guest.see(f"/comments/{first}")).text()
+    done = await ben.submit(
+        f"/articles/{id}", f"/articles/{id}/comments", message="No", reply_to="x"
+    )
+    assert done.status_code == 422
+
+
 @pytest.mark.slow
 async def test_one_document_queries_both_schemas(press: Press) -> None:
     ids = [await press.article(headline) for headline in ("Salt", "Sand", "Silt")]
