@@ -47,6 +47,15 @@ def check_settings(
                 f" {assignment('guests', 'write')}.",
             )
         )
+    if not has_viewers and rules.guests == "write" and rules.comment_checks:
+        findings.append(
+            Finding(
+                "tallied.W025",
+                "Comments may wait for a moderator, and nobody can be one: nobody can sign in.",
+                f"Give get_viewer, or set {SETTINGS['secret']}; or leave the checks of comments"
+                " out.",
+            )
+        )
     if settings.origins.strip() == ANY_ORIGIN:
         # In development, too: any page that the developer visits could write to the server.
         findings.append(

@@ -72,6 +72,12 @@ def test_dangerous_setting_is_reported(settings: dict[str, Any], id: str, named:
     assert OTHER not in str(findings)
 
 
+def test_checks_without_a_moderator_are_reported() -> None:
+    settings = Settings(environment="development", guests="write", link_limit=2)
+    assert ids(check_settings(settings, has_viewers=False)) == ["tallied.W025"]
+    assert check_settings(settings) == []
+
+
 @pytest.mark.parametrize(
     "settings", [{"introspection": False}, {"only_persisted": True, "persisted_documents": "x"}]
 )

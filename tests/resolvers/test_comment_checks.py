@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -153,6 +154,20 @@ async def test_repetition_and_rate_are_refused(database: Database) -> None:
         quotas = len((await connection.execute(select(Quota.subject))).all())
     assert await purge_quotas(database, batch_size=2) == quotas - 2
     assert await purge_quotas(database) == 0
+    await assert_sound(database)
+
+
+async def test_comments_at_once_do_not_exceed_the_rate(database: Database) -> None:
+    host = held(database, comment_rate=3)
+    await host.ada.comment(await host.moderator.thread("First"), "one")
+    threads = [await host.moderator.thread(f"Engines {n}") for n in range(6)]
+    document = """mutation($i: AddCommentInput!) { addComment(input: $i) {
+      userErrors { code } } }"""
+    payloads = await asyncio.gather(
+        *(host.ada(document, i={"threadId": id, "message": id[-9:]}) for id in threads)
+    )
+    errors = [error["code"] for payload in payloads for error in payload["userErrors"]]
+    assert errors == ["RATE_LIMITED"] * 4
     await assert_sound(database)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.host import Host, key
+from support.host import Gate, Host, key, run_behind
 from support.reply_trees import add_chain, assert_sound
 
 from tallied.auth.viewer import Viewer
@@ -122,6 +122,51 @@ async def test_flags_hide_a_comment_at_the_limit(host: Host) -> None:
     queue = await host.moderator(QUEUE)
     assert (queue["totalCount"], queue["nodes"]) == (0, [])
     await assert_sound(host.database)
+
+
+@pytest.mark.parametrize("is_flag_first", [True, False])
+async def test_flag_beside_moderation_at_the_limit(database: Database, is_flag_first: bool) -> None:
+    gate = Gate("flag_comment" if is_flag_first else "moderate_comment")
+    host = Host(database, settings={"flag_limit": 2}, hooks=[gate])
+    eve = host.client(Viewer("user-3", "Eve"))
+    thread = await host.bob.thread("Engines")
+    comment = await host.ada.comment(thread)
+    gate.came = 1  # The first flag passes.
+    flag = {"commentId": comment, "reason": "SPAM"}
+    await host.bob.do("flagComment", "comment { id }", **flag)
+    gate.came = 0
+    second = eve.do("flagComment", "comment { isPublished }", **flag)
+    decision = moderate(host, "PUBLISHED", comment)
+    if is_flag_first:
+        await run_behind(gate, database, second, decision)
+    else:
+        await run_behind(gate, database, decision, second)
+    stored = await host.moderator(
+        "query($c: ID!) { comment(id: $c) { flagCount status } }", c=comment
+    )
+    # The flag that came last is open, and alone.
+    expected_count = 0 if is_flag_first else 1
+    assert stored == {"flagCount": expected_count, "status": "PUBLISHED"}
+    steps = [("published", "pending"), ("pending", "published")]
+    assert [entry[:2] for entry in await read_log(database)] == (
+        steps if is_flag_first else [("published", "published")]
+    )
+    await assert_sound(database)
+
+
+async def test_two_flags_at_once_reach_the_limit(database: Database) -> None:
+    gate = Gate("flag_comment")
+    host = Host(database, settings={"flag_limit": 2}, hooks=[gate])
+    comment = await host.ada.comment(await host.bob.thread("Engines"))
+    eve = host.client(Viewer("user-3", "Eve"))
+    flags = [
+        client.do("flagComment", "comment { isPublished }", commentId=comment, reason="SPAM")
+        for client in (host.bob, eve)
+    ]
+    first, last = await run_behind(gate, database, *flags)
+    assert (first["comment"]["isPublished"], last["comment"]["isPublished"]) == (True, False)
+    assert await read_log(database) == [("published", "pending", "2 flags")]
+    await assert_sound(database)
 
 
 async def test_erased_author_leaves_no_flag(host: Host) -> None:
