@@ -12,7 +12,6 @@ transaction of its own, the second is part of the session's, which the caller co
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, overload
@@ -113,14 +112,14 @@ class _Shortcuts:
     read_counts = _Read(views.read_counts)
 
 
-class AsyncShortcuts(_Shortcuts, ABC):
+class AsyncShortcuts(_Shortcuts):
     """Shortcuts that are coroutines, each with a transaction of its own."""
 
     database: Database
 
-    @abstractmethod
     def access(self, viewer: Viewer | None = None) -> Access:
         """Return the rights of a viewer, by default of a guest."""
+        raise NotImplementedError
 
     async def _call(
         self, shortcut: _Shortcut[Any, T], asker: Asker, *args: Any, **kwargs: Any

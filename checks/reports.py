@@ -36,7 +36,8 @@ class Verified:
             every = "all " if self.everything else ""
             some = {name: number for name, number in self.looked_at.items() if number}
             *others, last = [
-                _number(number, each.lower()) for each, number in (some or self.looked_at).items()
+                _number(number, _words_of(name))
+                for name, number in (some or self.looked_at).items()
             ]
             listed = f"{', '.join(others)} and {last}" if others else last
             what = "amounts" if self.only_amounts else "counters"
@@ -74,6 +75,11 @@ def with_option(text: str, option: str) -> str:
     return re.sub(
         r"`tallied (migrate|verify|rebuild|check)\b", lambda found: f"{found[0]} {option}", told
     )
+
+
+def _words_of(class_name: str) -> str:
+    """Return the name of a class as a reader says it: ReactionTotal is a reaction total."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", class_name).lower()
 
 
 def _number(number: int, what: str) -> str:

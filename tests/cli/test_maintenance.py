@@ -87,7 +87,7 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
     assert alone.out.splitlines()[-1] == f"2 amounts are wrong; {repair}"
     rebuilt = commands("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
     assert (rebuilt.code, rebuilt.out) == (0, "Put 2 amounts right.\n"), "the counters follow"
-    assert "200/200" in rebuilt.err or "12/12" in rebuilt.err, "the progress bar"
+    assert re.search(r"\b(\d\d+)/\1\b", rebuilt.err), "the progress bar"
     assert commands("verify", "--database", seeded).code == 0
     assert [row.word_count for row in sql(seeded, query)] == [before[0].word_count, 2]
     right = commands("verify", "Comment.word_count", "--database", seeded)
@@ -265,6 +265,7 @@ def test_conditions_select_threads(
 def test_purge_deletes_texts_of_deleted_comments(seeded: str, commands: Commands) -> None:
     sql(
         seeded,
+        "DELETE FROM tallied_withdrawn_text",
         """UPDATE tallied_comment SET status = 'deleted', shown = false
              WHERE id IN (SELECT id FROM tallied_comment ORDER BY id LIMIT 2)""",
         """INSERT INTO tallied_withdrawn_text (comment_id, message, status, withdrawn_at)
