@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect
 from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.interfaces import MANYTOONE
 
 from .change import Change
@@ -137,6 +138,15 @@ class Counter:
         """Return the tracked values of an object in memory; None stands for an unknown value."""
         unset = self.defaults if state.key is None else {}
         return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
+
+    def parent_in_memory(self, state: InstanceState[Any]) -> Key | InstanceState[Any] | None:
+        """Return the parent of a new object: by its object in memory, or else by its key."""
+        obj = state.dict.get(self.relationship.key)
+        if obj is not None:
+            return instance_state(obj)
+        return self.named_parent(
+            {name: state.dict.get(name, self.defaults[name]) for name in self.foreign_key}
+        )
 
     def is_exact(self, row: RowValues, dialect: Dialect) -> bool:
         """Return whether the database will hold the amount of `image` just as it is."""

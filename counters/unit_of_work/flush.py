@@ -306,14 +306,7 @@ class Flush(PendingChanges):
         state: InstanceState[Any],
     ) -> None:
         """Enter what a new source contributes to a parent that may be new."""
-        memory, unset = state.dict, counter.defaults
-        at: Any
-        parent = memory.get(counter.relationship.key)
-        if parent is None:
-            names = counter.foreign_key
-            at = counter.named_parent({name: memory.get(name, unset[name]) for name in names})
-        else:
-            at = instance_state(parent)
+        at = counter.parent_in_memory(state)
         if at is None:
             return
         row = counter.values_of(state)
