@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 from support.api import Api, mutation
 from support.commands import Commands
 from support.server import Server, free_port
@@ -260,7 +261,7 @@ async def test_mutation_past_its_time_changes_nothing(database: Database) -> Non
     thread = await api.thread("Engines")
     before = await api.contents()
     async with database.sessions() as session, session.begin():
-        (await session.get_one(Thread, before[0][0].id)).title = "Looms"
+        (await session.scalars(select(Thread))).one().title = "Looms"
         await session.flush()
         query = mutation("renameThread", "thread { title }")
         answer = await ask(api, query, variables={"i": {"threadId": thread, "title": "Mills"}})
