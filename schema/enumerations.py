@@ -1,4 +1,4 @@
-"""The enumerations of moderation."""
+"""The enumerations of comments and of moderation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ class CommentStatus(Enum):
     REJECTED = strawberry.enum_value("REJECTED", description="Hidden by a moderator.")
     SPAM = strawberry.enum_value("SPAM", description="Hidden as spam.")
     DELETED = strawberry.enum_value("DELETED", description="Deleted, and kept for its replies.")
+
+
+@strawberry.enum(description="The role of who has deleted a comment.")
+class DeletedBy(Enum):
+    AUTHOR = strawberry.enum_value("AUTHOR", description="The author of the comment.")
+    MODERATOR = strawberry.enum_value(
+        "MODERATOR", description="Another viewer who may delete the comment."
+    )
+    HOST = strawberry.enum_value("HOST", description="The host application itself.")
+    ERASURE = strawberry.enum_value(
+        "ERASURE", description="The author was deleted together with all comments."
+    )
 
 
 @strawberry.enum(description="A status that a moderator can give a comment.")

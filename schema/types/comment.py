@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from ...execution.context import Context
 from ...execution.field_declarations import AncestorsField, ConnectionField, ResolvedField
 from ...execution.requested_fields import Info
 from ...host.access import Access, HostRules
-from ...host.policy import COMMENT_COLUMNS, CommentAction, ThreadContext
+from ...host.policy import COMMENT_COLUMNS, ThreadContext
 from ...models.comment import DELETED, PENDING
 from ...resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
 from ...resolvers.pagination.orders import COMMENTS
@@ -36,12 +35,13 @@ from ..arguments import (
     read_window,
 )
 from ..connections import Connection
-from ..enumerations import CommentStatus
+from ..enumerations import CommentStatus, DeletedBy
 from ..fields import column, computed, field, load_list, related_row
 from ..nodes import Node
 from ..rows import NO_ROWS, Row
 from ..scalars import SafeInt
 from .author import Author
+from .comment_rights import POLICY_COLUMNS, THREAD_COLUMNS, may, moderates
 from .reaction import (
     DEFAULT_REACTORS,
     REACTION_GROUPS,
@@ -64,24 +64,6 @@ ANCESTORS = AncestorsField("Comment", "parent")
 
 THREAD: LazyType[Any, Any] = LazyType("Thread", f"{__package__}.thread")
 """The type Thread, by its name: its module imports this one."""
-
-THREAD_COLUMNS = tuple(f"thread.{name}" for name in ThreadContext._fields)
-"""The columns of the thread by which a policy decides."""
-
-POLICY_COLUMNS = (*COMMENT_COLUMNS, *THREAD_COLUMNS)
-"""The columns by which a policy decides, those of the comment and of its thread."""
-
-
-@strawberry.enum(description="The role of who has deleted a comment.")
-class DeletedBy(Enum):
-    AUTHOR = strawberry.enum_value("AUTHOR", description="The author of the comment.")
-    MODERATOR = strawberry.enum_value(
-        "MODERATOR", description="Another viewer who may delete the comment."
-    )
-    HOST = strawberry.enum_value("HOST", description="The host application itself.")
-    ERASURE = strawberry.enum_value(
-        "ERASURE", description="The author was deleted together with all comments."
-    )
 
 
 class Tree(NamedTuple):
@@ -394,26 +376,3 @@ class Comment(Row, Node):
         THREAD,
         missing="The comment's thread was deleted while it was read; read it again.",
     )
-
-
-def moderates(access: Access, columns: tuple[Any, ...]) -> bool:
-    """Return whether the viewer may moderate the thread of a comment.
-
-    :param columns: the values of :data:`THREAD_COLUMNS`.
-    """
-    if access.constant_permission is not None:
-        return access.constant_permission
-    thread = ThreadContext._make(columns)
-    return thread.id is not None and access.may("may_moderate", thread)
-
-
-def may(access: Access, action: CommentAction, columns: tuple[Any, ...]) -> bool:
-    """Return whether the viewer may take an action on a comment.
-
-    :param columns: the values of :data:`POLICY_COLUMNS`; those of a thread that was deleted while
-        it was read are None.
-    """
-    context = split_comment_context(columns)
-    if access.constant_permission is not None:
-        return access.constant_permission and context.admits(action)
-    return context.thread.id is not None and access.may(action, context)
