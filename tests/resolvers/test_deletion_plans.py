@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import insert, select, text, update
 from support.query_plans import assert_by_index, executed, plan_of, rows_about
 
@@ -86,6 +87,7 @@ async def erase(unit: UnitOfWork, eraser: Eraser, author: UUID) -> None:
     await eraser.erase(unit.session, author, keys)
 
 
+@pytest.mark.slow
 async def test_deletions_use_indexes(database: Database) -> None:
     """Neither a deletion, a restoration, a purge nor an erasure reads a whole table."""
     await bury(database)

@@ -300,6 +300,7 @@ async def test_poller_of_numbers_misses_no_comment(strict: Database) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.slow
 async def test_numbers_are_found_by_the_index(database: Database) -> None:
     """What is unread, and what is new since a number."""
     host = Host(database)
