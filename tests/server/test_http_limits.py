@@ -208,13 +208,15 @@ def test_unwanted_body_closes_connection(connect: Connect) -> None:
 def test_timeout_starts_again_with_each_request(connect: Connect) -> None:
     request = b'%scontent-length: 26\r\n\r\n{"query":"{ __typename }"}' % HEAD
     connection = connect()
-    for _ in range(4):
+    for _ in range(5):
         connection.send(request[:-1])
-        time.sleep(0.4)
+        time.sleep(0.3)
         connection.send(request[-1:])
         answer = b""
         while b"__typename" not in answer:
-            answer += connection.socket.recv(65536)
+            data = connection.socket.recv(65536)
+            assert data, "the server has closed the connection"
+            answer += data
         assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
