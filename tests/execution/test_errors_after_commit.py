@@ -220,14 +220,15 @@ async def test_timeout_after_change_is_reported(database: Database) -> None:
     forum = Forum(api)
     await forum.fill("one two")
 
-    def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def before(*_: Any) -> tuple[str, Any]:
         forever = "SELECT pg_sleep(60)"
         if database.is_sqlite:
             forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
             forever += " SELECT count(*) FROM n"
-        cursor.execute(forever)
+        return forever, ()
 
-    event.listen(database.reader.sync_engine, "before_cursor_execute", before)
+    # In the place of a statement, so that its end is the end of any statement.
+    event.listen(database.reader.sync_engine, "before_cursor_execute", before, retval=True)
     status, answer = await forum.move("title")
     event.remove(database.reader.sync_engine, "before_cursor_execute", before)
     # Not 503, after which clients and proxies send a request again.
