@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,7 @@ from sqlalchemy import URL, NullPool, create_engine, insert, make_url, text
 from support.api import Api
 from support.databases import new_database
 from support.host import titles
-from support.query_plans import assert_by_index, executed, plan_of, rows_about
+from support.query_plans import assert_by_index, executed, plan_of, rows_about, sqlite_steps
 
 from tallied.database import Database
 from tallied.host.access import HostRules
@@ -294,17 +292,7 @@ async def rows_read(database: Database, thread_id: UUID) -> int:
             explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement
             plan = str((await connection.exec_driver_sql(explain, parameters)).scalar_one())
             return max(int(float(rows)) for rows in re.findall(r"'Actual Rows': ([\d.]+)", plan))
-    steps = 0
-
-    def step() -> int:
-        nonlocal steps
-        steps += 1
-        return 0
-
-    with closing(sqlite3.connect(str(database.url.database))) as connection:
-        connection.set_progress_handler(step, 1)
-        connection.execute(statement, parameters).fetchall()
-    return steps
+    return sqlite_steps(database, statement, parameters)
 
 
 async def test_page_costs_same_in_small_and_in_large_thread(full: Database) -> None:

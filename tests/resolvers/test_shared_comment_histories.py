@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import select, text
 from support.shared_units import Shared, find_drifts, store_threads
+from support.state_machines import run_machine
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Locked, NotFound, Vetoed
@@ -232,17 +232,7 @@ async def read_rows(database: Database) -> dict[UUID, tuple[UUID, str]]:
 
 def run_batches(kind: type[Batches], url: str, *, examples: int, steps: int = 8) -> None:
     """Run random batches, the same ones each time."""
-    run_state_machine_as_test(
-        type("Machine", (kind,), {"url": url}),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(kind, url, examples=examples, steps=steps)
 
 
 def test_any_batches_end_exact(with_tables: None, empty_url: str) -> None:

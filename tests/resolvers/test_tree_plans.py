@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from support.plans import PlannedApi
-from support.query_plans import executed
+from support.query_plans import executed, sqlite_steps
 
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.reply_trees import StoredTree, store_tree
@@ -75,21 +73,6 @@ def rows_of_postgresql(engine: Engine, statement: str, parameters: Any, mode: st
     return round(sum(rows))
 
 
-def steps_of_sqlite(database: Database, statement: str, parameters: Any) -> int:
-    """Return how many instructions the statement takes."""
-    steps = 0
-
-    def step() -> int:
-        nonlocal steps
-        steps += 1
-        return 0
-
-    with closing(sqlite3.connect(str(database.url.database))) as connection:
-        connection.set_progress_handler(step, 1)
-        connection.execute(statement, parameters).fetchall()
-    return steps
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("is_compiled", [False, True])
 async def test_pages_of_trees_cost_same_in_large_threads(
@@ -114,7 +97,7 @@ async def test_pages_of_trees_cost_same_in_large_threads(
             measured = []
             for statement, parameters in statements:
                 if database.is_sqlite:
-                    measured.append(steps_of_sqlite(database, statement, parameters))
+                    measured.append(sqlite_steps(database, statement, parameters))
                     continue
                 for mode in ("force_custom_plan", "force_generic_plan"):
                     measured.append(rows_of_postgresql(engine, statement, parameters, mode))

@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import inspect, select
 
 from tallied.auth.viewer import Viewer
@@ -39,6 +38,7 @@ from tallied.resolvers.threads import delete_thread
 
 from .reply_trees import assert_sound
 from .shared_units import find_drifts
+from .state_machines import run_machine
 from .true_numbers import assert_true
 
 PICKS = st.integers(0, 999)
@@ -260,14 +260,4 @@ async def assert_fresh(unit: UnitOfWork) -> None:
 
 
 def run_forest(url: str, *, examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        type("Machine", (Forest,), {"url": url}),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(Forest, url, examples=examples, steps=steps)

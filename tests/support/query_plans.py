@@ -111,23 +111,31 @@ def assert_by_index(database: Database, plan: str) -> None:
             assert "WHERE" not in line, plan
 
 
+def sqlite_steps(database: Database, statement: str, parameters: Any, *, every: int = 1) -> int:
+    """Return how many instructions of SQLite's virtual machine a query takes.
+
+    :param every: the number of instructions that are counted as one.
+    """
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with closing(sqlite3.connect(str(database.url.database))) as connection:
+        connection.set_progress_handler(step, every)
+        connection.execute(statement, parameters).fetchall()
+    return steps
+
+
 async def rows_visited(database: Database, statement: str, parameters: Any) -> int:
     """Return how many rows the steps of a query have read; on SQLite, how many rows it could.
 
     There it is the number of steps of the virtual machine, of which each row takes some twenty.
     """
     if database.is_sqlite:
-        steps = 0
-
-        def step() -> int:
-            nonlocal steps
-            steps += 1
-            return 0
-
-        with closing(sqlite3.connect(str(database.url.database))) as connection:
-            connection.set_progress_handler(step, 20)
-            connection.execute(statement, parameters).fetchall()
-        return steps
+        return sqlite_steps(database, statement, parameters, every=20)
     explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
     async with database.read() as connection:
         result = await connection.exec_driver_sql(explain + statement, parameters)
