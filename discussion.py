@@ -250,7 +250,7 @@ class Discussion(AsyncShortcuts):
         """Run the checks at the start, and close the database at the end of a host's lifespan.
 
         A host's engine or Database stays open. At the start, the quick checks of
-        ``docs/checks.md`` run, and warnings are logged.
+        ``docs/reference/checks.md`` run, and warnings are logged.
 
         :raises ConfigurationError: for errors that the checks find.
         """
@@ -283,7 +283,9 @@ class Discussion(AsyncShortcuts):
         start: bool = False,
         deep: bool = False,
     ) -> list[Finding]:
-        """Return the faults of the settings, the database and the stored data (``docs/checks.md``).
+        """Return the faults of the settings, the database and the stored data.
+
+        ``docs/reference/checks.md`` lists them.
 
         :param session_class: another session class that writes Tallied's rows, to check as well.
         :param start: skip the checks that read rows.

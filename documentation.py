@@ -8,14 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent
 
 
-def find_page(name: str) -> str:
-    """Return the path of a page such as ``checks.md`` in a checkout, and its address elsewhere.
+def find_page(page: str, anchor: str = "") -> str:
+    """Return the file of a page such as ``reference/checks`` in a checkout, else its address.
 
     A wheel has no ``docs/``. The address is the project's "Documentation" in ``pyproject.toml``,
     and nowhere else.
     """
-    if (ROOT / "docs" / name).is_file():
-        return f"docs/{name}"
+    fragment = f"#{anchor}" if anchor else ""
+    if (ROOT / "docs" / f"{page}.md").is_file():
+        return f"docs/{page}.md{fragment}"
     try:
         addresses = metadata("tallied").get_all("Project-URL") or []
     except PackageNotFoundError:
@@ -23,5 +24,5 @@ def find_page(name: str) -> str:
     for entry in addresses:
         label, _, base = entry.partition(", ")
         if label == "Documentation":
-            return f"{base.rstrip('/')}/{name}"
-    return f"docs/{name} of the source"
+            return f"{base.rstrip('/')}/{page}/{fragment}"
+    return f"docs/{page}.md of the source"

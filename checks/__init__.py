@@ -1,7 +1,7 @@
 """System checks find faults of an installation before its users do.
 
 As in Django's check framework, each finding has a stable id, a sentence and a hint; an
-error prevents a start, a warning does not. ``docs/checks.md`` lists them. A check changes
+error prevents a start, a warning does not. ``docs/reference/checks.md`` lists them. A check changes
 nothing.
 
 ``tallied check`` calls :func:`run_checks`; a host calls :func:`check` for an open database,

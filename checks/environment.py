@@ -59,5 +59,5 @@ def _unknown(name: str, variables: set[str]) -> Finding:
         f"There is no setting {name}, so it changes nothing.",
         f"Did you mean {close[0]}?"
         if close
-        else f"Remove it; {find_page('api.md')} lists the settings.",
+        else f"Remove it; {find_page('reference/settings')} lists the settings.",
     )

@@ -17,7 +17,7 @@ Level: TypeAlias = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault; ``docs/checks.md`` lists all of them."""
+    """One fault; ``docs/reference/checks.md`` lists all of them."""
 
     id: str
     """Stable: ``tallied.E…`` for an error, ``tallied.W…`` for a warning."""
@@ -30,6 +30,11 @@ class Finding:
     def level(self) -> Level:
         """The severity: an error breaks or falsifies something; a warning may be intended."""
         return "error" if self.id.rpartition(".")[2].startswith("E") else "warning"
+
+    @property
+    def page(self) -> str:
+        """Where the documentation describes it."""
+        return find_page("reference/checks", self.id.rpartition(".")[2].lower())
 
     def __str__(self) -> str:
         return f"{self.level}: ({self.id}) {self.sentence} HINT: {self.hint}"
@@ -53,8 +58,8 @@ def in_order(findings: list[Finding]) -> list[Finding]:
 
 
 def as_json(findings: list[Finding]) -> str:
-    """Return a JSON array with ``id``, ``level``, ``sentence`` and ``hint`` of each finding."""
-    rows = [{**asdict(finding), "level": finding.level} for finding in findings]
+    """Return a JSON array of the findings: id, level, sentence, hint and page."""
+    rows = [{**asdict(each), "level": each.level, "page": each.page} for each in findings]
     return orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -65,7 +70,7 @@ def print_findings(findings: list[Finding]) -> None:
         style = "bold red" if finding.level == "error" else "bold yellow"
         line = Text.assemble((f"{finding.level} {finding.id}", style), f"  {finding.sentence}")
         console.print(line)
-        console.print(Text(f"    HINT: {finding.hint}", "dim"))
+        console.print(Text(f"    HINT: {finding.hint} ({finding.page})", "dim"))
     console.print(summary(findings), style="" if findings else "green")
 
 
@@ -76,4 +81,5 @@ def summary(findings: list[Finding]) -> str:
     levels = [finding.level for finding in findings]
     numbers = {name: levels.count(name) for name in sorted(set(levels))}
     counts = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items()]
-    return f"The checks have found {' and '.join(counts)}; {find_page('checks.md')} says more."
+    page = find_page("reference/checks")
+    return f"The checks have found {' and '.join(counts)}; {page} says more."

@@ -50,6 +50,6 @@ def check(
 
 check.__doc__ = f"""Report faults of the settings, the database and the stored data.
 
-The command changes nothing. {find_page("checks.md")} describes the id of each finding.
+The command changes nothing. {find_page("reference/checks")} describes the id of each finding.
 Exit code 0: no finding has the fail level. 1: at least one has.
 """

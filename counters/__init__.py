@@ -81,7 +81,7 @@ The code is in layers, and each imports those below it alone:
 - :mod:`.sql`: the statements that recount, update and read;
 - :mod:`.declarations`: what can be counted.
 
-What is promised, and what is not: ``docs/counters.md``.
+What is promised, and what is not: ``docs/explanation/exactness.md``.
 """
 
 from .declarations.counter import Counter as Counter

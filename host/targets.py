@@ -25,8 +25,8 @@ class Target:
     """A type of objects of the host, each of which may have one thread.
 
     There is no foreign key. If an object is deleted, its thread stays until the host deletes it, or
-    the system checks find it (``docs/checks.md``). If the host can have a column of its own,
-    ``article.thread_id`` with a foreign key is the better link.
+    the system checks find it. If the host can have a column of its own, ``article.thread_id`` with
+    a foreign key is the better link.
 
     :raises ConfigurationError: for an invalid name, guests or message_length.
     """

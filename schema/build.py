@@ -32,7 +32,7 @@ Lists are Relay connections: pass `first` and `after`, or `last` and `before`, w
 A mutation reports what it rejects in `userErrors` of its payload. All other errors are in \
 `errors`, with a stable code in `extensions.code`.
 
-The documentation is `docs/api.md` in Tallied's repository.\
+The documentation is `docs/reference/api.md` in Tallied's repository.\
 """
 """The description of the schema, which clients' tools show on their first page."""
 

@@ -24,8 +24,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "docs" / name for name in ("plugging-in.md", "hosts.md")]
-"""In this order: the second goes on in the folder of the first."""
+DOCUMENTS = [
+    ROOT / "docs" / f"{page}.md"
+    for page in (
+        "tutorial/plugging-in",
+        "how-to/policies-and-hooks",
+        "how-to/threads-without-a-column",
+        "how-to/merge-schemas",
+        "reference/reading-and-writing",
+        "reference/policy-and-hooks",
+        "how-to/sessions",
+    )
+]
+"""In this order: each goes on in the folder of those before it."""
 
 TIMEOUT = 60.0
 PORT = "8123"

@@ -13,7 +13,7 @@ from support.server import Server, free_port
 import tallied
 
 ROOT = Path(str(tallied.__file__)).parent
-DOCS = (ROOT / "docs" / "checks.md").read_text("utf-8")
+DOCS = (ROOT / "docs" / "reference" / "checks.md").read_text("utf-8")
 IN_CODE = {
     id
     for path in (ROOT / "checks").glob("*.py")
@@ -54,7 +54,8 @@ def test_warning_fails_only_by_fail_level(migrated: str, commands: Commands) -> 
     first, hint, summary = checked.out.splitlines()
     assert first.startswith("warning tallied.W012  The index ix_tallied_thread_word_count_id of")
     assert hint.startswith("    HINT: Create the index")
-    assert summary == "The checks have found 1 warning; docs/checks.md says more."
+    assert hint.endswith("(docs/reference/checks.md#w012)")
+    assert summary == "The checks have found 1 warning; docs/reference/checks.md says more."
     assert commands("check", "--database", migrated, "--fail-level", "error").code == 0
     assert commands("check", "--database", migrated, "--fail-level", "warning").code == 1
 
@@ -140,7 +141,7 @@ def test_serve_prints_warning_once_with_many_workers(tmp_path: Path, commands: C
 
 
 def test_every_check_is_described_and_tested() -> None:
-    described = re.findall(r"^\| `(tallied\.[EW]\d+)` \|", DOCS, re.MULTILINE)
+    described = re.findall(r'^\| <a id="[ew]\d+"></a>`(tallied\.[EW]\d+)` \|', DOCS, re.MULTILINE)
     assert described == sorted(IN_CODE)
     tests = " ".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("*.py"))
     tested = set(re.findall(r"tallied\.[EW]\d+", tests))

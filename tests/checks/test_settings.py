@@ -137,7 +137,7 @@ def test_all_mistakes_of_environment_are_reported() -> None:
         f.sentence.split()[4].rstrip(","): f.hint for f in findings if f.id == "tallied.W007"
     }
     assert unknown["TALLIED_GUEST"] == "Did you mean TALLIED_GUESTS?"
-    assert "docs/api.md" in unknown["TALLIED_COLOUR_OF_IT_ALL"]
+    assert "docs/reference/settings.md" in unknown["TALLIED_COLOUR_OF_IT_ALL"]
     assert len(findings) == 5
 
 

@@ -1,4 +1,4 @@
-"""docs/frontend.md is correct: its host allows its origins, and its client works."""
+"""docs/how-to/frontend.md is correct: its host allows its origins, and its client works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tallied.database import Database
 from tallied.settings import Settings
 from tallied.transport.cross_origin import REQUEST_HEADERS, RESPONSE_HEADERS
 
-TEXT = (Path(tallied.__file__).parent / "docs" / "frontend.md").read_text("utf-8")
+TEXT = (Path(tallied.__file__).parent / "docs" / "how-to" / "frontend.md").read_text("utf-8")
 BLOCKS: dict[str, str] = dict(re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.M | re.S))
 ORIGIN = "http://localhost:5173"
 
@@ -29,7 +29,7 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
     code = BLOCKS["python"].replace("sqlite+aiosqlite:///forum.db", url)
     assert code != BLOCKS["python"]
     created: dict[str, Any] = {}
-    exec(compile(code, "docs/frontend.md", "exec"), created)
+    exec(compile(code, "docs/how-to/frontend.md", "exec"), created)
     settings = created["discussion"].settings
     async with (
         Serving(created["app"], settings) as server,

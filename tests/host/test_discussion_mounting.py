@@ -38,6 +38,8 @@ async def test_mounted_discussion_names_right_way(database: Database, kind: Any)
 def test_page_is_named_by_its_address_without_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert documentation.find_page("checks.md") == "docs/checks.md"
+    assert documentation.find_page("reference/checks") == "docs/reference/checks.md"
     monkeypatch.setattr(documentation, "ROOT", tmp_path)
-    assert documentation.find_page("checks.md") == "https://docs.tallied.example/checks.md"
+    assert documentation.find_page("reference/checks", "e001") == (
+        "https://docs.tallied.example/reference/checks/#e001"
+    )

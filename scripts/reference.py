@@ -1,0 +1,189 @@
+"""The reference that is generated from the code: settings, GraphQL schema, Python API."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLUnionType,
+    Undefined,
+    get_named_type,
+    print_ast,
+)
+from graphql.utilities import ast_from_value
+
+from tallied.schema.build import schema
+from tallied.settings import SETTINGS, Setting
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+
+PAGES_OF_SETTINGS = {
+    "database_schema": "../tutorial/plugging-in.md#next-steps",
+    "database_wait": "../how-to/server.md#a-database-that-starts-later",
+    "pool_size": "../how-to/postgresql.md#the-size-of-the-pool",
+    "group_commit": "../how-to/postgresql.md#comments-that-share-a-transaction",
+    "workers": "../how-to/server.md#signals",
+    "sockets_per_address": "../how-to/server.md#one-client-address",
+    "connections_per_address": "../how-to/server.md#one-client-address",
+    "origins": "../how-to/frontend.md#allow-the-pages-origin-a-standalone-server",
+    "allowed_hosts": "../how-to/frontend.md#the-names-of-the-server",
+    "cache_time": "http.md#caching",
+    "persisted_documents": "http.md#persisted-documents",
+    "operation_cost": "limits.md#cost",
+    "answer_size": "limits.md",
+    "log_format": "../how-to/logs.md#log-as-json",
+    "access_log": "../how-to/logs.md",
+    "guests": "permissions.md#permissions",
+    "restore_days": "deletion.md#restoring",
+    "flag_limit": "moderation.md#flags",
+    "link_limit": "moderation.md#checks-before-publication",
+    "reply_depth": "replies.md#depth",
+    "revisions": "edits.md#history",
+    "reactions": "reactions.md#settings",
+    "secret": "permissions.md#authentication",
+}
+
+
+SETTINGS_INTRODUCTION = """\
+# Settings
+
+A standalone server reads these environment variables. A host passes a `Settings`, whose fields
+have the same names in lower case: `Settings(page_size=50)`. Sizes are in bytes and times in
+seconds; limits count for one server process. This page is written by
+`python scripts/docs.py --write`.
+
+| setting | default | allowed | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def print_settings() -> str:
+    """Return the page of all settings."""
+    return SETTINGS_INTRODUCTION + "".join(map(_setting_row, SETTINGS.values()))
+
+
+def _setting_row(setting: Setting) -> str:
+    default = f"{setting.default:,}" if setting.bounds else f"`{str(setting.default).lower()}`"
+    allowed = "true, false" if isinstance(setting.default, bool) else ", ".join(setting.choices)
+    if setting.bounds:
+        allowed = f"{setting.bounds[0]:,} to {setting.bounds[1]:,}"
+    page = PAGES_OF_SETTINGS.get(setting.name)
+    text = setting.text.replace("*", r"\*") + (f" [More]({page})." if page else "")
+    anchor = setting.name.replace("_", "-")
+    name = f'<a id="{anchor}"></a>`{setting.variable}`'
+    return f"| {name} | {default if default != '``' else ''} | {allowed} | {text} |\n"
+
+
+def print_pages() -> dict[str, str]:
+    """Return the generated pages of the schema and of the Python API by their names."""
+    pages = {"schema": print_schema_pages(), "python": print_python_pages()}
+    return {f"{kind}/{name}": text for kind, of in pages.items() for name, text in of.items()}
+
+
+def print_schema_pages() -> dict[str, str]:
+    """Return the pages of the GraphQL schema by their names."""
+    graphql_schema = schema._schema
+    types = [
+        type_
+        for name, type_ in sorted(graphql_schema.type_map.items())
+        if not name.startswith("__") and type_ not in _roots()
+    ]
+    kinds: dict[str, tuple[str, tuple[type, ...]]] = {
+        "objects": ("Objects and interfaces", (GraphQLObjectType, GraphQLInterfaceType)),
+        "inputs": ("Inputs", (GraphQLInputObjectType,)),
+        "values": (
+            "Enumerations, unions and scalars",
+            (GraphQLEnumType, GraphQLUnionType, GraphQLScalarType),
+        ),
+    }
+    pages = {}
+    for page, root in (
+        ("queries", graphql_schema.query_type),
+        ("mutations", graphql_schema.mutation_type),
+    ):
+        assert root is not None
+        fields = "".join(_field(root, name, field) for name, field in root.fields.items())
+        pages[page] = f"# {page.capitalize()}\n\n{root.description or ''}\n\n{fields}"
+    for page, (title, classes) in kinds.items():
+        parts = [_type(type_) for type_ in types if isinstance(type_, classes)]
+        pages[page] = f"# {title}\n\n" + "".join(parts)
+    return pages
+
+
+def _roots() -> tuple[GraphQLObjectType | None, ...]:
+    return schema._schema.query_type, schema._schema.mutation_type
+
+
+def _type(type_: GraphQLNamedType) -> str:
+    text = f"## {type_.name} {{ #{type_.name} }}\n\n{type_.description or ''}\n\n"
+    if isinstance(type_, GraphQLEnumType):
+        return (
+            text
+            + "".join(
+                f"- `{name}`: {value.description or ''}\n" for name, value in type_.values.items()
+            )
+            + "\n"
+        )
+    if isinstance(type_, GraphQLUnionType):
+        return text + f"One of {', '.join(_link(item) for item in type_.types)}.\n\n"
+    if isinstance(type_, GraphQLScalarType):
+        return text
+    assert isinstance(type_, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType)
+    return text + "".join(_field(type_, name, field) for name, field in type_.fields.items())
+
+
+def _field(owner: GraphQLNamedType, name: str, field: GraphQLField | GraphQLInputField) -> str:
+    level = "##" if owner in _roots() else "###"
+    text = f"{level} {name} {{ #{owner.name}.{name} }}\n\n{_link(field.type)}"
+    if isinstance(field, GraphQLInputField):
+        return f"{text}{_default(field)}\n\n{field.description or ''}\n\n"
+    arguments = [
+        f"- `{key}`: {_link(argument.type)}{_default(argument)} {argument.description or ''}\n"
+        for key, argument in field.args.items()
+    ]
+    return f"{text}\n\n{field.description or ''}\n\n{''.join(arguments)}\n"
+
+
+def _link(type_: object) -> str:
+    named = get_named_type(type_)  # type: ignore[call-overload]
+    page = "objects"
+    if isinstance(named, GraphQLInputObjectType):
+        page = "inputs"
+    elif isinstance(named, GraphQLEnumType | GraphQLUnionType | GraphQLScalarType):
+        page = "values"
+    return f"[`{type_}`]({page}.md#{named.name})"
+
+
+def _default(value: GraphQLArgument | GraphQLInputField) -> str:
+    if value.default_value is Undefined:
+        return ""
+    node = ast_from_value(value.default_value, value.type)
+    return f" = `{print_ast(node)}`" if node is not None else ""
+
+
+def print_python_pages() -> dict[str, str]:
+    """Return the pages of the Python API by the names of their packages."""
+    sys.path.insert(0, str(TESTS))
+    from test_public_names import PUBLIC  # noqa: PLC0415
+
+    pages: dict[str, str] = {}
+    for path, names in PUBLIC.items():
+        area = path.split(".")[1]
+        page = pages.setdefault(area, f"# tallied.{area}\n\n")
+        if path.rpartition(".")[2][0].isupper():
+            members = "".join(f"        - {name}\n" for name in names.split())
+            page += f"::: {path}\n    options:\n      members:\n{members}\n"
+        else:
+            page += "".join(f"::: {path}.{name}\n\n" for name in names.split())
+        pages[area] = page
+    return pages
