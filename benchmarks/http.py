@@ -14,14 +14,14 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Annotated
-from uuid import UUID
 
 import typer
 from rich import box
@@ -29,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .databases import BACKENDS, chosen, fresh_database
+from .serving.host import SECRET
 from .serving.load import HTTPRequest, generator
 from .serving.operations import OPERATIONS, Operation
 from .serving.processes import MemoryPeak, ServerProcess, split_cores
-from .serving.storage import count_sessions, count_wrong, fill
+from .serving.storage import Stored, count_sessions, count_wrong, fill, forget_reactions
 
 IDLE_MEMORY = 110
 """The aim for the resident size of an idle server, in MB."""
@@ -117,7 +118,7 @@ def serve(
         host = [*uvicorn, *protocol, "tallied.benchmarks.serving.host:create_app"]
         environ = {"BARE_DATABASE": url}
         with (
-            ServerProcess(tallied, Path(folder), cores) as server,
+            ServerProcess(tallied, Path(folder), cores, {"TALLIED_SECRET": SECRET}) as server,
             ServerProcess(bare, Path(folder), cores, environ) as floor,
             ServerProcess(host, Path(folder), cores, environ) as signed_in,
         ):
@@ -149,29 +150,39 @@ def probe(port: int, item: HTTPRequest) -> None:
 def compare(
     servers: tuple[ServerProcess, ServerProcess],
     operation: Operation,
-    keys: Sequence[UUID],
+    stored: Stored,
     scale: Scale,
+    reset: Callable[[], None],
 ) -> tuple[Figures, Figures]:
-    """Measure one row; the first round warms up and does not count."""
-    requests = (operation.tallied(keys), operation.bare(keys))
+    """Measure one row; the first round warms up and does not count.
+
+    :param reset: what makes the requests possible again, before each round.
+    """
+    requests = (operation.tallied(stored), operation.bare(stored))
     results = (Figures(), Figures())
     places = [0, 1]
     for place in places:
+        reset()
         probe(servers[place].port, requests[place][0])
         warm_up = min(1.0, scale.seconds)
         Figures().measure(servers[place], requests[place], operation.connections, warm_up)
     for _ in range(scale.rounds):
         random.shuffle(places)
         for place in places:
+            reset()
             results[place].measure(
                 servers[place], requests[place], operation.connections, scale.seconds
             )
     return results
 
 
+def _keep() -> None:
+    """Leave what is stored as it is."""
+
+
 def measure(url: str, rows: Sequence[str], scale: Scale, cores: set[int]) -> Result:
     """Measure rows on an empty database."""
-    keys = asyncio.run(fill(url, scale.threads, scale.comments))
+    stored = asyncio.run(fill(url, scale.threads, scale.comments))
     result = Result()
     with serve(url, cores) as servers:
         time.sleep(min(1.0, scale.rest))
@@ -180,8 +191,9 @@ def measure(url: str, rows: Sequence[str], scale: Scale, cores: set[int]) -> Res
         for name in rows:
             with console.status(OPERATIONS[name].title):
                 operation = OPERATIONS[name]
-                server = servers[2] if operation.is_signed_in else servers[0]
-                result.rows[name] = compare((server, servers[1]), operation, keys, scale)
+                server = servers[2] if operation.has_policy else servers[0]
+                reset = partial(forget_reactions, url) if operation.adds_reactions else _keep
+                result.rows[name] = compare((server, servers[1]), operation, stored, scale, reset)
         with console.status("a rest"):
             time.sleep(scale.rest)
         result.rest = servers[0].memory()
@@ -203,7 +215,7 @@ def show(backend: str, result: Result, scale: Scale) -> None:
         operation = OPERATIONS[name]
         table.add_row(operation.title, str(operation.connections), *cells(operation, *figures))
     console.print(table)
-    own = [pair[0] for name, pair in result.rows.items() if not OPERATIONS[name].is_signed_in]
+    own = [pair[0] for name, pair in result.rows.items() if not OPERATIONS[name].has_policy]
     peak = max((figures.peak for figures in own), default=result.idle)
     console.print(
         f"Memory of the process: {result.idle / 1e6:.0f} MB idle ({IDLE_MEMORY}),"

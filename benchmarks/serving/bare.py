@@ -26,6 +26,7 @@ from .bare_databases import DATABASES, Rows
 
 PAGE = 50
 NESTED = (20, 10)
+TREE = (20, 3)
 
 Endpoint: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -67,6 +68,33 @@ def create_app() -> Starlette:
         comment = {"id": str(id), "wordCount": words, "createdAt": time}
         return respond({"comment": comment, "thread": thread})
 
+    async def tree(request: Request) -> Response:
+        top, replies = TREE
+        rows = await database.top_level(UUID(request.path_params["id"]), top)
+        below = await database.replies([row[0] for row in rows], replies)
+        reactions: dict[Any, list[dict[str, Any]]] = {row[0]: [] for row in (*rows, *below)}
+        for id, kind, count in await database.reactions(list(reactions)):
+            reactions[id].append({"kind": kind, "count": count, "viewerHasReacted": False})
+        nodes: dict[Any, list[dict[str, Any]]] = {row[0]: [] for row in rows}
+        for row in below:
+            nodes[row[-1]].append({**_object(COMMENT, row), "reactionGroups": reactions[row[0]]})
+        comments = [
+            {**_object(COMMENT, row), "reactionGroups": reactions[row[0]], "replies": nodes[row[0]]}
+            for row in rows
+        ]
+        return respond({"comments": comments})
+
+    async def unread(_: Request) -> Response:
+        rows = await database.page(PAGE + 1)
+        counts = dict(await database.unread([row[0] for row in rows[:PAGE]]))
+        nodes = [{**_object(THREAD, row), "unreadCount": counts[row[0]]} for row in rows[:PAGE]]
+        return respond({"nodes": nodes, "pageInfo": {"hasNextPage": len(rows) > PAGE}})
+
+    async def react(request: Request) -> Response:
+        values = orjson.loads(await request.body())
+        (count,) = await database.react(UUID(values["commentId"]), values["kind"], now())
+        return respond({"comment": {"id": values["commentId"], "reactionCount": count}})
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with database:
@@ -77,6 +105,9 @@ def create_app() -> Starlette:
         Route("/nested", nested),
         Route("/thread/{id}", thread),
         Route("/add", add, methods=["POST"]),
+        Route("/tree/{id}", tree),
+        Route("/unread", unread),
+        Route("/react", react, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 

@@ -7,6 +7,7 @@ than a unit of work, which has to look at the thread first.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from uuid import UUID
 import aiosqlite
 import asyncpg
 from sqlalchemy import URL
+
+from .storage import SUBJECT
 
 CONNECTIONS = 12
 
@@ -41,8 +44,23 @@ class BareDatabase(Protocol):
     async def thread(self, id: str) -> Rows | None:
         """Return one thread."""
 
+    async def top_level(self, thread: UUID, size: int) -> Rows:
+        """Return the first comments of a thread that are no replies."""
+
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        """Return the first replies to each comment; the last column is the comment's id."""
+
+    async def reactions(self, comments: list[Any]) -> Rows:
+        """Return the reactions to these comments: the comment's id, the kind and the number."""
+
+    async def unread(self, threads: list[Any]) -> Rows:
+        """Return the ids of these threads, each with the number of comments that are unread."""
+
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         """Add a comment, and return the thread's new number of comments."""
+
+    async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
+        """Add a reaction to a comment, and return the comment's new number of them."""
 
 
 THREAD = "id, title, comment_count, word_count, last_comment_at, created_at"
@@ -50,6 +68,22 @@ PAGE = (
     f"SELECT {THREAD} FROM tallied_thread"
     " ORDER BY coalesce(last_comment_at, created_at) DESC, id DESC LIMIT $1"
 )
+COMMENT = "id, message, author_name, word_count, created_at"
+TOP_LEVEL = (
+    f"SELECT {COMMENT} FROM tallied_comment"
+    " WHERE thread_id = $1 AND parent_id IS NULL ORDER BY created_at, id LIMIT $2"
+)
+AUTHOR = f"(SELECT id FROM tallied_author WHERE subject = '{SUBJECT}')"
+UNREAD = f"""
+    SELECT t.id, (SELECT count(*) FROM (
+        SELECT 1 FROM tallied_comment c
+        WHERE c.thread_id = t.id AND c.seq > coalesce(m.last_read_seq, 0) AND c.shown
+            AND c.author_id IS DISTINCT FROM {AUTHOR}
+        ORDER BY c.seq LIMIT 100
+    ) unread) FROM tallied_thread t
+    LEFT JOIN tallied_mark m ON m.thread_id = t.id AND m.author_id = {AUTHOR}
+"""
+REACTIONS = "SELECT comment_id, kind, count FROM tallied_reaction_total WHERE count > 0"
 
 
 class PostgreSQL:
@@ -73,6 +107,24 @@ class PostgreSQL:
                 (id, thread_id, author_name, author_name_key, message, word_count, created_at)
             SELECT $2, id, $3::varchar, $3::varchar, $4, $5, $6 FROM counted
         ) SELECT comment_count FROM counted
+    """
+
+    REPLIES = f"""
+        SELECT page.*, top.id FROM unnest($1::uuid[]) top (id) CROSS JOIN LATERAL (
+            SELECT {COMMENT} FROM tallied_comment
+            WHERE parent_id = top.id ORDER BY created_at, id LIMIT $2
+        ) page
+    """
+    REACT = f"""
+        WITH total AS (
+            INSERT INTO tallied_reaction_total AS total (comment_id, kind, count)
+            VALUES ($1, $2::varchar, 1)
+            ON CONFLICT (comment_id, kind) DO UPDATE SET count = total.count + 1
+        ), added AS (
+            INSERT INTO tallied_reaction (comment_id, kind, created_at, author_id)
+            VALUES ($1, $2::varchar, $3, {AUTHOR})
+        ) UPDATE tallied_comment SET reaction_count = reaction_count + 1
+        WHERE id = $1 RETURNING reaction_count
     """
 
     def __init__(self, url: URL) -> None:
@@ -100,6 +152,22 @@ class PostgreSQL:
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         return await self._pool.fetchrow(self.ADD, thread, *comment)
 
+    async def top_level(self, thread: UUID, size: int) -> Rows:
+        return await self._pool.fetch(TOP_LEVEL, thread, size)
+
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        return await self._pool.fetch(self.REPLIES, comments, size)
+
+    async def reactions(self, comments: list[Any]) -> Rows:
+        query = f"{REACTIONS} AND comment_id = ANY ($1::uuid[])"
+        return await self._pool.fetch(query, comments)
+
+    async def unread(self, threads: list[Any]) -> Rows:
+        return await self._pool.fetch(f"{UNREAD} WHERE t.id = ANY ($1::uuid[])", threads)
+
+    async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
+        return await self._pool.fetchrow(self.REACT, comment, kind, time)
+
 
 async def _keep(_: object) -> None:
     """Give a connection back as it is: nothing here changes its session."""
@@ -125,6 +193,22 @@ class SQLite:
             word_count = word_count + ?2, last_comment_at = max(coalesce(last_comment_at, ''), ?3)
         WHERE id = ?1 RETURNING comment_count
     """
+
+    REPLIES = f"""
+        WITH top (key) AS (SELECT value FROM json_each(?))
+        SELECT {COMMENT}, parent_id FROM top JOIN tallied_comment ON id IN (
+            SELECT id FROM tallied_comment
+            WHERE parent_id = key ORDER BY created_at, id LIMIT ?
+        ) ORDER BY created_at, id
+    """
+    REACT = (
+        """INSERT INTO tallied_reaction_total (comment_id, kind, count) VALUES (?1, ?2, 1)
+        ON CONFLICT (comment_id, kind) DO UPDATE SET count = count + 1""",
+        f"""INSERT INTO tallied_reaction (comment_id, kind, created_at, author_id)
+        VALUES (?1, ?2, ?3, {AUTHOR})""",
+        """UPDATE tallied_comment SET reaction_count = reaction_count + 1 WHERE id = ?1
+        RETURNING reaction_count""",
+    )
 
     def __init__(self, url: URL) -> None:
         self._file = str(url.database)
@@ -155,16 +239,42 @@ class SQLite:
 
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         id, name, message, words, time = comment
-        written = f"{time:%Y-%m-%d %H:%M:%S.%f}"
+        written = _written(time)
+        return await self._write(
+            (self.INSERT, (thread.hex, id.hex, name, message, words, written)),
+            (self.COUNT, (thread.hex, words, written)),
+        )
+
+    async def top_level(self, thread: UUID, size: int) -> Rows:
+        query = TOP_LEVEL.replace("$1", "?").replace("$2", "?")
+        return await self._fetch(query, thread.hex, size)
+
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        return await self._fetch(self.REPLIES, json.dumps(comments), size)
+
+    async def reactions(self, comments: list[Any]) -> Rows:
+        query = f"{REACTIONS} AND comment_id IN ({', '.join('?' * len(comments))})"
+        return await self._fetch(query, *comments)
+
+    async def unread(self, threads: list[Any]) -> Rows:
+        marks = ", ".join("?" * len(threads))
+        return await self._fetch(f"{UNREAD} WHERE t.id IN ({marks})", *threads)
+
+    async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
+        total, reaction, count = self.REACT
+        values = (comment.hex, kind, _written(time))
+        return await self._write((total, values[:2]), (reaction, values), (count, values[:1]))
+
+    async def _write(self, *statements: tuple[str, Rows]) -> Rows:
+        """Execute statements in one transaction, and return the row of the last one."""
 
         def write() -> Rows:
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                values = (thread.hex, id.hex, name, message, words, written)
-                connection.execute(self.INSERT, values)
-                counts = connection.execute(self.COUNT, (thread.hex, words, written))
-                return counts.fetchall()[0]
+                for query, values in statements:
+                    rows = connection.execute(query, values).fetchall()
+            return rows[0]
 
         return await self._in_thread(write)
 
@@ -182,6 +292,10 @@ class SQLite:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _written(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S.%f}"
 
 
 DATABASES: dict[str, Callable[[URL], BareDatabase]] = {"postgresql": PostgreSQL, "sqlite": SQLite}

@@ -19,6 +19,8 @@ from tallied.host.policy import Policy
 from tallied.models import Thread
 from tallied.settings import Settings
 
+from .storage import SUBJECT
+
 SECRET = "v8Q2mZrT0kXyWc7NfLsB4hJ9dGpEaU3i"
 
 
@@ -44,4 +46,4 @@ def create_app() -> Starlette:
 
 def authorization() -> str:
     """Return the header of a viewer for an hour."""
-    return f"Bearer {encode_token(SECRET, Viewer('7', 'Ada'), timedelta(hours=1))}"
+    return f"Bearer {encode_token(SECRET, Viewer(SUBJECT, 'Ada'), timedelta(hours=1))}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 from tallied.schema.ids import encode_id
 
 from .host import authorization
 from .load import HTTPRequest
+from .storage import Stored
 
 COLUMNS = "id title commentCount wordCount lastCommentAt createdAt"
 
@@ -26,21 +27,37 @@ ADD = (
     " comment { id wordCount createdAt } thread { id commentCount } userErrors { message } } }"
 )
 
+TREE = """query Tree($id: ID!) { thread(id: $id) { id comments(first: 20) { nodes {
+    id message authorName createdAt replyCount reactionGroups { kind count viewerHasReacted }
+    replies(first: 3) { nodes {
+        id message authorName createdAt replyCount reactionGroups { kind count viewerHasReacted }
+    } }
+} } } }"""
+UNREAD = (
+    f"{{ threads(first: 50) {{ nodes {{ {COLUMNS} unreadCount }} pageInfo {{ hasNextPage }} }} }}"
+)
+REACT = (
+    "mutation React($input: AddReactionInput!) { addReaction(input: $input) {"
+    " comment { id reactionCount } userErrors { message } } }"
+)
+KINDS = ("like", "heart", "laugh")
+
 MESSAGE = "Whoever measures this comment measures nine words more."
 
-Requests = Callable[[Sequence[UUID]], list[HTTPRequest]]
+Requests = Callable[[Stored], list[HTTPRequest]]
 
 
 @dataclass(frozen=True)
 class Operation:
     """One row of the table.
 
-    :param tallied: the requests to a server of Tallied, for the keys of all threads.
+    :param tallied: the requests to a server of Tallied.
     :param bare: the same to the bare route.
     :param ratio: the aim for requests a second, as a ratio to the bare route.
     :param cpu: the aim for the server's processor time of one request, in microseconds.
     :param latency: the aim for the median latency, as a ratio to the bare route.
-    :param is_signed_in: whether it is for a viewer of :mod:`.host`, whose policy has a condition.
+    :param has_policy: whether it is sent to :mod:`.host`, whose policy has a condition.
+    :param adds_reactions: whether each request is for one round, after which its reaction goes.
     """
 
     title: str
@@ -50,7 +67,8 @@ class Operation:
     ratio: float | None = None
     cpu: int | None = None
     latency: float | None = None
-    is_signed_in: bool = False
+    has_policy: bool = False
+    adds_reactions: bool = False
 
 
 def _post(query: str, variables: dict[str, Any] | None = None) -> HTTPRequest:
@@ -58,31 +76,31 @@ def _post(query: str, variables: dict[str, Any] | None = None) -> HTTPRequest:
     return HTTPRequest("POST", "/graphql", json.dumps(body))
 
 
-def _threads(keys: Sequence[UUID]) -> list[HTTPRequest]:
-    return [_post(THREAD, {"id": encode_id("Thread", key)}) for key in keys]
+def _threads(stored: Stored) -> list[HTTPRequest]:
+    return [_post(THREAD, {"id": encode_id("Thread", key)}) for key in stored.threads]
 
 
-def _bare_threads(keys: Sequence[UUID]) -> list[HTTPRequest]:
-    return [HTTPRequest("GET", f"/thread/{key}", "") for key in keys]
+def _bare_threads(stored: Stored) -> list[HTTPRequest]:
+    return [HTTPRequest("GET", f"/thread/{key}", "") for key in stored.threads]
 
 
-def _add(keys: Sequence[UUID]) -> list[HTTPRequest]:
+def _add(stored: Stored, size: int | None = None) -> list[HTTPRequest]:
     texts = {"message": MESSAGE, "authorName": "Ada"}
-    inputs = [{"threadId": encode_id("Thread", key), **texts} for key in keys]
+    inputs = [{"threadId": encode_id("Thread", key), **texts} for key in stored.threads[:size]]
     return [_post(ADD, {"input": values}) for values in inputs]
 
 
-def _bare_add(keys: Sequence[UUID]) -> list[HTTPRequest]:
+def _bare_add(stored: Stored, size: int | None = None) -> list[HTTPRequest]:
     texts = {"message": MESSAGE, "authorName": "Ada"}
-    bodies = [json.dumps({"threadId": str(key), **texts}) for key in keys]
+    bodies = [json.dumps({"threadId": str(key), **texts}) for key in stored.threads[:size]]
     return [HTTPRequest("POST", "/add", body) for body in bodies]
 
 
 def _hot(title: str, connections: int, ratio: float) -> Operation:
     return Operation(
         title,
-        lambda keys: _add(keys[:1]),
-        lambda keys: _bare_add(keys[:1]),
+        partial(_add, size=1),
+        partial(_bare_add, size=1),
         connections=connections,
         ratio=ratio,
     )
@@ -93,19 +111,31 @@ def _page(title: str, **aims: Any) -> Operation:
     return Operation(title, lambda _: [_post(PAGE)], lambda _: [bare], **aims)
 
 
+def _authorized(requests: Sequence[HTTPRequest]) -> list[HTTPRequest]:
+    header = authorization()
+    return [item._replace(authorization=header) for item in requests]
+
+
+def _react(stored: Stored) -> list[HTTPRequest]:
+    ids = [encode_id("Comment", key) for key in stored.comments]
+    inputs = [{"commentId": id, "kind": kind} for kind in KINDS for id in ids]
+    return _authorized([_post(REACT, {"input": values}) for values in inputs])
+
+
+def _bare_react(stored: Stored) -> list[HTTPRequest]:
+    bodies = [{"commentId": str(id), "kind": kind} for kind in KINDS for id in stored.comments]
+    return [HTTPRequest("POST", "/react", json.dumps(body)) for body in bodies]
+
+
 def _signed_in(operation: Operation) -> Operation:
     """Return the same operation for a viewer, with 85 % of its aim."""
-
-    def requests(keys: Sequence[UUID]) -> list[HTTPRequest]:
-        header = authorization()
-        return [item._replace(authorization=header) for item in operation.tallied(keys)]
 
     return replace(
         operation,
         title=f"{operation.title}, signed in with a policy",
-        tallied=requests,
+        tallied=lambda stored: _authorized(operation.tallied(stored)),
         ratio=None if operation.ratio is None else round(0.85 * operation.ratio, 2),
-        is_signed_in=True,
+        has_policy=True,
     )
 
 
@@ -127,6 +157,19 @@ OPERATIONS = {
     "add": Operation("addComment", _add, _bare_add, ratio=0.45, cpu=250),
     "hot": _hot("addComment, one hot thread", 32, 1.0),
     "hot100": _hot("addComment, one hot thread", 100, 2.0),
+    "tree": Operation(
+        "20 comments with 3 replies each, and reactions",
+        lambda stored: [_post(TREE, {"id": encode_id("Thread", stored.tree)})],
+        lambda stored: [HTTPRequest("GET", f"/tree/{stored.tree}", "")],
+        ratio=0.75,
+    ),
+    "unread": Operation(
+        "page of 50 threads with unread marks",
+        lambda _: _authorized([_post(UNREAD)]),
+        lambda _: [HTTPRequest("GET", "/unread", "")],
+        ratio=0.75,
+    ),
+    "react": Operation("addReaction", _react, _bare_react, ratio=0.5, adds_reactions=True),
     "page1": _page("page of 50 threads", connections=1, latency=1.5),
     "thread1": Operation("one thread", _threads, _bare_threads, connections=1, latency=1.5),
 }

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from tallied.database import Database, UnitOfWork
 from tallied.migrations.runner import migrate
-from tallied.models import Comment, Thread
+from tallied.models import Author, Comment, Mark, Reaction, ReactionTotal, Thread
 
 from ..databases import blocking_engine
+
+SUBJECT = "7"
+"""The subject of the viewer who has marks and adds reactions."""
 
 MESSAGE = "The message of a comment has some ten words at least. "
 
 
-async def fill(url: str, threads: int, comments: int) -> list[UUID]:
-    """Create the tables, the threads and their comments, and return the keys of the threads."""
+class Stored(NamedTuple):
+    """The keys of what is stored."""
+
+    threads: Sequence[UUID]
+    comments: Sequence[UUID]
+    """The comments in these threads."""
+    tree: UUID
+    """Another thread, with replies and reactions."""
+
+
+async def fill(url: str, threads: int, comments: int) -> Stored:
+    """Create the tables, the threads and their comments, a tree, and a viewer's marks."""
     database = Database(url)
     await migrate(database)
     for start in range(0, threads, 100):
@@ -36,12 +51,72 @@ async def fill(url: str, threads: int, comments: int) -> list[UUID]:
 
         await database.write(work)
     async with database.read() as connection:
-        if not database.is_sqlite:
-            await connection.execute(text("VACUUM ANALYZE"))
         keys = list(await connection.scalars(select(Thread.id)))
+        own = list(await connection.scalars(select(Comment.id)))
+    await database.write(partial(_add_marks, threads=keys[::2]))
+    tree = await database.write(_add_tree)
+    if not database.is_sqlite:
+        async with database.read() as connection:
+            await connection.execute(text("VACUUM ANALYZE"))
     await database.dispose()
-    random.Random(1).shuffle(keys)
-    return keys
+    for found in (keys, own):
+        random.Random(1).shuffle(found)
+    return Stored(keys, own, tree)
+
+
+async def _add_marks(unit: UnitOfWork, threads: Sequence[UUID]) -> None:
+    """Add an author who has read a comment of each of these threads."""
+    author = Author(subject=SUBJECT, name="Ada")
+    unit.session.add(author)
+    await unit.session.flush()
+    unit.session.add_all(
+        Mark(author_id=author.id, thread_id=thread, last_read_seq=1) for thread in threads
+    )
+
+
+async def _add_tree(unit: UnitOfWork) -> UUID:
+    """Add a thread of 20 comments with 3 replies each, and a reaction to each of them."""
+    thread = Thread(title="A tree of comments")
+    comments = []
+    for _ in range(20):
+        top = Comment(author_name="Ada", message=MESSAGE, thread=thread)
+        comments.append(top)
+        comments += [
+            Comment(
+                author_name="Bob", message=MESSAGE, thread=thread, parent=top, root=top, depth=1
+            )
+            for _ in range(3)
+        ]
+    author = Author(subject="8", name="Eve")
+    unit.session.add_all([thread, author, *comments])
+    await unit.session.flush()
+    unit.session.add_all(ReactionTotal(comment_id=comment.id, kind="like") for comment in comments)
+    await unit.session.flush()
+    unit.session.add_all(
+        Reaction(comment_id=comment.id, author_id=author.id, kind="like") for comment in comments
+    )
+    return thread.id
+
+
+def forget_reactions(url: str) -> None:
+    """Delete the reactions of the viewer of the benchmark, so that they can be added again."""
+    engine = blocking_engine(url)
+    # By tables, not by the ORM: this is beside the counters, which it sets as well.
+    comment, reaction, total = (
+        class_.metadata.tables[class_.__tablename__]
+        for class_ in (Comment, Reaction, ReactionTotal)
+    )
+    own = select(Author.id).where(Author.subject == SUBJECT).scalar_subquery()
+    with engine.begin() as connection:
+        query = select(reaction.c.comment_id).where(reaction.c.author_id == own).distinct()
+        ids = connection.scalars(query).all()
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            connection.execute(delete(reaction).where(reaction.c.comment_id.in_(some)))
+            connection.execute(delete(total).where(total.c.comment_id.in_(some)))
+            count = update(comment).where(comment.c.id.in_(some)).values(reaction_count=0)
+            connection.execute(count)
+    engine.dispose()
 
 
 def count_sessions(url: str) -> int | None:
