@@ -98,13 +98,15 @@ class Lease(RowReader):
         rows = await self._execute(text, arguments, statement.depends_on_values)
         return await statement.process(rows)
 
-    async def select(self, statement: Select[Any]) -> Rows:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
         """Return the rows of a select, as sequences of values.
 
         The select is compiled once for all that differ from it by their values only.
         """
         compiled, values = self._statements.compile(statement, self.dialect)
-        return await self.fetch(compiled, values)
+        return await self.fetch(compiled, {**values, **parameters})
 
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS

@@ -31,17 +31,19 @@ class RowReader(ABC):
         """Return the rows of a compiled statement, as sequences of values."""
 
     @abstractmethod
-    async def select(self, statement: Select[Any]) -> Rows:
-        """Return the rows of a select, as sequences of values."""
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
+        """Return the rows of a select, as sequences of values.
+
+        :param parameters: the values of its bind parameters that have none.
+        """
 
     @abstractmethod
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> list[Mapping[str, Any]]:
-        """Return the rows of a select, by the names of its columns.
-
-        :param parameters: the values of its bind parameters that have none.
-        """
+        """Return the rows of a select, by the names of its columns, as :meth:`select` does."""
 
 
 class EngineReader(RowReader):
@@ -66,9 +68,12 @@ class EngineReader(RowReader):
         result = await self._run(lambda it: it.exec_driver_sql(text, tuple(arguments)).all())
         return await statement.process(result)
 
-    async def select(self, statement: Select[Any]) -> Rows:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
         """Return the rows of a select, as sequences of values."""
-        return await self._run(lambda connection: connection.execute(statement).all())
+        values = dict(parameters)
+        return await self._run(lambda connection: connection.execute(statement, values).all())
 
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS

@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, String, Uuid, and_, any_, bindparam
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Integer, Select, String, Uuid, and_, bindparam
 
 from ..database import Database
 from ..database.statement import CompiledStatement
+from ..resolvers.lists import is_among_ids
 from ..resolvers.pagination.arguments import Window
 from ..resolvers.pagination.cursors import Order, Position
 from ..resolvers.selections import table_of
@@ -140,11 +140,8 @@ def is_among(database: Database, column: Any, *, is_stored: bool = False) -> Any
 
     :param is_stored: whether they are as SQLite has them.
     """
-    if database.is_sqlite:
-        type_ = String() if is_stored else Uuid()
-        return column.in_(bindparam("ids", type_=type_, expanding=True))
-    # One text for any number of them.
-    return column == any_(bindparam("ids", type_=ARRAY(Uuid())))
+    stored_as = String() if is_stored else Uuid()
+    return is_among_ids(column, is_sqlite=database.is_sqlite, stored_as=stored_as)
 
 
 def all_of(conditions: Sequence[ColumnElement[bool]]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, any_, literal
+from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, literal
 
 
 def is_among(column: Any, values: Sequence[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -14,4 +14,17 @@ def is_among(column: Any, values: Sequence[Any], *, is_sqlite: bool) -> ColumnEl
         among: ColumnElement[bool] = column.in_(values)
         return among
     condition: ColumnElement[bool] = column == any_(literal(list(values), ARRAY(column.type)))
+    return condition
+
+
+def is_among_ids(column: Any, *, is_sqlite: bool, stored_as: Any = None) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the values of the parameter ``ids``.
+
+    :param stored_as: the type of the values on SQLite, where it is not the column's.
+    """
+    if is_sqlite:
+        type_ = column.type if stored_as is None else stored_as
+        among: ColumnElement[bool] = column.in_(bindparam("ids", type_=type_, expanding=True))
+        return among
+    condition: ColumnElement[bool] = column == any_(bindparam("ids", type_=ARRAY(column.type)))
     return condition

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, literal_column, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    false,
+    literal_column,
+    select,
+    true,
+)
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
 from ..host.access import HostRules, ReactionKind
 from ..models import Author, Comment, Reaction, ReactionTotal
-from .lists import is_among
+from .lists import is_among_ids
 from .pagination.arguments import Record
 from .selections import table_of
 from .view_types import ReactionGroup
@@ -31,15 +43,19 @@ async def read_reaction_groups(
 
     The kinds are in the order of the setting. Those that it has no more follow, by name.
     """
-    statement = _select_groups(viewer, ids, is_sqlite=reader.dialect.name == "sqlite")
+    is_sqlite = reader.dialect.name == "sqlite"
+    statement = _select_groups(is_guest=viewer is None, is_sqlite=is_sqlite)
+    parameters = {"ids": ids} if viewer is None else {"ids": ids, "subject": viewer.subject}
+    kinds = rules.reaction_kinds
+    places = {name: place for place, name in enumerate(kinds)}
     groups: defaultdict[UUID, list[ReactionGroup]] = defaultdict(list)
-    for id, name, count, has_reacted in await reader.select(statement):
-        kind = rules.reaction_kinds.get(name) or _former_kind(name)
+    rows = await reader.select(statement, parameters)
+    for id, name, count, has_reacted in sorted(
+        rows, key=lambda row: (places.get(row[1], len(places)), row[1])
+    ):
+        kind = kinds.get(name) or _former_kind(name)
         group = ReactionGroup(name, kind.emoji or None, kind.label or None, count, has_reacted)
         groups[id].append(group)
-    places = {name: place for place, name in enumerate(rules.reaction_kinds)}
-    for found in groups.values():
-        found.sort(key=lambda group: (places.get(group.kind, len(places)), group.kind))
     return groups
 
 
@@ -47,10 +63,12 @@ def _former_kind(name: str) -> ReactionKind:
     return ReactionKind(name, "", "")
 
 
-def _select_groups(viewer: Viewer | None, ids: Sequence[UUID], *, is_sqlite: bool) -> Select[Any]:
+@cache
+def _select_groups(*, is_guest: bool, is_sqlite: bool) -> Select[Any]:
     own: ColumnElement[bool] = false()
-    if viewer is not None:
-        author = select(AUTHOR.c.id).where(AUTHOR.c.subject == viewer.subject).scalar_subquery()
+    if not is_guest:
+        subject: ColumnElement[str] = bindparam("subject")
+        author = select(AUTHOR.c.id).where(AUTHOR.c.subject == subject).scalar_subquery()
         own = exists().where(
             REACTION.c.comment_id == TOTAL.c.comment_id,
             REACTION.c.author_id == author,
@@ -59,7 +77,7 @@ def _select_groups(viewer: Viewer | None, ids: Sequence[UUID], *, is_sqlite: boo
     return (
         select(TOTAL.c.comment_id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
         .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
-        .where(is_among(TOTAL.c.comment_id, ids, is_sqlite=is_sqlite))
+        .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite))
         .where(TOTAL.c.count > 0, COMMENT.c.shown)
     )
 
@@ -73,17 +91,19 @@ async def read_reactors(
     :param kind: the only kind, if it is given.
     :returns: kind, time and author of each, by comment.
     """
-    statement = _select_reactors(ids, size, kind, is_sqlite=reader.dialect.name == "sqlite")
+    is_sqlite = reader.dialect.name == "sqlite"
+    statement = _select_reactors(of_kind=kind is not None, is_sqlite=is_sqlite)
+    parameters = {"ids": ids, "size": size, **({} if kind is None else {"kind": kind})}
     reactors: defaultdict[UUID, list[tuple[str, Any, Record]]] = defaultdict(list)
-    for id, name, time, *author in await reader.select(statement):
+    for id, name, time, *author in await reader.select(statement, parameters):
         record = dict(zip(AUTHOR_COLUMNS, author, strict=True))
         reactors[id].append((name, time, record))
     return reactors
 
 
-def _select_reactors(
-    ids: Sequence[UUID], size: int, kind: str | None, *, is_sqlite: bool
-) -> Select[Any]:
+@cache
+def _select_reactors(*, of_kind: bool, is_sqlite: bool) -> Select[Any]:
+    size = bindparam("size", type_=Integer())
     latest = REACTION.alias("latest")
     order = (latest.c.created_at.desc(), latest.c.author_id.desc())
     is_of_total = and_(latest.c.comment_id == TOTAL.c.comment_id, latest.c.kind == TOTAL.c.kind)
@@ -106,7 +126,7 @@ def _select_reactors(
     statement = (
         select(TOTAL.c.comment_id, TOTAL.c.kind, page.c.created_at, *authors)
         .select_from(source)
-        .where(is_among(TOTAL.c.comment_id, ids, is_sqlite=is_sqlite), COMMENT.c.shown)
+        .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite), COMMENT.c.shown)
         .order_by(page.c.created_at.desc(), page.c.author_id.desc(), TOTAL.c.kind)
     )
-    return statement if kind is None else statement.where(TOTAL.c.kind == kind)
+    return statement.where(TOTAL.c.kind == bindparam("kind")) if of_kind else statement

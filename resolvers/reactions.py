@@ -8,15 +8,17 @@ second finds the row of the total taken, and runs again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, inspect, literal, select
+from sqlalchemy import ColumnElement, and_, bindparam, exists, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ..counters.sql.driver import DriverStatement
 from ..database.unit_of_work import Repeated, UnitOfWork
 from ..errors import NotFound, SignInRequired, UnknownReaction
 from ..host.access import Access
@@ -31,7 +33,14 @@ from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
 from .queries import is_in_thread
-from .rows import begin_to_write, comment_context, loaded_values, not_found
+from .rows import (
+    begin_to_write,
+    comment_context,
+    fetch_locked,
+    has_criteria,
+    loaded_values,
+    not_found,
+)
 from .validation import expect_type
 
 _COLUMNS = (*COMMENT_COLUMNS, "author_name", "reaction_count")
@@ -50,8 +59,8 @@ class _LockedComment(NamedTuple):
     access: Access
     values: Record
     thread: ThreadContext
-    reaction: Reaction | None
-    """The viewer's own reaction of the kind."""
+    reaction: Reaction | bool
+    """The viewer's own reaction of the kind, if it is to be removed; or whether there is one."""
     has_total: bool
 
     def change(self, **values: Any) -> ReactionChange:
@@ -76,7 +85,7 @@ async def add_reaction(
     session = unit.session
     comment = await _lock_comment(session, access, comment_id, kind)
     assert comment is not None
-    if comment.reaction is not None:
+    if comment.reaction:
         return comment.change()
     access, author_id, _ = (
         (comment.access, comment.access.viewer.author_id, False)
@@ -119,7 +128,7 @@ async def remove_reaction(
         if kind not in access.rules.reaction_kinds and not comment.has_total:
             raise _unknown_kind(access)
         return comment.change()
-    assert comment.reaction is not None
+    assert isinstance(comment.reaction, Reaction)
     rows = _event_rows(comment, comment.reaction)
     await run_before(unit, comment.access, "remove_reaction", **rows)
     await session.run_sync(counters.mark_locked, comment.reaction)
@@ -173,14 +182,7 @@ async def _lock_comment(
     """
     if access.reads_by_author:
         access = await with_author(session, access)
-    bind = await session.run_sync(begin_to_write, Comment)
-    statement = _select_locked(access, id, kind, removing=removing)
-    result = await session.execute(
-        statement,
-        bind_arguments={"bind": bind},
-        execution_options={"populate_existing": True},
-    )
-    row = result.one_or_none()
+    row = await _read_locked(session, access, id, kind, removing=removing)
     if row is None and removing:
         return None
     if row is None:
@@ -196,29 +198,57 @@ async def _lock_comment(
     return _LockedComment(access, comment, thread, reaction, has_total)
 
 
-def _select_locked(access: Access, id: UUID, kind: str, *, removing: bool) -> Select[Any]:
+async def _read_locked(
+    session: AsyncSession, access: Access, id: UUID, kind: str, *, removing: bool
+) -> Sequence[Any] | None:
     viewer, condition = access.viewer, access.read_condition()
     assert viewer is not None
-    author: ColumnElement[Any]
-    if viewer.author_id is None:
-        author = select(Author.id).where(Author.subject == viewer.subject).scalar_subquery()
-    else:
-        author = literal(viewer.author_id, inspect(Author).local_table.c.id.type)
-    is_own = and_(
-        Reaction.comment_id == Comment.id, Reaction.author_id == author, Reaction.kind == kind
+    is_known = viewer.author_id is not None
+    author = {"author_id": viewer.author_id} if is_known else {"subject": viewer.subject}
+    parameters = {"comment_id": id, "kind": kind, **author}
+    statement = _select_locked(is_known=is_known, removing=removing)
+    if not removing and condition is None and not has_criteria(session.sync_session):
+        rows = await session.run_sync(fetch_locked, Comment, statement, parameters)
+        return rows[0] if rows else None
+    query = statement.statement
+    result = await session.execute(
+        query if condition is None else query.where(is_in_thread(condition)),
+        parameters,
+        bind_arguments={"bind": await session.run_sync(begin_to_write, Comment)},
+        execution_options={"populate_existing": True},
     )
-    has_total = exists().where(ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == kind)
-    columns = [*(getattr(Comment, name) for name in _COLUMNS)]
+    row: Sequence[Any] | None = result.one_or_none()
+    return row
+
+
+@cache
+def _select_locked(*, is_known: bool, removing: bool) -> DriverStatement:
+    """Return the statement that locks a comment and, to remove it, the viewer's reaction.
+
+    :param is_known: whether the viewer is given by the author's key, and not by the subject.
+    """
+    author: ColumnElement[Any] = bindparam("author_id", type_=inspect(Author).local_table.c.id.type)
+    if not is_known:
+        subject: ColumnElement[str] = bindparam("subject")
+        author = select(Author.id).where(Author.subject == subject).scalar_subquery()
+    is_own = and_(
+        Reaction.comment_id == Comment.id,
+        Reaction.author_id == author,
+        Reaction.kind == bindparam("kind"),
+    )
+    has_total = exists().where(
+        ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == bindparam("kind")
+    )
+    columns = [has_total, author, Comment.shown, *(getattr(Comment, name) for name in _COLUMNS)]
     columns += [getattr(Thread, name) for name in ThreadContext._fields]
     statement = (
-        select(Reaction, has_total, author, Comment.shown, *columns)
+        select(Reaction if removing else exists().where(is_own), *columns)
         .select_from(Comment)
         .join(Thread, Thread.id == Comment.thread_id)
-        .join(Reaction, is_own, isouter=not removing)
-        .where(Comment.id == id, is_listed())
+        .where(Comment.id == bindparam("comment_id"), is_listed())
         .with_for_update(key_share=True, of=[Comment, Reaction] if removing else Comment)
     )
-    return statement if condition is None else statement.where(is_in_thread(condition))
+    return DriverStatement(statement.join(Reaction, is_own) if removing else statement)
 
 
 @contextmanager

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.row_reader import RowReader
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author, Comment, Revision, Thread
-from .lists import is_among
+from .lists import is_among_ids
 from .pagination.arguments import Record
 from .reaction_queries import AUTHOR_COLUMNS
 from .rows import split_comment_context
@@ -139,13 +140,31 @@ async def read_revisions(
 
     A comment whose history the viewer may not read has none.
     """
+    statement = _select_revisions(is_sqlite=reader.dialect.name == "sqlite")
+    own = len(_OWN_COLUMNS)
+    revisions: defaultdict[UUID, list[ReadRevision]] = defaultdict(list)
+    permitted: dict[UUID, bool] = {}
+    for id, *row in await reader.select(statement, {"ids": ids}):
+        values, rest = row[:own], row[own:]
+        editor = dict(zip(AUTHOR_COLUMNS, rest, strict=False))
+        contexts = rest[len(AUTHOR_COLUMNS) :]
+        if id not in permitted:
+            permitted[id] = access.may_read_history(split_comment_context(contexts))
+        if permitted[id]:
+            revisions[id].append(ReadRevision._make([*values, editor if editor["id"] else None]))
+    return revisions
+
+
+_OWN_COLUMNS = ("number", "message", "word_count", "edited_at")
+
+
+@cache
+def _select_revisions(*, is_sqlite: bool) -> Select[Any]:
     comment, thread, author = map(table_of, (Comment, Thread, Author))
-    is_sqlite = reader.dialect.name == "sqlite"
-    own = ("number", "message", "word_count", "edited_at")
-    statement = (
+    return (
         select(
             REVISION.c.comment_id,
-            *(REVISION.c[name] for name in own),
+            *(REVISION.c[name] for name in _OWN_COLUMNS),
             *(author.c[name] for name in AUTHOR_COLUMNS),
             *(comment.c[name] for name in COMMENT_COLUMNS),
             *(thread.c[name] for name in ThreadContext._fields),
@@ -156,21 +175,10 @@ async def read_revisions(
             .outerjoin(author, author.c.id == REVISION.c.editor_id)
         )
         .where(
-            is_among(REVISION.c.comment_id, ids, is_sqlite=is_sqlite),
+            is_among_ids(REVISION.c.comment_id, is_sqlite=is_sqlite),
             # Without it, PostgreSQL would read all comments to join those of many revisions.
-            is_among(comment.c.id, ids, is_sqlite=is_sqlite),
+            is_among_ids(comment.c.id, is_sqlite=is_sqlite),
             ~comment.c.placeholder,
         )
         .order_by(REVISION.c.comment_id, REVISION.c.number)
     )
-    revisions: defaultdict[UUID, list[ReadRevision]] = defaultdict(list)
-    permitted: dict[UUID, bool] = {}
-    for id, *row in await reader.select(statement):
-        values, rest = row[: len(own)], row[len(own) :]
-        editor = dict(zip(AUTHOR_COLUMNS, rest, strict=False))
-        contexts = rest[len(AUTHOR_COLUMNS) :]
-        if id not in permitted:
-            permitted[id] = access.may_read_history(split_comment_context(contexts))
-        if permitted[id]:
-            revisions[id].append(ReadRevision._make([*values, editor if editor["id"] else None]))
-    return revisions

@@ -62,15 +62,9 @@ async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool
 async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
     """Return the row of a thread under its lock, as :func:`lock_thread_row` does, in less time."""
 
-    def lock(session: Session) -> Sequence[Sequence[Any]]:
-        if session.autoflush:
-            session.flush()
-        connection = session.connection(bind_arguments={"bind": begin_to_write(session)})
-        return _LOCKED_THREAD.fetch(connection, {"thread_id": id})
-
-    if _has_criteria(session.sync_session):
+    if has_criteria(session.sync_session):
         return await lock_thread_row(session, Thread.id == id)
-    rows = await session.run_sync(lock)
+    rows = await session.run_sync(fetch_locked, Thread, _LOCKED_THREAD, {"thread_id": id})
     return _record_lock(session, dict(zip(_THREAD_NAMES, rows[0], strict=True))) if rows else None
 
 
@@ -94,7 +88,7 @@ async def lock_thread_rows(
     return {row.id: _record_lock(session, row._asdict()) for row in rows}
 
 
-def _has_criteria(session: Session) -> bool:
+def has_criteria(session: Session) -> bool:
     """Return whether a listener of a host's may change what the session selects."""
     return any(
         not str(getattr(listener, "__module__", "")).startswith(f"{ENGINE}.")
@@ -110,6 +104,16 @@ def _select_locked(*conditions: ColumnElement[bool]) -> Select[Any]:
 _LOCKED_THREAD = DriverStatement(_select_locked(Thread.id == bindparam("thread_id")))
 
 _THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
+
+
+def fetch_locked(
+    session: Session, entity: type[Base], statement: DriverStatement, parameters: Record
+) -> Sequence[Sequence[Any]]:
+    """Return the rows of a statement that locks some of `entity`; they are not in the session."""
+    if session.autoflush:
+        session.flush()
+    bind = begin_to_write(session, entity)
+    return statement.fetch(session.connection(bind_arguments={"bind": bind}), parameters)
 
 
 def begin_to_write(session: Session, entity: type[Base] = Thread) -> Engine | Connection:

@@ -7,15 +7,16 @@ The comments after a mark are found by the index of their numbers, and at most
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, literal_column, select
+from sqlalchemy import Select, and_, bindparam, func, literal_column, select
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
 from ..models import Author, Comment, Mark, Thread
-from .lists import is_among
+from .lists import is_among_ids
 from .selections import table_of
 from .view_types import Unread
 
@@ -35,13 +36,15 @@ async def read_unread(
     """
     if viewer is None or not ids:
         return {}
-    statement = select_unread(viewer, ids, is_sqlite=reader.dialect.name == "sqlite")
-    return {row[0]: Unread(*row[1:]) for row in await reader.select(statement)}
+    statement = select_unread(is_sqlite=reader.dialect.name == "sqlite")
+    rows = await reader.select(statement, {"subject": viewer.subject, "ids": ids})
+    return {row[0]: Unread(*row[1:]) for row in rows}
 
 
-def select_unread(viewer: Viewer, ids: Sequence[UUID], *, is_sqlite: bool) -> Select[tuple[UUID]]:
-    """Return the query of the threads, each with its unread comments and the first of them."""
-    author = select(AUTHOR.c.id).where(AUTHOR.c.subject == viewer.subject).scalar_subquery()
+@cache
+def select_unread(*, is_sqlite: bool) -> Select[tuple[UUID]]:
+    """Return the query of the threads ``ids``, each with its unread comments and their first."""
+    author = select(AUTHOR.c.id).where(AUTHOR.c.subject == bindparam("subject")).scalar_subquery()
     comment = COMMENT.alias("unread")
     unread = and_(
         comment.c.thread_id == THREAD.c.id,
@@ -60,5 +63,5 @@ def select_unread(viewer: Viewer, ids: Sequence[UUID], *, is_sqlite: bool) -> Se
     return (
         select(THREAD.c.id, count, first.correlate(THREAD, MARK).scalar_subquery())
         .select_from(THREAD.outerjoin(MARK, is_own))
-        .where(is_among(THREAD.c.id, ids, is_sqlite=is_sqlite))
+        .where(is_among_ids(THREAD.c.id, is_sqlite=is_sqlite))
     )

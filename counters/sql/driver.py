@@ -34,7 +34,7 @@ class DriverStatement:
     """A statement with named parameters, compiled once for each dialect."""
 
     def __init__(self, statement: Select[Any] | Update) -> None:
-        self.statement = statement
+        self.statement: Any = statement
 
     def fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows, with the values of SQLAlchemy's types."""

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.util import LRUCache
 
 from ...errors import UncountedStatementError
 from ..registry.counter_registry import CounterRegistry
@@ -105,10 +106,10 @@ def check_inner(registry: CounterRegistry, state: ORMExecuteState) -> None:
     """
     outermost = unwrap(state.statement)
     if state.session.get_bind(**state.bind_arguments).dialect.name == "sqlite":
-        elements = [getattr(outermost, "element", None)]
+        elements = [unwrap(getattr(outermost, "element", None))]
     else:
-        elements = list(iterate(outermost))
-    for element in map(unwrap, elements):
+        elements = _statements_within(outermost)
+    for element in elements:
         if element is outermost or not changes_rows(element):
             continue
         table = changed_table(element)
@@ -119,6 +120,25 @@ def check_inner(registry: CounterRegistry, state: ORMExecuteState) -> None:
                 f"{element.__visit_name__.upper()} of {table.name} within another statement cannot "
                 f"be counted: execute it by itself."
             )
+
+
+_PURE: LRUCache[Any, bool] = LRUCache(500)
+"""The cache keys of the last selects that have no other statement within them."""
+
+
+def _statements_within(statement: Any) -> list[Any]:
+    """Return the statements that change rows within another one.
+
+    To go through a select may take longer than to execute it, so those of one cache key, which have
+    the same structure, are gone through once.
+    """
+    shape = statement._generate_cache_key() if getattr(statement, "is_select", False) else None
+    if shape is not None and shape.key in _PURE:
+        return []
+    within = [element for element in map(unwrap, iterate(statement)) if changes_rows(element)]
+    if shape is not None and not within:
+        _PURE[shape.key] = True
+    return within
 
 
 def check_assigned_counters(

@@ -13,6 +13,7 @@ from support.host import ADA, BOB, Discreet, Gate, Host, blocked, key, run_behin
 from support.plans import PlannedApi
 
 from tallied.auth.viewer import Viewer
+from tallied.counters.sql.driver import DriverStatement
 from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import ConfigurationError
@@ -204,9 +205,9 @@ async def test_reaction_waits_for_hiding_of_comment(
         build = reactions._select_locked
 
         def select_unlocked(*arguments: Any, **options: Any) -> Any:
-            statement = build(*arguments, **options)
+            statement = build(*arguments, **options).statement.where()  # a copy, since it is kept
             statement._for_update_arg = None
-            return statement
+            return DriverStatement(statement)
 
         monkeypatch.setattr(reactions, "_select_locked", select_unlocked)
     reacting: list[asyncio.Task[Any]] = []
