@@ -6,6 +6,10 @@ environment; importing this module does no work.
 
 from __future__ import annotations
 
+from .extras import require
+
+require("server", __name__)
+
 import gc
 import logging
 import os

@@ -17,6 +17,10 @@ discussions in one process are independent.
 
 from __future__ import annotations
 
+from .extras import require
+
+require("app", __name__)
+
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager

@@ -207,6 +207,16 @@ class ConfigurationError(TalliedError):
     """A setting that cannot be used; the message names it and what is allowed."""
 
 
+class MissingExtraError(ConfigurationError, ImportError):
+    """An import or a database URL that needs an extra of the distribution; the message names it.
+
+    :param name: the module that is missing.
+    """
+
+    def __init__(self, message: str, *, name: str) -> None:
+        ImportError.__init__(self, message, name=name)
+
+
 class CounterError(TalliedError):
     """The root of what the counter engine raises."""
 

@@ -10,6 +10,10 @@ at its start with the quick checks only.
 
 from __future__ import annotations
 
+from ..extras import require
+
+require("app", __name__)
+
 from collections.abc import AsyncIterator
 
 from sqlalchemy import Connection
@@ -34,7 +38,7 @@ from .finding import Finding as Finding
 from .finding import Level as Level
 from .finding import as_json as as_json
 from .finding import in_order as in_order
-from .finding import print_findings as print_findings
+from .finding import summary as summary
 from .finding import with_option as with_option
 from .host_counters import check_counters
 from .poolers import check_pooler

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 
 import orjson
-from rich.console import Console
-from rich.text import Text
 
 from ..documentation import find_page
 from . import reports
@@ -61,17 +59,6 @@ def as_json(findings: list[Finding]) -> str:
     """Return a JSON array of the findings: id, level, sentence, hint and page."""
     rows = [{**asdict(each), "level": each.level, "page": each.page} for each in findings]
     return orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()
-
-
-def print_findings(findings: list[Finding]) -> None:
-    """Print the findings for people, in colours on a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    for finding in findings:
-        style = "bold red" if finding.level == "error" else "bold yellow"
-        line = Text.assemble((f"{finding.level} {finding.id}", style), f"  {finding.sentence}")
-        console.print(line)
-        console.print(Text(f"    HINT: {finding.hint} ({finding.page})", "dim"))
-    console.print(summary(findings), style="" if findings else "green")
 
 
 def summary(findings: list[Finding]) -> str:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from .. import checks
-from ..checks import Level
+from ..checks import Finding, Level
 from ..documentation import find_page
 from ..server import development
 from .applications import load_discussion
@@ -43,7 +45,7 @@ def check(
     else:
         findings = asyncio.run(load_discussion(app, database).check_closed(deep=deep))
     findings = checks.with_option(findings, format_option(app, database))
-    print(checks.as_json(findings)) if form == "json" else checks.print_findings(findings)
+    print(checks.as_json(findings)) if form == "json" else print_findings(findings)
     if any(finding.level in ("error", fail_level) for finding in findings):
         raise typer.Exit(1)
 
@@ -53,3 +55,14 @@ check.__doc__ = f"""Report faults of the settings, the database and the stored d
 The command changes nothing. {find_page("reference/checks")} describes the id of each finding.
 Exit code 0: no finding has the fail level. 1: at least one has.
 """
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """Print the findings for people, in colours on a terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        style = "bold red" if finding.level == "error" else "bold yellow"
+        line = Text.assemble((f"{finding.level} {finding.id}", style), f"  {finding.sentence}")
+        console.print(line)
+        console.print(Text(f"    HINT: {finding.hint} ({finding.page})", "dim"))
+    console.print(checks.summary(findings), style="" if findings else "green")

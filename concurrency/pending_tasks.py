@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-import aiosqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
@@ -94,5 +94,5 @@ async def run_bounded(
 async def _close_once_open(
     opening: asyncio.Future[T], close: Callable[[T], Awaitable[None]]
 ) -> None:
-    with suppress(SQLAlchemyError, aiosqlite.Error):
+    with suppress(SQLAlchemyError, sqlite3.Error):
         await close(await opening)

@@ -38,6 +38,10 @@ an upgrade, the migration is all there is to do.
 
 from __future__ import annotations
 
+from ..extras import require
+
+require("alembic", __name__)
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from .declarations.counter import Counter
@@ -18,7 +17,14 @@ from .maintenance.verify import Drift, verify
 from .registry.conflicts import check_apart, check_installed, record_installed, related_registries
 from .registry.counter_registry import CounterRegistry
 from .registry.findings import raise_findings
-from .registry.session_classes import Installable, check_shards, own_class, sync_class
+from .registry.session_classes import (
+    AnySession,
+    Installable,
+    check_shards,
+    own_class,
+    sync_class,
+    sync_session,
+)
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
 from .unit_of_work.locking import keep_locked, lock, lock_all, record_lock
@@ -108,14 +114,14 @@ class Counters(CounterRegistry):
         return installed
 
     def flushed_values(
-        self, session: Session | AsyncSession, parent: type[Any], key: Any
+        self, session: AnySession, parent: type[Any], key: Any
     ) -> Mapping[str, Any] | None:
         """Return the counters of a parent as the last flush of this transaction has stored them.
 
         :param key: the parent's primary key; a tuple where it has several columns.
         :returns: the counters by attribute name; None if no flush has changed them.
         """
-        sync = session.sync_session if isinstance(session, AsyncSession) else session
+        sync = sync_session(session)
         session_state = get_session_state(self._installed(sync), sync)
         if session_state is None:
             return None
@@ -171,13 +177,13 @@ class Counters(CounterRegistry):
         """
         keep_locked(self._installed(session), session, obj)
 
-    def pause(self, session: Session | AsyncSession) -> Pause:
+    def pause(self, session: AnySession) -> Pause:
         """Return a context manager in which counters are not updated, for a bulk load.
 
         ``with counters.pause(session):``, or ``async with`` on an AsyncSession. At its
         end exactly the parents that were touched are repaired, in the same transaction.
         """
-        sync = session.sync_session if isinstance(session, AsyncSession) else session
+        sync = sync_session(session)
         return Pause(self._installed(sync), session)
 
     def verify(

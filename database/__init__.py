@@ -1,5 +1,9 @@
 """The database: its engine, where rows are read, and the one place where they are written."""
 
+from ..extras import require
+
+require("app", __name__)
+
 from .database import BUSY_TIMEOUT, CountedSession, Database
 from .failures import BUSY, asks_for_retry, is_damaged
 from .file import DatabaseFile, file_of

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from traceback import walk_tb
 
-import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool
 
 from ..errors import Busy, OutcomeUnknown, Unavailable
 from ..logs.errors import log_outage
+from .drivers import asyncpg
 
 BUSY = "The database is busy with other changes; send the same request again."
 SLOW = "The database stopped a statement that took too long; send the same request again."

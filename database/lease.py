@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import aiosqlite
-import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Pool, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..concurrency.pending_tasks import PendingTasks
+from .drivers import asyncpg
 from .row_reader import NO_PARAMETERS, RowReader, as_records
 from .sqlite import roll_back
 from .statement import CompiledStatement, Rows, StatementCache
@@ -209,9 +208,8 @@ class SqliteLease(Lease):
     """A connection of aiosqlite, whose driver keeps prepared statements itself."""
 
     async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
-        driver: aiosqlite.Connection = self._driver
-        rows: Any = await driver.execute_fetchall(text, arguments)
-        return rows  # type: ignore[no-any-return]
+        rows: Rows = await self._driver.execute_fetchall(text, arguments)
+        return rows
 
     async def _cancel(self) -> None:
         await self._pending_tasks.run_shielded(roll_back(self._driver, None))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket as sockets
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
+from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 
@@ -53,10 +53,12 @@ KEEPALIVES = {
 its locks (PostgreSQL documentation, section 19.3.2). They do nothing on a Unix socket."""
 
 
-def keep_alive(connection: asyncpg.Connection) -> None:
+def keep_alive(connection: Any) -> None:
     """Let this machine detect a server that has disappeared.
 
     It is what :data:`KEEPALIVES` does on the server's side; asyncpg has no parameter for it.
+
+    :param connection: a connection of asyncpg.
     """
     transport = getattr(connection, "_transport", None)
     socket = transport.get_extra_info("socket") if transport is not None else None
@@ -78,6 +80,6 @@ def refuse_closed(connection: DBAPIConnection, record: object, proxy: object) ->
 
     asyncpg knows that without asking, as soon as the event loop has read the end of the stream.
     """
-    driver: asyncpg.Connection = connection.driver_connection  # asyncpg's own, below the dialect's
+    driver: Any = connection.driver_connection  # asyncpg's own, below the dialect's
     if driver.is_closed():
         raise DisconnectionError

@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakSet
 
-import asyncpg  # type: ignore[import-untyped]
-from asyncpg.transaction import Transaction  # type: ignore[import-untyped]
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from .drivers import Transaction, asyncpg
 from .network import KEEPALIVES, keep_alive
 
 
@@ -29,7 +28,7 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
 
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
-    ) -> Transaction:
+    ) -> Any:
         """Return a transaction that is still to be started."""
         return _LocalTransaction(self, isolation, readonly, deferrable)
 
@@ -67,7 +66,7 @@ class Connector:
         self._is_pooled = bool(is_pooled)
         self._has_connected = False
         self._connect = connect or asyncpg.connect
-        self._open: WeakSet[asyncpg.Connection] = WeakSet()
+        self._open: WeakSet[Any] = WeakSet()
 
     @property
     def has_unnamed_pooler(self) -> bool:

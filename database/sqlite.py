@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from contextlib import suppress
+from typing import Any
 
-import aiosqlite
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -31,7 +32,7 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     cursor.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
     try:
         cursor.execute("PRAGMA journal_mode = WAL")
-    except aiosqlite.OperationalError as error:
+    except sqlite3.OperationalError as error:
         if not str(error.sqlite_errorname).startswith("SQLITE_READONLY"):
             raise  # A file that cannot be written to is read with the journal that it has.
     cursor.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
@@ -92,15 +93,15 @@ def interrupt(failed: ExceptionContext) -> None:
     connection = failed.connection
     if isinstance(failed.original_exception, asyncio.CancelledError) and connection is not None:
         driver = connection.connection.driver_connection
-        assert isinstance(driver, aiosqlite.Connection)
         cursor = getattr(getattr(failed.execution_context, "cursor", None), "_cursor", None)
         await_only(asyncio.shield(roll_back(driver, cursor)))
 
 
-async def roll_back(driver: aiosqlite.Connection, cursor: aiosqlite.Cursor | None) -> None:
+async def roll_back(driver: Any, cursor: Any) -> None:
     """Roll back, behind the statement that the thread executes or is about to, if any.
 
-    :param cursor: the statement's.
+    :param driver: a connection of aiosqlite.
+    :param cursor: the cursor of the statement, or None.
     """
     rollback = asyncio.ensure_future(driver.rollback())
     # Not at once: what ends by itself meanwhile is not in need of it.
@@ -108,7 +109,7 @@ async def roll_back(driver: aiosqlite.Connection, cursor: aiosqlite.Cursor | Non
         await driver.interrupt()
     try:
         await rollback
-    except aiosqlite.OperationalError:
+    except sqlite3.OperationalError:
         # An interrupt ends all that is executed until the last statement is over: one that has
         # come too late for a statement, whose rows are still to be read, meets the rollback.
         if cursor is not None:

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ..errors import ConfigurationError
+from ..extras import require
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -60,7 +61,7 @@ def parse_url(text: str) -> URL:
 
     For PostgreSQL, libpq's ``sslmode`` becomes asyncpg's ``ssl``.
 
-    :raises ConfigurationError: for what is no URL of SQLite or PostgreSQL.
+    :raises ConfigurationError: for what is no URL of SQLite or PostgreSQL, or without its driver.
     """
     if not isinstance(text, str):
         hint = "; make it with create_async_engine" if isinstance(text, Engine) else ""
@@ -77,6 +78,7 @@ def parse_url(text: str) -> URL:
         raise ConfigurationError(
             f"The database URL names {url.drivername!r}, which Tallied cannot use; {REMEDY}"
         )
+    require(driver.partition("+")[0], "The database URL")
     url = url.set(drivername=driver)
     return _for_asyncpg(url) if url.get_backend_name() == "postgresql" else url
 

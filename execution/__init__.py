@@ -1,1 +1,5 @@
 """The execution of one GraphQL operation: documents, limits, cost, context and errors."""
+
+from ..extras import require
+
+require("app", __name__)

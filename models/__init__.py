@@ -4,6 +4,10 @@ The models are static classes on a MetaData of their own (``Base.metadata``), so
 they live in any host's database beside the host's tables.
 """
 
+from ..extras import require
+
+require("app", __name__)
+
 # Imported with the models, since derived columns are kept from their declaration on.
 from . import counters as counters
 from .author import Author as Author

@@ -10,3 +10,7 @@ document that the compiler does not know raises :class:`.Unsupported`, and a req
 plain case raises :class:`.Guard`. Both are executed by graphql-core, so there is one place for
 every error.
 """
+
+from ..extras import require
+
+require("app", __name__)

@@ -2,3 +2,7 @@
 
 Queries take a connection and the requested columns, and return rows. Changes take a unit of work.
 """
+
+from ..extras import require
+
+require("app", __name__)

@@ -3,7 +3,7 @@
     python scripts/matrix.py [--python 3.12]... [--dependencies lowest|newest]... [-- PYTEST...]
 
 Each run has an environment of its own, thrown away at the end: Tallied from this checkout;
-what ``pyproject.toml`` names in ``dependencies`` at its lowest version, or all at the newest;
+what ``pyproject.toml`` names for all extras at its lowest version, or all at the newest;
 and the newest of what the tests need. uv solves that, and no lock is read or written. Without
 arguments for pytest, all but the slowest tests run. The exit code is 1 where a run failed, or
 nothing could run; a Python that this machine lacks is listed and fails nothing.
@@ -137,7 +137,8 @@ def _run(
     inside, pins = folder / "env" / "bin" / "python", folder / "pins.txt"
     _step([str(uv), "venv", "-q", "--no-config", "--python", python, str(folder / "env")], "venv")
     solve = ["pip", "compile", "-q", "--no-config", "--python", str(inside), "--no-header"]
-    solve += ["--resolution", resolution, "--no-annotate", "pyproject.toml", "-o", str(pins)]
+    solve += ["--resolution", resolution, "--no-annotate", "--extra", "all", "pyproject.toml"]
+    solve += ["--output-file", str(pins)]
     _step([str(uv), *solve], "no versions fit together")
     install = [str(uv), "pip", "install", "-q", "--no-config", "--python", str(inside)]
     groups = ["--group", "pyproject.toml:test", "--group", "pyproject.toml:examples"]

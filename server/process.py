@@ -13,10 +13,10 @@ import uvicorn
 
 from ..errors import ConfigurationError
 from ..execution.executor import Executor
-from ..logs.output import make_log_config
 from ..schema.build import schema
 from ..settings import Settings
 from .http_protocol import Config
+from .log_output import make_log_config
 from .workers import WorkerConfig, Workers, stop_on_hangup
 
 APP = "tallied.asgi:create_app"

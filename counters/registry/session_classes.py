@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
 from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+if TYPE_CHECKING:  # SQLAlchemy 2.1 imports it only where greenlet is installed.
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
+
+AnySession: TypeAlias = "Session | AsyncSession"
+
 Installable: TypeAlias = (
-    type[Session]
-    | sessionmaker[Any]
-    | scoped_session[Any]
-    | async_sessionmaker[Any]
-    | async_scoped_session[Any]
+    "type[Session] | sessionmaker[Any] | scoped_session[Any]"
+    " | async_sessionmaker[Any] | async_scoped_session[Any]"
 )
+
+
+def sync_session(session: AnySession) -> Session:
+    """Return the session itself, or the synchronous one of an ``AsyncSession``."""
+    sync: Session = getattr(session, "sync_session", session)  # type: ignore[arg-type]
+    return sync
 
 
 def sync_class(target: Installable) -> type[Session]:
@@ -24,7 +31,7 @@ def sync_class(target: Installable) -> type[Session]:
     :raises TypeError: for a `target` of another kind.
     """
     maker: Any = _factory(target)
-    if isinstance(maker, async_sessionmaker):
+    if _is_async(maker):
         maker = maker.kw.get("sync_session_class") or maker.class_.sync_session_class
     if isinstance(maker, sessionmaker):
         maker = maker.class_
@@ -42,7 +49,7 @@ def own_class(target: Installable) -> type[Session]:
     :raises TypeError: for a `target` that makes no sessions.
     """
     base, factory = sync_class(target), _factory(target)
-    if not isinstance(factory, async_sessionmaker):
+    if not _is_async(factory):
         return base
     session_class = type(base.__name__, (base,), {})
     factory.configure(sync_session_class=session_class)
@@ -50,8 +57,12 @@ def own_class(target: Installable) -> type[Session]:
 
 
 def _factory(target: Any) -> Any:
-    is_scoped = isinstance(target, scoped_session | async_scoped_session)
-    return target.session_factory if is_scoped else target
+    return target if isinstance(target, type) else getattr(target, "session_factory", target)
+
+
+def _is_async(factory: Any) -> bool:
+    """Return whether a factory makes asynchronous sessions."""
+    return hasattr(getattr(factory, "class_", None), "sync_session_class")
 
 
 def is_generated(session_class: type[Session]) -> bool:

@@ -7,8 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper
 
 from ..declarations.change import Change
 from ..declarations.copied_relation import copied_names
@@ -16,6 +15,7 @@ from ..declarations.dependent_columns import generated_names
 from ..declarations.mapped_rows import Key
 from ..declarations.number import Number
 from ..registry.counter_registry import CounterRegistry
+from ..registry.session_classes import AnySession, sync_session
 from ..session.state import get_session_state
 from ..sql.copies import referenced_keys, referring_keys
 from ..sql.counter_updates import write
@@ -33,10 +33,10 @@ class Pause:
     locked and recounted, in the same transaction.
     """
 
-    def __init__(self, registry: CounterRegistry, session: Session | AsyncSession) -> None:
+    def __init__(self, registry: CounterRegistry, session: AnySession) -> None:
         self._registry = registry
-        self._session = session
-        self._sync = session.sync_session if isinstance(session, AsyncSession) else session
+        self._session: Any = session
+        self._sync = sync_session(session)
         session_state = get_session_state(registry, self._sync)
         if session_state is None:
             raise TypeError(f"the counters are not installed on {type(self._sync).__name__}")
@@ -70,7 +70,6 @@ class Pause:
             self._session_state.paused = None
 
     async def __aenter__(self) -> Pause:
-        assert isinstance(self._session, AsyncSession)
         await self._session.run_sync(lambda _: self.__enter__())
         return self
 
@@ -80,7 +79,6 @@ class Pause:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert isinstance(self._session, AsyncSession)
         await self._session.run_sync(lambda _: self.__exit__(kind))
 
     def _repair(self) -> None:

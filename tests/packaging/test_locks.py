@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from support.project import EXTRAS, PROJECT, ROOT, normal
 
-import tallied
-
-ROOT = Path(tallied.__file__).parent
 REQUIREMENTS = ROOT / "requirements"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = {
-    "serve": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
+    "serve": PROJECT["build-system"]["requires"]
+    + [
+        text
+        for texts in (PROJECT["project"]["dependencies"], *EXTRAS.values())
+        for text in texts
+        if Requirement(text).name != "tallied"
+    ],
     "examples": PROJECT["dependency-groups"]["examples"],
     "test": [
         dependency
@@ -39,11 +41,6 @@ def pins(lock: str) -> dict[str, str]:
         else:
             assert line.lstrip().startswith("#") or HASH.match(line), line
     return result
-
-
-def normal(name: str) -> str:
-    """Return the normalised name of a distribution (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @pytest.mark.parametrize("lock", LOCKS)

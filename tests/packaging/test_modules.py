@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-import pkgutil
 import subprocess
 import sys
-import tomllib
 from collections import defaultdict
 from pathlib import Path
 
+from support.project import PACKAGES, ROOT, modules
+
 import tallied
 
-ROOT = Path(tallied.__file__).parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 NOT_THE_PACKAGE = {"tests", "benchmarks", "examples", "scripts", ".venv"}
-
-# Run by Alembic, and never imported.
-RUN_ELSEWHERE = ("tallied.migrations.env", "tallied.migrations.versions.")
-
-
-def modules() -> list[str]:
-    """Return the dotted names of all modules of the package."""
-    names = list(PACKAGES)
-    for package in PACKAGES:
-        path = [str(ROOT.joinpath(*package.split(".")[1:]))]
-        names += [m.name for m in pkgutil.iter_modules(path, f"{package}.") if not m.ispkg]
-    return [name for name in names if not name.startswith(RUN_ELSEWHERE)]
 
 
 def loaded() -> dict[Path, list[str]]:

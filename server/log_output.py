@@ -18,8 +18,8 @@ from typing import Any
 
 from uvicorn.logging import DefaultFormatter
 
+from ..logs.errors import format_error
 from ..settings import Settings
-from .errors import format_error
 
 MAX_WAITING = 10_000
 """How many lines may wait to be written; further lines are dropped and counted."""
