@@ -60,7 +60,10 @@ class BareDatabase(Protocol):
         """Add a comment, and return the thread's new number of comments."""
 
     async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
-        """Add a reaction to a comment, and return the comment's new number of them."""
+        """Add a reaction to a comment, and return the comment's new number of them.
+
+        One that is there was added by the last round, whose requests were still under way.
+        """
 
 
 THREAD = "id, title, comment_count, word_count, last_comment_at, created_at"
@@ -122,7 +125,7 @@ class PostgreSQL:
             ON CONFLICT (comment_id, kind) DO UPDATE SET count = total.count + 1
         ), added AS (
             INSERT INTO tallied_reaction (comment_id, kind, created_at, author_id)
-            VALUES ($1, $2::varchar, $3, {AUTHOR})
+            VALUES ($1, $2::varchar, $3, {AUTHOR}) ON CONFLICT DO NOTHING
         ) UPDATE tallied_comment SET reaction_count = reaction_count + 1
         WHERE id = $1 RETURNING reaction_count
     """
@@ -205,7 +208,7 @@ class SQLite:
         """INSERT INTO tallied_reaction_total (comment_id, kind, count) VALUES (?1, ?2, 1)
         ON CONFLICT (comment_id, kind) DO UPDATE SET count = count + 1""",
         f"""INSERT INTO tallied_reaction (comment_id, kind, created_at, author_id)
-        VALUES (?1, ?2, ?3, {AUTHOR})""",
+        VALUES (?1, ?2, ?3, {AUTHOR}) ON CONFLICT DO NOTHING""",
         """UPDATE tallied_comment SET reaction_count = reaction_count + 1 WHERE id = ?1
         RETURNING reaction_count""",
     )
