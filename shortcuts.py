@@ -103,6 +103,8 @@ class _Shortcuts:
     read_comment = _Read(views.read_comment)
     read_comments = _Read(views.read_comments)
     read_comments_since = _Read(views.read_comments_since)
+    read_latest_comments = _Read(views.read_latest_comments)
+    read_moderation_queue = _Read(views.read_moderation_queue)
     read_replies = _Read(views.read_replies)
     read_around = _Read(views.read_around)
     read_trees = _Read(views.read_trees)

@@ -189,6 +189,13 @@ def is_pending(columns: Any = Comment) -> ColumnElement[bool]:
     return condition
 
 
+def is_published(columns: Any = Comment) -> ColumnElement[bool]:
+    """Return the condition for the comments that readers see."""
+    # As above. It is another text than that of `shown`, so that no counter uses the indexes.
+    condition: ColumnElement[bool] = columns.status == literal_column(f"'{PUBLISHED}'")
+    return condition
+
+
 def is_queued(columns: Any = Comment) -> ColumnElement[bool]:
     """Return the condition for the comments about which a moderator is to decide."""
     return or_(is_pending(columns), columns.flagged)
@@ -226,6 +233,20 @@ _partial(
     "ix_tallied_comment_in_reply_to_id",
     Comment.in_reply_to_id,
     where=Comment.in_reply_to_id.is_not(None),
+)
+# The latest comments of all threads, and those of one author.
+_partial(
+    "ix_tallied_comment_created_at_id_published",
+    Comment.created_at,
+    Comment.id,
+    where=is_published(),
+)
+_partial(
+    "ix_tallied_comment_author_id_created_at_id_published",
+    Comment.author_id,
+    Comment.created_at,
+    Comment.id,
+    where=and_(Comment.author_id.is_not(None), is_published()),
 )
 # The queue of moderation.
 _partial(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -82,6 +83,18 @@ class CommentView(View):
     viewer_can_restore: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class QueuedComment(CommentView):
+    """A comment about which a moderator is to decide."""
+
+    status: str
+    pending_reason: str | None
+    """Why it waits; None unless it is pending."""
+    flagged: bool
+    flag_count: int
+    """The number of its open flags."""
+
+
 @dataclass(frozen=True)
 class Unread:
     """What a viewer has not read of a thread."""
@@ -139,6 +152,14 @@ class CommentPage(ViewPage[CommentView]):
     """A page of a thread's comments."""
 
     thread: ThreadView
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedPage(ViewPage[T]):
+    """A page of comments that are in several threads."""
+
+    threads: Mapping[UUID, ThreadView]
+    """The threads of the comments, by their keys."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ from ..host.policy import ThreadContext
 from ..models import Comment, Thread
 from . import unread
 from .authors import with_author
+from .latest_views import read_latest_comments as read_latest_comments
+from .latest_views import read_moderation_queue as read_moderation_queue
 from .pagination.arguments import PageArguments, Record, RequestedFields, Window
 from .pagination.filters import CommentFilter, ThreadFilter, comments_since
 from .pagination.keyset import read_page
@@ -51,6 +53,8 @@ from .view_building import ReadConnection as ReadConnection
 from .view_types import CommentPage as CommentPage
 from .view_types import CommentSurroundings as CommentSurroundings
 from .view_types import CommentView as CommentView
+from .view_types import MixedPage as MixedPage
+from .view_types import QueuedComment as QueuedComment
 from .view_types import ReactionGroup as ReactionGroup
 from .view_types import TargetCounts as TargetCounts
 from .view_types import ThreadView as ThreadView

@@ -35,6 +35,7 @@ REFERENCES = ("parent_id", "root_id")
 PAGE = ("created_at", "id")
 LISTED = sa.or_(sa.column("shown", sa.Boolean()), sa.column("placeholder", sa.Boolean()))
 TOP_LEVEL = sa.and_(sa.column("parent_id").is_(None), LISTED)
+PUBLISHED = sa.column("status", sa.String()) == sa.literal_column("'published'")
 QUEUED = sa.or_(
     sa.column("status", sa.String()) == sa.literal_column("'pending'"),
     sa.column("flagged", sa.Boolean()),
@@ -43,6 +44,11 @@ INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
     "thread_id_created_at_id_top_level": (("thread_id", *PAGE), TOP_LEVEL),
     "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
     "root_id": (("root_id",), sa.column("root_id").is_not(None)),
+    "created_at_id_published": (PAGE, PUBLISHED),
+    "author_id_created_at_id_published": (
+        ("author_id", *PAGE),
+        sa.and_(sa.column("author_id").is_not(None), PUBLISHED),
+    ),
     "created_at_id_queued": (PAGE, QUEUED),
     "thread_id_created_at_id_queued": (("thread_id", *PAGE), QUEUED),
     "in_reply_to_id": (("in_reply_to_id",), sa.column("in_reply_to_id").is_not(None)),

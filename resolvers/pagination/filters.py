@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, true
 from ...content.characters import is_blank, name_key
 from ...errors import BadUserInput, InvalidText
 from ...models import Comment, Thread
-from ...models.comment import is_pending, is_queued
+from ...models.comment import is_pending, is_published, is_queued
 from ...models.thread import fold, last_activity
 from ..validation import clean_author_name, clean_title, find_unstorable
 
@@ -79,6 +79,8 @@ class CommentFilter(NamedTuple):
     """The thread of a queue."""
     since_seq: int | None = None
     """The number in their thread that is less than that of each comment."""
+    published_only: bool = False
+    """Whether placeholders are left out."""
 
     @property
     def with_hidden(self) -> bool:
@@ -107,6 +109,8 @@ class CommentFilter(NamedTuple):
             conditions.append(Comment.thread_id == self.thread_id)
         if self.since_seq is not None:
             conditions.append(Comment.seq > self.since_seq)
+        if self.published_only:
+            conditions.append(is_published())
         return conditions
 
 

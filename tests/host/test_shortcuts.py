@@ -115,6 +115,8 @@ async def test_synchronous_views_equal_asynchronous_ones(
         await discussion.read_comments_since(BOB, id, 2),
         await discussion.read_replies(ADA, key),
         await discussion.read_around(ADA, key),
+        await discussion.read_latest_comments(ADA, first=2),
+        await discussion.read_moderation_queue(MODERATOR),
         await discussion.read_reactions(ADA, [key]),
     ]
     async with database.read() as connection:
@@ -132,6 +134,8 @@ async def test_synchronous_views_equal_asynchronous_ones(
                 sync.read_comments_since(session, BOB, id, 2),
                 sync.read_replies(session, ADA, key),
                 sync.read_around(session, ADA, key),
+                sync.read_latest_comments(session, ADA, first=2),
+                sync.read_moderation_queue(session, MODERATOR),
                 sync.read_reactions(session, ADA, [key]),
             ]
 

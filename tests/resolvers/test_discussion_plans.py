@@ -19,6 +19,7 @@ from support.query_plans import executed, plan_of, rows_visited
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.discussion import Discussion
 from tallied.host.access import HostRules
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import (
@@ -226,9 +227,29 @@ async def test_rows_about_comments_are_read_by_indexes(database: Database, crowd
             answer = await api(query, ADA, **used)
         assert "errors" not in answer, answer
         assert api.counts.executed == 1
-        for statement, parameters in statements:
-            plan = await plan_of(database, statement, parameters)
-            assert not re.search(rf"Seq Scan on tallied_({'|'.join(LARGE)})\b", plan), (name, plan)
-            assert not re.search(r"SCAN tallied_\w+$", plan, re.MULTILINE), (name, plan)
-            visited = await rows_visited(database, statement, parameters)
-            assert visited <= MOST, (name, visited, plan)
+        await assert_read_by_indexes(database, name, statements)
+
+
+@pytest.mark.slow
+async def test_latest_comments_are_read_by_indexes(database: Database, crowd: Crowd) -> None:
+    discussion = Discussion(database)
+    author, cursor = crowd.people[7], None
+    for _ in range(2):
+        with executed(database) as statements:
+            page = await discussion.read_latest_comments(ADA, first=100, after=cursor)
+            await discussion.read_latest_comments(None, author_id=author, first=10)
+            await discussion.read_moderation_queue(ADA, first=100)
+        await assert_read_by_indexes(database, "latest", statements)
+        cursor = page.end_cursor
+    assert len(page.nodes) == 100
+
+
+async def assert_read_by_indexes(
+    database: Database, name: str, statements: list[tuple[str, Any]]
+) -> None:
+    for statement, parameters in statements:
+        plan = await plan_of(database, statement, parameters)
+        assert not re.search(rf"Seq Scan on tallied_({'|'.join(LARGE)})\b", plan), (name, plan)
+        assert not re.search(r"SCAN tallied_\w+$", plan, re.MULTILINE), (name, plan)
+        visited = await rows_visited(database, statement, parameters)
+        assert visited <= MOST, (name, visited, plan)
