@@ -22,7 +22,7 @@ LOCKS = {
     "examples": PROJECT["dependency-groups"]["examples"],
     "test": [
         dependency
-        for group in ("examples", "test", "lint")
+        for group in ("examples", "test", "lint", "docs")
         for dependency in PROJECT["dependency-groups"][group]
     ],
     "node": PROJECT["dependency-groups"]["node"],
@@ -36,7 +36,7 @@ def pins(lock: str) -> dict[str, str]:
     result: dict[str, str] = {}
     for line in (REQUIREMENTS / f"{lock}.txt").read_text("utf-8").splitlines():
         if match := PIN.match(line):
-            assert match[1] not in result
+            assert match[1] not in result or match[3]  # the pin of some versions of Python
             result[match[1]] = match[2]
         else:
             assert line.lstrip().startswith("#") or HASH.match(line), line
