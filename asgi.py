@@ -19,9 +19,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .checks.readiness import make_health_routes
@@ -31,6 +28,7 @@ from .logs.access import AccessLog
 from .logs.access import logger as access_log
 from .logs.request_ids import RequestIds
 from .server.development import with_secret
+from .server.landing import make_landing_routes
 from .settings import Settings
 from .transport.allowed_hosts import HostGuard
 from .transport.checked_headers import CheckedHeaders
@@ -46,7 +44,8 @@ in cycles: with a last number of 500, 20 minutes of them took 130 MB more."""
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
     """Return the application: ``/graphql`` with its playground, the schema's files, ``/health``.
 
-    A host has more to say with a :class:`~tallied.discussion.Discussion` of its own.
+    With the playground, ``/`` is a page that leads to all of it. A host has more to say with a
+    :class:`~tallied.discussion.Discussion` of its own.
 
     :param settings: by default, those of the environment; in development, with a secret.
     :param database: by default, the one that the settings name, which is closed when the
@@ -57,7 +56,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     discussion = Discussion(database, settings=settings)
     routes = [*discussion.routes(), *make_health_routes(discussion.readiness)]
     if settings.playground:
-        routes.append(Route("/", _home))
+        kind = "SQLite" if discussion.database.is_sqlite else "PostgreSQL"
+        routes += make_landing_routes(kind, settings.guests)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -123,7 +123,3 @@ class Server(Starlette):
         if scope["method"] == "GET" and self._settings.origins:
             return False
         return "origin" not in Headers(scope=scope) and self._guard.allows(scope)
-
-
-async def _home(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/graphql")

@@ -24,5 +24,6 @@ def find_page(page: str, anchor: str = "") -> str:
     for entry in addresses:
         label, _, base = entry.partition(", ")
         if label == "Documentation":
-            return f"{base.rstrip('/')}/{page}/{fragment}"
+            place = "" if page == "index" else f"{page}/"
+            return f"{base.rstrip('/')}/{place}{fragment}"
     return f"docs/{page}.md of the source"

@@ -12,6 +12,7 @@ from .. import checks
 from ..checks import Finding
 from ..counters import Counters
 from ..database import Database
+from ..documentation import ROOT
 from ..errors import ConfigurationError
 from ..migrations.runner import migrate
 from ..seed import count_threads, seed
@@ -31,6 +32,12 @@ _GUESTS = {
     "read or write, or set TALLIED_GUESTS, before others can reach this server.",
 }
 
+_NEXT_STEPS = """\
+Next:
+  {url}/graphql shows the counters move: run its example.
+  {command} verify{option} recounts every counter, also while this server runs.
+  {command} token 42 prints a token, to sign in as the person 42."""
+
 
 def serve(
     host: Annotated[str | None, setting_option("host", "ADDRESS")] = None,
@@ -42,7 +49,7 @@ def serve(
         bool, typer.Option("--demo", help="Add demo data if there is no thread yet.")
     ] = False,
     opens: Annotated[
-        bool, typer.Option("--open", help="Open the playground in a browser, too.")
+        bool, typer.Option("--open", help="Open the server's page in a browser, too.")
     ] = False,
     form: Format = "text",
 ) -> None:
@@ -86,6 +93,10 @@ def serve(
             page = " (GraphiQL at /graphql)" if has_page else ""
             sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
             out.say(sentence, url=address, playground=has_page)
+            if settings.environment == "development" and not out.is_json:
+                option = " --database URL" if database else ""
+                steps = _NEXT_STEPS.format(command=_command(), option=option, url=address)
+                out.say(steps)
             if opens:  # A browser in a terminal is waited for, and the server must not be.
                 Thread(target=_open_browser, args=(out, address), daemon=True).start()
 
@@ -113,6 +124,11 @@ async def _fill_in(out: Output, database: Database) -> None:
     out.say("The database has no threads yet: writing demo data.", threads=0)
     with bar(out, "Writing demo data") as progress:
         await seed(database, at_once=True, progress=progress)
+
+
+def _command() -> str:
+    """Return what people type for this command: that of a checkout is not on their path."""
+    return "scripts/tallied" if (ROOT / "scripts" / "tallied").is_file() else "tallied"
 
 
 def _open_browser(out: Output, address: str) -> None:

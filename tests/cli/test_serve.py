@@ -33,10 +33,16 @@ def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> Non
             "Guests may do everything, as moderators may: for trying things out. Pass --guests "
             "read or write, or set TALLIED_GUESTS, before others can reach this server.",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
+            "Next:",
+            f"  {server.url}/graphql shows the counters move: run its example.",
+            "  scripts/tallied verify --database URL recounts every counter, also while this server"
+            " runs.",
+            "  scripts/tallied token 42 prints a token, to sign in as the person 42.",
         ]
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         page = httpx.get(server.url, headers={"accept": "text/html"}, follow_redirects=True)
-        assert (page.status_code, page.url.path) == (200, "/graphql")
+        assert (page.status_code, page.url.path) == (200, "/")
+        assert 'href="graphql"' in page.text
         assert server.stop(signal.SIGINT) == 0
         assert server.printed.endswith("Tallied has stopped.\n")
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tallied import __version__
 from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.settings import Settings
@@ -151,7 +152,14 @@ async def test_page_and_its_assets_are_served(client: httpx.AsyncClient) -> None
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_root_redirects_to_page(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/", headers={"accept": "text/html"}, follow_redirects=True)
-    assert answer.url.path == "/graphql"
-    assert answer.headers["content-type"].startswith("text/html")
+async def test_links_of_landing_page_are_served(client: httpx.AsyncClient) -> None:
+    page = await client.get("/", headers={"accept": "text/html"})
+    assert f"version {__version__}, on SQLite. Guests may do everything" in page.text
+    links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert {"graphql", "schema.graphql", "introspection.json", "favicon.ico"} <= set(links)
+    for link in links:
+        answer = await client.get(f"/{link}", headers={"accept": "text/html,*/*;q=0.8"})
+        assert answer.status_code == 200, link
+    assert answer.url.path == "/health"
+    icon = await client.get("/favicon.ico")
+    assert icon.headers["content-type"] == "image/svg+xml"
