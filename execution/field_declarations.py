@@ -107,17 +107,19 @@ class TargetCountsField:
 class LoadedField:
     """A field with a short list of objects for each row, loaded at once for all rows of a page.
 
-    A field of one value is the first of its list, or null.
+    A field of one value is the first of its list, or else the value of `column`, or null.
 
     :param load: returns the lists by the keys of the rows; called with the context, the keys, the
         result of `read`, and the names in Python of the requested fields.
     :param read: reads the arguments, after the context.
+    :param column: of a field of one value, the column with the value of a row without a list.
     """
 
     load: Callable[
         [Any, Sequence[UUID], Any, frozenset[str]], Awaitable[Mapping[UUID, Sequence[Any]]]
     ]
     read: Callable[..., Hashable] = lambda _: None
+    column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -313,6 +315,8 @@ def columns_of(name: str, declaration: FieldDeclaration | None) -> Iterable[str]
             return (foreign_key(declaration.relation),)
         case SurroundingsField():
             return ("id", declaration.total)
+        case LoadedField(column=str(column)):
+            return ("id", column)
         case ConnectionField(relation=ChildRelation()) | LoadedField() | LoadedRowField():
             return ("id",)
     return ()

@@ -55,7 +55,8 @@ class CommentContext(NamedTuple):
     edited_at: datetime | None
     status: str
     child_count: int
-    """The number of direct replies, whether or not they are shown."""
+    """The number of direct replies, whether or not they are shown: a decision by it may tell of
+    hidden ones."""
     thread: ThreadContext
     """The comment's thread: ``comment.thread.author_id`` is the author who created it."""
 

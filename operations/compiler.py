@@ -291,7 +291,9 @@ class _Compilation:
         self.lists[variable] = declaration, arguments
         level.loaded.append(LoadedList(declaration, parent_path, names, variable))
         if not isinstance(type_, GraphQLObjectType):
-            return f"{variable}.get({key}, (None,))[0]"
+            column = declaration.column
+            default = None if column is None else level.variable((*path, column))
+            return f"{variable}.get({key}, ({default},))[0]"
         function = self._object_function(type_, details)
         return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
 

@@ -141,6 +141,14 @@ async def load_list(
     return list(await info.context.load_list(declaration, row.value("id"), request, names))
 
 
+async def load_value(row: Any, info: Info, declaration: LoadedField) -> Any:
+    """Return the value of a declared field of one value for one row."""
+    values = await info.context.load_list(declaration, row.value("id"), None, frozenset())
+    if values or declaration.column is None:
+        return next(iter(values), None)
+    return row.value(declaration.column)
+
+
 async def _compute(row: Any, info: Info, declaration: ComputedField) -> Any:
     scope = await load_scope(info.context, declaration.scope)
     # A permission that is the same for every row needs no other row.

@@ -35,7 +35,7 @@ from ..arguments import (
     read_window,
 )
 from ..connections import Connection
-from ..fields import column, computed, field, related_row
+from ..fields import column, computed, field, load_value, related_row
 from ..nodes import Node
 from ..rows import Row
 from ..scalars import SafeInt
@@ -163,8 +163,8 @@ class Thread(Row, Node):
         declaration=UNREAD_COUNT,
     )
     async def unread_count(self, info: Info) -> int | None:
-        counts = await info.context.load_list(UNREAD_COUNT, self.value("id"), None, frozenset())
-        return next(iter(counts), None)
+        count: int | None = await load_value(self, info, UNREAD_COUNT)
+        return count
 
     @field(
         "The first comment that the viewer has not read yet, wherever it is in the tree. Null if "

@@ -135,7 +135,6 @@ LEAKS = {
     " WHERE pending_count > 0",
     "replies": "UPDATE tallied_comment SET reply_count = child_count WHERE shown",
     "row": "UPDATE tallied_comment SET placeholder = true WHERE message = 'Hidden words'",
-    "author": "UPDATE tallied_author SET word_count = word_count + 2",
     "thread": "UPDATE tallied_thread SET title = 'Open plans', title_folded = 'open plans'"
     " WHERE title LIKE 'Secret p%'",
 }

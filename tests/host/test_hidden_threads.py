@@ -181,6 +181,33 @@ async def test_guests_get_same_error_for_hidden_thread(database: Database) -> No
     }
 
 
+async def test_numbers_of_author_leave_out_hidden_threads(host: Host) -> None:
+    open_thread, secret = [await host.moderator.thread(name) for name in ("Open", "Secret plans")]
+    comment = await host.ada.comment(open_thread, "one two")
+    everywhere = Host(host.database, settings={"guests": "write"})
+    await everywhere.ada.comment(secret, "three four five")
+    await everywhere.moderator.comment(secret, "six")
+    await everywhere.moderator.do("addReaction", "comment { id }", commentId=comment, kind="like")
+    numbers = "author { commentCount wordCount }"
+    query = f"""query($c: ID!) {{ comment(id: $c) {{ {numbers} reactors {{ {numbers} }} }}
+      viewer {{ {numbers} }} }}"""
+    of_ada, of_all = (
+        {"author": {"commentCount": count, "wordCount": words}} for count, words in ((1, 2), (2, 5))
+    )
+    of_max = [{"author": {"commentCount": count, "wordCount": count}} for count in (0, 1)]
+    for _ in range(2):  # by graphql-core, and then by a plan
+        for client, viewer in ((host.guest, None), (host.ada, of_ada)):
+            read = await client(query, c=comment)
+            assert read == {"comment": {**of_ada, "reactors": of_max[:1]}, "viewer": viewer}
+        read = await host.moderator(query, c=comment)
+        assert read == {"comment": {**of_all, "reactors": of_max[1:]}, "viewer": of_max[1]}
+        added = await host.ada.do(
+            "editComment", f"comment {{ {numbers} }}", commentId=comment, message="two three"
+        )
+        assert added["comment"] == of_ada
+    await host.assert_exact()
+
+
 class Private(Policy):
     """Everyone reads what they have begun themselves, by their author's key."""
 

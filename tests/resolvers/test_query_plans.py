@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, insert, make_url, text
+from sqlalchemy import URL, NullPool, create_engine, insert, make_url, select, text
 from support.api import Api
 from support.databases import new_database
-from support.host import titles
+from support.host import Discreet, titles
 from support.query_plans import assert_by_index, executed, plan_of, rows_about, sqlite_steps
 
 from tallied.database import Database
@@ -27,6 +27,7 @@ from tallied.models.base import new_id
 from tallied.resolvers.pagination.arguments import PageArguments, RequestedFields
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
 from tallied.resolvers.queries import read_comment_pages
+from tallied.schema.ids import encode_id
 
 THREAD_COUNT, COMMENT_COUNT = 2_000, 12_000
 
@@ -339,6 +340,17 @@ async def test_counts_use_index_of_targets(full: Database, explain: Explain) -> 
     (plan,) = await explain(query, rules=rules, targets=targets)
     assert "uq_tallied_thread_target_type_target_id" in plan, plan
     assert "SCAN" not in plan.replace("Scan", ""), plan
+    assert "Seq Scan" not in plan, plan
+
+
+async def test_numbers_of_authors_use_index(full: Database, explain: Explain) -> None:
+    """They are counted where a policy hides threads."""
+    async with full.read() as connection:
+        id = encode_id("Author", await connection.scalar(select(Author.id).limit(1)))
+    query = "query($id: ID!) { author(id: $id) { commentCount wordCount } }"
+    (*_, plan) = await explain(query, rules=HostRules(policy=Discreet()), id=id)
+    assert plan.count("ix_tallied_comment_author_id_thread_id_created_at_id") == 2, plan
+    assert ("TEMP B-TREE" if full.is_sqlite else "Sort") not in plan, plan
     assert "Seq Scan" not in plan, plan
 
 

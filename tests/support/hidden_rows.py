@@ -168,7 +168,7 @@ async def hide_new_rows(database: Database) -> list[str]:
             Comment(thread_id=thread.id, author_name="Grace", status="spam"),
             Comment(thread_id=thread.id, author_id=ada.id, status="rejected", **reply),
             Comment(thread_id=thread.id, author_name="Ada", status="pending", **reply),
-            Comment(thread_id=secret.id, author_name="Grace"),
+            Comment(thread_id=secret.id, author_id=ada.id),
             Comment(thread_id=secret.id, author_name="Grace", status="pending"),
         ]
         for comment in new:

@@ -1,0 +1,59 @@
+"""The numbers of authors for viewers who may not read every thread.
+
+The stored counters of an author count comments in all threads, so they would tell of threads that
+do not exist for the viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, select
+
+from ..database.row_reader import RowReader
+from ..models import Author, Comment
+from .lists import is_among
+from .pagination.statements import MAX_COUNT, fixed_number
+from .queries import is_in_thread
+from .selections import table_of
+
+AUTHOR, COMMENT = map(table_of, (Author, Comment))
+
+
+class AuthorCounts(NamedTuple):
+    """The numbers of an author's comments in the threads that a viewer may read."""
+
+    comments: int = 0
+    words: int = 0
+
+
+async def read_author_counts(
+    reader: RowReader, condition: ColumnElement[bool], ids: Sequence[UUID]
+) -> Mapping[UUID, AuthorCounts]:
+    """Return the numbers of these authors by one statement, each of :data:`.MAX_COUNT` comments.
+
+    :param condition: the condition for the threads that the viewer may read.
+    """
+    statement = select_author_counts(condition, ids, is_sqlite=reader.dialect.name == "sqlite")
+    rows = {row[0]: AuthorCounts(*row[1:]) for row in await reader.select(statement)}
+    return {id: rows.get(id, AuthorCounts()) for id in ids}
+
+
+def select_author_counts(
+    condition: ColumnElement[bool], ids: Sequence[UUID], *, is_sqlite: bool
+) -> Select[Any]:
+    """Return the query of authors, each with the number of their comments and of the words."""
+    bounded: Select[Any] = (
+        select(COMMENT.c.word_count)
+        .where(COMMENT.c.author_id == AUTHOR.c.id, COMMENT.c.shown, is_in_thread(condition))
+        # The order is that of the index.
+        .order_by(COMMENT.c.author_id, COMMENT.c.thread_id, COMMENT.c.created_at, COMMENT.c.id)
+        .limit(fixed_number(MAX_COUNT))
+    )
+    counted = bounded.correlate(AUTHOR).subquery("counted")
+    numbers = (func.count(), func.coalesce(func.sum(counted.c.word_count), 0))
+    return select(
+        AUTHOR.c.id, *(select(number).select_from(counted).scalar_subquery() for number in numbers)
+    ).where(is_among(AUTHOR.c.id, ids, is_sqlite=is_sqlite))
