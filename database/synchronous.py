@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import event
@@ -91,7 +91,12 @@ def _follow_commit(session: Session) -> None:
     if session.in_nested_transaction():
         return
     for _, unit in session.info.pop(_PENDING, ()):
-        _run(unit.committed())
+        if _is_in_loop():
+            # It is too late for an error. The commit holds the loop up in any case.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, unit.committed()).result()
+        else:
+            asyncio.run(unit.committed())
 
 
 def _forget_units(session: Session, ended: SessionTransaction) -> None:
@@ -99,12 +104,16 @@ def _forget_units(session: Session, ended: SessionTransaction) -> None:
         session.info[_PENDING] = [entry for entry in pending if ended not in entry[0]]
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    is_running = False
-    with suppress(RuntimeError):
+def _is_in_loop() -> bool:
+    try:
         asyncio.get_running_loop()
-        is_running = True
-    if is_running:
+    except RuntimeError:
+        return False
+    return True
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    if _is_in_loop():
         work.close()
         raise ConfigurationError(
             "discussion.sync is for synchronous code, and here an event loop runs; await the same"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,8 @@ class Diary(Hooks):
 def engine(database: Database) -> Iterator[Engine]:
     """A synchronous engine of the database, as Flask has one."""
     driver = "sqlite" if database.is_sqlite else "postgresql+psycopg"
-    engine = create_engine(database.url.set(drivername=driver))
+    options = {"check_same_thread": False} if database.is_sqlite else {}
+    engine = create_engine(database.url.set(drivername=driver), connect_args=options)
     yield engine
     engine.dispose()
 
@@ -94,6 +96,23 @@ def test_changes_on_synchronous_session_are_exact(engine: Engine, sync: SyncShor
         sync.move_comment(session, MODERATOR, added.comment["id"], other)
         session.commit()
         assert (row.comment_count, row.word_count) == (1, 3)
+    assert_exact(engine)
+
+
+async def test_commit_in_running_loop_is_followed_by_hooks(
+    engine: Engine, host: Host, sync: SyncShortcuts
+) -> None:
+    with CountedSession(engine) as session:
+
+        def write() -> None:
+            id = sync.create_thread(session, ADA, "Engines", "one two").thread["id"]
+            sync.add_comment(session, BOB, id, "three four")
+
+        with ThreadPoolExecutor(1) as thread:  # The session is used by one thread at a time.
+            thread.submit(write).result()
+        assert diary(host) == ["before 0", "before 1"]
+        session.commit()
+    assert diary(host) == ["before 0", "before 1", "after 1", "after 2"]
     assert_exact(engine)
 
 
