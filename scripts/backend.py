@@ -1,4 +1,4 @@
-"""Build Tallied with setuptools, the playground's assets included.
+"""Build Tallied with setuptools: with the playground's assets, and the README for an index.
 
 A build backend in the tree, as "Dynamic build dependencies and other build_meta tweaks"
 in setuptools' documentation describes it. A build that cannot get the assets fails, so
@@ -11,10 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 import playground
+import readme
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
 
 Config = dict[str, Any] | None
+
+readme.write()  # before any hook reads the metadata
 
 
 def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import readme
 
 import tallied
 
@@ -28,3 +29,15 @@ def test_links_resolve(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_of_index_has_addresses_of_pages_and_files() -> None:
+    text = (
+        "[a](docs/how-to/sqlite.md#restore) [b](docs/index.md) ![c](docs/images/c.png) [d](LICENSE)"
+    )
+    assert re.findall(r"\((.*?)\)", readme.use_addresses(text)) == [
+        "https://docs.tallied.example/how-to/sqlite/#restore",
+        "https://docs.tallied.example/",
+        "https://docs.tallied.example/images/c.png",
+        "https://source.tallied.example/LICENSE",
+    ]
