@@ -29,6 +29,7 @@ MODULES = {
     "alembic": _ALEMBIC,
     "app": _APP,
     "server": (*_APP, *_SQLITE, "httptools", "rich", "typer", "uvicorn", "websockets"),
+    "pages": (*_APP, "itsdangerous", "jinja2", "python_multipart"),
     "sqlite": _SQLITE,
     "postgresql": ("asyncpg", "greenlet"),
 }

@@ -37,6 +37,9 @@ PUBLIC = {
     "tallied.host.hooks": "Event Hooks",
     "tallied.migrations.autogenerate": "include_name include_object",
     "tallied.migrations.runner": "VERSION_TABLE migrate downgrade read_state require_newest",
+    "tallied.pages.Pages": """csrf install links read_comment read_form read_thread render routes
+        viewer""",
+    "tallied.pages.views": "DiscussionView Links PageSize ReactionOption",
     "tallied.models": """Base Author Thread Comment Mark Reaction ReactionTotal Revision
         WithdrawnText count_words""",
     "tallied.models.counters": "counters",
@@ -46,7 +49,8 @@ PUBLIC = {
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
         read_comment read_counts read_reactions read_history read_unread read_comments_since
-        read_replies read_around read_trees CommentSurroundings
+        read_replies read_around read_trees read_latest_comments read_moderation_queue
+        CommentSurroundings MixedPage QueuedComment
         ThreadView CommentView ViewPage CommentPage TargetCounts ReactionGroup ReadRevision
         Unread""",
     "tallied.resolvers.target_threads": "get_or_create_thread",

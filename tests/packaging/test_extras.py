@@ -63,6 +63,8 @@ def extra_of(module: str) -> str:
         return "alembic"
     if package in ("asgi", "cli", "server"):
         return "server"
+    if package == "pages":
+        return "pages"
     none = ("", "counters", "documentation", "errors", "extras", "setting_checks", "settings")
     return "" if package in none else "app"
 

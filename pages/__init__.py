@@ -1,0 +1,46 @@
+"""Discussion pages that are put together on the server, and work without JavaScript.
+
+>>> from tallied.pages import Pages
+
+>>> pages = Pages(discussion, secret=SECRET)
+>>> pages.install(app)  # at /discussion
+
+The templates can be overridden, and their macros used in a host's own templates. See
+``docs/how-to/pages.md``.
+"""
+
+from __future__ import annotations
+
+from ..extras import require
+
+require("pages", __name__)
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..host.validation import validate_application
+from .handlers import HANDLERS, endpoint
+from .site import STATIC_FILES, Site
+
+
+class Pages(Site):
+    """The pages of a :class:`~tallied.discussion.Discussion` in a host's application."""
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of the pages, below :attr:`path`."""
+        routes: list[BaseRoute] = [
+            Route(path, endpoint(self, handler), methods=methods)
+            for path, methods, handler in HANDLERS
+        ]
+        routes.append(Mount("/static", StaticFiles(directory=STATIC_FILES)))
+        return [Mount(self.path, routes=routes)]
+
+    def install(self, app: Starlette) -> None:
+        """Add the routes to a host's application.
+
+        :param app: a Starlette or FastAPI application that has not started yet.
+        :raises ConfigurationError: for another object, such as a router.
+        """
+        validate_application(app)
+        app.router.routes += self.routes()

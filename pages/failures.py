@@ -1,0 +1,73 @@
+"""The pages about errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import (
+    BadUserInput,
+    Busy,
+    Conflict,
+    Locked,
+    NotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    SignInRequired,
+    Unauthenticated,
+    Unavailable,
+    UserError,
+)
+from ..transport.request_errors import RequestError
+from .forms import ExpiredForm, sent_values
+from .site import Site, go
+
+STATUSES: Mapping[type[UserError], int] = {
+    BadUserInput: 400,
+    Unauthenticated: 401,
+    SignInRequired: 401,
+    ExpiredForm: 403,
+    NotAllowed: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Locked: 409,
+    RateLimited: 429,
+    OutcomeUnknown: 500,
+    Busy: 503,
+    Unavailable: 503,
+}
+"""The status of an error; 422 for others, which are about a text."""
+
+
+async def respond(
+    site: Site, request: Request, handler: Callable[[Site, Request], Awaitable[Response]]
+) -> Response:
+    """Return the response of a handler, or the page about its error.
+
+    A page for signed-in viewers leads a guest to sign in. A text that was sent is on the page about
+    its error, so that it is not lost.
+    """
+    try:
+        return await handler(site, request)
+    except RequestError as error:
+        message = site.texts.error(error)
+        return await site.render(request, "tallied/error.html", error.status, message=message)
+    except UserError as error:
+        if isinstance(error, Unauthenticated):
+            request.state.tallied_viewer = None
+        sign_in = site.links(request).sign_in_page()
+        needs_sign_in = isinstance(error, SignInRequired | Unauthenticated)
+        if needs_sign_in and request.method == "GET" and sign_in is not None:
+            return go(sign_in)
+        values = error.values if isinstance(error, ExpiredForm) else sent_values(request)
+        return await site.render(
+            request,
+            "tallied/error.html",
+            STATUSES.get(type(error), 422),
+            message=site.texts.error(error),
+            text=values.get("message"),
+            needs_sign_in=needs_sign_in,
+        )

@@ -1,0 +1,271 @@
+"""What the pages do: each handler takes the site and a request, and returns the response.
+
+A change is followed by a redirect, so that a reload repeats nothing. A refused one shows the form
+again, with what was written and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import (
+    BadUserInput,
+    Conflict,
+    InvalidText,
+    NotFound,
+    RateLimited,
+    Rejected,
+    RepeatedText,
+    Vetoed,
+)
+from ..models.comment import PENDING
+from ..resolvers.comments import NewComment
+from .failures import STATUSES, respond
+from .feeds import feed_of_all, feed_of_thread
+from .forms import FormState
+from .site import Site, go, local_path
+from .views import PAGE_PARAMETERS
+
+Handler: TypeAlias = Callable[[Site, Request], Awaitable[Response]]
+
+OF_FORM = (InvalidText, Vetoed, RepeatedText, RateLimited)
+"""The errors that are shown with the form of a comment, which is to be changed or sent later."""
+
+FIELDS = {
+    "title": "title",
+    "message": "message",
+    "comment.message": "message",
+    "authorName": "author_name",
+    "comment.authorName": "author_name",
+}
+"""The fields of forms by those of errors."""
+
+THREADS = 20
+"""The threads on a page of the list."""
+
+
+def endpoint(site: Site, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a route."""
+
+    async def respond_to(request: Request) -> Response:
+        return await respond(site, request, handler)
+
+    return respond_to
+
+
+async def show_threads(site: Site, request: Request) -> Response:
+    """Show a page of the threads that the viewer may read."""
+    query, access = request.query_params, await site.access(request)
+    before = query.get("before")
+    page = await site.discussion.read_threads(
+        access,
+        first=None if before else THREADS,
+        last=THREADS if before else None,
+        after=None if before else query.get("after"),
+        before=before,
+    )
+    return await site.render(
+        request, "tallied/threads.html", page=page, may_start=access.may_start()
+    )
+
+
+async def new_thread(site: Site, request: Request) -> Response:
+    """Show the form of a new thread, and create it."""
+    access, form = await site.access(request), FormState()
+    access.require(access.may_start(), "start a discussion")
+    if request.method == "POST":
+        form.values = await site.read_form(request)
+        try:
+            change = await site.discussion.create_thread(
+                access, form.values.get("title", ""), _new_comment(form.values)
+            )
+        except OF_FORM as error:
+            _add_errors(site, form, error)
+            status = STATUSES.get(type(error), 422)
+            return await site.render(request, "tallied/new.html", status, form=form)
+        return go(site.links(request).thread(change.thread["id"]))
+    return await site.render(request, "tallied/new.html", form=form)
+
+
+async def show_thread(site: Site, request: Request) -> Response:
+    """Show a thread with a page of its comments."""
+    return await _show_thread(site, request, request.path_params["id"])
+
+
+async def show_comment(site: Site, request: Request) -> Response:
+    """Show a comment with those above it, its neighbours, and the replies."""
+    return await _show_comment(site, request, request.path_params["id"])
+
+
+async def add_comment(site: Site, request: Request) -> Response:
+    """Add a comment to a thread, or a reply."""
+    access, thread_id = await site.access(request), request.path_params["id"]
+    values = await site.read_form(request)
+    reply_to = _read_key(values.get("reply_to"))
+    try:
+        change = await site.discussion.add_comment(
+            access,
+            thread_id,
+            _new_comment(values),
+            reply_to_id=reply_to,
+            submission=values.get("submission") or None,
+        )
+    except OF_FORM as error:
+        form = FormState(values)
+        form.submission = values.get("submission") or form.submission
+        _add_errors(site, form, error)
+        status = STATUSES.get(type(error), 422)
+        if reply_to is not None:
+            return await _show_comment(site, request, reply_to, status, form)
+        return await _show_thread(site, request, thread_id, status, form)
+    assert change.comment is not None
+    links, id = site.links(request), change.comment["id"]
+    if change.comment.get("status") == PENDING:
+        back = local_path(values.get("next"), links.thread(thread_id))
+        return go(str(URL(back).include_query_params(notice="pending")), "notice")
+    if reply_to is None and site.descending:
+        return go(_first_page(local_path(values.get("next"), links.thread(thread_id))), _anchor(id))
+    return go(links.comment(id), _anchor(id))
+
+
+async def edit_comment(site: Site, request: Request) -> Response:
+    """Show the form of a comment, and change its message."""
+    access, id = await site.access(request), request.path_params["id"]
+    next, conflict, status = request.query_params.get("next"), None, 200
+    form = FormState()
+    if request.method == "POST":
+        form.values = values = await site.read_form(request)
+        next = values.get("next")
+        revision = values.get("revision", "")
+        if not (revision.isascii() and revision.isdigit() and len(revision) < 10):
+            raise BadUserInput("revision must be a number.", field="revision")
+        try:
+            await site.discussion.edit_comment(
+                access, id, values.get("message", ""), expected_revision=int(revision)
+            )
+        except Conflict as error:
+            conflict, status = error, 409
+        except OF_FORM as error:
+            _add_errors(site, form, error)
+            status = STATUSES.get(type(error), 422)
+        else:
+            return go(local_path(next, site.links(request).comment(id)), _anchor(id))
+    comment = await site.discussion.read_comment(access, id)
+    if comment is None:
+        raise _not_found(site)
+    access.require(comment.viewer_can_edit, "edit this comment")
+    return await site.render(
+        request,
+        "tallied/edit.html",
+        status,
+        comment=comment,
+        form=form,
+        conflict=conflict,
+        # After a conflict the viewer has seen the newest text, and after another error the older.
+        revision=comment.revision if conflict else form.values.get("revision", comment.revision),
+        next=local_path(next, site.links(request).comment(id)),
+    )
+
+
+async def delete_comment(site: Site, request: Request) -> Response:
+    """Ask whether a comment is to be deleted, and delete it."""
+    access, id = await site.access(request), request.path_params["id"]
+    if request.method == "POST":
+        values = await site.read_form(request)
+        change = await site.discussion.delete_comment(access, id)
+        thread = site.links(request).thread(change.thread["id"])
+        return go(local_path(values.get("next"), thread))
+    comment = await site.discussion.read_comment(access, id)
+    if comment is None:
+        raise _not_found(site)
+    access.require(comment.viewer_can_delete, "delete this comment")
+    thread = site.links(request).thread(comment.thread_id)
+    next = local_path(request.query_params.get("next"), thread)
+    return await site.render(request, "tallied/delete.html", comment=comment, next=next)
+
+
+async def react(site: Site, request: Request) -> Response:
+    """Add a reaction of the viewer to a comment, or withdraw it."""
+    access, id = await site.access(request), request.path_params["id"]
+    values = await site.read_form(request)
+    withdraws = values.get("withdraw") == "yes"
+    change = site.discussion.remove_reaction if withdraws else site.discussion.add_reaction
+    await change(access, id, values.get("kind", ""))
+    return go(local_path(values.get("next"), site.links(request).comment(id)), _anchor(id))
+
+
+async def lock_thread(site: Site, request: Request) -> Response:
+    """Close a discussion, or open it again."""
+    access, id = await site.access(request), request.path_params["id"]
+    values = await site.read_form(request)
+    await site.discussion.lock_thread(access, id, locked=values.get("locked") == "yes")
+    return go(local_path(values.get("next"), site.links(request).thread(id)))
+
+
+HANDLERS: tuple[tuple[str, list[str], Handler], ...] = (
+    ("/", ["GET"], show_threads),
+    ("/new", ["GET", "POST"], new_thread),
+    ("/feed.atom", ["GET"], feed_of_all),
+    ("/threads/{id:uuid}", ["GET"], show_thread),
+    ("/threads/{id:uuid}/feed.atom", ["GET"], feed_of_thread),
+    ("/threads/{id:uuid}/comments", ["POST"], add_comment),
+    ("/threads/{id:uuid}/lock", ["POST"], lock_thread),
+    ("/comments/{id:uuid}", ["GET"], show_comment),
+    ("/comments/{id:uuid}/edit", ["GET", "POST"], edit_comment),
+    ("/comments/{id:uuid}/delete", ["GET", "POST"], delete_comment),
+    ("/comments/{id:uuid}/react", ["POST"], react),
+)
+"""The routes below the path of the pages: their methods, and the handler."""
+
+
+async def _show_thread(
+    site: Site, request: Request, id: UUID, status: int = 200, form: FormState | None = None
+) -> Response:
+    discussion = await site.read_thread(request, id, form)
+    if discussion is None:
+        raise _not_found(site)
+    return await site.render(request, "tallied/thread.html", status, discussion=discussion)
+
+
+async def _show_comment(
+    site: Site, request: Request, id: UUID, status: int = 200, form: FormState | None = None
+) -> Response:
+    discussion = await site.read_comment(request, id, form)
+    if discussion is None:
+        raise _not_found(site)
+    return await site.render(request, "tallied/comment.html", status, discussion=discussion)
+
+
+def _new_comment(values: Mapping[str, str]) -> NewComment:
+    return NewComment(values.get("message", ""), values.get("author_name") or None)
+
+
+def _add_errors(site: Site, form: FormState, error: Rejected) -> None:
+    """Add an error, and the others of the same form, beside their fields."""
+    for item in (error, *error.others):
+        form.errors.setdefault(FIELDS.get(item.field or "", ""), site.texts.error(item))
+
+
+def _read_key(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError as error:
+        raise BadUserInput("reply_to must be the key of a comment.", field="reply_to") from error
+
+
+def _first_page(path: str) -> str:
+    return str(URL(path).remove_query_params(PAGE_PARAMETERS))
+
+
+def _anchor(id: Any) -> str:
+    return f"comment-{id}"
+
+
+def _not_found(site: Site) -> NotFound:
+    return NotFound(site.texts("not_found"))
