@@ -276,7 +276,7 @@ class _Compilation:
         declaration: LoadedField,
         details: list[FieldDetails],
     ) -> str:
-        """Return the expression of a list of objects that is loaded with those of other rows."""
+        """Return the expression of a list or a value that is loaded with those of other rows."""
         arguments = Arguments(self.compiler.schema, field, details[0].node)
         type_, names = get_named_type(field.type), frozenset[str]()
         if isinstance(type_, GraphQLObjectType):
@@ -290,12 +290,15 @@ class _Compilation:
         key, variable = level.variable(parent_path), f"lists{len(self.lists)}"
         self.lists[variable] = declaration, arguments
         level.loaded.append(LoadedList(declaration, parent_path, names, variable))
-        if not isinstance(type_, GraphQLObjectType):
-            column = declaration.column
-            default = None if column is None else level.variable((*path, column))
-            return f"{variable}.get({key}, ({default},))[0]"
-        function = self._object_function(type_, details)
-        return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
+        function = ""
+        if isinstance(type_, GraphQLObjectType):
+            function = self._object_function(type_, details)
+            if is_list_type(get_nullable_type(field.type)):
+                return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
+        column = declaration.column
+        default = None if column is None else level.variable((*path, column))
+        value = f"{variable}.get({key}, ({default},))[0]"
+        return f"{function}({value}, rules, access)" if function else value
 
     def _loaded_row(
         self, level: Level, path: Path, declaration: LoadedRowField, details: list[FieldDetails]

@@ -52,6 +52,7 @@ from .reaction import (
     Reactor,
 )
 from .revision import REVISIONS, Revision
+from .withdrawn_text import WITHDRAWN_TEXT, WithdrawnText
 
 COMMENT: LazyType[Any, Any] = LazyType("Comment", __name__)
 """The type Comment, by its name."""
@@ -132,6 +133,15 @@ class Comment(Row, Node):
     )
     async def revisions(self, info: Info) -> list[Revision]:
         return await load_list(self, info, REVISIONS, "Revision")
+
+    @field(
+        "What the comment said, if it is hidden or deleted and its replies remain: for viewers who "
+        "may moderate its thread, and of a deleted one for those who may restore it. Null for "
+        "others, and for any other comment.",
+        declaration=WITHDRAWN_TEXT,
+    )
+    async def withdrawn_text(self, info: Info) -> WithdrawnText | None:
+        return next(iter(await load_list(self, info, WITHDRAWN_TEXT, "WithdrawnText")), None)
 
     @computed("Whether the viewer may read the history of the comment.", *POLICY_COLUMNS)
     async def viewer_can_read_history(context: Context, *columns: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from support.host import Gate, Host, key, run_behind
-from support.reply_trees import add_chain, assert_sound
+from support.reply_trees import add_chain, add_reply, assert_sound
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -225,3 +225,38 @@ async def test_hidden_comment_leaves_no_trace(host: Host, status: str) -> None:
         listed = await host.moderator(FILTERED, t=thread, s=[status])
         nodes = [{"id": hidden, "status": status}]
         assert listed["comments"] == {"totalCount": 1, "nodes": nodes}
+
+
+WITHDRAWN = """query($id: ID!, $n: Int!) { comment(id: $id) { message withdrawnText {
+  message messageHtml authorName author { name commentCount } } replies(first: $n) {
+  nodes { withdrawnText { message } } } } }"""
+
+
+async def test_moderator_reads_text_of_hidden_parent(host: Host) -> None:
+    """Nobody else does, and a deleted text goes once it cannot be restored."""
+    thread = await host.bob.thread("Engines")
+    comment = await host.ada.comment(thread, "*one*")
+    reply = await add_reply(host.database, comment)
+    await moderate(host, "PENDING", comment)
+    text = {
+        "message": "*one*",
+        "messageHtml": "<p><em>one</em></p>\n",
+        "authorName": "Ada",
+        "author": {"name": "Ada", "commentCount": 0},
+    }
+    for number in range(2, 4):  # by graphql-core, and then by a plan
+        for client in (host.guest, host.bob, host.ada):
+            read = await client(WITHDRAWN, id=comment, n=number)
+            assert (read["message"], read["withdrawnText"]) == ("", None)
+        read = await host.moderator(WITHDRAWN, id=comment, n=number)
+        assert read["withdrawnText"] == text
+        assert read["replies"] == {"nodes": [{"withdrawnText": None}]}
+    for change in ("deleteComment", "restoreComment", "deleteComment"):
+        changed = await host.moderator.do(
+            change, "comment { message withdrawnText { message } }", commentId=comment
+        )
+        assert changed["comment"] == {"message": "", "withdrawnText": {"message": "*one*"}}
+    late = Host(host.database, settings={"restore_days": 0})
+    assert (await late.moderator(WITHDRAWN, id=comment, n=1))["withdrawnText"] is None
+    await host.moderator.do("deleteComment", "deletedCommentId", commentId=reply)
+    assert await host.moderator(WITHDRAWN, id=comment, n=1) is None

@@ -1,0 +1,56 @@
+"""The type WithdrawnText."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from ...execution.context import Context
+from ...execution.field_declarations import LoadedField
+from ...resolvers.rendering import render_fairly
+from ...resolvers.withdrawn_texts import ReadText, read_withdrawn_texts
+from .author import Author
+
+
+@strawberry.type(description="What a hidden or deleted comment with replies said.")
+class WithdrawnText:
+    message: str = strawberry.field(description="The text, as it was written.")
+    message_html: str = strawberry.field(description="The text as safe HTML, as of a comment.")
+    author_name: str | None = strawberry.field(
+        description="The name of who wrote it, as Comment.authorName."
+    )
+    author: Author | None = strawberry.field(
+        description="The author who wrote it. Null for a guest, and if the author has been deleted."
+    )
+
+
+async def _load_texts(
+    context: Context, ids: Sequence[UUID], _: Any, names: frozenset[str]
+) -> Mapping[UUID, Sequence[WithdrawnText]]:
+    access = await context.load_access()
+    context.size.require_room()
+    read = await context.read_rows(lambda reader: read_withdrawn_texts(reader, access, ids))
+    context.size.read(sum(len(text.message) for text in read.values()))
+    return {id: [await _withdrawn_text(context, text, names)] for id, text in read.items()}
+
+
+async def _withdrawn_text(context: Context, text: ReadText, names: frozenset[str]) -> WithdrawnText:
+    html, name = "", text.author_name
+    if "message_html" in names:
+        html = await render_fairly(context.rules.render, text.message, context.run_in_thread)
+    if text.author is not None:
+        name = text.author["name"]
+    elif name is None:
+        name = context.rules.deleted_author()
+    return WithdrawnText(
+        message=text.message,
+        message_html=html,
+        author_name=name,
+        author=None if text.author is None else Author.from_record(text.author),
+    )
+
+
+WITHDRAWN_TEXT = LoadedField(_load_texts)
