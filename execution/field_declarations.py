@@ -110,7 +110,8 @@ class LoadedField:
     A field of one value is the first of its list, or else the value of `column`, or null.
 
     :param load: returns the lists by the keys of the rows; called with the context, the keys, the
-        result of `read`, and the names in Python of the requested fields.
+        result of `read`, and the names in Python of the requested fields; a plan also gives those
+        of the objects in them, such as ``author.name``.
     :param read: reads the arguments, after the context.
     :param column: of a field of one value, the column with the value of a row without a list.
     """

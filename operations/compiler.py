@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -280,12 +280,7 @@ class _Compilation:
         arguments = Arguments(self.compiler.schema, field, details[0].node)
         type_, names = get_named_type(field.type), frozenset[str]()
         if isinstance(type_, GraphQLObjectType):
-            selected = (
-                items[0].node.name.value for items in self.fields.below(type_, details).values()
-            )
-            names = frozenset(
-                python_name(type_.fields[name]) for name in selected if name in type_.fields
-            )
+            names = frozenset(self._names_below(type_, details))
         parent_path = (*path, "id")
         key, variable = level.variable(parent_path), f"lists{len(self.lists)}"
         self.lists[variable] = declaration, arguments
@@ -299,6 +294,17 @@ class _Compilation:
         default = None if column is None else level.variable((*path, column))
         value = f"{variable}.get({key}, ({default},))[0]"
         return f"{function}({value}, rules, access)" if function else value
+
+    def _names_below(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Iterator[str]:
+        """Yield the names in Python of an object's fields, and of those of objects in it."""
+        for same_key in self.fields.below(type_, details).values():
+            field = type_.fields.get(same_key[0].node.name.value)
+            if field is None:
+                continue
+            name, below = python_name(field), get_named_type(field.type)
+            yield name
+            if isinstance(below, GraphQLObjectType):
+                yield from (f"{name}.{other}" for other in self._names_below(below, same_key))
 
     def _loaded_row(
         self, level: Level, path: Path, declaration: LoadedRowField, details: list[FieldDetails]
@@ -344,6 +350,8 @@ class _Compilation:
         definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
         if isinstance(declaration, ColumnField):  # of a row that an object has
             return "value.id" if name == "id" else f"value.record[{definition.python_name!r}]"
+        if isinstance(declaration, LoadedField) and declaration.column:
+            return f"value.record[{declaration.column!r}]"
         if isinstance(declaration, ComputedField) and declaration.scope != "context":
             self.needs_access = self.needs_access or declaration.scope == "access"
             columns = [f"value.record[{column!r}]" for column in declaration.columns]

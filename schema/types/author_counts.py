@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from ...execution.context import Context
 from ...execution.field_declarations import LoadedField
 from ...resolvers.author_counts import AuthorCounts, read_author_counts
+from ...resolvers.pagination.arguments import Record
 
 
 async def _load(context: Context, ids: Sequence[UUID]) -> Mapping[UUID, AuthorCounts]:
@@ -39,6 +40,32 @@ async def _load_words(
     context: Context, ids: Sequence[UUID], arguments: Any, names: frozenset[str]
 ) -> Mapping[UUID, Sequence[int]]:
     return {id: [counts.words] for id, counts in (await _load(context, ids)).items()}
+
+
+async def read_disclosed(
+    context: Context, authors: Iterable[Record | None], names: frozenset[str], field: str
+) -> Mapping[UUID, Record]:
+    """Return authors of a loaded list by key, with the numbers that the viewer may know.
+
+    Without requested numbers these are left out, so that none is disclosed by mistake.
+
+    :param names: as of :attr:`.LoadedField.load`.
+    :param field: the name of the field with the authors.
+    """
+    records = {author["id"]: author for author in authors if author is not None}
+    if not records or await context.read_condition() is None:
+        return records
+    counts: Mapping[UUID, AuthorCounts] = {}
+    if not names.isdisjoint((f"{field}.comment_count", f"{field}.word_count")):
+        counts = await _load(context, list(records))
+    return {id: _disclose(record, counts.get(id)) for id, record in records.items()}
+
+
+def _disclose(record: Record, counts: AuthorCounts | None) -> Record:
+    if counts is not None:
+        return {**record, "comment_count": counts.comments, "word_count": counts.words}
+    hidden = ("comment_count", "word_count")
+    return {name: value for name, value in record.items() if name not in hidden}
 
 
 COMMENT_COUNT = LoadedField(_load_comments, column="comment_count")

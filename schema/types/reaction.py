@@ -19,6 +19,7 @@ from ...resolvers.validation import find_unstorable
 from ..arguments import unset_to_none
 from ..scalars import SafeInt
 from .author import Author
+from .author_counts import read_disclosed
 
 DEFAULT_REACTORS = 10
 
@@ -91,9 +92,11 @@ async def _load_reactors(
     if kind is not None and find_unstorable(kind):
         return {}
     rows = await context.read_rows(lambda reader: read_reactors(reader, ids, size, kind))
+    records = (author for of_comment in rows.values() for _, _, author in of_comment)
+    authors = await read_disclosed(context, records, names, "author")
     return {
         id: [
-            Reactor(kind=name, reacted_at=time, author=Author.from_record(author))
+            Reactor(kind=name, reacted_at=time, author=Author.from_record(authors[author["id"]]))
             for name, time, author in of_comment
         ]
         for id, of_comment in rows.items()

@@ -11,9 +11,11 @@ import strawberry
 
 from ...execution.context import Context
 from ...execution.field_declarations import LoadedField
+from ...resolvers.pagination.arguments import Record
 from ...resolvers.rendering import render_fairly
 from ...resolvers.revisions import ReadRevision, read_revisions
 from .author import Author
+from .author_counts import read_disclosed
 
 
 @strawberry.type(description="What a comment said, or says, since it was edited.")
@@ -41,10 +43,17 @@ async def _load_revisions(
     context.size.require_room()
     read = await context.read_rows(lambda reader: read_revisions(reader, access, ids))
     context.size.read(sum(len(row.message) for rows in read.values() for row in rows))
-    return {id: [await _revision(context, row, names) for row in rows] for id, rows in read.items()}
+    records = (row.editor for rows in read.values() for row in rows)
+    editors = await read_disclosed(context, records, names, "editor")
+    return {
+        id: [await _revision(context, row, names, editors) for row in rows]
+        for id, rows in read.items()
+    }
 
 
-async def _revision(context: Context, row: ReadRevision, names: frozenset[str]) -> Revision:
+async def _revision(
+    context: Context, row: ReadRevision, names: frozenset[str], editors: Mapping[UUID, Record]
+) -> Revision:
     html = ""
     if "message_html" in names:
         html = await render_fairly(context.rules.render, row.message, context.run_in_thread)
@@ -54,7 +63,7 @@ async def _revision(context: Context, row: ReadRevision, names: frozenset[str]) 
         message_html=html,
         word_count=row.word_count,
         edited_at=row.edited_at,
-        editor=None if row.editor is None else Author.from_record(row.editor),
+        editor=None if row.editor is None else Author.from_record(editors[row.editor["id"]]),
     )
 
 

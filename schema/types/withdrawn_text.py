@@ -10,9 +10,11 @@ import strawberry
 
 from ...execution.context import Context
 from ...execution.field_declarations import LoadedField
+from ...resolvers.pagination.arguments import Record
 from ...resolvers.rendering import render_fairly
 from ...resolvers.withdrawn_texts import ReadText, read_withdrawn_texts
 from .author import Author
+from .author_counts import read_disclosed
 
 
 @strawberry.type(description="What a hidden or deleted comment with replies said.")
@@ -34,10 +36,14 @@ async def _load_texts(
     context.size.require_room()
     read = await context.read_rows(lambda reader: read_withdrawn_texts(reader, access, ids))
     context.size.read(sum(len(text.message) for text in read.values()))
-    return {id: [await _withdrawn_text(context, text, names)] for id, text in read.items()}
+    records = (text.author for text in read.values())
+    authors = await read_disclosed(context, records, names, "author")
+    return {id: [await _withdrawn_text(context, text, names, authors)] for id, text in read.items()}
 
 
-async def _withdrawn_text(context: Context, text: ReadText, names: frozenset[str]) -> WithdrawnText:
+async def _withdrawn_text(
+    context: Context, text: ReadText, names: frozenset[str], authors: Mapping[UUID, Record]
+) -> WithdrawnText:
     html, name = "", text.author_name
     if "message_html" in names:
         html = await render_fairly(context.rules.render, text.message, context.run_in_thread)
@@ -49,7 +55,7 @@ async def _withdrawn_text(context: Context, text: ReadText, names: frozenset[str
         message=text.message,
         message_html=html,
         author_name=name,
-        author=None if text.author is None else Author.from_record(text.author),
+        author=None if text.author is None else Author.from_record(authors[text.author["id"]]),
     )
 
 

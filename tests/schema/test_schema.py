@@ -116,6 +116,7 @@ def test_fields_with_values_are_non_null() -> None:
         "Comment.pendingReason",
         "Comment.root",
         "Comment.status",
+        "Comment.withdrawnText",
         "PageInfo.startCursor",
         "PageInfo.endCursor",
     }
