@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +22,6 @@ from ..errors import (
     Unavailable,
     UserError,
 )
-from ..transport.request_errors import RequestError
 from .forms import ExpiredForm, sent_values
 from .site import Site, go
 
@@ -52,9 +52,9 @@ async def respond(
     """
     try:
         return await handler(site, request)
-    except RequestError as error:
-        message = site.texts.error(error)
-        return await site.render(request, "tallied/error.html", error.status, message=message)
+    except HTTPException as error:
+        message = error.detail
+        return await site.render(request, "tallied/error.html", error.status_code, message=message)
     except UserError as error:
         if isinstance(error, Unauthenticated):
             request.state.tallied_viewer = None

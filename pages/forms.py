@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import orjson
 from itsdangerous import Signer
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -95,17 +96,20 @@ class Forms:
     async def read(self, request: Request, viewer: Viewer | None) -> dict[str, str]:
         """Return the texts of a form, with line breaks as one character.
 
-        :raises RequestError: for a form that is too large, or none, or from a foreign page.
+        :raises HTTPException: for a form that is too large, or none, or from a foreign page.
         :raises ExpiredForm: without the token of the viewer and the browser.
         """
-        self._origins.require_allowed(request.headers, "send forms")
+        try:
+            self._origins.require_allowed(request.headers, "send forms")
+        except RequestError as error:
+            raise HTTPException(error.status, error.message) from error
         if request.headers.get("content-type", "").partition(";")[0].strip() not in FORM_TYPES:
-            raise RequestError(415, "BAD_REQUEST", "Send a form.")
+            raise HTTPException(415, "Send a form.")
         length = request.headers.get("content-length", "")
         if not (length.isascii() and length.isdigit() and len(length) < 10):
-            raise RequestError(411, "BAD_REQUEST", "The form has to have a Content-Length.")
+            raise HTTPException(411, "The form has to have a Content-Length.")
         if int(length) > self._max_bytes:
-            raise RequestError(413, "TOO_LARGE", "The form is too large.")
+            raise HTTPException(413, "That is too long to be sent; shorten it.")
         size = self._max_bytes
         async with request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=size) as form:
             values = {

@@ -137,7 +137,7 @@ class Site:
     async def read_form(self, request: Request) -> dict[str, str]:
         """Return the texts of a form that was sent from a page.
 
-        :raises RequestError: for one that is too large, or none, or from a foreign page.
+        :raises HTTPException: for one that is too large, or none, or from a foreign page.
         :raises ExpiredForm: without the token of the viewer and the browser.
         """
         return await self.forms.read(request, await self.viewer(request))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError, UserError
-from ..transport.request_errors import RequestError
 
 TEXTS: Mapping[str, str] = {
     "language": "en",
@@ -64,7 +63,6 @@ TEXTS: Mapping[str, str] = {
     "your_text": "Your text, to copy it",
     "back": "Back to the discussions",
     "error_EXPIRED_FORM": "This form is out of date; open the page again, and send it once more.",
-    "error_TOO_LARGE": "That is too long to be sent; shorten it.",
     "not_found": "There is no such page; it may have been deleted.",
 }
 """The texts by their names. An error's code, as ``error_TOO_LONG``, names the text in its place."""
@@ -95,9 +93,7 @@ class Texts:
         """Return a text about a number."""
         return self(f"{name}_{'one' if count == 1 else 'other'}", count=count)
 
-    def error(self, error: UserError | RequestError) -> str:
+    def error(self, error: UserError) -> str:
         """Return the sentence about an error."""
         text = self._texts.get(f"error_{error.code}")
-        if text is None:
-            return error.message
-        return text.format(**error.params) if isinstance(error, UserError) else text
+        return error.message if text is None else text.format(**error.params)

@@ -27,17 +27,21 @@ from tallied.errors import (
     Unavailable,
     UserError,
 )
+from tallied.pages import Pages
+from tallied.pages.forms import ExpiredForm
+from tallied.pages.views import PageSize
 
-from . import author_pages, login, pages
+from . import article_pages, author_pages, login
 from .config import Config
 from .discussion import make_discussion, make_engine, make_sessions
-from .site import Site, page, to_sign_in
+from .site import Site, page, to_sign_in, values_of_all_pages
 
 logger = logging.getLogger("magazine")
 
 STATUSES: dict[type[UserError], int] = {
     NotFound: 404,
     NotAllowed: 403,
+    ExpiredForm: 403,
     Locked: 409,
     Busy: 503,
     Unavailable: 503,
@@ -63,7 +67,17 @@ def create_app(
         await engine.dispose()
 
     app = FastAPI(title="The magazine", lifespan=lifespan, openapi_url=None)
-    app.state.site = Site(discussion, make_sessions(engine))
+    pages = Pages(
+        discussion,
+        secret=config.secret,
+        templates=Path(__file__).with_name("templates"),
+        values=values_of_all_pages,
+        sign_in="/login",
+        size=PageSize(comments=50, levels=4, replies=5),
+        descending=True,
+        https=config.https,
+    )
+    app.state.site = Site(discussion, make_sessions(engine), pages)
     app.add_middleware(
         SessionMiddleware,
         secret_key=config.secret,
@@ -72,9 +86,10 @@ def create_app(
         same_site="lax",
         https_only=config.https,
     )
-    for router in (login.router, pages.router, author_pages.router):
+    for router in (login.router, article_pages.router, author_pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
+    pages.install(app)
     discussion.install(app)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _no_such_address)
@@ -85,11 +100,11 @@ def create_app(
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return page(request, "error.html", None, error.status_code, problem=error.detail)
+    return await page(request, "error.html", error.status_code, problem=error.detail)
 
 
 async def _no_such_address(request: Request, error: Exception) -> Response:
-    return page(request, "error.html", None, 404, problem="There is no such page.")
+    return await page(request, "error.html", 404, problem="There is no such page.")
 
 
 async def _user_error(request: Request, error: Exception) -> Response:
@@ -97,10 +112,12 @@ async def _user_error(request: Request, error: Exception) -> Response:
     if isinstance(error, SignInRequired):
         return to_sign_in(request)
     status = STATUSES.get(type(error), 422)
-    return page(request, "error.html", None, status, problem=error.message)
+    return await page(request, "error.html", status, problem=error.message)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises it again, once this is sent, for the server to log.
     problem = "Something went wrong here; it has been logged."
-    return page(request, "error.html", None, 500, problem=problem)
+    request.state.reader = None  # whom the database may not tell just now
+    request.state.tallied_viewer = None
+    return await page(request, "error.html", 500, problem=problem)

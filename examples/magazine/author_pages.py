@@ -13,8 +13,8 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import InvalidText
 from tallied.host.access import Access
 
-from . import articles, forms, queries
-from .site import ArticleID, OurSite, Us, go, page, to_sign_in
+from . import articles, queries
+from .site import ArticleID, OurSite, Us, go, page, read_form, to_sign_in
 
 router = APIRouter()
 
@@ -28,12 +28,12 @@ STEPS: dict[str, Callable[[UnitOfWork, Access, int], Awaitable[None]]] = {
 
 @router.get("/write")
 async def new(request: Request, us: Us) -> Response:
-    return page(request, "write.html", us, form={}) if us else to_sign_in(request)
+    return await page(request, "write.html", form={}) if us else to_sign_in(request)
 
 
 @router.post("/write")
 async def write(request: Request, site: OurSite, us: Us) -> Response:
-    form = await forms.read(request)
+    form = await read_form(request)
     access = site.discussion.access(us)
     headline, body = form.get("headline", ""), form.get("body", "")
     try:
@@ -41,7 +41,7 @@ async def write(request: Request, site: OurSite, us: Us) -> Response:
             lambda unit: articles.write_draft(unit, access, headline, body)
         )
     except InvalidText as error:
-        return page(request, "write.html", us, 422, form=form, problem=str(error))
+        return await page(request, "write.html", 422, form=form, problem=str(error))
     return go(f"/articles/{id}")
 
 
@@ -52,24 +52,24 @@ async def reopen(request: Request, site: OurSite, us: Us, id: ArticleID) -> Resp
     if item is None or us is None or not (us.is_moderator or us.user_id == item.author_id):
         raise HTTPException(404, "There is no such article of yours.")
     form = {"headline": item.headline, "body": item.body}
-    return page(request, "write.html", us, form=form, id=id)
+    return await page(request, "write.html", form=form, id=id)
 
 
 @router.post("/articles/{id}/revise")
 async def revise(request: Request, site: OurSite, us: Us, id: ArticleID) -> Response:
-    form = await forms.read(request)
+    form = await read_form(request)
     access = site.discussion.access(us)
     headline, body = form.get("headline", ""), form.get("body", "")
     try:
         await site.discussion.write(lambda unit: articles.revise(unit, access, id, headline, body))
     except InvalidText as error:
-        return page(request, "write.html", us, 422, form=form, id=id, problem=str(error))
+        return await page(request, "write.html", 422, form=form, id=id, problem=str(error))
     return go(f"/articles/{id}")
 
 
 @router.post("/articles/{id}/{step}")
 async def take(request: Request, site: OurSite, us: Us, id: ArticleID, step: str) -> Response:
-    await forms.read(request)
+    await read_form(request)
     if step not in STEPS:
         raise HTTPException(404, "There is no such page.")
     access = site.discussion.access(us)

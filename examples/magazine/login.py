@@ -8,36 +8,32 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import accounts, forms
-from .site import OurSite, Us, go, page
+from tallied.pages.site import local_path
+
+from . import accounts
+from .site import OurSite, go, page, read_form
 
 router = APIRouter()
 
 
 @router.get("/login")
-async def login(request: Request, us: Us, to: Annotated[str, Query()] = "/") -> Response:
-    return page(request, "login.html", us, to=_within(to))
+async def login(request: Request, next: Annotated[str, Query()] = "/") -> Response:
+    return await page(request, "login.html", next=local_path(next, "/"))
 
 
 @router.post("/login")
-async def sign_in(request: Request, site: OurSite, us: Us) -> Response:
-    form = await forms.read(request)
+async def sign_in(request: Request, site: OurSite) -> Response:
+    form = await read_form(request)
     name, password = form.get("name", ""), form.get("password", "")
-    to = _within(form.get("to", "/"))
+    next = local_path(form.get("next"), "/")
     if await accounts.sign_in(site.sessions, request, name, password):
-        return go(to)
+        return go(next)
     problem = "There is nobody with this name and this password."
-    return page(request, "login.html", us, 422, to=to, user=name, problem=problem)
+    return await page(request, "login.html", 422, next=next, user=name, problem=problem)
 
 
 @router.post("/logout")
 async def sign_out(request: Request, site: OurSite) -> Response:
-    await forms.read(request)
+    await read_form(request)
     await accounts.sign_out(site.discussion, request)
     return go("/")
-
-
-def _within(path: str) -> str:
-    """Return a path of the magazine; the front page in place of another address."""
-    safe = path.isascii() and path.isprintable() and path.startswith("/")
-    return path if safe and not path.startswith("//") and "\\" not in path else "/"

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Depends
 from fastapi import Path as InPath
-from fastapi.templating import Jinja2Templates
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tallied.discussion import Discussion
+from tallied.pages import Pages
 
-from . import forms
 from .accounts import reader_of
 from .policy import Reader
 from .schema import LARGEST_ID
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""Of every page: what comments bring along can load nothing and run nothing."""
-
-_templates = Jinja2Templates(Path(__file__).with_name("templates"))
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,7 @@ class Site:
 
     discussion: Discussion
     sessions: async_sessionmaker[AsyncSession]
+    pages: Pages
 
 
 def site_of(request: Request) -> Site:
@@ -57,12 +45,19 @@ Us = Annotated[Reader | None, Depends(_reader)]
 """Who looks at the page; None for a guest."""
 
 
-def page(
-    request: Request, name: str, reader: Reader | None, status: int = 200, **values: Any
-) -> Response:
-    """Return a page rendered from the template."""
-    values |= {"reader": reader, "csrf": lambda: forms.token(request)}
-    return _templates.TemplateResponse(request, name, values, status, HEADERS)
+async def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    """Return a page rendered from the template, with the headers and tokens of Tallied's pages."""
+    return await site_of(request).pages.render(request, name, status, **values)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the texts of a form of the magazine; every route that changes something needs it."""
+    return await site_of(request).pages.read_form(request)
+
+
+async def values_of_all_pages(request: Request) -> dict[str, Any]:
+    """Return what every template has."""
+    return {"reader": await _reader(request)}
 
 
 def go(path: str) -> Response:
@@ -73,4 +68,4 @@ def go(path: str) -> Response:
 def to_sign_in(request: Request) -> Response:
     """Redirect to the sign-in page, which leads back."""
     back = request.url.path if request.method == "GET" else "/"
-    return go(f"/login?to={quote(back)}")
+    return go(f"/login?next={quote(back)}")

@@ -151,14 +151,19 @@ class Browser:
         }
         return await self.http.post(action, data=data | fields)
 
-    async def comment(self, id: int, message: str) -> httpx.Response:
+    async def comment(self, id: int, message: str, **fields: str) -> httpx.Response:
         """Send the form below an article."""
-        return await self.submit(f"/articles/{id}", f"/articles/{id}/comments", message=message)
+        page = await self.see(f"/articles/{id}")
+        form = page.css_first("form[action$='/comments']")
+        assert form is not None, page.html
+        return await self.submit(
+            f"/articles/{id}", form.attributes["action"] or "", message=message, **fields
+        )
 
     async def messages(self, id: int) -> list[str]:
         """Return the texts of the comments below an article, the latest first."""
         page = await self.see(f"/articles/{id}")
-        return [item.text(strip=True) for item in page.css("#discussion .message")]
+        return [item.text(strip=True) for item in page.css("#discussion .tallied-message")]
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """Return the answer of the GraphQL endpoint, with the browser's cookies."""
