@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 from support.api import Api
 from support.browser import Browser
 from support.commands import Commands
+from support.compiled_statements import keep_compiled_statements
 from support.databases import DatabasePool, new_database
 from support.parsed_documents import keep_parsed_documents
 from support.statements import recorded
@@ -30,7 +31,18 @@ from tallied.migrations.runner import migrate
 from tallied.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.exhaustive)
 
+API_FOLDERS = {"auth", "execution", "host", "schema", "transport"}
+"""The folders of tests that are about no database: those on PostgreSQL are exhaustive."""
+
+LEVELS = [
+    ("sqlite", "SERIALIZABLE"),
+    ("postgresql", "READ COMMITTED"),
+    pytest.param("postgresql", "REPEATABLE READ", marks=pytest.mark.exhaustive),
+    ("postgresql", "SERIALIZABLE"),
+]
+"""The isolation levels of each database; SQLite is always serializable."""
 
 FIRST = (
     "clients/test_clients.py",
@@ -75,7 +87,7 @@ speed_up_processes()
 keep_parsed_documents()
 
 
-SHARE = 12
+SHARE = 24
 """Of the tests that are marked with `exhaustive`, the suite runs one in so many."""
 
 
@@ -171,14 +183,19 @@ def make_tables(url: str) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that are marked with `sqlite` on SQLite alone, unless they name databases."""
+    """Choose the databases of a test that names none."""
     if "oracle_round" in metafunc.fixturenames:
         metafunc.parametrize("oracle_round", range(metafunc.config.getoption("oracle")))
     test = metafunc.definition
+    if "strict" in metafunc.fixturenames:
+        test.add_marker(pytest.mark.parametrize(("backend", "strict"), LEVELS, indirect=True))
+        return
     names = [mark.args[0] for mark in test.iter_markers("parametrize")]
     is_open = "backend" in metafunc.fixturenames and "backend" not in names
     if is_open and test.get_closest_marker("sqlite"):
         test.add_marker(pytest.mark.parametrize("backend", ["sqlite"], indirect=True))
+    elif is_open and test.path.relative_to(Path(__file__).parent).parts[0] in API_FOLDERS:
+        test.add_marker(pytest.mark.parametrize("backend", ["sqlite", POSTGRESQL], indirect=True))
 
 
 @pytest.fixture
@@ -268,7 +285,7 @@ def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
 @pytest.fixture
 async def database(with_tables: None, empty_url: str) -> AsyncIterator[Database]:
     """A fresh database with Tallied's tables."""
-    database = Database(empty_url)
+    database = keep_compiled_statements(Database(empty_url))
     yield database
     await database.dispose()
 
@@ -285,14 +302,12 @@ async def api(database: Database) -> Api:
     return Api(database)
 
 
-@pytest.fixture(params=["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+@pytest.fixture
 async def strict(
     database: Database, empty_url: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[Database]:
     """The database at each of the isolation levels that it has."""
     if database.is_sqlite:
-        if request.param != "SERIALIZABLE":
-            pytest.skip("SQLite is always serializable")
         yield database
         return
     strict = Database(empty_url, isolation_level=request.param)

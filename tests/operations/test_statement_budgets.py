@@ -93,7 +93,7 @@ async def fill(database: Database, size: int) -> dict[str, Any]:
     return {"t": t[0], "c": c[0], "a": a[0], "ids": [*t, *c, *a]}
 
 
-@pytest.mark.parametrize("size", [1, 12])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.exhaustive), 12])
 async def test_level_is_one_statement(database: Database, statements: Any, size: int) -> None:
     values = await fill(database, size)
     api = PlannedApi(database, RULES)

@@ -201,7 +201,7 @@ GUEST, VIEWER = 0, 1
 
 
 @pytest.mark.parametrize("role", [GUEST, VIEWER])
-@pytest.mark.parametrize("size", [2, 9])
+@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.exhaustive), 9])
 async def test_every_request_costs_same_at_every_size(
     database: Database, statements: Any, size: int, role: int
 ) -> None:
