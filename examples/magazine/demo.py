@@ -33,7 +33,7 @@ COMMENTS = [
 ]
 """Who says what, and to which of these comments it is a reply."""
 
-REACTIONS = [("eve", 1, "like"), ("ben", 1, "like"), ("ada", 2, "laugh")]
+REACTIONS = [("eve", 1, "heart"), ("ben", 1, "heart"), ("ada", 2, "laugh")]
 
 
 async def fill(discussion: Discussion, password: str) -> bool:
