@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLList, GraphQLNonNull
-from sqlalchemy import select, text, update
+from sqlalchemy import ColumnElement, select, text, update
 from support.hidden_rows import (
     Question,
     Reader,
@@ -23,8 +23,9 @@ from support.host import Discreet, Host, key
 from support.oracle import values
 from support.oracle_rows import fill
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.models import Comment, WithdrawnText
+from tallied.models import Comment, Thread, WithdrawnText
 from tallied.models.base import new_id
 from tallied.resolvers.withdrawal import lock_tree
 from tallied.schema.build import schema
@@ -258,3 +259,102 @@ async def test_payloads_tell_nothing_of_hidden_replies(database: Database) -> No
         )
         payloads.append([*answers, payload])
     assert payloads[0] == payloads[1]
+
+
+MODERATED = """query($t: ID!, $c: ID!, $n: Int!) { thread(id: $t) {
+  commentCount pendingCount flaggedCount comments(first: $n) { totalCount nodes { id } }
+  hidden: comments(first: $n, filterBy: {
+    status: [PENDING, REJECTED, SPAM], topLevelOnly: false }) {
+    totalCount nodes { id message status } } }
+  comment(id: $c) { replyCount flagCount replies { totalCount } }
+  moderationQueue { totalCount nodes { id message flagCount } } }"""
+
+
+class Reticent(Discreet):
+    """Nobody reads secret threads."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return thread.title.not_like("Secret%")
+
+
+async def test_moderator_sees_hidden_comments_and_numbers(database: Database) -> None:
+    """Public numbers are the same as for readers; those of the queue leave out hidden threads."""
+    host = Host(database, policy=Discreet())
+    thread, secret = await host.bob.thread("Engines"), await host.moderator.thread("Secret plans")
+    parent = await host.bob.comment(thread, "Above")
+    ids = {"SECRET": await host.moderator.comment(secret, "In secret")}
+    for status in ("PENDING", "REJECTED", "SPAM"):
+        place = {} if status == "PENDING" else {"replyToId": parent}
+        added = await host.ada.do(
+            "addComment", "comment { id }", threadId=thread, message=status, **place
+        )
+        ids[status] = added["comment"]["id"]
+        change = {"ids": [ids[status]], "to": status}
+        await host.moderator.do("moderateComments", "comments { id }", **change)
+    change = {"ids": [ids["SECRET"]], "to": "PENDING"}
+    await host.moderator.do("moderateComments", "comments { id }", **change)
+    await host.ada.do("flagComment", "comment { id }", commentId=parent, reason="SPAM")
+    hidden = [
+        {"id": ids[status], "message": status, "status": status}
+        for status in ("PENDING", "REJECTED", "SPAM")
+    ]
+    queue = [
+        {"id": parent, "message": "Above", "flagCount": 1},
+        {"id": ids["SECRET"], "message": "In secret", "flagCount": 0},
+        {"id": ids["PENDING"], "message": "PENDING", "flagCount": 0},
+    ]
+    expected = {
+        "thread": {
+            "commentCount": 1,
+            "pendingCount": 1,
+            "flaggedCount": 1,
+            "comments": {"totalCount": 1, "nodes": [{"id": parent}]},
+            "hidden": {"totalCount": 3, "nodes": hidden},
+        },
+        "comment": {"replyCount": 0, "flagCount": 1, "replies": {"totalCount": 0}},
+    }
+    for policy, nodes in ((Discreet(), queue), (Reticent(), queue[::2])):
+        moderator = Host(database, policy=policy).moderator
+        for number in (5, 6):  # by graphql-core, and then by a plan
+            read = await moderator(MODERATED, t=thread, c=parent, n=number)
+            assert read.pop("moderationQueue") == {"totalCount": len(nodes), "nodes": nodes}
+            assert read == expected
+    await host.assert_exact()
+
+
+async def test_payloads_show_waiting_comment_to_author_alone(database: Database) -> None:
+    host = Host(database, settings={"link_limit": 1})
+    thread = await host.bob.thread("Engines")
+    parent = await host.bob.comment(thread)
+    facts = """comment { id message status isPublished pendingReason parent { replyCount } }
+      thread { commentCount lastSeq viewerPendingComments { message }
+        comments(filterBy: { topLevelOnly: false }) { totalCount } }"""
+
+    def expected(comment: dict[str, Any], pending: Sequence[str], number: int) -> dict[str, Any]:
+        texts = [{"message": message} for message in pending]
+        counts = {"commentCount": number, "comments": {"totalCount": number}}
+        return {
+            "comment": {"pendingReason": None, "parent": None, **comment},
+            "thread": {**counts, "lastSeq": number, "viewerPendingComments": texts},
+        }
+
+    link, waits = "See https://example.org", {"status": "PENDING", "isPublished": False}
+    first = await host.ada.do("addComment", facts, threadId=thread, message=link, replyToId=parent)
+    id = first["comment"]["id"]
+    place = {"parent": {"replyCount": 0}}
+    assert first == expected({"id": id, "message": link, **waits, **place}, [link], 1)
+    for client, message, pending in ((host.bob, "Next", []), (host.ada, "Own", [link])):
+        added = await client.do("addComment", facts, threadId=thread, message=message)
+        own = {"id": added["comment"]["id"], "message": message}
+        number = added["thread"]["commentCount"]
+        shown = {"status": None, "isPublished": True}
+        assert added == expected({**own, **shown}, pending, number)
+    edited = await host.ada.do("editComment", facts, commentId=id, message="Other")
+    assert edited == expected({"id": id, "message": "Other", **waits, **place}, ["Other"], 3)
+    refused = await host.ada.refused("addComment", threadId=thread, message="More", replyToId=id)
+    assert refused["code"] == "NOT_FOUND"
+    deleted = await host.ada.do(
+        "deleteComment", "deletedCommentId thread { commentCount lastSeq }", commentId=id
+    )
+    assert deleted == {"deletedCommentId": id, "thread": {"commentCount": 3, "lastSeq": 3}}
+    await host.assert_exact()
