@@ -56,6 +56,12 @@ def test_block_is_inserted_below_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_examples_with_other_libraries_run(tmp_path: Path) -> None:
+    page = tutorial.ROOT / "docs" / "how-to" / "counters-and-other-libraries.md"
+    assert tutorial.run(page, Path(sys.executable), tmp_path) == 6
+
+
+@pytest.mark.slow
 def test_host_may_have_packages_of_these_names(tmp_path: Path) -> None:
     for name in ("models", "resolvers", "schema"):
         (tmp_path / name).mkdir()
