@@ -46,6 +46,7 @@ def statements(ids: list[UUID], moment: datetime, size: int) -> list[Select[Any]
 async def test_rows_are_those_of_sqlalchemy(database: Database) -> None:
     ids = await fill(database)
     await connect(database)
+    database._leases._statements = cache = StatementCache(None)
     for values in (
         (ids, MOMENT, 2),
         (ids[:1], now() + timedelta(days=1), 1),
@@ -61,7 +62,7 @@ async def test_rows_are_those_of_sqlalchemy(database: Database) -> None:
             assert records == expected
             assert [dict(zip(compiled.columns, row, strict=True)) for row in rows] == expected
     shapes = statements(ids, MOMENT, 2)
-    assert len(database._leases._statements) == len(shapes)
+    assert len(cache) == len(shapes)
 
 
 async def test_shape_keeps_no_values(database: Database) -> None:
