@@ -80,7 +80,10 @@ async def _respond(
 ) -> Response:
     """Return a feed, or 304 if the client has it."""
     content = _write(site, request, feed, comments, threads)
-    is_current, headers = await caching_headers(content, MEDIA_TYPE, request.headers, 0)
+    personal = await site.viewer(request) is not None
+    is_current, headers = await caching_headers(
+        content, MEDIA_TYPE, request.headers, 0, personal=personal
+    )
     headers["Vary"] = "Authorization, Cookie"
     if now() - feed.updated > SECOND:  # or another change may be in the same second
         headers["Last-Modified"] = format_datetime(feed.updated, usegmt=True)
