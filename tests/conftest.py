@@ -33,7 +33,7 @@ from tallied.models import Base
 BACKENDS = ("sqlite", "postgresql")
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.exhaustive)
 
-API_FOLDERS = {"auth", "execution", "host", "schema", "transport"}
+API_FOLDERS = {"auth", "examples", "execution", "host", "schema", "transport"}
 """The folders of tests that are about no database: those on PostgreSQL are exhaustive."""
 
 LEVELS = [

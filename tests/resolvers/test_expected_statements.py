@@ -118,7 +118,11 @@ async def filled_host(host: Host, size: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("size", [1, 12])
+SIZES = [pytest.param(1, marks=pytest.mark.exhaustive), 12]
+"""Numbers of threads, which change no number of statements."""
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("hooks", [(), (Hooks(), Hooks())], ids=["no hooks", "hooks"])
 async def test_requests_execute_expected_statements(
     database: Database, statements: Any, size: int, hooks: tuple[Hooks, ...]
@@ -145,7 +149,7 @@ async def test_requests_execute_expected_statements(
         assert executed.verbs == expected, (role, change)
 
 
-@pytest.mark.parametrize("size", [1, 12])
+@pytest.mark.parametrize("size", SIZES)
 async def test_hiding_policy_costs_no_statement_per_thread(
     database: Database, statements: Any, size: int
 ) -> None:

@@ -200,4 +200,4 @@ class Discussion(History):
 
 @pytest.mark.slow
 def test_any_history_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
-    run_histories(Discussion, engine, examples=60 if is_exhaustive else 12)
+    run_histories(Discussion, engine, examples=60 if is_exhaustive else 8)
