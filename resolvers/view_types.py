@@ -106,6 +106,15 @@ class Unread:
 
 
 @dataclass(frozen=True)
+class WithdrawnTextView:
+    """What a hidden or deleted comment with replies said."""
+
+    message: str
+    author_id: UUID | None
+    author_name: str | None
+
+
+@dataclass(frozen=True)
 class TargetCounts:
     """The counts of the thread about an object of the host; 0 without one that can be read."""
 

@@ -22,7 +22,7 @@ from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
 from ..host.policy import ThreadContext
 from ..models import Comment, Thread
-from . import unread
+from . import unread, withdrawn_texts
 from .authors import with_author
 from .latest_views import read_latest_comments as read_latest_comments
 from .latest_views import read_moderation_queue as read_moderation_queue
@@ -60,6 +60,7 @@ from .view_types import TargetCounts as TargetCounts
 from .view_types import ThreadView as ThreadView
 from .view_types import Unread as Unread
 from .view_types import ViewPage as ViewPage
+from .view_types import WithdrawnTextView as WithdrawnTextView
 
 ThreadOrder: TypeAlias = Literal["CREATED_AT", "LAST_COMMENT_AT", "COMMENT_COUNT", "WORD_COUNT"]
 
@@ -254,6 +255,27 @@ async def read_history(
         expect_type(UUID, comment_id=id)
     reader, access = await begin(connection, access)
     return await read_revisions(reader, access, list(comment_ids))
+
+
+async def read_withdrawn_texts(
+    connection: ReadConnection, access: Access, comment_ids: Collection[UUID]
+) -> Mapping[UUID, WithdrawnTextView]:
+    """Return what hidden and deleted comments with replies said.
+
+    :returns: the texts by comment; one that the viewer may not read is left out.
+    """
+    for id in comment_ids:
+        expect_type(UUID, comment_id=id)
+    reader, access = await begin(connection, access)
+    texts = await withdrawn_texts.read_withdrawn_texts(reader, access, list(comment_ids))
+    return {
+        id: WithdrawnTextView(
+            text.message,
+            None if text.author is None else text.author["id"],
+            text.name(access.rules),
+        )
+        for id, text in texts.items()
+    }
 
 
 async def read_unread(

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from ..database.row_reader import RowReader
-from ..host.access import Access
+from ..host.access import Access, HostRules
 from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
 from ..models import Author, Comment, Thread, WithdrawnText
 from ..models.comment import DELETED, is_shown
@@ -30,6 +30,13 @@ class ReadText(NamedTuple):
     """The name that a guest gave."""
     author: Record | None
     """The author; None for a guest, and for one who was deleted."""
+
+    def name(self, rules: HostRules) -> str | None:
+        """Return the name of who wrote it, or the host's replacement for a deleted author."""
+        if self.author is not None:
+            name: str | None = self.author["name"]
+            return name
+        return rules.deleted_author() if self.author_name is None else self.author_name
 
 
 async def read_withdrawn_texts(

@@ -44,17 +44,13 @@ async def _load_texts(
 async def _withdrawn_text(
     context: Context, text: ReadText, names: frozenset[str], authors: Mapping[UUID, Record]
 ) -> WithdrawnText:
-    html, name = "", text.author_name
+    html = ""
     if "message_html" in names:
         html = await render_fairly(context.rules.render, text.message, context.run_in_thread)
-    if text.author is not None:
-        name = text.author["name"]
-    elif name is None:
-        name = context.rules.deleted_author()
     return WithdrawnText(
         message=text.message,
         message_html=html,
-        author_name=name,
+        author_name=text.name(context.rules),
         author=None if text.author is None else Author.from_record(authors[text.author["id"]]),
     )
 

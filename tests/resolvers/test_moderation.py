@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.host import Gate, Host, key, run_behind
+from support.host import ADA, MODERATOR, Gate, Host, key, run_behind
 from support.reply_trees import add_chain, add_reply, assert_sound
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.models import Flag, ModerationEntry
+from tallied.resolvers import views
 from tallied.resolvers.erasure import erase_author
 
 MODERATED = "comments { id status isPublished message } removedCommentIds"
@@ -251,6 +252,11 @@ async def test_moderator_reads_text_of_hidden_parent(host: Host) -> None:
         read = await host.moderator(WITHDRAWN, id=comment, n=number)
         assert read["withdrawnText"] == text
         assert read["replies"] == {"nodes": [{"withdrawnText": None}]}
+    async with host.database.read() as connection:
+        for viewer, texts in ((MODERATOR, {("*one*", "Ada")}), (ADA, set())):
+            access = host.discussion.access(viewer)
+            views_by_id = await views.read_withdrawn_texts(connection, access, [key(comment)])
+            assert {(view.message, view.author_name) for view in views_by_id.values()} == texts
     for change in ("deleteComment", "restoreComment", "deleteComment"):
         changed = await host.moderator.do(
             change, "comment { message withdrawnText { message } }", commentId=comment

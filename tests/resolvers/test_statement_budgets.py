@@ -168,6 +168,8 @@ READS: dict[str, int | tuple[int, int]] = {
     "{ reactionKinds { name emoji label } }": 0,
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { revision
          revisions { number message messageHtml editor { name } } } } } }""": (3, 4),
+    """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { message
+         withdrawnText { message authorName } } } } }""": (3, 4),
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes { reactionCount
          reactionGroups { kind count viewerHasReacted } } } } }""": 3,
     """query($id: ID!) { thread(id: $id) { comments(first: 100) { nodes {
