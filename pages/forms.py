@@ -7,6 +7,7 @@ double-submit cookie"). Another site knows neither, and a token of somebody else
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Forms:
     """
 
     def __init__(self, secret: str, settings: Settings, max_length: int, cookie: str) -> None:
-        self._signer = Signer(secret, salt="tallied.pages.form")
+        self._signer = Signer(secret, "tallied.pages.form", digest_method=hashlib.sha256)
         self._origins = AllowedOrigins(settings)
         # A character is four bytes, each of them three as a form has them.
         self._max_bytes = 12 * max_length + OVERHEAD
