@@ -80,6 +80,7 @@ CHANGES: dict[str, Change] = {
     "reject": moderate("comment", "rejected"),
     "mark leaf as spam": moderate("child", "spam"),
     "flag": flag(BOB),
+    "delete": lambda board, unit: delete_comment(unit, board.access, board.comment),
     "reply": reply("comment"),
     "reply to leaf": reply("child"),
     "move": move("comment"),
@@ -89,7 +90,7 @@ OPPONENTS = {
     "approve": ("move waiting", "reject waiting", "delete waiting"),
     "reject": ("reply", "move", "flag"),
     "mark leaf as spam": ("reply to leaf",),
-    "flag": ("reply", "move"),
+    "flag": ("reply", "move", "delete"),
 }
 PAIRS = [
     pair
@@ -103,6 +104,7 @@ NOT_FOUND = {
     ("flag", "reply"),
     ("mark leaf as spam", "reply to leaf"),
     ("delete waiting", "approve"),
+    ("delete", "flag"),
 }
 """The pairs of which the second is refused."""
 
@@ -114,15 +116,12 @@ async def test_racing_decisions_leave_sound_tree(strict: Database, first: str, s
     await board.fill()
     outcome = await race(board, CHANGES[first], CHANGES[second])
     assert outcome == ["ok", "NOT_FOUND" if (first, second) in NOT_FOUND else "ok"]
-    rows = await read_rows(strict)
-    hidden = {"flag": "pending", "reject": "rejected"}
-    last = next((hidden[name] for name in (second, first) if name in hidden), "published")
-    if (first, second) == ("reject", "flag"):
-        last = "rejected"
-    assert rows[board.ids[2]].status == last
+    done = (first, second) if outcome[1] == "ok" else (first,)
+    statuses = {"flag": "pending", "reject": "rejected", "delete": "deleted"}
+    last = [statuses[name] for name in done if name in statuses] or ["published"]
+    assert (await read_rows(strict))[board.ids[2]].status == last[-1]
     async with strict.read() as connection:
         acts = await connection.scalar(select(func.count()).select_from(ModerationEntry))
-    done = (first,) if outcome[1] != "ok" else (first, second)
     assert acts == 1 + len(DECISIONS.intersection(done))
     await assert_sound(strict)
     await board.host.assert_exact()
