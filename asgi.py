@@ -27,6 +27,7 @@ from .discussion import Discussion
 from .logs.access import AccessLog
 from .logs.access import logger as access_log
 from .logs.request_ids import RequestIds
+from .pages import Pages
 from .server.development import with_secret
 from .server.landing import make_landing_routes
 from .settings import Settings
@@ -44,7 +45,8 @@ in cycles: with a last number of 500, 20 minutes of them took 130 MB more."""
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
     """Return the application: ``/graphql`` with its playground, the schema's files, ``/health``.
 
-    With the playground, ``/`` is a page that leads to all of it. A host has more to say with a
+    With the playground, ``/`` is a page that leads to all of it. In development, with a
+    secret, there are the pages of :mod:`tallied.pages`, too. A host has more to say with a
     :class:`~tallied.discussion.Discussion` of its own.
 
     :param settings: by default, those of the environment; in development, with a secret.
@@ -56,8 +58,10 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     discussion = Discussion(database, settings=settings)
     routes = [*discussion.routes(), *make_health_routes(discussion.readiness)]
     if settings.playground:
+        has_pages = settings.environment == "development" and bool(settings.secret)
+        pages = Pages(discussion).routes() if has_pages else []
         kind = "SQLite" if discussion.database.is_sqlite else "PostgreSQL"
-        routes += make_landing_routes(kind, settings.guests)
+        routes += [*pages, *make_landing_routes(kind, settings.guests, has_pages=has_pages)]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -25,11 +25,13 @@ _APP = (
     "uuid_utils",
 )
 
+_PAGES = (*_APP, "itsdangerous", "jinja2", "python_multipart")
+
 MODULES = {
     "alembic": _ALEMBIC,
     "app": _APP,
-    "server": (*_APP, *_SQLITE, "httptools", "rich", "typer", "uvicorn", "websockets"),
-    "pages": (*_APP, "itsdangerous", "jinja2", "python_multipart"),
+    "server": (*_PAGES, *_SQLITE, "httptools", "rich", "typer", "uvicorn", "websockets"),
+    "pages": _PAGES,
     "sqlite": _SQLITE,
     "postgresql": ("asyncpg", "greenlet"),
 }

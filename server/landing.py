@@ -42,14 +42,14 @@ class Link(NamedTuple):
     description: str
 
 
-def make_landing_routes(database: str, guests: Guests, links: tuple[Link, ...] = ()) -> list[Route]:
+def make_landing_routes(database: str, guests: Guests, *, has_pages: bool) -> list[Route]:
     """Return the routes of the page and of its icon, which browsers look for at a fixed path.
 
     :param database: the kind of the database, as people call it.
-    :param links: what is served beside the API.
+    :param has_pages: whether the discussions are served as pages, too.
     """
     page = Template((Path(__file__).parent / "landing.html").read_text("utf-8"))
-    rows = "\n".join(map(_row, (*_links(), *links)))
+    rows = "\n".join(map(_row, _links(has_pages)))
 
     async def show(request: Request) -> Response:
         text = page.substitute(
@@ -67,20 +67,22 @@ def make_landing_routes(database: str, guests: Guests, links: tuple[Link, ...] =
     return [Route("/", show), Route("/favicon.ico", icon)]
 
 
-def _links() -> tuple[Link, ...]:
+def _links(has_pages: bool) -> list[Link]:
     about_playground = (
         "GraphiQL, with examples to run: start a thread, reply, react, watch the counters."
         if Playground().is_complete
         else "The endpoint of the API; the playground's assets are not installed."
     )
     documentation = find_page("index")
-    return (
+    pages = Link("discussion/", "Discussions", "Pages of the same threads, without JavaScript.")
+    return [
         Link("graphql", "Playground", about_playground),
+        *([pages] if has_pages else []),
         Link("schema.graphql", "Schema", "The whole API as SDL, for codegen and editors."),
         Link("introspection.json", "Introspection", "The same as an introspection result."),
         Link("health", "Health", "For load balancers: ok once the database can be used."),
         Link(documentation, "Documentation", "Tutorial, guides, reference and explanation."),
-    )
+    ]
 
 
 def _row(link: Link) -> str:

@@ -20,10 +20,15 @@ from tallied.transport.playground import FOLDER
 EXAMPLES = FOLDER / "examples"
 
 
+SETTINGS = Settings(
+    guests="moderate", environment="development", secret="Xk3vQ9rT1mZ7pB5wLs2Yd8Hc4Nf6Gj0U"
+)
+
+
 @pytest.fixture
 async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(Settings(guests="moderate"), database))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    transport = httpx.ASGITransport(create_app(SETTINGS, database))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -156,7 +161,7 @@ async def test_links_of_landing_page_are_served(client: httpx.AsyncClient) -> No
     page = await client.get("/", headers={"accept": "text/html"})
     assert f"version {__version__}, on SQLite. Guests may do everything" in page.text
     links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
-    assert {"graphql", "schema.graphql", "introspection.json", "favicon.ico"} <= set(links)
+    assert {"graphql", "discussion/", "schema.graphql", "introspection.json"} <= set(links)
     for link in links:
         answer = await client.get(f"/{link}", headers={"accept": "text/html,*/*;q=0.8"})
         assert answer.status_code == 200, link
