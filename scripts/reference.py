@@ -92,54 +92,59 @@ def print_pages() -> dict[str, str]:
 
 def print_schema_pages() -> dict[str, str]:
     """Return the pages of the GraphQL schema by their names."""
-    graphql_schema = schema._schema
-    types = [
-        type_
-        for name, type_ in sorted(graphql_schema.type_map.items())
-        if not name.startswith("__") and type_ not in _roots()
-    ]
-    kinds: dict[str, tuple[str, tuple[type, ...]]] = {
-        "objects": ("Objects and interfaces", (GraphQLObjectType, GraphQLInterfaceType)),
-        "inputs": ("Inputs", (GraphQLInputObjectType,)),
-        "values": (
-            "Enumerations, unions and scalars",
-            (GraphQLEnumType, GraphQLUnionType, GraphQLScalarType),
-        ),
+    roots = _roots()
+    pages = {
+        root.name: "".join(_field(root, *field) for field in root.fields.items()) for root in roots
     }
-    pages = {}
-    for page, root in (
-        ("queries", graphql_schema.query_type),
-        ("mutations", graphql_schema.mutation_type),
-    ):
-        assert root is not None
-        fields = "".join(_field(root, name, field) for name, field in root.fields.items())
-        pages[page] = f"# {page.capitalize()}\n\n{root.description or ''}\n\n{fields}"
-    for page, (title, classes) in kinds.items():
-        parts = [_type(type_) for type_ in types if isinstance(type_, classes)]
-        pages[page] = f"# {title}\n\n" + "".join(parts)
-    return pages
+    for name, type_ in sorted(schema._schema.type_map.items()):
+        if not name.startswith("__") and type_ not in roots:
+            page = _page_of(type_)
+            pages[page] = pages.get(page, "") + _type(type_)
+    return {page: f"# {TITLES[page]}\n\n{pages[page]}" for page in TITLES}
 
 
-def _roots() -> tuple[GraphQLObjectType | None, ...]:
-    return schema._schema.query_type, schema._schema.mutation_type
+TITLES = {
+    "Query": "Queries",
+    "Mutation": "Mutations",
+    "objects": "Objects and interfaces",
+    "inputs": "Inputs",
+    "payloads": "Payloads of mutations",
+    "values": "Enumerations, unions and scalars",
+}
+
+
+def _roots() -> tuple[GraphQLObjectType, ...]:
+    roots = schema._schema.query_type, schema._schema.mutation_type
+    return tuple(root for root in roots if root is not None)
+
+
+def _page_of(type_: GraphQLNamedType) -> str:
+    if isinstance(type_, GraphQLInputObjectType):
+        return "inputs"
+    if isinstance(type_, GraphQLEnumType | GraphQLUnionType | GraphQLScalarType):
+        return "values"
+    return "payloads" if type_.name.endswith("Payload") else "objects"
 
 
 def _type(type_: GraphQLNamedType) -> str:
     text = f"## {type_.name} {{ #{type_.name} }}\n\n{type_.description or ''}\n\n"
     if isinstance(type_, GraphQLEnumType):
-        return (
-            text
-            + "".join(
-                f"- `{name}`: {value.description or ''}\n" for name, value in type_.values.items()
-            )
-            + "\n"
-        )
+        values = type_.values.items()
+        rows = (f"- {_value(type_, name)}: {value.description or ''}\n" for name, value in values)
+        return text + "".join(rows) + "\n"
     if isinstance(type_, GraphQLUnionType):
         return text + f"One of {', '.join(_link(item) for item in type_.types)}.\n\n"
     if isinstance(type_, GraphQLScalarType):
         return text
     assert isinstance(type_, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType)
     return text + "".join(_field(type_, name, field) for name, field in type_.fields.items())
+
+
+def _value(type_: GraphQLEnumType, name: str) -> str:
+    """Return a value of an enumeration; that of an error's code is a link to its meaning."""
+    if type_.name != "UserErrorCode":
+        return f"`{name}`"
+    return f"[`{name}`](../errors.md#{name.lower().replace('_', '-')})"
 
 
 def _field(owner: GraphQLNamedType, name: str, field: GraphQLField | GraphQLInputField) -> str:
@@ -156,12 +161,7 @@ def _field(owner: GraphQLNamedType, name: str, field: GraphQLField | GraphQLInpu
 
 def _link(type_: object) -> str:
     named = get_named_type(type_)  # type: ignore[call-overload]
-    page = "objects"
-    if isinstance(named, GraphQLInputObjectType):
-        page = "inputs"
-    elif isinstance(named, GraphQLEnumType | GraphQLUnionType | GraphQLScalarType):
-        page = "values"
-    return f"[`{type_}`]({page}.md#{named.name})"
+    return f"[`{type_}`]({_page_of(named)}.md#{named.name})"
 
 
 def _default(value: GraphQLArgument | GraphQLInputField) -> str:
