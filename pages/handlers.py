@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..models.comment import PENDING
 from ..resolvers.comments import NewComment
+from ..resolvers.pagination.arguments import Record
 from .failures import STATUSES, respond
 from .feeds import feed_of_all, feed_of_thread
 from .forms import FormState
@@ -125,13 +126,10 @@ async def add_comment(site: Site, request: Request) -> Response:
             return await _show_comment(site, request, reply_to, status, form)
         return await _show_thread(site, request, thread_id, status, form)
     assert change.comment is not None
-    links, id = site.links(request), change.comment["id"]
-    if change.comment.get("status") == PENDING:
-        back = local_path(values.get("next"), links.thread(thread_id))
-        return go(str(URL(back).include_query_params(notice="pending")), "notice")
-    if reply_to is None and site.descending:
-        return go(_first_page(local_path(values.get("next"), links.thread(thread_id))), _anchor(id))
-    return go(links.comment(id), _anchor(id))
+    links = site.links(request)
+    page = _first_page(local_path(values.get("next"), links.thread(thread_id)))
+    is_on_page = reply_to is None and site.descending
+    return _go_to(change.comment, page if is_on_page else links.comment(change.comment["id"]), page)
 
 
 async def edit_comment(site: Site, request: Request) -> Response:
@@ -146,7 +144,7 @@ async def edit_comment(site: Site, request: Request) -> Response:
         if not (revision.isascii() and revision.isdigit() and len(revision) < 10):
             raise BadUserInput("revision must be a number.", field="revision")
         try:
-            await site.discussion.edit_comment(
+            change = await site.discussion.edit_comment(
                 access, id, values.get("message", ""), expected_revision=int(revision)
             )
         except Conflict as error:
@@ -155,7 +153,10 @@ async def edit_comment(site: Site, request: Request) -> Response:
             _add_errors(site, form, error)
             status = STATUSES.get(type(error), 422)
         else:
-            return go(local_path(next, site.links(request).comment(id)), _anchor(id))
+            assert change.comment is not None
+            links = site.links(request)
+            page = local_path(next, links.comment(id))
+            return _go_to(change.comment, page, links.thread(change.comment["thread_id"]))
     comment = await site.discussion.read_comment(access, id)
     if comment is None:
         raise _not_found(site)
@@ -261,6 +262,13 @@ def _read_key(text: str | None) -> UUID | None:
 
 def _first_page(path: str) -> str:
     return str(URL(path).remove_query_params(PAGE_PARAMETERS))
+
+
+def _go_to(comment: Record, page: str, other_page: str) -> Response:
+    """Redirect to a comment on its page, or to a notice on another one if it is held back."""
+    if comment["status"] == PENDING:
+        return go(str(URL(other_page).include_query_params(notice="pending")), "notice")
+    return go(page, _anchor(comment["id"]))
 
 
 def _anchor(id: Any) -> str:

@@ -67,16 +67,7 @@ def create_app(
         await engine.dispose()
 
     app = FastAPI(title="The magazine", lifespan=lifespan, openapi_url=None)
-    pages = Pages(
-        discussion,
-        secret=config.secret,
-        templates=Path(__file__).with_name("templates"),
-        values=values_of_all_pages,
-        sign_in="/login",
-        size=PageSize(comments=50, levels=4, replies=5),
-        descending=True,
-        https=config.https,
-    )
+    pages = _make_pages(discussion, config)
     app.state.site = Site(discussion, make_sessions(engine), pages)
     app.add_middleware(
         SessionMiddleware,
@@ -96,6 +87,19 @@ def create_app(
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+def _make_pages(discussion: Discussion, config: Config) -> Pages:
+    return Pages(
+        discussion,
+        secret=config.secret,
+        templates=Path(__file__).with_name("templates"),
+        values=values_of_all_pages,
+        sign_in="/login",
+        size=PageSize(comments=50, levels=4, replies=5),
+        descending=True,
+        https=config.https,
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

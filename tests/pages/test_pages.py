@@ -209,7 +209,7 @@ async def test_pages_follow_policy_and_settings(
         await ada.see(thread)
     # Who it is; the thread, its comments and names; the thread, replies; and reactions.
     assert len(executed) == 7
-    (id, _) = ada.ids()
+    (id, other) = ada.ids()
     await bob.see(thread)
     assert bob.page.css("form[action$='/lock'], a[href*='/delete']") == []
     data = bob.fields("/comments")
@@ -217,17 +217,20 @@ async def test_pages_follow_policy_and_settings(
     for _ in range(2):
         assert (await bob.http.post(f"{thread}/comments", data=twice)).status_code == 303
     await bob.send("/comments", message="Please hold this back.")
-    assert bob.path == f"{thread}?notice=pending#notice".partition("#")[0]
+    assert bob.path == f"{thread}?notice=pending"
     assert bob.texts("#notice") == ["Your comment waits for a moderator."]
+    await ada.see(f"/discussion/comments/{id}/edit")
+    await ada.send("/edit", message="Now hold this.")
+    assert ada.texts("#notice") == ["Your comment waits for a moderator."]
     await moderator.see(thread)
-    assert moderator.texts("#discussion-heading") == ["3 comments"]
+    assert moderator.texts("#discussion-heading") == ["2 comments"]
     await moderator.send("/lock")
     assert moderator.texts(".tallied-locked") == ["The discussion is closed."]
     late = await bob.http.post(f"{thread}/comments", data=data | {"message": "Late."})
     assert (late.status_code, "Late." in late.text) == (409, True)
     await bob.see(f"{thread}?after=nowhere", 400)
     await bob.see(f"/discussion/comments/{UUID(int=7)}", 404)
-    edit = f"/discussion/comments/{id}/edit"
+    edit = f"/discussion/comments/{other}/edit"
     leads = await guest.http.get(edit)
     assert leads.headers["location"] == f"/login?next={quote(edit, safe='')}"
 
