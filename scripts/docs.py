@@ -44,9 +44,6 @@ def build(folder: Path) -> int:
         _link_package(work / "packages" / "tallied", project)
         for path in (ROOT / "zensical.toml", ROOT / "scripts" / "roles.py"):
             shutil.copy(path, work)
-        if absent := _pages_without_entry(work):
-            print(f"zensical.toml has no entry for {', '.join(absent)}", file=sys.stderr)
-            return 1
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         code = subprocess.run(command, cwd=work, check=False).returncode
         if not code:
@@ -72,12 +69,6 @@ def adapt(page: Path, source: str) -> str:
     parts[::2] = [_LINK.sub(link, part) for part in parts[::2]]
     parts[1::2] = [_FILE.sub(r'\1 title="\2"', part) for part in parts[1::2]]
     return "".join(parts)
-
-
-def _pages_without_entry(work: Path) -> list[str]:
-    navigation = (work / "zensical.toml").read_text("utf-8")
-    pages = (str(page.relative_to(work / "docs")) for page in (work / "docs").rglob("*.md"))
-    return sorted(page for page in pages if f'"{page}"' not in navigation)
 
 
 def _write(path: Path, content: str | bytes) -> None:

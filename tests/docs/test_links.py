@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import readme
+import reference
 
 import tallied
 
@@ -29,6 +30,13 @@ def test_links_resolve(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_in_navigation() -> None:
+    written = {str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]}
+    generated = {f"reference/{name}.md" for name in reference.print_pages()}
+    navigation = re.findall(r'"([^"]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8"))
+    assert sorted(navigation) == sorted(written | generated)
 
 
 def test_readme_of_index_has_addresses_of_pages_and_files() -> None:
