@@ -1,12 +1,13 @@
 """Run the tests on every Python, with the lowest and the newest dependencies that are allowed.
 
-    python scripts/matrix.py [--python 3.12]... [--dependencies lowest|newest]... [-- PYTEST...]
+    python scripts/matrix.py [--python 3.12]... [--dependencies lowest]... [-- PYTEST...]
 
 Each run has an environment of its own, thrown away at the end: Tallied from this checkout;
-what ``pyproject.toml`` names for all extras at its lowest version, or all at the newest;
-and the newest of what the tests need. uv solves that, and no lock is read or written. Without
-arguments for pytest, all but the slowest tests run. The exit code is 1 where a run failed, or
-nothing could run; a Python that this machine lacks is listed and fails nothing.
+what ``pyproject.toml`` names for all extras at its lowest version, all at the newest, or all but
+SQLAlchemy, of which it is the newest 2.0 (``sqlalchemy-2.0``); and the newest of what the tests
+need. uv solves that, and no lock is read or written. Without arguments for pytest, all but the
+slowest tests run. The exit code is 1 where a run failed, or nothing could run; a Python that this
+machine lacks is listed and fails nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
+RESOLUTIONS = {
+    "lowest": ("lowest-direct", ""),
+    "sqlalchemy-2.0": ("highest", "sqlalchemy<2.1"),
+    "newest": ("highest", ""),
+}
+"""The resolution strategies of uv, each with a constraint on the versions."""
+
 NEEDED = "import bz2, ctypes, ensurepip, sqlite3, ssl, venv"
 
 SLOW = (
@@ -93,7 +100,7 @@ def _runs(
         for kind in kinds:
             with tempfile.TemporaryDirectory(prefix="tallied-matrix-") as folder:
                 try:
-                    result, failed = _run(python, RESOLUTIONS[kind], uv, Path(folder), tests)
+                    result, failed = _run(python, kind, uv, Path(folder), tests)
                 except StepError as error:
                     result, failed = str(error), True
             yield Run(_version(python), kind, result, failed)
@@ -131,21 +138,23 @@ def _uv(folder: Path) -> Path:
 
 
 def _run(
-    python: str, resolution: str, uv: Path, folder: Path, tests: list[str]
+    python: str, dependencies: str, uv: Path, folder: Path, tests: list[str]
 ) -> tuple[str, bool]:
     """Return the last line of pytest, and whether it failed."""
     inside, pins = folder / "env" / "bin" / "python", folder / "pins.txt"
+    resolution, constraint = RESOLUTIONS[dependencies]
+    (folder / "constraints.txt").write_text(constraint)
     _step([str(uv), "venv", "-q", "--no-config", "--python", python, str(folder / "env")], "venv")
     solve = ["pip", "compile", "-q", "--no-config", "--python", str(inside), "--no-header"]
     solve += ["--resolution", resolution, "--no-annotate", "--extra", "all", "pyproject.toml"]
-    solve += ["--output-file", str(pins)]
+    solve += ["--constraint", str(folder / "constraints.txt"), "--output-file", str(pins)]
     _step([str(uv), *solve], "no versions fit together")
     install = [str(uv), "pip", "install", "-q", "--no-config", "--python", str(inside)]
     groups = ["--group", "pyproject.toml:test", "--group", "pyproject.toml:examples"]
     groups += ["--group", "pyproject.toml:build"]
     _step([*install, "--no-build", "-r", str(pins), *groups], "not installable")
     _step([*install, "--no-deps", "--no-build-isolation", "--editable", "."], "Tallied")
-    print(f"\n== Python {_version(python)}, {resolution}", flush=True)
+    print(f"\n== Python {_version(python)}, {dependencies}", flush=True)
     print(*sorted(pins.read_text("utf-8").split()), flush=True)
     environ = {**os.environ, "PATH": f"{inside.parent}:{os.environ['PATH']}"}
     environ.pop("PYTHONPATH", None)

@@ -19,6 +19,7 @@ LOCKS = {
         for text in texts
         if Requirement(text).name != "tallied"
     ],
+    "sqlalchemy-2.0": PROJECT["project"]["dependencies"],
     "examples": PROJECT["dependency-groups"]["examples"],
     "test": [
         dependency
