@@ -15,6 +15,8 @@ TEXTS: Mapping[str, str] = {
     "title": "Title",
     "comments_one": "1 comment",
     "comments_other": "{count} comments",
+    "words_one": "1 word",
+    "words_other": "{count} words",
     "replies_one": "1 reply",
     "replies_other": "{count} replies",
     "no_comments": "No comments yet.",

@@ -104,6 +104,9 @@ async def test_discussion_works_without_scripts(visitors: Visitors) -> None:
     await guest.send("/comments", author_name=f"Max {ATTACK}")
     assert f"Max {ATTACK}" in guest.texts(".tallied-by strong")
     assert guest.page.css("script") == []
+    await guest.see("/discussion/")
+    (line,) = guest.texts(".tallied-threads .tallied-by")
+    assert "4 comments · 10 words" in line  # of 3, 3, 2 and 2 words
 
     await visitors.host.assert_exact()
 
