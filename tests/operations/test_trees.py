@@ -59,7 +59,7 @@ QUERIES = [
 """Queries, and how many statements read their replies."""
 
 
-@pytest.mark.parametrize("roots", [2, 9])
+@pytest.mark.parametrize("roots", [pytest.param(2, marks=pytest.mark.exhaustive), 9])
 async def test_tree_is_two_statements(database: Database, statements: Any, roots: int) -> None:
     id = await grow(database, roots)
     api = Api(database)
