@@ -73,21 +73,24 @@ def print_settings() -> str:
 
 
 def _setting_row(setting: Setting) -> str:
-    default = f"{setting.default:,}" if setting.bounds else f"`{str(setting.default).lower()}`"
-    allowed = "true, false" if isinstance(setting.default, bool) else ", ".join(setting.choices)
+    default = f"`{setting.default}`" if setting.default != "" else ""
+    allowed = ", ".join(setting.choices)
     if setting.bounds:
+        default = f"{setting.default:,}"
         allowed = f"{setting.bounds[0]:,} to {setting.bounds[1]:,}"
+    elif isinstance(setting.default, bool):
+        default, allowed = f"`{str(setting.default).lower()}`", "true, false"
     page = PAGES_OF_SETTINGS.get(setting.name)
     text = setting.text.replace("*", r"\*") + (f" [More]({page})." if page else "")
     anchor = setting.name.replace("_", "-")
     name = f'<a id="{anchor}"></a>`{setting.variable}`'
-    return f"| {name} | {default if default != '``' else ''} | {allowed} | {text} |\n"
+    return f"| {name} | {default} | {allowed} | {text} |\n"
 
 
 def print_pages() -> dict[str, str]:
     """Return the generated pages of the schema and of the Python API by their names."""
     pages = {"schema": print_schema_pages(), "python": print_python_pages()}
-    return {f"{kind}/{name}": text for kind, of in pages.items() for name, text in of.items()}
+    return {f"{kind}/{name}": text for kind, texts in pages.items() for name, text in texts.items()}
 
 
 def print_schema_pages() -> dict[str, str]:

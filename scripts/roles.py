@@ -17,8 +17,8 @@ class Roles(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             text = _ROLE.sub(r"`\1`", obj.docstring.value)
-            obj.docstring.value = _RAISES.sub(_one_a_line, text)
+            obj.docstring.value = _RAISES.sub(_one_per_line, text)
 
 
-def _one_a_line(match: re.Match[str]) -> str:
+def _one_per_line(match: re.Match[str]) -> str:
     return "\n".join(f":raises {name}:{match[2]}" for name in match[1].split(", "))

@@ -50,7 +50,7 @@ COMMANDS = {
 }
 """Those before the last one end; the last one serves."""
 
-SHOWS = {"playground": show_playground, "magazine": show_magazine}
+PICTURES = {"playground": show_playground, "magazine": show_magazine}
 
 
 @contextmanager
@@ -103,7 +103,7 @@ async def take(name: str) -> None:
     ):
         await wait_until_open(host)
         async with browser.open() as page:
-            await SHOWS[name](page, host)
+            await PICTURES[name](page, host)
             await asyncio.sleep(1)  # for what fades in
             IMAGES.mkdir(exist_ok=True)
             await page.screenshot(IMAGES / f"{name}.png")
@@ -111,8 +111,8 @@ async def take(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Take the pictures of the README.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHOWS))
-    for name in parser.parse_args().names or SHOWS:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
+    for name in parser.parse_args().names or PICTURES:
         asyncio.run(take(name))
 
 
