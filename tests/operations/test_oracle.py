@@ -31,7 +31,7 @@ async def test_plans_answer_as_graphql_core(oracle: Oracle) -> None:
     for _ in range(QUERIES):
         await oracle.compare_one()
     assert not oracle.by_core
-    assert oracle.equal > 3 * QUERIES
+    assert oracle.equal > 2 * QUERIES  # the others are refused before they are executed
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ async def test_plans_read_tables_of_a_schema(empty_url: str, oracle_round: int) 
         oracle = Oracle(database, await values(database), chance)
         for _ in range(QUERIES):
             await oracle.compare_one()
-        assert oracle.equal > 3 * QUERIES
+        assert oracle.equal > 2 * QUERIES  # the others are refused before they are executed
     finally:
         await database.dispose()
 
