@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         has_pages = settings.environment == "development" and bool(settings.secret)
         pages = Pages(discussion).routes() if has_pages else []
         kind = "SQLite" if discussion.database.is_sqlite else "PostgreSQL"
-        routes += [*pages, *make_landing_routes(kind, settings.guests, has_pages=has_pages)]
+        routes += [*pages, *make_landing_routes(settings, kind, has_pages=has_pages)]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from .. import __version__
 from ..documentation import find_page
-from ..settings import Guests
+from ..settings import Guests, Settings
 from ..transport.playground import FOLDER, Playground
+from .process import address
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline';"
@@ -42,23 +43,22 @@ class Link(NamedTuple):
     description: str
 
 
-def make_landing_routes(database: str, guests: Guests, *, has_pages: bool) -> list[Route]:
+def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -> list[Route]:
     """Return the routes of the page and of its icon, which browsers look for at a fixed path.
 
     :param database: the kind of the database, as people call it.
     :param has_pages: whether the discussions are served as pages, too.
     """
     page = Template((Path(__file__).parent / "landing.html").read_text("utf-8"))
-    rows = "\n".join(map(_row, _links(has_pages)))
+    text = page.substitute(
+        version=__version__,
+        database=database,
+        guests=GUESTS[settings.guests],
+        links="\n".join(map(_row, _links(has_pages))),
+        url=escape(f"{address(settings)}/graphql"),
+    )
 
-    async def show(request: Request) -> Response:
-        text = page.substitute(
-            version=__version__,
-            database=database,
-            guests=GUESTS[guests],
-            links=rows,
-            url=escape(f"{request.base_url}graphql"),
-        )
+    async def show(_: Request) -> Response:
         return HTMLResponse(text, headers=HEADERS)
 
     async def icon(_: Request) -> Response:
