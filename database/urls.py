@@ -24,6 +24,9 @@ DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+_SYNCHRONOUS = frozenset({"sqlite+pysqlite", "postgresql+psycopg"})
+"""The drivers of a host's synchronous sessions, in whose URLs Tallied uses its own."""
+
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 REMEDY = "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE."
 
@@ -74,7 +77,8 @@ def parse_url(text: str) -> URL:
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(f"The database URL cannot be read; {REMEDY}") from error
     driver = DRIVERS.get(url.get_backend_name())
-    if driver is None or url.drivername not in (driver, url.get_backend_name()):
+    names = {driver, url.get_backend_name(), *_SYNCHRONOUS}
+    if driver is None or url.drivername not in names:
         raise ConfigurationError(
             f"The database URL names {url.drivername!r}, which Tallied cannot use; {REMEDY}"
         )

@@ -49,7 +49,7 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("", "The database URL cannot be read"),
         ("postgresql://u:s3cret@h:port/d", "The database URL cannot be read"),
         ("mysql://u:s3cret@h/d", "names 'mysql', which Tallied cannot use; use sqlite"),
-        ("postgresql+psycopg://u:s3cret@h/d", "names 'postgresql+psycopg'"),
+        ("postgresql+pg8000://u:s3cret@h/d", "names 'postgresql+pg8000'"),
         ("sqlite://", "A database in memory ends with the command; name a file"),
         ("sqlite:///:memory:", "A database in memory"),
         ("sqlite:///file:x?mode=memory&uri=true", "A database in memory"),

@@ -25,7 +25,7 @@ needs_roots = pytest.mark.skipif(
         ("nonsense", "The database URL cannot be read"),
         ("sqlite+aiosqlite://:port/x", "The database URL"),
         ("mysql://localhost/x", "names 'mysql', which Tallied cannot use"),
-        ("postgresql+psycopg://localhost/x", "names 'postgresql.psycopg'"),
+        ("postgresql+pg8000://localhost/x", "names 'postgresql.pg8000'"),
     ],
 )
 def test_unusable_url_is_refused_with_remedy(url: str, sentence: str) -> None:
@@ -37,6 +37,11 @@ def test_unusable_url_is_refused_with_remedy(url: str, sentence: str) -> None:
 def test_url_without_driver_gets_async_driver() -> None:
     assert parse_url("postgresql://u:p@h/d").drivername == "postgresql+asyncpg"
     assert parse_url("sqlite:///x.db").drivername == "sqlite+aiosqlite"
+
+
+def test_url_of_synchronous_session_gets_async_driver() -> None:
+    assert parse_url("postgresql+psycopg://h/d").drivername == "postgresql+asyncpg"
+    assert parse_url("sqlite+pysqlite:///x.db").drivername == "sqlite+aiosqlite"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
