@@ -1,6 +1,6 @@
 """Comments on a page of a Flask application, with Flask-SQLAlchemy and without a line of async.
 
-    pip install flask-sqlalchemy
+    pip install "tallied[server]" flask-sqlalchemy
     tallied migrate --database sqlite:///forum.db
     flask --app examples/flask_pages.py run
 
@@ -25,8 +25,7 @@ discussion = Discussion("sqlite+aiosqlite://", settings=Settings(guests="write")
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = url
 db = SQLAlchemy(app)
-with app.app_context():
-    counters.install(db.session)  # the sessions that add, change or delete comments
+counters.install(db.session)  # the sessions that add, change or delete comments
 
 PAGE = """<!doctype html><title>{{ thread.title }}</title>
 <h1>{{ thread.title }}</h1>
