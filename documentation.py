@@ -27,3 +27,13 @@ def find_page(page: str, anchor: str = "") -> str:
             place = "" if page == "index" else f"{page}/"
             return f"{base.rstrip('/')}/{place}{fragment}"
     return f"docs/{page}.md of the source"
+
+
+def find_finding(id: str) -> str:
+    """Return where a finding is described.
+
+    :param id: such as ``tallied.E005``, or ``counters.E004`` of the counter engine.
+    """
+    part, _, number = id.rpartition(".")
+    page = "reference/counters" if part == "counters" else "reference/checks"
+    return find_page(page, number.lower())

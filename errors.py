@@ -37,6 +37,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .documentation import find_finding
+
 
 class TalliedError(Exception):
     """The root of the tree."""
@@ -233,7 +235,8 @@ class CounterDeclarationError(CounterError):
     def __init__(self, id: str, sentence: str, hint: str, *more: tuple[str, str, str]) -> None:
         self.findings = ((id, sentence, hint), *more)
         """Every finding, as its id, sentence and hint; the attributes tell the first one's."""
-        super().__init__("\n".join(f"({i}) {what} HINT: {how}" for i, what, how in self.findings))
+        lines = [f"({i}) {what} HINT: {how}" for i, what, how in self.findings]
+        super().__init__("\n".join([*lines, f"See {find_finding(id)}"]))
         self.id = id
         self.sentence = sentence
         self.hint = hint

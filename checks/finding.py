@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import orjson
 
-from ..documentation import find_page
+from ..documentation import find_finding, find_page
 from . import reports
 
 Level: TypeAlias = Literal["error", "warning"]
@@ -32,7 +32,7 @@ class Finding:
     @property
     def page(self) -> str:
         """Where the documentation describes it."""
-        return find_page("reference/checks", self.id.rpartition(".")[2].lower())
+        return find_finding(self.id)
 
     def __str__(self) -> str:
         return f"{self.level}: ({self.id}) {self.sentence} HINT: {self.hint}"

@@ -14,6 +14,7 @@ from graphql import GraphQLEnumType, build_schema, is_abstract_type, parse, vali
 import tallied
 from tallied.asgi import create_app
 from tallied.database import Database
+from tallied.errors import CounterDeclarationError
 from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
 
@@ -88,3 +89,13 @@ def test_every_code_is_listed() -> None:
     for code in codes - NOT_CODES - (values - {*types["UserErrorCode"].values}):
         anchor = code.lower().replace("_", "-")
         assert f'<a id="{anchor}"></a>`{code}`' in PAGES["errors"], code
+
+
+def test_every_finding_of_counters_is_listed() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "counters").rglob("*.py")]
+    ids = {id for source in sources for id in re.findall(r'"counters\.(E\d+)"', source)}
+    assert len(ids) > 30
+    page = (ROOT / "docs" / "reference" / "counters.md").read_text("utf-8")
+    assert [id for id in sorted(ids) if f'<a id="{id.lower()}"></a>' not in page] == []
+    error = CounterDeclarationError("counters.E004", "No index.", "Add one.")
+    assert str(error).endswith("See docs/reference/counters.md#e004")
