@@ -88,7 +88,7 @@ async def test_deletions_keep_counts_exact(press: Press) -> None:
     await press.do(leave, "eve")
     page = await press.guest().see(f"/articles/{two}")
     assert page.css_first("#discussion h2").text() == "3 comments"
-    assert page.css_first(".comments strong").text() == "someone who has left"
+    assert page.css_first(".tallied-by strong").text() == "someone who has left"
 
 
 async def test_rollback_of_host_undoes_comment(press: Press) -> None:
