@@ -155,7 +155,9 @@ def _select_parents(
         child = shown.lateral("child")
         source = parents.join(child, true())
     below = select(child.c.id, parents.c.level + literal_column("1")).select_from(source)
-    return parents.union_all(below.where(parents.c.level < fixed_number(levels)))
+    parents = parents.union_all(below.where(parents.c.level < fixed_number(levels)))
+    # One of the first level may be below another one of it, too.
+    return select(parents.c.id).distinct().subquery("parent")
 
 
 def select_count(window: Window) -> Select[Any]:

@@ -233,6 +233,23 @@ async def test_host_replies_within_unit_of_work(database: Database) -> None:
     assert not await drifts(database)
 
 
+async def test_tree_has_comment_once_that_is_requested_with_its_parent(database: Database) -> None:
+    access = Access(HostRules()).as_host()
+    api = Api(database)
+    thread = await api.thread("Looms")
+    first = await api.comment(thread)
+    second = (await reply(api, thread, first, "a"))["comment"]["id"]
+    for text in ("b", "c"):
+        await reply(api, thread, second, text)
+    ids = [decode_id(id, "id", "Comment")[1] for id in (first, second)]
+    async with database.read() as connection:
+        key = decode_id(thread, "id", "Thread")[1]
+        for levels in (1, 2, 3):
+            trees = await views.read_trees(connection, access, key, ids, levels=levels)
+            shown = [[node.message for node in trees[id].nodes] for id in ids]
+            assert shown == [["a"], ["b", "c"]]
+
+
 async def test_wrong_counter_of_replies_is_found(database: Database) -> None:
     api = Api(database)
     thread = await api.thread("Looms")
