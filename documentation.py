@@ -1,4 +1,4 @@
-"""Where the pages of the documentation are, for hints that name one."""
+"""Where the pages of the documentation and the command are, for hints that name one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+
+
+def find_command() -> str:
+    """Return what people type for ``tallied``: that of a checkout is not on their path."""
+    return "scripts/tallied" if (ROOT / "scripts" / "tallied").is_file() else "tallied"
 
 
 def find_page(page: str, anchor: str = "") -> str:

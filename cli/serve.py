@@ -12,7 +12,7 @@ from .. import checks
 from ..checks import Finding
 from ..counters import Counters
 from ..database import Database
-from ..documentation import ROOT
+from ..documentation import find_command
 from ..errors import ConfigurationError
 from ..migrations.runner import migrate
 from ..seed import count_threads, seed
@@ -34,7 +34,7 @@ _GUESTS = {
 
 _NEXT_STEPS = """\
 Next:
-  {url}/graphql shows the counters move: run its example.
+  {url} leads to the playground and the discussions.
   {command} verify{option} recounts every counter, also while this server runs.
   {command} token 42 prints a token, to sign in as the person 42."""
 
@@ -95,7 +95,7 @@ def serve(
             out.say(sentence, url=address, playground=has_page)
             if settings.environment == "development" and not out.is_json:
                 option = " --database URL" if database else ""
-                steps = _NEXT_STEPS.format(command=_command(), option=option, url=address)
+                steps = _NEXT_STEPS.format(command=find_command(), option=option, url=address)
                 out.say(steps)
             if opens:  # A browser in a terminal is waited for, and the server must not be.
                 Thread(target=_open_browser, args=(out, address), daemon=True).start()
@@ -124,11 +124,6 @@ async def _fill_in(out: Output, database: Database) -> None:
     out.say("The database has no threads yet: writing demo data.", threads=0)
     with bar(out, "Writing demo data") as progress:
         await seed(database, at_once=True, progress=progress)
-
-
-def _command() -> str:
-    """Return what people type for this command: that of a checkout is not on their path."""
-    return "scripts/tallied" if (ROOT / "scripts" / "tallied").is_file() else "tallied"
 
 
 def _open_browser(out: Output, address: str) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from .. import __version__
-from ..documentation import find_page
+from ..documentation import find_command, find_page
 from ..settings import Guests, Settings
 from ..transport.playground import FOLDER, Playground
 from .process import address
@@ -52,6 +52,7 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
     page = Template((Path(__file__).parent / "landing.html").read_text("utf-8"))
     text = page.substitute(
         version=__version__,
+        command=find_command(),
         database=database,
         guests=GUESTS[settings.guests],
         links="\n".join(map(_row, _links(has_pages))),

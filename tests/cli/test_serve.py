@@ -34,7 +34,7 @@ def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> Non
             "read or write, or set TALLIED_GUESTS, before others can reach this server.",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
             "Next:",
-            f"  {server.url}/graphql shows the counters move: run its example.",
+            f"  {server.url} leads to the playground and the discussions.",
             "  scripts/tallied verify --database URL recounts every counter, also while this server"
             " runs.",
             "  scripts/tallied token 42 prints a token, to sign in as the person 42.",
