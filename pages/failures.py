@@ -56,8 +56,8 @@ async def respond(
         message = error.detail
         return await site.render(request, "tallied/error.html", error.status_code, message=message)
     except UserError as error:
-        if isinstance(error, Unauthenticated):
-            request.state.tallied_viewer = None
+        if isinstance(error, Unauthenticated) or not hasattr(request.state, "tallied_viewer"):
+            request.state.tallied_viewer = None  # Who could not be read is not read again.
         sign_in = site.links(request).sign_in_page()
         needs_sign_in = isinstance(error, SignInRequired | Unauthenticated)
         if needs_sign_in and request.method == "GET" and sign_in is not None:

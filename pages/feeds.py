@@ -50,7 +50,7 @@ async def feed_of_all(site: Site, request: Request) -> Response:
     page = await site.discussion.read_latest_comments(await site.access(request), first=ENTRIES)
     links = site.links(request)
     updated = max(map(_changed_at, page.nodes), default=NOTHING_YET)
-    address = str(request.url.replace(path=links.feed(), query=""))
+    address = str(request.base_url.replace(path=links.feed()))
     feed = Feed(address, site.texts("feed_of_all"), links.threads(), updated)
     return await _respond(site, request, feed, page.nodes, page.threads)
 
@@ -100,7 +100,7 @@ def _write(
     comments: Iterable[CommentView],
     threads: Mapping[UUID, ThreadView],
 ) -> bytes:
-    links, base = site.links(request), request.url.replace(query="", fragment="")
+    links, base = site.links(request), request.base_url.replace(path=request.scope["path"])
     root = Element("feed", {"xmlns": NAMESPACE, "xml:lang": site.texts("language")})
     _add(root, "id", feed.id)
     _add(root, "title", feed.title)
@@ -140,5 +140,5 @@ def _is_unmodified(headers: Headers, updated: datetime) -> bool:
     try:
         since = parsedate_to_datetime(headers.get("if-modified-since", ""))
         return updated.replace(microsecond=0) <= since
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import orjson
 from itsdangerous import Signer
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -91,7 +92,7 @@ class Forms:
         """Add the cookie to a response with forms, if the browser has none."""
         key = getattr(request.state, "tallied_form_key", None)
         if key is not None and request.cookies.get(self.cookie) != key:
-            secure = https or request.url.scheme == "https"
+            secure = https or request.scope["scheme"] == "https"
             response.set_cookie(self.cookie, key, httponly=True, samesite="lax", secure=secure)
 
     async def read(self, request: Request, viewer: Viewer | None) -> dict[str, str]:
@@ -104,8 +105,11 @@ class Forms:
             self._origins.require_allowed(request.headers, "send forms")
         except RequestError as error:
             raise HTTPException(error.status, error.message) from error
-        if request.headers.get("content-type", "").partition(";")[0].strip() not in FORM_TYPES:
-            raise HTTPException(415, "Send a form.")
+        media_type, options = parse_options_header(request.headers.get("content-type"))
+        # Python has other encodings whose decoders fail, take long, or yield no characters.
+        is_utf8 = options.get(b"charset", b"utf-8").lower() == b"utf-8"
+        if media_type.decode("latin-1") not in FORM_TYPES or not is_utf8:
+            raise HTTPException(415, "Send a form, in UTF-8.")
         length = request.headers.get("content-length", "")
         if not (length.isascii() and length.isdigit() and len(length) < 10):
             raise HTTPException(411, "The form has to have a Content-Length.")

@@ -30,7 +30,7 @@ from ..resolvers.pagination.arguments import Record
 from .failures import STATUSES, respond
 from .feeds import feed_of_all, feed_of_thread
 from .forms import FormState
-from .site import Site, go, local_path
+from .site import PAGES, Site, go, local_path
 from .views import PAGE_PARAMETERS
 
 Handler: TypeAlias = Callable[[Site, Request], Awaitable[Response]]
@@ -55,6 +55,7 @@ def endpoint(site: Site, handler: Handler) -> Callable[[Request], Awaitable[Resp
     """Return the endpoint of a route."""
 
     async def respond_to(request: Request) -> Response:
+        request.scope[PAGES] = True
         return await respond(site, request, handler)
 
     return respond_to

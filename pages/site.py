@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import isawaitable
@@ -15,6 +16,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Scope
 
 from ..auth.viewer import Viewer
 from ..discussion import Discussion
@@ -37,6 +39,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """The headers of every page: a comment can load nothing and run nothing."""
+
+PAGES = "tallied.pages"
+"""The key in the scope of a request for one of these pages, not for one of the host's."""
 
 NOTICES = frozenset({"pending"})
 
@@ -122,9 +127,10 @@ class Site:
     def links(self, request: Request) -> Links:
         """Return the addresses of the pages, as a browser requests them."""
         scope = request.scope
-        above = scope.get("app_root_path", scope.get("root_path", ""))
-        root = above + self.path
-        here = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+        root, above = _mounted_at(scope, self.path)
+        # Not of request.url, which cannot be read with a query that is no UTF-8.
+        query = quote(scope["query_string"], safe=string.punctuation)
+        here = quote(scope["path"]) + (f"?{query}" if query else "")
         if request.method == "POST":  # to which nobody can go back
             here = local_path(sent_values(request).get("next"), f"{root}/")
         return Links(root, here, self.sign_in and above + self.sign_in)
@@ -229,6 +235,20 @@ class Site:
         response = HTMLResponse(html, status, self.headers)
         self.forms.keep(request, response, https=self.https)
         return response
+
+
+def _mounted_at(scope: Scope, path: str) -> tuple[str, str]:
+    """Return the path of the pages, and that of the host's application, as a browser sees them.
+
+    A page of the host's in an application that is mounted must be its route, not below a mount.
+    """
+    root_path: str = scope.get("root_path", "")
+    root = root_path if PAGES in scope else None
+    if scope["app"].router is scope["router"]:
+        above: str = scope.get("app_root_path", root_path)
+    else:
+        above = root_path if root is None else root.removesuffix(path)
+    return (above + path if root is None else root), above
 
 
 def go(path: str, fragment: str = "") -> Response:
