@@ -204,8 +204,8 @@ async def _read_locked(
     viewer, condition = access.viewer, access.read_condition()
     assert viewer is not None
     is_known = viewer.author_id is not None
-    author = {"author_id": viewer.author_id} if is_known else {"subject": viewer.subject}
-    parameters = {"comment_id": id, "kind": kind, **author}
+    author = viewer.author_id if is_known else viewer.subject
+    parameters = {"tallied_comment": id, "tallied_kind": kind, "tallied_author": author}
     statement = _select_locked(is_known=is_known, removing=removing)
     if not removing and condition is None and not has_criteria(session.sync_session):
         rows = await session.run_sync(fetch_locked, Comment, statement, parameters)
@@ -225,19 +225,23 @@ async def _read_locked(
 def _select_locked(*, is_known: bool, removing: bool) -> DriverStatement:
     """Return the statement that locks a comment and, to remove it, the viewer's reaction.
 
+    A policy's condition beside it may have parameters of its own, under other names.
+
     :param is_known: whether the viewer is given by the author's key, and not by the subject.
     """
-    author: ColumnElement[Any] = bindparam("author_id", type_=inspect(Author).local_table.c.id.type)
+    author: ColumnElement[Any] = bindparam(
+        "tallied_author", type_=inspect(Author).local_table.c.id.type
+    )
     if not is_known:
-        subject: ColumnElement[str] = bindparam("subject")
+        subject: ColumnElement[str] = bindparam("tallied_author")
         author = select(Author.id).where(Author.subject == subject).scalar_subquery()
     is_own = and_(
         Reaction.comment_id == Comment.id,
         Reaction.author_id == author,
-        Reaction.kind == bindparam("kind"),
+        Reaction.kind == bindparam("tallied_kind"),
     )
     has_total = exists().where(
-        ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == bindparam("kind")
+        ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == bindparam("tallied_kind")
     )
     columns = [has_total, author, Comment.shown, *(getattr(Comment, name) for name in _COLUMNS)]
     columns += [getattr(Thread, name) for name in ThreadContext._fields]
@@ -245,7 +249,7 @@ def _select_locked(*, is_known: bool, removing: bool) -> DriverStatement:
         select(Reaction if removing else exists().where(is_own), *columns)
         .select_from(Comment)
         .join(Thread, Thread.id == Comment.thread_id)
-        .where(Comment.id == bindparam("comment_id"), is_listed())
+        .where(Comment.id == bindparam("tallied_comment"), is_listed())
         .with_for_update(key_share=True, of=[Comment, Reaction] if removing else Comment)
     )
     return DriverStatement(statement.join(Reaction, is_own) if removing else statement)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from support.api import mutation
 from support.diary import Diary
 from support.host import ADA, BOB, Discreet, Gate, Host, blocked, key, run_behind
@@ -17,8 +17,8 @@ from tallied.counters.sql.driver import DriverStatement
 from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import ConfigurationError
-from tallied.host.policy import CommentContext
-from tallied.models import Comment, Reaction, ReactionTotal
+from tallied.host.policy import CommentContext, Policy
+from tallied.models import Comment, Reaction, ReactionTotal, Thread
 from tallied.models.counters import counters
 from tallied.resolvers import reactions, views
 from tallied.settings import Settings
@@ -191,6 +191,20 @@ async def test_deletions_take_reactions_along(database: Database) -> None:
     await host.moderator.do("deleteThread", "deletedThreadId", threadId=threads[1])
     assert (await rows(database, Reaction), await rows(database, ReactionTotal)) == (2, 2)
     await host.assert_exact()
+
+
+async def test_parameters_of_policy_keep_their_values(database: Database) -> None:
+    class Titled(Policy):
+        def may_read(self, viewer: Any, thread: type[Thread]) -> ColumnElement[bool]:
+            names = ("kind", "subject", "author_id", "comment_id", "ids")
+            return and_(*(thread.title == bindparam(name, "Engines") for name in names))
+
+    host = Host(database, policy=Titled())
+    comment = await host.bob.comment(await host.ada.thread("Engines"))
+    for name in ("addReaction", "removeReaction"):
+        change = mutation(name, "userErrors { code } comment { id }")
+        payload = await host.ada(change, i={"commentId": comment, "kind": "like"})
+        assert payload == {"userErrors": [], "comment": {"id": comment}}
 
 
 @pytest.mark.parametrize("is_locked", [True, False])
