@@ -133,11 +133,15 @@ def _statements_within(statement: Any) -> list[Any]:
     the same structure, are gone through once.
     """
     shape = statement._generate_cache_key() if getattr(statement, "is_select", False) else None
-    if shape is not None and shape.key in _PURE:
-        return []
+    key = shape and shape.key
+    try:
+        if key in _PURE:
+            return []
+    except TypeError:  # A host's type has values in the key that cannot be hashed.
+        key = None
     within = [element for element in map(unwrap, iterate(statement)) if changes_rows(element)]
-    if shape is not None and not within:
-        _PURE[shape.key] = True
+    if key is not None and not within:
+        _PURE[key] = True
     return within
 
 

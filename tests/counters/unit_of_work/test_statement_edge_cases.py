@@ -15,9 +15,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TypeDecorator,
     bindparam,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -300,3 +302,20 @@ def test_cascade_from_an_unmapped_table_is_refused(engine: Engine, mapped: bool)
     assert (
         len(mapped_classes) == mapped
     )  # a class without references is collected, and not mapped any more
+
+
+class Choice(TypeDecorator[str]):
+    """A type whose cache key SQLAlchemy cannot hash, so that it has to go without its cache."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, choices: list[str]) -> None:
+        super().__init__()
+        self.choices = choices
+
+
+def test_select_that_cannot_be_cached_is_executed(session: Session) -> None:
+    statement = select(literal("a", Choice(["a", "b"])), Comment.id).order_by(Comment.id)
+    options = {"compiled_cache": None}
+    assert session.execute(statement, execution_options=options).all()[0] == ("a", keys(session)[0])
