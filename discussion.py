@@ -287,9 +287,7 @@ class Discussion(AsyncShortcuts):
         start: bool = False,
         deep: bool = False,
     ) -> list[Finding]:
-        """Return the faults of the settings, the database and the stored data.
-
-        ``docs/reference/checks.md`` lists them.
+        """Return the faults of settings, database and data, as ``docs/reference/checks.md`` lists.
 
         :param session_class: another session class that writes Tallied's rows, to check as well.
         :param start: skip the checks that read rows.

@@ -17,29 +17,23 @@ branch_labels = None
 depends_on = None
 
 COMMENT, THREAD = "tallied_comment", "tallied_thread"
-WITHDRAWN_TEXT = "tallied_withdrawn_text"
-REVISION = "tallied_revision"
+WITHDRAWN_TEXT, REVISION = "tallied_withdrawn_text", "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 FLAG, MODERATION_LOG = "tallied_flag", "tallied_moderation_log"
-QUOTA = "tallied_quota"
+QUOTA, MARK = "tallied_quota", "tallied_mark"
 THREAD_COUNTERS = ("top_level_count", "pending_count", "flagged_count")
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-MARK = "tallied_mark"
 SEQ_INDEX = f"ix_{COMMENT}_thread_id_seq"
 BATCH = 1000
 
-REFERENCES = ("parent_id", "root_id")
-"""The columns that refer to another comment."""
+REFERENCES = ("parent_id", "root_id")  # the columns that refer to another comment
 
 PAGE = ("created_at", "id")
 LISTED = sa.or_(sa.column("shown", sa.Boolean()), sa.column("placeholder", sa.Boolean()))
 TOP_LEVEL = sa.and_(sa.column("parent_id").is_(None), LISTED)
-PUBLISHED = sa.column("status", sa.String()) == sa.literal_column("'published'")
-QUEUED = sa.or_(
-    sa.column("status", sa.String()) == sa.literal_column("'pending'"),
-    sa.column("flagged", sa.Boolean()),
-)
+status = sa.column("status", sa.String())
+PUBLISHED = status == sa.literal_column("'published'")
+QUEUED = sa.or_(status == sa.literal_column("'pending'"), sa.column("flagged", sa.Boolean()))
 INDEXES: dict[str, tuple[tuple[str, ...], sa.ColumnElement[bool]]] = {
     "thread_id_created_at_id_top_level": (("thread_id", *PAGE), TOP_LEVEL),
     "parent_id_created_at_id": (("parent_id", *PAGE), sa.column("parent_id").is_not(None)),
