@@ -20,7 +20,7 @@ import pytest
 from graphql import get_introspection_query
 from support.server import Server
 
-LONGEST = 0.1
+LONGEST = 0.05
 """Seconds that a client may have to wait."""
 
 ROUNDS = 6

@@ -27,11 +27,17 @@ async def oracle(database: Database, oracle_round: int) -> Oracle:
     return Oracle(database, await values(database), chance)
 
 
+async def compare_queries(oracle: Oracle) -> None:
+    """Compare random queries, and more of them where many are too large to be executed."""
+    for number in range(2 * QUERIES):
+        if number < QUERIES or oracle.equal <= 3 * QUERIES:
+            await oracle.compare_one()
+
+
 async def test_plans_answer_as_graphql_core(oracle: Oracle) -> None:
-    for _ in range(QUERIES):
-        await oracle.compare_one()
+    await compare_queries(oracle)
     assert not oracle.by_core
-    assert oracle.equal > 2 * QUERIES  # the others are refused before they are executed
+    assert oracle.equal > 3 * QUERIES
 
 
 @pytest.mark.slow
@@ -51,9 +57,8 @@ async def test_plans_read_tables_of_a_schema(empty_url: str, oracle_round: int) 
         chance = random.Random(oracle_round)
         await fill(database, chance)
         oracle = Oracle(database, await values(database), chance)
-        for _ in range(QUERIES):
-            await oracle.compare_one()
-        assert oracle.equal > 2 * QUERIES  # the others are refused before they are executed
+        await compare_queries(oracle)
+        assert oracle.equal > 3 * QUERIES
     finally:
         await database.dispose()
 
