@@ -23,7 +23,7 @@ from ..schema.payloads import client_mutation_id
 from .arguments import Arguments
 from .errors import Guard
 from .levels import RowLevel
-from .roots import Root
+from .roots import ObjectRoot, Root
 from .run import Run
 
 _MISSING = object()
@@ -100,6 +100,7 @@ class ChangeRoot(Root):
     """A change, and its payload.
 
     :param edges: the edges of the payload, each with its arguments.
+    :param objects: the objects of the payload that are no rows of the change.
     :param function: the name of the generated function of the payload.
     """
 
@@ -107,11 +108,14 @@ class ChangeRoot(Root):
     declaration: ChangeField
     levels: Sequence[ChangedLevel]
     edges: Sequence[tuple[ChangedEdgeField, Arguments]]
+    objects: Sequence[ObjectRoot]
     function: str
     _payload: Callable[..., Any] = field(init=False)
 
     def finish(self, namespace: Mapping[str, Any]) -> None:
         self._payload = namespace[self.function]
+        for root in self.objects:
+            root.finish(namespace)
 
     def check(self, context: Context, variables: VariableValues) -> CheckedChange:
         input = self.arguments.read(variables)["input"]
@@ -145,4 +149,5 @@ class ChangeRoot(Root):
         for (declaration, _), order in zip(self.edges, checked.orders, strict=True):
             record = declaration.node.find(change)
             cursors.append(record and order.encode(order.position_of(record)))
-        return self._payload(change, checked.client_mutation_id, rows, cursors)
+        objects = [await root.load(run, None) for root in self.objects]
+        return self._payload(change, checked.client_mutation_id, rows, cursors, objects)

@@ -173,7 +173,7 @@ class _Compilation:
                 assert isinstance(type_, GraphQLObjectType)
                 return ObjectsRoot(declaration.build, self._object_function(type_, details))
             case ObjectField():
-                return self._object_root(declaration, field, details)
+                return self.object_root(declaration, field, details)
             case ChangeField():
                 return PayloadCompiler(self).root(declaration, field, details)
         raise Unsupported(f"{root_type.name}.{name}")
@@ -372,10 +372,10 @@ class _Compilation:
             raise Unsupported(f"{type_.name} of an object")
         return f"{self._object_function(type_, details)}(value.{name}, rules, access)"
 
-    def _object_root(
+    def object_root(
         self, declaration: ObjectField, field: GraphQLField, details: list[FieldDetails]
     ) -> ObjectRoot:
-        """Return a root object, of which some fields may be rows."""
+        """Return an object that needs no row, of which some fields may be rows."""
         type_ = get_named_type(field.type)
         assert isinstance(type_, GraphQLObjectType)
         parts: list[tuple[str, str]] = []

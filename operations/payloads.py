@@ -11,6 +11,7 @@ from ..execution.field_declarations import (
     ChangedValueField,
     ChangeField,
     ClientMutationIdField,
+    ObjectField,
     UserErrorsField,
     declaration_of,
 )
@@ -18,6 +19,7 @@ from ..schema.types import ROWS
 from .arguments import Arguments
 from .changes import ChangedLevel, ChangeRoot
 from .errors import Unsupported
+from .roots import ObjectRoot
 from .row_compiler import RowCompiler
 
 
@@ -29,6 +31,7 @@ class PayloadCompiler:
         self._fields = compiler.fields
         self._levels: list[ChangedLevel] = []
         self._edges: list[tuple[ChangedEdgeField, Arguments]] = []
+        self._objects: list[ObjectRoot] = []
 
     def root(
         self, declaration: ChangeField, field: GraphQLField, details: list[FieldDetails]
@@ -46,6 +49,7 @@ class PayloadCompiler:
             declaration,
             self._levels,
             self._edges,
+            self._objects,
             self._compiler.source.payload_function(parts),
         )
 
@@ -56,6 +60,9 @@ class PayloadCompiler:
                 return self._row(declaration, details)
             case ChangedEdgeField() as declaration:
                 return self._edge(declaration, field, details)
+            case ObjectField() as declaration:
+                self._objects.append(self._compiler.object_root(declaration, field, details))
+                return f"objects[{len(self._objects) - 1}]"
             case ChangedValueField(compute):
                 return f"{self._compiler.source.constant(compute)}(change)"
             case UserErrorsField():

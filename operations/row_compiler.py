@@ -8,11 +8,12 @@ from graphql import GraphQLField, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails
 
 from ..database import Database
-from ..execution.field_declarations import ConnectionField
+from ..execution.field_declarations import ConnectionField, ObjectField
 from ..resolvers.selections import Path
 from .arguments import Arguments
 from .levels import Level
 from .plan import ListDeclaration
+from .roots import ObjectRoot
 from .selected_fields import SelectedFields
 from .source import Source
 
@@ -40,3 +41,8 @@ class RowCompiler(Protocol):
         self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
     ) -> str:
         """Return the expression of a row's object."""
+
+    def object_root(
+        self, declaration: ObjectField, field: GraphQLField, details: list[FieldDetails]
+    ) -> ObjectRoot:
+        """Return an object that needs no row, of which some fields may be rows."""

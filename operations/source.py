@@ -48,10 +48,10 @@ class Source:
         return name
 
     def payload_function(self, parts: Parts) -> str:
-        """Return the name of a new function of a payload, from the change and its rows."""
+        """Return the name of a new function of a payload, from the change and what it has."""
         name = f"payload{len(self._functions)}"
         body = f"return {self.object(parts)}"
-        self._functions.append(f"def {name}(change, id, rows, cursors):\n    {body}\n")
+        self._functions.append(f"def {name}(change, id, rows, cursors, objects):\n    {body}\n")
         return name
 
     def connection_function(self, number: int, parts: Parts) -> None:

@@ -150,8 +150,8 @@ class Payload:
         default_factory=list,
         metadata={DECLARATION: UserErrorsField()},
         description="The reasons why the mutation was rejected. Empty if it succeeded. If it was "
-        "rejected, nothing was changed, and the payload's objects and ids are null; after a "
-        "CONFLICT, they are as they are now.",
+        "rejected, nothing was changed, and the payload's changed objects and ids are null; after "
+        "a CONFLICT, they are as they are now.",
     )
     client_mutation_id: str | None = strawberry.field(
         default=None,

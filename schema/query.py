@@ -55,7 +55,7 @@ from .types import ROWS, Author, Comment, Thread
 from .types.limits import Limits
 from .types.reaction import ReactionKind
 from .types.target import TargetCounts
-from .types.viewer import CurrentViewer
+from .types.viewer import CURRENT_VIEWER, CurrentViewer
 
 R = TypeVar("R", bound=Row)
 
@@ -80,7 +80,7 @@ class Query:
 
     @field(
         "The signed-in person who makes the request. Null for a guest.",
-        declaration=ObjectField(lambda context: CurrentViewer.from_viewer(context.viewer)),
+        declaration=CURRENT_VIEWER,
     )
     async def viewer(self, info: Info) -> CurrentViewer | None:
         return CurrentViewer.from_viewer(info.context.viewer)

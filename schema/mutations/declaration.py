@@ -27,10 +27,12 @@ from ...host.access import Access
 from ...resolvers.rows import not_found
 from ..arguments import read_order, unset_to_none
 from ..connections import Edge
+from ..fields import field
 from ..ids import decode_id
 from ..payloads import Payload, UserError, declared_mutation
 from ..rows import Row
 from ..types import ROWS
+from ..types.viewer import CURRENT_VIEWER, CurrentViewer
 
 R = TypeVar("R", bound=Row)
 
@@ -75,23 +77,32 @@ class MutationInput:
     )
 
 
+@strawberry.type
 class ChangePayload(Payload):
     """The payload of a change, whose fields declare what they return of its result."""
+
+    @field(
+        "The viewer after the change, for the client's cache: the viewer's first comment creates "
+        "viewer.author, and each changes its counters. Null for a guest.",
+        declaration=CURRENT_VIEWER,
+    )
+    async def viewer(self, info: Info) -> CurrentViewer | None:
+        return CurrentViewer.from_viewer(info.context.viewer)
 
     async def fill(self, info: Info, change: Any) -> None:
         """Set the fields by the result of the change."""
         value: Any
-        for field in get_object_definition(type(self), strict=True).fields:
-            match field.metadata.get(DECLARATION):
+        for attribute in get_object_definition(type(self), strict=True).fields:
+            match attribute.metadata.get(DECLARATION):
                 case ChangedRowField() as declaration:
-                    value = await self._load_row(info, declaration, change, field.python_name)
+                    value = await self._load_row(info, declaration, change, attribute.python_name)
                 case ChangedRowsField() as declaration:
-                    value = await self._load_rows(info, declaration, change, field.python_name)
+                    value = await self._load_rows(info, declaration, change, attribute.python_name)
                 case ChangedValueField(compute):
                     value = compute(change)
                 case _:
                     continue
-            setattr(self, field.python_name, value)
+            setattr(self, attribute.python_name, value)
 
     async def _load_rows(
         self, info: Info, declaration: ChangedRowsField, change: Any, name: str

@@ -7,6 +7,7 @@ from typing import Self
 import strawberry
 
 from ...auth.viewer import Viewer
+from ...execution.field_declarations import ObjectField
 from ...host.access import Access
 from ..fields import computed, keyed_row
 from .author import Author
@@ -36,3 +37,7 @@ class CurrentViewer:
         if viewer is None:
             return None
         return cls(name=viewer.name, is_moderator=viewer.is_moderator)
+
+
+CURRENT_VIEWER = ObjectField(lambda context: CurrentViewer.from_viewer(context.viewer))
+"""A field with the viewer of the operation."""

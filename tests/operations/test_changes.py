@@ -287,3 +287,26 @@ async def test_planned_change_writes_one_row(database: Database) -> None:
     async with database.read() as connection:
         rows = (await connection.execute(select(Comment.id))).all()
     assert [row.id for row in rows] == [key]
+
+
+VIEWER = """mutation($input: AddCommentInput!) { addComment(input: $input) {
+  viewer { name author { commentCount wordCount } } userErrors { code } } }"""
+
+
+async def test_payload_has_viewer_with_new_counters(database: Database) -> None:
+    api, ada = PlannedApi(database), Viewer("ada", "Ada")
+    id = await new_thread(api)
+    numbers = []
+    for message in (" ", "Brass gears", "Steam"):
+        input = {"threadId": id, "message": message}
+        numbers.append((await api(VIEWER, ada, input=input))["data"]["addComment"]["viewer"])
+    assert numbers == [
+        {"name": "Ada", "author": None},
+        {"name": "Ada", "author": {"commentCount": 1, "wordCount": 2}},
+        {"name": "Ada", "author": {"commentCount": 2, "wordCount": 3}},
+    ]
+    by_core = await api.by_core(VIEWER, ada, input={"threadId": id, "message": "Coal"})
+    assert by_core["data"]["addComment"]["viewer"]["author"]["commentCount"] == 3
+    guest = await api(VIEWER, input=comment(id))
+    assert guest["data"]["addComment"]["viewer"] is None
+    assert api.counts.executed == 4
