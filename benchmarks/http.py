@@ -225,8 +225,14 @@ def show(backend: str, result: Result, scale: Scale) -> None:
     )
     if result.sessions is not None:
         console.print(f"Connections to the database opened under load: {result.sessions}.")
-    failures = sum(one.failures for pair in result.rows.values() for one in pair)
-    console.print(f"Failed requests: {failures}; threads with a wrong counter: {result.wrong}.\n")
+    failures = [
+        f"{figures.failures} of {side} in {name}"
+        for name, pair in result.rows.items()
+        for side, figures in zip(("Tallied", "the bare route"), pair, strict=True)
+        if figures.failures
+    ]
+    console.print(f"Failed requests: {', '.join(failures) or 'none'}.")
+    console.print(f"Threads with a wrong counter: {result.wrong}.\n")
 
 
 def cells(operation: Operation, tallied: Figures, bare: Figures) -> list[str]:
