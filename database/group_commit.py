@@ -56,7 +56,7 @@ class Deferral(Enum):
 class SharedWork(ABC, Generic[Item, T]):
     """A kind of unit of work of which several may share a transaction.
 
-    They only add rows, and read nothing that another one could change.
+    Each locks what it depends on, and none reads what another one of the batch changes.
     """
 
     @abstractmethod

@@ -40,7 +40,7 @@ class SharedChange(NamedTuple):
 
     work: SharedWork[Any, Any]
     draft: Callable[..., Any]
-    """Checks the arguments, and returns what the work needs; None for a unit of its own."""
+    """Checks the arguments, and returns what the work needs, with whether it ``may_share``."""
 
 
 class Outcome(NamedTuple):
@@ -151,7 +151,7 @@ class Context:
             try:
                 if shared is not None and self.settings.group_commit:
                     item = shared.draft(access)
-                    if item is not None:
+                    if item.may_share:
                         return await self.database.group_commits.run(shared.work, item, prepare)
                 return await self.database.write(work)
             except OutcomeUnknown:

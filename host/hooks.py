@@ -148,6 +148,13 @@ class Hooks:
     async def after_delete_author(self, event: Event) -> None: ...
 
 
+def has_before_hook(hooks: Sequence[Hooks], operation: HookedOperation) -> bool:
+    """Return whether a hook has a method of its own before an operation."""
+    name = f"before_{operation}"
+    unused = getattr(Hooks, name)
+    return any(getattr(getattr(hook, name), "__func__", None) is not unused for hook in hooks)
+
+
 async def run_before_hooks(hooks: Sequence[Hooks], event: Event, unit: UnitOfWork) -> None:
     """Run the hooks before a change.
 

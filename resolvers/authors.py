@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +71,23 @@ async def ensure_author(session: AsyncSession, access: Access) -> tuple[Access, 
     # asyncpg has a subclass of its own; the counters accept only a plain UUID from memory.
     id = UUID(int=row.id.int)
     return access.with_author(id), id, viewer.name is not None and viewer.name != row.name
+
+
+async def lock_free_authors(
+    session: AsyncSession, accesses: Iterable[Access]
+) -> Mapping[str, tuple[UUID, str | None]]:
+    """Return the keys and names of the viewers' authors by subject, under the lock of a reader.
+
+    Nobody waits: authors who are locked by another transaction are left out, as are new ones.
+    """
+    subjects = {access.viewer.subject for access in accesses if access.viewer}
+    if not subjects:
+        return {}
+    query = select(Author.subject, Author.id, Author.name)
+    query = query.where(Author.subject.in_(sorted(subjects))).order_by(Author.id)
+    query = query.with_for_update(read=True, key_share=True, skip_locked=True)
+    # asyncpg has a subclass of its own; the counters accept only a plain UUID from memory.
+    return {subject: (UUID(int=id.int), name) for subject, id, name in await session.execute(query)}
 
 
 async def update_author_name(session: AsyncSession, access: Access) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ..host.access import Access
-from ..host.hooks import Hooks
+from ..host.hooks import has_before_hook
 from ..models import Comment
 from .new_comment import NewComment, as_new_comment, build_comment, text_checks
 from .submissions import hash_submission
@@ -42,11 +42,9 @@ class CommentDraft(NamedTuple):
         checks = self.access.rules.comment_checks
         if self.reply_to_id is not None or any(check.reads_database for check in checks):
             return False
-        unused = Hooks.before_add_comment
-        hooks = (
-            getattr(type(hook), "before_add_comment", None) for hook in self.access.rules.hooks
-        )
-        return all(hook is unused for hook in hooks) and self.access.read_condition() is None
+        if has_before_hook(self.access.rules.hooks, "add_comment"):
+            return False
+        return self.access.read_condition() is None
 
     def build(self, author_id: UUID | None) -> Comment:
         """Return the row of the comment."""

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..counters.sql.driver import DriverStatement
 from ..database.unit_of_work import Repeated, UnitOfWork
-from ..errors import NotFound, SignInRequired, UnknownReaction
+from ..errors import NotFound
 from ..host.access import Access
 from ..host.hooks import HookedOperation
 from ..host.policy import COMMENT_COLUMNS, ThreadContext
@@ -29,10 +29,10 @@ from ..models.base import now
 from ..models.comment import is_listed
 from ..models.counters import counters
 from .authors import ensure_author, with_author
-from .changes import expect_arguments
 from .events import run_after, run_before
 from .pagination.arguments import Record
 from .queries import is_in_thread
+from .reaction_drafts import ReactionDraft, draft_addition, draft_removal, require_kind
 from .rows import (
     begin_to_write,
     comment_context,
@@ -43,7 +43,7 @@ from .rows import (
 )
 from .validation import expect_type
 
-_COLUMNS = (*COMMENT_COLUMNS, "author_name", "reaction_count")
+COLUMNS = (*COMMENT_COLUMNS, "author_name", "reaction_count")
 
 
 class ReactionChange(NamedTuple):
@@ -77,32 +77,8 @@ async def add_reaction(
     :raises NotFound: if there is no such comment, or if it has been deleted.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
-    expect_arguments(unit, access, comment_id=comment_id)
-    expect_type(str, kind=kind)
-    _require_viewer(access)
-    if kind not in access.rules.reaction_kinds:
-        raise _unknown_kind(access)
-    session = unit.session
-    comment = await _lock_comment(session, access, comment_id, kind)
-    assert comment is not None
-    if comment.reaction:
-        return comment.change()
-    access, author_id, _ = (
-        (comment.access, comment.access.viewer.author_id, False)
-        if comment.access.viewer and comment.access.viewer.author_id
-        else await ensure_author(session, comment.access)
-    )
-    assert author_id is not None
-    writer = access.with_author(author_id)
-    reaction = Reaction(comment_id=comment_id, author_id=author_id, kind=kind, created_at=now())
-    rows = _event_rows(comment, reaction)
-    await run_before(unit, writer, "add_reaction", **rows)
-    with _repeat_if_taken():
-        if not comment.has_total:
-            session.add(ReactionTotal(comment_id=comment_id, kind=kind))
-        session.add(reaction)
-        await session.flush()
-    return await _finish(unit, writer, "add_reaction", comment, rows)
+    expect_type(UnitOfWork, unit=unit)
+    return await write_draft(unit, draft_addition(access, comment_id, kind))
 
 
 async def remove_reaction(
@@ -115,18 +91,47 @@ async def remove_reaction(
     :raises NotFound: if there is no such comment, or if it has been deleted.
     :raises SignInRequired, NotAllowed, Vetoed: if the viewer may not.
     """
-    expect_arguments(unit, access, comment_id=comment_id)
-    expect_type(str, kind=kind)
-    _require_viewer(access)
-    if not kind.isidentifier():  # which no kind has ever been, and no database may store
-        raise _unknown_kind(access)
-    session = unit.session
-    comment = await _lock_comment(session, access, comment_id, kind, removing=True)
+    expect_type(UnitOfWork, unit=unit)
+    return await write_draft(unit, draft_removal(access, comment_id, kind))
+
+
+async def write_draft(unit: UnitOfWork, draft: ReactionDraft) -> ReactionChange:
+    """Add or remove a reaction that has been checked."""
+    return await (_remove if draft.removing else _add)(unit, draft)
+
+
+async def _add(unit: UnitOfWork, draft: ReactionDraft) -> ReactionChange:
+    session, kind = unit.session, draft.kind
+    comment = await _lock_comment(session, draft.access, draft.comment_id, kind)
+    assert comment is not None
+    if comment.reaction:
+        return comment.change()
+    access, author_id, _ = (
+        (comment.access, comment.access.viewer.author_id, False)
+        if comment.access.viewer and comment.access.viewer.author_id
+        else await ensure_author(session, comment.access)
+    )
+    assert author_id is not None
+    writer = access.with_author(author_id)
+    reaction = build_reaction(draft, author_id)
+    rows = _event_rows(comment, reaction)
+    await run_before(unit, writer, "add_reaction", **rows)
+    with _repeat_if_taken():
+        if not comment.has_total:
+            session.add(ReactionTotal(comment_id=draft.comment_id, kind=kind))
+        session.add(reaction)
+        await session.flush()
+    return await _finish(unit, writer, "add_reaction", comment, rows)
+
+
+async def _remove(unit: UnitOfWork, draft: ReactionDraft) -> ReactionChange:
+    session, access = unit.session, draft.access
+    comment = await _lock_comment(session, access, draft.comment_id, draft.kind, removing=True)
     if comment is None:
-        comment = await _lock_comment(session, access, comment_id, kind)
+        comment = await _lock_comment(session, access, draft.comment_id, draft.kind)
         assert comment is not None
-        if kind not in access.rules.reaction_kinds and not comment.has_total:
-            raise _unknown_kind(access)
+        if not comment.has_total:
+            require_kind(access, draft.kind)
         return comment.change()
     assert isinstance(comment.reaction, Reaction)
     rows = _event_rows(comment, comment.reaction)
@@ -137,15 +142,10 @@ async def remove_reaction(
     return await _finish(unit, comment.access, "remove_reaction", comment, rows)
 
 
-def _require_viewer(access: Access) -> None:
-    if access.viewer is None:
-        raise SignInRequired("Guests may not react to comments; sign in first.")
-
-
-def _unknown_kind(access: Access) -> UnknownReaction:
-    names = ", ".join(access.rules.reaction_kinds) or "none"
-    return UnknownReaction(
-        f"There is no such kind of reaction; the kinds are: {names}.", field="kind"
+def build_reaction(draft: ReactionDraft, author_id: UUID) -> Reaction:
+    """Build the row of a new reaction."""
+    return Reaction(
+        comment_id=draft.comment_id, author_id=author_id, kind=draft.kind, created_at=now()
     )
 
 
@@ -189,13 +189,24 @@ async def _lock_comment(
         raise not_found("commentId")
     reaction, has_total, author_id, shown, *values = row
     access = access.with_author(None if author_id is None else UUID(int=author_id.int))
-    comment = dict(zip(_COLUMNS, values, strict=False))
-    thread = ThreadContext(*values[len(_COLUMNS) :])
-    if not shown:
+    comment = dict(zip(COLUMNS, values, strict=False))
+    thread = ThreadContext(*values[len(COLUMNS) :])
+    require_reactable(access, comment, thread, is_shown=shown)
+    return _LockedComment(access, comment, thread, reaction, has_total)
+
+
+def require_reactable(
+    access: Access, comment: Record, thread: ThreadContext, *, is_shown: bool
+) -> None:
+    """Check that the viewer may react to a comment, which is under its lock.
+
+    :raises NotFound: if it is not shown any more.
+    :raises SignInRequired, NotAllowed: if the viewer may not.
+    """
+    if not is_shown:
         raise NotFound("The comment has been deleted; react to another one.", field="commentId")
     context = comment_context(comment, thread)
     access.require(access.may("may_react", context), "react to this comment")
-    return _LockedComment(access, comment, thread, reaction, has_total)
 
 
 async def _read_locked(
@@ -243,7 +254,7 @@ def _select_locked(*, is_known: bool, removing: bool) -> DriverStatement:
     has_total = exists().where(
         ReactionTotal.comment_id == Comment.id, ReactionTotal.kind == bindparam("tallied_kind")
     )
-    columns = [has_total, author, Comment.shown, *(getattr(Comment, name) for name in _COLUMNS)]
+    columns = [has_total, author, Comment.shown, *(getattr(Comment, name) for name in COLUMNS)]
     columns += [getattr(Thread, name) for name in ThreadContext._fields]
     statement = (
         select(Reaction if removing else exists().where(is_own), *columns)

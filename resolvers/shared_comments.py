@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.group_commit import Deferral, SharedWork
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..models import Author, Comment
+from ..models import Comment
 from ..models.comment import is_shown
+from .authors import lock_free_authors
 from .changes import ChangedRows, finish
 from .chronology import find_time_after
 from .comment_drafts import CommentDraft
@@ -85,18 +85,13 @@ class Batch:
         self.session = session
         self._waits = waits
         self._threads: Mapping[UUID, Record] = {}
-        self._authors: Mapping[str, Any] = {}
+        self._authors: Mapping[str, tuple[UUID, str | None]] = {}
         self._latest: dict[UUID, datetime | None] = {}
         self._keys: set[str] = set()
 
     async def lock(self, items: Sequence[CommentDraft]) -> None:
         """Lock the authors and the threads of the comments."""
-        subjects = {item.access.viewer.subject for item in items if item.access.viewer}
-        if subjects:
-            query = select(Author.subject, Author.id, Author.name)
-            query = query.where(Author.subject.in_(sorted(subjects))).order_by(Author.id)
-            query = query.with_for_update(read=True, key_share=True, skip_locked=True)
-            self._authors = {row.subject: row for row in await self.session.execute(query)}
+        self._authors = await lock_free_authors(self.session, (item.access for item in items))
         keys = {item.thread_id for item in items if self._access_of(item) is not None}
         if keys:
             threads = await lock_thread_rows(self.session, keys, skip_locked=not self._waits)
@@ -132,10 +127,9 @@ class Batch:
         if viewer is None:
             return item.access
         author = self._authors.get(viewer.subject)
-        if author is None or (viewer.name is not None and viewer.name != author.name):
+        if author is None or (viewer.name is not None and viewer.name != author[1]):
             return None
-        # asyncpg has a subclass of its own; the counters accept only a plain UUID from memory.
-        return item.access.with_author(UUID(int=author.id.int))
+        return item.access.with_author(author[0])
 
     def sum_up(self, comments: Sequence[Comment]) -> dict[Comment, Record]:
         """Return the thread of each comment, with the counters after that comment."""

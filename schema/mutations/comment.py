@@ -134,10 +134,9 @@ def _draft_comment(
     author_name: str | None,
     reply_to_id: UUID | None,
     client_mutation_id: str | None,
-) -> CommentDraft | None:
+) -> CommentDraft:
     comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
-    draft = draft_comment(access, thread_id, comment, submission, reply_to_id)
-    return draft if draft.may_share else None
+    return draft_comment(access, thread_id, comment, submission, reply_to_id)
 
 
 async def _delete_comment(

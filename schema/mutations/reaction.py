@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import strawberry
 
+from ...execution.context import SharedChange
 from ...resolvers import reactions
+from ...resolvers.reaction_drafts import draft_addition, draft_removal
+from ...resolvers.shared_reactions import SHARED_REACTIONS
 from ..types import Comment
 from .declaration import ChangePayload, InputField, change, changed_row
 from .inputs import COMMENT_ID
@@ -27,6 +30,7 @@ class ReactionMutations:
         "React to a comment. If the viewer has reacted so already, nothing changes.",
         reactions.add_reaction,
         ReactionPayload,
+        shared=SharedChange(SHARED_REACTIONS, draft_addition),
         comment_id=COMMENT_ID,
         kind=KIND,
     )
@@ -35,6 +39,7 @@ class ReactionMutations:
         "Take a reaction to a comment back. If there is none, nothing changes.",
         reactions.remove_reaction,
         ReactionPayload,
+        shared=SharedChange(SHARED_REACTIONS, draft_removal),
         comment_id=COMMENT_ID,
         kind=KIND,
     )

@@ -11,27 +11,31 @@ from sqlalchemy import select
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.database.group_commit import GroupCommit
+from tallied.database.group_commit import GroupCommit, SharedWork
 from tallied.host.access import Access, HostRules
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters
-from tallied.resolvers.changes import ChangedRows
 from tallied.resolvers.comment_drafts import CommentDraft, draft_comment
 from tallied.resolvers.new_comment import NewComment
+from tallied.resolvers.reaction_drafts import ReactionDraft
 from tallied.resolvers.shared_comments import SharedComments
+from tallied.resolvers.shared_reactions import SharedReactions
 
 
 class Shared:
-    """The additions of comments to one database, behind a first one that is held.
+    """The units of one kind of one database, behind a first one that is held.
 
     :param rules: those of the host.
+    :param work: the kind of units, by default additions of comments.
     """
 
-    def __init__(self, database: Database, rules: HostRules | None = None) -> None:
+    def __init__(
+        self, database: Database, rules: HostRules | None = None, work: HeldWork | None = None
+    ) -> None:
         self.database = database
         self.rules = rules or HostRules(guests="write")
-        self.work = HeldComments()
-        self.group: GroupCommit[CommentDraft, ChangedRows] = GroupCommit(
+        self.work = work or HeldComments()
+        self.group: GroupCommit[Any, Any] = GroupCommit(
             self.work,
             database.write,
             database._pending_tasks,
@@ -39,7 +43,7 @@ class Shared:
             None,
         )
         self.acknowledged: list[str] = []
-        """The messages of the comments that are committed, in the order of the calls."""
+        """The names of the units that are committed, in the order of the calls."""
 
     def draft(
         self,
@@ -53,61 +57,65 @@ class Shared:
         new = NewComment(message, None if viewer else "Gast")
         return draft_comment(access, thread_id, new, submission)
 
-    def start(self, draft: CommentDraft) -> asyncio.Task[ChangedRows]:
-        """Begin to add a comment."""
+    def start(self, draft: Any) -> asyncio.Task[Any]:
+        """Begin a unit."""
 
         def prepare(unit: UnitOfWork) -> None:
-            unit.on_commit = lambda: self.acknowledged.append(draft.message)
+            unit.on_commit = lambda: self.acknowledged.append(self.work.name_of(draft))
 
         return asyncio.ensure_future(self.group.run(draft, prepare))
 
-    async def hold(self, first: CommentDraft) -> asyncio.Task[ChangedRows]:
-        """Begin the first comment, which all others wait for until :meth:`release`."""
+    async def hold(self, first: Any) -> asyncio.Task[Any]:
+        """Begin the first unit, which all others wait for until :meth:`release`."""
         task = self.start(first)
         await self.work.started.wait()
         return task
 
-    async def queue(self, drafts: Sequence[CommentDraft]) -> list[asyncio.Task[ChangedRows]]:
-        """Begin comments that wait for the first one."""
+    async def queue(self, drafts: Sequence[Any]) -> list[asyncio.Task[Any]]:
+        """Begin units that wait for the first one."""
         tasks = [self.start(draft) for draft in drafts]
         await asyncio.sleep(0)
         return tasks
 
     def release(self) -> None:
-        """Let the first comment go on."""
+        """Let the first unit go on."""
         self.work.gate.set()
 
-    async def add(self, first: CommentDraft, *drafts: CommentDraft) -> list[Any]:
-        """Add comments of which all but the first share; return the results and errors."""
+    async def add(self, first: Any, *drafts: Any) -> list[Any]:
+        """Run units of which all but the first share; return the results and errors."""
         tasks = [await self.hold(first), *await self.queue(drafts)]
         self.release()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class HeldComments(SharedComments):
-    """Additions of which the first waits until it is let go."""
+class HeldWork(SharedWork[Any, Any]):
+    """Units of which the first waits until it is let go."""
 
     def __init__(self) -> None:
         self.started, self.gate = asyncio.Event(), asyncio.Event()
         self.sizes: list[int] = []
-        """How many comments each shared transaction has been given."""
+        """How many units each shared transaction has been given."""
         self.before_batch: Callable[[UnitOfWork], Any] | None = None
         self.after_batch: Callable[[UnitOfWork], Any] | None = None
         self.alone: list[str] = []
-        """The messages of those that ran by themselves."""
+        """The names of those that ran by themselves."""
 
-    async def run(self, unit: UnitOfWork, item: CommentDraft) -> ChangedRows:
-        """Add one comment."""
-        self.alone.append(item.message)
+    def name_of(self, item: Any) -> str:
+        """Return the name of a unit."""
+        raise NotImplementedError
+
+    async def run(self, unit: UnitOfWork, item: Any) -> Any:
+        """Run one unit."""
+        self.alone.append(self.name_of(item))
         if not self.started.is_set():
             self.started.set()
             await self.gate.wait()
         return await super().run(unit, item)
 
     async def run_together(
-        self, units: Sequence[UnitOfWork], items: Sequence[CommentDraft], *, waits: bool
+        self, units: Sequence[UnitOfWork], items: Sequence[Any], *, waits: bool
     ) -> Any:
-        """Add several comments."""
+        """Run several units."""
         self.sizes.append(len(items))
         if self.before_batch is not None:
             await self.before_batch(units[0])
@@ -115,6 +123,21 @@ class HeldComments(SharedComments):
         if self.after_batch is not None:
             await self.after_batch(units[0])
         return results
+
+
+class HeldComments(HeldWork, SharedComments):
+    """Additions of comments, each named by its message."""
+
+    def name_of(self, item: CommentDraft) -> str:
+        return item.message
+
+
+class HeldReactions(HeldWork, SharedReactions):
+    """Changes of reactions, each named by the viewer, the operation and the kind."""
+
+    def name_of(self, item: ReactionDraft) -> str:
+        assert item.access.viewer is not None
+        return f"{item.access.viewer.name} {'-' if item.removing else '+'}{item.kind}"
 
 
 async def store_threads(database: Database, number: int) -> list[UUID]:

@@ -1,0 +1,215 @@
+"""Reactions that are added and removed together, in one transaction and by one flush.
+
+A reaction whose comment or author another transaction has locked is deferred, so that the others do
+not wait. One that is refused has written nothing. Each is answered with the number of reactions as
+it is after its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, and_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from ..database.group_commit import Deferral, SharedWork
+from ..database.unit_of_work import UnitOfWork
+from ..host.access import Access
+from ..host.hooks import HookedOperation
+from ..host.policy import ThreadContext
+from ..models import Comment, Reaction, ReactionTotal, Thread
+from ..models.comment import is_listed
+from ..models.counters import counters
+from .authors import lock_free_authors
+from .events import run_after
+from .pagination.arguments import Record
+from .reaction_drafts import ReactionDraft, require_kind
+from .reactions import COLUMNS, ReactionChange, build_reaction, require_reactable, write_draft
+from .rows import begin_to_write, loaded_values
+
+Result = ReactionChange | Exception | Deferral
+Key = tuple[UUID, UUID, str]
+"""The comment, the author and the kind of a reaction."""
+
+
+class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
+    """The additions and removals of reactions that may share a transaction."""
+
+    def key_of(self, item: ReactionDraft) -> UUID:
+        """Return the comment, whose lock the reaction needs."""
+        return item.comment_id
+
+    async def run(self, unit: UnitOfWork, item: ReactionDraft) -> ReactionChange:
+        """Write one reaction."""
+        return await write_draft(unit, item)
+
+    async def run_together(
+        self, units: Sequence[UnitOfWork], items: Sequence[ReactionDraft], *, waits: bool
+    ) -> Sequence[Result]:
+        """Write several reactions."""
+        batch = Batch(units[0].session, waits=waits)
+        await batch.lock(items)
+        writes = [await batch.enter(item) for item in items]
+        await batch.session.flush()
+        changes = batch.count([write for write in writes if isinstance(write, Write)])
+        results: list[Result] = []
+        for unit, write in zip(units, writes, strict=True):
+            if isinstance(write, Write):
+                results.append(await _finish(unit, write, changes[write.key]))
+            else:
+                results.append(write)
+        return results
+
+
+class Write(NamedTuple):
+    """A reaction of a batch, and what becomes of it."""
+
+    key: Key
+    access: Access
+    """That of the viewer, with their author."""
+    operation: HookedOperation
+    reaction: Record | None = None
+    """The row that is added or removed; None where all is as the viewer wants it."""
+
+    @property
+    def difference(self) -> int:
+        """What the number of reactions grows by."""
+        if self.reaction is None:
+            return 0
+        return 1 if self.operation == "add_reaction" else -1
+
+
+class Batch:
+    """The rows of one shared transaction.
+
+    :param waits: whether to wait for the lock of the one comment.
+    """
+
+    def __init__(self, session: AsyncSession, *, waits: bool) -> None:
+        self.session = session
+        self._waits = waits
+        self._authors: Mapping[str, tuple[UUID, str | None]] = {}
+        self._comments: dict[UUID, tuple[bool, Record, ThreadContext]] = {}
+        """Of each comment whether it is shown, its columns, and its thread."""
+        self._totals: set[tuple[UUID, str]] = set()
+        self._reactions: dict[Key, Reaction] = {}
+        self._keys: set[Key] = set()
+
+    async def lock(self, items: Sequence[ReactionDraft]) -> None:
+        """Lock the authors and the comments, and read which reactions there are."""
+        self._authors = await lock_free_authors(self.session, (item.access for item in items))
+        keys = [key for item in items if (key := self._key_of(item)) is not None]
+        if not keys:
+            return
+        bind = {"bind": await self.session.run_sync(begin_to_write, Comment)}
+        query = self._lock(_select_comments({id for id, _, _ in keys}))
+        for id, is_shown, *values in await self.session.execute(query, bind_arguments=bind):
+            comment = dict(zip(COLUMNS, values, strict=False))
+            self._comments[id] = is_shown, comment, ThreadContext(*values[len(COLUMNS) :])
+        # By a statement of its own, which sees what others have written before the lock.
+        rows = await self.session.execute(_select_reactions(keys), bind_arguments=bind)
+        for id, kind, reaction in rows:
+            self._totals.add((id, kind))
+            if reaction is not None:
+                self._reactions[id, reaction.author_id, kind] = reaction
+
+    def _lock(self, query: Select[Any]) -> Select[Any]:
+        return query.with_for_update(key_share=True, of=Comment, skip_locked=not self._waits)
+
+    def _key_of(self, item: ReactionDraft) -> Key | None:
+        """Return the key of a reaction; None if the viewer's author is to be written first."""
+        assert item.access.viewer is not None
+        author = self._authors.get(item.access.viewer.subject)
+        return None if author is None else (item.comment_id, author[0], item.kind)
+
+    async def enter(self, item: ReactionDraft) -> Write | Exception | Deferral:
+        """Enter a change into the session; return its error if it is refused, or how to run it."""
+        key = self._key_of(item)
+        if key is None or key in self._keys:
+            return Deferral.ALONE
+        if item.comment_id not in self._comments:
+            return Deferral.ALONE if self._waits else Deferral.BY_KEY
+        access, total = item.access.with_author(key[1]), (item.comment_id, item.kind)
+        is_shown, comment, thread = self._comments[item.comment_id]
+        try:
+            require_reactable(access, comment, thread, is_shown=is_shown)
+            if item.removing and total not in self._totals:
+                require_kind(access, item.kind)
+        except Exception as error:
+            return error
+        self._keys.add(key)
+        write = Write(key, access, item.operation)
+        reaction = self._reactions.get(key)
+        if (reaction is None) == item.removing:
+            return write
+        if reaction is not None:
+            row = loaded_values(reaction)
+            await self.session.run_sync(_delete, reaction)
+            return write._replace(reaction=row)
+        reaction = build_reaction(item, key[1])
+        if total not in self._totals:
+            self._totals.add(total)
+            self.session.add(ReactionTotal(comment_id=item.comment_id, kind=item.kind))
+        self.session.add(reaction)
+        return write._replace(reaction=loaded_values(reaction))
+
+    def count(self, writes: Sequence[Write]) -> dict[Key, ReactionChange]:
+        """Return the comment of each reaction, with the number of reactions after it."""
+        counted: dict[UUID, Record] = {}
+        changes: dict[Key, ReactionChange] = {}
+        for write in reversed(writes):
+            id = write.key[0]
+            if id not in counted:
+                _, comment, _ = self._comments[id]
+                flushed = counters.flushed_values(self.session, Comment, id)
+                counted[id] = {**comment, **(flushed or {})}
+            after = counted[id]
+            changes[write.key] = ReactionChange(after, {"id": after["thread_id"]})
+            if write.difference:
+                number = after["reaction_count"] - write.difference
+                counted[id] = {**after, "reaction_count": number}
+        return changes
+
+
+def _select_comments(ids: Collection[UUID]) -> Select[Any]:
+    columns = [Comment.id, Comment.shown, *(getattr(Comment, name) for name in COLUMNS)]
+    columns += [getattr(Thread, name) for name in ThreadContext._fields]
+    query = select(*columns).join_from(Comment, Thread, Thread.id == Comment.thread_id)
+    return query.where(Comment.id.in_(sorted(ids)), is_listed())
+
+
+def _select_reactions(keys: Sequence[Key]) -> Select[Any]:
+    """Return the query for the totals of kinds that there are, each with the reactions if any."""
+    is_own = and_(
+        Reaction.comment_id == ReactionTotal.comment_id,
+        Reaction.kind == ReactionTotal.kind,
+        tuple_(Reaction.comment_id, Reaction.author_id, Reaction.kind).in_(sorted({*keys})),
+    )
+    columns: list[Any] = [ReactionTotal.comment_id, ReactionTotal.kind, Reaction]
+    return (
+        select(*columns)
+        .outerjoin(Reaction, is_own)
+        .where(
+            ReactionTotal.comment_id.in_(sorted({id for id, _, _ in keys})),
+            ReactionTotal.kind.in_(sorted({kind for _, _, kind in keys})),
+        )
+    )
+
+
+def _delete(session: Session, reaction: Reaction) -> None:
+    counters.mark_locked(session, reaction)
+    session.delete(reaction)
+
+
+async def _finish(unit: UnitOfWork, write: Write, change: ReactionChange) -> ReactionChange:
+    """Schedule the hooks that follow a change, and return it."""
+    if write.reaction is not None:
+        rows = {"thread": change.thread, "comment": change.comment, "reaction": write.reaction}
+        await run_after(unit, write.access, write.operation, **rows)
+    return change
+
+
+SHARED_REACTIONS = SharedReactions()
