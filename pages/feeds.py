@@ -59,16 +59,13 @@ async def feed_of_thread(site: Site, request: Request) -> Response:
     """Return the feed of the latest comments in a thread."""
     id: UUID = request.path_params["id"]
     access = await site.access(request)
-    # At every level, in the order of their numbers: those after all but the last of them.
     thread = await site.discussion.read_thread(access, id)
     if thread is None:
         raise NotFound(site.texts("not_found"))
-    seq = max(thread.last_seq - ENTRIES, 0)
-    page = await site.discussion.read_comments_since(access, id, seq, first=ENTRIES)
-    nodes = [comment for comment in page.nodes if not comment.is_deleted] if page else []
-    updated = max([thread.updated_at, thread.created_at, *map(_changed_at, nodes)])
+    page = await site.discussion.read_latest_comments(access, thread_id=id, first=ENTRIES)
+    updated = max([thread.updated_at, thread.created_at, *map(_changed_at, page.nodes)])
     feed = Feed(f"urn:uuid:{id}", thread.title, site.links(request).thread(id), updated)
-    return await _respond(site, request, feed, nodes[::-1], {id: thread})
+    return await _respond(site, request, feed, page.nodes, {id: thread})
 
 
 async def _respond(

@@ -35,6 +35,7 @@ async def read_latest_comments(
     access: Access,
     *,
     author_id: UUID | None = None,
+    thread_id: UUID | None = None,
     first: int | None = None,
     last: int | None = None,
     after: str | None = None,
@@ -45,12 +46,16 @@ async def read_latest_comments(
     They are of all levels; deleted ones are left out.
 
     :param author_id: the author of the comments; by default, everyone.
+    :param thread_id: the thread of the comments; by default, all threads.
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
-    if author_id is not None:
-        expect_type(UUID, author_id=author_id)
-    comments = CommentFilter(author_id=author_id, top_level_only=False, published_only=True)
+    for name, id in (("author_id", author_id), ("thread_id", thread_id)):
+        if id is not None:
+            expect_type(UUID, **{name: id})
+    comments = CommentFilter(
+        author_id=author_id, thread_id=thread_id, top_level_only=False, published_only=True
+    )
     reader, access = await begin(connection, access)
     arguments = PageArguments(first, last, after, before)
     page = await _read_page(reader, access, arguments, comments)

@@ -76,7 +76,7 @@ class CommentFilter(NamedTuple):
     queue: Queue | None = None
     """The part of the queue of moderation that the comment must be in."""
     thread_id: UUID | None = None
-    """The thread of a queue."""
+    """The key of the thread, in a list of all threads' comments."""
     since_seq: int | None = None
     """The number in their thread that is less than that of each comment."""
     published_only: bool = False

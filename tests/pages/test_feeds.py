@@ -14,7 +14,7 @@ from support.host import ADA, BOB, MODERATOR, Discreet, Host
 from tallied.database import Database
 from tallied.models import Comment
 from tallied.models.base import now
-from tallied.pages import Pages
+from tallied.pages import Pages, feeds
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 
@@ -50,7 +50,9 @@ def entries(content: str) -> Iterator[dict[str, Any]]:
         }
 
 
-async def test_feed_has_latest_comments_that_may_be_read(host: Host) -> None:
+async def test_feed_has_latest_comments_that_may_be_read(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     discussion = host.discussion
     thread = (await discussion.create_thread(ADA, "Salt & <b>sea</b>")).thread["id"]
     secret = (await discussion.create_thread(MODERATOR, "Secret plans")).thread["id"]
@@ -87,6 +89,13 @@ async def test_feed_has_latest_comments_that_may_be_read(host: Host) -> None:
         hidden = f"/discussion/threads/{secret}/feed.atom"
         assert (await http.get(hidden)).status_code == 404
         assert len(list(entries((await moderator.get(hidden)).text))) == 1
+
+        # Hidden comments leave their places to others.
+        monkeypatch.setattr(feeds, "ENTRIES", 1)
+        ids = [UUID(three["id"].removeprefix("urn:uuid:")), keys[2]]
+        await discussion.moderate_comments(MODERATOR, ids, "rejected")
+        (only,) = entries((await http.get(path)).text)
+        assert only["id"] == one["id"]
 
         await discussion.edit_comment(ADA, keys[0], "another")
         assert (await http.get(path, headers=known)).status_code == 200
