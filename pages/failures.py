@@ -22,6 +22,7 @@ from ..errors import (
     Unavailable,
     UserError,
 )
+from ..transport.service import RETRY_AFTER
 from .forms import ExpiredForm, sent_values
 from .site import Site, go
 
@@ -40,6 +41,20 @@ STATUSES: Mapping[type[UserError], int] = {
     Unavailable: 503,
 }
 """The status of an error; 422 for others, which are about a text."""
+
+
+def status_of(error: UserError) -> int:
+    """Return the status of the page about an error."""
+    return STATUSES.get(type(error), 422)
+
+
+def with_retry_after(response: Response, error: UserError | None) -> Response:
+    """Add to the page about an error when the request may be sent again, if that is known."""
+    if isinstance(error, Busy | Unavailable):
+        response.headers["Retry-After"] = RETRY_AFTER
+    elif isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.params["seconds"])
+    return response
 
 
 async def respond(
@@ -63,11 +78,12 @@ async def respond(
         if needs_sign_in and request.method == "GET" and sign_in is not None:
             return go(sign_in)
         values = error.values if isinstance(error, ExpiredForm) else sent_values(request)
-        return await site.render(
+        response = await site.render(
             request,
             "tallied/error.html",
-            STATUSES.get(type(error), 422),
+            status_of(error),
             message=site.texts.error(error),
             text=values.get("message"),
             needs_sign_in=needs_sign_in,
         )
+        return with_retry_after(response, error)

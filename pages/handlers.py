@@ -27,7 +27,7 @@ from ..errors import (
 from ..models.comment import PENDING
 from ..resolvers.comments import NewComment
 from ..resolvers.pagination.arguments import Record
-from .failures import STATUSES, respond
+from .failures import respond, status_of, with_retry_after
 from .feeds import feed_of_all, feed_of_thread
 from .forms import FormState
 from .site import PAGES, Site, go, local_path
@@ -89,8 +89,8 @@ async def new_thread(site: Site, request: Request) -> Response:
             )
         except OF_FORM as error:
             _add_errors(site, form, error)
-            status = STATUSES.get(type(error), 422)
-            return await site.render(request, "tallied/new.html", status, form=form)
+            response = await site.render(request, "tallied/new.html", status_of(error), form=form)
+            return with_retry_after(response, error)
         return go(site.links(request).thread(change.thread["id"]))
     return await site.render(request, "tallied/new.html", form=form)
 
@@ -122,10 +122,9 @@ async def add_comment(site: Site, request: Request) -> Response:
         form = FormState(values)
         form.submission = values.get("submission") or form.submission
         _add_errors(site, form, error)
-        status = STATUSES.get(type(error), 422)
-        if reply_to is not None:
-            return await _show_comment(site, request, reply_to, status, form)
-        return await _show_thread(site, request, thread_id, status, form)
+        show, id = (_show_comment, reply_to) if reply_to else (_show_thread, thread_id)
+        response = await show(site, request, id, status_of(error), form)
+        return with_retry_after(response, error)
     assert change.comment is not None
     links = site.links(request)
     page = _first_page(local_path(values.get("next"), links.thread(thread_id)))
@@ -136,8 +135,8 @@ async def add_comment(site: Site, request: Request) -> Response:
 async def edit_comment(site: Site, request: Request) -> Response:
     """Show the form of a comment, and change its message."""
     access, id = await site.access(request), request.path_params["id"]
-    next, conflict, status = request.query_params.get("next"), None, 200
-    form = FormState()
+    next, form = request.query_params.get("next"), FormState()
+    refusal: Rejected | None = None
     if request.method == "POST":
         form.values = values = await site.read_form(request)
         next = values.get("next")
@@ -149,10 +148,10 @@ async def edit_comment(site: Site, request: Request) -> Response:
                 access, id, values.get("message", ""), expected_revision=int(revision)
             )
         except Conflict as error:
-            conflict, status = error, 409
+            refusal = error
         except OF_FORM as error:
+            refusal = error
             _add_errors(site, form, error)
-            status = STATUSES.get(type(error), 422)
         else:
             assert change.comment is not None
             links = site.links(request)
@@ -162,10 +161,11 @@ async def edit_comment(site: Site, request: Request) -> Response:
     if comment is None:
         raise _not_found(site)
     access.require(comment.viewer_can_edit, "edit this comment")
-    return await site.render(
+    conflict = refusal if isinstance(refusal, Conflict) else None
+    response = await site.render(
         request,
         "tallied/edit.html",
-        status,
+        200 if refusal is None else status_of(refusal),
         comment=comment,
         form=form,
         conflict=conflict,
@@ -173,6 +173,7 @@ async def edit_comment(site: Site, request: Request) -> Response:
         revision=comment.revision if conflict else form.values.get("revision", comment.revision),
         next=local_path(next, site.links(request).comment(id)),
     )
+    return with_retry_after(response, refusal)
 
 
 async def delete_comment(site: Site, request: Request) -> Response:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import Formatter
 from typing import Any
 
 from ..errors import ConfigurationError, UserError
+from ..schema.payloads import UserErrorCode
 
 TEXTS: Mapping[str, str] = {
     "language": "en",
@@ -69,12 +71,21 @@ TEXTS: Mapping[str, str] = {
 }
 """The texts by their names. An error's code, as ``error_TOO_LONG``, names the text in its place."""
 
+ERROR_VALUES: Mapping[str, frozenset[str]] = {
+    **{f"error_{code}": frozenset[str]() for code in UserErrorCode.__members__ if code != "VETOED"},
+    "error_BLANK": frozenset({"max"}),
+    "error_TOO_LONG": frozenset({"max", "actual"}),
+    "error_INVALID_CHARACTERS": frozenset({"character"}),
+    "error_RATE_LIMITED": frozenset({"seconds"}),
+}
+"""The values in the texts of errors; those of a host's own codes are the host's."""
+
 
 class Texts:
     """The texts of one host.
 
     :param others: the texts that take the place of :data:`TEXTS`, by their names.
-    :raises ConfigurationError: for a name that there is not.
+    :raises ConfigurationError: for a name that there is not, of a text or of a value in it.
     """
 
     def __init__(self, others: Mapping[str, str]) -> None:
@@ -84,6 +95,8 @@ class Texts:
                 f"texts has no {unknown[0]!r}; the names are those of tallied.pages.texts.TEXTS,"
                 " and error_CODE for an error."
             )
+        for name, text in others.items():
+            _check_values(name, text)
         self._texts = {**TEXTS, **others}
 
     def __call__(self, name: str, /, **values: Any) -> str:
@@ -99,3 +112,26 @@ class Texts:
         """Return the sentence about an error."""
         text = self._texts.get(f"error_{error.code}")
         return error.message if text is None else text.format(**error.params)
+
+
+def _check_values(name: str, text: str) -> None:
+    """Check that a text names only values that it gets; one that gets none may have any braces.
+
+    :raises ConfigurationError: for another name, and for a brace without a partner.
+    """
+    pattern = TEXTS.get(f"{name.removesuffix('_one')}_other", TEXTS.get(name, ""))
+    values = ERROR_VALUES.get(name, _values_in(pattern))
+    if not values and name not in ERROR_VALUES:
+        return
+    try:
+        unknown = _values_in(text) - values
+    except ValueError as error:
+        raise ConfigurationError(f"The text {name!r}: {error}; write a brace as {{{{.") from error
+    if unknown:
+        names = ", ".join(f"{{{value}}}" for value in sorted(values)) or "no value"
+        raise ConfigurationError(f"The text {name!r} may have {names}, not {{{min(unknown)}}}.")
+
+
+def _values_in(text: str) -> frozenset[str]:
+    """Return the names of the values in a text."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,9 +17,10 @@ from support.host import ADA, BOB, HEADER, MODERATOR, Discreet, Host
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.errors import ConfigurationError
+from tallied.errors import ConfigurationError, RateLimited
 from tallied.host.comment_checks import CheckedComment, CommentCheck
 from tallied.pages import Pages
+from tallied.pages.texts import Texts
 from tallied.pages.views import PageSize
 
 SECRET = "a secret of the tests, which is long enough"
@@ -26,9 +28,11 @@ ATTACK = "<script>alert(1)</script>"
 
 
 class Review(CommentCheck):
-    """Holds a comment back that asks for it."""
+    """Holds a comment back that asks for it, or refuses it for a time."""
 
     async def check(self, comment: CheckedComment, session: Any) -> str | None:
+        if "wait" in comment.message:
+            raise RateLimited("Wait 30 seconds.", params={"seconds": 30})
         return "It says so." if "hold this" in comment.message else None
 
 
@@ -225,6 +229,11 @@ async def test_pages_follow_policy_and_settings(
     await ada.see(f"/discussion/comments/{id}/edit")
     await ada.send("/edit", message="Now hold this.")
     assert ada.texts("#notice") == ["Your comment waits for a moderator."]
+    early = await bob.http.post(f"{thread}/comments", data=data | {"message": "I cannot wait."})
+    assert (early.status_code, early.headers["retry-after"]) == (429, "30")
+    await ada.see(f"/discussion/comments/{other}/edit")
+    early = await ada.send("/edit", message="I cannot wait.")
+    assert (early.status_code, early.headers["retry-after"]) == (429, "30")
     await moderator.see(thread)
     assert moderator.texts("#discussion-heading") == ["2 comments"]
     await moderator.send("/lock")
@@ -282,3 +291,12 @@ async def test_host_overrides_templates_and_texts(
     for options in ({"secret": "short"}, {"texts": {"sned": ""}}, {"path": "talk/"}):
         with pytest.raises(ConfigurationError):
             Pages(visitors.discussion, **({"secret": SECRET} | options))
+    for name, text, sentence in (
+        ("error_TOO_LONG", "{max} {länge}", "{actual}, {max}, not {länge}"),
+        ("error_LOCKED", "{max}", "no value, not {max}"),
+        ("comments_one", "{n}", "{count}, not {n}"),
+        ("by", "{name", "write a brace as {{"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+            Texts({name: text})
+    assert Texts({"message_help": "{", "error_OURS": "{x}"})("message_help") == "{"
