@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import NotFound
-from ..models.base import now
 from ..resolvers.views import CommentView, ThreadView
 from ..transport.caching import caching_headers
 from .site import Site
@@ -25,8 +22,6 @@ NAMESPACE = "http://www.w3.org/2005/Atom"
 MEDIA_TYPE = "application/atom+xml; charset=utf-8"
 ENTRIES = 50
 """The comments in a feed."""
-
-SECOND = timedelta(seconds=1)
 
 NOTHING_YET = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a feed without comments."""
@@ -82,9 +77,8 @@ async def _respond(
         content, MEDIA_TYPE, request.headers, 0, personal=personal
     )
     headers["Vary"] = "Authorization, Cookie"
-    if now() - feed.updated > SECOND:  # or another change may be in the same second
-        headers["Last-Modified"] = format_datetime(feed.updated, usegmt=True)
-    if is_current or _is_unmodified(request.headers, feed.updated):
+    # No Last-Modified: the feed changes with each deletion, too, and has no time of these.
+    if is_current:
         return Response(status_code=304, headers=headers)
     headers["X-Content-Type-Options"] = "nosniff"
     return Response(content, headers=headers, media_type=MEDIA_TYPE)
@@ -128,14 +122,3 @@ def _add(parent: Element, name: str, text: str, **attributes: str) -> None:
 
 def _changed_at(comment: CommentView) -> datetime:
     return comment.edited_at or comment.created_at
-
-
-def _is_unmodified(headers: Headers, updated: datetime) -> bool:
-    """Return whether If-Modified-Since is as late, without If-None-Match (RFC 9110, 13.1.3)."""
-    if "if-none-match" in headers:
-        return False
-    try:
-        since = parsedate_to_datetime(headers.get("if-modified-since", ""))
-        return updated.replace(microsecond=0) <= since
-    except (TypeError, ValueError, OverflowError):
-        return False

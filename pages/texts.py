@@ -25,6 +25,7 @@ TEXTS: Mapping[str, str] = {
     "by": "by {name}",
     "guest": "Somebody",
     "deleted_comment": "Deleted comment",
+    "hidden_comment": "Hidden comment",
     "time": "%Y-%m-%d %H:%M UTC",
     "edited": "edited",
     "comment": "Comment",

@@ -6,7 +6,7 @@ do not exist for the viewer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from ..database.row_reader import RowReader
 from ..models import Author, Comment
 from .lists import is_among
+from .pagination.arguments import Record
 from .pagination.statements import MAX_COUNT, fixed_number
 from .queries import is_in_thread
 from .selections import table_of
@@ -39,6 +40,20 @@ async def read_author_counts(
     statement = select_author_counts(condition, ids, is_sqlite=reader.dialect.name == "sqlite")
     rows = {row[0]: AuthorCounts(*row[1:]) for row in await reader.select(statement)}
     return {id: rows.get(id, AuthorCounts()) for id in ids}
+
+
+async def disclose_counts(
+    reader: RowReader, condition: ColumnElement[bool], authors: Iterable[Record | None]
+) -> Mapping[UUID, Record]:
+    """Return authors by key, with the numbers of comments in threads that the viewer may read."""
+    records = {author["id"]: author for author in authors if author is not None}
+    counts = await read_author_counts(reader, condition, list(records)) if records else {}
+    return {id: disclose(record, counts[id]) for id, record in records.items()}
+
+
+def disclose(author: Record, counts: AuthorCounts) -> Record:
+    """Return an author with these numbers in the place of the stored ones."""
+    return {**author, "comment_count": counts.comments, "word_count": counts.words}
 
 
 def select_author_counts(

@@ -27,6 +27,7 @@ from ..host.access import HostRules, ReactionKind
 from ..models import Author, Comment, Reaction, ReactionTotal
 from .lists import is_among_ids
 from .pagination.arguments import Record
+from .queries import is_in_thread
 from .selections import table_of
 from .view_types import ReactionGroup
 
@@ -37,14 +38,22 @@ AUTHOR_COLUMNS = ("id", "name", "created_at", "comment_count", "word_count")
 
 
 async def read_reaction_groups(
-    reader: RowReader, rules: HostRules, viewer: Viewer | None, ids: Sequence[UUID]
+    reader: RowReader,
+    rules: HostRules,
+    viewer: Viewer | None,
+    ids: Sequence[UUID],
+    condition: ColumnElement[bool] | None = None,
 ) -> Mapping[UUID, list[ReactionGroup]]:
     """Return the reactions to each of these comments, by one statement.
 
     The kinds are in the order of the setting. Those that it has no more follow, by name.
+
+    :param condition: the condition that the threads of the comments must meet.
     """
     is_sqlite = reader.dialect.name == "sqlite"
     statement = _select_groups(is_guest=viewer is None, is_sqlite=is_sqlite)
+    if condition is not None:
+        statement = statement.where(is_in_thread(condition))
     parameters = {"ids": ids} if viewer is None else {"ids": ids, "subject": viewer.subject}
     kinds = rules.reaction_kinds
     places = {name: place for place, name in enumerate(kinds)}

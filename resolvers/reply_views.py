@@ -129,7 +129,8 @@ async def read_trees(
 ) -> Mapping[UUID, ViewPage[CommentView]]:
     """Return the replies to comments of a thread, and those to them, by the comment they reply to.
 
-    All levels are read by one statement. :func:`read_replies` goes on from the cursors of a page.
+    A comment without replies is left out. All levels are read by one statement.
+    :func:`read_replies` goes on from the cursors of a page.
     Nothing is returned for a thread that the viewer may not read.
 
     :param levels: how many levels of replies are read.
@@ -154,7 +155,8 @@ async def read_trees(
     pages = {
         id: page
         for id, page in pages.items()
-        if all(row["thread_id"] == thread_id for row in page.rows)
+        # An empty page would tell that a hidden comment is there.
+        if page.rows and all(row["thread_id"] == thread_id for row in page.rows)
     }
     rows = [row for page in pages.values() for row in page.rows]
     names, context = await read_names(reader, rows), thread_context(thread)

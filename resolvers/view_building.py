@@ -76,6 +76,7 @@ async def comment_view(
     context = comment_context(row, thread)
     return CommentView(
         **{name: row[name] for name in _SHOWN_COLUMNS},
+        is_published=bool(row["shown"]),
         is_deleted=row["status"] == DELETED,
         author_name=_author_name(access, row, names),
         message_html=await render_fairly(access.rules.render, row["message"]),

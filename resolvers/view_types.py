@@ -59,6 +59,8 @@ class CommentView(View):
     """The number in the thread, in the order of commits."""
     revision: int
     """The number of the message: 1 for the original, and one more with each edit."""
+    is_published: bool
+    """Whether readers see it; if not, it is there because of its replies, without a text."""
     is_deleted: bool
     """Whether only its replies remain, and it has neither a text nor an author."""
     deleted_at: datetime | None

@@ -23,14 +23,14 @@ from ..host.access import Access
 from ..host.policy import ThreadContext
 from ..models import Comment, Thread
 from . import unread, withdrawn_texts
-from .authors import with_author
+from .author_counts import disclose_counts
 from .latest_views import read_latest_comments as read_latest_comments
 from .latest_views import read_moderation_queue as read_moderation_queue
 from .pagination.arguments import PageArguments, Record, RequestedFields, Window
 from .pagination.filters import CommentFilter, ThreadFilter, comments_since
 from .pagination.keyset import read_page
 from .pagination.orders import COMMENTS, NUMBERED_COMMENTS, THREADS
-from .queries import read_comment_pages, read_one, read_target_thread
+from .queries import read_comment_pages, read_many, read_one, read_target_thread
 from .reaction_queries import read_reaction_groups
 from .reply_views import read_around as read_around
 from .reply_views import read_replies as read_replies
@@ -224,9 +224,8 @@ async def read_counts(
     for type, id in keys:
         expect_type(str, target_type=type, target_id=id)
     check_targets(access.rules, keys)
-    if access.reads_by_author:
-        access = await with_author(connection, access)
-    return await read_target_counts(EngineReader(connection), keys, access.read_condition())
+    reader, access = await _begin_by_condition(connection, access)
+    return await read_target_counts(reader, keys, access.read_condition())
 
 
 async def read_reactions(
@@ -239,8 +238,10 @@ async def read_reactions(
     expect_type(Access, access=access)
     for id in comment_ids:
         expect_type(UUID, comment_id=id)
-    reader = EngineReader(connection)
-    return await read_reaction_groups(reader, access.rules, access.viewer, list(comment_ids))
+    reader, access = await _begin_by_condition(connection, access)
+    return await read_reaction_groups(
+        reader, access.rules, access.viewer, list(comment_ids), access.read_condition()
+    )
 
 
 async def read_history(
@@ -254,7 +255,18 @@ async def read_history(
     for id in comment_ids:
         expect_type(UUID, comment_id=id)
     reader, access = await begin(connection, access)
-    return await read_revisions(reader, access, list(comment_ids))
+    hidden = access.moderates_all
+    ids = await _read_permitted(reader, access, Comment, comment_ids, with_hidden=hidden)
+    revisions = await read_revisions(reader, access, ids)
+    condition = access.read_condition()
+    if condition is None:
+        return revisions
+    editors = [row.editor for rows in revisions.values() for row in rows]
+    disclosed = await disclose_counts(reader, condition, editors)
+    return {
+        id: [row._replace(editor=row.editor and disclosed[row.editor["id"]]) for row in rows]
+        for id, rows in revisions.items()
+    }
 
 
 async def read_withdrawn_texts(
@@ -267,7 +279,8 @@ async def read_withdrawn_texts(
     for id in comment_ids:
         expect_type(UUID, comment_id=id)
     reader, access = await begin(connection, access)
-    texts = await withdrawn_texts.read_withdrawn_texts(reader, access, list(comment_ids))
+    ids = await _read_permitted(reader, access, Comment, comment_ids, with_hidden=True)
+    texts = await withdrawn_texts.read_withdrawn_texts(reader, access, ids)
     return {
         id: WithdrawnTextView(
             text.message,
@@ -288,7 +301,37 @@ async def read_unread(
     expect_type(Access, access=access)
     for id in thread_ids:
         expect_type(UUID, thread_id=id)
-    return await unread.read_unread(EngineReader(connection), access.viewer, list(thread_ids))
+    reader, access = await _begin_by_condition(connection, access)
+    ids = await _read_permitted(reader, access, Thread, thread_ids, with_hidden=True)
+    return await unread.read_unread(reader, access.viewer, ids)
+
+
+async def _begin_by_condition(
+    connection: ReadConnection, access: Access
+) -> tuple[RowReader, Access]:
+    """Begin as :func:`.begin` does, without the viewer's author if no condition needs it."""
+    if access.reads_by_author:
+        return await begin(connection, access)
+    return EngineReader(connection), access
+
+
+async def _read_permitted(
+    reader: RowReader,
+    access: Access,
+    entity: type[Thread | Comment],
+    ids: Collection[UUID],
+    *,
+    with_hidden: bool,
+) -> list[UUID]:
+    """Return those of these keys whose rows are in threads that the viewer may read.
+
+    :param with_hidden: whether comments are among them that do not exist for readers.
+    """
+    condition = access.read_condition()
+    if with_hidden and condition is None:
+        return list(ids)
+    hidden = {"with_hidden": with_hidden}
+    return list(await read_many(reader, entity, ids, ("id",), condition, **hidden))
 
 
 async def _thread(reader: RowReader, access: Access, row: Record | None) -> ThreadView | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ...execution.context import Context
 from ...execution.field_declarations import LoadedField
-from ...resolvers.author_counts import AuthorCounts, read_author_counts
+from ...resolvers.author_counts import AuthorCounts, disclose, read_author_counts
 from ...resolvers.pagination.arguments import Record
 
 
@@ -63,7 +63,7 @@ async def read_disclosed(
 
 def _disclose(record: Record, counts: AuthorCounts | None) -> Record:
     if counts is not None:
-        return {**record, "comment_count": counts.comments, "word_count": counts.words}
+        return disclose(record, counts)
     hidden = ("comment_count", "word_count")
     return {name: value for name, value in record.items() if name not in hidden}
 

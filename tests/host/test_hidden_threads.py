@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ColumnElement, exists
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.host import Client, Discreet, Host, numbered_titles
+from support.host import ADA, MODERATOR, Client, Discreet, Host, key, numbered_titles
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -16,6 +16,7 @@ from tallied.host.policy import Policy
 from tallied.host.targets import Target
 from tallied.models import Author, Comment, Reaction, Thread
 from tallied.models.base import new_id
+from tallied.resolvers import views
 from tallied.schema.ids import encode_id
 
 NOBODY = encode_id("Thread", new_id())
@@ -205,6 +206,12 @@ async def test_numbers_of_author_leave_out_hidden_threads(host: Host) -> None:
             "editComment", f"comment {{ {numbers} }}", commentId=comment, message="two three"
         )
         assert added["comment"] == of_ada
+    for viewer, counts in ((ADA, (1, 2)), (MODERATOR, (2, 5))):
+        async with host.database.read() as connection:
+            access = host.discussion.access(viewer)
+            history = await views.read_history(connection, access, [key(comment)])
+        editors = [row.editor for row in history[key(comment)]]
+        assert [(row["comment_count"], row["word_count"]) for row in editors if row] == [counts] * 2
     await host.assert_exact()
 
 
