@@ -15,6 +15,8 @@ from support.server import Server
 
 TIMEOUT = 120.0
 
+SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
+
 
 class Programs:
     """A copy of ``tests/clients`` to generate code in, with the checkout's schema beside it."""
@@ -100,6 +102,7 @@ def server(
 ) -> Iterator[Server]:
     """A server on each database, for all clients, which knows the documents of Relay's."""
     with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("TALLIED_SECRET", SECRET)
         environ.setenv("TALLIED_PERSISTED_DOCUMENTS", str(programs.persisted))
         server = Server(tmp_path_factory.mktemp("clients"), lasting_url)
     with server:

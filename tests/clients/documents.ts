@@ -37,6 +37,7 @@ export const ADD_COMMENT = graphql(`
         node {
           id
           message
+          createdAt
           wordCount
         }
       }
@@ -44,6 +45,13 @@ export const ADD_COMMENT = graphql(`
         id
         commentCount
         wordCount
+      }
+      viewer {
+        author {
+          id
+          commentCount
+          wordCount
+        }
       }
       userErrors {
         message
@@ -72,6 +80,19 @@ export const THREADS = graphql(`
       pageInfo {
         endCursor
         hasNextPage
+      }
+    }
+  }
+`);
+
+export const HEADER = graphql(`
+  query Header {
+    viewer {
+      name
+      author {
+        id
+        commentCount
+        wordCount
       }
     }
   }

@@ -6,6 +6,9 @@ import { createServer, type AddressInfo } from "node:net";
 
 export const url = process.env["TALLIED_URL"] ?? assert.fail("TALLIED_URL names no server");
 
+/** The token of a viewer who has written nothing yet. */
+export const token = () => process.env["TALLIED_TOKEN"] ?? assert.fail("TALLIED_TOKEN is no token");
+
 // Clients warn about answers that they cannot keep or merge: here that is a failure.
 console.warn = console.error = (...words: unknown[]) => assert.fail(words.join(" "));
 

@@ -15,7 +15,7 @@ from support.server import Server
 from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 
-from .conftest import Programs
+from .conftest import SECRET, Programs
 
 Serve: TypeAlias = Callable[[], Server]
 
@@ -29,8 +29,17 @@ ALL = {
     "a network error",
 }
 BESIDES = {
-    "apollo": {"an APQ round trip", "top-level errors", "a record that is not there is null"},
-    "urql": {"an APQ round trip", "top-level errors"},
+    "apollo": {
+        "an APQ round trip",
+        "top-level errors",
+        "a record that is not there is null",
+        "a viewer's comment is in the list at once, and in the viewer's numbers",
+    },
+    "urql": {
+        "an APQ round trip",
+        "top-level errors",
+        "a viewer's comment is in the list, and in the viewer's numbers",
+    },
     "relay": {"a new thread comes first", "a deleted id leaves the list"},
 }
 
@@ -39,7 +48,9 @@ BESIDES = {
 @pytest.mark.parametrize("client", BESIDES)
 def test_client_works(programs: Programs, server: Server, client: str) -> None:
     """Relay's documents by the ids that its compiler has listed, the others' by APQ."""
-    passed = programs.test(f"{client}/contract.js", TALLIED_URL=f"{server.url}/graphql")
+    token = encode_token(SECRET, Viewer(client, "Ada"), timedelta(hours=1))
+    url = f"{server.url}/graphql"
+    passed = programs.test(f"{client}/contract.js", TALLIED_URL=url, TALLIED_TOKEN=token)
     assert passed.keys() >= ALL | BESIDES[client]
     assert all(passed.values())
     assert "Traceback" not in server.printed
@@ -65,17 +76,16 @@ def test_relays_documents_are_all_that_runs(
 def test_graphql_ws_works(
     programs: Programs, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
-    monkeypatch.setenv("TALLIED_SECRET", secret)
+    monkeypatch.setenv("TALLIED_SECRET", SECRET)
     server = serve()
     claims = {"iss": "tallied", "aud": "tallied", "sub": "user-1", "name": "Ada"}
     # The server allows clocks to be 10 seconds apart.
     seconds = 5
-    short = jwt.encode({**claims, "exp": time.time() - 10 + seconds}, secret, "HS256")
+    short = jwt.encode({**claims, "exp": time.time() - 10 + seconds}, SECRET, "HS256")
     passed = programs.test(
         "socket/contract.js",
         TALLIED_URL=f"{server.url}/graphql",
-        TALLIED_TOKEN=encode_token(secret, Viewer("user-1", "Ada"), timedelta(hours=1)),
+        TALLIED_TOKEN=encode_token(SECRET, Viewer("user-1", "Ada"), timedelta(hours=1)),
         TALLIED_SHORT_TOKEN=short,
         TALLIED_SHORT_TIME=str(seconds * 1000),
     )

@@ -1,7 +1,14 @@
 // Apollo Client: pages merge as Relay's specification says, documents are sent by their hash.
-import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
+import {
+  ApolloClient,
+  ApolloLink,
+  HttpLink,
+  InMemoryCache,
+  type ApolloCache,
+} from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { relayStylePagination } from "@apollo/client/utilities";
+import type { AddCommentMutation } from "../generated/graphql.js";
 import { sha256 } from "../sha256.js";
 
 export function createClient(uri: string, options: HttpLink.Options = {}): ApolloClient {
@@ -13,6 +20,8 @@ export function createClient(uri: string, options: HttpLink.Options = {}): Apoll
         // Lists in another order, or filtered otherwise, are other lists.
         Query: { fields: { threads: relayStylePagination(["orderBy", "filterBy"]) } },
         Thread: { fields: { comments: relayStylePagination(["orderBy", "filterBy"]) } },
+        // There is one viewer, so that of a mutation's payload is the one of queries.
+        Viewer: { keyFields: [] },
       },
     }),
     link: ApolloLink.from([
@@ -20,5 +29,23 @@ export function createClient(uri: string, options: HttpLink.Options = {}): Apoll
       new PersistedQueryLink({ sha256, useGETForHashedQueries: true }),
       new HttpLink({ uri, ...options }),
     ]),
+  });
+}
+
+/** Add a new comment to the end of its thread's lists, in which the oldest comes first. */
+export function appendComment(
+  cache: ApolloCache,
+  { data }: { data?: AddCommentMutation | null | undefined },
+): void {
+  const { commentEdge, thread } = data?.addComment ?? {};
+  if (!commentEdge || !thread) return;
+  cache.modify({
+    id: cache.identify(thread),
+    fields: {
+      comments: (list, { toReference }) => ({
+        ...list,
+        edges: [...list.edges, { ...commentEdge, node: toReference(commentEdge.node) }],
+      }),
+    },
   });
 }

@@ -2,13 +2,27 @@ import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { test } from "node:test";
 import { CombinedGraphQLErrors } from "@apollo/client";
-import { ADD_COMMENT, COMMENTS, THREADS } from "../documents.js";
-import { discussion, numbered, recordingFetch, threads, url, withoutAnswer } from "../support.js";
-import { createClient } from "./client.js";
+import { ADD_COMMENT, COMMENTS, HEADER, THREADS } from "../documents.js";
+import type { AddCommentMutation } from "../generated/graphql.js";
+import {
+  discussion,
+  numbered,
+  recordingFetch,
+  threads,
+  token,
+  url,
+  withoutAnswer,
+} from "../support.js";
+import { withToken } from "../token.js";
+import { appendComment, createClient } from "./client.js";
 
 /** A query that is watched, as a component does; `shown(n)` is it once n comments are in it. */
-function watch(id: string, page: { first: number } | { last: number }) {
-  const query = createClient(url).watchQuery({ query: COMMENTS, variables: { id, ...page } });
+function watch(
+  id: string,
+  page: { first: number } | { last: number },
+  client = createClient(url),
+) {
+  const query = client.watchQuery({ query: COMMENTS, variables: { id, ...page } });
   const bell = new EventEmitter();
   const subscription = query.subscribe(() => bell.emit("changed"));
   const shown = async (count: number) => {
@@ -62,6 +76,47 @@ test("mutation", async () => {
   const cached = client.readQuery({ query: COMMENTS, variables });
   assert.equal(cached?.thread?.commentCount, 2);
   assert.equal(cached.thread.wordCount, 5);
+});
+
+test("a viewer's comment is in the list at once, and in the viewer's numbers", async () => {
+  const id = await discussion(1);
+  const client = createClient(url, { fetch: withToken(token) });
+  const { shown, stop } = watch(id, { first: 5 }, client);
+  await shown(1);
+  const { data } = await client.query({ query: HEADER });
+  assert.deepEqual([data?.viewer?.name, data?.viewer?.author], ["Ada", null]);
+  const message = "three more words";
+  const mutation = client.mutate({
+    mutation: ADD_COMMENT,
+    variables: { input: { threadId: id, message } },
+    update: appendComment,
+    optimisticResponse: {
+      addComment: {
+        __typename: "AddCommentPayload",
+        commentEdge: {
+          __typename: "CommentEdge",
+          cursor: "",
+          node: {
+            __typename: "Comment",
+            id: "optimistic",
+            message,
+            createdAt: new Date().toISOString(),
+            wordCount: 3,
+          },
+        },
+        thread: { __typename: "Thread", id, commentCount: 2, wordCount: 5 },
+        viewer: null,
+        userErrors: [],
+      },
+    } as AddCommentMutation,
+  });
+  assert.deepEqual((await shown(2)).messages, ["number 1", message]);
+  assert.equal(client.readQuery({ query: HEADER })?.viewer?.author, null);
+  await mutation;
+  assert.deepEqual((await shown(2)).messages, ["number 1", message]);
+  const author = client.readQuery({ query: HEADER })?.viewer?.author;
+  assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
+  stop();
 });
 
 test("pagination forwards", async () => {

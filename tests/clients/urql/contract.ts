@@ -2,9 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gql, type OperationResult } from "@urql/core";
 import type { IntrospectionQuery } from "graphql";
-import { ADD_COMMENT, COMMENTS, THREADS } from "../documents.js";
+import { ADD_COMMENT, COMMENTS, HEADER, THREADS } from "../documents.js";
 import type { CommentsQuery } from "../generated/graphql.js";
-import { discussion, numbered, recordingFetch, threads, url, withoutAnswer } from "../support.js";
+import {
+  discussion,
+  numbered,
+  recordingFetch,
+  threads,
+  token,
+  url,
+  withoutAnswer,
+} from "../support.js";
+import { withToken } from "../token.js";
 import { createClient } from "./client.js";
 
 const schema: IntrospectionQuery = await (await fetch(new URL("/introspection.json", url))).json();
@@ -35,6 +44,22 @@ test("mutation", async () => {
   const cached = client.readQuery(COMMENTS, { id, first: 5 });
   assert.equal(cached?.data?.thread?.commentCount, 2);
   assert.equal(cached.data.thread.wordCount, 5);
+});
+
+test("a viewer's comment is in the list, and in the viewer's numbers", async () => {
+  const id = await discussion(2);
+  const client = createClient(url, schema, withToken(token));
+  const list = { id, first: 1 };
+  const page = comments(await client.query(COMMENTS, list).toPromise());
+  await client.query(COMMENTS, { ...list, after: page.pageInfo.endCursor }).toPromise();
+  const { data } = await client.query(HEADER, {}).toPromise();
+  assert.deepEqual([data?.viewer?.name, data?.viewer?.author], ["Ada", null]);
+  const input = { threadId: id, message: "three more words" };
+  await client.mutation(ADD_COMMENT, { input }).toPromise();
+  const cached = client.readQuery(COMMENTS, list) ?? assert.fail("the list is not there");
+  assert.deepEqual(comments(cached).messages, ["number 1", "number 2", "three more words"]);
+  const author = client.readQuery(HEADER, {})?.data?.viewer?.author;
+  assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
 });
 
 test("pagination forwards", async () => {
