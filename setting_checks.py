@@ -63,6 +63,11 @@ def check_schema(name: str, schema: str) -> None:
         raise ConfigurationError(f"{name} must be up to 63 letters, digits and _, not {schema!r}.")
 
 
+def is_origin(text: str) -> bool:
+    """Return whether a text is an origin as browsers send it."""
+    return _ORIGIN.fullmatch(text) is not None
+
+
 def check_origins(name: str, origins: str) -> None:
     """Refuse what no browser sends as the origin of a page (RFC 6454, section 7)."""
     items = split_list(origins)
@@ -72,7 +77,7 @@ def check_origins(name: str, origins: str) -> None:
             f" origins; not {origins!r}."
         )
     for origin in items:
-        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+        if origin != ANY_ORIGIN and not is_origin(origin):
             raise ConfigurationError(
                 f"{name} must be origins like https://forum.example, in lower case"
                 f" and separated by commas, without a path or the scheme's own port; not"

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin
 
 from ..execution.errors import BAD_REQUEST, client_error
+from ..setting_checks import is_origin
 from ..settings import ANY_ORIGIN, SETTINGS, Settings, split_list
 from .media_types import JSON
 from .request_errors import RequestError
@@ -90,7 +91,7 @@ class AllowedOrigins:
                 or self.allows(origin)
             )
         if not is_allowed:
-            raise RequestError(403, ORIGIN_NOT_ALLOWED, origin_sentence(action))
+            raise RequestError(403, ORIGIN_NOT_ALLOWED, origin_sentence(origin, action))
 
 
 class CrossOrigin(CORSMiddleware):
@@ -128,7 +129,8 @@ class CrossOrigin(CORSMiddleware):
                 f" {', '.join(self.allow_headers)}."
             )
         else:
-            status, code, sentence = 403, ORIGIN_NOT_ALLOWED, origin_sentence("use this API")
+            status, code = 403, ORIGIN_NOT_ALLOWED
+            sentence = origin_sentence(request_headers["origin"], "use this API")
         content = orjson.dumps({"errors": [client_error(code, sentence)]})
         del response.headers["content-length"], response.headers["content-type"]
         return Response(content, status, response.headers, JSON)
@@ -143,7 +145,8 @@ class CrossOrigin(CORSMiddleware):
             await self.app(scope, receive, send)
 
 
-def origin_sentence(action: str) -> str:
-    """Return the error's sentence for a page of an origin that is not allowed."""
+def origin_sentence(origin: str | None, action: str) -> str:
+    """Return the error's sentence for a page of an origin that is not allowed, if it is known."""
+    pages = f"the origin {origin}" if origin and is_origin(origin) else "this origin"
     setting = SETTINGS["origins"]
-    return f"Pages of this origin may not {action}; the server's setting {setting} may name it."
+    return f"Pages of {pages} may not {action}; the server's setting {setting} may name it."

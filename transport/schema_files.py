@@ -39,7 +39,8 @@ class PublishedFile:
 
     async def _respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("Use GET.\n", 405, {"Allow": "GET, HEAD"})
+            sentence = "Use GET; tools that send a POST can read schema.graphql instead.\n"
+            return PlainTextResponse(sentence, 405, {"Allow": "GET, HEAD"})
         is_current, headers = await caching.caching_headers(
             self._body, self._media_type, request.headers, 0
         )

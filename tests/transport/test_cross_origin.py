@@ -72,6 +72,7 @@ async def test_other_origin_error_names_setting(serve: Ask, origins: str) -> Non
             (error,) = denied.json()["errors"]
             assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
             assert "TALLIED_ORIGINS" in error["message"]
+            assert (f"the origin {origin} " in error["message"]) is origin.startswith("https:")
             assert "access-control-allow-origin" not in denied.headers
             selection = await client.get("/graphql?query={__typename}", headers={"origin": origin})
             assert "access-control-allow-origin" not in selection.headers

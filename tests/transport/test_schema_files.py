@@ -75,6 +75,7 @@ async def test_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: s
         assert (other.status_code, other.content) == (200, first.content)
         posted = await client.post(f"/{name}")
         assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+        assert "schema.graphql" in posted.text
 
 
 async def test_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> None:
