@@ -22,27 +22,31 @@ class PendingTasks:
 
     def __init__(self) -> None:
         self._futures: set[asyncio.Future[Any]] = set()
+        self._blocks = 0
+        self._blocks_ended: asyncio.Future[None] | None = None
 
     @contextmanager
     def block(self) -> Iterator[None]:
         """Count the block as pending until it ends, even if its task is cancelled."""
-        ended = self.begin()
+        self.begin()
         try:
             yield
         finally:
-            self.end(ended)
+            self.end()
 
-    def begin(self) -> asyncio.Future[None]:
+    def begin(self) -> None:
         """Count something as pending until :meth:`end`, as :meth:`block` does."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._futures.add(ended)
-        return ended
+        self._blocks += 1
 
-    def end(self, ended: asyncio.Future[None]) -> None:
+    def end(self) -> None:
         """End what :meth:`begin` has counted."""
-        self._futures.discard(ended)
-        if not ended.done():
-            ended.set_result(None)
+        self._blocks -= 1
+        ended = self._blocks_ended
+        if ended is not None and not self._blocks:
+            self._futures.discard(ended)
+            self._blocks_ended = None
+            if not ended.done():
+                ended.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         """Run it in a task of its own."""
@@ -69,7 +73,11 @@ class PendingTasks:
     async def wait(self, timeout: float) -> None:
         """Wait for all tasks, and those that they begin, or until the time is over."""
         deadline = time.monotonic() + timeout
-        while self._futures and (remaining := deadline - time.monotonic()) > 0:
+        while (self._futures or self._blocks) and (remaining := deadline - time.monotonic()) > 0:
+            # Blocks are many and short, so only what waits for them has a future.
+            if self._blocks and self._blocks_ended is None:
+                self._blocks_ended = asyncio.get_running_loop().create_future()
+                self._futures.add(self._blocks_ended)
             await asyncio.wait(self._futures, timeout=remaining)
 
 

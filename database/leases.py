@@ -93,16 +93,16 @@ class Leases:
         A host may begin to listen at any time, or to log.
         """
         engine = self._engine.sync_engine
-        if not self._is_plain() or self.size == 0 or engine.logger.isEnabledFor(logging.INFO):
+        has_size = self.count or self.size
+        if not self._is_plain() or not has_size or engine.logger.isEnabledFor(logging.INFO):
             return None
-        handlers = engine.dialect.dispatch.handle_error
-        if any(not handler.__module__.startswith(__package__) for handler in handlers):
-            return None
+        for handler in engine.dialect.dispatch.handle_error:
+            if not handler.__module__.startswith(__package__):
+                return None
         observers: list[Observer] = []
-        if not engine._has_events:  # by which a connection decides, too
-            return observers
         for name in _EVENTS:
-            for listener in getattr(engine.dispatch, name):
+            # Iterating over none takes longer than asking whether there are any.
+            for listener in getattr(engine.dispatch, name) or ():
                 if (observer := getattr(listener, OBSERVER, None)) is None:
                     return None
                 observers.append(observer)
@@ -115,29 +115,37 @@ class Leases:
         """
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
-            while self._idle:
-                lease = self._idle.pop()
-                if self._is_usable(lease):
-                    return lease
-                self._end(lease)
+            lease = self.take_idle()
+            if lease is not None:
+                return lease
             if self.count < self.size:
                 return await self._open()
             lease_or_room = await self._wait(deadline)
             if lease_or_room is not None:
                 return lease_or_room
 
+    def take_idle(self) -> Lease | None:
+        """Return a lease that nobody uses, as :meth:`acquire` does, if there is one."""
+        while self._idle:
+            lease = self._idle.pop()
+            if self._is_usable(lease):
+                return lease
+            self._end(lease)
+        return None
+
     def release(self, lease: Lease) -> None:
         """Hand the lease on to the next task, or let it rest."""
         now = asyncio.get_running_loop().time()
         if not self._is_usable(lease) or now >= lease.ends_at:
             self._end(lease)
-        elif not self._wake(lease):
-            if self.count + self._others > self._capacity:
+        elif not (self._waiters and self._wake(lease)):
+            if self._others > SPARE and self.count + self._others > self._capacity:
                 self._end(lease)  # A unit of work may wait for it.
             else:
                 lease.idle_since = now
                 self._idle.append(lease)
-                self._schedule()
+                if self._timer is None:
+                    self._schedule()
 
     @contextmanager
     def reserve(self) -> Iterator[None]:
@@ -215,8 +223,7 @@ class Leases:
         return ended
 
     def _schedule(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(REST, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(REST, self._sweep)
 
     def _sweep(self) -> None:
         """End the leases that have rested for long enough; the others are looked at later."""
@@ -234,22 +241,22 @@ class LeaseBlock:
     It is a class, since a context manager of a generator takes ten times as long.
     """
 
-    __slots__ = ("_ended", "_lease", "_leases", "_observers")
+    __slots__ = ("_lease", "_leases", "_observers")
 
     def __init__(self, leases: Leases, observers: list[Observer]) -> None:
         self._leases = leases
         self._observers = observers
 
     async def __aenter__(self) -> Lease:
-        self._ended = self._leases.pending_tasks.begin()
+        self._leases.pending_tasks.begin()
         try:
-            self._lease = await self._leases.acquire()
+            self._lease = self._leases.take_idle() or await self._leases.acquire()
         except BaseException:
-            self._leases.pending_tasks.end(self._ended)
+            self._leases.pending_tasks.end()
             raise
         self._lease.observers = self._observers
         return self._lease
 
     async def __aexit__(self, *_: object) -> None:
         self._leases.release(self._lease)
-        self._leases.pending_tasks.end(self._ended)
+        self._leases.pending_tasks.end()

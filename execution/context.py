@@ -108,13 +108,12 @@ class Context:
             return await self.database.query_rows(query)
 
     async def fetch(self, statement: CompiledStatement, parameters: Mapping[str, Any]) -> Rows:
-        """Return the rows of a compiled statement.
+        """Return the rows of a compiled statement, within the task of the operation itself.
 
         If they cannot be read, every further read of the operation fails with the same error.
         """
         try:
-            with self._track_task():
-                return await self.database.fetch(statement, parameters)
+            return await self.database.fetch(statement, parameters)
         except (Busy, Unavailable) as error:
             self.failure = error
             raise

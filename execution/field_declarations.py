@@ -114,6 +114,7 @@ class LoadedField:
         of the objects in them, such as ``author.name``.
     :param read: reads the arguments, after the context.
     :param column: of a field of one value, the column with the value of a row without a list.
+    :param takes_stored: whether `load` takes keys, and returns them, as SQLite has them, too.
     """
 
     load: Callable[
@@ -121,6 +122,7 @@ class LoadedField:
     ]
     read: Callable[..., Hashable] = lambda _: None
     column: str | None = None
+    takes_stored: bool = False
 
 
 @dataclass(frozen=True)

@@ -282,14 +282,16 @@ class _Compilation:
         if isinstance(type_, GraphQLObjectType):
             names = frozenset(self._names_below(type_, details))
         parent_path = (*path, "id")
-        key, variable = level.variable(parent_path), f"lists{len(self.lists)}"
+        read_key = level.stored_variable if declaration.takes_stored else level.variable
+        key, variable = read_key(parent_path), f"lists{len(self.lists)}"
         self.lists[variable] = declaration, arguments
         level.loaded.append(LoadedList(declaration, parent_path, names, variable))
         function = ""
         if isinstance(type_, GraphQLObjectType):
-            function = self._object_function(type_, details)
             if is_list_type(get_nullable_type(field.type)):
-                return f"[{function}(each, rules, access) for each in {variable}.get({key}, ())]"
+                value = self._object(type_, details)
+                return f"[{value} for value in {variable}.get({key}, ())]"
+            function = self._object_function(type_, details)
         column = declaration.column
         default = None if column is None else level.variable((*path, column))
         value = f"{variable}.get({key}, ({default},))[0]"
@@ -333,7 +335,11 @@ class _Compilation:
 
     def _object_function(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         """Return the name of a function from an object, which may be None, to the response's."""
-        return self.source.object_function(
+        return self.source.object_function(self._object(type_, details))
+
+    def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
+        """Return the expression of the response's object from the object ``value``."""
+        return self.source.object(
             [
                 (key, self._object_field(type_, same_key))
                 for key, same_key in self.fields.below(type_, details).items()
@@ -389,4 +395,5 @@ class _Compilation:
                 self.needs_access = True
                 rows[key] = keyed, self._row_level(keyed.type_name, same_key)
             parts.append((key, "None" if key in rows else self._object_field(type_, same_key)))
-        return ObjectRoot(declaration.build, self.source.object_function(parts), rows)
+        function = self.source.object_function(self.source.object(parts))
+        return ObjectRoot(declaration.build, function, rows)

@@ -51,8 +51,7 @@ class ConnectionCompiler:
         arguments = self._compiler.arguments(field, details)
         parent_path = (*path, "id")
         is_tree = declaration.relation.parent is ROWS[declaration.type_name].model
-        # The levels of a tree have the ids of all its parents in one form.
-        key = (level.variable if is_tree else level.stored_variable)(parent_path)
+        key = level.stored_variable(parent_path)
         page = self._page(
             TreePages if is_tree else ChildPages,
             declaration,

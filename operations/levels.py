@@ -19,6 +19,7 @@ from ..resolvers.queries import is_in_thread
 from ..resolvers.selections import Path, Selection, select_rows, table_of
 from .errors import Unsupported
 from .ids import check_stored_keys, encode_ids, encode_stored_ids
+from .loaded_lists import ListKey
 from .run import Run
 from .statements import Shapes, is_among
 from .stored_values import is_key, is_time, mark, replace_marks
@@ -71,8 +72,10 @@ class ChildLevel(Protocol):
     number: int
     parent_path: Path
     """The column of the parent's level with the parent's id."""
+    needs_parent_objects: bool
+    """Whether the parents' ids have to be objects."""
     has_stored_parents: bool
-    """Whether the parents' ids are as SQLite has them."""
+    """Whether they are as SQLite has them."""
 
     def finish(self) -> None:
         """Fix the columns, as of :meth:`.Level.finish`."""
@@ -103,6 +106,8 @@ class Level:
 
     is_child: ClassVar[bool] = False
     """Whether the level whose rows it belongs to fixes its columns."""
+    needs_parent_objects: ClassVar[bool] = False
+    """Whether the ids of the parents of its rows have to be objects."""
 
     number: int
     model: type[Any]
@@ -162,6 +167,10 @@ class Level:
         joins = len({path[:-1] for path in paths})
         if len(paths) > MAX_COLUMNS or joins > MAX_JOINS:
             raise Unsupported("too many related rows of one row")
+        for level in family:
+            level.objects.update(
+                child.parent_path for child in level.children if child.needs_parent_objects
+            )
         objects = {path for level in family for path in level.objects}
         for level in family:
             level.fix(Selection.from_paths(paths or [("id",)]), objects)
@@ -183,6 +192,18 @@ class Level:
         }
         names = frozenset(self.variables[path] for path in objects if path in self.variables)
         self.lists = [replace_marks(each, self.database, names) for each in self.lists]
+        self._message = self.places.get(MESSAGE)
+        self._message_uses, self._value_uses = self.uses[MESSAGE], self.uses.total()
+        shown = {path for path, _ in self.ids}
+        self._checked = [self.places[path] for path in self.stored_keys - shown]
+        self._encoders = [
+            (
+                self.places[path],
+                type_name,
+                encode_stored_ids if path in self.stored_keys else encode_ids,
+            )
+            for path, type_name in self.ids
+        ]
 
     def pattern(self) -> str:
         """Return the target of the generated loop over the rows."""
@@ -201,13 +222,13 @@ class Level:
 
         :param repeats: how often the response has the same row, at most.
         """
-        size, characters = run.context.size, len(rows) * self.uses.total() * VALUE_LENGTH
-        place = self.places.get(MESSAGE)
+        size, characters = run.context.size, len(rows) * self._value_uses * VALUE_LENGTH
+        place = self._message
         if place is not None:
-            messages = sum(len(row[place] or "") for row in rows)
+            messages = sum([len(row[place] or "") for row in rows])
             size.read(messages)
             size.require_room()
-            characters += messages * self.uses[MESSAGE]
+            characters += messages * self._message_uses
         size.expect(characters * repeats)
 
     async def prepare(
@@ -220,22 +241,19 @@ class Level:
         :param pages: those of one of the children that are loaded already.
         """
         ids = self._encode_ids(rows)
+        self.request_lists(run, rows)
         loaded: list[Any] = []
         for child in self.children:
             if pages is not None and child is pages.level:
                 loaded += [pages.finished, None]
                 continue
-            place = self.places[child.parent_path]
-            keys = dict.fromkeys(row[place] for row in rows if row[place] is not None)
-            loaded += await child.load(run, list(keys), repeats * (1 + len(rows) - len(keys)))
-        for item in self.loaded:
-            place = self.places[item.parent_path]
-            ids_of_rows = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
-            loaded.append(await self._load_lists(run, item, ids_of_rows))
+            keys = self._keys_of(rows, child.parent_path)
+            loaded += await child.load(run, keys, repeats * (1 + len(rows) - len(keys)))
         for other in self.loaded_rows:
-            place = self.places[other.parent_path]
-            parents = list(dict.fromkeys(row[place] for row in rows if row[place] is not None))
+            parents = self._keys_of(rows, other.parent_path)
             loaded.append(await self._load_rows(run, other, parents, repeats))
+        for item in self.loaded:
+            loaded.append(await run.loaded.load(self._list_key(run, item)))
         values = {}
         for row in rows if self.awaited else ():
             computed = [await self._compute(run, value, row) for value in self.awaited]
@@ -250,15 +268,21 @@ class Level:
 
         return make
 
-    async def _load_lists(
-        self, run: Run, item: LoadedList, keys: Sequence[UUID]
-    ) -> Mapping[UUID, Sequence[Any]]:
-        lists: dict[UUID, Sequence[Any]] = {}
-        for start in range(0, len(keys), MAX_BATCH_SIZE):
-            part = keys[start : start + MAX_BATCH_SIZE]
-            arguments = run.lists[item.variable]
-            lists.update(await item.declaration.load(run.context, part, arguments, item.names))
-        return lists
+    def request_lists(self, run: Run, rows: Rows) -> None:
+        """Note the lists that the rows need, before those of other levels are loaded."""
+        for item in self.loaded:
+            run.loaded.request(self._list_key(run, item), self._keys_of(rows, item.parent_path))
+
+    def _list_key(self, run: Run, item: LoadedList) -> ListKey:
+        is_stored = item.parent_path in self.stored_keys
+        return ListKey(item.declaration, run.lists[item.variable], item.names, is_stored)
+
+    def _keys_of(self, rows: Rows, path: Path) -> list[Any]:
+        """Return the keys in a column of rows, each once."""
+        place = self.places[path]
+        keys = dict.fromkeys([row[place] for row in rows])
+        keys.pop(None, None)
+        return list(keys)
 
     async def _load_rows(
         self, run: Run, item: LoadedRow, parents: Sequence[UUID], repeats: int
@@ -278,17 +302,11 @@ class Level:
 
         :raises Guard: for a stored key that is not spelled as it is written.
         """
-        keys_of = {
-            path: [row[self.places[path]] for row in rows]
-            for path in {*self.stored_keys, *(path for path, _ in self.ids)}
-        }
-        for path in self.stored_keys.difference(path for path, _ in self.ids):
-            check_stored_keys(keys_of[path])
+        for place in self._checked:
+            check_stored_keys([row[place] for row in rows])
         return [
-            (encode_stored_ids if path in self.stored_keys else encode_ids)(
-                type_name, keys_of[path]
-            )
-            for path, type_name in self.ids
+            encode(type_name, [row[place] for row in rows])
+            for place, type_name, encode in self._encoders
         ]
 
     async def _compute(self, run: Run, value: Awaited, row: Sequence[Any]) -> Any:

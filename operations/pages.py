@@ -60,13 +60,13 @@ class PageLevel(Level):
     def encoder(self, run: Run) -> Any:
         return run.windows[self.number].order.encode_parts
 
-    def finish_page(self, run: Run, page: PageOfRows, make: Items) -> tuple[Any, ...]:
-        """Return a page for the generated function: its lists, and what pageInfo tells."""
+    def page_info(self, run: Run, page: PageOfRows) -> tuple[Any, ...]:
+        """Return what ``pageInfo`` tells of a page."""
         start = end = None
         if self.wants_cursors and page.rows:
             encode, key = self.encoder(run), page.key
             start, end = (encode(row[key], row[key + 1]) for row in (page.rows[0], page.rows[-1]))
-        return (*make(page.rows), page.has_previous, page.has_next, start, end)
+        return page.has_previous, page.has_next, start, end
 
     def empty_page(self) -> tuple[Any, ...]:
         """Return the page of a parent that was deleted meanwhile."""
@@ -127,7 +127,7 @@ class RootPage(PageLevel):
         self.count_texts(run, rows)
         page = split_page(rows, window, self.requested(), self.width)
         make = await self.prepare(run, page.rows)
-        return self.finish_page(run, page, make)
+        return (*make(page.rows), *self.page_info(run, page))
 
 
 @dataclass
@@ -192,14 +192,33 @@ class ChildPages(PageLevel):
         """
         shown = [row for page in pages.values() for row in page.rows]
         make = await self.prepare(run, shown, repeats, below)
-        finished, worked = {}, 0
-        for id, page in pages.items():
-            finished[id] = self.finish_page(run, page, make)
-            worked += len(page.rows) + 1
+        finished: dict[Any, Any] = {}
+        part: list[tuple[Any, PageOfRows]] = []
+        worked = 0
+        for item in pages.items():
+            part.append(item)
+            worked += len(item[1].rows) + 1
             if worked > SLICE:
-                worked = 0
+                self._finish_part(run, part, make, finished)
+                part, worked = [], 0
                 await yield_if_due()
+        self._finish_part(run, part, make, finished)
         return finished
+
+    def _finish_part(
+        self,
+        run: Run,
+        part: Sequence[tuple[Any, PageOfRows]],
+        make: Items,
+        finished: dict[Any, Any],
+    ) -> None:
+        """Add some pages for the generated function, whose rows are made at once."""
+        lists = make([row for _, page in part for row in page.rows])
+        start = 0
+        for id, page in part:
+            end = start + len(page.rows)
+            finished[id] = (*[rows[start:end] for rows in lists], *self.page_info(run, page))
+            start = end
 
     def _batches(
         self, window: Window, ids: Sequence[Any], levels: int = 1

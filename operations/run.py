@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -12,6 +12,7 @@ from ..database.statement import Rows
 from ..execution.context import Context
 from ..host.access import Access
 from ..resolvers.pagination.arguments import Window
+from .loaded_lists import LoadedLists
 from .statements import BoundStatement
 
 
@@ -27,6 +28,10 @@ class Run:
     """The windows of the pages by the number of their level."""
     lists: Mapping[str, Any]
     """The arguments of the fields with lists, by their names in the generated code."""
+    loaded: LoadedLists = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loaded = LoadedLists(self.context)
 
     async def fetch(self, bound: BoundStatement) -> Rows:
         """Return the rows of a statement."""

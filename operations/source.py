@@ -40,10 +40,13 @@ class Source:
                 raise Unsupported("a response key that is no name")
         return "{" + ", ".join(f"{key!r}: {expression}" for key, expression in parts) + "}"
 
-    def object_function(self, parts: Parts) -> str:
-        """Return the name of a new function of an object, which may be None."""
+    def object_function(self, expression: str) -> str:
+        """Return the name of a new function of an object, which may be None.
+
+        :param expression: that of the response's object.
+        """
         name = f"object{len(self._functions)}"
-        body = f"return None if value is None else {self.object(parts)}"
+        body = f"return None if value is None else {expression}"
         self._functions.append(f"def {name}(value, rules, access):\n    {body}\n")
         return name
 
@@ -76,8 +79,8 @@ class Source:
         names = ["rows", "rules", "access", "encode", *level.ids.values()]
         for child in level.children:
             names += [f"pages{child.number}", f"totals{child.number}"]
-        names += [item.variable for item in level.loaded]
         names += [row.variable for row in level.loaded_rows]
+        names += [item.variable for item in level.loaded]
         target = level.pattern()
         loops = [f"[{expression} for {target} in rows]," for expression in level.lists]
         self._functions.append(

@@ -29,6 +29,17 @@ class TreePages(ChildPages):
             if isinstance(child, TreePages) and child.parent_path == ("id",)
         ]
 
+    @property
+    def needs_parent_objects(self) -> bool:  # type: ignore[override]
+        """Whether its own ids are objects: those of all parents of a tree have one form."""
+        return any(("id",) in level.objects for level in self.family())
+
+    def finish(self) -> None:
+        """Fix the columns, with the ids in the form of the parents' ids."""
+        if not self.has_stored_parents:
+            self.objects.add(("id",))
+        super().finish()
+
     def family(self) -> list[Level]:
         return [self, *(level for child in self.deeper() for level in child.family())]
 
@@ -73,6 +84,8 @@ class TreePages(ChildPages):
             if level is not levels[-1]:
                 place = self.places["id",]
                 parents = [row[place] for page in pages[-1].values() for row in page.rows]
+        for level, own in zip(levels, pages, strict=True):
+            level.request_lists(run, [row for page in own.values() for row in page.rows])
         finished: dict[Any, Any] = {}
         below: Pages | None = None
         for level, own in zip(reversed(levels), reversed(pages), strict=True):

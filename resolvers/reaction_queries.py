@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    String,
     and_,
     bindparam,
     exists,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    type_coerce,
 )
 
 from ..auth.viewer import Viewer
@@ -48,32 +50,32 @@ async def read_reaction_groups(
 
     The kinds are in the order of the setting. Those that it has no more follow, by name.
 
+    :param ids: the keys of the comments; on SQLite, also their hexadecimal digits.
     :param condition: the condition that the threads of the comments must meet.
     """
-    is_sqlite = reader.dialect.name == "sqlite"
-    statement = _select_groups(is_guest=viewer is None, is_sqlite=is_sqlite)
+    statement = _select_groups(
+        is_guest=viewer is None,
+        is_sqlite=reader.dialect.name == "sqlite",
+        is_stored=bool(ids) and isinstance(ids[0], str),
+    )
     if condition is not None:
         statement = statement.where(is_in_thread(condition))
     parameters = {"ids": ids} if viewer is None else {"ids": ids, "subject": viewer.subject}
+    rows_of: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in await reader.select(statement, parameters):
+        rows_of[row[1]].append(row)
     kinds = rules.reaction_kinds
-    places = {name: place for place, name in enumerate(kinds)}
     groups: defaultdict[UUID, list[ReactionGroup]] = defaultdict(list)
-    rows = await reader.select(statement, parameters)
-    for id, name, count, has_reacted in sorted(
-        rows, key=lambda row: (places.get(row[1], len(places)), row[1])
-    ):
-        kind = kinds.get(name) or _former_kind(name)
-        group = ReactionGroup(name, kind.emoji or None, kind.label or None, count, has_reacted)
-        groups[id].append(group)
+    for name in (*kinds, *sorted(rows_of.keys() - kinds.keys())):
+        kind = kinds.get(name) or ReactionKind(name, "", "")
+        emoji, label = kind.emoji or None, kind.label or None
+        for id, _, count, has_reacted in rows_of.get(name, ()):
+            groups[id].append(ReactionGroup(name, emoji, label, count, has_reacted))
     return groups
 
 
-def _former_kind(name: str) -> ReactionKind:
-    return ReactionKind(name, "", "")
-
-
 @cache
-def _select_groups(*, is_guest: bool, is_sqlite: bool) -> Select[Any]:
+def _select_groups(*, is_guest: bool, is_sqlite: bool, is_stored: bool) -> Select[Any]:
     own: ColumnElement[bool] = false()
     if not is_guest:
         subject: ColumnElement[str] = bindparam("subject")
@@ -83,10 +85,12 @@ def _select_groups(*, is_guest: bool, is_sqlite: bool) -> Select[Any]:
             REACTION.c.author_id == author,
             REACTION.c.kind == TOTAL.c.kind,
         )
+    stored_as = String() if is_stored else None
+    id = type_coerce(TOTAL.c.comment_id, stored_as) if is_stored else TOTAL.c.comment_id
     return (
-        select(TOTAL.c.comment_id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
+        select(id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
         .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
-        .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite))
+        .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite, stored_as=stored_as))
         .where(TOTAL.c.count > 0, COMMENT.c.shown)
     )
 

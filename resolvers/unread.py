@@ -11,7 +11,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, func, literal_column, select
+from sqlalchemy import (
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
@@ -36,13 +45,33 @@ async def read_unread(
     """
     if viewer is None or not ids:
         return {}
-    statement = select_unread(is_sqlite=reader.dialect.name == "sqlite")
+    statement = _select_unread(is_sqlite=reader.dialect.name == "sqlite")
     rows = await reader.select(statement, {"subject": viewer.subject, "ids": ids})
     return {row[0]: Unread(*row[1:]) for row in rows}
 
 
+async def count_unread(
+    reader: RowReader, viewer: Viewer | None, ids: Sequence[Any]
+) -> Mapping[Any, int]:
+    """Return the numbers of :func:`read_unread` alone, which takes half of its time.
+
+    :param ids: the keys of the threads; on SQLite, also their hexadecimal digits.
+    """
+    if viewer is None or not ids:
+        return {}
+    statement = _select_unread(
+        is_sqlite=reader.dialect.name == "sqlite",
+        is_stored=isinstance(ids[0], str),
+        with_first=False,
+    )
+    rows = await reader.select(statement, {"subject": viewer.subject, "ids": ids})
+    return {id: count for id, count in rows}
+
+
 @cache
-def select_unread(*, is_sqlite: bool) -> Select[tuple[UUID]]:
+def _select_unread(
+    *, is_sqlite: bool, is_stored: bool = False, with_first: bool = True
+) -> Select[Any]:
     """Return the query of the threads ``ids``, each with its unread comments and their first."""
     author = select(AUTHOR.c.id).where(AUTHOR.c.subject == bindparam("subject")).scalar_subquery()
     comment = COMMENT.alias("unread")
@@ -60,8 +89,11 @@ def select_unread(*, is_sqlite: bool) -> Select[tuple[UUID]]:
     count = select(func.count()).select_from(counted).scalar_subquery()
     first = select(comment.c.id).where(unread).order_by(comment.c.seq).limit(1)
     is_own = and_(MARK.c.thread_id == THREAD.c.id, MARK.c.author_id == author)
+    stored_as = String() if is_stored else None
+    id = type_coerce(THREAD.c.id, stored_as) if is_stored else THREAD.c.id
+    columns = [first.correlate(THREAD, MARK).scalar_subquery()] if with_first else []
     return (
-        select(THREAD.c.id, count, first.correlate(THREAD, MARK).scalar_subquery())
+        select(id, count, *columns)
         .select_from(THREAD.outerjoin(MARK, is_own))
-        .where(is_among_ids(THREAD.c.id, is_sqlite=is_sqlite))
+        .where(is_among_ids(THREAD.c.id, is_sqlite=is_sqlite, stored_as=stored_as))
     )

@@ -141,9 +141,11 @@ async def load_list(
     return list(await info.context.load_list(declaration, row.value("id"), request, names))
 
 
-async def load_value(row: Any, info: Info, declaration: LoadedField) -> Any:
+async def load_value(
+    row: Any, info: Info, declaration: LoadedField, names: frozenset[str] = frozenset()
+) -> Any:
     """Return the value of a declared field of one value for one row."""
-    values = await info.context.load_list(declaration, row.value("id"), None, frozenset())
+    values = await info.context.load_list(declaration, row.value("id"), None, names)
     if values or declaration.column is None:
         return next(iter(values), None)
     return row.value(declaration.column)

@@ -103,5 +103,5 @@ async def _load_reactors(
     }
 
 
-REACTION_GROUPS = LoadedField(_load_groups)
+REACTION_GROUPS = LoadedField(_load_groups, takes_stored=True)
 REACTORS = LoadedField(_load_reactors, _read_arguments)

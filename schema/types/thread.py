@@ -43,7 +43,7 @@ from .author import Author
 from .comment import Comment
 from .surroundings import SURROUNDINGS, CommentSurroundings, Siblings, load_surroundings
 from .target import ThreadTarget
-from .unread import FIRST_UNREAD, UNREAD_COUNT
+from .unread import FIRST_UNREAD, UNREAD_COUNT, WITH_FIRST
 
 COMMENTS_OF_THREAD = ConnectionField(
     "Comment", COMMENTS, DEFAULT_COMMENT_ORDER, COMMENTS_OF_THREADS, total="top_level_count"
@@ -163,7 +163,7 @@ class Thread(Row, Node):
         declaration=UNREAD_COUNT,
     )
     async def unread_count(self, info: Info) -> int | None:
-        count: int | None = await load_value(self, info, UNREAD_COUNT)
+        count: int | None = await load_value(self, info, UNREAD_COUNT, WITH_FIRST)
         return count
 
     @field(
