@@ -136,24 +136,38 @@ class Scheduler:
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
-_scheduler: ContextVar[Scheduler | None] = ContextVar("pace", default=None)
+_operation: ContextVar[list[Scheduler] | None] = ContextVar("tallied_operation", default=None)
+"""The scheduler of an operation, once it has one."""
+
+
+def begin_operation() -> None:
+    """Have one scheduler for the current task and the tasks that it starts, once they need it."""
+    _operation.set([])
 
 
 def new_scheduler() -> Scheduler:
     """Return a scheduler of this event loop for the current task and the tasks that it starts."""
+    begin_operation()
+    return current_scheduler()
+
+
+def current_scheduler() -> Scheduler:
+    """Return the scheduler of the current task."""
+    schedulers = _operation.get()
+    if schedulers is None:
+        return new_scheduler()
+    if not schedulers:
+        schedulers.append(_create_scheduler())
+    return schedulers[0]
+
+
+def _create_scheduler() -> Scheduler:
     loop = asyncio.get_running_loop()
     turns = _of_loops.get(loop)
     if turns is None:
         turns = _of_loops[loop] = Turns()
     turns.begin()
-    scheduler = Scheduler(turns)
-    _scheduler.set(scheduler)
-    return scheduler
-
-
-def current_scheduler() -> Scheduler:
-    """Return the scheduler of the current task."""
-    return _scheduler.get() or new_scheduler()
+    return Scheduler(turns)
 
 
 async def yield_if_due() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import HTTPConnection
 
 from ..auth.viewer import Viewer
+from ..concurrency.deadlines import Deadline
 from ..database import Database
 from ..database.group_commit import SharedWork
 from ..database.row_reader import RowReader
@@ -75,8 +76,8 @@ class Context:
     cache: dict[Hashable, Any] = field(default_factory=dict)
     """Results that are computed once for the operation, see :meth:`cached`."""
     size: ResponseSize = field(init=False)
-    time: asyncio.Timeout | None = field(default=None, init=False)
-    """The time limit of the operation."""
+    deadline: Deadline | None = field(default=None, init=False)
+    """The end of the operation's time."""
     failure: Exception | None = field(default=None, init=False)
     """The error by which every further read fails, since one has failed already."""
     changes: int = 0
@@ -85,7 +86,7 @@ class Context:
     """Whether nobody knows if a unit of work was committed."""
     outcome: Outcome | None = field(default=None, init=False)
     """The outcome of the operation's change, if a plan has tried it: it is not tried again."""
-    _thread_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _thread_lock: asyncio.Lock | None = None
     _access: asyncio.Task[Access] | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _loaders: dict[Hashable, DataLoader[UUID, Any]] = field(default_factory=dict)
@@ -197,18 +198,18 @@ class Context:
     @contextmanager
     def _pause_time(self) -> Iterator[None]:
         """Stop the operation's time during a wait after a commit, so that no response is lost."""
-        time, loop = self.time, asyncio.get_running_loop()
-        if time is None or time.expired():
+        deadline, loop = self.deadline, asyncio.get_running_loop()
+        if deadline is None or deadline.is_over:
             yield
             return
-        end, began = time.when(), loop.time()
-        time.reschedule(None)
+        end, began = deadline.when, loop.time()
+        deadline.move(None)
         try:
             yield
         finally:
             # If the operation was stopped meanwhile, it has another end now.
-            if self.time is time and end is not None and time.when() is None:
-                time.reschedule(end + loop.time() - began)
+            if self.deadline is deadline and end is not None and deadline.when is None:
+                deadline.move(end + loop.time() - began)
 
     def _count_change(self) -> None:
         self.changes += 1
@@ -228,6 +229,8 @@ class Context:
 
     async def run_in_thread(self, work: Callable[[str], str], text: str) -> str:
         """Run work that takes long in a thread; that of one operation runs one by one."""
+        if self._thread_lock is None:
+            self._thread_lock = asyncio.Lock()
         async with self._thread_lock:
             return await run_in_thread(work, text)
 

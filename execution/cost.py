@@ -15,7 +15,7 @@ as high as that of the standard introspection query.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -83,17 +83,34 @@ class FieldCost(NamedTuple):
         times = 2 * times + 1 if self.has_two_sides else times
         return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
 
+    @property
+    def varies(self) -> bool:
+        """Whether a variable is one of the sizes."""
+        own = any(isinstance(node, VariableNode) for node in self.sizes or ())
+        return own or any(each.varies for each in self.below)
 
-class OperationCost(NamedTuple):
+
+@dataclass
+class OperationCost:
     """The cost of an operation, as far as its document determines it."""
 
     reaches: tuple[FieldCost, ...]
     defaults: Values
     introspects: float
     """The most fields in the response to an introspection."""
+    _fixed: dict[int, int] = field(default_factory=dict)
+    """The number of nodes by the size of a page, if it does not depend on variables."""
 
     def nodes(self, variables: Values | None, page_size: int) -> int:
         """Return the number of nodes that the operation may read."""
+        nodes = self._fixed.get(page_size)
+        if nodes is None:
+            nodes = self._count(variables, page_size)
+            if not any(reach.varies for reach in self.reaches):
+                self._fixed[page_size] = nodes
+        return nodes
+
+    def _count(self, variables: Values | None, page_size: int) -> int:
         values = {**self.defaults, **(variables or {})}
         return sum(reach.nodes(values, page_size) for reach in self.reaches)
 

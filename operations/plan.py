@@ -60,7 +60,8 @@ class Plan:
         values = self.variables.read(variables)
         windows = {number: self._window(number, values) for number in self.connections}
         lists = {name: self._read_list(context, name, values) for name in self.lists}
-        if any(window.with_hidden for window in windows.values()) and not context.sees_hidden:
+        has_hidden = windows and any(window.with_hidden for window in windows.values())
+        if has_hidden and not context.sees_hidden:
             raise Guard("hidden comments")
         checked = {
             key: root.check(context, values)

@@ -81,7 +81,7 @@ class OperationPlans:
         if self._uses == 1:
             return None
         values = variables or {}
-        flags = tuple(values.get(name, self._defaults.get(name)) for name in self._flags)
+        flags = tuple([values.get(name, self._defaults.get(name)) for name in self._flags])
         if flags in self._plans:
             return self._plans[flags]
         if len(self._plans) >= MAX_COMBINATIONS or not all(type(flag) is bool for flag in flags):

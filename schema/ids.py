@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from binascii import a2b_base64, b2a_base64
 from uuid import UUID
 
 from strawberry import ID
 
 from ..errors import BadUserInput
+
+
+_KEY = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def encode_id(type_name: str, key: object) -> ID:
@@ -32,18 +36,15 @@ def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
     :raises BadUserInput: naming `field`, for any other value than an id of these types.
     """
     type_name, text = split_id(id)
-    try:
-        key = UUID(text)
-    except ValueError:
-        type_name, key = "", UUID(int=0)
+    is_key = type_name in type_names and _KEY.fullmatch(text)
     # Encoding it again rejects every other spelling of the same id.
-    if type_name not in type_names or encode_id(type_name, key) != id:
+    if not is_key or encode_id(type_name, text) != id:
         raise BadUserInput(
             f"{field} is not the id of {' or '.join(map(_with_article, type_names))}; "
             f"pass an id that this API has handed out.",
             field=field,
         )
-    return type_name, key
+    return type_name, UUID(text)
 
 
 def _with_article(type_name: str) -> str:

@@ -84,6 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, *arguments, **options)
         self._settings = settings_of(config)
         self._timer: asyncio.TimerHandle | None = None
+        self._is_receiving = False
+        self._wait_seconds: float | None = None
         self._reader = Reader(self._settings.body_time)
         self._current: RequestResponseCycle | None = None
         self.unread = bytearray()
@@ -98,6 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._last_answer: bytes | None = None
         self._is_stopping = False
         self.url = b""
+        self._valid_host: bytes | None = None
 
     # The connection
 
@@ -161,8 +164,12 @@ class BoundedProtocol(HttpToolsProtocol):
             # Before the parser finds a message to begin, since blank lines may come first.
             self._wait(self._settings.header_time)
         self._unset_keepalive_if_required()
+        self._is_receiving = True
         self.unread += data
         self._feed()
+        self._is_receiving = False
+        if self._wait_seconds is not None:
+            self._wait(self._wait_seconds)
 
     @property
     def _is_over(self) -> bool:
@@ -262,8 +269,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._in_headers:
             return  # A trailer, which is never merged into the headers (RFC 9110, section 6.5.1).
         super().on_header(name, value)
-        self._parsed += len(name) + len(value) + len(": \r\n")
-        self._check_size(self._parsed)
+        self._parsed += len(name) + len(value) + 4  # a colon, a space and a line break
+        if self._parsed > self._settings.header_size:
+            self._check_size(self._parsed)
         if len(self.headers) > MAX_HEADERS:
             problem = f"The request must have at most {MAX_HEADERS} headers."
             self._refuse(431, "HEADERS_TOO_LARGE", problem)
@@ -314,9 +322,13 @@ class BoundedProtocol(HttpToolsProtocol):
         hosts = [value for name, value in self.headers if name == b"host"]
         if not hosts and self.parser.get_http_version() == "1.0":
             return
+        if len(hosts) == 1 and hosts[0] == self._valid_host:
+            return  # as in the request before
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
             problem = "The request must have one Host header: a host, and a port if need be."
             self._refuse(400, "BAD_REQUEST", problem)
+        else:
+            self._valid_host = hosts[0]
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.header_size
@@ -334,9 +346,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
-        self._timer = self.loop.call_later(seconds, self._too_slow)
+        if self._is_receiving:
+            # Most requests end with the data that begins them, and need no timer.
+            self._wait_seconds = seconds
+        else:
+            self._timer = self.loop.call_later(seconds, self._too_slow)
 
     def _stop_waiting(self) -> None:
+        self._wait_seconds = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -378,9 +395,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _answer_last(self) -> None:
         """Send the refusal and close, once all that came before it is answered."""
+        if self._last_answer is None:
+            return
         current = self._current
         is_answered = current is None or current.response_complete
-        if self._last_answer is None or not is_answered or self.pipeline:
+        if not is_answered or self.pipeline:
             return
         if self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.write(self._last_answer)

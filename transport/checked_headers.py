@@ -16,6 +16,9 @@ MAX_ENTRIES = 500
 MAX_BYTES = 4096
 """The most bytes of headers that are remembered."""
 
+KEY = "tallied.checked_headers"
+"""The key in the scope of a request for what its checks depend on."""
+
 UNCHECKED = frozenset(
     {
         b"authorization",
@@ -46,17 +49,22 @@ class CheckedHeaders(Generic[T]):
 
         :raises RequestError: where the check does.
         """
-        headers = [header for header in scope["headers"] if header[0] not in UNCHECKED]
-        server = scope.get("server")  # a list, with some servers
-        address = server and tuple(server)
-        key = (scope["method"], scope.get("scheme"), address, *map(tuple, headers))
+        key = scope.get(KEY)
+        if key is None:
+            key = scope[KEY] = _key(scope)
         result = self._results.get(key)
         if result is None:
             result = self._check(scope)
-            if sum(len(name) + len(value) for name, value in headers) <= MAX_BYTES:
+            if sum(len(name) + len(value) for name, value in key[3:]) <= MAX_BYTES:
                 self._results[key] = result
                 if len(self._results) > MAX_ENTRIES:
                     self._results.popitem(last=False)
         else:
             self._results.move_to_end(key)
         return result
+
+
+def _key(scope: Scope) -> tuple[Any, ...]:
+    headers = [tuple(header) for header in scope["headers"] if header[0] not in UNCHECKED]
+    server = scope.get("server")  # a list, with some servers
+    return scope["method"], scope.get("scheme"), server and tuple(server), *headers

@@ -24,7 +24,7 @@ from ..database import Database
 from ..execution.errors import METHOD_NOT_ALLOWED, mask_error
 from ..execution.executor import BY_GET, BY_POST
 from ..host.access import HostRules
-from ..logs.request_ids import RequestIds
+from ..logs.request_ids import KEY, RequestIds
 from ..schema.build import schema
 from ..settings import Settings
 from . import caching
@@ -83,7 +83,8 @@ class GraphQLEndpoint:
         self.context = self._service.context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application(scope, receive, send)
+        serve = self._serve if KEY in scope else self._application
+        await serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -105,7 +106,7 @@ class GraphQLEndpoint:
             page.headers["Vary"] = vary
             await page(scope, receive, send)
             return
-        raw = _raw_headers(status, content, media_type, {**headers, "Vary": vary})
+        raw = _raw_headers(status, content, media_type, vary, headers)
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": content})
 
@@ -199,6 +200,8 @@ def _accepted_type(scope: Scope) -> str:
 def _status(served: ServedResponse, media_type: str) -> tuple[int, bytes, Mapping[str, str]]:
     """Return the status, the content and the headers of a response that was executed."""
     result = served.response
+    if result.status == 200:
+        return 200, served.content, {}
     headers = {"Allow": "POST"} if result.status == 405 else {}
     if result.is_retryable:
         headers["Retry-After"] = RETRY_AFTER
@@ -222,15 +225,22 @@ _CONTENT_TYPE_HEADERS = {
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
+_NO_STORE = (b"cache-control", b"no-store")
+
 
 def _raw_headers(
-    status: int, content: bytes, media_type: str, headers: Mapping[str, str]
+    status: int, content: bytes, media_type: str, vary: str, headers: Mapping[str, str]
 ) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a response as ASGI has them; no cache may keep it by default."""
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    """Return the headers of a response as ASGI has them; no cache may keep it by default.
+
+    :param headers: those that it has besides.
+    """
+    raw = [(b"vary", vary.encode())]
+    if headers:
+        raw[:0] = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     if status == 304:
         return raw
     if "Cache-Control" not in headers:
-        raw.insert(0, (b"cache-control", b"no-store"))
-    length = (b"content-length", str(len(content)).encode())
+        raw.insert(0, _NO_STORE)
+    length = (b"content-length", b"%d" % len(content))
     return [length, _CONTENT_TYPE_HEADERS[media_type], _NO_SNIFFING, *raw]

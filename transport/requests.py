@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -115,12 +116,11 @@ def _read_query(query: bytes) -> Request:
 
 
 async def _read(request: HTTPRequest, limit: int) -> bytes:
-    too_large = RequestError(
-        413, "CONTENT_TOO_LARGE", f"The request's body must have at most {limit} bytes.", CLOSE
-    )
-    length = request.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and (len(length) > 20 or int(length) > limit):
-        raise too_large
+    for name, length in request.scope["headers"]:
+        if name == b"content-length" and length.isdigit():
+            if len(length) > 20 or int(length) > limit:
+                raise _too_large(limit)
+            break
     message = await _receive(request)
     body = message.get("body", b"")
     if message.get("more_body", False):
@@ -129,8 +129,13 @@ async def _read(request: HTTPRequest, limit: int) -> bytes:
             message = await _receive(request)
             body += message.get("body", b"")
     if len(body) > limit:
-        raise too_large
+        raise _too_large(limit)
     return bytes(body)
+
+
+def _too_large(limit: int) -> RequestError:
+    sentence = f"The request's body must have at most {limit} bytes."
+    return RequestError(413, "CONTENT_TOO_LARGE", sentence, CLOSE)
 
 
 async def _receive(request: HTTPRequest) -> Message:
@@ -171,10 +176,9 @@ def parse_request(content: Any) -> Request:
         raise RequestError(
             400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
         )
-    for name, type_, shape in _SHAPES:
-        value = content.get(name)
-        if value is not None and not isinstance(value, type_):
-            sentence = f"{name} must be {shape}, not {_describe_type(value)}."
+    for name, value in content.items():
+        if value is not None and name in _SHAPES and not isinstance(value, _SHAPES[name][0]):
+            sentence = f"{name} must be {_SHAPES[name][1]}, not {_describe_type(value)}."
             raise RequestError(400, BAD_REQUEST, sentence)
     query, id = content.get("query"), content.get("documentId")
     if id is not None and not is_identifier(id):
@@ -183,7 +187,8 @@ def parse_request(content: Any) -> Request:
             BAD_REQUEST,
             "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits.",
         )
-    id = id or _apollo_hash(content.get("extensions") or {})
+    if id is None and content.get("extensions"):
+        id = _apollo_hash(content["extensions"])
     if query is None and id is None:
         raise RequestError(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
     return Request(
@@ -227,10 +232,10 @@ def _apollo_hash(extensions: dict[str, Any]) -> str | None:
     return f"sha256:{hash_.lower()}"
 
 
-_SHAPES: tuple[tuple[str, type, str], ...] = (
-    ("query", str, "a string: the GraphQL document"),
-    ("documentId", str, "a string: the id of a persisted document"),
-    ("variables", dict, "an object: the variables by their names"),
-    ("operationName", str, "a string: the name of one of the document's operations"),
-    ("extensions", dict, "an object"),
-)
+_SHAPES: Mapping[str, tuple[type, str]] = {
+    "query": (str, "a string: the GraphQL document"),
+    "documentId": (str, "a string: the id of a persisted document"),
+    "variables": (dict, "an object: the variables by their names"),
+    "operationName": (str, "a string: the name of one of the document's operations"),
+    "extensions": (dict, "an object"),
+}

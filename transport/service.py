@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
-from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -14,8 +13,8 @@ from starlette.requests import HTTPConnection
 from strawberry import Schema
 
 from ..auth.viewer import Viewer
-from ..concurrency.deadlines import Overdue, within
-from ..concurrency.scheduler import new_scheduler
+from ..concurrency.deadlines import Deadline, Overdue, within
+from ..concurrency.scheduler import begin_operation
 from ..database import Database
 from ..database.failures import classify, translate
 from ..errors import Busy, ConfigurationError, Unauthenticated, Unavailable
@@ -56,6 +55,8 @@ async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer 
     """
     try:
         viewer = get_viewer(request)
+        if viewer is None or isinstance(viewer, Viewer):
+            return viewer
         if isawaitable(viewer):
             viewer = await viewer
     except Exception as error:
@@ -171,10 +172,13 @@ class Service:
         :raises RequestError: if the request is turned away.
         """
         self.require_place()
-        async with self._places:
+        await self._places.acquire()
+        try:
             viewer = await self.viewer(connection)
             context = self.context(viewer, connection)
             result = await self._limit(context, self._run(request, context, kinds))
+        finally:
+            self._places.release()
         if isinstance(result, SubscriptionStream):
             return result
         return ServedResponse(*result, viewer)
@@ -232,29 +236,27 @@ class Service:
         self, context: Context, execution: Coroutine[Any, Any, T]
     ) -> T | tuple[GraphQLResponse, bytes]:
         """Await an execution, but return an error after its time, or for too large a response."""
-        new_scheduler()
+        begin_operation()
         size, seconds = context.size, self.settings.execution_time
+        deadline = Deadline(seconds)
+        size.when_exceeded, context.deadline = deadline.expire_soon, deadline
+        is_overdue = False
         try:
-            async with asyncio.timeout(seconds) as time:
-                size.when_exceeded, context.time = partial(_stop, time), time
+            try:
                 return await execution
-        except (TimeoutError, ResponseTooLarge):
-            if size.is_exceeded:
+            finally:
+                is_overdue = deadline.end()
+        except (asyncio.CancelledError, TimeoutError, ResponseTooLarge) as error:
+            if size.is_exceeded and (is_overdue or isinstance(error, ResponseTooLarge)):
                 response = _too_large_response(size.maximum, context)
-            elif time.expired():
+            elif is_overdue:
                 response = _timeout_response(seconds, context)
             else:
                 raise
             return response, orjson.dumps(response.body)
         finally:
-            size.when_exceeded = context.time = None
+            size.when_exceeded = context.deadline = None
             await context.stop()
-
-
-def _stop(time: asyncio.Timeout) -> None:
-    """Stop an execution as if its time were over."""
-    if not time.expired():
-        time.reschedule(asyncio.get_running_loop().time())
 
 
 def _timeout_response(seconds: int, context: Context) -> GraphQLResponse:
