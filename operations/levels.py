@@ -72,10 +72,12 @@ class ChildLevel(Protocol):
     number: int
     parent_path: Path
     """The column of the parent's level with the parent's id."""
-    needs_parent_objects: bool
-    """Whether the parents' ids have to be objects."""
     has_stored_parents: bool
-    """Whether they are as SQLite has them."""
+    """Whether the parents' ids are as SQLite has them."""
+
+    @property
+    def needs_parent_objects(self) -> bool:
+        """Whether the parents' ids have to be objects."""
 
     def finish(self) -> None:
         """Fix the columns, as of :meth:`.Level.finish`."""
@@ -106,8 +108,6 @@ class Level:
 
     is_child: ClassVar[bool] = False
     """Whether the level whose rows it belongs to fixes its columns."""
-    needs_parent_objects: ClassVar[bool] = False
-    """Whether the ids of the parents of its rows have to be objects."""
 
     number: int
     model: type[Any]
@@ -152,6 +152,11 @@ class Level:
     def id(self, path: Path, type_name: str) -> str:
         """Return the name of the global ids in the generated code, by key."""
         return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
+
+    @property
+    def needs_parent_objects(self) -> bool:
+        """Whether the ids of the parents of its rows have to be objects."""
+        return False
 
     def family(self) -> list[Level]:
         """Return the levels whose rows one statement may read, so that they share its columns."""

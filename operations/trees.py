@@ -30,7 +30,7 @@ class TreePages(ChildPages):
         ]
 
     @property
-    def needs_parent_objects(self) -> bool:  # type: ignore[override]
+    def needs_parent_objects(self) -> bool:
         """Whether its own ids are objects: those of all parents of a tree have one form."""
         return any(("id",) in level.objects for level in self.family())
 

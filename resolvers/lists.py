@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, literal
+from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, literal, type_coerce
 
 
 def is_among(column: Any, values: Sequence[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -15,6 +15,11 @@ def is_among(column: Any, values: Sequence[Any], *, is_sqlite: bool) -> ColumnEl
         return among
     condition: ColumnElement[bool] = column == any_(literal(list(values), ARRAY(column.type)))
     return condition
+
+
+def key_column(column: Any, stored_as: Any = None) -> Any:
+    """Return a column of keys for a query, whose values are of another type if one is given."""
+    return column if stored_as is None else type_coerce(column, stored_as)
 
 
 def is_among_ids(column: Any, *, is_sqlite: bool, stored_as: Any = None) -> ColumnElement[bool]:

@@ -20,14 +20,13 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
-    type_coerce,
 )
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
 from ..host.access import HostRules, ReactionKind
 from ..models import Author, Comment, Reaction, ReactionTotal
-from .lists import is_among_ids
+from .lists import is_among_ids, key_column
 from .pagination.arguments import Record
 from .queries import is_in_thread
 from .selections import table_of
@@ -86,7 +85,7 @@ def _select_groups(*, is_guest: bool, is_sqlite: bool, is_stored: bool) -> Selec
             REACTION.c.kind == TOTAL.c.kind,
         )
     stored_as = String() if is_stored else None
-    id = type_coerce(TOTAL.c.comment_id, stored_as) if is_stored else TOTAL.c.comment_id
+    id = key_column(TOTAL.c.comment_id, stored_as)
     return (
         select(id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
         .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)

@@ -19,13 +19,12 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    type_coerce,
 )
 
 from ..auth.viewer import Viewer
 from ..database.row_reader import RowReader
 from ..models import Author, Comment, Mark, Thread
-from .lists import is_among_ids
+from .lists import is_among_ids, key_column
 from .selections import table_of
 from .view_types import Unread
 
@@ -65,7 +64,7 @@ async def count_unread(
         with_first=False,
     )
     rows = await reader.select(statement, {"subject": viewer.subject, "ids": ids})
-    return {id: count for id, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 @cache
@@ -90,10 +89,9 @@ def _select_unread(
     first = select(comment.c.id).where(unread).order_by(comment.c.seq).limit(1)
     is_own = and_(MARK.c.thread_id == THREAD.c.id, MARK.c.author_id == author)
     stored_as = String() if is_stored else None
-    id = type_coerce(THREAD.c.id, stored_as) if is_stored else THREAD.c.id
     columns = [first.correlate(THREAD, MARK).scalar_subquery()] if with_first else []
     return (
-        select(id, count, *columns)
+        select(key_column(THREAD.c.id, stored_as), count, *columns)
         .select_from(THREAD.outerjoin(MARK, is_own))
         .where(is_among_ids(THREAD.c.id, is_sqlite=is_sqlite, stored_as=stored_as))
     )

@@ -10,7 +10,6 @@ from strawberry import ID
 
 from ..errors import BadUserInput
 
-
 _KEY = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -55,6 +55,58 @@ class Reader:
             self._timer = None
 
 
+class Timer:
+    """The time that a client has for what it is sending.
+
+    Within its block, nothing starts; at the end of the block, what was to start and has not been
+    stopped since.
+
+    :param call: what is called at the end of the time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+        self._loop = loop
+        self._call = call
+        self._handle: asyncio.TimerHandle | None = None
+        self._seconds: float | None = None
+        self._is_held = False
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it has started, and has neither been stopped nor come to its end."""
+        return self._handle is not None
+
+    def start(self, seconds: float, call: Callable[[], object] | None = None) -> None:
+        """Start it anew.
+
+        :param call: what is called in this case, at once where it is given in a block.
+        """
+        self.stop()
+        if self._is_held and call is None:
+            self._seconds = seconds
+        else:
+            self._handle = self._loop.call_later(seconds, self._end, call or self._call)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._seconds = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _end(self, call: Callable[[], object]) -> None:
+        self._handle = None
+        call()
+
+    def __enter__(self) -> None:
+        self._is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._is_held = False
+        if self._seconds is not None:
+            self.start(self._seconds)
+
+
 class Flow(FlowControl):
     """uvicorn's flow control, which also reports when reading resumes.
 

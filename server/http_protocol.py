@@ -26,6 +26,7 @@ from .flow_control import (
     Connections,
     Flow,
     Reader,
+    Timer,
     error_response,
     send_at_once,
     settings_of,
@@ -83,9 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._settings = settings_of(config)
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_receiving = False
-        self._wait_seconds: float | None = None
+        self._timer = Timer(self.loop, self._too_slow)
         self._reader = Reader(self._settings.body_time)
         self._current: RequestResponseCycle | None = None
         self.unread = bytearray()
@@ -108,12 +107,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         send_at_once(transport)
         self.flow = Flow(transport, self._read_on)
-        self._wait(self._settings.header_time)
+        self._timer.start(self._settings.header_time)
         self._is_counted = self._connections.acquire(self.client)
         if not self._is_counted:
             problem = "Your address has as many connections open as one may; close one first."
             self._refuse(429, "TOO_MANY_CONNECTIONS", problem)
-            self._wait(REFUSED_TIME)
+            self._timer.start(REFUSED_TIME)
 
     def _uncount(self) -> None:
         if self._is_counted:
@@ -122,7 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._uncount()
-        self._stop_waiting()
+        self._timer.stop()
         self._reader.stop()
         self.unread.clear()
         if self._current is not None:
@@ -151,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_stopping = True
         if self._current is None or self._current.response_complete:
             self._unset_keepalive_if_required()
-            self._wait(DRAIN_TIME)
+            self._timer.start(DRAIN_TIME)
         else:
             super().shutdown()
 
@@ -160,16 +159,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_over:
             return
-        if self._timer is None and self._in_headers:
-            # Before the parser finds a message to begin, since blank lines may come first.
-            self._wait(self._settings.header_time)
         self._unset_keepalive_if_required()
-        self._is_receiving = True
         self.unread += data
-        self._feed()
-        self._is_receiving = False
-        if self._wait_seconds is not None:
-            self._wait(self._wait_seconds)
+        with self._timer:  # Most requests end with the data that begins them.
+            if not self._timer.is_running and self._in_headers:
+                # Before the parser finds a message to begin, since blank lines may come first.
+                self._timer.start(self._settings.header_time)
+            self._feed()
 
     @property
     def _is_over(self) -> bool:
@@ -242,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def handle_websocket_upgrade(self) -> None:
-        self._stop_waiting()
+        self._timer.stop()
         if self.cycle is not None and not self.cycle.response_complete:
             # What was asked before would be answered in the midst of the WebSocket.
             self._refuse(400, "BAD_REQUEST", "Open a WebSocket on a connection of its own.")
@@ -284,7 +280,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_headers = False
         self._framing = 0
-        self._wait(self._settings.body_time + 1)  # The application's own limit comes first.
+        self._timer.start(self._settings.body_time + 1)  # The application's own limit comes first.
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -297,7 +293,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_headers = True
         self._advanced = True
-        self._stop_waiting()
+        self._timer.stop()
         super().on_message_complete()
 
     def _is_ignored_upgrade(self) -> bool:
@@ -344,25 +340,10 @@ class BoundedProtocol(HttpToolsProtocol):
             problem = "The chunk extensions and trailers of the request's body are too long."
             self._refuse(400, "BAD_REQUEST", problem)
 
-    def _wait(self, seconds: float) -> None:
-        self._stop_waiting()
-        if self._is_receiving:
-            # Most requests end with the data that begins them, and need no timer.
-            self._wait_seconds = seconds
-        else:
-            self._timer = self.loop.call_later(seconds, self._too_slow)
-
-    def _stop_waiting(self) -> None:
-        self._wait_seconds = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _too_slow(self) -> None:
-        self._timer = None
         if self.pipeline or self.unread:
             # The server does not read on until it has answered what came before.
-            self._wait(self._settings.body_time)
+            self._timer.start(self._settings.body_time)
         elif self._in_headers and self._received:
             seconds = self._settings.header_time
             problem = f"The request's headers must be sent within {seconds} seconds."
@@ -409,8 +390,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Closed at once, it would be reset by what its client still sends, and the answer lost
         # (RFC 9112, section 9.6).
         self.transport.write_eof()
-        self._stop_waiting()
-        self._timer = self.loop.call_later(LINGER_TIME, self.transport.close)
+        self._timer.start(LINGER_TIME, self.transport.close)
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:
