@@ -28,7 +28,6 @@ from typing import Any, TypeVar
 
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -124,7 +123,7 @@ class Discussion(AsyncShortcuts):
         comment_checks: Sequence[CommentCheck] | None = None,
         render: Callable[[str], str] = render_message,
         deleted_author: Callable[[], str | None] = no_name,
-        session_class: type[Session] = CountedSession,
+        session_class: Installable = CountedSession,
         schema: strawberry.Schema = default_schema,
         path: str = "/graphql",
     ) -> None:
@@ -177,7 +176,7 @@ class Discussion(AsyncShortcuts):
     def _open(
         self,
         database: str | AsyncEngine | Database | None,
-        session_class: type[Session],
+        session_class: Installable,
     ) -> Database:
         if isinstance(database, Database):
             return database

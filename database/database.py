@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 from sqlalchemy.orm import Session
 
 from ..concurrency.pending_tasks import PendingTasks, run_bounded
+from ..counters.registry.session_classes import Installable, sync_class
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..models.counters import counters
 from ..settings import Settings
@@ -40,7 +41,7 @@ from .row_reader import EngineReader, RowReader
 from .sqlite import empty_log
 from .statement import CompiledStatement, Rows, StatementCache
 from .transaction_end import TransactionEnd
-from .unit_of_work import UnitOfWork, check_session_class, forbid_commit, install_guards
+from .unit_of_work import UnitOfWork, forbid_commit, install_guards
 from .urls import check_url, parse_url
 
 R = TypeVar("R")
@@ -66,14 +67,30 @@ class CountedSession(Session):
 counters.install(CountedSession)
 
 
+def _session_class(target: Installable) -> type[Session]:
+    """Return a class of sessions, or that of a factory's, with the counters.
+
+    :raises ConfigurationError: for another object.
+    """
+    try:
+        counters.install(target)
+    except TypeError as error:
+        name = getattr(target, "__name__", type(target).__name__)
+        raise ConfigurationError(
+            "session_class must be a class derived from sqlalchemy.orm.Session, or a sessionmaker"
+            f" or scoped_session, not {name}; that of an AsyncSession is its sync_session_class."
+        ) from error
+    return sync_class(target)
+
+
 class Database:
     """One database, its pool of connections, and its units of work.
 
     :param database: its URL, as SQLAlchemy writes it, for ``sqlite+aiosqlite`` or
         ``postgresql+asyncpg``; or a host's own engine for one of these. That stays as it is,
         but that on SQLite its connections enforce foreign keys from now on.
-    :param session_class: what a unit's session is; the counters are installed on it, if they
-        are not yet.
+    :param session_class: the class of a unit's session, or what makes such sessions, as Flask-
+        SQLAlchemy's ``db.session``; the counters are installed on it, if they are not yet.
     :param schema: the schema of the database that Tallied's tables are in (PostgreSQL); by
         default, the one that the connections look into.
     :param attempts: how often a unit is run at most, while the database asks for that.
@@ -91,7 +108,7 @@ class Database:
         self,
         database: str | AsyncEngine,
         *,
-        session_class: type[Session] = CountedSession,
+        session_class: Installable = CountedSession,
         schema: str | None = None,
         attempts: int = Settings.transaction_attempts,
         patience: float = BUSY_TIMEOUT,
@@ -99,7 +116,7 @@ class Database:
         idle_timeout: float = IDLE_TIMEOUT,
         **options: Any,
     ) -> None:
-        check_session_class(session_class)
+        self.session_class = _session_class(session_class)
         self.is_ours = isinstance(database, str)
         self.url = (
             check_url(database.url) if isinstance(database, AsyncEngine) else parse_url(database)
@@ -160,11 +177,9 @@ class Database:
                 writer=self._writer,
                 reader=self.reader,
             )
-        counters.install(session_class)
-        install_guards(session_class)
-        self.session_class = session_class
+        install_guards(self.session_class)
         self.sessions = async_sessionmaker(
-            self._writer, sync_session_class=session_class, expire_on_commit=False
+            self._writer, sync_session_class=self.session_class, expire_on_commit=False
         )
 
     async def open_file(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ..errors import ConfigurationError, TalliedError
+from ..errors import TalliedError
 
 LOAD_FIRST = (
     "Tallied's relationships are never loaded in passing, which would be a statement for each row"
@@ -129,13 +129,3 @@ def _refuse_to_commit(session: Session) -> None:
 def _notice_the_end(session: Session, transaction: SessionTransaction) -> None:
     if _IS_WHOLE in session.info and transaction.parent is None:
         session.info[_IS_WHOLE] = False
-
-
-def check_session_class(session_class: object) -> None:
-    """Refuse a maker of sessions that is not a session class."""
-    if not (isinstance(session_class, type) and issubclass(session_class, Session)):
-        name = getattr(session_class, "__name__", type(session_class).__name__)
-        raise ConfigurationError(
-            f"session_class must be a class derived from sqlalchemy.orm.Session, not {name}; pass"
-            " the class that an AsyncSession or async_sessionmaker takes as sync_session_class."
-        )

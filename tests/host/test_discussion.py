@@ -11,14 +11,22 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import String, select, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    scoped_session,
+    sessionmaker,
+)
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from tallied.auth.viewer import Viewer
+from tallied.counters.registry.session_classes import sync_class
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.errors import ConfigurationError
@@ -189,6 +197,14 @@ async def test_session_without_counters_is_refused(database: Database) -> None:
     async with AsyncSession(database.engine, sync_session_class=Other) as session:
         with pytest.raises(ConfigurationError, match=r"not installed on .*Other"):
             discussion.unit(session)
+
+
+def test_session_class_may_be_of_a_factory() -> None:
+    makers: tuple[Any, ...] = (sessionmaker(), scoped_session(sessionmaker()), async_sessionmaker())
+    for maker in makers:
+        database = Discussion("sqlite://", session_class=maker).database
+        assert database.session_class is sync_class(maker)
+        assert issubclass(database.sessions.kw["sync_session_class"], database.session_class)
 
 
 @pytest.mark.parametrize("path", ["graphql", "/graphql/", "/{name}"])
