@@ -171,16 +171,19 @@ class Access:
     if there is one."""
     request: HTTPConnection | None = field(default=None, compare=False, repr=False)
     """The request, for hooks."""
+    has_read_author: bool = field(default=False, compare=False, repr=False)
+    """Whether the viewer's author has been looked up, also if there was none."""
 
     def as_host(self, viewer: Viewer | None = None) -> Access:
         """Return the access of the host; see :meth:`.Discussion.access_as_host`."""
         return Access(self.rules, viewer, is_host=True, request=self.request)
 
     def with_author(self, author_id: UUID | None) -> Access:
-        """Return the same access with the key of the viewer's author."""
-        if self.viewer is None or author_id is None:
+        """Return the same access with the key of the viewer's author; None if there is none."""
+        if self.viewer is None:
             return self
-        return replace(self, viewer=replace(self.viewer, author_id=author_id))
+        viewer = self.viewer if author_id is None else replace(self.viewer, author_id=author_id)
+        return replace(self, viewer=viewer, has_read_author=True)
 
     def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads.

@@ -31,7 +31,7 @@ async def find_author(connection: AsyncConnection | AsyncSession, subject: str) 
 
 async def with_author(connection: AsyncConnection | AsyncSession, access: Access) -> Access:
     """Return the access with the key of the viewer's author, with which a policy can compare."""
-    if access.viewer is None or access.viewer.author_id is not None:
+    if access.viewer is None or access.viewer.author_id is not None or access.has_read_author:
         return access
     return access.with_author(await find_author(connection, access.viewer.subject))
 
