@@ -61,7 +61,8 @@ async def open_database(
     else:
         database = source
         if database.is_sqlite:
-            _check_there(database.url, must_exist, "run `tallied migrate --app …` first")
+            remedy = "run `tallied migrate --app …` first"
+            _check_there(database.url, must_exist, remedy, "give the Discussion the URL of a file")
     try:
         await _check_answer(database, wait)
         if must_exist if must_be_newest is None else must_be_newest:
@@ -93,11 +94,14 @@ def _make_database(settings: Settings, must_exist: bool) -> Database:
     )
 
 
-def _check_there(url: URL, must_exist: bool, remedy: str) -> DatabaseFile:
+def _check_there(
+    url: URL, must_exist: bool, remedy: str, remedy_in_memory: str = "name a file"
+) -> DatabaseFile:
     file = file_of(url)
     if file is None:
         raise ConfigurationError(
-            "A database in memory ends with the command; name a file, sqlite+aiosqlite:///FILE."
+            "A database in memory ends with the command;"
+            f" {remedy_in_memory}, sqlite+aiosqlite:///FILE."
         )
     if must_exist and not file.is_there:
         raise ConfigurationError(f"There is no database at {url.database}; {remedy}.")

@@ -24,6 +24,7 @@ from tallied.discussion import Discussion
 discussion = make_discussion(make_engine({url!r}))
 number = 7
 plain = Discussion(make_engine({url!r}))
+in_memory = Discussion("sqlite+aiosqlite://")
 asgi = Starlette()
 
 def make():
@@ -178,6 +179,8 @@ def test_missing_database_is_reported(
     assert expected in {item["id"] for item in json.loads(checked.out)}
     assert checked.code == 1
     assert list(tmp_path.glob("*.db")) == []
+    in_memory = commands("verify", "--app", f"{app}:in_memory")
+    assert "; give the Discussion the URL of a file, sqlite+aiosqlite:///FILE." in in_memory.err
 
 
 @pytest.mark.parametrize(
