@@ -21,13 +21,15 @@ from sqlalchemy.engine import URL
 from support.api import Api
 from support.browser import Browser
 from support.commands import Commands
+from support.compiled_plans import keep_compiled_plans
 from support.compiled_statements import keep_compiled_statements
 from support.databases import DatabasePool, new_database
 from support.parsed_documents import keep_parsed_documents
+from support.rows import execute
 from support.statements import recorded
 
 from tallied.database import Database
-from tallied.migrations.runner import migrate
+from tallied.migrations.runner import VERSION_TABLE, read_state
 from tallied.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
@@ -85,6 +87,7 @@ def speed_up_processes() -> None:
 
 speed_up_processes()
 keep_parsed_documents()
+plans = keep_compiled_plans()
 
 
 SHARE = 24
@@ -122,6 +125,11 @@ def pytest_collection_finish() -> None:
     # Modules and tests stay to the end: no collection looks through them again.
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup(item: pytest.Function) -> None:
+    # A plan of patched code is for that test only, which must not have one of other code.
+    plans.is_on = "monkeypatch" not in item.fixturenames
 
 
 @pytest.fixture(scope="session")
@@ -270,9 +278,14 @@ def empty(open_database: Open) -> Database:
 
 
 @pytest.fixture
-async def migrated(empty: Database) -> Database:
-    """A fresh database at the newest revision."""
-    await migrate(empty)
+async def migrated(with_tables: None, empty: Database) -> Database:
+    """A fresh database at the newest revision, whose tables are those of the models."""
+    newest = (await read_state(empty)).newest
+    await execute(
+        empty,
+        f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) PRIMARY KEY)",
+        f"INSERT INTO {VERSION_TABLE} VALUES ('{newest}')",
+    )
     return empty
 
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 from sqlalchemy.orm import Mapper
 
 from ..declarations.counter import Counter
@@ -25,7 +26,7 @@ from ..declarations.derived import Derived
 from ..declarations.mapped_rows import Key, primary_key
 from ..declarations.special_values import are_same
 from ..registry.counter_registry import CounterRegistry
-from ..sql.recount import Within, drift_query, key_columns, plain_table
+from ..sql.recount import Within, drift_query, plain_table
 from .selection import (
     Condition,
     Named,
@@ -123,14 +124,27 @@ def verify_counters(
     within: Within | None = None,
 ) -> Iterator[Drift]:
     """Yield the counters of `mapper` that are wrong, in the order of the parents' keys."""
-    parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
-    statement = drift_query(parents, mapper, counters, within)
-    width, number = len(key_columns(parents, mapper)), len(counters)
+    if within is None:
+        statement = _whole_drift_query(mapper, tuple(counters))
+    else:
+        statement = _drift_query(mapper, tuple(counters), within)
+    width, number = len(mapper.primary_key), len(counters)
     for row in connection.execute(statement, execution_options={"yield_per": STREAMED}):
         key, values = tuple(row[:width]), row[width:]
         for counter, true, stored in zip(counters, values[:number], values[number:], strict=True):
             if not are_same(true, stored):
                 yield Drift(str(counter), key, stored, true)
+
+
+def _drift_query(
+    mapper: Mapper[Any], counters: tuple[Counter, ...], within: Within | None = None
+) -> Select[Any]:
+    parents = plain_table(mapper, [counter.key for counter in counters]).alias("parent")
+    return drift_query(parents, mapper, counters, within)
+
+
+_whole_drift_query = lru_cache(64)(_drift_query)
+"""Return one query for equal arguments, so that it is built and compiled once."""
 
 
 def verify_amounts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, Node
 
 from tallied.execution import documents
 
@@ -17,9 +17,9 @@ MAX_CHARACTERS = 5000
 
 
 class Key:
-    """A document by its identity: documents that differ in their spaces are equal."""
+    """A node by its identity: documents that differ in their spaces are equal."""
 
-    def __init__(self, node: DocumentNode) -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
 
     def __hash__(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, Table, create_engine, event, make_url, select
 from sqlalchemy.orm import Session
 
+from tallied.models import Base
 from tallied.models.counters import counters
 
 
@@ -35,3 +37,23 @@ def sync_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+_rows: dict[Callable[[Session], object], list[tuple[Table, list[dict[str, Any]]]]] = {}
+
+
+def store_once(engine: Engine, store: Callable[[Session], object]) -> None:
+    """Store rows in Tallied's empty tables: the first time by a session, then by themselves."""
+    if store not in _rows:
+        with Counted(engine) as session:
+            store(session)
+            session.commit()
+            _rows[store] = [
+                (table, [dict(row) for row in session.execute(select(table)).mappings()])
+                for table in Base.metadata.sorted_tables
+            ]
+        return
+    with engine.begin() as connection:
+        for table, rows in _rows[store]:
+            if rows:
+                connection.execute(table.insert(), rows)

@@ -19,19 +19,22 @@ from tallied.database import asks_for_retry
 from tallied.models import Comment, Thread
 
 from .comments import comment, thread_of
-from .sessions import Counted
+from .sessions import Counted, store_once
 
 WRITERS = 8
 
 _sqlite = threading.Lock()
 
 
-def store_threads(engine: Engine, number: int = 20) -> list[UUID]:
-    """Store threads with three comments each, and return their keys in order."""
-    with Counted(engine) as session:
-        session.add_all(thread_of(2, 3, 5) for _ in range(number))
-        session.commit()
-        return list(session.scalars(select(Thread.id).order_by(Thread.id)))
+def store_threads(engine: Engine) -> list[UUID]:
+    """Store 20 threads with three comments each, and return their keys in order."""
+    store_once(engine, add_threads)
+    with engine.connect() as connection:
+        return list(connection.scalars(select(Thread.id).order_by(Thread.id)))
+
+
+def add_threads(session: Session) -> None:
+    session.add_all(thread_of(2, 3, 5) for _ in range(20))
 
 
 def turn(engine: Engine) -> AbstractContextManager[Any]:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 from support.comments import thread_of
 from support.recount import drifted
-from support.sessions import Counted
+from support.sessions import Counted, store_once
 from support.statements import recorded
 
 from tallied.counters.maintenance.rebuild import Progress
@@ -19,18 +19,21 @@ from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters
 
 
+def add_threads(session: Session) -> None:
+    """Add seven threads, with 0, 2, 4, … comments."""
+    for number in range(7):
+        thread = thread_of(*(number + length + 2 for length in range(2 * number)))
+        thread.title = f"Thread {number}"
+        session.add(thread)
+
+
 @pytest.fixture
 def threads(engine: Engine) -> list[Thread]:
-    """Seven stored threads, with 0, 2, 4, … comments."""
-    with Counted(engine, expire_on_commit=False) as session:
-        threads = [
-            thread_of(*(number + length + 2 for length in range(2 * number))) for number in range(7)
-        ]
-        for number, thread in enumerate(threads):
-            thread.title = f"Thread {number}"
-        session.add_all(threads)
-        session.commit()
-        return sorted(threads, key=lambda thread: thread.id)
+    """The threads of `add_threads`, stored, with their comments."""
+    store_once(engine, add_threads)
+    with Session(engine) as session:
+        loaded = select(Thread).options(selectinload(Thread.comments)).order_by(Thread.id)
+        return list(session.scalars(loaded))
 
 
 def spoil(engine: Engine, thread: Thread, **values: object) -> None:
