@@ -136,8 +136,12 @@ class Counter:
 
     def values_of(self, state: InstanceState[Any]) -> dict[str, Any]:
         """Return the tracked values of an object in memory; None stands for an unknown value."""
-        unset = self.defaults if state.key is None else {}
-        return {name: state.dict.get(name, unset.get(name)) for name in self.tracked}
+        values = dict.fromkeys(self.tracked) if state.key else dict(self.defaults)
+        memory = state.dict
+        for name in values:
+            if name in memory:
+                values[name] = memory[name]
+        return values
 
     def parent_in_memory(self, state: InstanceState[Any]) -> Key | InstanceState[Any] | None:
         """Return the parent of a new object: by its object in memory, or else by its key."""

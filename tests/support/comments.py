@@ -26,11 +26,3 @@ def stored_thread(session: Session, *messages: str | int) -> Thread:
     session.add(thread)
     session.flush()
     return thread
-
-
-def stored_threads(session: Session, number: int, *messages: str | int) -> list[Thread]:
-    """Return so many stored threads with the same comments each, by one flush."""
-    threads = [thread_of(*messages) for _ in range(number)]
-    session.add_all(threads)
-    session.flush()
-    return threads

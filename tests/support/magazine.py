@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, ForeignKey, Identity, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tallied.counters import Latest, Sum
-from tallied.models import Base, Comment, Thread
+from tallied.models import Comment, Thread
 from tallied.models.base import UTCDateTime
 from tallied.models.counters import counters
 
@@ -169,6 +169,5 @@ def assert_exact(session: Session, *, verified: bool = True) -> None:
 
 
 def make_tables(engine: Engine) -> None:
-    """Create the tables of the host and of Tallied."""
-    Base.metadata.create_all(engine)
-    Host.metadata.create_all(engine)
+    """Create the tables of the host, beside those of Tallied."""
+    Host.metadata.create_all(engine, checkfirst=False)

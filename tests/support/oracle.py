@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -144,10 +145,11 @@ class ServedSchema:
     host_roots: Sequence[str]
 
 
-def schemas() -> list[ServedSchema]:
+@cache
+def schemas() -> tuple[ServedSchema, ...]:
     """Return Tallied's own schema, a merged one with other names, and one of a derived Query."""
     renamed = {"viewer": "me", "threads": "discussions"}
-    return [
+    return (
         ServedSchema(schema, "", ROOTS, ROOTS_OF_CORE),
         ServedSchema(
             _host_schema(),
@@ -156,7 +158,7 @@ def schemas() -> list[ServedSchema]:
             ["colour", "viewer", *ROOTS_OF_CORE],
         ),
         ServedSchema(_derived_schema(), "", ROOTS, ["colour", *ROOTS_OF_CORE]),
-    ]
+    )
 
 
 async def values(database: Database) -> Values:

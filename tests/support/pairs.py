@@ -99,7 +99,7 @@ def new_counters(*declared: Counter | Derived) -> tuple[Counters, type[Session]]
 
 def install(engine: Engine, *declared: Counter | Derived) -> tuple[Counters, type[Session]]:
     """Create the tables, and install `declared` on a new session class."""
-    declared[0].target.class_.__table__.metadata.create_all(engine)
+    declared[0].target.class_.__table__.metadata.create_all(engine, checkfirst=False)
     return new_counters(*declared)
 
 

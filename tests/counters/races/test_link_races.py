@@ -162,6 +162,7 @@ WRITES_NOTHING = {remove_thread, unlink, remove_article}
 def server(postgresql: Any) -> Iterator[Engine]:
     """One PostgreSQL database for all races; each starts with the same rows."""
     engine = sync_engine(postgresql.render_as_string(hide_password=False))
+    Base.metadata.create_all(engine)
     make_tables(engine)
     yield engine
     Host.metadata.drop_all(engine)

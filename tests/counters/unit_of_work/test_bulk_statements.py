@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
-from support.comments import stored_threads
+from sqlalchemy.orm import Session, selectinload
+from support.comments import thread_of
 from support.recount import assert_exact, drifted, shown
+from support.sessions import store_once
 from support.statements import recorded
 
 from tallied.errors import UncountedStatementError
@@ -18,14 +19,20 @@ from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 
 
-@pytest.fixture
-def threads(session: Session) -> list[Thread]:
-    """Five stored threads with comments of 2, 3, 4 and 5 words each, kept in memory."""
-    threads = stored_threads(session, 5, 2, 3, 4, 5)
-    for number, thread in enumerate(threads):
+def add_threads(session: Session) -> None:
+    """Add five threads with comments of 2, 3, 4 and 5 words each."""
+    for number in range(5):
+        thread = thread_of(2, 3, 4, 5)
         thread.title = f"T{number}"
-    session.flush()
-    return threads
+        session.add(thread)
+
+
+@pytest.fixture
+def threads(engine: Engine, session: Session) -> list[Thread]:
+    """The threads of `add_threads`, stored and in memory with their comments."""
+    store_once(engine, add_threads)
+    loaded = select(Thread).options(selectinload(Thread.comments)).order_by(Thread.title)
+    return list(session.scalars(loaded))
 
 
 def rows(threads: list[Thread], number: int) -> list[dict[str, Any]]:

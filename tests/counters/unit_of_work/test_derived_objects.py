@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 from support.comments import thread_of
 from support.recount import assert_exact, shown
-from support.sessions import Counted
+from support.sessions import Counted, store_once
 
 from tallied.errors import CounterAssignmentError
 from tallied.models import Comment, Thread
@@ -24,15 +24,18 @@ REFUSED = (
 )
 
 
-@pytest.fixture
-def thread(session: Session) -> Thread:
-    """A stored thread with comments of 2 and 3 words, in memory."""
+def add_thread(session: Session) -> None:
+    """Add a thread with comments of 2 and 3 words."""
     thread = thread_of("one two", "three four five")
     thread.title = "Ünder Discussion"
     session.add(thread)
-    session.commit()
-    session.refresh(thread, ["comments", "word_count", "comment_count", "last_comment_at"])
-    return thread
+
+
+@pytest.fixture
+def thread(engine: Engine, session: Session) -> Thread:
+    """The thread of `add_thread`, stored and in memory with its comments and counters."""
+    store_once(engine, add_thread)
+    return session.scalars(select(Thread).options(selectinload(Thread.comments))).one()
 
 
 def assert_right(session: Session, *threads: Thread) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session, selectinload
-from support.comments import comment, stored_thread, stored_threads
+from support.comments import comment, stored_thread, thread_of
 from support.recount import assert_exact, drifted, shown
 
 from tallied.errors import CounterAssignmentError, UncountedStatementError
@@ -179,7 +179,9 @@ def test_thousand_comments_in_hundred_threads_are_counted(session: Session) -> N
 
 
 def test_changes_of_many_threads_in_one_flush_are_counted(session: Session) -> None:
-    threads = stored_threads(session, 20, "one two", "three four five", "six")
+    threads = [thread_of("one two", "three four five", "six") for _ in range(20)]
+    session.add_all(threads)
+    session.flush()
     for number, (first, second, third) in enumerate([tuple(t.comments) for t in threads]):
         first.message = "edited to have six words now"
         second.thread = threads[(number + 7) % 20]

@@ -7,19 +7,26 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session, selectinload
-from support.comments import comment, stored_thread, stored_threads, thread_of
+from support.comments import comment, stored_thread, thread_of
+from support.sessions import store_once
 from support.statements import Statements, recorded
 
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
 
 
+def add_threads(session: Session) -> None:
+    """Add ten threads with three comments each."""
+    session.add_all(thread_of(2, 1, 4) for _ in range(10))
+
+
 @pytest.fixture
-def threads(session: Session) -> list[Thread]:
-    """Ten stored threads with three comments each, all loaded."""
-    return stored_threads(session, 10, 2, 1, 4)
+def threads(engine: Engine, session: Session) -> list[Thread]:
+    """The threads of `add_threads`, stored and loaded with their comments."""
+    store_once(engine, add_threads)
+    return list(session.scalars(select(Thread).options(selectinload(Thread.comments))))
 
 
 @pytest.fixture
