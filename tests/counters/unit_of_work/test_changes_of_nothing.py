@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Boolean, Engine, Integer, delete, insert, select, text, update
 from sqlalchemy.orm import Session, mapped_column, relationship
-from support.pairs import assert_verified, counter, install, pair, reference
+from support.pairs import assert_verified, counter, new_counters, pair, reference
 from support.statements import recorded
 
 from tallied.counters import Count, Max, Sum
@@ -25,8 +26,9 @@ class Models(NamedTuple):
     Own: type[Session]
 
 
-def make_models(engine: Engine, *, with_extreme: bool = False) -> Models:
-    """Return models of which hidden sources do not count, with a parent that has two sources."""
+@cache
+def declare_models(*, with_extreme: bool) -> Models:
+    """Return models of which hidden sources do not count."""
     Parent, Source = pair(
         {
             "total": counter("total"),
@@ -47,18 +49,24 @@ def make_models(engine: Engine, *, with_extreme: bool = False) -> Models:
     declared += [Sum(Parent.total, of=Source.size, via=Source.parent, where=shown)]
     if with_extreme:
         declared += [Max(Parent.greatest, of=Source.size, via=Source.parent, where=shown)]
-    counters, Own = install(engine, *declared)
-    with Own(engine) as session:
-        parent = Parent(id=1)
-        session.add_all([parent, Parent(id=2)])
+    return Models(Parent, Source, *new_counters(*declared))
+
+
+def make_models(engine: Engine, *, with_extreme: bool = False) -> Models:
+    """Return models, with a stored parent that has two sources, and another one."""
+    models = declare_models(with_extreme=with_extreme)
+    models.Parent.metadata.create_all(engine, checkfirst=False)
+    with models.Own(engine) as session:
+        parent = models.Parent(id=1)
+        session.add_all([parent, models.Parent(id=2)])
         session.add_all(
             [
-                Source(id=1, parent=parent, hidden=False, size=3),
-                Source(id=2, parent=parent, hidden=True, size=4),
+                models.Source(id=1, parent=parent, hidden=False, size=3),
+                models.Source(id=2, parent=parent, hidden=True, size=4),
             ]
         )
         session.commit()
-    return Models(Parent, Source, counters, Own)
+    return models
 
 
 def insert_hidden(session: Session, models: Models) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session, mapped_column, relationship, undefer
-from support.pairs import assert_verified, counter, install, key, pair
+from support.pairs import assert_verified, counter, install, key, new_counters, pair
 
 from tallied.counters import Count, Counters, Latest, Sum
 from tallied.errors import CounterDeclarationError
@@ -35,10 +36,17 @@ def optional() -> Any:
     return mapped_column(ForeignKey("parent.id"), index=True, nullable=True)
 
 
-def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
+def declare_sum(source: dict[str, Any]) -> tuple[Any, ...]:
     """Return the classes, the counters and the session class of a sum of ``Source.w``."""
     Parent, Source = pair(None, {"w": mapped_column(Integer, nullable=True)} | source)
-    return Parent, Source, *install(engine, Sum(Parent.n, of=Source.w, via=Source.parent))
+    return Parent, Source, *new_counters(Sum(Parent.n, of=Source.w, via=Source.parent))
+
+
+def sum_of(engine: Engine, source: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the same, with the tables."""
+    declared = declare_sum(source)
+    declared[0].metadata.create_all(engine, checkfirst=False)
+    return declared
 
 
 # Relationships that write a foreign key without an event
@@ -301,6 +309,11 @@ def test_type_with_variant_is_read_as_stored(engine: Engine) -> None:
 # Pending changes before a statement
 
 
+@cache
+def declare_notes() -> tuple[Any, ...]:
+    return declare_sum({"note": mapped_column(String, default="")})
+
+
 CHANGES = ["edit", "move", "delete", "add"]
 FORMS = ["orm", "table", "keys", "delete", "no autoflush"]
 
@@ -317,7 +330,8 @@ FORMS = ["orm", "table", "keys", "delete", "no autoflush"]
 def test_autoflush_before_a_statement_is_counted_once(
     engine: Engine, change: str, form: str
 ) -> None:
-    Parent, Source, counters, Own = sum_of(engine, {"note": mapped_column(String, default="")})
+    Parent, Source, counters, Own = declare_notes()
+    Parent.metadata.create_all(engine, checkfirst=False)
     with Own(engine) as session:
         one, two = Parent(), Parent()
         session.add_all([one, two])
