@@ -129,7 +129,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_runtest_setup(item: pytest.Function) -> None:
     # A plan of patched code is for that test only, which must not have one of other code.
-    plans.is_on = "monkeypatch" not in item.fixturenames
+    plans.is_on = not {"fresh_plans", "monkeypatch"}.intersection(item.fixturenames)
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +209,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def with_tables() -> None:
     """Who uses this finds Tallied's tables in the fresh database."""
+
+
+@pytest.fixture
+def fresh_plans() -> None:
+    """Who uses this has plans without the statements of other tests."""
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tallied.operations.plan import Plan
 from tallied.operations.plans import MAX_COMBINATIONS, OperationPlans
 from tallied.operations.statements import MAX_SHAPES
 
-pytestmark = pytest.mark.sqlite
+pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("fresh_plans")]
 
 FLAGS = " ".join(f"a{number}: totalCount @include(if: $f{number})" for number in range(6))
 DECLARED = ", ".join(f"$f{number}: Boolean!" for number in range(6))
