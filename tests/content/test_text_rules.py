@@ -50,6 +50,7 @@ async def test_text_of_nothing_visible_is_blank(database: Database, text: str) -
         assert (error["field"], error["code"]) == (field, "BLANK"), values
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("character", "kind"),
     [("\x07", "a control"), ("\n", "a control"), ("\u2028", "a control"),

@@ -77,6 +77,7 @@ async def be_busy() -> None:
     raise Busy("The database is busy.")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("query", "number"), [(NESTED, 1), (NESTED, 2), (TWO, 1), (TWO, 2)])
 async def test_busy_database_is_one_error_at_each_root(
     database: Database, monkeypatch: pytest.MonkeyPatch, query: str, number: int

@@ -51,6 +51,7 @@ async def read_lines(database: Database) -> list[list[str]]:
     return [line(id) for id in parents]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("roots", [1, 5, 12])
 async def test_surroundings_continue_lists(database: Database, statements: Any, roots: int) -> None:
     """Two statements for any comment and any size, and the cursors are those of its own list."""

@@ -183,6 +183,7 @@ async def test_erased_author_leaves_no_flag(host: Host) -> None:
     await assert_sound(host.database)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("status", ["PENDING", "REJECTED", "SPAM"])
 async def test_hidden_comment_leaves_no_trace(host: Host, status: str) -> None:
     thread = await host.bob.thread("Engines")

@@ -49,8 +49,9 @@ class KeptPlans:
         return plan
 
 
-def keep_compiled_plans() -> KeptPlans:
+plans = KeptPlans()
+
+
+def keep_compiled_plans() -> None:
     """Let all services of this process share the plans of the same documents."""
-    plans = KeptPlans()
     Compiler.compile = lambda *arguments: plans.compile(*arguments)  # type: ignore[method-assign]
-    return plans

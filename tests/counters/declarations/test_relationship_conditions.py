@@ -151,6 +151,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 def test_condition_repeated_in_where_is_counted(way: str, session: Session) -> None:
     work, expected = WAYS[way]

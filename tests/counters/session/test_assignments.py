@@ -95,6 +95,7 @@ def test_assigned_preview_is_reverted_with_its_source(session: Session, thread: 
     assert_verified(session, forum)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("value", [12, 0, None, Thread.words + 1, "13"])
 def test_another_value_of_a_loaded_object_is_refused(
     session: Session, thread: Thread, value: Any

@@ -36,6 +36,7 @@ def test_partial_load_keeps_the_preview(session: Session, how: str) -> None:
     assert_verified(session, forum)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", ["refresh", "expire", "populate existing", "expire all", "lock"])
 def test_dropped_edit_reverts_its_preview(session: Session, how: str) -> None:
     thread = session.get_one(Thread, FIRST)

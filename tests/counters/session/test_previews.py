@@ -64,6 +64,7 @@ PREVIEWS: dict[str, tuple[Callable[[Thread, Thread], Any], tuple[int, int], tupl
 """Changes of two threads, and the comments and words that each shows at once."""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", PREVIEWS)
 def test_change_is_counted_at_once(
     session: Session, thread: Thread, other: Thread, executed: Statements, name: str

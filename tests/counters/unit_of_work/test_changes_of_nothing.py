@@ -128,6 +128,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("is_loaded", [True, False])
 @pytest.mark.parametrize("change", CHANGES)
 def test_change_of_nothing_leaves_parent_alone(
@@ -144,6 +145,7 @@ def test_change_of_nothing_leaves_parent_alone(
         assert_verified(session, models.counters)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", [insert_hidden, edit_hidden, delete_hidden, move_hidden])
 def test_hidden_value_is_no_extreme(engine: Engine, change: Any) -> None:
     models = make_models(engine, with_extreme=True)
@@ -196,6 +198,7 @@ def remove(session: Session, models: Models, source: Any) -> None:
     parent.sources.remove(source)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", [hide, resize, move, remove])
 def test_same_change_by_another_session_shows_in_memory(engine: Engine, change: Any) -> None:
     models = make_models(engine)

@@ -318,6 +318,7 @@ CHANGES = ["edit", "move", "delete", "add"]
 FORMS = ["orm", "table", "keys", "delete", "no autoflush"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("change", "form"),
     [

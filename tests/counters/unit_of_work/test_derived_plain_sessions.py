@@ -60,6 +60,7 @@ UNCOUNTED: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("statement", UNCOUNTED)
 def test_plain_session_refuses_statements(tables: Engine, statement: str) -> None:
     with PlainSession(tables) as session:

@@ -249,6 +249,7 @@ REFUSED: dict[str, tuple[str, Statement]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", REFUSED)
 def test_statement_without_a_known_value_is_refused(
     session: Session, thread: Thread, name: str
@@ -314,6 +315,7 @@ HOSTS: dict[str, tuple[int, Callable[[Session], Any]]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", HOSTS)
 def test_statement_on_custom_models_derives_columns(shelves: Session, name: str) -> None:
     words, run = HOSTS[name]

@@ -88,6 +88,7 @@ FORMS: dict[Callable[[int, int], Any], tuple[tuple[int, int], list[Any], tuple[i
 """The function that builds a statement, with arguments and results of two executions."""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("make", FORMS, ids=lambda make: make.__name__)
 def test_lambda_statement_is_counted_with_its_values(session: Session, make: Any) -> None:
     first, then, second, finally_ = FORMS[make]
@@ -130,6 +131,7 @@ def refused(thread: int) -> dict[str, tuple[str, Any]]:
     }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", refused(FIRST))
 def test_lambda_statement_that_cannot_be_counted_is_refused(session: Session, name: str) -> None:
     why, statement = refused(FIRST)[name]

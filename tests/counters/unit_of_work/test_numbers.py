@@ -308,6 +308,7 @@ def test_assignment_is_refused(session: Session, name: str) -> None:
     assert executed == []
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "statement",
     [

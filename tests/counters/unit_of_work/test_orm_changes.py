@@ -224,6 +224,7 @@ def test_flush_leaves_no_object_modified(session: Session) -> None:
     assert not session.is_modified(thread)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["comment_count", "word_count", "last_comment_at"])
 def test_counter_cannot_be_assigned(session: Session, name: str) -> None:
     thread = stored_thread(session, "one two", "three four five")
@@ -234,6 +235,7 @@ def test_counter_cannot_be_assigned(session: Session, name: str) -> None:
     assert_exact(session, thread)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "statement",
     [

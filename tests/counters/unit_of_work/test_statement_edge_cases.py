@@ -121,6 +121,7 @@ def assert_refused(session: Session, why: str, execute: Statement) -> None:
     assert_verified(session, forum)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", REFUSED)
 def test_uncountable_statement_is_refused(session: Session, name: str) -> None:
     assert_refused(session, *REFUSED[name])
