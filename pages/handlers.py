@@ -97,12 +97,12 @@ async def new_thread(site: Site, request: Request) -> Response:
 
 async def show_thread(site: Site, request: Request) -> Response:
     """Show a thread with a page of its comments."""
-    return await _show_thread(site, request, request.path_params["id"])
+    return await _show(site, request, "thread", request.path_params["id"])
 
 
 async def show_comment(site: Site, request: Request) -> Response:
     """Show a comment with those above it, its neighbours, and the replies."""
-    return await _show_comment(site, request, request.path_params["id"])
+    return await _show(site, request, "comment", request.path_params["id"])
 
 
 async def add_comment(site: Site, request: Request) -> Response:
@@ -122,8 +122,8 @@ async def add_comment(site: Site, request: Request) -> Response:
         form = FormState(values)
         form.submission = values.get("submission") or form.submission
         _add_errors(site, form, error)
-        show, id = (_show_comment, reply_to) if reply_to else (_show_thread, thread_id)
-        response = await show(site, request, id, status_of(error), form)
+        kind, id = ("comment", reply_to) if reply_to else ("thread", thread_id)
+        response = await _show(site, request, kind, id, status_of(error), form)
         return with_retry_after(response, error)
     assert change.comment is not None
     links = site.links(request)
@@ -227,22 +227,20 @@ HANDLERS: tuple[tuple[str, list[str], Handler], ...] = (
 """The routes below the path of the pages: their methods, and the handler."""
 
 
-async def _show_thread(
-    site: Site, request: Request, id: UUID, status: int = 200, form: FormState | None = None
+async def _show(
+    site: Site,
+    request: Request,
+    kind: str,
+    id: UUID,
+    status: int = 200,
+    form: FormState | None = None,
 ) -> Response:
-    discussion = await site.read_thread(request, id, form)
+    """Show a ``thread``, or a ``comment`` in its place."""
+    read = site.read_comment if kind == "comment" else site.read_thread
+    discussion = await read(request, id, form)
     if discussion is None:
         raise _not_found(site)
-    return await site.render(request, "tallied/thread.html", status, discussion=discussion)
-
-
-async def _show_comment(
-    site: Site, request: Request, id: UUID, status: int = 200, form: FormState | None = None
-) -> Response:
-    discussion = await site.read_comment(request, id, form)
-    if discussion is None:
-        raise _not_found(site)
-    return await site.render(request, "tallied/comment.html", status, discussion=discussion)
+    return await site.render(request, f"tallied/{kind}.html", status, discussion=discussion)
 
 
 def _new_comment(values: Mapping[str, str]) -> NewComment:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TypeVar
 from uuid import UUID
 
 from ..database.row_reader import RowReader
@@ -26,6 +27,8 @@ from .view_building import (
     thread_view,
 )
 from .view_types import CommentView, MixedPage, QueuedComment
+
+T = TypeVar("T", bound=CommentView)
 
 _QUEUE_COLUMNS = ("status", "pending_reason", "flagged", "flag_count")
 
@@ -58,19 +61,7 @@ async def read_latest_comments(
     )
     reader, access = await begin(connection, access)
     arguments = PageArguments(first, last, after, before)
-    page = await _read_page(reader, access, arguments, comments)
-    threads, names = await _read_threads(reader, access, page)
-    return MixedPage(
-        nodes=[
-            await comment_view(
-                access, row, thread_context(threads[row["thread_id"]]), names, cursor
-            )
-            for row, cursor in _rows_in(page, threads)
-        ],
-        has_previous_page=page.has_previous,
-        has_next_page=page.has_next,
-        threads={id: thread_view(access, thread, names) for id, thread in threads.items()},
-    )
+    return await _read_page(reader, access, arguments, comments, lambda view, _: view)
 
 
 async def read_moderation_queue(
@@ -98,24 +89,21 @@ async def read_moderation_queue(
     reader, access = await begin(connection, access)
     access.require(access.moderates_all, "list hidden comments")
     arguments = PageArguments(first, last, after, before)
-    page = await _read_page(reader, access, arguments, comments)
-    threads, names = await _read_threads(reader, access, page)
-    nodes = []
-    for row, cursor in _rows_in(page, threads):
-        context = thread_context(threads[row["thread_id"]])
-        view = await comment_view(access, row, context, names, cursor)
-        nodes.append(QueuedComment(**vars(view), **{name: row[name] for name in _QUEUE_COLUMNS}))
-    return MixedPage(
-        nodes=nodes,
-        has_previous_page=page.has_previous,
-        has_next_page=page.has_next,
-        threads={id: thread_view(access, thread, names) for id, thread in threads.items()},
-    )
+    return await _read_page(reader, access, arguments, comments, _queued_comment)
+
+
+def _queued_comment(view: CommentView, row: Record) -> QueuedComment:
+    return QueuedComment(**vars(view), **{name: row[name] for name in _QUEUE_COLUMNS})
 
 
 async def _read_page(
-    reader: RowReader, access: Access, arguments: PageArguments, comments: CommentFilter
-) -> RowPage:
+    reader: RowReader,
+    access: Access,
+    arguments: PageArguments,
+    comments: CommentFilter,
+    make: Callable[[CommentView, Record], T],
+) -> MixedPage[T]:
+    """Return a page of what `make` returns for each comment."""
     condition = access.read_condition()
     window = arguments.window(
         COMMENTS["CREATED_AT", True],
@@ -124,7 +112,18 @@ async def _read_page(
         None if condition is None else is_in_thread(condition),
     )
     columns = COMMENT_VIEW_COLUMNS.union(_QUEUE_COLUMNS)
-    return await read_page(reader, window, RequestedFields(columns, True, True, True))
+    page = await read_page(reader, window, RequestedFields(columns, True, True, True))
+    threads, names = await _read_threads(reader, access, page)
+    nodes = []
+    for row, cursor in _rows_in(page, threads):
+        context = thread_context(threads[row["thread_id"]])
+        nodes.append(make(await comment_view(access, row, context, names, cursor), row))
+    return MixedPage(
+        nodes=nodes,
+        has_previous_page=page.has_previous,
+        has_next_page=page.has_next,
+        threads={id: thread_view(access, thread, names) for id, thread in threads.items()},
+    )
 
 
 async def _read_threads(

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.row_reader import RowReader
@@ -25,7 +25,7 @@ from .selections import table_of
 REPLACE_TIME = timedelta(seconds=60)
 """The time in which two edits of the same person leave one revision."""
 
-REVISION = table_of(Revision)
+REVISION, COMMENT, THREAD, AUTHOR = map(table_of, (Revision, Comment, Thread, Author))
 
 
 class FormerMessage(NamedTuple):
@@ -160,25 +160,37 @@ _OWN_COLUMNS = ("number", "message", "word_count", "edited_at")
 
 @cache
 def _select_revisions(*, is_sqlite: bool) -> Select[Any]:
-    comment, thread, author = map(table_of, (Comment, Thread, Author))
+    columns = (REVISION.c[name] for name in _OWN_COLUMNS)
+    statement = select_texts(REVISION, REVISION.c.editor_id, *columns, is_sqlite=is_sqlite)
+    return statement.where(~COMMENT.c.placeholder).order_by(
+        REVISION.c.comment_id, REVISION.c.number
+    )
+
+
+def select_texts(
+    text: Any, author_key: Any, *columns: ColumnElement[Any], is_sqlite: bool
+) -> Select[Any]:
+    """Return the query of the rows of a table about the comments ``ids``.
+
+    :returns: of each row the comment's key and the columns, then its author, if it has one, the
+        comment and the thread, with the columns for a policy.
+    """
     return (
         select(
-            REVISION.c.comment_id,
-            *(REVISION.c[name] for name in _OWN_COLUMNS),
-            *(author.c[name] for name in AUTHOR_COLUMNS),
-            *(comment.c[name] for name in COMMENT_COLUMNS),
-            *(thread.c[name] for name in ThreadContext._fields),
+            text.c.comment_id,
+            *columns,
+            *(AUTHOR.c[name] for name in AUTHOR_COLUMNS),
+            *(COMMENT.c[name] for name in COMMENT_COLUMNS),
+            *(THREAD.c[name] for name in ThreadContext._fields),
         )
         .select_from(
-            REVISION.join(comment, comment.c.id == REVISION.c.comment_id)
-            .join(thread, thread.c.id == comment.c.thread_id)
-            .outerjoin(author, author.c.id == REVISION.c.editor_id)
+            text.join(COMMENT, COMMENT.c.id == text.c.comment_id)
+            .join(THREAD, THREAD.c.id == COMMENT.c.thread_id)
+            .outerjoin(AUTHOR, AUTHOR.c.id == author_key)
         )
         .where(
-            is_among_ids(REVISION.c.comment_id, is_sqlite=is_sqlite),
-            # Without it, PostgreSQL would read all comments to join those of many revisions.
-            is_among_ids(comment.c.id, is_sqlite=is_sqlite),
-            ~comment.c.placeholder,
+            is_among_ids(text.c.comment_id, is_sqlite=is_sqlite),
+            # Without it, PostgreSQL would read all comments to join those of many texts.
+            is_among_ids(COMMENT.c.id, is_sqlite=is_sqlite),
         )
-        .order_by(REVISION.c.comment_id, REVISION.c.number)
     )

@@ -8,16 +8,16 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select
 
 from ..database.row_reader import RowReader
 from ..host.access import Access, HostRules
-from ..host.policy import COMMENT_COLUMNS, CommentContext, ThreadContext
-from ..models import Author, Comment, Thread, WithdrawnText
+from ..host.policy import CommentContext
+from ..models import Comment, WithdrawnText
 from ..models.comment import DELETED, is_shown
-from .lists import is_among_ids
 from .pagination.arguments import Record
 from .reaction_queries import AUTHOR_COLUMNS
+from .revisions import select_texts
 from .rows import split_comment_context
 from .selections import table_of
 
@@ -79,27 +79,7 @@ def _may_read(
 
 @cache
 def _select_texts(*, is_sqlite: bool) -> Select[Any]:
-    comment, thread, author, text = map(table_of, (Comment, Thread, Author, WithdrawnText))
-    return (
-        select(
-            text.c.comment_id,
-            text.c.message,
-            text.c.author_name,
-            text.c.status,
-            comment.c.deleted_at,
-            comment.c.deleted_by,
-            *(author.c[name] for name in AUTHOR_COLUMNS),
-            *(comment.c[name] for name in COMMENT_COLUMNS),
-            *(thread.c[name] for name in ThreadContext._fields),
-        )
-        .select_from(
-            text.join(comment, comment.c.id == text.c.comment_id)
-            .join(thread, thread.c.id == comment.c.thread_id)
-            .outerjoin(author, author.c.id == text.c.author_id)
-        )
-        .where(
-            is_among_ids(text.c.comment_id, is_sqlite=is_sqlite),
-            # Without it, PostgreSQL would read all comments to join those of many texts.
-            is_among_ids(comment.c.id, is_sqlite=is_sqlite),
-        )
-    )
+    text, comment = map(table_of, (WithdrawnText, Comment))
+    own = (text.c.message, text.c.author_name, text.c.status)
+    deletion = (comment.c.deleted_at, comment.c.deleted_by)
+    return select_texts(text, text.c.author_id, *own, *deletion, is_sqlite=is_sqlite)
