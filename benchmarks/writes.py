@@ -1,6 +1,7 @@
 """What each way to keep a counter adds to a transaction: insert, batch, edit, move, delete.
 
     python -m benchmarks.writes [--quick] [--driver sqlite|aiosqlite|psycopg|asyncpg]
+    python -m benchmarks.writes --threads 2 --comments 100000
 
 What is timed is a whole transaction, from the making of the session to the end of the
 commit, by one writer; all numbers are ratios to the same operation with no counter.
@@ -14,7 +15,7 @@ import asyncio
 import gc
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
@@ -209,11 +210,14 @@ async def measure_driver(url: str, driver: str, scale: Scale) -> dict[Candidate,
 def main(
     quick: Annotated[bool, typer.Option(help="Fewer rounds.")] = False,
     driver: Annotated[list[str], typer.Option(help="One of the drivers.")] = list(DRIVERS),  # noqa: B006
+    threads: Annotated[int, typer.Option(help="How many threads there are.")] = Scale.threads,
+    comments: Annotated[int, typer.Option(help="How many each has.")] = Scale.comments,
 ) -> None:
     """Print what every way to keep a counter costs a transaction, beside none at all."""
+    scale = replace(QUICK if quick else Scale(), threads=threads, comments=comments)
     for name in driver:
         with fresh_database(DRIVERS[name], in_memory=True) as url:
-            show(name, asyncio.run(measure_driver(url, name, QUICK if quick else Scale())))
+            show(name, asyncio.run(measure_driver(url, name, scale)))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import counters, pings, sessions, trees, writers, writes
+from tallied.benchmarks import pings, sessions, trees, writers, writes
 from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
-from tallied.benchmarks.forms import FORMS, STRATEGIES
 from tallied.benchmarks.reply_trees import store_tree
 from tallied.database import Database
 from tallied.execution.executor import Executor
@@ -31,27 +30,6 @@ def engine(empty_url: str) -> Iterator[Engine]:
     engine = blocking_engine(empty_url)
     yield engine
     engine.dispose()
-
-
-@pytest.mark.slow
-def test_benchmark_of_one_comment_runs(
-    engine: Engine, empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
-) -> None:
-    scale = counters.Scale(sizes=(30,), rounds=2)
-    for strategy in STRATEGIES:
-        strategy.metadata.create_all(engine)
-    threads = counters.Threads(engine, scale)
-    for form in FORMS:
-        for strategy in {
-            strategy.Thread.__tablename__: strategy for strategy in STRATEGIES
-        }.values():
-            counters.make_exact(engine, strategy)
-        results = asyncio.run(counters.measure(form, engine, threads, scale))
-        ended = {strategy.name: result.exact for strategy, result in results.items()}
-        assert all(ended[name] for name in ended if name.startswith(EXACT))
-        counters.show(backend, form, results, scale)
-    printed = capsys.readouterr().out
-    assert printed.count("no counter, again") == len(FORMS)
 
 
 @pytest.mark.slow
