@@ -130,6 +130,8 @@ async def _remove(unit: UnitOfWork, draft: ReactionDraft) -> ReactionChange:
     if comment is None:
         comment = await _lock_comment(session, access, draft.comment_id, draft.kind)
         assert comment is not None
+        if comment.reaction:  # The first look was at a comment that was being moved.
+            return await _remove(unit, draft)
         if not comment.has_total:
             require_kind(access, draft.kind)
         return comment.change()
@@ -183,6 +185,10 @@ async def _lock_comment(
     if access.reads_by_author:
         access = await with_author(session, access)
     row = await _read_locked(session, access, id, kind, removing=removing)
+    # PostgreSQL looks again at a row for which it has waited, beside the thread that it had found.
+    # That is another one if the comment has been moved: it is missing, or meets no condition.
+    if access.read_condition() is not None if row is None else row[-1] is None:
+        row = await _read_locked(session, access, id, kind, removing=removing)
     if row is None and removing:
         return None
     if row is None:
@@ -259,7 +265,7 @@ def _select_locked(*, is_known: bool, removing: bool) -> DriverStatement:
     statement = (
         select(Reaction if removing else exists().where(is_own), *columns)
         .select_from(Comment)
-        .join(Thread, Thread.id == Comment.thread_id)
+        .outerjoin(Thread, Thread.id == Comment.thread_id)
         .where(Comment.id == bindparam("tallied_comment"), is_listed())
         .with_for_update(key_share=True, of=[Comment, Reaction] if removing else Comment)
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from support.api import mutation
+from support.board import Board, race
 from support.diary import Diary
 from support.host import ADA, BOB, Discreet, Gate, Host, blocked, key, run_behind
 from support.plans import PlannedApi
@@ -21,6 +22,7 @@ from tallied.host.policy import CommentContext, Policy
 from tallied.models import Comment, Reaction, ReactionTotal, Thread
 from tallied.models.counters import counters
 from tallied.resolvers import reactions, views
+from tallied.resolvers.comments import move_comment
 from tallied.settings import Settings
 
 GROUPS = "reactionCount reactionGroups { kind emoji count viewerHasReacted }"
@@ -242,6 +244,31 @@ async def test_reaction_waits_for_hiding_of_comment(
     assert await rows(database, Reaction) == (0 if is_locked else 1)
     async with database.read() as connection:
         assert await connection.run_sync(lambda it: list(counters.verify(it))) == []
+
+
+@pytest.mark.parametrize("policy", [Policy(), Discreet()])
+async def test_reaction_follows_comment_that_is_moved(database: Database, policy: Policy) -> None:
+    """The thread that was found with the comment is another one under its lock."""
+    for has_reacted in (False, True):
+        board = Board(Host(database, policy=policy))
+        await board.fill()
+        own: dict[str, Any] = {"commentId": board.ids[2], "kind": "like"}
+        if has_reacted:
+            await board.host.bob.do("addReaction", "comment { id }", **own)
+
+        async def move(board: Board, unit: UnitOfWork) -> None:
+            await move_comment(unit, board.access, board.comment, board.other)
+
+        async def react(board: Board, unit: UnitOfWork, withdraws: bool = has_reacted) -> None:
+            access = board.host.discussion.access(BOB)
+            change = reactions.remove_reaction if withdraws else reactions.add_reaction
+            await change(unit, access, board.comment, "like")
+
+        assert await race(board, move, react) == ["ok", "ok"]
+        query = select(func.count()).where(Reaction.comment_id == board.comment)
+        async with database.read() as connection:
+            assert await connection.scalar(query) == (not has_reacted)
+    await board.host.assert_exact()
 
 
 async def test_tombstone_and_erasure_lose_reactions(database: Database) -> None:
