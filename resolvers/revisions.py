@@ -10,16 +10,18 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.row_reader import RowReader
+from ..database.unit_of_work import Repeated
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author, Comment, Revision, Thread
 from .lists import is_among_ids
 from .pagination.arguments import Record
 from .reaction_queries import AUTHOR_COLUMNS
-from .rows import split_comment_context
+from .rows import is_foreign_key_error, split_comment_context
 from .selections import table_of
 
 REPLACE_TIME = timedelta(seconds=60)
@@ -63,6 +65,7 @@ async def record_edit(
 
     :param editor_id: the author who has edited; None for the host and for guests.
     :param limit: how many revisions are kept of one comment; with 0 there is no history.
+    :raises Repeated: if the editor has been deleted meanwhile; the unit of work runs again.
     """
     if not limit:
         return
@@ -77,7 +80,12 @@ async def record_edit(
     new = [{"comment_id": comment.id, **values}]
     if latest is None:  # The first edit, or the first since there is a history.
         new.insert(0, {"comment_id": comment.id, **former._asdict()})
-    await session.execute(insert(REVISION), new)
+    try:
+        await session.execute(insert(REVISION), new)
+    except IntegrityError as error:
+        if is_foreign_key_error(error):  # The editor was deleted meanwhile.
+            raise Repeated from error
+        raise
     if count + len(new) > limit:
         await _prune(session, comment.id, count + len(new) - limit)
 

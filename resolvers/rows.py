@@ -184,7 +184,7 @@ def translate_missing_row(*, row: str | None = None, parent: str | None = None) 
             raise
         raise not_found(row) from error
     except IntegrityError as error:
-        if parent is None or not _is_foreign_key(error):
+        if parent is None or not is_foreign_key_error(error):
             raise
         raise not_found(parent) from error
 
@@ -201,7 +201,7 @@ def not_found(field: str) -> NotFound:
     return NotFound(f"There is no such {entity}; it may have been deleted.", field=field)
 
 
-def _is_foreign_key(error: IntegrityError) -> bool:
+def is_foreign_key_error(error: IntegrityError) -> bool:
     """Return whether a foreign key has no row (PostgreSQL, Appendix A: foreign_key_violation)."""
     if getattr(error.orig, "sqlstate", None) == "23503":
         return True

@@ -26,12 +26,13 @@ from support.reply_trees import (
     read_values,
 )
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.models import Author, Mark, Reaction, ReactionTotal, Revision
+from tallied.models import Author, Flag, Mark, Reaction, ReactionTotal, Revision
 from tallied.models.base import now
 from tallied.models.comment import DELETED
 from tallied.models.counters import counters
-from tallied.resolvers import erasure, marks, purge, reactions
+from tallied.resolvers import authors, erasure, marks, purge, reactions, revisions
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.comments import (
     add_comment,
@@ -41,11 +42,12 @@ from tallied.resolvers.comments import (
     restore_comment,
 )
 from tallied.resolvers.erasure import erase_author
+from tallied.resolvers.flags import flag_comment
 from tallied.resolvers.marks import mark_read
 from tallied.resolvers.moderation import moderate_comments
 from tallied.resolvers.new_comment import NewComment
 from tallied.resolvers.reactions import add_reaction, remove_reaction
-from tallied.resolvers.threads import delete_thread
+from tallied.resolvers.threads import delete_thread, lock_thread
 
 
 class Square(Board):
@@ -58,6 +60,7 @@ class Square(Board):
         for comment in (self.ids[2], id):
             for client in (self.host.ada, self.host.bob):
                 await client.do("addReaction", "comment { id }", commentId=comment, kind="heart")
+        await self.host.ada.do("flagComment", "comment { id }", commentId=id, reason="SPAM")
 
     async def assert_exact(self) -> None:
         """Assert that nothing is left of what is deleted, and that all else fits together."""
@@ -88,6 +91,23 @@ def take_back(name: str) -> Change:
     return lambda board, unit: remove_reaction(unit, as_ada(board), getattr(board, name), "heart")
 
 
+def flag(viewer: Viewer, name: str) -> Change:
+    async def change(board: Board, unit: UnitOfWork) -> None:
+        access = board.host.discussion.access_as_host(viewer)
+        await flag_comment(unit, access, getattr(board, name), "spam", note=f"by {viewer.name}")
+
+    return change
+
+
+async def approve(board: Any, unit: UnitOfWork) -> None:
+    """Close Ada's flag of Bob's comment."""
+    await moderate_comments(unit, board.access, [board.theirs], "published")
+
+
+async def purge_all(board: Board, unit: UnitOfWork) -> None:
+    await purge._purge_batch(unit, now() + timedelta(days=1), None, 10)
+
+
 async def erase(board: Board, unit: UnitOfWork) -> None:
     await erase_author(lambda work: work(unit), board.access, board.author)
 
@@ -107,28 +127,71 @@ CHANGES: dict[str, Change] = {
     "comment": lambda board, unit: add_comment(
         unit, as_ada(board), key(board.thread), NewComment("word")
     ),
+    "flag": flag(BOB, "comment"),
+    "flag Bob": flag(ADA, "theirs"),
+    "approve Bob": approve,
+    "reply": lambda board, unit: add_comment(
+        unit,
+        board.access,
+        key(board.thread),
+        NewComment("re ply", "Gast"),
+        reply_to_id=board.comment,
+    ),
+    "purge": purge_all,
+    "lock": lambda board, unit: lock_thread(unit, board.access, key(board.thread), True),
     "erase": erase,
     "delete author": lambda board, unit: delete_author(unit, board.access, board.author),
     "delete thread": lambda board, unit: delete_thread(unit, board.access, key(board.thread)),
 }
 OPPONENTS = {
-    "edit": ("moderate", "delete", "move", "react", "take back"),
-    "react": ("moderate", "delete"),
-    "take back": ("moderate", "delete"),
-    "mark": ("delete thread", "delete author"),
-    "erase": ("comment", "react to Bob", "take back from Bob", "edit", "mark"),
+    "edit": ("moderate", "delete", "move", "react", "take back", "flag", "reply"),
+    "react": ("moderate", "delete", "take back", "move", "flag", "reply"),
+    "take back": ("moderate", "delete", "move", "take back"),
+    "mark": ("comment", "reply", "move"),
+    "purge": ("delete", "moderate", "delete author"),
+    "lock": ("comment", "edit", "react", "flag", "moderate"),
+    "delete author": (
+        *("comment", "reply", "edit", "move", "react", "take back", "flag", "flag Bob", "moderate"),
+        *("mark", "delete author", "lock"),
+    ),
+    "delete thread": (
+        *("comment", "reply", "edit", "react", "take back", "flag", "moderate", "mark", "purge"),
+        *("delete author", "delete thread", "lock"),
+    ),
+    "erase": (
+        *("comment", "reply", "edit", "move", "react to Bob", "take back from Bob", "flag"),
+        *("flag Bob", "moderate", "approve Bob", "mark", "purge", "lock", "erase"),
+        *("delete author", "delete thread"),
+    ),
 }
 PAIRS = [
     pair
     for name, others in OPPONENTS.items()
     for other in others
-    for pair in ((name, other), (other, name))
+    for pair in dict.fromkeys(((name, other), (other, name)))
 ]
 REFUSED = {
     **dict.fromkeys([("delete", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
     **dict.fromkeys([("moderate", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
     ("delete thread", "mark"): "NOT_FOUND",
     ("erase", "edit"): "NOT_FOUND",
+    ("lock", "comment"): "LOCKED",
+    ("erase", "moderate"): "CONFLICT",
+    **dict.fromkeys([("erase", name) for name in ("flag", "move", "reply")], "NOT_FOUND"),
+    **{
+        (first, second): "NOT_FOUND"
+        for first in ("delete author", "erase")
+        for second in ("delete author", "erase")
+    },
+    **dict.fromkeys(
+        [
+            ("delete thread", name)
+            for name in ("comment", "reply", "edit", "react", "take back", "flag", "moderate")
+        ],
+        "NOT_FOUND",
+    ),
+    ("delete thread", "lock"): "NOT_FOUND",
+    ("delete thread", "delete thread"): "NOT_FOUND",
 }
 """The codes with which the second is refused."""
 
@@ -143,7 +206,7 @@ async def test_racing_changes_leave_nothing_behind(
     outcome = await race(board, CHANGES[first], CHANGES[second])
     assert outcome == ["ok", REFUSED.get((first, second), "ok")]
     await board.assert_exact()
-    if second == "erase" or (first == "erase" and outcome[1] != "ok"):
+    if (second == "erase") == (outcome[1] == "ok") and "erase" in (first, second):
         await assert_erased(board)
 
 
@@ -190,6 +253,26 @@ async def test_comment_before_lock_of_author_is_erased(
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("locks", [True, False])
+async def test_flag_waits_for_erasure_of_its_author(
+    database: Database, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    """Without the lock of its author, it would refer to one who is gone."""
+    board: Any = Board(Host(database))
+    await add_empty_author(board)
+    board.theirs = key(await board.host.bob.comment(board.thread))
+    if not locks:
+        monkeypatch.setattr(authors, "select", UnlockedSelect)
+        with pytest.raises(IntegrityError, match="fk_tallied_flag_author_id"):
+            await race(board, erase, CHANGES["flag Bob"])
+        return
+    assert await race(board, erase, CHANGES["flag Bob"]) == ["ok", "ok"]
+    async with database.sessions() as session:
+        assert (await session.scalars(select(Flag.author_id))).one() != board.author
+    await board.host.assert_exact()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("locks", [True, False])
 async def test_two_edits_have_two_numbers(
     database: Database, monkeypatch: pytest.MonkeyPatch, locks: bool
 ) -> None:
@@ -213,6 +296,24 @@ async def test_two_edits_have_two_numbers(
     async with database.sessions() as session:
         numbers = (await session.scalars(select(Revision.number).order_by(Revision.number))).all()
     assert numbers == [1, 2, 3]
+    await board.host.assert_exact()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.parametrize("repeats", [True, False])
+async def test_edit_outlives_deletion_of_its_editor(
+    database: Database, monkeypatch: pytest.MonkeyPatch, repeats: bool
+) -> None:
+    """The edit has found its editor before it waited for the comment."""
+    board = Board(Host(database))
+    await board.fill()
+    if not repeats:
+        monkeypatch.setattr(revisions, "is_foreign_key_error", lambda error: False)
+        with pytest.raises(IntegrityError, match="fk_tallied_revision_editor_id"):
+            await race(board, CHANGES["delete author"], CHANGES["edit"])
+        return
+    assert await race(board, CHANGES["delete author"], CHANGES["edit"]) == ["ok", "ok"]
+    assert (await read_rows(database))[board.ids[2]].message == "more"
     await board.host.assert_exact()
 
 
@@ -279,9 +380,6 @@ async def test_restored_text_is_not_purged(
 
     async def restore(board: Board, unit: UnitOfWork) -> None:
         await restore_comment(unit, board.access, board.comment)
-
-    async def purge_all(board: Board, unit: UnitOfWork) -> None:
-        await purge._purge_batch(unit, now() + timedelta(days=1), None, 10)
 
     assert await race(board, restore, purge_all) == ["ok", "ok"]
     assert (await read_rows(database))[board.ids[2]].status == "rejected"

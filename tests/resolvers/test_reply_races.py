@@ -82,7 +82,7 @@ CHANGES: dict[str, Change] = {
     "delete thread": lambda board, unit: delete_thread(unit, board.access, key(board.thread)),
 }
 OPPONENTS = {
-    "reply": ("reply", "move", "move parent", "lock"),
+    "reply": ("reply", "move", "move parent", "move below tree", "lock"),
     "move": ("move", "restore"),
     "move below tree": ("move tree below",),
     "move twig below": ("delete", "lock", "delete thread"),
