@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.host import ADA, BOB, Discreet, titles
+from sqlalchemy import select
+from support.host import ADA, BOB, MODERATOR, Discreet, titles
 from support.plans import PlannedApi
+from support.reply_trees import grow
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import HostRules
 from tallied.host.targets import Target, targets_by_name
-from tallied.models import Author, Comment, Thread
+from tallied.models import Author, Comment, ReactionTotal, Thread
 from tallied.models.base import new_id
 from tallied.schema.ids import encode_id
 
@@ -93,7 +95,10 @@ async def fill(database: Database, size: int) -> dict[str, Any]:
     return {"t": t[0], "c": c[0], "a": a[0], "ids": [*t, *c, *a]}
 
 
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.exhaustive), 12])
+SIZES = [12, *(pytest.param(size, marks=pytest.mark.exhaustive) for size in (1, 30))]
+
+
+@pytest.mark.parametrize("size", SIZES)
 async def test_level_is_one_statement(database: Database, statements: Any, size: int) -> None:
     values = await fill(database, size)
     api = PlannedApi(database, RULES)
@@ -112,3 +117,56 @@ async def test_level_is_one_statement(database: Database, statements: Any, size:
             assert "errors" not in answer
             assert executed.verbs == verbs, query
     assert api.counts.executed + hidden.counts.executed == 2 * len(cases)
+
+
+REPLIES = "replies(first: 3) {{ totalCount nodes {{ message {} {} }} }}"
+REACTIONS = "reactionGroups { kind count viewerHasReacted }"
+TREE = REPLIES.format(REACTIONS, REPLIES.format(REACTIONS, ""))
+DISCUSSIONS: list[tuple[str, list[str]]] = [
+    (
+        f"""query($t: ID!) {{ thread(id: $t) {{ comments(first: 50) {{ nodes {{
+          message {REACTIONS} {TREE} }} }} }} }}""",
+        [THREAD, THREAD, "SELECT parents", "SELECT tallied_reaction"],
+    ),
+    ("{ threads(first: 50) { nodes { title unreadCount } } }", [THREAD, COMMENT]),
+    (
+        "{ threads(first: 50) { nodes { title unreadCount firstUnread { message } } } }",
+        [THREAD, COMMENT, COMMENT],
+    ),
+    (
+        """query($t: ID!, $c: ID!) { thread(id: $t) { title around(commentId: $c, siblings: 5) {
+          ancestors { message } siblings { nodes { message } } } } }""",
+        [THREAD, "SELECT line"],
+    ),
+    (
+        "{ moderationQueue(first: 50) { nodes { message flagCount thread { title } } } }",
+        [AUTHOR, COMMENT],
+    ),
+    ("{ moderationQueue(first: 50) { totalCount nodes { message } } }", [COMMENT, COMMENT]),
+]
+"""Queries of discussions, and the statements of a moderator."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_discussion_is_read_by_few_statements(
+    database: Database, statements: Any, size: int
+) -> None:
+    thread = await grow(database, size)
+
+    async def work(unit: UnitOfWork) -> str:
+        query = select(Comment).where(Comment.shown).order_by(Comment.depth.desc(), Comment.id)
+        comments = (await unit.session.scalars(query)).all()
+        for comment in comments:
+            comment.flagged = comment.id.int % 2 == 0
+            unit.session.add(ReactionTotal(comment_id=comment.id, kind="like"))
+        return encode_id("Comment", comments[0].id)
+
+    values = {"t": thread, "c": await database.write(work)}
+    api = PlannedApi(database, RULES)
+    for query, verbs in DISCUSSIONS:
+        variables = {name: value for name, value in values.items() if f"${name}:" in query}
+        with statements() as executed:
+            answer = await api(query, MODERATOR, **variables)
+        assert "errors" not in answer
+        assert executed.verbs == verbs, query
+    assert api.counts.executed == len(DISCUSSIONS)

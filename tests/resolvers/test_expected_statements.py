@@ -118,7 +118,7 @@ async def filled_host(host: Host, size: int) -> dict[str, Any]:
     }
 
 
-SIZES = [pytest.param(1, marks=pytest.mark.exhaustive), 12]
+SIZES = [12, *(pytest.param(size, marks=pytest.mark.exhaustive) for size in (1, 40))]
 """Numbers of threads, which change no number of statements."""
 
 

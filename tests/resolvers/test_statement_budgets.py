@@ -202,8 +202,11 @@ RULES = HostRules(targets=targets_by_name([Target("book", books)]))
 GUEST, VIEWER = 0, 1
 
 
+SIZES = [9, *(pytest.param(size, marks=pytest.mark.exhaustive) for size in (2, 25))]
+
+
 @pytest.mark.parametrize("role", [GUEST, VIEWER])
-@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.exhaustive), 9])
+@pytest.mark.parametrize("size", SIZES)
 async def test_every_request_costs_same_at_every_size(
     database: Database, statements: Any, size: int, role: int
 ) -> None:
