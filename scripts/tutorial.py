@@ -34,6 +34,7 @@ DOCUMENTS = [
         "reference/reading-and-writing",
         "reference/policy-and-hooks",
         "how-to/sessions",
+        "how-to/backup",
     )
 ]
 """In this order: each goes on in the folder of those before it."""
