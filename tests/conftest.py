@@ -89,6 +89,7 @@ def speed_up_processes() -> None:
 speed_up_processes()
 keep_parsed_documents()
 keep_compiled_plans()
+keep_compiled_statements()
 
 
 SHARE = 24
@@ -323,7 +324,7 @@ def commands(capsys: pytest.CaptureFixture[str]) -> Commands:
 @pytest.fixture
 async def database(with_tables: None, empty_url: str) -> AsyncIterator[Database]:
     """A fresh database with Tallied's tables."""
-    database = keep_compiled_statements(Database(empty_url))
+    database = Database(empty_url)
     yield database
     await database.dispose()
 
@@ -348,6 +349,6 @@ async def strict(
     if database.is_sqlite:
         yield database
         return
-    strict = keep_compiled_statements(Database(empty_url, isolation_level=request.param))
+    strict = Database(empty_url, isolation_level=request.param)
     yield strict
     await strict.dispose()

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.compiled_statements import keep_compiled_statements
 from support.mutation_oracle import MutationOracle
 
 from tallied.database import Database
@@ -34,7 +33,7 @@ async def oracle(
     database: Database, twin_url: str, oracle_round: int
 ) -> AsyncIterator[MutationOracle]:
     """An oracle of two equal databases."""
-    twin = keep_compiled_statements(Database(twin_url))
+    twin = Database(twin_url)
     yield await MutationOracle.create(database, twin, oracle_round)
     await twin.dispose()
 

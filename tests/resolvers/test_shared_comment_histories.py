@@ -16,7 +16,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import select, text
-from support.compiled_statements import keep_compiled_statements
 from support.shared_units import Shared, find_drifts, store_threads
 from support.state_machines import run_machine
 
@@ -76,7 +75,7 @@ class Batches(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def open(self) -> Database:
-        return keep_compiled_statements(Database(self.url))
+        return Database(self.url)
 
     def teardown(self) -> None:
         self.run(self.database.dispose())

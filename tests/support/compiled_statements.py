@@ -29,15 +29,21 @@ class DialectCache(LRUCache[tuple[Hashable, ...], Any]):
 
 
 @cache
-def caches(driver: str) -> tuple[DialectCache, StatementCache]:
+def caches(driver: str, schema: str | None) -> tuple[DialectCache, StatementCache]:
     """Return the caches of a driver: SQLAlchemy's, and that of Tallied's own reads."""
-    return DialectCache(MAX_STATEMENTS), StatementCache(None)
+    return DialectCache(MAX_STATEMENTS), StatementCache(schema)
 
 
-def keep_compiled_statements(database: Database) -> Database:
-    """Let a database share its compiled statements with all others of its driver."""
-    shared, statements = caches(database.url.drivername)
-    for engine in (database.engine, database.reader, database.plain, database._writer):
-        engine.sync_engine._compiled_cache = shared
-    database._leases._statements = statements
-    return database
+def keep_compiled_statements() -> None:
+    """Let all databases of this process share their compiled statements by driver."""
+    open_database = Database.__init__
+
+    def open_with_caches(database: Database, *arguments: Any, **options: Any) -> None:
+        open_database(database, *arguments, **options)
+        if database.is_ours:
+            shared, statements = caches(database.url.drivername, database.schema)
+            for engine in (database.engine, database.reader, database.plain, database._writer):
+                engine.sync_engine._compiled_cache = shared
+            database._leases._statements = statements
+
+    Database.__init__ = open_with_caches  # type: ignore[method-assign]

@@ -36,7 +36,6 @@ from tallied.resolvers.purge import purge_texts
 from tallied.resolvers.reactions import add_reaction, remove_reaction
 from tallied.resolvers.threads import delete_thread
 
-from .compiled_statements import keep_compiled_statements
 from .reply_trees import assert_sound
 from .shared_units import find_drifts
 from .state_machines import run_machine
@@ -68,7 +67,7 @@ class Forest(RuleBasedStateMachine):
                 await (await unit.session.connection()).execute(table.delete())
 
         async def open_database() -> None:
-            self.database = keep_compiled_statements(Database(self.url))
+            self.database = Database(self.url)
             await self.database.write(empty)
 
         self.runner.run(open_database())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,36 +22,32 @@ class Counted(NamedTuple):
     last_comment_at: datetime | None = None
 
 
+COLUMNS = (
+    Comment.thread_id,
+    Comment.author_id,
+    Comment.message,
+    Comment.word_count,
+    Comment.created_at,
+)
+
+
+def recounted(comments: Sequence[Any]) -> Counted:
+    """Return the true counters of what these comments count for, by their messages."""
+    assert [row.word_count for row in comments] == [len(row.message.split()) for row in comments]
+    times = [row.created_at for row in comments]
+    return Counted(len(times), sum(row.word_count for row in comments), max(times, default=None))
+
+
 def truth(connection: Connection, thread_id: Any) -> Counted:
-    """Return the true counters of a thread, counted in Python from the messages."""
-    rows = connection.execute(
-        select(Comment.message, Comment.word_count, Comment.created_at).where(
-            Comment.thread_id == thread_id, Comment.shown
-        )
-    ).all()
-    assert [row.word_count for row in rows] == [len(row.message.split()) for row in rows]
-    times = [row.created_at for row in rows]
-    return Counted(len(rows), sum(row.word_count for row in rows), max(times, default=None))
+    """Return the true counters of a thread."""
+    statement = select(*COLUMNS).where(Comment.thread_id == thread_id, Comment.shown)
+    return recounted(connection.execute(statement).all())
 
 
 def stored(connection: Connection, thread_id: Any) -> Counted:
     """Return the stored counters of a thread."""
     columns = (Thread.comment_count, Thread.word_count, Thread.last_comment_at)
     return Counted(*connection.execute(select(*columns).where(Thread.id == thread_id)).one())
-
-
-def truth_of_author(connection: Connection, author_id: Any) -> Counted:
-    """Return the true counters of an author, counted in Python from the messages."""
-    query = select(Comment.message).where(Comment.author_id == author_id, Comment.shown)
-    messages = connection.scalars(query)
-    words = [len(message.split()) for message in messages]
-    return Counted(len(words), sum(words))
-
-
-def stored_of_author(connection: Connection, author_id: Any) -> Counted:
-    """Return the stored counters of an author."""
-    columns = (Author.comment_count, Author.word_count)
-    return Counted(*connection.execute(select(*columns).where(Author.id == author_id)).one())
 
 
 def shown(thread: Thread) -> Counted:
@@ -74,7 +72,13 @@ def drifted(bind: Engine | Connection) -> int:
     if isinstance(bind, Engine):
         with bind.connect() as connection:
             return drifted(connection)
-    threads, authors = (bind.scalars(select(model.id)).all() for model in (Thread, Author))
-    return sum(stored(bind, key) != truth(bind, key) for key in threads) + sum(
-        stored_of_author(bind, key) != truth_of_author(bind, key) for key in authors
+    comments: defaultdict[Any, list[Any]] = defaultdict(list)
+    for row in bind.execute(select(*COLUMNS).where(Comment.shown)):
+        for key in (row.thread_id, row.author_id):
+            comments[key].append(row)
+    columns = (Thread.id, Thread.comment_count, Thread.word_count, Thread.last_comment_at)
+    threads = bind.execute(select(*columns)).all()
+    authors = bind.execute(select(Author.id, Author.comment_count, Author.word_count)).all()
+    return sum(Counted(*stored) != recounted(comments[key]) for key, *stored in threads) + sum(
+        tuple(stored) != recounted(comments[key])[:2] for key, *stored in authors
     )
