@@ -40,7 +40,11 @@ BESIDES = {
         "top-level errors",
         "a viewer's comment is in the list, and in the viewer's numbers",
     },
-    "relay": {"a new thread comes first", "a deleted id leaves the list"},
+    "relay": {
+        "a new thread comes first",
+        "a deleted id leaves the list",
+        "a viewer's comment is in the viewer's numbers",
+    },
 }
 
 

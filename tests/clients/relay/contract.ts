@@ -20,6 +20,7 @@ import type { contractComments$data } from "./__generated__/contractComments.gra
 import type { contractCommentsQuery } from "./__generated__/contractCommentsQuery.graphql";
 import type { contractCreateThreadMutation } from "./__generated__/contractCreateThreadMutation.graphql";
 import type { contractDeleteCommentMutation } from "./__generated__/contractDeleteCommentMutation.graphql";
+import type { contractHeaderQuery } from "./__generated__/contractHeaderQuery.graphql";
 import type { contractThreadsQuery } from "./__generated__/contractThreadsQuery.graphql";
 import type { contractThreadQuery } from "./__generated__/contractThreadQuery.graphql";
 import nextComments from "./__generated__/contractCommentsQuery.graphql";
@@ -130,10 +131,30 @@ const ADD = graphql`
         commentCount
         wordCount
       }
+      viewer {
+        author {
+          id
+          commentCount
+          wordCount
+        }
+      }
       userErrors {
         message
         field
         code
+      }
+    }
+  }
+`;
+
+const HEADER = graphql`
+  query contractHeaderQuery {
+    viewer {
+      name
+      author {
+        id
+        commentCount
+        wordCount
       }
     }
   }
@@ -219,6 +240,20 @@ test("mutation", async () => {
   assert.deepEqual(addComment?.userErrors, []);
   assert.deepEqual(read().messages, ["number 1", "three more words"]);
   assert.deepEqual([read().commentCount, read().wordCount], [2, 5]);
+});
+
+test("a viewer's comment is in the viewer's numbers", async () => {
+  const { withToken } = await import("../token.js");
+  const environment = createEnvironment(support.url, withToken(support.token));
+  const { viewer } = await load<contractHeaderQuery>(environment, HEADER, {});
+  assert.deepEqual([viewer?.name, viewer?.author], ["Ada", null]);
+  const threadId = await support.discussion(1);
+  const input = { threadId, message: "three more words" };
+  await commit<contractAddCommentMutation>(environment, ADD, { input, connections: [] });
+  const operation = createOperationDescriptor(getRequest(HEADER), {});
+  const data = environment.lookup(operation.fragment).data as unknown;
+  const author = (data as contractHeaderQuery["response"]).viewer?.author;
+  assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
 });
 
 test("a deleted id leaves the list", async () => {
