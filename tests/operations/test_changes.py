@@ -293,7 +293,9 @@ VIEWER = """mutation($input: AddCommentInput!) { addComment(input: $input) {
   viewer { name author { commentCount wordCount } } userErrors { code } } }"""
 
 
-async def test_payload_has_viewer_with_new_counters(database: Database) -> None:
+async def test_payload_has_viewer_with_new_counters(
+    database: Database, statements: Callable[[], Any]
+) -> None:
     api, ada = PlannedApi(database), Viewer("ada", "Ada")
     id = await new_thread(api)
     numbers = []
@@ -305,8 +307,13 @@ async def test_payload_has_viewer_with_new_counters(database: Database) -> None:
         {"name": "Ada", "author": {"commentCount": 1, "wordCount": 2}},
         {"name": "Ada", "author": {"commentCount": 2, "wordCount": 3}},
     ]
+    with statements() as without:
+        await api(VIEWER.replace("author {", "author @skip(if: true) {"), ada, input=input)
+    with statements() as executed:
+        await api(VIEWER, ada, input=input)
+    assert len(executed) == len(without) + 2  # the author's key, and the author
     by_core = await api.by_core(VIEWER, ada, input={"threadId": id, "message": "Coal"})
-    assert by_core["data"]["addComment"]["viewer"]["author"]["commentCount"] == 3
+    assert by_core["data"]["addComment"]["viewer"]["author"]["commentCount"] == 5
     guest = await api(VIEWER, input=comment(id))
     assert guest["data"]["addComment"]["viewer"] is None
-    assert api.counts.executed == 4
+    assert api.counts.executed == 6
