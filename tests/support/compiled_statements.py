@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 from sqlalchemy.util import LRUCache
@@ -38,6 +38,7 @@ def keep_compiled_statements() -> None:
     """Let all databases of this process share their compiled statements by driver."""
     open_database = Database.__init__
 
+    @wraps(open_database)
     def open_with_caches(database: Database, *arguments: Any, **options: Any) -> None:
         open_database(database, *arguments, **options)
         if database.is_ours:
