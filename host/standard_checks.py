@@ -20,7 +20,7 @@ from ..settings import Settings, split_list
 from .comment_checks import CheckedComment, CommentCheck
 
 MAX_MATCHES = 5
-"""The most words of a text that a reason names."""
+"""The most words of the list that a reason names."""
 
 _LINK = re.compile(r"\]\(\s*<?[^\s)]+|://|\bwww\.", re.IGNORECASE)
 
@@ -50,14 +50,17 @@ class WordList(CommentCheck):
     reads_database: ClassVar[bool] = False
 
     def __init__(self, *words: str) -> None:
-        patterns = (re.escape(fold(word)).replace(r"\*", r"\w*") for word in words)
+        self._words = words
+        patterns = (f"({re.escape(fold(word))})".replace(r"\*", r"\w*") for word in words)
         self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)") if words else None
 
     async def check(self, comment: CheckedComment, session: AsyncSession) -> str | None:
         if self._pattern is None:
             return None
         text = fold(f"{comment.author_name or ''}\n{comment.message}")
-        matches = list(dict.fromkeys(self._pattern.findall(text)))
+        # The words of the list, not of the text: the log keeps them when the text is erased.
+        places = (match.lastindex or 0 for match in self._pattern.finditer(text))
+        matches = [self._words[place - 1] for place in dict.fromkeys(places)]
         return f"words: {', '.join(matches[:MAX_MATCHES])}" if matches else None
 
 

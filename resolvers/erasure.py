@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
-from ..models import Author, Comment, Flag, Mark, Reaction, WithdrawnText
+from ..models import Author, Comment, Flag, Mark, Quota, Reaction, WithdrawnText
 from ..models.counters import counters
 from .authors import delete_author_row, lock_author, permit_deletion
 from .flags import erase_flags
@@ -64,6 +64,12 @@ async def _erase_marks(session: AsyncSession, author_id: UUID, ids: Sequence[UUI
     await session.execute(delete(Mark).where(*is_own))
 
 
+async def _erase_quotas(session: AsyncSession, author_id: UUID, ids: Sequence[UUID]) -> None:
+    """Delete the author's quotas, which have hashes of texts, by the comments counted last."""
+    is_own = (Quota.subject == str(author_id), Quota.comment_id.in_(ids))
+    await session.execute(delete(Quota).where(*is_own))
+
+
 ERASERS: list[Eraser] = [
     Eraser(lambda id: select(Comment.id).where(Comment.author_id == id), _erase_comments),
     Eraser(
@@ -76,6 +82,10 @@ ERASERS: list[Eraser] = [
     ),
     Eraser(lambda id: select(Mark.thread_id).where(Mark.author_id == id), _erase_marks),
     Eraser(lambda id: select(Flag.comment_id).where(Flag.author_id == id), erase_flags),
+    Eraser(
+        lambda id: select(Quota.comment_id).where(Quota.subject == str(id)).distinct(),
+        _erase_quotas,
+    ),
 ]
 """Every table with texts of authors has one here, and so may a host's own tables."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
-from support.host import MODERATOR, Host, get_viewer
-from support.reply_trees import assert_sound
+from support.host import MODERATOR, Host, get_viewer, key
+from support.reply_trees import assert_sound, read_values
 from support.shared_units import Shared, find_drifts, store_threads
 
 from tallied.auth.viewer import Viewer
@@ -51,6 +52,27 @@ async def read_log(database: Database) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await connection.execute(query)]
 
 
+async def test_erased_author_leaves_nothing_in_checks(database: Database) -> None:
+    host = held(database, blocked_words="treasure*", comment_rate=9, repeat_time=60)
+    added = await host.ada.do(
+        "addComment",
+        "comment { author { id } }",
+        threadId=await host.moderator.thread("Engines"),
+        message="Treasure4711",
+    )
+    author = added["comment"]["author"]["id"]
+    digest = hashlib.sha256(b"treasure4711").hexdigest()
+    traces = {digest, str(key(author)), "Treasure4711"}
+    assert traces <= await read_values(database)
+    await host.moderator.do(
+        "deleteAuthor", "deletedAuthorId", authorId=author, comments="TOMBSTONE"
+    )
+    values = " ".join(await read_values(database)).lower()
+    for trace in (*traces, key(author).hex):
+        assert trace.lower() not in values, trace
+    assert await read_log(database) == [(None, "pending", "words: treasure*")]
+
+
 async def publish(host: Host, *ids: str) -> None:
     await host.moderator.do("moderateComments", "comments { id }", ids=ids, to="PUBLISHED")
 
@@ -72,7 +94,7 @@ async def test_held_comment_waits_for_a_moderator(database: Database) -> None:
         "comment": {"id": first, "status": "PENDING", "isPublished": False, "pendingReason": None},
         "thread": {"commentCount": 0, "lastSeq": 0},
     }
-    reason = "2 links; words: casino, cheap watches; published comments: 0"
+    reason = "2 links; words: casino, cheap watch*; published comments: 0"
     own = [{"id": first, "status": "PENDING", "message": message}]
     for client, pending in ((host.ada, own), (host.bob, []), (host.guest, [])):
         assert (await client(OWN, t=thread))["viewerPendingComments"] == pending
