@@ -110,6 +110,7 @@ class _Shortcuts:
     read_trees = _Read(views.read_trees)
     read_reactions = _Read(views.read_reactions)
     read_history = _Read(views.read_history)
+    read_withdrawn_texts = _Read(views.read_withdrawn_texts)
     read_unread = _Read(views.read_unread)
     read_counts = _Read(views.read_counts)
 

@@ -2,7 +2,7 @@
 
 A tree of n comments has n / 10 comments at the top level, each with 3 replies, of which two in
 three have 3 replies. Beside it, one comment has n / 10 replies more, and one is above a line of
-replies as deep as replies may be. The counters are right.
+replies as deep as replies may be. One comment in 30 is flagged. The counters are right.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TIME = {
 # The comments at the top level are 0 to r - 1, and p is the number of the parent.
 TREE = """
 INSERT INTO tallied_comment (id, thread_id, author_name, author_name_key, message, word_count,
-    created_at, seq,
+    created_at, seq, flagged,
     parent_id, root_id, depth, child_count, reply_count, listed_reply_count, thread_reply_count)
 {numbers}, parents AS (
     SELECT n, :size / 10 AS r, CASE
@@ -62,7 +62,7 @@ INSERT INTO tallied_comment (id, thread_id, author_name, author_name_key, messag
         ELSE 0 END AS replies
     FROM parents
 )
-SELECT {id}, :thread, 'Ada', 'Ada', 'one two three', 3, {time}, n + 1,
+SELECT {id}, :thread, 'Ada', 'Ada', 'one two three', 3, {time}, n + 1, n % 30 = 7,
     CASE WHEN p IS NULL THEN NULL ELSE {parent} END,
     CASE WHEN root IS NULL THEN NULL ELSE {root} END,
     depth, replies, replies, replies,
@@ -129,7 +129,7 @@ def store_tree(connection: Connection, size: int, number: int = 1) -> StoredTree
     )
     connection.execute(statement)
     counters: dict[str, Any] = {"comment_count": total, "word_count": 3 * total, "last_seq": total}
-    counters |= {"top_level_count": size // 10}
+    counters |= {"top_level_count": size // 10, "flagged_count": (total - 8) // 30 + 1}
     times = {"last_comment_at": START + timedelta(seconds=total - 1)}
     thread = Thread.__table__
     connection.execute(update(thread).where(thread.c.id == tree.thread).values(counters | times))

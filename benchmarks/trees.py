@@ -1,10 +1,10 @@
-"""What a page of a tree of replies costs in threads of 1,000, 100,000 and 1,000,000 comments.
+"""What pages of threads of 1,000, 100,000 and 1,000,000 comments cost: trees, a queue and a feed.
 
     python -m benchmarks.trees [--quick] [--database sqlite|postgresql|both]
 
 Each page is one operation that a plan executes, from its document to the bytes of its response,
-without HTTP. The threads take turns. Printed is the time in each thread as a ratio to the smallest:
-1.0 is a cost that does not grow with the thread.
+without HTTP; a feed is what a function for hosts reads. The threads take turns. Printed is the time
+in each thread as a ratio to the smallest: 1.0 is a cost that does not grow with the thread.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from sqlalchemy import text
 
 from tallied.database import Database
 from tallied.execution.executor import BY_POST, Request
-from tallied.host.access import HostRules
+from tallied.host.access import Access, HostRules
 from tallied.migrations.runner import migrate
+from tallied.resolvers import views
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
 from tallied.settings import Settings
@@ -48,6 +49,12 @@ PAGES = {
     "ancestors of the deepest": f"""comment(id: $deepest) {{ {FIELDS}
         ancestors {{ {FIELDS} }} }}""",
 }
+QUEUE = {
+    "the queue of moderators": f"""moderationQueue(first: 20, filterBy: {{ threadId: $thread }}) {{
+        nodes {{ {FIELDS} flagCount }} pageInfo {{ hasNextPage endCursor }} }}""",
+}
+LATEST = "the feed of a thread"
+"""The comments that a function for hosts reads."""
 
 
 class Scale(NamedTuple):
@@ -83,7 +90,7 @@ async def measure(
             "deepest": encode_id("Comment", tree.deepest),
         }
         context = service.context()
-        work = service._run(Request(document(PAGES[name]), variables), context, BY_POST)
+        work = service._run(Request(document((PAGES | QUEUE)[name]), variables), context, BY_POST)
         response, content = await service._limit(context, work)  # type: ignore[misc]
         assert response.status == 200, content
         assert b'"errors"' not in content, content
@@ -91,7 +98,15 @@ async def measure(
     def reader(name: str, size: int) -> Any:
         return lambda _: read(name, trees[size])
 
-    candidates = {(name, size): reader(name, size) for name in PAGES for size in trees}
+    async def read_latest(tree: StoredTree) -> None:
+        async with database.read() as connection:
+            access, thread = Access(rules), tree.thread
+            await views.read_latest_comments(connection, access, thread_id=thread, first=50)
+
+    candidates = {(name, size): reader(name, size) for name in PAGES | QUEUE for size in trees}
+    candidates |= {
+        (LATEST, size): lambda _, tree=tree: read_latest(tree) for size, tree in trees.items()
+    }
     taken = await interleave(candidates, scale.rounds, budget=60)
     return {key: lower_quartile(seconds) for key, seconds in taken.items()}
 
@@ -104,7 +119,7 @@ def show(backend: str, results: Mapping[tuple[str, int], float], scale: Scale) -
     table.add_column(f"{smallest + smallest // 10:,} comments", justify="right")
     for size in larger:
         table.add_column(f"{size + size // 10:,}", justify="right")
-    for name in PAGES:
+    for name in (*PAGES, *QUEUE, LATEST):
         base = results[name, smallest]
         ratios = [f"{results[name, size] / base:.2f}" for size in larger]
         table.add_row(name, f"{base * 1000:.1f} ms", *ratios)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 
 from ..database.row_reader import RowReader
 from ..models import Author, Comment
@@ -69,6 +69,9 @@ def select_author_counts(
     )
     counted = bounded.correlate(AUTHOR).subquery("counted")
     numbers = (func.count(), func.coalesce(func.sum(counted.c.word_count), 0))
-    return select(
-        AUTHOR.c.id, *(select(number).select_from(counted).scalar_subquery() for number in numbers)
-    ).where(is_among(AUTHOR.c.id, ids, is_sqlite=is_sqlite))
+    is_chosen = is_among(AUTHOR.c.id, ids, is_sqlite=is_sqlite)
+    if is_sqlite:  # It has no LATERAL, and reads the comments twice.
+        columns = (select(number).select_from(counted).scalar_subquery() for number in numbers)
+        return select(AUTHOR.c.id, *columns).where(is_chosen)
+    both = select(*numbers).select_from(counted).correlate(AUTHOR).lateral("both")
+    return select(AUTHOR.c.id, *both.c).join_from(AUTHOR, both, true()).where(is_chosen)

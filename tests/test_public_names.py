@@ -50,6 +50,7 @@ PUBLIC = {
     "tallied.resolvers.views": """read_thread read_thread_for read_threads read_comments
         read_comment read_counts read_reactions read_history read_unread read_comments_since
         read_replies read_around read_trees read_latest_comments read_moderation_queue
+        read_withdrawn_texts WithdrawnTextView
         CommentSurroundings MixedPage QueuedComment
         ThreadView CommentView ViewPage CommentPage TargetCounts ReactionGroup ReadRevision
         Unread""",
@@ -81,7 +82,8 @@ PUBLIC = {
         get_or_create_thread add_comment edit_comment delete_comment restore_comment move_comment
         add_reaction remove_reaction flag_comment moderate_comments mark_read read_thread
         read_thread_for read_threads read_comment read_comments read_comments_since read_replies
-        read_around read_trees read_reactions read_history read_unread read_counts""",
+        read_around read_trees read_reactions read_history read_withdrawn_texts read_unread
+        read_counts""",
     "tallied.host.targets": "Target",
     "tallied.auth.tokens": "encode_token decode_token read_bearer_token authenticate",
     "tallied.database.unit_of_work": "UnitOfWork",

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, insert, make_url, text
+from sqlalchemy import URL, ColumnElement, NullPool, create_engine, insert, make_url, text
 from support.databases import new_database
 from support.host import titles
 from support.plans import PlannedApi
@@ -21,6 +21,7 @@ from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
 from tallied.host.access import HostRules
+from tallied.host.policy import Policy
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import (
     Author,
@@ -32,6 +33,7 @@ from tallied.models import (
     ReactionTotal,
     Revision,
     Thread,
+    WithdrawnText,
 )
 from tallied.models.base import new_id
 from tallied.schema.ids import encode_id
@@ -40,6 +42,13 @@ THREADS, COMMENTS, PEOPLE, FIRST = 2_000, 100_000, 4_000, 60_000
 """`FIRST` of the comments are in one thread."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Viewer("7", "Ada", is_moderator=True)
+
+
+class Choosy(Policy):
+    """A policy with a condition for every viewer."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> bool | ColumnElement[bool]:
+        return thread.title.not_like("Secret%")
 
 
 class Crowd:
@@ -130,6 +139,13 @@ class Crowd:
             ],
         )
         yield (
+            WithdrawnText,
+            [
+                {"comment_id": id, "message": "x", "status": "spam", "withdrawn_at": START}
+                for id in self.comments[9::20]
+            ],
+        )
+        yield (
             Mark,
             [
                 {"thread_id": thread, "author_id": author, "last_read_seq": n % 50}
@@ -201,11 +217,14 @@ READS: dict[str, str] = {
       nodes { message } } }""",
     "queue of a thread": """query($t: ID!) { moderationQueue(first: 100, filterBy: {
       threadId: $t }) { nodes { message } } }""",
+    "numbers of authors": PAGE.format("author { commentCount wordCount }"),
+    "numbers of reactors": PAGE.format("reactors(first: 2) { author { commentCount } }"),
+    "withdrawn texts": PAGE.format("withdrawnText { message author { commentCount } }"),
     "counts": "query($b: [TargetInput!]!) { counts(targets: $b) { commentCount } }",
 }
 
 
-LARGE = ("comment", "revision", "reaction", "reaction_total", "flag", "mark")
+LARGE = ("comment", "revision", "reaction", "reaction_total", "flag", "mark", "withdrawn_text")
 """The tables that are large; a planner may read a small one whole."""
 
 MOST = 20_000
@@ -213,9 +232,12 @@ MOST = 20_000
 
 
 @pytest.mark.slow
-async def test_rows_about_comments_are_read_by_indexes(database: Database, crowd: Crowd) -> None:
+@pytest.mark.parametrize("policy", [Policy(), Choosy()])
+async def test_rows_about_comments_are_read_by_indexes(
+    database: Database, crowd: Crowd, policy: Policy
+) -> None:
     """No large table is read or sorted whole, and a page reads some rows for each of its own."""
-    rules = HostRules(targets=targets_by_name([Target("book", titles)]))
+    rules = HostRules(policy=policy, targets=targets_by_name([Target("book", titles)]))
     variables = {
         "t": crowd.thread,
         "b": [{"type": "book", "key": str(n)} for n in range(1, 200, 2)],
@@ -231,14 +253,23 @@ async def test_rows_about_comments_are_read_by_indexes(database: Database, crowd
 
 
 @pytest.mark.slow
-async def test_latest_comments_are_read_by_indexes(database: Database, crowd: Crowd) -> None:
-    discussion = Discussion(database)
+@pytest.mark.parametrize("policy", [Policy(), Choosy()])
+async def test_latest_comments_are_read_by_indexes(
+    database: Database, crowd: Crowd, policy: Policy
+) -> None:
+    discussion = Discussion(database, policy=policy)
     author, cursor = crowd.people[7], None
     for _ in range(2):
         with executed(database) as statements:
             page = await discussion.read_latest_comments(ADA, first=100, after=cursor)
             await discussion.read_latest_comments(None, author_id=author, first=10)
             await discussion.read_moderation_queue(ADA, first=100)
+            for thread in crowd.threads[:2]:  # of which the first has the oldest comments
+                await discussion.read_latest_comments(None, thread_id=thread, first=50)
+            await discussion.read_history(ADA, crowd.comments[:100])
+            await discussion.read_withdrawn_texts(ADA, crowd.comments[:100])
+            await discussion.read_unread(ADA, crowd.threads[:100])
+            await discussion.read_reactions(ADA, crowd.comments[:100])
         await assert_read_by_indexes(database, "latest", statements)
         cursor = page.end_cursor
     assert len(page.nodes) == 100
