@@ -99,6 +99,22 @@ async def test_batch_takes_the_most_units(database: Database, shared: Shared) ->
     assert await read_messages(database) == [str(n) for n in range(101)]
 
 
+async def test_clients_of_a_commit_share_the_next_one(database: Database, shared: Shared) -> None:
+    (thread,) = await store_threads(database, 1)
+    first = await shared.hold(shared.draft(thread, "first"))
+    tasks = await shared.queue([shared.draft(thread, "other")])
+
+    async def add_after_first(number: int) -> ChangedRows:
+        await first
+        return await shared.start(shared.draft(thread, f"{number}"))
+
+    tasks += [asyncio.ensure_future(add_after_first(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    shared.release()
+    await asyncio.gather(*tasks)
+    assert shared.work.sizes == [4]
+
+
 async def test_refused_units_leave_the_others(database: Database) -> None:
     def check(message: str) -> None:
         if "bad" in message:
