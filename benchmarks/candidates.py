@@ -21,6 +21,8 @@ from .strategies import (
     TALLIED,
     TALLIED_THREE,
     TRIGGER,
+    WITH_REPLIES,
+    WITHOUT_REPLIES,
     Strategy,
 )
 from .timing import as_ratio
@@ -71,6 +73,8 @@ CANDIDATES = (
     Candidate(NO_COUNTER_AGAIN),
     Candidate(TALLIED),
     Candidate(TALLIED_THREE),
+    Candidate(WITHOUT_REPLIES),
+    Candidate(WITH_REPLIES),
     Candidate(TRIGGER),
     Candidate(BY_HAND),
     Candidate(MAPPER_EVENT),

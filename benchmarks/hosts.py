@@ -58,6 +58,8 @@ class SessionHost:
 
     def add(self, thread: UUID) -> None:
         with self.strategy.Session(self.engine) as session:
+            if self.strategy.lock is not None:
+                self.strategy.lock(session, thread)
             if self.objects:
                 parent = session.get_one(self.strategy.Thread, thread)
                 session.add(self.strategy.Comment(thread=parent, **self._values(MESSAGE)))

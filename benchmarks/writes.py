@@ -28,9 +28,15 @@ from sqlalchemy.util import greenlet_spawn
 from tallied.benchmarks.candidates import CANDIDATES, TABLES, Candidate, Result, make_table
 from tallied.benchmarks.databases import blocking_engine, fresh_database
 from tallied.benchmarks.hosts import Host
-from tallied.benchmarks.strategies import Strategy
+from tallied.benchmarks.strategies import (
+    TALLIED,
+    TRIGGER,
+    WITH_REPLIES,
+    WITHOUT_REPLIES,
+    Strategy,
+)
 from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
-from tallied.benchmarks.timing import as_microseconds, interleave, lower_quartile
+from tallied.benchmarks.timing import as_microseconds, as_ratio, interleave, lower_quartile
 from tallied.database import Database
 
 console = Console(width=150)
@@ -50,6 +56,9 @@ class Scale:
     budget: float = 20.0
     """The seconds that one contestant may take for one operation."""
 
+
+HOT = 64
+"""The comments of one hot thread that group commit writes in one transaction at most."""
 
 QUICK = Scale(rounds=40, batches=4, budget=2.0)
 
@@ -92,6 +101,11 @@ OPERATIONS = (
         lambda host, own, n: host.add_many(own.threads * 10),
         lambda scale: scale.batches,
     ),
+    Operation(
+        "64 inserts into one thread",
+        lambda host, own, n: host.add_many([own.threads[n % len(own.threads)]] * HOT),
+        lambda scale: scale.batches,
+    ),
     Operation("edit", lambda host, own, n: host.edit(own.edited(n))),
     Operation("move", lambda host, own, n: host.move(own.edited(n), own.elsewhere(n))),
     Operation("delete", lambda host, own, n: host.delete(own.deleted(n))),
@@ -108,6 +122,24 @@ def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
     random.Random(7).shuffle(comments)
     return Rows(threads, comments)
 
+
+COMPARISONS = (
+    (
+        "A comment with replies and numbers, as a ratio to one without",
+        WITH_REPLIES,
+        WITHOUT_REPLIES,
+        "insert",
+        1.15,
+    ),
+    (
+        "Comments of one hot thread, as a ratio to the delta trigger",
+        TALLIED,
+        TRIGGER,
+        "64 inserts into one thread",
+        1.00,
+    ),
+)
+"""What is printed below the table: two strategies in one operation, and the aim of the ratio."""
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -186,6 +218,10 @@ def show(driver: str, results: Mapping[Candidate, Result]) -> None:
     """Print the results."""
     names = [operation.name for operation in OPERATIONS]
     console.print(make_table(driver, names, results, as_microseconds))
+    seconds = {str(candidate.strategy): result.seconds for candidate, result in results.items()}
+    for title, own, other, name, aim in COMPARISONS:
+        ratio = as_ratio(seconds[str(own)][name], seconds[str(other)][name])
+        console.print(f"{title}: {ratio} (≤ {aim})")
 
 
 async def measure_driver(url: str, driver: str, scale: Scale) -> dict[Candidate, Result]:

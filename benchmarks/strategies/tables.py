@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,10 @@ class StoredWords:
     word_count: Mapped[int] = mapped_column(server_default=text("0"))
 
 
+class WithoutReplies:
+    """No further columns of a comment."""
+
+
 @dataclass(frozen=True)
 class Strategy:
     """One way to keep ``thread.word_count``, or not to.
@@ -42,6 +47,8 @@ class Strategy:
     """The columns of the thread that it keeps."""
     is_derived: bool = True
     """Whether a listener of Tallied computes the words of a comment, or the application does."""
+    lock: Callable[[Session, UUID], None] | None = None
+    """Locks the thread before a comment is added, if the application does so."""
 
     def values(self, message: str) -> dict[str, Any]:
         """Return the values that an application gives a comment with `message`."""
@@ -60,6 +67,7 @@ class Strategy:
 def map_strategy(
     name: str,
     words: type[Any] = StoredWords,
+    replies: type[Any] = WithoutReplies,
     *,
     prefix: str = "",
     keeps: tuple[str, ...] = ("word_count",),
@@ -68,6 +76,7 @@ def map_strategy(
     """Return a strategy that does nothing yet: new classes for the tables and the sessions.
 
     :param words: a mixin that maps ``Thread.word_count``.
+    :param replies: a mixin of further columns of a comment.
     :param prefix: what the tables' names begin with; the same in every way that needs no
         tables of its own.
     """
@@ -85,7 +94,7 @@ def map_strategy(
 
         comments = relationship("Comment", back_populates="thread", passive_deletes=True)
 
-    class Comment(Base):
+    class Comment(replies, Base):
         __tablename__ = f"{prefix}comment"
 
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
