@@ -86,7 +86,9 @@ class Settings:
     )
     pool_size: int = _number(12, 2, 1000, "Maximum connections to the database.")
     group_commit: bool = _switch(
-        True, "Whether comments that arrive at the same time are written in one transaction."
+        True,
+        "Whether comments, or reactions, that arrive at the same time are written in one"
+        " transaction.",
     )
     host: str = _text("127.0.0.1", "The address to listen on.")
     port: int = _number(8000, 1, 65535, "The port to listen on.")

@@ -31,7 +31,7 @@ PAGES_OF_SETTINGS = {
     "database_schema": "../tutorial/plugging-in.md#next-steps",
     "database_wait": "../how-to/server.md#a-database-that-starts-later",
     "pool_size": "../how-to/postgresql.md#the-size-of-the-pool",
-    "group_commit": "../how-to/postgresql.md#comments-that-share-a-transaction",
+    "group_commit": "../how-to/postgresql.md#comments-and-reactions-that-share-a-transaction",
     "workers": "../how-to/server.md#signals",
     "sockets_per_address": "../how-to/server.md#one-client-address",
     "connections_per_address": "../how-to/server.md#one-client-address",
