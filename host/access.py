@@ -132,7 +132,7 @@ class HostRules:
             )
         return self.targets[name]
 
-    @property
+    @cached_property
     def guests_vary(self) -> bool:
         """Whether the permissions of guests depend on the target of a thread."""
         return any(self.guests_of(name) != self.guests for name in self.targets)
@@ -142,12 +142,12 @@ class HostRules:
         target = self.targets.get(target_type or "")
         return self.guests if target is None or target.guests is None else target.guests
 
-    @property
+    @cached_property
     def max_message_length(self) -> int:
         """The most characters of a comment in any thread."""
         return max(map(self.message_length_of, (None, *self.targets)))
 
-    @property
+    @cached_property
     def guests_write(self) -> bool:
         """Whether there may be a thread in which guests may write."""
         return any(self.guests_of(name) != "read" for name in (None, *self.targets))
@@ -183,7 +183,7 @@ class Access:
         if self.viewer is None:
             return self
         viewer = self.viewer if author_id is None else replace(self.viewer, author_id=author_id)
-        return replace(self, viewer=viewer, has_read_author=True)
+        return Access(self.rules, viewer, self.is_host, self.request, has_read_author=True)
 
     def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads.

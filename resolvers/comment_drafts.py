@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -46,14 +47,19 @@ class CommentDraft(NamedTuple):
             return False
         return self.access.read_condition() is None
 
-    def build(self, author_id: UUID | None) -> Comment:
-        """Return the row of the comment."""
+    def build(self, author_id: UUID | None, created_at: datetime | None = None) -> Comment:
+        """Return the row of the comment.
+
+        :param created_at: its time; by default, the present.
+        """
+        time = {} if created_at is None else {"created_at": created_at}
         return build_comment(
             self.author_name,
             self.message,
             thread_id=self.thread_id,
             author_id=author_id,
             submission_key=self.key,
+            **time,
         )
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
+from sqlalchemy.orm.attributes import instance_dict
+
 from ..errors import NotAllowed, Rejected
 from ..host.access import Access
 from ..models import Comment
@@ -51,7 +53,10 @@ def build_comment(author_name: str | None, message: str, **values: Any) -> Comme
 
     If one with a default of the server were missing, each INSERT would be built anew.
     """
-    return Comment(author_name=author_name, message=message, **{**_UNSET, **values})
+    comment = Comment(author_name=author_name, message=message, status=PUBLISHED, **values)
+    memory = instance_dict(comment)
+    memory.update({**_UNSET, **memory})  # Nobody has to know of a value that says nothing.
+    return comment
 
 
 _UNSET: dict[str, Any] = {
@@ -62,7 +67,6 @@ _UNSET: dict[str, Any] = {
     "root_id": None,
     "in_reply_to_id": None,
     "depth": 0,
-    "status": PUBLISHED,
     "pending_reason": None,
     "placeholder": False,
     "flagged": False,

@@ -82,10 +82,16 @@ async def lock_thread_rows(
     :param skip_locked: whether to leave out those that another transaction has locked.
     """
     bind = await session.run_sync(begin_to_write)
-    query = select(*THREAD_COLUMNS).where(Thread.id.in_(sorted(ids))).order_by(Thread.id)
-    query = query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
-    rows = await session.execute(query, bind_arguments={"bind": bind})
+    query = _select_threads(skip_locked=skip_locked)
+    rows = await session.execute(query, {"ids": list(ids)}, bind_arguments={"bind": bind})
     return {row.id: _record_lock(session, row._asdict()) for row in rows}
+
+
+@cache
+def _select_threads(*, skip_locked: bool) -> Select[Any]:
+    query = select(*THREAD_COLUMNS).where(Thread.id.in_(bindparam("ids", expanding=True)))
+    query = query.order_by(Thread.id)
+    return query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
 
 
 def has_criteria(session: Session) -> bool:
@@ -153,9 +159,11 @@ def loaded_values(obj: Base) -> Record:
     Those that a new object has no value for, such as its counters, need no statement either.
     """
     state: InstanceState[Any] = inspect(obj)
-    is_new = state.key is None
+    is_new, memory = state.key is None, state.dict
     return {
-        key: getattr(obj, key) for key in _shown_columns(type(obj)) if is_new or key in state.dict
+        key: memory[key] if key in memory else getattr(obj, key)
+        for key in _shown_columns(type(obj))
+        if is_new or key in memory
     }
 
 

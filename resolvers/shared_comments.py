@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -108,13 +108,12 @@ class Batch:
             may_wait = not self._waits and not item.checks_thread_first
             return Deferral.BY_KEY if may_wait else Deferral.ALONE
         author_id = None if writer.viewer is None else writer.viewer.author_id
-        comment = item.build(author_id)
         try:
             _check(item, thread)
+            comment = item.build(author_id, find_time_after(self._latest[item.thread_id]))
             await review_new(self.session, writer, comment, thread_context(thread))
         except Exception as error:
             return error
-        comment.created_at = find_time_after(self._latest[item.thread_id])
         if is_shown(comment.status):
             self._latest[item.thread_id] = comment.created_at
         if item.key is not None:
@@ -133,37 +132,36 @@ class Batch:
 
     def sum_up(self, comments: Sequence[Comment]) -> dict[Comment, Record]:
         """Return the thread of each comment, with the counters after that comment."""
-        counters: dict[UUID, Record] = {}
+        rows: dict[UUID, tuple[Record, dict[str, Any]]] = {}
         threads: dict[Comment, Record] = {}
-        lasts = self._trace_lasts(comments)
-        for comment in reversed(comments):
+        for comment in comments:
             id = comment.thread_id
-            if id not in counters:
-                counters[id] = {**self._threads[id], **counter_values(self.session, id)}
-            after = counters[id]
-            threads[comment] = {**after, **lasts[comment]}
+            pair = rows.get(id)
+            if pair is None:
+                before = self._threads[id]
+                after = {**before, **counter_values(self.session, id)}
+                pair = rows[id] = after, {name: before[name] for name in _SUMS}
+            row, sums = pair
             if comment.shown:
-                counters[id] = {
-                    **after,
-                    "comment_count": after["comment_count"] - 1,
-                    "top_level_count": after["top_level_count"] - 1,
-                    "word_count": after["word_count"] - comment.word_count,
-                }
+                sums["comment_count"] += 1
+                sums["top_level_count"] += 1
+                sums["word_count"] += comment.word_count
+                sums["last_comment_at"], sums["last_seq"] = comment.created_at, comment.seq
             else:
-                counters[id] = {**after, "pending_count": after["pending_count"] - 1}
+                sums["pending_count"] += 1
+            threads[comment] = {**row, **sums}
         return threads
 
-    def _trace_lasts(self, comments: Sequence[Comment]) -> dict[Comment, Record]:
-        """Return the last number and time of each comment's thread after that comment."""
-        names = ("last_comment_at", "last_seq")
-        threads = {id: {name: row[name] for name in names} for id, row in self._threads.items()}
-        lasts: dict[Comment, Record] = {}
-        for comment in comments:
-            if comment.shown:
-                last = {"last_comment_at": comment.created_at, "last_seq": comment.seq}
-                threads[comment.thread_id] = last
-            lasts[comment] = threads[comment.thread_id]
-        return lasts
+
+_SUMS = (
+    "comment_count",
+    "top_level_count",
+    "word_count",
+    "pending_count",
+    "last_comment_at",
+    "last_seq",
+)
+"""The columns of a thread that a new comment changes."""
 
 
 def _check(item: CommentDraft, thread: Record) -> None:

@@ -7,11 +7,12 @@ it is after its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, select, tuple_
+from sqlalchemy import Select, and_, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -54,11 +55,11 @@ class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
         await batch.lock(items)
         writes = [await batch.enter(item) for item in items]
         await batch.session.flush()
-        changes = batch.count([write for write in writes if isinstance(write, Write)])
+        changes = iter(batch.count([write for write in writes if isinstance(write, Write)]))
         results: list[Result] = []
         for unit, write in zip(units, writes, strict=True):
             if isinstance(write, Write):
-                results.append(await _finish(unit, write, changes[write.key]))
+                results.append(await _finish(unit, write, next(changes)))
             else:
                 results.append(write)
         return results
@@ -67,7 +68,7 @@ class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
 class Write(NamedTuple):
     """A reaction of a batch, and what becomes of it."""
 
-    key: Key
+    comment_id: UUID
     access: Access
     """That of the viewer, with their author."""
     operation: HookedOperation
@@ -105,19 +106,22 @@ class Batch:
         if not keys:
             return
         bind = {"bind": await self.session.run_sync(begin_to_write, Comment)}
-        query = self._lock(_select_comments({id for id, _, _ in keys}))
-        for id, is_shown, *values in await self.session.execute(query, bind_arguments=bind):
+        parameters = {
+            "keys": keys,
+            "comments": [id for id, _, _ in keys],
+            "kinds": list({kind for _, _, kind in keys}),
+        }
+        query = _select_comments(skip_locked=not self._waits)
+        comments = await self.session.execute(query, parameters, bind_arguments=bind)
+        for id, is_shown, *values in comments:
             comment = dict(zip(COLUMNS, values, strict=False))
             self._comments[id] = is_shown, comment, ThreadContext(*values[len(COLUMNS) :])
         # By a statement of its own, which sees what others have written before the lock.
-        rows = await self.session.execute(_select_reactions(keys), bind_arguments=bind)
-        for id, kind, reaction in rows:
+        totals = await self.session.execute(_select_totals(), parameters, bind_arguments=bind)
+        for id, kind, reaction in totals:
             self._totals.add((id, kind))
             if reaction is not None:
                 self._reactions[id, reaction.author_id, kind] = reaction
-
-    def _lock(self, query: Select[Any]) -> Select[Any]:
-        return query.with_for_update(key_share=True, of=Comment, skip_locked=not self._waits)
 
     def _key_of(self, item: ReactionDraft) -> Key | None:
         """Return the key of a reaction; None if the viewer's author is to be written first."""
@@ -130,18 +134,20 @@ class Batch:
         key = self._key_of(item)
         if key is None or key in self._keys:
             return Deferral.ALONE
-        if item.comment_id not in self._comments:
+        comment = self._comments.get(item.comment_id)
+        if comment is None:
             return Deferral.ALONE if self._waits else Deferral.BY_KEY
         access, total = item.access.with_author(key[1]), (item.comment_id, item.kind)
-        is_shown, comment, thread = self._comments[item.comment_id]
+        has_total = total in self._totals
         try:
-            require_reactable(access, comment, thread, is_shown=is_shown)
-            if item.removing and total not in self._totals:
+            is_shown, values, thread = comment
+            require_reactable(access, values, thread, is_shown=is_shown)
+            if item.removing and not has_total:
                 require_kind(access, item.kind)
         except Exception as error:
             return error
         self._keys.add(key)
-        write = Write(key, access, item.operation)
+        write = Write(item.comment_id, access, item.operation)
         reaction = self._reactions.get(key)
         if (reaction is None) == item.removing:
             return write
@@ -150,51 +156,57 @@ class Batch:
             await self.session.run_sync(_delete, reaction)
             return write._replace(reaction=row)
         reaction = build_reaction(item, key[1])
-        if total not in self._totals:
+        if not has_total:
             self._totals.add(total)
             self.session.add(ReactionTotal(comment_id=item.comment_id, kind=item.kind))
         self.session.add(reaction)
         return write._replace(reaction=loaded_values(reaction))
 
-    def count(self, writes: Sequence[Write]) -> dict[Key, ReactionChange]:
+    def count(self, writes: Sequence[Write]) -> list[ReactionChange]:
         """Return the comment of each reaction, with the number of reactions after it."""
         counted: dict[UUID, Record] = {}
-        changes: dict[Key, ReactionChange] = {}
+        changes: list[ReactionChange] = []
         for write in reversed(writes):
-            id = write.key[0]
-            if id not in counted:
-                _, comment, _ = self._comments[id]
-                flushed = counters.flushed_values(self.session, Comment, id)
-                counted[id] = {**comment, **(flushed or {})}
-            after = counted[id]
-            changes[write.key] = ReactionChange(after, {"id": after["thread_id"]})
-            if write.difference:
-                number = after["reaction_count"] - write.difference
-                counted[id] = {**after, "reaction_count": number}
-        return changes
+            after = counted.get(write.comment_id)
+            if after is None:
+                _, comment, _ = self._comments[write.comment_id]
+                flushed = counters.flushed_values(self.session, Comment, write.comment_id)
+                after = {**comment, **(flushed or {})}
+            changes.append(ReactionChange(after, {"id": after["thread_id"]}))
+            number = after["reaction_count"] - write.difference
+            counted[write.comment_id] = {**after, "reaction_count": number}
+        return changes[::-1]
 
 
-def _select_comments(ids: Collection[UUID]) -> Select[Any]:
+@cache
+def _select_comments(*, skip_locked: bool) -> Select[Any]:
+    """Return the statement that locks ``comments`` and reads them with their threads."""
     columns = [Comment.id, Comment.shown, *(getattr(Comment, name) for name in COLUMNS)]
     columns += [getattr(Thread, name) for name in ThreadContext._fields]
-    query = select(*columns).join_from(Comment, Thread, Thread.id == Comment.thread_id)
-    return query.where(Comment.id.in_(sorted(ids)), is_listed())
+    return (
+        select(*columns)
+        .join_from(Comment, Thread, Thread.id == Comment.thread_id)
+        .where(Comment.id.in_(bindparam("comments", expanding=True)), is_listed())
+        .with_for_update(key_share=True, of=Comment, skip_locked=skip_locked)
+    )
 
 
-def _select_reactions(keys: Sequence[Key]) -> Select[Any]:
-    """Return the query for the totals of kinds that there are, each with the reactions if any."""
+@cache
+def _select_totals() -> Select[Any]:
+    """Return the query for the totals of ``comments`` and ``kinds``, with reactions of ``keys``."""
+    key = tuple_(Reaction.comment_id, Reaction.author_id, Reaction.kind)
     is_own = and_(
         Reaction.comment_id == ReactionTotal.comment_id,
         Reaction.kind == ReactionTotal.kind,
-        tuple_(Reaction.comment_id, Reaction.author_id, Reaction.kind).in_(sorted({*keys})),
+        key.in_(bindparam("keys", expanding=True)),
     )
     columns: list[Any] = [ReactionTotal.comment_id, ReactionTotal.kind, Reaction]
     return (
         select(*columns)
         .outerjoin(Reaction, is_own)
         .where(
-            ReactionTotal.comment_id.in_(sorted({id for id, _, _ in keys})),
-            ReactionTotal.kind.in_(sorted({kind for _, _, kind in keys})),
+            ReactionTotal.comment_id.in_(bindparam("comments", expanding=True)),
+            ReactionTotal.kind.in_(bindparam("kinds", expanding=True)),
         )
     )
 

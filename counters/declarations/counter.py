@@ -145,11 +145,12 @@ class Counter:
 
     def parent_in_memory(self, state: InstanceState[Any]) -> Key | InstanceState[Any] | None:
         """Return the parent of a new object: by its object in memory, or else by its key."""
-        obj = state.dict.get(self.relationship.key)
+        memory, defaults = state.dict, self.defaults
+        obj = memory.get(self.relationship.key)
         if obj is not None:
             return instance_state(obj)
         return self.named_parent(
-            {name: state.dict.get(name, self.defaults[name]) for name in self.foreign_key}
+            {name: memory.get(name, defaults[name]) for name in self.foreign_key}
         )
 
     def is_exact(self, row: RowValues, dialect: Dialect) -> bool:

@@ -11,6 +11,7 @@ tables that make up a row of the class, joined by their keys.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, select
@@ -79,6 +80,7 @@ def primary_key(mapper: Mapper[Any]) -> list[Any]:
     return [getattr(mapper.class_, name) for name in names]
 
 
+@lru_cache(maxsize=256)
 def key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
     """Return the attributes of the primary key, in the order of the mapper."""
     return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)

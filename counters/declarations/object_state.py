@@ -8,7 +8,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.base import NO_VALUE
 from sqlalchemy.sql.elements import ClauseElement
 
-from .mapped_rows import Key
+from .mapped_rows import Key, key_names
 
 
 def identity(state: InstanceState[Any]) -> Key:
@@ -19,7 +19,11 @@ def identity(state: InstanceState[Any]) -> Key:
 
 def key_of(mapper: Mapper[Any], state: InstanceState[Any]) -> Key:
     """Return the key that memory holds for an object, stored or not."""
-    return tuple(mapper.primary_key_from_instance(state.obj()))
+    memory = state.dict
+    try:
+        return tuple([memory[name] for name in key_names(mapper)])
+    except KeyError:  # It has to be asked of the object.
+        return tuple(mapper.primary_key_from_instance(state.obj()))
 
 
 def takes_over_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
@@ -27,10 +31,13 @@ def takes_over_row(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
 
     The unit of work of SQLAlchemy calls that a "row switch".
     """
-    key = key_of(mapper, state)
-    if None in key or state.session is None:
+    session = state.session
+    if session is None or not session.identity_map:
         return False
-    existing = state.session.identity_map.get(mapper.identity_key_from_primary_key(key))
+    key = key_of(mapper, state)
+    if None in key:
+        return False
+    existing = session.identity_map.get(mapper.identity_key_from_primary_key(key))
     return existing is not None and existing is not state.obj()
 
 

@@ -75,6 +75,7 @@ class CounterRegistry:
         """Whether sessions of a class may write rows of a mapper; cleared at each install."""
         self.is_resolved = False
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
+        self._empty: dict[Mapper[Any], dict[str, Any]] = {}
         self._chained: Chains = {}
         self._tracked: list[Counter] = []
         self._source_of: dict[Mapper[Any], Source | None] = {}
@@ -105,6 +106,10 @@ class CounterRegistry:
             by_parent, chains, self.copied_relations, {n.parent for n in self.numbers}
         )
         self._of_parent = {mapper: tuple(counters) for mapper, counters in by_parent.items()}
+        self._empty = {
+            mapper: {counter.key: counter.empty for counter in counters}
+            for mapper, counters in by_parent.items()
+        }
         self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
         self._chained = without_copies(chains)
         self.cascades = Cascades(self.sources.values())
@@ -145,6 +150,10 @@ class CounterRegistry:
     def counters_of(self, parent: Mapper[Any]) -> tuple[Counter, ...]:
         """Return the counters that are stored on `parent`."""
         return self._of_parent[parent]
+
+    def empty_counters(self, parent: Mapper[Any]) -> Mapping[str, Any]:
+        """Return the counters of a parent that nothing counts for, by attribute name."""
+        return self._empty[parent]
 
     def chained(self, parent: Mapper[Any]) -> dict[Counter, Counter]:
         """Return the counters that are computed from counters of `parent`, with the inner ones."""

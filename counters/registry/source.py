@@ -108,7 +108,8 @@ class Source:
                 continue
             value = values[name] = memory[name]
             type_, kind = self._types[name]
-            if type(value) is not kind and not is_exact(type_, value, dialect()):
+            is_plain = value is None or type(value) is kind
+            if not is_plain and not is_exact(type_, value, dialect()):
                 return None
         return values
 

@@ -78,8 +78,9 @@ def write(
         answers = _write_one(connection, mapper, counters, key, change, names)
     else:
         answers = _write_many(connection, mapper, counters, changes, names)
-    for counter in counters:
-        if any(_is_in_doubt(counter, change) for change in changes.values()):
+    doubtful = [change for change in changes.values() if change.removed_extreme or change.recounted]
+    for counter in counters if doubtful else ():
+        if any(_is_in_doubt(counter, change) for change in doubtful):
             _look_up(connection, mapper, counter, generated, changes, answers)
     return answers
 
@@ -115,7 +116,8 @@ def _write_many(
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
         keep = len(keys) <= MAX_CACHED
-        values = [(*key, *[_amount(changes[key], c) for c in affected]) for key in keys]
+        listed = [(key, changes[key]) for key in keys]
+        values = [(*key, *[_amount(change, c) for c in affected]) for key, change in listed]
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
         statement, parameters = build(mapper, names, affected, size, lock)

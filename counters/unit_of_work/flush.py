@@ -262,17 +262,18 @@ class Flush(PendingChanges):
             self.inserted_states[mapper, key] = state
             self.change_of(mapper, key).must_write = True
             return
-        initial: dict[Counter, Any] = {}
-        for counter in self.registry.counters_of(mapper):
-            initial[counter] = self._initial(counter, state)
+        if not self._new_contributions():
+            self.session_state.show_new(state, self.registry.empty_counters(mapper))
+            self._inserted_parents.append((mapper, state, {}))
+            return
+        counters = self.registry.counters_of(mapper)
+        initial = {counter: self._initial(counter, state) for counter in counters}
         shown = {counter.key: value for counter, value in initial.items()}
         self.session_state.show_new(state, shown)
         self._inserted_parents.append((mapper, state, initial))
 
     def _initial(self, counter: Counter, state: InstanceState[Any]) -> Any:
         contributions = self._new_contributions()
-        if not contributions:
-            return counter.empty if isinstance(counter, Additive) else None
         change = Change()
         for parent in (state, key_of(counter.parent, state)):
             for value in contributions.get((counter, parent), ()):
@@ -294,26 +295,26 @@ class Flush(PendingChanges):
             for obj in self.session.new:
                 state = instance_state(obj)
                 source = self.registry.source_of(state)
-                for counter in source.previewed if source else ():
-                    if counter.parent in parents:
-                        self._contribute(contributions, counter, state)
+                for counters in source.previewed_groups if source else ():
+                    if counters[0].parent in parents:
+                        self._contribute(contributions, counters, state)
         return self._contributions
 
     def _contribute(
         self,
         contributions: dict[tuple[Counter, Any], list[Any]],
-        counter: Counter,
+        counters: Sequence[Counter],
         state: InstanceState[Any],
     ) -> None:
-        """Enter what a new source contributes to a parent that may be new."""
-        at = counter.parent_in_memory(state)
-        if at is None:
-            return
-        row = counter.values_of(state)
-        if not counter.counts(row):
-            return
-        if counter.is_exact(row, self.dialect(counter.source)):
-            contributions[counter, at].append(counter.value(row))
+        """Enter what a new source contributes to a parent that may be new.
+
+        :param counters: some that share a relationship.
+        """
+        at = counters[0].parent_in_memory(state)
+        for counter in counters if at is not None else ():
+            row = counter.values_of(state)
+            if counter.counts(row) and counter.is_exact(row, self.dialect(counter.source)):
+                contributions[counter, at].append(counter.value(row))
 
     def refuse_new_key(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Refuse to change the key of a parent, whose sources the database would move along."""

@@ -131,7 +131,9 @@ def _listen_to_parent(registry: CounterRegistry, parent: Mapper[Any]) -> None:
             refuse_row(registry, state)  # what it shows is a preview that nobody will correct
 
     _watch_deletions(registry, parent)
-    event.listen(parent.class_, "before_insert", before_insert, propagate=True, raw=True)
+    # As above: SQLAlchemy calls it as it is.
+    as_is = {"propagate": True, "raw": True, "retval": True}
+    event.listen(parent.class_, "before_insert", before_insert, **as_is)
     on("before_update", Flush.refuse_new_key)
     on("after_delete", Flush.mark_parent_deleted)
 

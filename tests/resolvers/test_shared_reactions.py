@@ -175,7 +175,9 @@ async def test_locked_comment_delays_only_its_own_reactions(
 ) -> None:
     """Without the lock, reactions are added to a comment that is hidden by then."""
     if not locks:
-        monkeypatch.setattr(shared_reactions.Batch, "_lock", lambda _, query: query)
+        query = shared_reactions._select_comments(skip_locked=True).with_for_update(read=True)
+        query._for_update_arg = None
+        monkeypatch.setattr(shared_reactions, "_select_comments", lambda **_: query)
     shared, go, arrived = table.shared(), asyncio.Event(), asyncio.Event()
 
     async def hide(unit: UnitOfWork) -> None:
