@@ -74,7 +74,8 @@ class Programs:
         """Run the tests of a program; each must succeed. Their names, and whether they did."""
         # A client's timer, such as that of a socket which is kept open, must not be waited for.
         options = ("--test-force-exit", "--test-timeout=60000", "--test-reporter=tap")
-        done = self.run(*options, path, **environ)
+        # As in development, so that the clients warn.
+        done = self.run("--conditions=development", *options, path, **environ)
         results = re.findall(r"^ *(not )?ok \d+ - (.*)$", done.stdout, re.MULTILINE)
         assert done.returncode == 0, done.stdout
         return {name: not failed for failed, name in results}

@@ -97,3 +97,54 @@ export const HEADER = graphql(`
     }
   }
 `);
+
+export const REACTIONS = graphql(`
+  query Reactions($id: ID!) {
+    comment(id: $id) {
+      id
+      reactionGroups {
+        kind
+        count
+      }
+    }
+    limits {
+      pageSize
+    }
+  }
+`);
+
+export const REACT = graphql(`
+  mutation React($input: AddReactionInput!) {
+    addReaction(input: $input) {
+      comment {
+        id
+        reactionGroups {
+          kind
+          count
+        }
+      }
+    }
+  }
+`);
+
+export const WITHDRAW = graphql(`
+  mutation Withdraw($input: RemoveReactionInput!) {
+    removeReaction(input: $input) {
+      comment {
+        id
+        reactionGroups {
+          kind
+          count
+        }
+      }
+    }
+  }
+`);
+
+export const LIMITS = graphql(`
+  query Limits {
+    limits {
+      titleLength
+    }
+  }
+`);

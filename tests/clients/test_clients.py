@@ -34,11 +34,13 @@ BESIDES = {
         "top-level errors",
         "a record that is not there is null",
         "a viewer's comment is in the list at once, and in the viewer's numbers",
+        "objects without an id are kept without a warning",
     },
     "urql": {
         "an APQ round trip",
         "top-level errors",
         "a viewer's comment is in the list, and in the viewer's numbers",
+        "objects without an id are kept without a warning",
     },
     "relay": {
         "a new thread comes first",

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import httpx
 import reference
-from graphql import GraphQLEnumType, GraphQLSchema, build_schema, is_abstract_type, parse, validate
+from graphql import (
+    GraphQLEnumType,
+    GraphQLSchema,
+    build_schema,
+    is_abstract_type,
+    is_object_type,
+    parse,
+    validate,
+)
 
 import tallied
 from tallied.asgi import create_app
@@ -61,6 +69,18 @@ def test_possible_types_are_those_of_schema() -> None:
     written = re.search(r"possibleTypes: (\{.*?\}),$", client, re.MULTILINE)
     assert written is not None
     assert json.loads(re.sub(r"(\w+):", r'"\1":', written[1])) == possible
+
+
+def test_urql_has_keys_for_all_types_without_id() -> None:
+    keyed = ("Connection", "Edge", "PageInfo", "Payload", "Query", "Mutation")
+    names = {
+        name
+        for name, type_ in build_schema(print_sdl()).type_map.items()
+        if is_object_type(type_) and "id" not in type_.fields and not name.endswith(keyed)
+    }
+    (client,) = (text for path, text in FILES if path.endswith("urql/client.ts"))
+    written = set(re.findall(r"^ {10}(\w+): \(\) => ", client, re.MULTILINE))
+    assert written == {name for name in names if not name.startswith("__")}
 
 
 def test_page_of_settings_is_current() -> None:

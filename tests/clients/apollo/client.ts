@@ -18,8 +18,27 @@ export function createClient(uri: string, options: HttpLink.Options = {}): Apoll
       possibleTypes: { Node: ["Author", "Comment", "Thread"] },
       typePolicies: {
         // Lists in another order, or filtered otherwise, are other lists.
-        Query: { fields: { threads: relayStylePagination(["orderBy", "filterBy"]) } },
-        Thread: { fields: { comments: relayStylePagination(["orderBy", "filterBy"]) } },
+        Query: {
+          fields: {
+            threads: relayStylePagination(["orderBy", "filterBy"]),
+            moderationQueue: relayStylePagination(["orderBy", "filterBy"]),
+          },
+        },
+        Thread: {
+          fields: {
+            comments: relayStylePagination(["orderBy", "filterBy"]),
+            viewerPendingComments: { merge: false },
+          },
+        },
+        Comment: {
+          fields: {
+            replies: relayStylePagination(["orderBy"]),
+            // A shorter list replaces the one before.
+            reactionGroups: { merge: false },
+            reactors: { merge: false },
+          },
+        },
+        Limits: { merge: true },
         // There is one viewer, so that of a mutation's payload is the one of queries.
         Viewer: { keyFields: [] },
       },

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { test } from "node:test";
 import { CombinedGraphQLErrors } from "@apollo/client";
-import { ADD_COMMENT, COMMENTS, HEADER, THREADS } from "../documents.js";
+import {
+  ADD_COMMENT,
+  COMMENTS,
+  HEADER,
+  LIMITS,
+  REACT,
+  REACTIONS,
+  THREADS,
+  WITHDRAW,
+} from "../documents.js";
 import type { AddCommentMutation } from "../generated/graphql.js";
 import {
   discussion,
@@ -117,6 +126,21 @@ test("a viewer's comment is in the list at once, and in the viewer's numbers", a
   const author = client.readQuery({ query: HEADER })?.viewer?.author;
   assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
   stop();
+});
+
+test("objects without an id are kept without a warning", async () => {
+  const client = createClient(url, { fetch: withToken(token) });
+  const page = { id: await discussion(1), first: 1 };
+  const list = await client.query({ query: COMMENTS, variables: page });
+  const variables = { id: list.data?.thread?.comments.edges[0]?.node.id ?? "" };
+  await client.query({ query: REACTIONS, variables });
+  const input = { commentId: variables.id, kind: "like" };
+  const counts = () => client.readQuery({ query: REACTIONS, variables })?.comment?.reactionGroups.length;
+  await client.mutate({ mutation: REACT, variables: { input } });
+  assert.equal(counts(), 1);
+  await client.mutate({ mutation: WITHDRAW, variables: { input } });
+  await client.query({ query: LIMITS });
+  assert.equal(counts(), 0);
 });
 
 test("pagination forwards", async () => {

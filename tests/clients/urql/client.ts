@@ -17,15 +17,23 @@ export function createClient(url: string, schema: IntrospectionQuery, fetch = gl
       cacheExchange({
         schema,
         resolvers: {
-          Query: { threads: relayPagination() },
+          Query: { threads: relayPagination(), moderationQueue: relayPagination() },
           Thread: { comments: relayPagination() },
+          Comment: { replies: relayPagination() },
         },
-        // Things that have no id belong to what holds them.
+        // Objects that have no id belong to the object that has them.
         keys: {
+          CommentSurroundings: () => null,
           Limits: () => null,
+          ReactionGroup: () => null,
+          ReactionKind: () => null,
+          Reactor: () => null,
+          Revision: () => null,
           Target: () => null,
+          TargetCounts: () => null,
           UserError: () => null,
           UserErrorParams: () => null,
+          WithdrawnText: () => null,
           // There is one viewer, so that of a mutation's payload is the one of queries.
           Viewer: () => "viewer",
         },

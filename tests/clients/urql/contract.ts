@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gql, type OperationResult } from "@urql/core";
 import type { IntrospectionQuery } from "graphql";
-import { ADD_COMMENT, COMMENTS, HEADER, THREADS } from "../documents.js";
+import {
+  ADD_COMMENT,
+  COMMENTS,
+  HEADER,
+  LIMITS,
+  REACT,
+  REACTIONS,
+  THREADS,
+  WITHDRAW,
+} from "../documents.js";
 import type { CommentsQuery } from "../generated/graphql.js";
 import {
   discussion,
@@ -60,6 +69,20 @@ test("a viewer's comment is in the list, and in the viewer's numbers", async () 
   assert.deepEqual(comments(cached).messages, ["number 1", "number 2", "three more words"]);
   const author = client.readQuery(HEADER, {})?.data?.viewer?.author;
   assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
+});
+
+test("objects without an id are kept without a warning", async () => {
+  const client = createClient(url, schema, withToken(token));
+  const list = await client.query(COMMENTS, { id: await discussion(1), first: 1 }).toPromise();
+  const variables = { id: list.data?.thread?.comments.edges[0]?.node.id ?? "" };
+  await client.query(REACTIONS, variables).toPromise();
+  const input = { commentId: variables.id, kind: "like" };
+  const counts = () => client.readQuery(REACTIONS, variables)?.data?.comment?.reactionGroups.length;
+  await client.mutation(REACT, { input }).toPromise();
+  assert.equal(counts(), 1);
+  await client.mutation(WITHDRAW, { input }).toPromise();
+  await client.query(LIMITS, {}).toPromise();
+  assert.equal(counts(), 0);
 });
 
 test("pagination forwards", async () => {
