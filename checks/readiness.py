@@ -28,7 +28,7 @@ from ..database.access import read_table_access
 from ..database.engine import is_in_memory
 from ..database.messages import explain, has_refused_statement
 from ..errors import Unavailable
-from ..migrations.runner import is_behind
+from ..migrations.revisions import is_behind
 from ..models import Base
 
 logger = logging.getLogger("tallied")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..counters import Counters
 from ..errors import ConfigurationError
-from ..migrations.runner import read_state_on
+from ..migrations.revisions import read_state_on
 from ..models import Base
 from .catalog import Catalog, read_catalog
 from .finding import Finding

@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from ..database.messages import display_url
 from ..errors import TalliedError
-from ..migrations.runner import State
+from ..migrations.revisions import State
 from .output import Output
 
 

@@ -11,25 +11,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from importlib import import_module
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import ColumnClause, Connection, column, inspect, select, table, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database import BUSY_TIMEOUT, Database, UnitOfWork, asks_for_retry
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..models import Base
+from .revisions import VERSION_TABLE, State, read_state_on
 
-VERSION_TABLE = "tallied_alembic_version"
-"""Where the revision is kept; a host's Alembic keeps its own elsewhere."""
+__all__ = [
+    "VERSION_TABLE",
+    "State",
+    "acquire_lock",
+    "downgrade",
+    "migrate",
+    "read_state",
+    "require_newest",
+]
+
+Config: TypeAlias = Any
+"""Alembic's configuration."""
 
 QUEUE_TIMEOUT = "60s"
 """How long to wait for another process that migrates the same PostgreSQL database."""
@@ -40,18 +45,6 @@ LOCK_TIMEOUT = "5s"
 _ADVISORY_LOCK = 0x74616C6C696564
 _LOCK_NOT_AVAILABLE = "55P03"
 _alembic = Lock()
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a database stands. A revision is None where no migration has run."""
-
-    current: str | None
-    newest: str
-
-    @property
-    def is_newest(self) -> bool:
-        return self.current == self.newest
 
 
 async def read_state(database: Database) -> State:
@@ -81,7 +74,7 @@ async def downgrade(database: Database, revision: str = "base") -> State:
 
     To "base" drops Tallied's tables, with all that is in them.
     """
-    return await _run(database, lambda config, _: command.downgrade(config, revision))
+    return await _run(database, lambda config, _: _load_steps().downgrade(config, revision))
 
 
 async def require_newest(database: Database) -> None:
@@ -119,7 +112,7 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         if database.schema:
             _set_search_path(connection, database.schema)
         before = read_state_on(connection, database.schema)
-        step(_config(connection, database.schema), before)
+        step(_load_steps().make_config(connection, database.schema), before)
         return before
 
     async def work(unit: UnitOfWork) -> State:
@@ -193,51 +186,9 @@ def _upgrade(config: Config, before: State) -> None:
                 f"The database has tables that no migration of Tallied made ({', '.join(found)});"
                 " rename or drop them, or name another database."
             )
-    command.upgrade(config, "head")
+    _load_steps().upgrade(config, "head")
 
 
-def _config(connection: Connection | None = None, schema: str | None = None) -> Config:
-    config = Config(attributes={"connection": connection, "schema": schema})
-    folder = str(Path(__file__).parent)
-    config.set_main_option("script_location", folder.replace("%", "%%"))
-    return config
-
-
-def read_state_on(connection: Connection, schema: str | None = None) -> State:
-    """Return the same by a connection.
-
-    :raises ConfigurationError: as :func:`read_state` does.
-    """
-    newest, revisions = _known_revisions()
-    options: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": schema}
-    current = MigrationContext.configure(connection, opts=options).get_current_revision()
-    if current is not None and current not in revisions:
-        raise ConfigurationError(
-            f"A newer Tallied has migrated the database to revision {current}, which this one"
-            " does not know; upgrade Tallied."
-        )
-    return State(current, newest)
-
-
-def is_behind(connection: Connection, schema: str | None = None) -> bool:
-    """Return whether migrations of this Tallied have not been run, in two statements.
-
-    A newer revision than this Tallied knows is none that is missing: while servers are replaced
-    one by one, the old ones go on. Neither is the lack of any, where a host makes the tables by
-    migrations of its own.
-    """
-    if not inspect(connection).has_table(VERSION_TABLE, schema):
-        return False
-    newest, revisions = _known_revisions()
-    version: ColumnClause[str] = column("version_num")
-    stored = connection.scalars(select(version).select_from(table(VERSION_TABLE, schema=schema)))
-    return bool(set(stored) & (revisions - {newest}))
-
-
-@cache
-def _known_revisions() -> tuple[str, frozenset[str]]:
-    """Return the newest revision, and all, which are read from files."""
-    script = ScriptDirectory.from_config(_config())
-    newest = script.get_current_head()
-    assert newest is not None
-    return newest, frozenset(script.revision for script in script.walk_revisions())
+def _load_steps() -> Any:
+    """Import what needs Alembic: a server mostly has nothing to migrate, and spares 9 MB."""
+    return import_module(".steps", __package__)

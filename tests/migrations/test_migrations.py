@@ -22,10 +22,17 @@ import tallied
 from tallied.database import Database
 from tallied.errors import Busy, ConfigurationError
 from tallied.migrations import runner
+from tallied.migrations.revisions import known_revisions
 from tallied.migrations.runner import VERSION_TABLE, downgrade, migrate, read_state, require_newest
 from tallied.models import Base
 
-NEWEST = ScriptDirectory(str(Path(runner.__file__).parent)).get_current_head()
+SCRIPTS = ScriptDirectory(str(Path(runner.__file__).parent))
+NEWEST = SCRIPTS.get_current_head()
+
+
+def test_revisions_are_those_of_alembic() -> None:
+    names = frozenset(script.revision for script in SCRIPTS.walk_revisions())
+    assert known_revisions() == (NEWEST, names)
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
