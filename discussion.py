@@ -33,7 +33,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from .auth.tokens import authenticate
+from .auth.tokens import authenticate_connection
 from .auth.viewer import Viewer
 from .checks import Finding, check, check_unreachable, with_option
 from .checks.readiness import Readiness
@@ -193,7 +193,7 @@ class Discussion(AsyncShortcuts):
         )
 
     def _by_token(self, connection: HTTPConnection) -> Viewer | None:
-        return authenticate(self.settings, connection.headers)
+        return authenticate_connection(self.settings, connection)
 
     @property
     def plan_counts(self) -> PlanCounts:

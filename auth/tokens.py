@@ -21,6 +21,7 @@ from typing import Any
 
 import jwt
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from ..errors import ConfigurationError, Unauthenticated
 from ..settings import Settings, is_strong_secret
@@ -159,6 +160,17 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Viewer | Non
     if token is None:
         return None
     return decode_token(settings.secret, token, previous_secret=settings.previous_secret)
+
+
+def authenticate_connection(settings: Settings, connection: HTTPConnection) -> Viewer | None:
+    """Return the same of a connection; most guests' have no such header, and need no others.
+
+    :raises Unauthenticated: as :func:`authenticate` does.
+    """
+    for name, _ in connection.scope["headers"]:
+        if name == b"authorization":
+            return authenticate(settings, connection.headers)
+    return None
 
 
 def _claims(token: str, secret: str) -> dict[str, Any]:

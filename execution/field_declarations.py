@@ -39,6 +39,7 @@ class ComputedField:
         ``context`` it is asynchronous.
     :param columns: the columns of the row, and such as ``author.name`` of a related row, which is
         None if there is no such row.
+    :param takes_stored: whether `function` takes keys and flags as SQLite has them, too.
     """
 
     function: Callable[..., Any]
@@ -46,6 +47,7 @@ class ComputedField:
     columns: tuple[str, ...] = ()
     is_conditional: bool = False
     """Whether a right that is the same for every row still depends on the rows."""
+    takes_stored: bool = False
 
     @property
     def relations(self) -> frozenset[str]:

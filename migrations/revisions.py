@@ -1,10 +1,11 @@
-"""The revision of a database, and those that there are; without Alembic, which a server needs not."""
+"""The revision of a database, and those that there are, without Alembic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import ColumnClause, Connection, Select, column, inspect, select, table
 
@@ -59,7 +60,7 @@ def is_behind(connection: Connection, schema: str | None = None) -> bool:
     return bool(set(stored) & (revisions - {newest}))
 
 
-def _select_revision(schema: str | None) -> Select[tuple[str]]:
+def _select_revision(schema: str | None) -> Select[Any]:
     version: ColumnClause[str] = column("version_num")
     return select(version).select_from(table(VERSION_TABLE, schema=schema))
 

@@ -73,7 +73,7 @@ class AncestorRows(Level):
                 is_sqlite=self.database.is_sqlite,
             ),
             {"ids": ids},
-            self.stored,
+            lambda: self.stored,
         )
 
 
@@ -144,5 +144,5 @@ class Surroundings(PageLevel):
                 with_hidden=with_hidden,
             ),
             {"ids": ids, "comment_id": place.comment_id, "limit": place.size + 1},
-            [*self.stored, *self.sort_places],
+            lambda: [*self.stored, *self.sort_places],
         )

@@ -252,7 +252,8 @@ class _Compilation:
         if details[0].node.arguments:
             raise Unsupported("a computed field with arguments")
         paths = tuple((*path, *column.split(".")) for column in declaration.columns)
-        variables = [level.variable(column) for column in paths]
+        read = level.stored_variable if declaration.takes_stored else level.variable
+        variables = [read(column) for column in paths]
         if declaration.scope == "context":
             variable = f"w{level.number}_{len(level.awaited)}"
             key = (*path, "id") if path else None

@@ -383,7 +383,7 @@ class RowLevel(Level):
                     self.model, self.selection, condition(), *conditions, with_hidden=with_hidden
                 ),
                 parameters,
-                self.stored,
+                lambda: self.stored,
             )
         )
         self.count_texts(run, rows, repeats)

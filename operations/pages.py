@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -121,7 +122,7 @@ class RootPage(PageLevel):
                 is_sqlite=self.database.is_sqlite,
             ),
             window_parameters(window),
-            self.stored,
+            lambda: self.stored,
         )
         rows = await run.fetch(bound)
         self.count_texts(run, rows)
@@ -160,12 +161,12 @@ class ChildPages(PageLevel):
     async def _load_pages(
         self, run: Run, window: Window, ids: Sequence[Any], repeats: int
     ) -> dict[Any, Any]:
-        rows_of: dict[Any, list[Sequence[Any]]] = {}
+        rows_of: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         for part in self._batches(window, ids):
             rows = await run.fetch(self._statement(window, part))
             self.count_texts(run, rows, repeats)
             for row in rows:
-                rows_of.setdefault(row[-1], []).append(row)
+                rows_of[row[-1]].append(row)
             await yield_if_due()
         return await self.finish_pages(run, self.split(window, rows_of), repeats)
 
@@ -248,7 +249,7 @@ class ChildPages(PageLevel):
                 levels=levels,
             ),
             parameters,
-            [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],
+            lambda: [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],
         )
 
     def _is_among(self, column: Any) -> Any:
@@ -265,6 +266,6 @@ class ChildPages(PageLevel):
                 fix_conditions(window, (), conditions),
             ),
             {"ids": ids},
-            [0] if self.has_stored_parents else (),
+            lambda: [0] if self.has_stored_parents else (),
         )
         return {row[0]: row[1] for row in await run.fetch(bound)}

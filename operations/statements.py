@@ -45,7 +45,7 @@ class Shapes:
         conditions: Sequence[ColumnElement[bool]],
         build: Callable[[], Select[Any]],
         parameters: dict[str, Any],
-        stored: Collection[int] = (),
+        stored: Callable[[], Collection[int]] = tuple,
     ) -> BoundStatement:
         """Return the statement of that shape, compiled if it is the first.
 
@@ -53,7 +53,8 @@ class Shapes:
             their structure is a part of the shape.
         :param build: returns the select.
         :param parameters: the values of its own bind parameters.
-        :param stored: the places of the columns whose values stay as the driver returns them.
+        :param stored: returns the places of the columns whose values stay as the driver returns
+            them.
         :raises Guard: for a condition that SQLAlchemy cannot cache, or that has a parameter with a
             name of the statement's own.
         """
@@ -69,7 +70,7 @@ class Shapes:
             if not parameters.keys().isdisjoint(keys):
                 raise Guard("condition")
             statement = self._database.compile(build())
-            statement.keep_stored(stored)
+            statement.keep_stored(stored())
             entry = self._statements[shape] = statement, statement.drop_values(keys)
             if len(self._statements) > MAX_SHAPES:
                 self._statements.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,12 +71,12 @@ class TreePages(ChildPages):
     ) -> dict[Any, Any]:
         levels = self.levels(run)
         largest = max(levels, key=lambda level: level.uses.total())
-        rows_of: dict[Any, list[Sequence[Any]]] = {}
+        rows_of: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         for part in self._batches(window, ids, len(levels)):
             rows = await run.fetch(self._statement(window, part, len(levels)))
             largest.count_texts(run, rows, repeats)
             for row in rows:
-                rows_of.setdefault(row[-1], []).append(row)
+                rows_of[row[-1]].append(row)
             await yield_if_due()
         pages = []
         parents: Collection[Any] = ids

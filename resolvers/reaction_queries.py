@@ -68,8 +68,13 @@ async def read_reaction_groups(
     for name in (*kinds, *sorted(rows_of.keys() - kinds.keys())):
         kind = kinds.get(name) or ReactionKind(name, "", "")
         emoji, label = kind.emoji or None, kind.label or None
+        equal: dict[tuple[int, bool], ReactionGroup] = {}  # Most groups are equal to another.
         for id, _, count, has_reacted in rows_of.get(name, ()):
-            groups[id].append(ReactionGroup(name, emoji, label, count, has_reacted))
+            group = equal.get((count, has_reacted))
+            if group is None:
+                group = ReactionGroup(name, emoji, label, count, has_reacted)
+                equal[count, has_reacted] = group
+            groups[id].append(group)
     return groups
 
 

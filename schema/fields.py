@@ -63,18 +63,18 @@ def field(
 
 
 def computed(
-    description: str, *columns: str, is_conditional: bool = False
+    description: str, *columns: str, is_conditional: bool = False, takes_stored: bool = False
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a field by the function that computes it from columns, with an annotated result.
 
     The name of the function's first parameter is its scope: ``rules``, ``access`` or ``context``.
 
-    :param columns, is_conditional: as of :class:`.ComputedField`.
+    :param columns, is_conditional, takes_stored: as of :class:`.ComputedField`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         scope = cast("Scope", next(iter(signature(function).parameters)))
-        declaration = ComputedField(function, scope, columns, is_conditional)
+        declaration = ComputedField(function, scope, columns, is_conditional, takes_stored)
 
         def resolve(self: Any, info: Info) -> Any:
             if scope != "rules" or any(map(self.refers, declaration.relations)):

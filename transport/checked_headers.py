@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +10,7 @@ from starlette.types import Scope
 T = TypeVar("T")
 
 MAX_ENTRIES = 500
-"""How many sets of headers are remembered; the last used ones."""
+"""How many sets of headers are remembered; the latest ones."""
 
 MAX_BYTES = 4096
 """The most bytes of headers that are remembered."""
@@ -42,7 +41,7 @@ class CheckedHeaders(Generic[T]):
 
     def __init__(self, check: Callable[[Scope], T]) -> None:
         self._check = check
-        self._results: OrderedDict[Any, T] = OrderedDict()
+        self._results: dict[Any, T] = {}
 
     def result(self, scope: Scope) -> T:
         """Return the result of the check.
@@ -58,9 +57,7 @@ class CheckedHeaders(Generic[T]):
             if sum(len(name) + len(value) for name, value in key[3:]) <= MAX_BYTES:
                 self._results[key] = result
                 if len(self._results) > MAX_ENTRIES:
-                    self._results.popitem(last=False)
-        else:
-            self._results.move_to_end(key)
+                    del self._results[next(iter(self._results))]
         return result
 
 

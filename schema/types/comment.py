@@ -232,6 +232,7 @@ class Comment(Row, Node):
         "placeholder",
         "author.id",
         "author.name",
+        takes_stored=True,
     )
     def author_name(
         rules: HostRules,
