@@ -1,48 +1,42 @@
-"""Properties of every valid operation and of every walk through pages."""
+"""Properties of every operation and of every walk through pages."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api
-from support.documents import Checker, Maker
+from support.documents import Checker
+from support.mutation_oracle import MUTATIONS, with_texts
+from support.oracle import ROOTS, RULES
+from support.oracle import values as values_of
+from support.oracle_rows import VIEWERS, fill
+from support.random_documents import MutationWriter, QueryWriter
 from support.recount import drifted
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.host.access import Access, HostRules
-from tallied.host.targets import Target, targets_by_name
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination.orders import COMMENTS, THREADS
-from tallied.resolvers.threads import create_thread
 from tallied.schema.build import schema
 from tallied.schema.ids import encode_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MOMENTS = [(START + timedelta(hours=hour)).isoformat() for hour in (-1, 0, 2, 9)]
-CODES = {"BAD_USER_INPUT", "NOT_FOUND", "LIMIT_EXCEEDED", "UNKNOWN_TARGET_TYPE"}
+CODES = {
+    "BAD_USER_INPUT",
+    "GRAPHQL_VALIDATION_FAILED",
+    "LIMIT_EXCEEDED",
+    "NOT_FOUND",
+    "UNKNOWN_TARGET_TYPE",
+}
+OPERATIONS = 80
+"""How many random operations of a round are checked."""
 
 core = schema._schema
-
-
-async def books(_: AsyncSession, ids: Sequence[str]) -> dict[str, str]:
-    """Return the titles of a host's books: every id that is short has one."""
-    return {id: f"Book {id}" for id in ids if len(id) < 10}
-
-
-RULES = HostRules(targets=targets_by_name([Target("book", books)]))
-VIEWERS = [None, Viewer("7", "Ada"), Viewer("8", "Grace", is_moderator=True)]
-"""A guest, who may do everything, an author, and a moderator."""
 
 
 async def filled(database: Database) -> tuple[list[Thread], list[Comment]]:
@@ -70,92 +64,33 @@ async def filled(database: Database) -> tuple[list[Thread], list[Comment]]:
     return threads, [comment for thread in threads for comment in thread.comments]
 
 
-async def values(api: Api) -> dict[str, list[Any]]:
-    """Return values of arguments, by the names of types or arguments."""
-    threads, comments = await filled(api.database)
-    ids = [
-        *(encode_id("Thread", thread.id) for thread in threads[3:]),
-        *(encode_id("Comment", comment.id) for comment in comments[:3]),
-        *[await author(api.database, viewer) for viewer in VIEWERS if viewer],
-    ]
-    page = await api("{ threads(first: 3) { edges { cursor } } }")
-    cursors = [edge["cursor"] for edge in page["edges"]]
-    return {
-        "ID": ids,
-        "after": cursors,
-        "before": cursors,
-        "first": [1, 2, 3, 7, 50],
-        "last": [1, 2, 3, 7, 50],
-        "type": ["book"],
-        "titleContains": ["THREAD", "1", "%"],
-        "authorName": ["Ada", "Grace"],
-        "String": ["one two", "日本語 🙂", "x" * 200],
-        "Int": [0, 1, 2, 2**31 - 1],
-        "SafeInt": [0, 1, 2, 2**53 - 1],
-        "DateTime": [*MOMENTS, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
-        "Boolean": [True, False],
-    }
-
-
-async def author(database: Database, viewer: Viewer) -> str:
-    """Return the id of the author that the viewer writes as, who has begun a thread."""
-    access = Access(RULES, viewer)
-    done = await database.write(lambda unit: create_thread(unit, access, "One of mine"))
-    return encode_id("Author", done.thread["author_id"])
-
-
-BAD: dict[str, list[Any]] = {
-    "ID": ["x", "", encode_id("Author", UUID(int=7)), encode_id("Thread", UUID(int=7))],
-    "type": ["film", ""],
-    "after": ["x", ""],
-    "before": ["=", "A" * 100],
-    "first": [0, -1, 101],
-    "last": [0, 2**31 - 1],
-    "titleContains": ["\0", "x" * 201],
-    "authorName": ["\0", "x" * 101],
-    "String": ["", "\0", "x" * 20_001],
-    "Int": [-1],
-}
-
-
-relaxed = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
 @pytest.mark.slow
-@relaxed
-@given(data=st.data())
-async def test_every_valid_operation_is_answered_by_schema(
-    prepared: tuple[list[Api], dict[str, list[Any]]], data: st.DataObject
-) -> None:
-    apis, value = prepared
-    api = data.draw(st.sampled_from(apis))
-    keyword = data.draw(st.sampled_from(("query", "query", "query", "mutation")))
-    if data.draw(st.booleans()):
-        value = {name: [*good, *BAD.get(name, ())] for name, good in value.items()}
-    created = data.draw(st.composite(lambda draw: Maker(draw, core, value).operation(keyword))())
-    response = await api.http.post(
-        "/graphql", json={"query": created.document, "variables": created.variables}
-    )
-    assert response.status_code < 500, response.text
-    answer = response.json()
-    codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
-    assert codes <= CODES, answer["errors"]
-    assert "data" in answer or codes
-    Checker(core, created.document).check(answer.get("data"))
-    if keyword == "mutation":
-        async with api.database.read() as connection:
-            assert await connection.run_sync(drifted) == 0
-
-
-@pytest.fixture
-async def prepared(database: Database) -> tuple[list[Api], dict[str, list[Any]]]:
-    """The API as it is to each of the viewers, and what arguments are given."""
-    apis = [Api(database, rules=RULES, viewer=viewer, document_aliases=1000) for viewer in VIEWERS]
-    return apis, await values(apis[0])
+async def test_every_operation_is_answered_by_schema(database: Database, oracle_round: int) -> None:
+    chance = random.Random(oracle_round)
+    await fill(database, chance)
+    values = with_texts(await values_of(database))
+    apis = [
+        Api(database, rules=RULES[0], viewer=viewer, document_aliases=1000) for viewer in VIEWERS
+    ]
+    checked = 0
+    for number in range(OPERATIONS):
+        writer, roots = (MutationWriter, MUTATIONS) if number % 4 == 0 else (QueryWriter, ROOTS)
+        errors = chance.choice((0.0, 0.1))
+        document = writer(chance, core, values, roots, errors=errors).write()
+        variables = document.draw()
+        response = await chance.choice(apis).http.post(
+            "/graphql", json={"query": document.text, "variables": variables}
+        )
+        assert response.status_code < 500, response.text
+        answer = response.json()
+        codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
+        assert codes <= CODES, answer["errors"]
+        assert "data" in answer or codes
+        if answer.get("data") is not None:
+            checked += Checker(core, document.text, variables).check(answer["data"])
+    assert checked > OPERATIONS
+    async with database.read() as connection:
+        assert await connection.run_sync(drifted) == 0
 
 
 class Forum:

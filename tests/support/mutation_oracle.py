@@ -128,7 +128,7 @@ class MutationOracle:
         writer = MutationWriter(
             self.chance,
             served.schema._schema,
-            _with_texts(existing),
+            with_texts(existing),
             _names(served),
             served.prefix,
             errors,
@@ -197,7 +197,8 @@ def _names(served: ServedSchema) -> list[str]:
     return [name for name in MUTATIONS if name in served.schema._schema.mutation_type.fields]
 
 
-def _with_texts(values: Values) -> Values:
+def with_texts(values: Values) -> Values:
+    """Return the same with the texts of mutations."""
     scalars = {**values.scalars, **TEXTS, "authorName": ["Ada", "Grace", "Été"]}
     wrong = {**values.wrong, **WRONG_TEXTS}
     wrong |= {name: ["x", "", 7, None] for name in ("threadId", "commentId")}
