@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 from sqlalchemy.orm import Session
 
 from ..concurrency.pending_tasks import PendingTasks, run_bounded
-from ..counters.registry.session_classes import Installable, sync_class
+from ..counters.registry.session_classes import Installable
 from ..errors import Busy, ConfigurationError, Unavailable
 from ..models.counters import counters
 from ..settings import Settings
@@ -41,7 +41,7 @@ from .row_reader import EngineReader, RowReader
 from .sqlite import empty_log
 from .statement import CompiledStatement, Rows, StatementCache
 from .transaction_end import TransactionEnd
-from .unit_of_work import UnitOfWork, forbid_commit, install_guards
+from .unit_of_work import UnitOfWork, forbid_commit, install_counters, install_guards
 from .urls import check_url, parse_url
 
 R = TypeVar("R")
@@ -65,22 +65,6 @@ class CountedSession(Session):
 
 
 counters.install(CountedSession)
-
-
-def _session_class(target: Installable) -> type[Session]:
-    """Return a class of sessions, or that of a factory's, with the counters.
-
-    :raises ConfigurationError: for another object.
-    """
-    try:
-        counters.install(target)
-    except TypeError as error:
-        name = getattr(target, "__name__", type(target).__name__)
-        raise ConfigurationError(
-            "session_class must be a class derived from sqlalchemy.orm.Session, or a sessionmaker"
-            f" or scoped_session, not {name}; that of an AsyncSession is its sync_session_class."
-        ) from error
-    return sync_class(target)
 
 
 class Database:
@@ -116,7 +100,7 @@ class Database:
         idle_timeout: float = IDLE_TIMEOUT,
         **options: Any,
     ) -> None:
-        self.session_class = _session_class(session_class)
+        self.session_class = install_counters(session_class)
         self.is_ours = isinstance(database, str)
         self.url = (
             check_url(database.url) if isinstance(database, AsyncEngine) else parse_url(database)

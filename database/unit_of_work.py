@@ -12,7 +12,9 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ..errors import TalliedError
+from ..counters.registry.session_classes import Installable, sync_class
+from ..errors import ConfigurationError, TalliedError
+from ..models.counters import counters
 
 LOAD_FIRST = (
     "Tallied's relationships are never loaded in passing, which would be a statement for each row"
@@ -129,3 +131,19 @@ def _refuse_to_commit(session: Session) -> None:
 def _notice_the_end(session: Session, transaction: SessionTransaction) -> None:
     if _IS_WHOLE in session.info and transaction.parent is None:
         session.info[_IS_WHOLE] = False
+
+
+def install_counters(target: Installable) -> type[Session]:
+    """Install the counters on a class of sessions, or on that of a factory, and return the class.
+
+    :raises ConfigurationError: for another object.
+    """
+    try:
+        counters.install(target)
+    except TypeError as error:
+        name = getattr(target, "__name__", type(target).__name__)
+        raise ConfigurationError(
+            "session_class must be a class derived from sqlalchemy.orm.Session, or a sessionmaker"
+            f" or scoped_session, not {name}; that of an AsyncSession is its sync_session_class."
+        ) from error
+    return sync_class(target)
