@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.orm.util import LoaderCriteriaOption
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.util import LRUCache
 
@@ -139,10 +142,20 @@ def _statements_within(statement: Any) -> list[Any]:
             return []
     except TypeError:  # A host's type has values in the key that cannot be hashed.
         key = None
-    within = [element for element in map(unwrap, iterate(statement)) if changes_rows(element)]
+    parts = [statement, *_loader_criteria(statement)]
+    elements = (unwrap(element) for part in parts for element in iterate(part))
+    within = [element for element in elements if changes_rows(element)]
     if key is not None and not within:
         _PURE[key] = True
     return within
+
+
+def _loader_criteria(statement: Any) -> Iterator[Any]:
+    """Yield the conditions that the options of a statement add to it, each of one class."""
+    for option in getattr(statement, "_with_options", ()):
+        if isinstance(option, LoaderCriteriaOption):
+            for mapper in islice(option._all_mappers(), 1):
+                yield option._resolve_where_criteria(mapper)
 
 
 def check_assigned_counters(

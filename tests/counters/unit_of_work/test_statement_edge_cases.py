@@ -24,7 +24,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
+from sqlalchemy.orm import (
+    Mapped,
+    Session,
+    aliased,
+    mapped_column,
+    relationship,
+    with_loader_criteria,
+)
 from support.forum import FIRST, ROWS, SECOND, Comment, Forum, Thread, forum, rows
 from support.forum import session as session
 from support.pairs import assert_verified, install, key, pair, reference, trio
@@ -96,15 +103,34 @@ def archived(session: Session) -> Any:
     return session.execute(insert(archive).from_select(["id"], select(deleted.c.id)))
 
 
+def deleted_keys() -> Any:
+    """Return a query of the comments that it deletes."""
+    return select(delete(Comment).returning(Comment.id).cte("gone").c.id)
+
+
+GONE = deleted_keys()
+
 REFUSED_ON_POSTGRESQL: dict[str, tuple[str, Statement]] = {
     "DELETE in a common table expression": (
         "DELETE of comment within another statement",
-        lambda s: s.execute(select(delete(Comment).returning(Comment.id).cte("gone").c.id)),
+        lambda s: s.execute(deleted_keys()),
     ),
     "INSERT in an added common table expression": (
         "INSERT of comment within another statement",
         lambda s: s.execute(
             select(Thread.id).add_cte(insert(Comment).values(NEW).returning(Comment.id).cte("new"))
+        ),
+    ),
+    "DELETE in the criteria of a class": (
+        "DELETE of comment within another statement",
+        lambda s: s.execute(
+            select(Thread).options(with_loader_criteria(Thread, Thread.id.in_(deleted_keys())))
+        ),
+    ),
+    "DELETE in criteria that a function returns": (
+        "DELETE of comment within another statement",
+        lambda s: s.execute(
+            select(Thread).options(with_loader_criteria(Thread, lambda it: it.id.in_(GONE)))
         ),
     ),
     "DELETE in the common table expression of an INSERT elsewhere": (
