@@ -90,7 +90,10 @@ def import_all(extra: str) -> dict[str, str]:
         ("", {""}),
         pytest.param("alembic", {"", "alembic"}, marks=pytest.mark.slow),
         pytest.param("app", {"", "alembic", "app"}, marks=pytest.mark.slow),
-        pytest.param("server", {"", "alembic", "app", "server"}, marks=pytest.mark.slow),
+        pytest.param("sqlite", {""}, marks=pytest.mark.slow),
+        pytest.param("postgresql", {""}, marks=pytest.mark.slow),
+        pytest.param("pages", {"", "alembic", "app", "pages"}, marks=pytest.mark.slow),
+        pytest.param("server", {"", "alembic", "app", "pages", "server"}, marks=pytest.mark.slow),
     ],
 )
 def test_imports_without_their_extra_name_it(installed: str, works: set[str]) -> None:
