@@ -274,9 +274,13 @@ class Oracle:
         query = QueryWriter(
             self.chance, served.schema._schema, self.values, roots, served.prefix, errors
         ).write()
-        for use in range(4):
+        is_first = True
+        for _ in range(4):
             viewer = self.chance.choice(VIEWERS)
-            await self.compare(service, query, viewer, is_first=use == 0, is_plain=not errors)
+            is_run = await self.compare(
+                service, query, viewer, is_first=is_first, is_plain=not errors
+            )
+            is_first = is_first and not is_run
 
     async def compare(
         self,
@@ -286,16 +290,17 @@ class Oracle:
         *,
         is_first: bool,
         is_plain: bool,
-    ) -> None:
-        """Compare the answers to one request.
+    ) -> bool:
+        """Compare the answers to one request, and return whether anything has executed it.
 
+        :param is_first: whether nothing has executed the query before.
         :param is_plain: whether a plan has to execute it.
         """
         variables = query.draw()
         operation = await service.executor.prepare(Request(query.text, variables))
         if isinstance(operation, GraphQLResponse):
             self.invalid += 1
-            return
+            return False
         if is_first:  # which only counts the use
             await run_operation(service, viewer, operation, by_plan=True)
         counts = service.plans.counts
@@ -305,9 +310,10 @@ class Oracle:
         if planned is None:
             self.by_core.update(reasons(counts) - before or Counter(["unsupported before"]))
             assert not is_plain, (reasons(counts) - before, query.text, variables)
-            return
+            return True
         assert planned == expected, (query.text, variables, viewer, expected, planned)
         self.equal += 1
+        return True
 
 
 def reasons(counts: Any) -> Counter[str]:
