@@ -4,8 +4,9 @@ The first unit runs by itself. Those that arrive meanwhile wait; then up to :dat
 them become one session, one flush and one commit, and each gets its own result after that. Before
 they begin, the event loop goes round as long as that brings more of them; nobody waits where nobody
 is before them. Nobody waits behind a unit for longer than :data:`OVERTAKING_TIME`, since it may be
-waiting for a lock. There is one such transaction at a time: two took more processor time for a
-comment than the time that they saved, since their batches are smaller.
+waiting for a lock. There is one such transaction at a time: with 32 clients, two took a third more
+processor time for a comment, since their batches are smaller. With 100 on one thread, one run spoke
+for two, in which requests failed.
 
 A shared transaction waits for no lock that only some of its units need: such a unit is deferred,
 and then shares another transaction with those that need the same lock, or runs by itself. While
