@@ -349,7 +349,9 @@ async def test_numbers_of_authors_use_index(full: Database, explain: Explain) ->
         id = encode_id("Author", await connection.scalar(select(Author.id).limit(1)))
     query = "query($id: ID!) { author(id: $id) { commentCount wordCount } }"
     _, plan = await explain(query, rules=HostRules(policy=Discreet()), id=id)
-    assert plan.count("ix_tallied_comment_author_id_thread_id_created_at_id") == 2, plan
+    # PostgreSQL counts both numbers in one LATERAL.
+    reads = 2 if full.is_sqlite else 1
+    assert plan.count("ix_tallied_comment_author_id_thread_id_created_at_id") == reads, plan
     assert ("TEMP B-TREE" if full.is_sqlite else "Sort") not in plan, plan
     assert "Seq Scan" not in plan, plan
 
