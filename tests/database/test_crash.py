@@ -1,18 +1,25 @@
-"""After kill -9, every acknowledged comment is stored and counted."""
+"""After kill -9, every acknowledged comment and reaction is stored and counted."""
 
 from __future__ import annotations
 
 import itertools
 import threading
+from base64 import b64decode
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from support.commands import Commands, sql
-from support.load import start_writers
+from support.load import Reactor, start_writers
 from support.server import TIMEOUT, Server
+
+from tallied.auth.tokens import encode_token
+from tallied.auth.viewer import Viewer
 
 CREATE = 'mutation { createThread(input: {title: "Doomed"}) { thread { id } } }'
 READ = "query($id: ID!) { thread(id: $id) { commentCount wordCount } }"
+SECRET = "v8Q2mZrT0kXyWc7NfLsB4hJ9dGpEaU3i"
 NODE = "query($id: ID!) { comment(id: $id) { message } }"
 
 
@@ -60,3 +67,58 @@ def test_killed_server_loses_no_acknowledged_comment(
     assert commands("verify", "--database", empty_url).code == 0
     (row,) = sql(empty_url, "SELECT comment_count FROM tallied_thread")
     assert row.comment_count == len(stored) + 20
+
+
+@pytest.mark.slow
+def test_killed_server_loses_no_acknowledged_reaction(
+    empty_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TALLIED_SECRET", SECRET)
+    answers, enough = itertools.count(1), threading.Event()
+
+    def each() -> None:
+        if next(answers) == 150:
+            enough.set()
+
+    with Server(tmp_path, empty_url) as server:
+        thread_id = server.ask(CREATE)["createThread"]["thread"]["id"]
+        authors = start_writers(server.port, thread_id, writers=4, comments=250)
+        for author in authors:
+            author.join(TIMEOUT)
+        ids = [id for author in authors for id in author.acknowledged]
+        assert len(ids) == 1000
+        reactors = [
+            Reactor(
+                server.port,
+                thread_id,
+                number,
+                ids,
+                each,
+                token=encode_token(SECRET, Viewer(f"reactor {number}"), timedelta(hours=1)),
+            )
+            for number in range(8)
+        ]
+        for reactor in reactors:
+            reactor.start()
+        assert enough.wait(TIMEOUT)
+        server.process.kill()
+        for reactor in reactors:
+            reactor.join(TIMEOUT)
+    assert all(reactor.cut_off for reactor in reactors), "it was in the middle of the work"
+    assert [reactor.errors for reactor in reactors if reactor.errors] == []
+
+    assert Commands(capsys)("verify", "--database", empty_url).code == 0
+    query = """SELECT subject, comment_id FROM tallied_reaction
+        JOIN tallied_author ON tallied_author.id = tallied_reaction.author_id"""
+    stored = {(row.subject, str(UUID(str(row.comment_id)))) for row in sql(empty_url, query)}
+    acknowledged = {
+        (f"reactor {reactor.number}", b64decode(id).decode().partition(":")[2])
+        for reactor in reactors
+        for id in reactor.acknowledged
+    }
+    assert len(acknowledged) >= 150
+    assert acknowledged <= stored
+    assert len(stored) <= len(acknowledged) + len(reactors), "at most one in flight a reactor"

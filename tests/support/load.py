@@ -15,6 +15,10 @@ ADD = """mutation($input: AddCommentInput!) {
   addComment(input: $input) { comment { id wordCount } thread { commentCount } }
 }"""
 
+REACT = """mutation($input: AddReactionInput!) {
+  addReaction(input: $input) { comment { id reactionCount } }
+}"""
+
 
 @dataclass
 class Writer(threading.Thread):
@@ -26,6 +30,8 @@ class Writer(threading.Thread):
     messages: list[str]
     each: Callable[[], None] = lambda: None
     """Called after every answer."""
+    token: str = ""
+    """What it signs in by; a guest has none."""
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The ids that the server has answered with, and what was sent."""
     errors: list[Any] = field(default_factory=list)
@@ -54,13 +60,34 @@ class Writer(threading.Thread):
             "authorName": f"Writer {self.number}",
             "message": message,
         }
-        body = json.dumps({"query": ADD, "variables": {"input": sent}})
-        connection.request("POST", "/graphql", body, {"content-type": "application/json"})
+        data = self.send(connection, ADD, input=sent)
+        if data is not None:
+            self.acknowledged[data["addComment"]["comment"]["id"]] = message
+
+    def send(
+        self, connection: http.client.HTTPConnection, query: str, **variables: Any
+    ) -> Any | None:
+        """Return the data of a response; None if it has errors, which are kept."""
+        body = json.dumps({"query": query, "variables": variables})
+        headers = {"content-type": "application/json"}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        connection.request("POST", "/graphql", body, headers)
         answer = json.loads(connection.getresponse().read())
         if "errors" in answer:
             self.errors.append(answer["errors"])
-        else:
-            self.acknowledged[answer["data"]["addComment"]["comment"]["id"]] = message
+        return answer.get("data")
+
+
+class Reactor(Writer):
+    """Reacts to comments, whose ids are in the place of the messages."""
+
+    __hash__ = threading.Thread.__hash__
+
+    def _add(self, connection: http.client.HTTPConnection, message: str) -> None:
+        data = self.send(connection, REACT, input={"commentId": message, "kind": "like"})
+        if data is not None:
+            self.acknowledged[message] = data["addReaction"]["comment"]["id"]
 
 
 def start_writers(
