@@ -1,16 +1,19 @@
-"""Two sets of counters on one session class."""
+"""Two sets of counters, on one session class or on several."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, ForeignKey, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, mapped_column, relationship
 from support.comments import comment, thread_of
 from support.magazine import Article, Host, make_tables
+from support.pairs import counter, key, pair
 from support.statements import recorded
 
-from tallied.counters import Counters, Sum
+from tallied.counters import Count, Counters, Sum
 from tallied.errors import CounterDeclarationError, UncountedStatementError
 from tallied.models import Base, Comment, Thread
 from tallied.models.counters import counters
@@ -138,3 +141,26 @@ async def test_extension_counts_on_async_sessions(empty_url: str, extension: Cou
         await session.flush()
         assert article.comment_count == 3
     await engine.dispose()
+
+
+@pytest.mark.parametrize("inner_first", [True, False])
+@pytest.mark.parametrize("by", ["of", "where"])
+def test_chain_split_between_two_sets_is_refused(inner_first: bool, by: str) -> None:
+    up: dict[str, Any] = {
+        "up_id": mapped_column(ForeignKey("top.id"), index=True),
+        "up": relationship("Top"),
+    }
+    Parent, Source = pair(up)
+    columns = {"__tablename__": "top", "id": key(), "n": counter()}
+    Top = type("Top", (Parent.__base__,), columns)
+    inner = Counters(Count(Parent.n, via=Source.parent))
+    if by == "of":
+        outer = Sum(Top.n, of=Parent.n, via=Parent.up)  # type: ignore[attr-defined]
+    else:
+        outer = Count(Top.n, via=Parent.up, where=Parent.n > 2)  # type: ignore[attr-defined]
+    first, second = (inner, Counters(outer)) if inner_first else (Counters(outer), inner)
+    first.install(type("One", (Session,), {}))
+    with pytest.raises(CounterDeclarationError, match=r"E025.*Top\.n is computed from Parent\.n"):
+        second.install(type("Two", (Session,), {}))
+    if inner_first and by == "of":
+        inner.extend(outer).install(type("Three", (Session,), {}))

@@ -26,10 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session, mapped_column, relationship, undefer
-from support.pairs import assert_verified, counter, install, key, new_counters, pair
+from support.pairs import assert_verified, install, new_counters, pair
 
-from tallied.counters import Count, Counters, Latest, Sum
-from tallied.errors import CounterDeclarationError
+from tallied.counters import Count, Latest, Sum
 
 
 def optional() -> Any:
@@ -375,29 +374,3 @@ def test_parents_keyed_by_an_enum_are_written_at_once(engine: Engine) -> None:
         session.add_all([Source(parent_id=item) for item in ("red", "blue", "blue")])
         assert_verified(session, counters)
         assert session.get_one(Parent, "blue").n == 2
-
-
-# Two sets of counters
-
-
-@pytest.mark.parametrize("inner_first", [True, False])
-@pytest.mark.parametrize("by", ["of", "where"])
-def test_chain_split_between_two_sets_is_refused(inner_first: bool, by: str) -> None:
-    up: dict[str, Any] = {
-        "up_id": mapped_column(ForeignKey("top.id"), index=True),
-        "up": relationship("Top"),
-    }
-    Parent, Source = pair(up)
-    columns = {"__tablename__": "top", "id": key(), "n": counter()}
-    Top = type("Top", (Parent.__base__,), columns)
-    inner = Counters(Count(Parent.n, via=Source.parent))
-    if by == "of":
-        outer = Sum(Top.n, of=Parent.n, via=Parent.up)  # type: ignore[attr-defined]
-    else:
-        outer = Count(Top.n, via=Parent.up, where=Parent.n > 2)  # type: ignore[attr-defined]
-    first, second = (inner, Counters(outer)) if inner_first else (Counters(outer), inner)
-    first.install(type("One", (Session,), {}))
-    with pytest.raises(CounterDeclarationError, match=r"E025.*Top\.n is computed from Parent\.n"):
-        second.install(type("Two", (Session,), {}))
-    if inner_first and by == "of":
-        inner.extend(outer).install(type("Three", (Session,), {}))
