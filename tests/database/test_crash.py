@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from base64 import b64decode
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from support.commands import Commands, sql
-from support.load import Reactor, start_writers
+from support.load import Reactor, Writer, start_writers
 from support.server import TIMEOUT, Server
 
 from tallied.auth.tokens import encode_token
@@ -23,6 +24,40 @@ SECRET = "v8Q2mZrT0kXyWc7NfLsB4hJ9dGpEaU3i"
 NODE = "query($id: ID!) { comment(id: $id) { message } }"
 
 
+def kill_during(
+    server: Server, start: Callable[[Callable[[], None]], Sequence[Writer]]
+) -> Sequence[Writer]:
+    """Kill the server after 150 answers to the writers that `start` starts; return them ended.
+
+    :param start: is given what each writer calls after every answer.
+    """
+    answers, enough = itertools.count(1), threading.Event()
+
+    def each() -> None:
+        if next(answers) == 150:
+            enough.set()
+
+    writers = start(each)
+    assert enough.wait(TIMEOUT)
+    server.process.kill()
+    for writer in writers:
+        writer.join(TIMEOUT)
+    assert all(writer.cut_off for writer in writers), "it was in the middle of the work"
+    assert [writer.errors for writer in writers if writer.errors] == []
+    return writers
+
+
+def start_reactors(port: int, ids: list[str], each: Callable[[], None]) -> list[Writer]:
+    """Start viewers who react to all of these comments."""
+    reactors: list[Writer] = []
+    for number in range(8):
+        token = encode_token(SECRET, Viewer(f"reactor {number}"), timedelta(hours=1))
+        reactors.append(Reactor(port, "", number, ids, each, token=token))
+    for reactor in reactors:
+        reactor.start()
+    return reactors
+
+
 @pytest.mark.parametrize("group_commit", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_killed_server_loses_no_acknowledged_comment(
     empty_url: str,
@@ -32,21 +67,12 @@ def test_killed_server_loses_no_acknowledged_comment(
     group_commit: str,
 ) -> None:
     monkeypatch.setenv("TALLIED_GROUP_COMMIT", group_commit)
-    answers, enough = itertools.count(1), threading.Event()
-
-    def each() -> None:
-        if next(answers) == 150:
-            enough.set()
-
     with Server(tmp_path, empty_url) as server:
         thread_id = server.ask(CREATE)["createThread"]["thread"]["id"]
-        writers = start_writers(server.port, thread_id, writers=8, comments=2000, each=each)
-        assert enough.wait(TIMEOUT)
-        server.process.kill()
-        for writer in writers:
-            writer.join(TIMEOUT)
-    assert all(writer.cut_off for writer in writers), "it was in the middle of the work"
-    assert [writer.errors for writer in writers if writer.errors] == []
+        writers = kill_during(
+            server,
+            lambda each: start_writers(server.port, thread_id, writers=8, comments=2000, each=each),
+        )
 
     commands = Commands(capsys)
     verified = commands("verify", "--database", empty_url)
@@ -77,12 +103,6 @@ def test_killed_server_loses_no_acknowledged_reaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TALLIED_SECRET", SECRET)
-    answers, enough = itertools.count(1), threading.Event()
-
-    def each() -> None:
-        if next(answers) == 150:
-            enough.set()
-
     with Server(tmp_path, empty_url) as server:
         thread_id = server.ask(CREATE)["createThread"]["thread"]["id"]
         authors = start_writers(server.port, thread_id, writers=4, comments=250)
@@ -90,25 +110,7 @@ def test_killed_server_loses_no_acknowledged_reaction(
             author.join(TIMEOUT)
         ids = [id for author in authors for id in author.acknowledged]
         assert len(ids) == 1000
-        reactors = [
-            Reactor(
-                server.port,
-                thread_id,
-                number,
-                ids,
-                each,
-                token=encode_token(SECRET, Viewer(f"reactor {number}"), timedelta(hours=1)),
-            )
-            for number in range(8)
-        ]
-        for reactor in reactors:
-            reactor.start()
-        assert enough.wait(TIMEOUT)
-        server.process.kill()
-        for reactor in reactors:
-            reactor.join(TIMEOUT)
-    assert all(reactor.cut_off for reactor in reactors), "it was in the middle of the work"
-    assert [reactor.errors for reactor in reactors if reactor.errors] == []
+        reactors = kill_during(server, lambda each: start_reactors(server.port, ids, each))
 
     assert Commands(capsys)("verify", "--database", empty_url).code == 0
     query = """SELECT subject, comment_id FROM tallied_reaction
