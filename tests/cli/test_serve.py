@@ -28,6 +28,7 @@ main(sys.argv[1:])
 
 def test_serve_migrates_answers_and_stops(empty_url: str, tmp_path: Path) -> None:
     with Server(tmp_path, empty_url, program=(TALLIED,)) as server:
+        wait_until(lambda: server.printed.endswith("person 42.\n"))
         assert server.printed.splitlines() == [
             f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).",
             "Guests may do everything, as moderators may: for trying things out. Pass --guests "
