@@ -78,6 +78,7 @@ async def test_unread_responses_do_not_accumulate(database: Database) -> None:
 async def test_unread_pongs_do_not_accumulate(database: Database) -> None:
     async with site(database, settings={"body_time": 1}) as live, reading_little(live) as socket:
         (protocol,) = live.server.connections
+        socket.connection.transport.pause_reading()
         ping = b"\x89\xfd" + bytes(4) + b"x" * 125  # masked by zeros
         largest = 0
         async with asyncio.timeout(20):
