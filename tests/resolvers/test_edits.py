@@ -35,12 +35,13 @@ class Open(Policy):
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function by which edits come so many seconds later than they do."""
-    later, now = [0], comments.now
-    monkeypatch.setattr(comments, "now", lambda: now() + timedelta(seconds=later[0]))
+    """Return a function by which later edits come exactly so many seconds after the earlier."""
+    time = comments.now()
+    monkeypatch.setattr(comments, "now", lambda: time)
 
     def wait(seconds: int) -> None:
-        later[0] += seconds
+        nonlocal time
+        time += timedelta(seconds=seconds)
 
     return wait
 
