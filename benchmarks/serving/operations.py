@@ -57,6 +57,7 @@ class Operation:
     :param cpu: the aim for the server's processor time of one request, in microseconds.
     :param latency: the aim for the median latency, as a ratio to the bare route.
     :param has_policy: whether it is sent to :mod:`.host`, whose policy has a condition.
+    :param is_write: whether it changes what is stored.
     :param adds_reactions: whether each request is for one round, after which its reaction goes.
     """
 
@@ -68,6 +69,7 @@ class Operation:
     cpu: int | None = None
     latency: float | None = None
     has_policy: bool = False
+    is_write: bool = False
     adds_reactions: bool = False
 
 
@@ -101,6 +103,7 @@ def _hot(title: str, connections: int, ratio: float) -> Operation:
         title,
         partial(_add, size=1),
         partial(_bare_add, size=1),
+        is_write=True,
         connections=connections,
         ratio=ratio,
     )
@@ -154,7 +157,7 @@ READS = {
 OPERATIONS = {
     **READS,
     **{f"{name}_signed_in": _signed_in(operation) for name, operation in READS.items()},
-    "add": Operation("addComment", _add, _bare_add, ratio=0.45, cpu=250),
+    "add": Operation("addComment", _add, _bare_add, ratio=0.45, cpu=250, is_write=True),
     "hot": _hot("addComment, one hot thread", 32, 1.0),
     "hot100": _hot("addComment, one hot thread", 100, 2.0),
     "tree": Operation(
@@ -169,7 +172,9 @@ OPERATIONS = {
         lambda _: [HTTPRequest("GET", "/unread", "")],
         ratio=0.75,
     ),
-    "react": Operation("addReaction", _react, _bare_react, ratio=0.5, adds_reactions=True),
+    "react": Operation(
+        "addReaction", _react, _bare_react, ratio=0.5, is_write=True, adds_reactions=True
+    ),
     "page1": _page("page of 50 threads", connections=1, latency=1.5),
     "thread1": Operation("one thread", _threads, _bare_threads, connections=1, latency=1.5),
 }

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import pings, sessions, trees, writers, writes
+from tallied.benchmarks import calls, pings, sessions, trees, writers, writes
 from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.reply_trees import store_tree
+from tallied.benchmarks.serving.storage import fill
 from tallied.database import Database
 from tallied.execution.executor import Executor
 from tallied.models.counters import counters as counters_of_tallied
@@ -144,6 +145,20 @@ def test_benchmark_of_pings_runs(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["nothing", "allowed: 100 threads"]
     assert all(int(line.split()[-4]) > 1 for line in lines)
+
+
+@pytest.mark.slow
+def test_benchmark_of_calls_runs(
+    empty_url: str, capsys: pytest.CaptureFixture[str], backend: str
+) -> None:
+    scale = calls.Scale(threads=40, comments=1, rounds=2)
+    stored = asyncio.run(fill(empty_url, scale.threads, scale.comments))
+    results = calls.measure_rows(empty_url, stored, ["thread", "page_signed_in", "add"], scale)
+    assert results["add"].packages["counters"] > 0 == results["thread"].packages["counters"]
+    floor = calls.measure_rows(empty_url, stored, ["thread"], scale, is_bare=True)["thread"]
+    assert 0 < floor.packages.total() < results["thread"].packages.total()
+    calls.show(backend, results)
+    assert "operations" in capsys.readouterr().out
 
 
 LATE = "refused late: 2800 long messages"
