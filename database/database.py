@@ -15,6 +15,7 @@ SQLite is interrupted here. Failures are in :mod:`~tallied.database.failures`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
@@ -44,7 +45,6 @@ from .transaction_end import TransactionEnd
 from .unit_of_work import UnitOfWork, forbid_commit, install_counters, install_guards
 from .urls import check_url, parse_url
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
@@ -138,8 +138,9 @@ class Database:
         self._writer = self.engine.execution_options(**translate)
         self._leases = Leases(
             self.reader,
+            self.engine.sync_engine,
             self._open,
-            lambda: factory is not None and factory.is_plain,
+            factory.is_plain if factory else lambda: False,
             recycle=options.get("pool_recycle", -1),
             patience=patience,
             statements=StatementCache(schema),
@@ -215,7 +216,7 @@ class Database:
         :raises Busy: as :meth:`read`.
         :raises Unavailable: when the database cannot be used for longer than :attr:`patience`.
         """
-        return await self._repeat(self._read, query)
+        return await self._retries().read(self._read, query)
 
     def rows(self) -> AbstractAsyncContextManager[RowReader]:
         """Return a block with a reader of rows, which executes compiled statements one at a time.
@@ -227,24 +228,25 @@ class Database:
 
     async def query_rows(self, query: Callable[[RowReader], Awaitable[T]]) -> T:
         """Return what `query` reads by a reader of :meth:`rows`, as :meth:`run_query` does."""
-        return await self._repeat(self._rows, query)
+        return await self._retries().read(self._rows, query)
 
     async def fetch(self, statement: CompiledStatement, parameters: Mapping[str, Any]) -> Rows:
         """Return the rows of a compiled statement, as :meth:`query_rows` reads them."""
-        return await self._repeat(self._rows, lambda reader: reader.fetch(statement, parameters))
-
-    async def _repeat(
-        self,
-        open: Callable[[], AbstractAsyncContextManager[R]],
-        query: Callable[[R], Awaitable[T]],
-    ) -> T:
-        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
-        while True:
+        began, observers = time.monotonic(), self._leases.observers()
+        retries = None
+        if observers is not None:  # The plain case needs neither a block nor retries.
             try:
-                async with open() as reader:
-                    return await query(reader)
+                if self.file is not None:
+                    self.check_file(max_age=READ_AGE)
+                return await self._leases.fetch(statement, parameters, observers)
             except Exception as error:
+                retries = self._retries(began)
                 await retries.wait(error)
+        retries = retries or self._retries(began)
+        return await retries.read(self._rows, lambda reader: reader.fetch(statement, parameters))
+
+    def _retries(self, began: float | None = None) -> Retries:
+        return Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite, began=began)
 
     def compile(self, statement: Select[Any]) -> CompiledStatement:
         """Return `statement` as the driver has it, for a reader of :meth:`rows`."""
@@ -298,7 +300,7 @@ class Database:
         :raises InvalidRequestError: where `work` commits the session, rolls it back or closes it;
             nothing of the unit is written then.
         """
-        retries = Retries(self.attempts, self.patience, is_sqlite=self.is_sqlite)
+        retries = self._retries()
         while True:
             try:
                 unit, result, cancelled = await self._attempt(work, can_repeat=retries.may_repeat)

@@ -51,14 +51,13 @@ class EngineFactory:
         self.connector: Connector | None = None
         self._has_plain_options = True
 
-    @property
     def is_plain(self) -> bool:
         """Return whether the driver may be used directly, with prepared statements.
 
         PostgreSQL's first connection tells whether there is a transaction pooler between.
         """
-        owns_sessions = self.connector is None or self.connector.owns_sessions
-        return self._has_plain_options and owns_sessions
+        connector = self.connector
+        return self._has_plain_options and (connector is None or connector.owns_sessions)
 
     def create(self, options: dict[str, Any]) -> AsyncEngine:
         """Create the engine.

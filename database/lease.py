@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from sqlalchemy import Pool, Select
@@ -68,12 +69,13 @@ class Lease(RowReader):
         assert connection.sync_connection is not None
         self._proxied: Any = connection.sync_connection.connection
         self._driver: Any = self._proxied.driver_connection
-        self._is_lost = False
+        self.is_lost = False
+        """Whether a statement has ended the connection."""
 
     @property
     def is_open(self) -> bool:
         """Return whether the connection can be used."""
-        return not self._is_lost
+        return not self.is_lost
 
     async def end(self, *, is_stale: bool) -> None:
         """Give the connection back to its pool.
@@ -94,8 +96,18 @@ class Lease(RowReader):
         text, arguments = statement.bind(parameters)
         for observe in self.observers:
             observe(text)
-        rows = await self._execute(text, arguments, statement.depends_on_values)
-        return await statement.process(rows)
+        try:
+            rows = await self._fetch(text, arguments, statement.depends_on_values)
+        except Exception as error:
+            raised = self._translate(error, text, arguments)
+            if raised is None:
+                raise
+            raise raised from raised.orig
+        except BaseException:
+            self.is_lost = True
+            await self._cancel()
+            raise
+        return await statement.process(rows) if statement.has_processors else rows
 
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
@@ -115,21 +127,8 @@ class Lease(RowReader):
         rows = await self.fetch(compiled, {**values, **parameters})
         return await as_records(compiled.columns, rows)
 
-    async def _execute(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
-        try:
-            return await self._fetch(text, arguments, depends_on_values)
-        except Exception as error:
-            raised = self._translate(error, text, arguments)
-            if raised is None:
-                raise
-            raise raised from raised.orig
-        except BaseException:
-            self._is_lost = True
-            await self._cancel()
-            raise
-
     @abstractmethod
-    async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
+    def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Awaitable[Rows]:
         """Return the driver's rows.
 
         :param depends_on_values: whether the statement is planned for each list of arguments.
@@ -147,14 +146,14 @@ class Lease(RowReader):
             error = translated
         if not isinstance(error, dialect.loaded_dbapi.Error):
             return None
-        self._is_lost = dialect.is_disconnect(error, self._proxied.dbapi_connection, None)
+        self.is_lost = dialect.is_disconnect(error, self._proxied.dbapi_connection, None)
         wrapped = DBAPIError.instance(
             text,
             tuple(arguments),
             error,
             dialect.loaded_dbapi.Error,
             hide_parameters=self._connection.sync_engine.hide_parameters,
-            connection_invalidated=self._is_lost,
+            connection_invalidated=self.is_lost,
             dialect=dialect,
         )
         assert isinstance(wrapped, DBAPIError)
@@ -175,11 +174,16 @@ class PostgresLease(Lease):
     @property
     def is_open(self) -> bool:
         """Return whether the connection can be used; asyncpg knows it without asking."""
-        return not (self._is_lost or self._driver.is_closed())
+        return not (self.is_lost or self._driver.is_closed())
+
+    @cached_property
+    def _prepared(self) -> OrderedDict[str, _Prepared]:
+        """The prepared statements: they live as long as the connection, which the pool keeps."""
+        prepared: Any = self._proxied.info.setdefault("tallied.prepared", OrderedDict())
+        return prepared  # type: ignore[no-any-return]
 
     async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
-        # They live as long as the connection, which the pool gives out again.
-        prepared = self._proxied.info.setdefault("tallied.prepared", OrderedDict())
+        prepared = self._prepared
         try:
             entry = prepared.get(text)
             if entry is None or (depends_on_values and entry.uses >= CUSTOM_PLANS):
@@ -207,8 +211,8 @@ class PostgresLease(Lease):
 class SqliteLease(Lease):
     """A connection of aiosqlite, whose driver keeps prepared statements itself."""
 
-    async def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Rows:
-        rows: Rows = await self._driver.execute_fetchall(text, arguments)
+    def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Awaitable[Rows]:
+        rows: Awaitable[Rows] = self._driver.execute_fetchall(text, arguments)
         return rows
 
     async def _cancel(self) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import AsyncAdaptedQueuePool, Pool
+from sqlalchemy import AsyncAdaptedQueuePool, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..concurrency.pending_tasks import PendingTasks
 from ..errors import Busy
 from .failures import BUSY
 from .lease import Lease, Observer, PostgresLease, SqliteLease
-from .statement import StatementCache
+from .statement import CompiledStatement, Rows, StatementCache
 
 REST = 1.0
 """Seconds after which a lease that nobody uses goes back to the pool."""
@@ -46,6 +46,7 @@ class Leases:
     The one that was used last is used next, so that a quiet time needs few of them.
 
     :param engine: in AUTOCOMMIT.
+    :param pooled: the engine that it is a variant of, which has the pool.
     :param open: what takes a connection of it out of its pool.
     :param is_plain: whether the driver may be used directly, as far as the options say.
     :param recycle: seconds after which the pool replaces a connection, or -1.
@@ -55,6 +56,7 @@ class Leases:
     def __init__(
         self,
         engine: AsyncEngine,
+        pooled: Engine,
         open: Callable[[AsyncConnection], Awaitable[AsyncConnection]],
         is_plain: Callable[[], bool],
         *,
@@ -64,6 +66,7 @@ class Leases:
         pending_tasks: PendingTasks,
     ) -> None:
         self._engine = engine
+        self._pooled = pooled
         self._open_connection = open
         self._is_plain = is_plain
         self._age = AGE if recycle < 0 else min(AGE, recycle)
@@ -80,14 +83,10 @@ class Leases:
     @property
     def size(self) -> int:
         """Return how many connections may be leased at most."""
-        pool = self._pool
+        pool = self._pooled.pool
         return max(0, pool.size() - SPARE) if isinstance(pool, AsyncAdaptedQueuePool) else 0
 
-    @property
-    def _pool(self) -> Pool:
-        return self._engine.sync_engine.pool
-
-    def observers(self) -> list[Observer] | None:
+    def observers(self) -> Sequence[Observer] | None:
         """Return the observers of statements; None where the engine is to execute them itself.
 
         A host may begin to listen at any time, or to log.
@@ -99,14 +98,33 @@ class Leases:
         for handler in engine.dialect.dispatch.handle_error:
             if not handler.__module__.startswith(__package__):
                 return None
+        if not self._pooled._has_events:  # as SQLAlchemy asks before it looks for listeners
+            return ()
         observers: list[Observer] = []
         for name in _EVENTS:
-            # Iterating over none takes longer than asking whether there are any.
-            for listener in getattr(engine.dispatch, name) or ():
+            for listener in getattr(engine.dispatch, name):
                 if (observer := getattr(listener, OBSERVER, None)) is None:
                     return None
                 observers.append(observer)
         return observers
+
+    async def fetch(
+        self,
+        statement: CompiledStatement,
+        parameters: Mapping[str, Any],
+        observers: Sequence[Observer],
+    ) -> Rows:
+        """Return the rows of a compiled statement, which a lease reads."""
+        self.pending_tasks.begin()
+        try:
+            lease = self.take_idle() or await self.acquire()
+            try:
+                lease.observers = observers
+                return await lease.fetch(statement, parameters)
+            finally:
+                self.release(lease)
+        finally:
+            self.pending_tasks.end()
 
     async def acquire(self) -> Lease:
         """Return a lease, which nobody else uses until its :meth:`release`.
@@ -128,7 +146,7 @@ class Leases:
         """Return a lease that nobody uses, as :meth:`acquire` does, if there is one."""
         while self._idle:
             lease = self._idle.pop()
-            if self._is_usable(lease):
+            if lease.is_open and lease.pool is self._pooled.pool:
                 return lease
             self._end(lease)
         return None
@@ -136,7 +154,8 @@ class Leases:
     def release(self, lease: Lease) -> None:
         """Hand the lease on to the next task, or let it rest."""
         now = asyncio.get_running_loop().time()
-        if not self._is_usable(lease) or now >= lease.ends_at:
+        # If the connection is closed meanwhile, whoever takes it next finds out.
+        if lease.is_lost or lease.pool is not self._pooled.pool or now >= lease.ends_at:
             self._end(lease)
         elif not (self._waiters and self._wake(lease)):
             if self._others > SPARE and self.count + self._others > self._capacity:
@@ -171,18 +190,14 @@ class Leases:
     def _capacity(self) -> int:
         return self.size + SPARE
 
-    def _is_usable(self, lease: Lease) -> bool:
-        return lease.is_open and lease.pool is self._pool
-
     async def _open(self) -> Lease:
         self.count += 1
         try:
             connection = await self._open_connection(self._engine.connect())
             kind: Any = SqliteLease if connection.dialect.name == "sqlite" else PostgresLease
             ends_at = asyncio.get_running_loop().time() + self._age
-            lease: Lease = kind(
-                connection, self._pool, ends_at, self._statements, self.pending_tasks
-            )
+            pool = self._pooled.pool
+            lease: Lease = kind(connection, pool, ends_at, self._statements, self.pending_tasks)
         except BaseException:
             self.count -= 1
             self._wake(None)
@@ -218,7 +233,7 @@ class Leases:
 
     def _end(self, lease: Lease) -> asyncio.Future[None]:
         self.count -= 1
-        ended = self.pending_tasks.start(lease.end(is_stale=lease.pool is not self._pool))
+        ended = self.pending_tasks.start(lease.end(is_stale=lease.pool is not self._pooled.pool))
         self._wake(None)
         return ended
 
@@ -243,7 +258,7 @@ class LeaseBlock:
 
     __slots__ = ("_lease", "_leases", "_observers")
 
-    def __init__(self, leases: Leases, observers: list[Observer]) -> None:
+    def __init__(self, leases: Leases, observers: Sequence[Observer]) -> None:
         self._leases = leases
         self._observers = observers
 

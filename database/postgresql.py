@@ -64,7 +64,8 @@ class Connector:
         self._settings = settings
         self._has_named_pooler = is_pooled is not None
         self._is_pooled = bool(is_pooled)
-        self._has_connected = False
+        self.owns_sessions = False
+        """Whether each connection is a session of its own, as the last one was."""
         self._connect = connect or asyncpg.connect
         self._open: WeakSet[Any] = WeakSet()
 
@@ -73,11 +74,6 @@ class Connector:
         """Return whether there is a pooler of a kind that the URL does not name."""
         return self._is_pooled and not self._has_named_pooler
 
-    @property
-    def owns_sessions(self) -> bool:
-        """Return whether each connection is a session of its own, as the last one was."""
-        return self._has_connected and not self._is_pooled
-
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """Open a connection; SQLAlchemy's ``async_creator_fn``.
 
@@ -85,7 +81,7 @@ class Connector:
         """
         async with asyncio.timeout(options.get("timeout")):
             connection = await self._open_connection(*arguments, **options)
-        self._has_connected = True
+        self.owns_sessions = not self._is_pooled
         keep_alive(connection)
         self._open.add(connection)
         return connection

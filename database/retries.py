@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from .failures import CONFLICT, Failure, Repeat, classify, translate
 from .unit_of_work import Repeated
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Retries:
@@ -17,11 +23,14 @@ class Retries:
         unless there is but one attempt.
     :param patience: seconds.
     :param is_sqlite: whether a conflict has kept the unit waiting for as long as it may already.
+    :param began: when the first attempt began, by :func:`time.monotonic`; by default, now.
     """
 
-    def __init__(self, attempts: int, patience: float, *, is_sqlite: bool) -> None:
+    def __init__(
+        self, attempts: int, patience: float, *, is_sqlite: bool, began: float | None = None
+    ) -> None:
         self._attempts = attempts
-        self._deadline = time.monotonic() + patience
+        self._deadline = (time.monotonic() if began is None else began) + patience
         self._is_sqlite = is_sqlite
         self.failed = 0
         """How many attempts have failed."""
@@ -30,6 +39,19 @@ class Retries:
     def may_repeat(self) -> bool:
         """Return whether a unit whose rows exist already may run again to look first."""
         return not self.failed and self._attempts > 1
+
+    async def read(
+        self,
+        open: Callable[[], AbstractAsyncContextManager[R]],
+        query: Callable[[R], Awaitable[T]],
+    ) -> T:
+        """Return what `query` reads by a reader of the block that `open` returns."""
+        while True:
+            try:
+                async with open() as reader:
+                    return await query(reader)
+            except Exception as error:
+                await self.wait(error)
 
     async def wait(self, error: Exception) -> None:
         """Wait until what has failed with `error` may be run again.

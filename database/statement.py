@@ -81,6 +81,7 @@ class CompiledStatement:
         "_texts",
         "columns",
         "depends_on_values",
+        "has_processors",
     )
 
     def __init__(self, statement: Select[Any], dialect: Dialect, schema: str | None = None) -> None:
@@ -109,6 +110,8 @@ class CompiledStatement:
             for index, entry in enumerate(compiled._result_columns)
             if (process := entry.type.dialect_impl(dialect).result_processor(dialect, None))
         ]
+        self.has_processors = bool(self._processors)
+        """Whether :meth:`process` may change rows."""
 
     @property
     def text(self) -> str:
@@ -133,8 +136,13 @@ class CompiledStatement:
 
     def bind(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Return the driver's text and arguments, with the lists of IN expanded."""
-        if self._text is not None:
-            return self._text.sql, self.arguments(parameters)
+        text = self._text
+        if text is not None:
+            values = {**self._defaults, **parameters} if self._defaults else parameters
+            return text.sql, [
+                values[name] if process is None else process(values[name])
+                for name, process in text.order
+            ]
         values = {**self._defaults, **parameters}
         sizes = tuple(len(values[name]) for name in self._lists)
         text = self._texts.get(sizes)
@@ -171,6 +179,7 @@ class CompiledStatement:
         """
         kept = {place % len(self.columns) for place in places}
         self._processors = [each for each in self._processors if each[0] not in kept]
+        self.has_processors = bool(self._processors)
 
     def _render(self, lists: Mapping[str, Collection[Any]]) -> _Text:
         required = {name: None for bind, name in self._binds.items() if bind.required}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,6 @@ class Run:
     def __post_init__(self) -> None:
         self.loaded = LoadedLists(self.context)
 
-    async def fetch(self, bound: BoundStatement) -> Rows:
+    def fetch(self, bound: BoundStatement) -> Coroutine[Any, Any, Rows]:
         """Return the rows of a statement."""
-        return await self.context.fetch(bound.statement, bound.parameters)
+        return self.context.fetch(bound.statement, bound.parameters)
