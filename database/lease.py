@@ -1,17 +1,20 @@
 """Leases: connections of the pool that many reads use, one after the other.
 
-A lease executes by its driver: on PostgreSQL by a prepared statement, on SQLite by one call of the
-thread. SQLAlchemy's own way costs a greenlet, a context and a cursor for each statement.
+A lease executes by its driver: on PostgreSQL by a prepared statement, on SQLite within the event
+loop, or by one call of the thread for what takes long. SQLAlchemy's own way costs a greenlet, a
+context and a cursor for each statement.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter, thread_time
 from typing import Any, TypeAlias
 
 from sqlalchemy import Pool, Select
@@ -19,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..concurrency.pending_tasks import PendingTasks
+from ..concurrency.scheduler import yield_if_due
 from .drivers import asyncpg
 from .row_reader import NO_PARAMETERS, RowReader, as_records
 from .sqlite import roll_back
@@ -33,6 +37,13 @@ MAX_PREPARED = 200
 CUSTOM_PLANS = 5
 """How often PostgreSQL plans a prepared statement for its arguments, before it may decide for one
 plan of all (its documentation, PREPARE, "Notes"): for a pattern that every title has, too."""
+
+INLINE_TIME, INLINE_WAIT = 0.001, 0.01
+"""Seconds that a statement may take in the event loop on SQLite, and then as much time of the
+processor, which others may have had, until it is interrupted; and seconds at most, of a disk."""
+
+INLINE_STEPS = 200
+"""The steps of SQLite's virtual machine between two looks at the clock: some ten rows."""
 
 _OUTDATED = (
     asyncpg.InvalidCachedStatementError,
@@ -108,6 +119,12 @@ class Lease(RowReader):
             await self._cancel()
             raise
         return await statement.process(rows) if statement.has_processors else rows
+
+    def fetch_inline(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any]
+    ) -> Rows | None:
+        """Return the driver's rows at once, without a wait, if the driver can do that."""
+        return None
 
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
@@ -209,9 +226,81 @@ class PostgresLease(Lease):
 
 
 class SqliteLease(Lease):
-    """A connection of aiosqlite, whose driver keeps prepared statements itself."""
+    """A connection of aiosqlite, whose driver keeps prepared statements itself.
+
+    A short statement is executed in the event loop: the way to the connection's thread and back
+    takes longer than most reads. The thread, which has nothing else to do meanwhile, executes what
+    takes long, waits for a lock, or fails.
+    """
+
+    _is_inline = False
+    """Whether the connection is set up for the event loop."""
+    _began = 0.0
+    _processor_end = 0.0
+    _busy_timeout = 0
+
+    async def fetch(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
+    ) -> Rows:
+        """Return the rows of a compiled statement, as sequences of values."""
+        await yield_if_due()
+        rows = self.fetch_inline(statement, parameters)
+        if rows is None:
+            return await super().fetch(statement, parameters)
+        return await statement.process(rows) if statement.has_processors else rows
+
+    def fetch_inline(
+        self, statement: CompiledStatement, parameters: Mapping[str, Any]
+    ) -> Rows | None:
+        """Return the driver's rows of a short statement; None for one that needs the thread."""
+        self._began, self._processor_end = perf_counter(), 0.0
+        if self._began < statement.thread_until:
+            return None
+        text, arguments = statement.bind(parameters)
+        try:
+            rows: Rows = self._connect_inline().execute(text, arguments).fetchall()
+        except Exception:  # Which error it is, the thread finds out.
+            statement.leave_to_thread()
+            return None
+        statement.thread_time /= 2
+        for observe in self.observers:
+            observe(text)
+        return rows
+
+    async def end(self, *, is_stale: bool) -> None:
+        """Give the connection back to its pool, as it was."""
+        try:
+            self._disconnect_inline()
+        except (sqlite3.Error, ValueError):  # It is closed.
+            is_stale = True
+        await super().end(is_stale=is_stale)
+
+    def _connect_inline(self) -> sqlite3.Connection:
+        """Return the connection for the event loop, where it waits for nothing."""
+        connection: sqlite3.Connection = self._driver._conn
+        if not self._is_inline:
+            (self._busy_timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+            self._is_inline = True
+            connection.set_progress_handler(self._is_overdue, INLINE_STEPS)
+            connection.execute("PRAGMA busy_timeout = 0").close()
+        return connection
+
+    def _disconnect_inline(self) -> None:
+        if self._is_inline:
+            connection: sqlite3.Connection = self._driver._conn
+            connection.set_progress_handler(None, 0)
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}").close()
+            self._is_inline = False
+
+    def _is_overdue(self) -> bool:
+        seconds = perf_counter() - self._began
+        if seconds < INLINE_TIME:
+            return False
+        self._processor_end = self._processor_end or thread_time() + INLINE_TIME
+        return seconds > INLINE_WAIT or thread_time() > self._processor_end
 
     def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Awaitable[Rows]:
+        self._disconnect_inline()
         rows: Awaitable[Rows] = self._driver.execute_fetchall(text, arguments)
         return rows
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
+from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import BindParameter, Select
@@ -32,6 +33,8 @@ MAX_STATEMENTS = 500
 ROW_SLICE = 50
 """How many rows are processed before other tasks may run."""
 
+THREAD_TIME, MAX_THREAD_TIME = 0.02, 1.0
+"""Seconds for which SQLite's thread executes what the event loop could not: at first, at most."""
 
 _PATTERNS = frozenset(
     {
@@ -82,6 +85,8 @@ class CompiledStatement:
         "columns",
         "depends_on_values",
         "has_processors",
+        "thread_time",
+        "thread_until",
     )
 
     def __init__(self, statement: Select[Any], dialect: Dialect, schema: str | None = None) -> None:
@@ -105,6 +110,9 @@ class CompiledStatement:
             getattr(element, "operator", None) in _PATTERNS for element in iterate(statement)
         )
         """Whether the best plan depends on the values: on how common a pattern is."""
+        self.thread_time = 0.0
+        self.thread_until = 0.0
+        """Until when SQLite's thread executes it, by :func:`time.perf_counter`."""
         self._processors = [
             (index, process)
             for index, entry in enumerate(compiled._result_columns)
@@ -112,6 +120,14 @@ class CompiledStatement:
         ]
         self.has_processors = bool(self._processors)
         """Whether :meth:`process` may change rows."""
+
+    def leave_to_thread(self) -> None:
+        """Have SQLite's thread execute it, for longer with each time in a row that this is called.
+
+        The machine may have been busy with something else, once.
+        """
+        self.thread_time = min(max(2 * self.thread_time, THREAD_TIME), MAX_THREAD_TIME)
+        self.thread_until = perf_counter() + self.thread_time
 
     @property
     def text(self) -> str:
