@@ -34,6 +34,9 @@ BESIDES = {
         "top-level errors",
         "a record that is not there is null",
         "a viewer's comment is in the list at once, and in the viewer's numbers",
+        "an appended comment stays at the end while more pages load",
+        "a page that was read before a comment was appended does not remove it",
+        "a comment that a page has brought before its mutation is there once",
         "objects without an id are kept without a warning",
     },
     "urql": {

@@ -5,6 +5,8 @@ import {
   HttpLink,
   InMemoryCache,
   type ApolloCache,
+  type FieldPolicy,
+  type Reference,
 } from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { relayStylePagination } from "@apollo/client/utilities";
@@ -26,7 +28,7 @@ export function createClient(uri: string, options: HttpLink.Options = {}): Apoll
         },
         Thread: {
           fields: {
-            comments: relayStylePagination(["orderBy", "filterBy"]),
+            comments: commentPages(),
             viewerPendingComments: { merge: false },
           },
         },
@@ -51,6 +53,31 @@ export function createClient(uri: string, options: HttpLink.Options = {}): Apoll
   });
 }
 
+interface List {
+  edges: { cursor: string; node: Reference }[];
+  pageInfo: { endCursor?: string | null };
+}
+
+/** Pages of comments. Those that appendComment has added stay at the end while more pages load. */
+function commentPages(): FieldPolicy {
+  const pages = relayStylePagination(["orderBy", "filterBy"]);
+  const { merge } = pages;
+  if (typeof merge !== "function") return pages;
+  return {
+    ...pages,
+    merge(existing, incoming, options) {
+      const merged: any = merge(existing, incoming, options);
+      if (!existing || !options.args?.["after"]) return merged;
+      const { edges, pageInfo }: List = existing;
+      // The cursor of the last page stays when comments are added behind it.
+      const last = edges.findIndex(({ cursor }) => cursor === pageInfo.endCursor);
+      const loaded = new Set(merged.edges.map(({ node }: List["edges"][0]) => node.__ref));
+      const added = edges.slice(last + 1).filter(({ node }) => !loaded.has(node.__ref));
+      return { ...merged, edges: [...merged.edges, ...added] };
+    },
+  };
+}
+
 /** Add a new comment to the end of its thread's lists, in which the oldest comes first. */
 export function appendComment(
   cache: ApolloCache,
@@ -61,10 +88,14 @@ export function appendComment(
   cache.modify({
     id: cache.identify(thread),
     fields: {
-      comments: (list, { toReference }) => ({
-        ...list,
-        edges: [...list.edges, { ...commentEdge, node: toReference(commentEdge.node) }],
-      }),
+      comments(list, { toReference, readField }) {
+        const edge = { ...commentEdge, node: toReference(commentEdge.node) };
+        // A page may have brought it before the mutation's response came.
+        const isThere = list.edges.some(
+          ({ node }: List["edges"][0]) => readField("id", node) === commentEdge.node.id,
+        );
+        return isThere ? list : { ...list, edges: [...list.edges, edge] };
+      },
     },
   });
 }

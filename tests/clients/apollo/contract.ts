@@ -171,6 +171,73 @@ test("pagination backwards", async () => {
   stop();
 });
 
+/** A fetch that keeps back the answer to a request with a text until `release()`. */
+function holdingFetch(text: string) {
+  const bell = new EventEmitter();
+  const [answered, released] = [once(bell, "answered"), once(bell, "released")];
+  const hold: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (response.ok && `${decodeURIComponent(String(input))} ${init?.body}`.includes(text)) {
+      bell.emit("answered");
+      await released;
+    }
+    return response;
+  };
+  return { fetch: hold, answered, release: () => bell.emit("released") };
+}
+
+/** Add a comment to a thread, and to its lists in the cache. */
+const append = (client: ReturnType<typeof createClient>, threadId: string, message: string) =>
+  client.mutate({
+    mutation: ADD_COMMENT,
+    variables: { input: { threadId, authorName: "Grace", message } },
+    update: appendComment,
+  });
+
+test("an appended comment stays at the end while more pages load", async () => {
+  const [id, client] = [await discussion(7), createClient(url)];
+  const { query, shown, stop } = watch(id, { first: 3 }, client);
+  let page = await shown(3);
+  await append(client, id, "mine");
+  assert.deepEqual((await shown(4)).messages, [...numbered(1, 3), "mine"]);
+  for (const last of [6, 7]) {
+    await query.fetchMore({ variables: { after: page.pageInfo.endCursor } });
+    page = await shown(last + 1);
+    assert.deepEqual(page.messages, [...numbered(1, last), "mine"]);
+  }
+  stop();
+});
+
+test("a page that was read before a comment was appended does not remove it", async () => {
+  const id = await discussion(4);
+  const { fetch, answered, release } = holdingFetch('"after":');
+  const client = createClient(url, { fetch });
+  const { query, shown, stop } = watch(id, { first: 3 }, client);
+  const { pageInfo } = await shown(3);
+  const more = query.fetchMore({ variables: { after: pageInfo.endCursor } });
+  await answered;
+  await append(client, id, "mine");
+  release();
+  await more;
+  assert.deepEqual((await shown(5)).messages, [...numbered(1, 4), "mine"]);
+  stop();
+});
+
+test("a comment that a page has brought before its mutation is there once", async () => {
+  const id = await discussion(4);
+  const { fetch, answered, release } = holdingFetch("mine");
+  const client = createClient(url, { fetch });
+  const { query, shown, stop } = watch(id, { first: 3 }, client);
+  const { pageInfo } = await shown(3);
+  const mutation = append(client, id, "mine");
+  await answered;
+  await query.fetchMore({ variables: { after: pageInfo.endCursor } });
+  release();
+  await mutation;
+  assert.deepEqual((await shown(5)).messages, [...numbered(1, 4), "mine"]);
+  stop();
+});
+
 test("lists in another order, or filtered otherwise, are other lists", async () => {
   const client = createClient(url);
   const [few, many] = [await threads(2), await threads(5)];
