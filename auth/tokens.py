@@ -89,9 +89,8 @@ def decode_token(secret: str, token: str, *, previous_secret: str = "") -> Viewe
     :raises ConfigurationError: for a weak secret.
     """
     key = (token, secret, previous_secret)
-    expires_at, verified = _verified.get(key, (0, None))
-    if verified is not None and time.time() < expires_at:
-        _verified.move_to_end(key)
+    verified = _find_verified(key)
+    if verified is not None:
         return verified
     if not secret:
         raise Unauthenticated("This server accepts no tokens; send the request without one.")
@@ -167,10 +166,24 @@ def authenticate_connection(settings: Settings, connection: HTTPConnection) -> V
 
     :raises Unauthenticated: as :func:`authenticate` does.
     """
-    for name, _ in connection.scope["headers"]:
-        if name == b"authorization":
-            return authenticate(settings, connection.headers)
-    return None
+    values = [value for name, value in connection.scope["headers"] if name == b"authorization"]
+    if not values:
+        return None
+    if len(values) == 1 and values[0][:7] == b"Bearer ":
+        token = values[0][7:].decode("latin-1")
+        viewer = _find_verified((token, settings.secret, settings.previous_secret))
+        if viewer is not None:
+            return viewer
+    return authenticate(settings, connection.headers)
+
+
+def _find_verified(key: tuple[str, str, str]) -> Viewer | None:
+    """Return the viewer whom a token identifies that was verified before, and has not expired."""
+    expires_at, verified = _verified.get(key, (0, None))
+    if verified is None or time.time() >= expires_at:
+        return None
+    _verified.move_to_end(key)
+    return verified
 
 
 def _claims(token: str, secret: str) -> dict[str, Any]:

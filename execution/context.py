@@ -23,6 +23,7 @@ from ..database.statement import CompiledStatement, Rows
 from ..database.unit_of_work import UnitOfWork
 from ..errors import Busy, OutcomeUnknown, Unavailable
 from ..host.access import Access, HostRules
+from ..host.read_conditions import with_viewer_values
 from ..models import Author, Comment, Thread
 from ..resolvers.flag_queries import read_flagged
 from ..resolvers.pagination.arguments import Record, RequestedFields, RowPage, Window
@@ -164,14 +165,21 @@ class Context:
 
     async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
+        condition, viewer = await self.ask_read_condition()
+        key = ("read_condition", viewer)
+        return self.cached(key, lambda: with_viewer_values(condition, viewer))
+
+    async def ask_read_condition(self) -> tuple[ColumnElement[bool] | None, Viewer | None]:
+        """Return the same as the policy has it, and the viewer whose values it is for."""
         if self.rules.shows_all:
-            return None
+            return None, None
         access = Access(self.rules, self.viewer)
-        condition, needs_author = self.cached("read_condition", access.find_read_condition)
+        condition, needs_author = self.cached("condition", access.find_read_condition)
         if not needs_author:
-            return condition
+            return condition, self.viewer
         access = await self.load_access()
-        return self.cached(("read_condition", access.viewer), access.read_condition)
+        condition = self.cached(("condition", access.viewer), access.ask_read_condition)
+        return condition, access.viewer
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the result of `compute`, which is called once for the whole operation."""

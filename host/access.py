@@ -42,6 +42,7 @@ from .policy import (
     ThreadAction,
     ThreadContext,
 )
+from .read_conditions import AUTHOR_KEY, viewer_parameters, with_viewer_values
 from .standard_checks import standard_checks
 from .targets import Target
 
@@ -190,21 +191,29 @@ class Access:
 
         :raises ConfigurationError: if the policy returns neither a condition nor a bool.
         """
-        if self.is_host:
-            return None
-        return self._read_condition_of(self.viewer)
+        return with_viewer_values(self.ask_read_condition(), self.viewer)
+
+    def ask_read_condition(self) -> ColumnElement[bool] | None:
+        """Return the same as the policy has it, with the parameters of :func:`.viewer_value`.
+
+        :raises ConfigurationError: as :meth:`read_condition` does.
+        """
+        return None if self.is_host else self._ask_read_condition(self.viewer)
 
     def find_read_condition(self) -> tuple[ColumnElement[bool] | None, bool]:
-        """Return :meth:`read_condition`, and whether it may depend on the viewer's author.
+        """Return :meth:`ask_read_condition`, and whether it may depend on the viewer's author.
 
         If it does, the condition is not to be used: the author's key is not known here.
         """
         if not self.reads_by_author:
-            return self.read_condition(), False
+            return self.ask_read_condition(), False
         assert self.viewer is not None
-        return call_without_author(self._read_condition_of, self.viewer)
+        condition, needs_author = call_without_author(self._ask_read_condition, self.viewer)
+        if condition is not None and AUTHOR_KEY in viewer_parameters(condition):
+            needs_author = True
+        return condition, needs_author
 
-    def _read_condition_of(self, viewer: Viewer | None) -> ColumnElement[bool] | None:
+    def _ask_read_condition(self, viewer: Viewer | None) -> ColumnElement[bool] | None:
         allowed = self.rules.policy.may_read(viewer, Thread)
         if isinstance(allowed, bool):
             return None if allowed else false()

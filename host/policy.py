@@ -11,10 +11,11 @@ The settings decide whether guests may write at all, before the policy is asked.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import BindParameter, ColumnElement, bindparam
+from sqlalchemy.types import TypeEngine
 
 from ..auth.viewer import Viewer
 from ..models import Thread
@@ -78,6 +79,23 @@ COMMENT_COLUMNS = CommentContext._fields[:-1]
 """The columns of the comment itself by which a policy decides."""
 
 
+VIEWER_VALUE = "tallied_viewer_"
+"""What the keys of the parameters of :func:`viewer_value` begin with."""
+
+
+def viewer_value(name: str, type_: TypeEngine[Any] | None = None) -> BindParameter[Any]:
+    """Return a parameter for a condition of :meth:`Policy.may_read`: an attribute of the viewer.
+
+    A condition with it can be built once, for all viewers, so that a request neither builds it nor
+    looks for its statement by its parts.
+
+    :param name: the name of the attribute, of the :class:`~tallied.auth.viewer.Viewer` or of a
+        class that the host derives from it. A comparison with None is not met.
+    :param type_: its type in SQL; by default, that of what it is compared with.
+    """
+    return bindparam(f"{VIEWER_VALUE}{name}", type_=type_, required=True)
+
+
 class Policy:
     """The default policy: everyone reads, authors change their own, and moderators everything.
 
@@ -92,6 +110,9 @@ class Policy:
         such as ``thread.target_type != "draft"``, or a plain True or False. So lists, their counts
         and their pages are right without a check of each row. To the viewer, a thread that they
         may not read does not exist.
+
+        A condition is best built once, where the policy is, and returned to each viewer, with
+        :func:`viewer_value` in the place of the viewer's attributes.
 
         Compare with ``viewer.author_id`` only if it is not None: in SQLAlchemy,
         ``thread.author_id == None`` means the threads of guests and of deleted authors.

@@ -384,6 +384,7 @@ class RowLevel(Level):
                 ),
                 parameters,
                 lambda: self.stored,
+                run.values,
             )
         )
         self.count_texts(run, rows, repeats)

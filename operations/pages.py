@@ -101,6 +101,7 @@ class RootPage(PageLevel):
                 [*searched, *others],
                 lambda: select_count(fix_conditions(window, searched, others)),
                 {},
+                viewer_values=run.values,
             )
             ((total,),) = await run.fetch(bound)
         return page, total
@@ -123,6 +124,7 @@ class RootPage(PageLevel):
             ),
             window_parameters(window),
             lambda: self.stored,
+            run.values,
         )
         rows = await run.fetch(bound)
         self.count_texts(run, rows)

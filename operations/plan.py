@@ -71,13 +71,13 @@ class Plan:
         for key, change in self._changes:
             checked[key] = await change.make(context, checked[key])
         # A change may have written the viewer's author, whom these ask for.
-        read_condition = await context.read_condition()
+        read_condition, reader = await context.ask_read_condition()
         access = (
             await context.load_access()
             if self.needs_access
             else Access(context.rules, context.viewer)
         )
-        run = Run(context, access, read_condition, windows, lists)
+        run = Run(context, access, read_condition, reader, windows, lists)
         return {
             key: root if isinstance(root, str) else await root.load(run, checked[key])
             for key, root in self.roots.items()

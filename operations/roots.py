@@ -139,7 +139,13 @@ class TargetCountsRoot(Root):
         )
         rows: Rows = ()
         if conditions:
-            bound = self._shapes.bind("counts", conditions, lambda: select_counts(conditions), {})
+            bound = self._shapes.bind(
+                "counts",
+                conditions,
+                lambda: select_counts(conditions),
+                {},
+                viewer_values=run.values,
+            )
             rows = await run.fetch(bound)
         counts = map(TargetCounts.from_counts, counts_of(checked, rows))
         return [self._object(item, run.context.rules, run.access) for item in counts]

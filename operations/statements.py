@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Select, String, Uuid, and_, bindparam
@@ -46,6 +47,7 @@ class Shapes:
         build: Callable[[], Select[Any]],
         parameters: dict[str, Any],
         stored: Callable[[], Collection[int]] = tuple,
+        viewer_values: Mapping[str, Any] = MappingProxyType({}),
     ) -> BoundStatement:
         """Return the statement of that shape, compiled if it is the first.
 
@@ -55,6 +57,7 @@ class Shapes:
         :param parameters: the values of its own bind parameters.
         :param stored: returns the places of the columns whose values stay as the driver returns
             them.
+        :param viewer_values: the values of the parameters of the policy's condition.
         :raises Guard: for a condition that SQLAlchemy cannot cache, or that has a parameter with a
             name of the statement's own.
         """
@@ -80,7 +83,10 @@ class Shapes:
         if key:
             for name, bind in zip(names, key.bindparams, strict=True):
                 if name is not None:
-                    parameters[name] = bind.effective_value
+                    is_viewers = bind.key in viewer_values
+                    parameters[name] = (
+                        viewer_values[bind.key] if is_viewers else bind.effective_value
+                    )
         return BoundStatement(statement, parameters)
 
 

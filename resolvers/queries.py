@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -110,6 +111,7 @@ async def read_author_id(reader: RowReader, subject: str) -> UUID | None:
     return None if row is None else row["id"]
 
 
+@lru_cache(maxsize=32)  # By identity: a policy may have built it once, and this takes 140 µs.
 def is_in_thread(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return the condition for comments in threads that meet one, in a subquery of its own.
 

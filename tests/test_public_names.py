@@ -43,7 +43,7 @@ PUBLIC = {
     "tallied.models": """Base Author Thread Comment Mark Reaction ReactionTotal Revision
         WithdrawnText count_words""",
     "tallied.models.counters": "counters",
-    "tallied.host.policy": "Policy ThreadContext CommentContext",
+    "tallied.host.policy": "Policy ThreadContext CommentContext viewer_value",
     "tallied.content.markdown": "render_message",
     "tallied.resolvers.authors": "delete_author find_author",
     "tallied.resolvers.pagination.filters": "ThreadFilter CommentFilter",

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.discussion import Discussion
-from tallied.host.policy import Policy
+from tallied.host.policy import Policy, viewer_value
 from tallied.models import Thread
 from tallied.settings import Settings
 
@@ -27,9 +27,11 @@ SECRET = "v8Q2mZrT0kXyWc7NfLsB4hJ9dGpEaU3i"
 class Unlocked(Policy):
     """Everybody reads the threads that are not locked, and some others by their title."""
 
+    is_open = Thread.locked_at.is_(None)
+    is_readable = or_(is_open, Thread.title == viewer_value("subject"))
+
     def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
-        is_open = thread.locked_at.is_(None)
-        return is_open if viewer is None else or_(is_open, thread.title == viewer.subject)
+        return self.is_open if viewer is None else self.is_readable
 
 
 def create_app() -> Starlette:

@@ -23,7 +23,7 @@ from tallied.execution.context import Context
 from tallied.execution.executor import GraphQLResponse, PreparedOperation, Request
 from tallied.execution.response_size import TIMES_IN_UTC
 from tallied.host.access import HostRules
-from tallied.host.policy import CommentContext, Policy, ThreadContext
+from tallied.host.policy import CommentContext, Policy, ThreadContext, viewer_value
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Author, Comment, Thread
 from tallied.schema.build import merge_schemas, schema
@@ -75,6 +75,20 @@ class Commented(Policy):
         return comment.thread.locked_at is None
 
 
+class CommentedOrOwn(Policy):
+    """The same by a condition that is built once, but for guests."""
+
+    has_guests = (
+        select(Comment.id)
+        .where(Comment.thread_id == Thread.id, Comment.author_name.is_not(None))
+        .exists()
+    )
+    condition = or_(Thread.author_id == viewer_value("author_id"), has_guests)
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return self.has_guests if viewer is None else self.condition
+
+
 class Unreliable(Policy):
     """A policy that cannot decide about some rows."""
 
@@ -104,6 +118,7 @@ RULES = [
             (Discreet(), "write"),
             (Listed(), "write"),
             (Commented(), "read"),
+            (CommentedOrOwn(), "write"),
             (Closed(), "write"),
         ],
         TARGETS,

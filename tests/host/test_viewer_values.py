@@ -1,0 +1,152 @@
+"""A policy's condition that is built once has the values of each viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import ColumnElement, or_
+from support.host import ADA, BOB, Host, key
+from support.plans import PlannedApi
+from support.statements import Budget
+
+from tallied.auth.viewer import Viewer
+from tallied.database import Database
+from tallied.errors import ConfigurationError
+from tallied.host.access import Access, HostRules
+from tallied.host.policy import Policy, viewer_value
+from tallied.models import Thread
+from tallied.resolvers import views
+
+TITLES = "{ threads { totalCount nodes { title } } }"
+ROWS = """query Rows($t: ID!, $c: ID!) {
+    thread(id: $t) { title comments(first: 1) { nodes { message } } }
+    comment(id: $c) { message }
+    nodes(ids: [$t, $c]) { id }
+}"""
+
+
+class ByName(Policy):
+    """Everybody reads the open thread, and their own by its title."""
+
+    condition = or_(Thread.title == "open", Thread.title == viewer_value("name"))
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return self.condition
+
+
+class Own(Policy):
+    condition = Thread.author_id == viewer_value("author_id")
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return self.condition
+
+
+@dataclass(frozen=True)
+class Member(Viewer):
+    """A viewer with an attribute of the host's."""
+
+    motto: str = ""
+
+
+class ByMotto(ByName):
+    condition = Thread.title == viewer_value("motto")
+
+
+async def test_each_viewer_has_own_values_in_one_condition(database: Database) -> None:
+    host = Host(database, policy=ByName())
+    ids = {}
+    for client, title in ((host.ada, "Ada"), (host.bob, "Bob"), (host.ada, "open")):
+        id = await client.thread(title)
+        ids[title] = {"t": id, "c": await client.comment(id)}
+    api = PlannedApi(database, HostRules(policy=ByName()))
+    for viewer in (ADA, BOB, ADA):
+        for ask in (api, api.by_core):
+            answer = (await ask(TITLES, viewer=viewer))["data"]["threads"]
+            titles = {node["title"] for node in answer["nodes"]}
+            assert titles == {"open", viewer.name}
+            assert answer["totalCount"] == 2
+            for title in ("Ada", "Bob"):
+                data = (await ask(ROWS, viewer=viewer, **ids[title]))["data"]
+                is_readable = title == viewer.name
+                assert (data["thread"] is not None) == is_readable
+                assert (data["comment"] is not None) == is_readable
+                assert (data["nodes"] == [None, None]) != is_readable
+    assert api.counts.executed == 9
+    assert not api.counts.failed
+    assert not api.counts.guarded
+
+
+class Changing(ByName):
+    """A policy whose answer changes from request to request."""
+
+    answers: list[Any]
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> Any:
+        return self.answers.pop(0)
+
+
+async def test_policy_is_asked_by_each_request(database: Database) -> None:
+    await Host(database).ada.thread("Ada")
+    policy = Changing()
+    policy.answers = [True, policy.condition, False, policy.condition, True]
+    api = PlannedApi(database, HostRules(policy=policy))
+    counts = [
+        (await api(TITLES, viewer=viewer))["data"]["threads"]["totalCount"]
+        for viewer in (BOB, ADA, ADA, BOB, BOB)
+    ]
+    assert counts == [1, 1, 0, 0, 1]
+    assert not policy.answers
+    assert api.counts.executed == 5
+
+
+async def test_condition_of_viewer_values_hides_from_writes(database: Database) -> None:
+    host = Host(database, policy=ByName())
+    id = await host.ada.thread("Ada")
+    assert await host.ada.comment(id)
+    error = await host.bob.refused("addComment", **host.bob.written(id))
+    assert error["code"] == "NOT_FOUND"
+
+
+async def test_author_of_viewer_value_is_read(database: Database, statements: Any) -> None:
+    host = Host(database)
+    await host.ada.thread("of Ada")
+    await host.bob.thread("of Bob")
+    api = PlannedApi(database, HostRules(policy=Own()))
+    for viewer, titles in ((ADA, ["of Ada"]), (BOB, ["of Bob"]), (Viewer("new", "Eve"), [])):
+        for ask in (api, api.by_core):
+            budget = Budget(ask, statements)
+            executed = await budget("{ threads { nodes { title } } }", viewer=viewer)
+            nodes = budget.answer["data"]["threads"]["nodes"]
+            assert [node["title"] for node in nodes] == titles
+            assert executed.verbs == ["SELECT tallied_author", "SELECT tallied_thread"]
+    assert api.counts.executed == 3
+
+
+async def test_viewer_value_of_host_class_is_its_attribute(database: Database) -> None:
+    host = Host(database)
+    id = key(await host.ada.thread("carpe diem"))
+    rules = HostRules(policy=ByMotto())
+    async with database.read() as connection:
+        for motto in ("carpe diem", "panta rhei"):
+            access = Access(rules, Member("7", motto=motto))
+            view = await views.read_thread(connection, access, id)
+            assert (view is not None) == (motto == "carpe diem")
+
+
+@pytest.mark.parametrize(
+    ("viewer", "problem"),
+    [(None, "condition for guests"), (Viewer("7"), "the Viewer of get_viewer has no such")],
+    ids=["guest", "attribute"],
+)
+async def test_missing_viewer_value_is_error_of_policy(
+    database: Database, viewer: Viewer | None, problem: str
+) -> None:
+    rules = HostRules(policy=ByMotto())
+    with pytest.raises(ConfigurationError, match=problem):
+        Access(rules, viewer).read_condition()
+    api = PlannedApi(database, rules)
+    for ask in (api, api.by_core):
+        answer = await ask(TITLES, viewer=viewer)
+        assert answer["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
