@@ -24,6 +24,7 @@ from strawberry.exceptions import StrawberryInputCoercionError
 
 from ..concurrency.scheduler import yield_if_due
 from ..database.failures import classify, translate
+from ..error_codes import make_extensions
 from ..errors import (
     BadUserInput,
     Busy,
@@ -105,11 +106,9 @@ def format_error(
     of_field = raised or _is_of_a_field(error)
     # Below its root field, a mutation reads what it has changed, so no client may send it again.
     changed = of_mutation and len(error.path or ()) > 1
-    extensions: dict[str, Any] = {}
     if isinstance(cause, UserError):
-        message, extensions["code"] = cause.message, cause.code
-        if cause.field:
-            extensions["field"] = cause.field
+        message = cause.message
+        extensions = make_extensions(cause.code, {"field": cause.field} if cause.field else None)
         if changed and isinstance(cause, Busy):
             message = UNREADABLE_PAYLOAD.format("the database was too busy for it")
         elif changed and isinstance(cause, Unavailable):
@@ -117,7 +116,8 @@ def format_error(
     # The parse_value of a host's scalar raises a ValueError for a client's value.
     elif (code or not of_field) and isinstance(origin, GraphQLError | ValueError):
         message = simplify_message(error.message)
-        extensions = {"code": code or BAD_USER_INPUT, **(error.extensions or {})}
+        details = error.extensions or {}
+        extensions = make_extensions(details.get("code", code or BAD_USER_INPUT), details)
     elif of_field and isinstance(origin, GraphQLError) and _is_raised_by_host(origin):
         message, extensions = _describe_host_error(origin)
     else:
@@ -139,7 +139,7 @@ def mask_error(error: Exception, where: str) -> dict[str, Any]:
     log_error(logger, "unexpected error %s %s", id, where, error=error, fields=fields)
     return {
         "message": f"Something went wrong on the server; it has been logged, with the id {id}.",
-        "extensions": {"code": INTERNAL, "id": id},
+        "extensions": make_extensions(INTERNAL, {"id": id}),
     }
 
 
@@ -156,7 +156,7 @@ def log_client_error(payload: Mapping[str, Any]) -> None:
 
 def client_error(code: str, message: str) -> dict[str, Any]:
     """Log and return a client's error that has no place in a document."""
-    payload = {"message": message, "extensions": {"code": code}}
+    payload = {"message": message, "extensions": make_extensions(code)}
     log_client_error(payload)
     return payload
 
@@ -187,7 +187,8 @@ def _describe_host_error(error: GraphQLError) -> tuple[str, dict[str, Any]]:
         code = NotAllowed.code
     extensions = {key: value for key, value in (error.extensions or {}).items() if _is_json(value)}
     message = error.message or "The viewer may not do this."
-    return message, {"code": code, **extensions}
+    # A code of the host's own may be spelled like one of ours, and mean something else.
+    return message, extensions if "code" in extensions else make_extensions(code, extensions)
 
 
 def _is_raised_by_host(error: GraphQLError) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import strawberry
 
+from ..error_codes import CODES
 from ..errors import Rejected
 from ..execution.field_declarations import (
     DECLARATION,
@@ -19,62 +20,31 @@ from ..execution.field_declarations import (
 from .arguments import unset_to_none
 
 
-@strawberry.enum(description="The reason why a mutation was rejected. More codes may be added.")
+def _reason(code: str) -> Any:
+    """Return a code of the enumeration, with its description."""
+    return strawberry.enum_value(code, description=" ".join(filter(None, CODES[code])))
+
+
+@strawberry.enum(
+    description="The reason why a mutation was rejected. More codes may be added. The "
+    "documentation has a page of all error codes."
+)
 class UserErrorCode(Enum):
-    NOT_FOUND = strawberry.enum_value(
-        "NOT_FOUND",
-        description="The object that the field names does not exist. It may have been deleted.",
-    )
-    BLANK = strawberry.enum_value(
-        "BLANK", description="The text is empty or has no visible character."
-    )
-    TOO_LONG = strawberry.enum_value(
-        "TOO_LONG", description="The text is longer than the maximum length."
-    )
-    INVALID_CHARACTERS = strawberry.enum_value(
-        "INVALID_CHARACTERS",
-        description="The text contains a character that is not allowed, such as U+0000. A name "
-        "or a title may contain no control character at all.",
-    )
-    SIGN_IN_REQUIRED = strawberry.enum_value(
-        "SIGN_IN_REQUIRED", description="Guests may not do this. Sign in first."
-    )
-    NOT_ALLOWED = strawberry.enum_value("NOT_ALLOWED", description="The viewer may not do this.")
-    LOCKED = strawberry.enum_value(
-        "LOCKED", description="The thread is locked, and accepts no more comments."
-    )
-    NOT_RESTORABLE = strawberry.enum_value(
-        "NOT_RESTORABLE",
-        description="The text of the deleted comment is not kept any more.",
-    )
-    NOT_MOVABLE = strawberry.enum_value(
-        "NOT_MOVABLE",
-        description="The comment cannot be moved there: below itself, so that its replies would be "
-        "too deep, or with too many replies.",
-    )
-    VETOED = strawberry.enum_value(
-        "VETOED", description="The host has rejected the change, for the reason in message."
-    )
-    UNKNOWN_TARGET_TYPE = strawberry.enum_value(
-        "UNKNOWN_TARGET_TYPE", description="The host has not registered this kind of object."
-    )
-    CONFLICT = strawberry.enum_value(
-        "CONFLICT",
-        description="The object has been changed since the client read it. Some payloads "
-        "have it as it is now.",
-    )
-    RATE_LIMITED = strawberry.enum_value(
-        "RATE_LIMITED",
-        description="The viewer has written too many comments within a short time; params.seconds "
-        "has the time to wait.",
-    )
-    REPEATED_TEXT = strawberry.enum_value(
-        "REPEATED_TEXT", description="The viewer has written the same text just before."
-    )
-    UNKNOWN_REACTION = strawberry.enum_value(
-        "UNKNOWN_REACTION",
-        description="The server has no such kind of reaction. Query.reactionKinds lists them.",
-    )
+    NOT_FOUND = _reason("NOT_FOUND")
+    BLANK = _reason("BLANK")
+    TOO_LONG = _reason("TOO_LONG")
+    INVALID_CHARACTERS = _reason("INVALID_CHARACTERS")
+    SIGN_IN_REQUIRED = _reason("SIGN_IN_REQUIRED")
+    NOT_ALLOWED = _reason("NOT_ALLOWED")
+    LOCKED = _reason("LOCKED")
+    NOT_RESTORABLE = _reason("NOT_RESTORABLE")
+    NOT_MOVABLE = _reason("NOT_MOVABLE")
+    VETOED = _reason("VETOED")
+    UNKNOWN_TARGET_TYPE = _reason("UNKNOWN_TARGET_TYPE")
+    CONFLICT = _reason("CONFLICT")
+    RATE_LIMITED = _reason("RATE_LIMITED")
+    REPEATED_TEXT = _reason("REPEATED_TEXT")
+    UNKNOWN_REACTION = _reason("UNKNOWN_REACTION")
 
 
 @strawberry.type(

@@ -1,9 +1,10 @@
 """Build the site of the documentation: python scripts/docs.py [--write] [FOLDER]
 
 The pages are those of ``docs/`` and the reference that this generates from the code: the
-settings, the GraphQL schema and the Python API. Zensical renders them into FOLDER (``site`` by
-default); a warning, such as a link that leads nowhere, is an error. ``--write`` writes
-``docs/reference/settings.md`` anew instead, which a test compares with the code.
+settings, the codes of errors, the GraphQL schema and the Python API. Zensical renders them into
+FOLDER (``site`` by default); a warning, such as a link that leads nowhere, is an error. ``--write``
+writes ``docs/reference/settings.md`` and ``error-codes.md`` anew instead, which a test compares
+with the code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from typing import Any
 import reference
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS_PAGE = ROOT / "docs" / "reference" / "settings.md"
+WRITTEN = {
+    ROOT / "docs" / "reference" / "settings.md": reference.print_settings,
+    ROOT / "docs" / "reference" / "error-codes.md": reference.print_error_codes,
+}
 
 _BLOCKS = re.compile(r"^(```.*?^```)$", re.M | re.S)
 _FILE = re.compile(r"^(```\w+) file=(\S+).*$", re.M)
@@ -87,10 +91,13 @@ def _link_package(folder: Path, project: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the site of the documentation.")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "site")
-    parser.add_argument("--write", action="store_true", help="write the page of settings instead")
+    parser.add_argument(
+        "--write", action="store_true", help="write the pages of settings and of codes instead"
+    )
     options = parser.parse_args()
     if options.write:
-        SETTINGS_PAGE.write_text(reference.print_settings(), "utf-8")
+        for page, print_page in WRITTEN.items():
+            page.write_text(print_page(), "utf-8")
         return 0
     return build(options.folder)
 

@@ -1,4 +1,4 @@
-"""The reference that is generated from the code: settings, GraphQL schema, Python API."""
+"""The reference that is generated from the code: settings, codes, GraphQL schema, Python API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from graphql import (
 )
 from graphql.utilities import ast_from_value
 
+from tallied.error_codes import CODES, anchor_of
 from tallied.schema.build import schema
+from tallied.schema.payloads import UserErrorCode
 from tallied.settings import SETTINGS, Setting
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
@@ -87,6 +89,68 @@ def _setting_row(setting: Setting) -> str:
     return f"| {name} | {default} | {allowed} | {text} |\n"
 
 
+PAGES_OF_CODES = {
+    "NOT_MOVABLE": "replies.md#moving",
+    "NOT_RESTORABLE": "deletion.md#restoring",
+    "CONFLICT": "edits.md",
+    "RATE_LIMITED": "moderation.md#checks-before-publication",
+    "REPEATED_TEXT": "moderation.md#checks-before-publication",
+    "UNKNOWN_REACTION": "reactions.md",
+    "UNAUTHENTICATED": "permissions.md#authentication",
+    "LIMIT_EXCEEDED": "limits.md",
+    "PERSISTED_QUERY_NOT_FOUND": "http.md#persisted-documents",
+    "PERSISTED_QUERY_NOT_SUPPORTED": "http.md#persisted-documents",
+    "DOCUMENT_NOT_ALLOWED": "http.md#persisted-documents",
+    "HOST_NOT_ALLOWED": "../how-to/frontend.md#the-names-of-the-server",
+    "ORIGIN_NOT_ALLOWED": "../how-to/frontend.md",
+    "BUSY": "errors.md#was-the-change-made",
+    "UNAVAILABLE": "../explanation/faults.md",
+    "OUTCOME_UNKNOWN": "errors.md#was-the-change-made",
+    "TOO_MANY_CONNECTIONS": "../how-to/server.md#one-client-address",
+    "INTERNAL_SERVER_ERROR": "../how-to/logs.md",
+}
+
+CODES_INTRODUCTION = """\
+# Error codes
+
+Every code of an [error of the API](errors.md), with its meaning and what a client can do. This page
+is written by `python scripts/docs.py --write`.
+
+## Codes of userErrors
+
+A rejected mutation has one of these in `userErrors`. A query that cannot be answered for the same
+reason has it in `errors`, as `extensions.code`.
+
+"""
+
+CODES_OF_ERRORS = """
+## Codes of errors
+
+Other errors are in `errors`, with one of these as `extensions.code`. Any other code there is one of
+the host's own; follow its message.
+
+"""
+
+HEAD_OF_CODES = "| code | meaning | remedy |\n| --- | --- | --- |\n"
+
+
+def print_error_codes() -> str:
+    """Return the page of all codes of errors."""
+    rows = {code: _code_row(code) for code in CODES}
+    rejections = "".join(rows.pop(code) for code in UserErrorCode.__members__)
+    others = "".join(rows.values())
+    return (
+        f"{CODES_INTRODUCTION}{HEAD_OF_CODES}{rejections}{CODES_OF_ERRORS}{HEAD_OF_CODES}{others}"
+    )
+
+
+def _code_row(code: str) -> str:
+    meaning, remedy = CODES[code]
+    page = PAGES_OF_CODES.get(code)
+    text = meaning + (f" [More]({page})." if page else "")
+    return f'| <a id="{anchor_of(code)}"></a>`{code}` | {text} | {remedy} |\n'
+
+
 def print_pages() -> dict[str, str]:
     """Return the generated pages of the schema and of the Python API by their names."""
     pages = {"schema": print_schema_pages(), "python": print_python_pages()}
@@ -147,7 +211,7 @@ def _value(type_: GraphQLEnumType, name: str) -> str:
     """Return a value of an enumeration; that of an error's code is a link to its meaning."""
     if type_.name != "UserErrorCode":
         return f"`{name}`"
-    return f"[`{name}`](../errors.md#{name.lower().replace('_', '-')})"
+    return f"[`{name}`](../error-codes.md#{anchor_of(name)})"
 
 
 def _field(owner: GraphQLNamedType, name: str, field: GraphQLField | GraphQLInputField) -> str:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from ..error_codes import make_extensions
 from ..logs.request_ids import choose_request_id
 from ..settings import SETTINGS, Settings
 from ..transport.addresses import AddressLimit
@@ -189,7 +190,7 @@ def error_response(
     """
     request_id = choose_request_id(headers)
     logger.info("%s: %r", code, message, extra={"request_id": request_id, "status": status})
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    body = orjson.dumps({"errors": [{"message": message, "extensions": make_extensions(code)}]})
     head = (
         b"content-type: application/json\r\n"
         b"cache-control: no-store\r\n"

@@ -16,6 +16,7 @@ from support.host import ADA, HEADER, Client, Host, get_viewer
 from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.errors import Unauthenticated
 
 SECRET = "3q8vRkzTf0W1xUeYcJ5mHn7LpAsDgB2i"
@@ -97,7 +98,7 @@ async def test_bad_token_is_refused_and_changes_nothing(bearer: Bearer, name: st
         body = answer.json()
         assert body.keys() == {"errors"}
         (error,) = body["errors"]
-        assert error["extensions"] == {"code": "UNAUTHENTICATED"}
+        assert error["extensions"] == make_extensions("UNAUTHENTICATED")
         assert SECRET not in answer.text
         assert headers[0][1].removeprefix("Bearer ") not in answer.text
     assert await bearer.host.guest.contents() == before
@@ -159,7 +160,7 @@ async def test_get_viewer_may_refuse(database: Database) -> None:
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
         message = "The session has ended; sign in again."
-        error = {"message": message, "extensions": {"code": "UNAUTHENTICATED"}}
+        error = {"message": message, "extensions": make_extensions("UNAUTHENTICATED")}
         assert answer.json()["errors"] == [error]
 
 
@@ -209,7 +210,7 @@ async def test_slow_get_viewer_times_out(database: Database) -> None:
     answer = await host.guest.http.post("/graphql", json={"query": WHO})
     assert answer.status_code == 503
     (error,) = answer.json()["errors"]
-    assert error["extensions"] == {"code": "TIMEOUT"}
+    assert error["extensions"] == make_extensions("TIMEOUT")
     assert "who asks" in error["message"]
 
 

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import httpx
-import reference
 from graphql import (
     GraphQLEnumType,
     GraphQLSchema,
@@ -19,9 +18,11 @@ from graphql import (
     validate,
 )
 
+import docs
 import tallied
 from tallied.asgi import create_app
 from tallied.database import Database
+from tallied.error_codes import CODES, make_extensions
 from tallied.errors import CounterDeclarationError
 from tallied.schema.printing import print_sdl
 from tallied.settings import Settings
@@ -83,8 +84,9 @@ def test_urql_has_keys_for_all_types_without_id() -> None:
     assert written == {name for name in names if not name.startswith("__")}
 
 
-def test_page_of_settings_is_current() -> None:
-    assert PAGES["settings"] == reference.print_settings(), "python scripts/docs.py --write"
+def test_written_pages_are_current() -> None:
+    for page, print_page in docs.WRITTEN.items():
+        assert page.read_text("utf-8") == print_page(), "python scripts/docs.py --write"
 
 
 async def test_cost_equals_example(database: Database) -> None:
@@ -97,23 +99,31 @@ async def test_cost_equals_example(database: Database) -> None:
     assert answer.json()["extensions"] == json.loads(reply[1])
 
 
-NOT_CODES = {"POST", "HEAD", "USER_ERROR", "DESC"}
+NOT_CODES = {
+    *("POST", "HEAD", "CONNECT", "USER_ERROR", "DESC"),
+    *("INFO", "WARNING", "XDG_STATE_HOME"),
+}
 """Written in capitals, too; and the code of the errors' root, which is never raised itself."""
 
 
-def test_every_code_is_listed() -> None:
+def test_every_code_has_its_description() -> None:
     types = printed_schema().type_map
     codes = set(types["UserErrorCode"].values)
-    packages = ("schema", "execution", "transport")
+    packages = ("schema", "execution", "transport", "server")
     modules = [path for package in packages for path in (ROOT / package).glob("*.py")]
     for path in (*modules, ROOT / "errors.py"):
         codes |= set(re.findall(r'"([A-Z_]{4,})"', path.read_text("utf-8")))
     enums = [type_ for type_ in types.values() if isinstance(type_, GraphQLEnumType)]
     values = {value for enum in enums if enum.name != "UserErrorCode" for value in enum.values}
     assert {"BAD_USER_INPUT", "NOT_FOUND", "BUSY", "OVERLOADED", "BAD_REQUEST"} <= codes
-    for code in codes - NOT_CODES - (values - {*types["UserErrorCode"].values}):
-        anchor = code.lower().replace("_", "-")
-        assert f'<a id="{anchor}"></a>`{code}`' in PAGES["errors"], code
+    assert codes - NOT_CODES - (values - {*types["UserErrorCode"].values}) == CODES.keys()
+
+
+def test_every_error_names_place_of_its_code() -> None:
+    for code in CODES:
+        path, _, anchor = make_extensions(code)["documentation"].partition("#")
+        assert f'<a id="{anchor}"></a>`{code}` |' in (ROOT / path).read_text("utf-8")
+    assert make_extensions("TEAPOT") == {"code": "TEAPOT"}
 
 
 def test_every_finding_of_counters_is_listed() -> None:

@@ -22,6 +22,7 @@ from support.sockets import site
 from tallied.auth.viewer import Viewer
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.errors import Unavailable
 from tallied.execution.requested_fields import Info
 from tallied.schema.build import merge_schemas
@@ -66,7 +67,7 @@ async def test_query_without_database_is_503(
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert response.json()["data"] is None
         (error,) = response.json()["errors"]
-        assert error["extensions"] == {"code": "UNAVAILABLE"}
+        assert error["extensions"] == make_extensions("UNAVAILABLE")
         assert error["message"] == (
             "The database cannot be reached at present; send the same request again later."
         )
@@ -110,7 +111,7 @@ async def test_commit_without_answer_has_own_code(with_tables: None, empty_url: 
         assert response.json()["data"] == {"addComment": None}
         (error,) = response.json()["errors"]
         assert error["path"] == ["addComment"]
-        assert error["extensions"] == {"code": "OUTCOME_UNKNOWN"}
+        assert error["extensions"] == make_extensions("OUTCOME_UNKNOWN")
         assert "look before you send it again" in error["message"]
 
 
@@ -139,7 +140,7 @@ async def test_outage_ends_subscription(with_tables: None, empty_url: str) -> No
             pass
     assert message["type"] == "error"
     (error,) = message["payload"]
-    assert error["extensions"] == {"code": "UNAVAILABLE"}
+    assert error["extensions"] == make_extensions("UNAVAILABLE")
 
 
 async def test_viewer_without_database_is_503(with_tables: None, empty_url: str) -> None:
@@ -158,7 +159,7 @@ async def test_viewer_without_database_is_503(with_tables: None, empty_url: str)
             proxy.shut()
             response = await client.post("/graphql", json={"query": "{ limits { pageSize } }"})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert response.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+    assert response.json()["errors"][0]["extensions"] == make_extensions("UNAVAILABLE")
 
 
 async def test_outage_after_change_of_same_request_is_no_503(database: Database) -> None:

@@ -6,6 +6,7 @@ import pytest
 from graphql import GraphQLSchema, build_schema
 from graphql.validation import ASTValidationRule
 
+from tallied.error_codes import make_extensions
 from tallied.execution import documents
 from tallied.execution.documents import MAX_CACHED_CHARACTERS, RULES, DocumentCache
 
@@ -64,12 +65,12 @@ def test_too_many_tokens_are_refused(core: GraphQLSchema) -> None:
     assert value.get("{" + " word" * 98 + "}").errors == []
     (error,) = value.get("{" + " word" * 99 + "}").errors
     limit = {"limit": "document_tokens", "maximum": 100}
-    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", **limit}
+    assert error["extensions"] == make_extensions("LIMIT_EXCEEDED", limit)
     assert "at most 100 tokens" in error["message"]
     assert value.get("{" + " word" * 99 + "}").status == 422
     # Only what it says of itself counts, and not what a client has it quote.
     (error,) = value.get('{ a "Document contains more than 100 tokens." }').errors
-    assert error["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
+    assert error["extensions"] == make_extensions("GRAPHQL_PARSE_FAILED")
 
 
 def test_ten_faults_are_reported_at_once(core: GraphQLSchema) -> None:

@@ -14,6 +14,7 @@ from strawberry.permission import BasePermission, PermissionExtension
 from support.sockets import Site, site
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.errors import NotAllowed
 from tallied.schema.build import merge_schemas
 
@@ -170,16 +171,16 @@ class Subscription:
 SCHEMA = merge_schemas(Query, root("Mutation", mutates=True), Subscription)
 
 DELIBERATE: dict[str, tuple[str, dict[str, Any]]] = {
-    "members": ("Members only.", {"code": "NOT_ALLOWED"}),
+    "members": ("Members only.", make_extensions("NOT_ALLOWED")),
     "coded": ("Members only.", {"code": "FORBIDDEN", "retry": 17}),
-    "silent": ("The viewer may not do this.", {"code": "NOT_ALLOWED"}),
-    "waiting": ("Members only.", {"code": "NOT_ALLOWED"}),
+    "silent": ("The viewer may not do this.", make_extensions("NOT_ALLOWED")),
+    "waiting": ("Members only.", make_extensions("NOT_ALLOWED")),
     "teapots": ("Members only.", {"code": "TEAPOT", "litres": 2.5}),
     "sayWhen": ("Say when.", {"code": "WHEN", "found": [3, 4]}),
-    "sayWhy": ("Say why: {'a': None}.", {"code": "VETOED", "hint": "tomorrow"}),
+    "sayWhy": ("Say why: {'a': None}.", make_extensions("VETOED", {"hint": "tomorrow"})),
     "raiseStrawberrys": ("Strawberry says.", {"code": "S"}),
-    "raiseTallieds": ("Not you.", {"code": "NOT_ALLOWED"}),
-    "raiseWithCause": ("Too old.", {"code": "VETOED"}),
+    "raiseTallieds": ("Not you.", make_extensions("NOT_ALLOWED")),
+    "raiseWithCause": ("Too old.", make_extensions("VETOED")),
     "returnAnError": ("Handed back.", {"code": "BACK"}),
 }
 UNEXPECTED = ("crash", "deny", "count")
@@ -249,7 +250,7 @@ async def test_status_is_that_of_partial_answer(database: Database) -> None:
     [
         ("closed", 0, {"message": "Members only.", "code": "FORBIDDEN", "retry": 17}),
         ("dry", 1, {"message": "The well is dry.", "code": "DRY"}),
-        ("bare", 1, {"message": "The well is bare.", "code": "VETOED"}),
+        ("bare", 1, {"message": "The well is bare.", **make_extensions("VETOED")}),
     ],
 )
 async def test_subscription_ends_with_hosts_error(
@@ -270,7 +271,7 @@ async def test_event_carries_hosts_error(database: Database) -> None:
         await socket.subscribe("subscription { odd { price } }")
         payload = (await socket.receive())["payload"]
     assert payload["data"] == {"odd": {"price": None}}
-    assert payload["errors"][0]["extensions"] == {"code": "FORBIDDEN", "retry": 17}
+    assert payload["errors"][0]["extensions"] == make_extensions("FORBIDDEN", {"retry": 17})
 
 
 async def test_extensions_without_json_are_left_out(database: Database) -> None:

@@ -17,6 +17,7 @@ from graphql import (
 from support.api import Api
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.execution import limits
 from tallied.schema.build import schema
 from tallied.settings import Settings
@@ -191,7 +192,7 @@ async def limited(database: Database, query: str, **settings: Any) -> dict[str, 
     answer = await Api(database, **settings).post(query)
     assert answer.keys() == {"errors"}
     (error,) = answer["errors"]
-    assert error["extensions"].pop("code") == "LIMIT_EXCEEDED"
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
     extensions: dict[str, Any] = error["extensions"]
     return extensions
 
@@ -214,7 +215,8 @@ async def test_every_limit_is_setting(database: Database) -> None:
         lowest = {"document_fields": 50, "document_depth": 5, "introspection_depth": 5}
         maximum = lowest.get(limit, 100 if limit == "operation_cost" else 1)
         reply = await limited(database, document, **{limit: maximum})
-        assert reply == {"limit": limit, "maximum": maximum}
+        details = {"limit": limit, "maximum": maximum}
+        assert reply == make_extensions("LIMIT_EXCEEDED", details)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
@@ -298,11 +300,8 @@ async def test_cost_counts_variables_of_each_request(database: Database) -> None
     answer = await api.post(query, n=11)
     assert answer.keys() == {"errors"}
     (error,) = answer["errors"]
-    assert error["extensions"] == {
-        "code": "LIMIT_EXCEEDED",
-        "limit": "operation_cost",
-        "maximum": 110,
-    }
+    limit = {"limit": "operation_cost", "maximum": 110}
+    assert error["extensions"] == make_extensions("LIMIT_EXCEEDED", limit)
     assert "may reach 120 nodes" in error["message"]
 
 

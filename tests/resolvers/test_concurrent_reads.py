@@ -17,6 +17,7 @@ from support.sessions import Counted, sync_engine
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.execution.context import Context
 from tallied.models import Comment, Thread
 from tallied.schema.ids import decode_id
@@ -310,5 +311,5 @@ async def test_thread_deleted_while_read_is_error(api: Api, someone_else: Engine
     assert answer["data"] == {"comment": None}
     (error,) = answer["errors"]
     assert error["path"] == ["comment", "thread"]
-    assert error["extensions"] == {"code": "NOT_FOUND"}
+    assert error["extensions"] == make_extensions("NOT_FOUND")
     assert "deleted" in error["message"]

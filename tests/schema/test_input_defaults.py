@@ -9,6 +9,7 @@ from support.api import mutation
 from support.host import Host, about, titles
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.host.targets import Target
 from tallied.resolvers.views import read_threads
 from tallied.schema.ids import encode_id
@@ -99,7 +100,7 @@ async def test_bad_id_among_nodes_names_itself(database: Database) -> None:
     }
     assert [error["path"] for error in answer["errors"]] == [["nodes", 1], ["nodes", 4]]
     for error, place in zip(answer["errors"], (1, 4), strict=True):
-        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": f"ids[{place}]"}
+        assert error["extensions"] == make_extensions("BAD_USER_INPUT", {"field": f"ids[{place}]"})
         assert error["message"].startswith(f"ids[{place}] is not the id of a thread")
     too_many = await host.ada.post(query, ids=[id] * 101)
     assert too_many["data"] == {"nodes": None, "viewer": {"name": "Ada"}}

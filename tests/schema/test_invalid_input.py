@@ -10,6 +10,7 @@ import pytest
 from support.api import ERRORS, Api, mutation
 from support.bad_input import UNKNOWN, Bad
 
+from tallied.error_codes import make_extensions
 from tallied.errors import InvalidText, Rejected
 from tallied.resolvers.validation import clean_author_name, clean_message, clean_title
 from tallied.schema.ids import encode_id
@@ -216,7 +217,7 @@ async def test_missing_input_is_refused(bad: Bad) -> None:
     await bad.refused("BAD_USER_INPUT", None, CREATE)
     answer = await bad.api.post("mutation { createThread { thread { id } } }")
     (error,) = answer["errors"]
-    assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+    assert error["extensions"] == make_extensions("GRAPHQL_VALIDATION_FAILED")
     assert "data" not in answer
     query = 'query($id: ID = "x") { thread(id: $id) { id } }'
     await bad.refused("BAD_USER_INPUT", None, query, id=None)

@@ -20,6 +20,7 @@ from support.server import Server, free_port
 from support.slow_threads import running, slow_down
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.models import Thread
 
 GRAPHQL = "application/graphql-response+json"
@@ -247,7 +248,7 @@ async def test_request_past_its_time_is_stopped_with_its_statement(
     assert response.status_code == 503, response.text
     assert "retry-after" not in response.headers
     (error,) = response.json()["errors"]
-    assert error["extensions"] == {"code": "TIMEOUT"}
+    assert error["extensions"] == make_extensions("TIMEOUT")
     assert "2 seconds" in error["message"]
     if not database.is_sqlite:
         assert running(request) == 0
@@ -268,7 +269,7 @@ async def test_mutation_past_its_time_changes_nothing(database: Database) -> Non
         query = mutation("renameThread", "thread { title }")
         answer = await ask(api, query, variables={"i": {"threadId": thread, "title": "Mills"}})
         assert answer.status_code == 503
-        assert answer.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+        assert answer.json()["errors"][0]["extensions"] == make_extensions("TIMEOUT")
         await session.rollback()
     assert await api.contents() == before
     await patient.dispose()
@@ -287,7 +288,7 @@ async def test_requests_past_limit_are_503_with_retry_after(database: Database) 
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         (error,) = response.json()["errors"]
-        assert error["extensions"] == {"code": "OVERLOADED"}
+        assert error["extensions"] == make_extensions("OVERLOADED")
     assert [response.status_code for response in await asyncio.gather(*waiting)] == [503] * 3
     assert (await ask(api, "{ __typename }")).json()["data"] == {"__typename": "Query"}
 

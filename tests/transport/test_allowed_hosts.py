@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from tallied.database import Database
 from tallied.discussion import Discussion
+from tallied.error_codes import make_extensions
 from tallied.errors import ConfigurationError
 from tallied.settings import Settings
 
@@ -46,7 +47,7 @@ async def send(client: httpx.AsyncClient, host: str, path: str = "/graphql") -> 
 def assert_refused(response: httpx.Response) -> None:
     assert response.status_code == 400, response.text
     (error,) = response.json()["errors"]
-    assert error["extensions"] == {"code": "HOST_NOT_ALLOWED"}
+    assert error["extensions"] == make_extensions("HOST_NOT_ALLOWED")
     assert "TALLIED_ALLOWED_HOSTS" in error["message"]
 
 

@@ -13,6 +13,7 @@ from support.sockets import PROTOCOL, opened, serve_app
 from websockets.exceptions import InvalidStatus
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.errors import ConfigurationError
 from tallied.settings import Settings
 
@@ -70,7 +71,7 @@ async def test_other_origin_error_names_setting(serve: Ask, origins: str) -> Non
             denied = await preflight(client, origin)
             assert denied.status_code == 403
             (error,) = denied.json()["errors"]
-            assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
+            assert error["extensions"] == make_extensions("ORIGIN_NOT_ALLOWED")
             assert "TALLIED_ORIGINS" in error["message"]
             assert (f"the origin {origin} " in error["message"]) is origin.startswith("https:")
             assert "access-control-allow-origin" not in denied.headers
@@ -87,7 +88,7 @@ async def test_bad_preflight_names_allowed_values(serve: Ask) -> None:
             denied = await preflight(client, APP, **selection)
             assert denied.status_code == 400
             (error,) = denied.json()["errors"]
-            assert error["extensions"] == {"code": "BAD_REQUEST"}
+            assert error["extensions"] == make_extensions("BAD_REQUEST")
             assert "GET, HEAD, POST" in error["message"]
             assert "authorization" in error["message"]
 

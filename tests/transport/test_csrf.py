@@ -16,6 +16,7 @@ from support.api import Api
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.discussion import Discussion
+from tallied.error_codes import make_extensions
 from tallied.host.access import HostRules
 from tallied.host.targets import Target
 from tallied.settings import Settings
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.sqlite
 def assert_refused(response: httpx.Response, status: int = 403) -> None:
     assert response.status_code == status, response.text
     (error,) = response.json()["errors"]
-    assert error["extensions"] == {"code": "ORIGIN_NOT_ALLOWED"}
+    assert error["extensions"] == make_extensions("ORIGIN_NOT_ALLOWED")
     assert "TALLIED_ORIGINS" in error["message"]
 
 

@@ -12,6 +12,7 @@ from support.rows import count_rows
 from support.sockets import site
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.models import Thread
 
 START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code } } }'
@@ -169,11 +170,9 @@ async def test_operations_past_limit_are_refused(database: Database) -> None:
         await gate.arrived.wait()
         reply = await socket.answer({"query": "{ __typename }"})
         (error,) = reply["errors"]
-        assert error["extensions"] == {
-            "code": "LIMIT_EXCEEDED",
-            "limit": "socket_operations",
-            "maximum": 3,
-        }
+        assert error["extensions"] == make_extensions(
+            "LIMIT_EXCEEDED", {"limit": "socket_operations", "maximum": 3}
+        )
         gate.open.set()
         answered = [await socket.receive() for _ in range(6)]
         assert {message["id"] for message in answered} == set(ids)
@@ -190,11 +189,9 @@ async def test_running_operations_are_bounded_in_size(database: Database) -> Non
             await socket.subscribe(padded)
         await gate.arrived.wait()
         (error,) = (await socket.answer({"query": padded}))["errors"]
-        assert error["extensions"] == {
-            "code": "LIMIT_EXCEEDED",
-            "limit": "body_size",
-            "maximum": 3000,
-        }
+        assert error["extensions"] == make_extensions(
+            "LIMIT_EXCEEDED", {"limit": "body_size", "maximum": 3000}
+        )
         gate.open.set()
         for _ in range(4):
             await socket.receive()
@@ -233,7 +230,7 @@ async def test_sockets_past_limit_are_503_with_retry_after(database: Database) -
             refusal = await server.refusal()
             assert refusal.status_code == 503
             assert refusal.headers["retry-after"] == "1"
-            assert refusal.json()["errors"][0]["extensions"] == {"code": "OVERLOADED"}
+            assert refusal.json()["errors"][0]["extensions"] == make_extensions("OVERLOADED")
             answer = await server.post({"query": "{ __typename }"})
             assert answer["data"] == {"__typename": "Query"}
         async with asyncio.timeout(20):
@@ -247,7 +244,7 @@ async def test_other_subprotocol_is_refused(database: Database, protocols: str |
         refusal = await server.refusal(**{"sec-websocket-protocol": protocols})
         assert refusal.status_code == 400
         (error,) = refusal.json()["errors"]
-        assert error["extensions"] == {"code": "BAD_REQUEST"}
+        assert error["extensions"] == make_extensions("BAD_REQUEST")
         assert "graphql-transport-ws" in error["message"]
 
 
@@ -269,7 +266,7 @@ async def test_bad_handshake_is_answered(
     async with site(database) as server:
         refusal = await server.refusal(**headers)
         assert refusal.status_code == status
-        assert refusal.json()["errors"][0]["extensions"] == {"code": code}
+        assert refusal.json()["errors"][0]["extensions"] == make_extensions(code)
         assert (await server.refusal(origin="https://evil.example")).status_code == 403
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 

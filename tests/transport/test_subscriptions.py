@@ -14,6 +14,7 @@ from support.host import ADA, HEADER, get_viewer
 from support.sockets import Socket, site
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.errors import NotFound, Unauthenticated
 from tallied.execution.requested_fields import Info
 from tallied.models import Thread
@@ -136,7 +137,7 @@ async def test_limits_apply_to_document_and_events(database: Database) -> None:
         assert bad["code"] == "GRAPHQL_VALIDATION_FAILED"
         slow = "subscription { ticks(to: 2) { wait(seconds: 60) } }"
         for reply in await numbers(socket, await socket.subscribe(slow)):
-            assert reply["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+            assert reply["errors"][0]["extensions"] == make_extensions("TIMEOUT")
         large = "subscription { ticks(to: 2) { text(size: 70000) } }"
         for reply in await numbers(socket, await socket.subscribe(large)):
             assert reply["errors"][0]["extensions"]["limit"] == "answer_size"
@@ -149,7 +150,7 @@ async def test_limits_apply_to_document_and_events(database: Database) -> None:
 async def test_error_of_event_source_is_reported_once(database: Database) -> None:
     async with site(database, schema=SCHEMA) as server, server.socket() as socket:
         dry = await refused(socket, await socket.subscribe("subscription { dry(secret: false) }"))
-        assert dry == {"message": "The well has run dry.", "code": "NOT_FOUND"}
+        assert dry == {"message": "The well has run dry.", **make_extensions("NOT_FOUND")}
         masked = await refused(socket, await socket.subscribe("subscription { dry(secret: true) }"))
         assert masked["code"] == "INTERNAL_SERVER_ERROR"
         assert "s3cret" not in str(masked)
@@ -182,5 +183,5 @@ async def test_subscriptions_are_not_for_http(database: Database) -> None:
             (await server.http.get("/graphql", params={"query": FOREVER})).json(),
         ):
             (error,) = reply["errors"]
-            assert error["extensions"] == {"code": "BAD_REQUEST"}
+            assert error["extensions"] == make_extensions("BAD_REQUEST")
             assert "graphql-transport-ws" in error["message"]

@@ -15,6 +15,7 @@ from support.host import Gate
 from support.sockets import site
 
 from tallied.database import Database
+from tallied.error_codes import make_extensions
 from tallied.execution.requested_fields import Info
 from tallied.schema.build import merge_schemas
 
@@ -134,7 +135,7 @@ async def test_persisted_documents_equal_http(database: Database, tmp_path: Path
     listing.write_bytes(orjson.dumps({"count": COUNT}))
     async with site(database) as server, server.socket() as socket:
         first = await socket.answer({"extensions": hashed(COUNT)})
-        assert first["errors"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
+        assert first["errors"][0]["extensions"] == make_extensions("PERSISTED_QUERY_NOT_FOUND")
         for body in ({"query": COUNT, "extensions": hashed(COUNT)}, {"extensions": hashed(COUNT)}):
             assert (await socket.answer(body))["data"] == {"threads": {"totalCount": 0}}
         assert "data" in await server.post({"extensions": hashed(COUNT)})
@@ -143,7 +144,7 @@ async def test_persisted_documents_equal_http(database: Database, tmp_path: Path
         assert "data" in await socket.answer({"documentId": "count"})
         for query in ("{ __typename }", get_introspection_query()):
             (error,) = (await socket.answer({"query": query}))["errors"]
-            assert error["extensions"] == {"code": "DOCUMENT_NOT_ALLOWED"}
+            assert error["extensions"] == make_extensions("DOCUMENT_NOT_ALLOWED")
 
 
 @strawberry.type
@@ -176,7 +177,7 @@ async def test_size_timeout_and_faults_equal_http(database: Database) -> None:
         assert await socket.answer(large) == await server.post(large)
         assert len(await socket("{ text(size: 69000) }")) == 69_000
         (error,) = (await socket.answer({"query": "{ wait }"}))["errors"]
-        assert error["extensions"] == {"code": "TIMEOUT"}
+        assert error["extensions"] == make_extensions("TIMEOUT")
         assert "1 seconds" in error["message"]
         failed = await socket.answer({"query": "{ __typename fail }"})
         (error,) = failed["errors"]
@@ -193,7 +194,7 @@ async def test_transports_share_operation_limit(database: Database) -> None:
         id = await socket.subscribe(BEGIN, i={"title": "Engines"})
         await gate.arrived.wait()
         reply = await server.post({"query": "{ __typename }"})
-        assert reply["errors"][0]["extensions"] == {"code": "OVERLOADED"}
+        assert reply["errors"][0]["extensions"] == make_extensions("OVERLOADED")
         assert await socket.answer({"query": "{ __typename }"}) == reply
         async with server.socket(init=False) as other:
             await other.send("connection_init")
