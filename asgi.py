@@ -19,11 +19,15 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .checks.readiness import make_health_routes
 from .database import Database
 from .discussion import Discussion
+from .execution.errors import METHOD_NOT_ALLOWED
 from .logs.access import AccessLog
 from .logs.access import logger as access_log
 from .logs.request_ids import RequestIds
@@ -34,6 +38,7 @@ from .settings import Settings
 from .transport.allowed_hosts import HostGuard
 from .transport.checked_headers import CheckedHeaders
 from .transport.cross_origin import CrossOrigin
+from .transport.request_errors import RequestError, make_error_response, send_error
 
 GC_THRESHOLDS = (2000, 10, 20)
 """When garbage is looked for (:func:`gc.set_threshold`). What an operation leaves is nearly all
@@ -91,7 +96,8 @@ class Server(Starlette):
     """
 
     def __init__(self, settings: Settings, discussion: Discussion, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(exception_handlers={405: self._refuse_method}, **options)
+        self.router.default = self._refuse_path
         self._settings = settings
         self._path = discussion.path
         self._endpoint = RequestIds(discussion.endpoint)
@@ -99,6 +105,16 @@ class Server(Starlette):
         self._plain_headers = CheckedHeaders(self._has_plain_headers)
         # Starlette would redirect /graphql/ to an address that is built from the Host header.
         self.router.redirect_slashes = False
+
+    async def _refuse_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sentence = f"There is nothing at this path; the API is at {self._path}."
+        await send_error(RequestError(404, "PATH_NOT_FOUND", sentence), scope, receive, send)
+
+    async def _refuse_method(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        sentence = f"This path takes another method; operations are sent to {self._path} by POST."
+        refusal = RequestError(405, METHOD_NOT_ALLOWED, sentence, error.headers)
+        return make_error_response(refusal, request.scope)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Build what answers a request."""

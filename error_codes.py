@@ -93,6 +93,9 @@ CODES: dict[str, Description] = {
         "The request is not one of GraphQL over HTTP, or it does not say which operation to run.",
         "Correct the request.",
     ),
+    "PATH_NOT_FOUND": Description(
+        "A standalone server has nothing at this path.", "Use the path that the message names."
+    ),
     "PERSISTED_QUERY_NOT_FOUND": Description(
         "The server knows no document with this id.",
         "Send the document as well, as clients with APQ do.",
@@ -104,7 +107,8 @@ CODES: dict[str, Description] = {
         "The server executes only the documents of its list.", "Add the document to the list."
     ),
     "METHOD_NOT_ALLOWED": Description(
-        "A mutation came by GET, or the method is neither GET nor POST.", "Use POST."
+        "The path takes only the methods in the `Allow` header, and a mutation only POST.",
+        "Use POST for operations.",
     ),
     "HOST_NOT_ALLOWED": Description(
         "The server does not allow the name in the request's `Host` header.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..execution.errors import client_error
-from .media_types import JSON
+from .media_types import GRAPHQL, JSON, choose
 
 
 class RequestError(Exception):
@@ -39,10 +40,18 @@ def encode_error(error: RequestError) -> bytes:
 
 async def send_error(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
     """Respond to a request, or to the handshake of a WebSocket, by HTTP."""
-    content = encode_error(error)
+    response = make_error_response(error, scope)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope["extensions"]:
         await send({"type": "websocket.close"})  # The server makes a 403 of it.
         return
-    response = Response(content, error.status, error.headers, JSON)
-    response.headers["Cache-Control"] = "no-store"
     await response(scope, receive, send)
+
+
+def make_error_response(error: RequestError, scope: Scope) -> Response:
+    """Return the response to a request, in the form of an operation's that the client accepts."""
+    accept = ",".join(Headers(scope=scope).getlist("accept"))
+    media_type = choose(accept, (JSON, GRAPHQL)) or JSON
+    response = Response(encode_error(error), error.status, error.headers)
+    response.headers["Content-Type"] = media_type
+    response.headers["Cache-Control"] = "no-store"
+    return response

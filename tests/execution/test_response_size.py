@@ -15,6 +15,7 @@ from support.api import Api
 
 from tallied.concurrency import scheduler
 from tallied.database import Database, UnitOfWork
+from tallied.error_codes import make_extensions
 from tallied.errors import BadUserInput
 from tallied.execution import context, response_size
 from tallied.execution.errors import report_errors
@@ -52,8 +53,8 @@ def refused(answer: httpx.Response, status: int = 422) -> str:
     (error,) = body.pop("errors")
     assert body == {}
     message: str = error.pop("message")
-    expected = {"code": "LIMIT_EXCEEDED", "limit": "answer_size", "maximum": LEAST}
-    assert error == {"extensions": expected}
+    limit = {"limit": "answer_size", "maximum": LEAST}
+    assert error == {"extensions": make_extensions("LIMIT_EXCEEDED", limit)}
     return message
 
 
