@@ -15,6 +15,8 @@ _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 
+MAX_SAFE_INT = 2**53 - 1
+
 SafeInt = NewType("SafeInt", int)
 """The value of a counter, which may have 64 bits.
 
@@ -41,6 +43,20 @@ def _parse_time(value: object) -> datetime:
     )
 
 
+def _parse_int(value: object) -> int:
+    """Return a whole number that JavaScript represents exactly; 2.0 is one, too."""
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= MAX_SAFE_INT
+        and value == int(value)
+    ):
+        return int(value)
+    raise GraphQLError(
+        f"SafeInt takes whole numbers up to {MAX_SAFE_INT}, without quotation marks."
+    )
+
+
 SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
@@ -56,6 +72,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         "than Int's maximum of 2147483647, and JavaScript represents it exactly.",
         specified_by_url="https://tc39.es/ecma262/#sec-number.issafeinteger",
         serialize=int,
+        parse_value=_parse_int,
     ),
 }
 """The scalars by their Python types, in the form of Strawberry's ``scalar_map``."""

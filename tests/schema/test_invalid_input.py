@@ -99,6 +99,24 @@ async def test_id_that_is_no_text_is_refused(bad: Bad) -> None:
         await bad.refused("BAD_USER_INPUT", None, query, id=id)
 
 
+async def test_number_that_is_not_whole_is_refused(bad: Bad) -> None:
+    queries = (
+        """query($t: ID!, $n: SafeInt!) { thread(id: $t) {
+             commentsSince(seq: $n) { nodes { id } } } }""",
+        """mutation($t: ID!, $n: SafeInt) { markRead(input: { threadId: $t, upTo: $n }) {
+             lastReadSeq } }""",
+    )
+    for number in ("1", "", 1.5, 1e300, True, [[1]], {}, 2**53, -(2**53), 2**64):
+        for query in queries:
+            await bad.refused("BAD_USER_INPUT", None, query, t=bad.thread, n=number)
+    for literal in ('"1"', "1.5", "true", "ONE", "{}", str(2**64)):
+        field = f"commentsSince(seq: {literal}) {{ totalCount }}"
+        query = f"query($t: ID!) {{ thread(id: $t) {{ {field} }} }}"
+        await bad.refused("BAD_USER_INPUT", "seq", query, t=bad.thread)
+    for number in (-1, 2.0, 2**53 - 1):
+        assert await bad.api(queries[0], t=bad.thread, n=number)
+
+
 async def test_missing_object_is_null_in_query(bad: Bad) -> None:
     thread, comment = (encode_id(name, UUID(UNKNOWN)) for name in ("Thread", "Comment"))
     answer = await bad.api(
