@@ -14,7 +14,7 @@ from tallied.errors import UserError
 from tallied.host.access import Access
 from tallied.models import Author
 
-from .host import Host, blocked, key
+from .host import Host, blocked_or_done, key
 from .reply_trees import add_chain
 
 
@@ -63,10 +63,7 @@ async def race(board: Board, first: Change, second: Change) -> list[str]:
     one = asyncio.create_task(run(ahead))
     await arrived.wait()
     two = asyncio.create_task(run(lambda unit: second(board, unit)))
-    waiting = asyncio.create_task(blocked(board.database, two, one))
-    await asyncio.wait([waiting, two], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
+    await blocked_or_done(board.database, two, one)
     go.set()
     return [await one, await two]
 

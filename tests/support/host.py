@@ -141,6 +141,18 @@ async def blocked(database: Database, *tasks: asyncio.Task[Any]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def blocked_or_done(
+    database: Database, task: asyncio.Task[Any], *others: asyncio.Task[Any]
+) -> None:
+    """Wait until a task waits for another's lock, or ends; none of the others may end."""
+    waiting = asyncio.create_task(blocked(database, task, *others))
+    done, _ = await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
+    if task not in done:
+        await waiting
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 Request: TypeAlias = Coroutine[Any, Any, Any]
 
 

@@ -110,6 +110,10 @@ class HeldWork(SharedWork[Any, Any]):
         if not self.started.is_set():
             self.started.set()
             await self.gate.wait()
+        return await self.run_once(unit, item)
+
+    async def run_once(self, unit: UnitOfWork, item: Any) -> Any:
+        """Run one unit, and hold nothing up."""
         return await super().run(unit, item)
 
     async def run_together(
