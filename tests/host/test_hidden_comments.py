@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ QUERIES = 6
 """How many random queries are compared in a round."""
 
 
-async def ask(reader: Reader, questions: Sequence[Question]) -> list[list[bytes | None]]:
+async def ask(reader: Reader, questions: Sequence[Question]) -> list[list[Any]]:
     return [await reader.read(question) for question in questions]
 
 
@@ -52,8 +53,8 @@ async def choose_questions(
 
 def assert_same(
     questions: Sequence[Question],
-    answers: Sequence[Sequence[bytes | None]],
-    others: Sequence[Sequence[bytes | None]],
+    answers: Sequence[Sequence[Any]],
+    others: Sequence[Sequence[Any]],
 ) -> None:
     for question, answer, other in zip(questions, answers, others, strict=True):
         assert answer == other, question
@@ -186,7 +187,19 @@ def build_input(type_: Any, id: str, thread: str) -> dict[str, Any]:
     }
 
 
-async def test_mutations_answer_as_of_missing_comments(database: Database) -> None:
+@asynccontextmanager
+async def locked(database: Database, comments: Sequence[str], thread: str) -> AsyncIterator[None]:
+    """Have another transaction hold these rows; on SQLite, none."""
+    async with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            for model, ids in ((Comment, comments), (Thread, [thread])):
+                query = select(model.id).where(model.id.in_(map(key, ids))).with_for_update()
+                await connection.execute(query)
+        yield
+        await connection.rollback()
+
+
+async def test_mutations_answer_as_of_missing_comments(database: Database, statements: Any) -> None:
     host = Host(database, settings={"guests": "write"}, policy=Discreet())
     thread = await host.moderator.thread("Engines")
     secret = await host.moderator.thread("Secret plans")
@@ -213,11 +226,15 @@ async def test_mutations_answer_as_of_missing_comments(database: Database) -> No
         for client in (host.bob, host.guest):
             places = (thread, await client.thread(name)) if name == "moveComment" else (thread,)
             for place in places:
-                expected = await client.post(document, i=build_input(input_type, missing, place))
-                assert expected != {"data": {name: {"userErrors": []}}}, name
-                for id in hidden:
-                    answer = await client.post(document, i=build_input(input_type, id, place))
-                    assert answer == expected, (name, id)
+                inputs = [build_input(input_type, id, place) for id in (missing, *hidden)]
+                answers = []
+                # A wait for a lock, or another statement, would take time.
+                async with locked(database, hidden, secret):
+                    for input in inputs:
+                        with statements() as executed:
+                            answers.append([await client.post(document, i=input), executed.verbs])
+                assert answers[0][0] != {"data": {name: {"userErrors": []}}}, name
+                assert answers == answers[:1] * len(answers), name
     assert len(names) >= 9
 
 
