@@ -27,7 +27,7 @@ from .registry.session_classes import (
 )
 from .session.state import get_session_state
 from .unit_of_work import listeners, uncounted_sessions
-from .unit_of_work.locking import keep_locked, lock, lock_all, record_lock
+from .unit_of_work.locking import keep_locked, lock, lock_all, record_locks
 from .unit_of_work.pause import Pause
 
 T = TypeVar("T")
@@ -158,7 +158,13 @@ class Counters(CounterRegistry):
         :param key: the primary key; a tuple where it has several columns.
         :param row: what was read under the lock, by attribute name; the last number among it.
         """
-        record_lock(self._installed(session), session, parent, key, row)
+        self.record_locks(session, parent, {key: row})
+
+    def record_locks(
+        self, session: Session, parent: type[Any], rows: Mapping[Any, Mapping[str, Any]]
+    ) -> None:
+        """Record the locks of several rows, by their keys, as :meth:`record_lock` does."""
+        record_locks(self._installed(session), session, parent, rows)
 
     def lock_all(
         self, session: Session, class_: type[T], condition: ColumnElement[bool]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import BindParameter, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..auth.viewer import Viewer
@@ -18,6 +18,7 @@ from ..models.counters import counters
 from .changes import expect_arguments
 from .events import run_after, run_before
 from .insertion import insert_if_new
+from .list_statements import ListStatement
 from .pagination.arguments import Record
 from .rows import loaded_values, not_found
 
@@ -83,11 +84,18 @@ async def lock_free_authors(
     subjects = {access.viewer.subject for access in accesses if access.viewer}
     if not subjects:
         return {}
-    query = select(Author.subject, Author.id, Author.name)
-    query = query.where(Author.subject.in_(sorted(subjects))).order_by(Author.id)
-    query = query.with_for_update(read=True, key_share=True, skip_locked=True)
+    rows = await _LOCK_AUTHORS.fetch(session, Author, sorted(subjects))
     # asyncpg has a subclass of its own; the counters accept only a plain UUID from memory.
-    return {subject: (UUID(int=id.int), name) for subject, id, name in await session.execute(query)}
+    return {subject: (UUID(int=id.int), name) for subject, id, name in rows}
+
+
+def _select_authors(subjects: list[BindParameter[Any]]) -> Select[Any]:
+    columns: list[Any] = [Author.subject, Author.id, Author.name]
+    query = select(*columns).where(Author.subject.in_(subjects)).order_by(Author.id)
+    return query.with_for_update(read=True, key_share=True, skip_locked=True)
+
+
+_LOCK_AUTHORS = ListStatement(_select_authors, Author.subject.type)
 
 
 async def update_author_name(session: AsyncSession, access: Access) -> None:

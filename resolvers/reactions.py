@@ -36,8 +36,7 @@ from .reaction_drafts import ReactionDraft, draft_addition, draft_removal, requi
 from .rows import (
     begin_to_write,
     comment_context,
-    fetch_locked,
-    has_criteria,
+    fetch_rows,
     loaded_values,
     not_found,
 )
@@ -224,8 +223,8 @@ async def _read_locked(
     author = viewer.author_id if is_known else viewer.subject
     parameters = {"tallied_comment": id, "tallied_kind": kind, "tallied_author": author}
     statement = _select_locked(is_known=is_known, removing=removing)
-    if not removing and condition is None and not has_criteria(session.sync_session):
-        rows = await session.run_sync(fetch_locked, Comment, statement, parameters)
+    if not removing and condition is None:
+        rows = await fetch_rows(session, Comment, statement, parameters)
         return rows[0] if rows else None
     query = statement.statement
     result = await session.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -61,37 +61,14 @@ async def lock_thread_row(session: AsyncSession, *conditions: ColumnElement[bool
 
 async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
     """Return the row of a thread under its lock, as :func:`lock_thread_row` does, in less time."""
-
-    if has_criteria(session.sync_session):
-        return await lock_thread_row(session, Thread.id == id)
-    rows = await session.run_sync(fetch_locked, Thread, _LOCKED_THREAD, {"thread_id": id})
-    return _record_lock(session, dict(zip(_THREAD_NAMES, rows[0], strict=True))) if rows else None
+    rows = await fetch_rows(session, Thread, _LOCKED_THREAD, {"thread_id": id})
+    return _record_lock(session, dict(zip(THREAD_NAMES, rows[0], strict=True))) if rows else None
 
 
 def _record_lock(session: AsyncSession, row: Record) -> Record:
     """Spare the flush the lock that it takes to number comments of a thread."""
     counters.record_lock(session.sync_session, Thread, row["id"], row)
     return row
-
-
-async def lock_thread_rows(
-    session: AsyncSession, ids: Collection[UUID], *, skip_locked: bool
-) -> dict[UUID, Record]:
-    """Return rows of threads by their keys, under locks that are taken in the order of the keys.
-
-    :param skip_locked: whether to leave out those that another transaction has locked.
-    """
-    bind = await session.run_sync(begin_to_write)
-    query = _select_threads(skip_locked=skip_locked)
-    rows = await session.execute(query, {"ids": list(ids)}, bind_arguments={"bind": bind})
-    return {row.id: _record_lock(session, row._asdict()) for row in rows}
-
-
-@cache
-def _select_threads(*, skip_locked: bool) -> Select[Any]:
-    query = select(*THREAD_COLUMNS).where(Thread.id.in_(bindparam("ids", expanding=True)))
-    query = query.order_by(Thread.id)
-    return query.with_for_update(key_share=True, of=Thread, skip_locked=skip_locked)
 
 
 def has_criteria(session: Session) -> bool:
@@ -109,13 +86,22 @@ def _select_locked(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 _LOCKED_THREAD = DriverStatement(_select_locked(Thread.id == bindparam("thread_id")))
 
-_THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
+THREAD_NAMES = tuple(column.key for column in THREAD_COLUMNS)
 
 
-def fetch_locked(
-    session: Session, entity: type[Base], statement: DriverStatement, parameters: Record
+async def fetch_rows(
+    session: AsyncSession, entity: type[Base], statement: DriverStatement, parameters: Record
 ) -> Sequence[Sequence[Any]]:
     """Return the rows of a statement that locks some of `entity`; they are not in the session."""
+    if not has_criteria(session.sync_session):
+        return await session.run_sync(_fetch_rows, entity, statement, parameters)
+    bind = {"bind": await session.run_sync(begin_to_write, entity)}
+    return (await session.execute(statement.statement, parameters, bind_arguments=bind)).all()
+
+
+def _fetch_rows(
+    session: Session, entity: type[Base], statement: DriverStatement, parameters: Record
+) -> Sequence[Sequence[Any]]:
     if session.autoflush:
         session.flush()
     bind = begin_to_write(session, entity)

@@ -8,14 +8,17 @@ it is after its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, select, tuple_
+from sqlalchemy import BindParameter, Select, and_, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from ..counters.session.binds import write_bind
+from ..counters.sql.values import value_names, values_table
 from ..database.group_commit import Deferral, SharedWork
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
@@ -26,14 +29,17 @@ from ..models.comment import is_listed
 from ..models.counters import counters
 from .authors import lock_free_authors
 from .events import run_after
+from .list_statements import ListStatement, fill_up
 from .pagination.arguments import Record
 from .reaction_drafts import ReactionDraft, require_kind
 from .reactions import COLUMNS, ReactionChange, build_reaction, require_reactable, write_draft
-from .rows import begin_to_write, loaded_values
+from .rows import loaded_values
 
 Result = ReactionChange | Exception | Deferral
 Key = tuple[UUID, UUID, str]
 """The comment, the author and the kind of a reaction."""
+
+_KEY = (Reaction.comment_id, Reaction.author_id, Reaction.kind)
 
 
 class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
@@ -105,19 +111,25 @@ class Batch:
         keys = [key for item in items if (key := self._key_of(item)) is not None]
         if not keys:
             return
-        bind = {"bind": await self.session.run_sync(begin_to_write, Comment)}
-        parameters = {
-            "keys": keys,
-            "comments": [id for id, _, _ in keys],
-            "kinds": list({kind for _, _, kind in keys}),
-        }
-        query = _select_comments(skip_locked=not self._waits)
-        comments = await self.session.execute(query, parameters, bind_arguments=bind)
+        ids = list({id for id, _, _ in keys})
+        comments = await _LOCK_COMMENTS[not self._waits].fetch(self.session, Comment, ids)
         for id, is_shown, *values in comments:
             comment = dict(zip(COLUMNS, values, strict=False))
             self._comments[id] = is_shown, comment, ThreadContext(*values[len(COLUMNS) :])
-        # By a statement of its own, which sees what others have written before the lock.
-        totals = await self.session.execute(_select_totals(), parameters, bind_arguments=bind)
+        await self._read_reactions(keys)
+
+    async def _read_reactions(self, keys: Sequence[Key]) -> None:
+        """Read which totals and reactions there are.
+
+        By a statement of its own, which sees what others have written before the locks.
+        """
+        filled = fill_up(keys)
+        names = chain(*value_names(len(_KEY), len(filled)))
+        parameters = dict(zip(names, chain(*filled), strict=True))
+        bind = {"bind": write_bind(self.session.sync_session, inspect(Comment))}
+        totals = await self.session.execute(
+            _select_totals(len(filled)), parameters, bind_arguments=bind
+        )
         for id, kind, reaction in totals:
             self._totals.add((id, kind))
             if reaction is not None:
@@ -178,36 +190,37 @@ class Batch:
         return changes[::-1]
 
 
-@cache
-def _select_comments(*, skip_locked: bool) -> Select[Any]:
-    """Return the statement that locks ``comments`` and reads them with their threads."""
+def _select_comments(ids: list[BindParameter[Any]], *, skip_locked: bool) -> Select[Any]:
+    """Return the statement that locks comments and reads them with their threads."""
     columns = [Comment.id, Comment.shown, *(getattr(Comment, name) for name in COLUMNS)]
     columns += [getattr(Thread, name) for name in ThreadContext._fields]
     return (
         select(*columns)
         .join_from(Comment, Thread, Thread.id == Comment.thread_id)
-        .where(Comment.id.in_(bindparam("comments", expanding=True)), is_listed())
+        .where(Comment.id.in_(ids), is_listed())
         .with_for_update(key_share=True, of=Comment, skip_locked=skip_locked)
     )
 
 
+_LOCK_COMMENTS = {
+    skip_locked: ListStatement(partial(_select_comments, skip_locked=skip_locked), Comment.id.type)
+    for skip_locked in (False, True)
+}
+
+
 @cache
-def _select_totals() -> Select[Any]:
-    """Return the query for the totals of ``comments`` and ``kinds``, with reactions of ``keys``."""
-    key = tuple_(Reaction.comment_id, Reaction.author_id, Reaction.kind)
-    is_own = and_(
-        Reaction.comment_id == ReactionTotal.comment_id,
-        Reaction.kind == ReactionTotal.kind,
-        key.in_(bindparam("keys", expanding=True)),
-    )
+def _select_totals(size: int) -> Select[Any]:
+    """Return the query for the totals of some keys, each with the reaction of its author."""
+    key_table = values_table([column.type for column in _KEY], size, "tallied_key")
+    key = key_table.c
+    is_own = and_(*(column == value for column, value in zip(_KEY, key, strict=True)))
+    is_total = and_(ReactionTotal.comment_id == key.column1, ReactionTotal.kind == key.column3)
     columns: list[Any] = [ReactionTotal.comment_id, ReactionTotal.kind, Reaction]
     return (
         select(*columns)
+        .select_from(ReactionTotal)
+        .join(key_table, is_total)
         .outerjoin(Reaction, is_own)
-        .where(
-            ReactionTotal.comment_id.in_(bindparam("comments", expanding=True)),
-            ReactionTotal.kind.in_(bindparam("kinds", expanding=True)),
-        )
     )
 
 

@@ -22,15 +22,13 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    column,
     select,
-    text,
     tuple_,
     update,
 )
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.orm import Mapper
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 from ..declarations.change import Change
 from ..declarations.counter import Counter
@@ -52,6 +50,7 @@ from .rows import (
     refers_to_itself,
     rows_by_key,
 )
+from .values import value_names, values_table
 
 Answer = dict[str, Any]
 """The counters of a parent, by attribute name, as they are stored now."""
@@ -218,7 +217,7 @@ def _update_many(
     key = key_columns(parents, mapper)
     types = [part.type for part in key]
     types += [stored_column(parents, mapper, counter.key).type for counter in affected]
-    listed = _list(types, size)
+    listed = values_table(types, size, "tallied_delta")
     listed_columns: list[ColumnElement[Any]] = list(listed.c)
     if lock:
         listed_columns = [_typed(part) for part in listed_columns]
@@ -228,31 +227,14 @@ def _update_many(
         statement = statement.where(*(part == locked.c[part.name] for part in key))
     statement = statement.values(_set_clause(parents, mapper, affected, listed_columns[len(key) :]))
     returning = (stored_column(parents, mapper, name) for name in names)
-    parameters = [name for row in _parameters(len(types), size) for name in row]
+    parameters = [name for row in value_names(len(types), size) for name in row]
     return DriverStatement(statement.returning(*key, *returning)), parameters
-
-
-def _list(types: Sequence[TypeEngine[Any]], size: int) -> CTE:
-    """Return a table of `size` rows of parameters, with columns of `types`.
-
-    As text, since SQLAlchemy compiles ``values()`` anew each time it is executed.
-    """
-    names = _parameters(len(types), size)
-    rows = ", ".join(f"(:{', :'.join(row)})" for row in names)
-    # With their types: PostgreSQL takes a column of bare NULLs for text.
-    typed = [bindparam(name, type_=t) for row in names for name, t in zip(row, types, strict=True)]
-    columns = [column(f"column{n}", type_) for n, type_ in enumerate(types, 1)]
-    return text(f"VALUES {rows}").bindparams(*typed).columns(*columns).cte("tallied_delta")
 
 
 def _typed(listed: ColumnElement[Any]) -> ColumnElement[Any]:
     """Cast an enum of the list, since PostgreSQL takes untyped parameters for text."""
     type_ = listed.type.impl_instance if isinstance(listed.type, TypeDecorator) else listed.type
     return cast(listed, listed.type) if isinstance(type_, EnumType) else listed
-
-
-def _parameters(width: int, size: int) -> list[list[str]]:
-    return [[f"tallied_{row}_{n}" for n in range(width)] for row in range(size)]
 
 
 def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
@@ -264,7 +246,7 @@ def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
     key = key_columns(again, mapper)
     listed = [
         [_typed(bindparam(name, type_=part.type)) for name, part in zip(row, key, strict=False)]
-        for row in _parameters(width, size)
+        for row in value_names(width, size)
     ]
     is_listed = (
         key[0].in_([part for (part,) in listed])

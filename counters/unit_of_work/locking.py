@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Join, Table, select
@@ -105,7 +105,7 @@ def _keep(
     if deleting:
         session_state.locked_rows.mark_for_deletion(state.mapper, identity(state), connection)
     key, values = identity(state), state.dict
-    keep_last_numbers(registry, session_state, state.mapper, key, values, connection)
+    keep_last_numbers(registry, session_state, state.mapper, {key: values}, connection)
     source = registry.source_of(state)
     if source is None or source.has_copied_relation or not state.dict.keys() >= set(source.names):
         return
@@ -118,20 +118,21 @@ def keep_last_numbers(
     registry: CounterRegistry,
     session_state: SessionState,
     mapper: Mapper[Any],
-    key: Key,
-    row: RowValues,
+    rows: Mapping[Key, RowValues],
     connection: Connection,
 ) -> None:
-    """Record the last numbers of a row that the session has just locked and read."""
-    for number in registry.numbers:
-        if mapper.isa(number.parent) and number.key in row and _holds_locks(connection):
-            session_state.last_numbers.keep(number, key, row[number.key], connection)
+    """Record the last numbers of rows that the session has just locked and read."""
+    for number in registry.numbers if _holds_locks(connection) else ():
+        if mapper.isa(number.parent):
+            for key, row in rows.items():
+                if number.key in row:
+                    session_state.last_numbers.keep(number, key, row[number.key], connection)
 
 
-def record_lock(
-    registry: CounterRegistry, session: Session, class_: type[Any], key: Any, row: RowValues
+def record_locks(
+    registry: CounterRegistry, session: Session, class_: type[Any], rows: Mapping[Any, RowValues]
 ) -> None:
-    """Record a row that the session has locked; see :meth:`.Counters.record_lock`."""
+    """Record rows that the session has locked; see :meth:`.Counters.record_lock`."""
     session_state = get_session_state(registry, session)
     if session_state is None or not registry.numbers:
         return
@@ -139,8 +140,8 @@ def record_lock(
     if isinstance(write_bind(session, mapper), Connection):
         return
     connection = write_connection(session, mapper, registry.partners)
-    ident = key if isinstance(key, tuple) else (key,)
-    keep_last_numbers(registry, session_state, mapper, ident, row, connection)
+    by_key = {key if isinstance(key, tuple) else (key,): row for key, row in rows.items()}
+    keep_last_numbers(registry, session_state, mapper, by_key, connection)
 
 
 def _get(session: Session, mapper: Mapper[T], key: Any) -> T | None:

@@ -21,6 +21,7 @@ from tallied.host.hooks import Event, Hooks
 from tallied.models import Author, Comment, Reaction, Thread
 from tallied.models.base import new_id
 from tallied.resolvers import shared_reactions
+from tallied.resolvers.list_statements import ListStatement
 from tallied.resolvers.moderation import moderate_comments
 from tallied.resolvers.reaction_drafts import ReactionDraft, draft_addition, draft_removal
 from tallied.resolvers.reactions import ReactionChange
@@ -168,6 +169,16 @@ def test_hook_before_reactions_shares_nothing() -> None:
     assert draft_removal(access, new_id(), "like").may_share
 
 
+def select_comments(ids: list[Any]) -> Any:
+    """Return the statement without its lock."""
+    query = shared_reactions._select_comments(ids, skip_locked=True)
+    query._for_update_arg = None
+    return query
+
+
+UNLOCKED = ListStatement(select_comments, Comment.id.type)
+
+
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.parametrize("locks", [True, False])
 async def test_locked_comment_delays_only_its_own_reactions(
@@ -175,9 +186,9 @@ async def test_locked_comment_delays_only_its_own_reactions(
 ) -> None:
     """Without the lock, reactions are added to a comment that is hidden by then."""
     if not locks:
-        query = shared_reactions._select_comments(skip_locked=True).with_for_update(read=True)
-        query._for_update_arg = None
-        monkeypatch.setattr(shared_reactions, "_select_comments", lambda **_: query)
+        monkeypatch.setattr(
+            shared_reactions, "_LOCK_COMMENTS", dict.fromkeys((False, True), UNLOCKED)
+        )
     shared, go, arrived = table.shared(), asyncio.Event(), asyncio.Event()
 
     async def hide(unit: UnitOfWork) -> None:
