@@ -22,9 +22,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Column,
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     and_,
+    column,
     func,
     literal,
     literal_column,
@@ -113,15 +115,16 @@ def select_pages(
         is_top = None
     is_child = places.table.c[relation.foreign_key] == parent.c.id
     page: Any
+    on: ColumnElement[bool] = true()
     if is_sqlite:
         page = places.table.alias("page")
-        slice = places.slice([places.id]).where(is_child).correlate(parent)
-        keys, on = [*places.keys(page.c)], page.c.id.in_(slice)
+        slice = places.slice([places.row]).where(is_child).correlate(parent)
+        keys, on = [*places.keys(page.c)], row_of(page).in_(slice)
     else:
         own = [places.table.c[name] for name in selection.own_columns()]
         slice = places.slice([*own, *places.keys()]).where(is_child)
         page = slice.correlate(parent).lateral("page")
-        keys, on = [page.c.sort_key, page.c.row_id], true()
+        keys = [page.c.sort_key, page.c.row_id]
     source, columns = selection.join(
         window.order.entity, parent.outerjoin(page, on), page.c.__getitem__
     )
@@ -145,12 +148,12 @@ def _select_parents(
     top = table_of(relation.parent).alias("top")
     base = select(top.c.id, literal_column("1").label("level")).where(is_parent(top.c.id))
     parents = base.cte("parents", recursive=True)
-    shown = places.slice([places.id], has_extra=False)
+    shown = places.slice([places.row], has_extra=False)
     shown = shown.where(places.table.c[relation.foreign_key] == parents.c.id).correlate(parents)
     child: Any
     if places.sqlite:
         child = places.table.alias("child")
-        source = parents.join(child, child.c.id.in_(shown))
+        source = parents.join(child, row_of(child).in_(shown))
     else:
         child = shown.lateral("child")
         source = parents.join(child, true())
@@ -218,6 +221,11 @@ class Places:
         conditions = [self.beyond(after)] if after else []
         return [*conditions, self.beyond(before, backward=True)] if before else conditions
 
+    @property
+    def row(self) -> ColumnElement[Any]:
+        """Return what the rows of a page are looked up by."""
+        return row_of(self.table) if self.sqlite else self.id
+
     def keys(self, columns: Any = None) -> Columns:
         """Return the sort key and the id of the rows of the table, or of an alias of it."""
         if columns is None:
@@ -274,6 +282,11 @@ class Places:
             # SQLite can look up a value in the index of an expression, but no row value.
             return and_(loose(self.key, value), exact)
         return exact
+
+
+def row_of(table: FromClause) -> ColumnElement[int]:
+    """Return the number of a row of SQLite, which is found without an index of the ids."""
+    return column("rowid", Integer(), _selectable=table)
 
 
 def fixed_number(value: int) -> ColumnElement[int]:

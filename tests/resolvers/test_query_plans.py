@@ -183,6 +183,8 @@ async def test_pages_of_comments_use_index(full: Database, explain: Explain) -> 
             assert len(result) == 2
             # That of one author will do as well, where a thread has few comments.
             assert "ix_tallied_comment_thread_id_" in result[1]
+            if full.is_sqlite:
+                assert "page USING INTEGER PRIMARY KEY (rowid=?)" in result[1]
             for plan in result:
                 assert_by_index(full, plan)
 
