@@ -23,7 +23,11 @@ Row = tuple[Source, Key, RowValues | None, RowValues]
 
 def is_unnumbered(source: Source, old: RowValues | None, new: RowValues | None) -> bool:
     """Return whether a row has come to a parent without a number of its own there."""
-    return new is not None and any(_needs_number(number, old, new) for number in source.numbers)
+    if new is not None:
+        for number in source.numbers:
+            if _needs_number(number, old, new):
+                return True
+    return False
 
 
 def _needs_number(counter: Number, old: RowValues | None, new: RowValues) -> bool:
@@ -75,40 +79,34 @@ class Numbers:
         """
         if not amounts:
             return {}
-        connection = self._connection(counter.parent)
-        self._lock(counter.parent, connection, counter, list(amounts))
-        lasts: dict[Key, int] = {}
-        for key, amount in amounts.items():
-            last = self._last_numbers.get(counter, key, connection)
-            if last is not None:
-                lasts[key] = last
-                self._last_numbers.keep(counter, key, last + amount, connection)
+        lasts = self._lock(counter, list(amounts))
+        for key, last in lasts.items():
+            self._last_numbers.advance(counter, key, last + amounts[key])
         return lasts
 
-    def _lock(
-        self, mapper: Mapper[Any], connection: Connection, counter: Number, keys: list[Key]
-    ) -> None:
-        last_numbers = self._last_numbers
-        unlocked = [key for key in keys if not self._is_locked(counter, key, connection)]
+    def _lock(self, counter: Number, keys: list[Key]) -> dict[Key, int]:
+        """Lock those parents that are not locked yet, and return the last numbers of all.
+
+        Another session on the same connection has the same locks, and may take their numbers.
+        """
+        mapper, last_numbers = counter.parent, self._last_numbers
+        connection = self._connection(mapper)
+        lasts = last_numbers.read(counter, keys, connection)
+        has_shared_locks = isinstance(write_bind(self._session, mapper), Connection)
+        unlocked = [
+            key
+            for key in keys
+            if key not in lasts or (has_shared_locks and (counter, key) not in self._locked)
+        ]
         if not unlocked:
-            return
+            return lasts
         numbers = [number for number in self._registry.numbers if number.parent is mapper]
         names = tuple(number.key for number in numbers)
         for key, row in lock_last_numbers(connection, mapper, names, unlocked).items():
             for number in numbers:
                 last_numbers.keep(number, key, row[number.key], connection)
                 self._locked.add((number, key))
-
-    def _is_locked(self, counter: Number, key: Key, connection: Connection) -> bool:
-        """Return whether a parent is locked, and nobody else may take its numbers.
-
-        Another session on the same connection has the same locks.
-        """
-        if (counter, key) in self._locked:
-            return True
-        if self._last_numbers.get(counter, key, connection) is None:
-            return False
-        return not isinstance(write_bind(self._session, counter.parent), Connection)
+        return last_numbers.read(counter, keys, connection)
 
     def record_given(self, counter: Number, state: InstanceState[Any], parent: Key) -> None:
         """Record that an object has the number that it will have of a parent."""
