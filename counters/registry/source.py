@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect, FetchedValue
@@ -23,6 +24,8 @@ class Source:
         self.mapper = mapper
         self.counters = tuple(counters)
         self.groups = by_relationship(self.counters)
+        self.condition_readers = tuple(map(_condition_reader, self.groups))
+        """Of each group, what reads the values that its conditions look at."""
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
         self.relationships = tuple(
             {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
@@ -112,6 +115,13 @@ class Source:
             if not is_plain and not is_exact(type_, value, dialect()):
                 return None
         return values
+
+
+def _condition_reader(counters: Iterable[Counter]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function that returns the values of a row on which conditions depend."""
+    predicates = (counter.predicate for counter in counters)
+    names = set().union(*(predicate.names for predicate in predicates if predicate is not None))
+    return itemgetter(*sorted(names)) if names else lambda row: None
 
 
 def _is_within(mapper: Mapper[Any], counter: Counter) -> bool:

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Mapper
 
 from ..declarations.change import Change
+from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key, RowValues
-from ..registry.source import Groups
+from ..registry.source import Groups, Source
 
 
-def count_new_row(
-    changes: Mapping[Mapper[Any], dict[Key, Change]], groups: Groups, new: RowValues
-) -> None:
-    """Enter a new row into `changes`; a quicker :func:`count_row`."""
-    for counters in groups:
-        first = counters[0]
-        key = first.named_parent(new)
-        if key is None:
-            continue
-        change = changes[first.parent][key]
-        for counter in counters:
-            if counter.predicate is None or counter.counts(new):
+class NewRows:
+    """Counts the new rows of a flush, as :func:`count_row` does, in less time.
+
+    Of rows that have the same values in all that conditions look at, one is tried.
+    """
+
+    def __init__(self, changes: Mapping[Mapper[Any], dict[Key, Change]]) -> None:
+        self._changes = changes
+        self._tried: dict[Sequence[Counter], dict[Any, list[Counter]]] = defaultdict(dict)
+
+    def count(self, source: Source, new: RowValues) -> None:
+        """Enter a new row of a source into the changes."""
+        for counters, read in zip(source.groups, source.condition_readers, strict=True):
+            first = counters[0]
+            key = first.named_parent(new)
+            if key is None:
+                continue
+            change = self._changes[first.parent][key]
+            for counter in self._counting(counters, read(new), new):
                 counter.increment(change, counter.value(new))
+
+    def _counting(self, counters: Sequence[Counter], values: Any, new: RowValues) -> list[Counter]:
+        """Return those counters whose condition a new row meets."""
+        tried = self._tried[counters]
+        try:
+            return tried[values]
+        except (KeyError, TypeError) as error:
+            counting = [counter for counter in counters if counter.counts(new)]
+            if isinstance(error, KeyError):  # A value of a host's type may have no hash.
+                tried[values] = counting
+            return counting
 
 
 def count_row(

@@ -42,7 +42,7 @@ from ..session.binds import write_bind
 from ..session.state import SessionState
 from ..sql.rows import read
 from .cascades import reach
-from .counting import count_new_row
+from .counting import NewRows
 from .deletions import Deletions
 from .locking import lock_children_first, lock_referenced_rows
 from .numbering import number_objects
@@ -75,6 +75,7 @@ class Flush(PendingChanges):
         self._contributions: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
         self._dialects: dict[Mapper[Any], Dialect] = {}
+        self._new_rows = NewRows(self._changes)
         self.deletions = Deletions()
 
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
@@ -186,7 +187,7 @@ class Flush(PendingChanges):
             self.inserted_states[source.mapper, key_of(source.mapper, state)] = state
             self._count_inserted(source, state, new)
         elif new is not None and not self._locked and not self._unread:
-            count_new_row(self._changes, source.groups, new)
+            self._new_rows.count(source, new)
         else:
             self._count_inserted(source, state, new)
 
@@ -257,7 +258,7 @@ class Flush(PendingChanges):
     def set_initial_counters(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """Set the counters of a new parent to what its new sources amount to, before its INSERT."""
         self.session_state.forget_preview(state)
-        if takes_over_row(mapper, state):
+        if self.session.identity_map and takes_over_row(mapper, state):
             key = key_of(mapper, state)
             self.inserted_states[mapper, key] = state
             self.change_of(mapper, key).must_write = True

@@ -192,6 +192,33 @@ class Capped(TypeDecorator[int]):
         return None if value is None else min(value, 10)
 
 
+class Words(TypeDecorator[list[str]]):
+    """A list, which has no hash, as text."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: list[str] | None, dialect: Any) -> str | None:
+        return None if value is None else " ".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> list[str] | None:
+        return None if value is None else value.split()
+
+
+def test_condition_on_values_without_hash_is_tried_each_time(engine: Engine) -> None:
+    Parent, Source = pair(source={"words": mapped_column(Words, nullable=True)})
+    counters, Own = install(
+        engine, Count(Parent.n, via=Source.parent, where=Source.words.is_not(None))
+    )
+    with Own(engine) as session:
+        parent = Parent()
+        session.add(parent)
+        session.flush()
+        session.add_all(Source(parent=parent, words=words) for words in (["a"], None, ["a"]))
+        assert_verified(session, counters)
+        assert parent.n == 2
+
+
 def test_value_that_a_type_decorator_changes_is_read_back(engine: Engine) -> None:
     Parent, Source = pair(
         {"reds": counter("reds")},
