@@ -88,6 +88,11 @@ class UTCDateTime(TypeDecorator[datetime]):
             add_zone if dialect.driver == "asyncpg" else super().result_processor(dialect, coltype)
         )
 
+    @staticmethod
+    def comes_back(value: object) -> bool:
+        """Return whether the counters may count with a value as memory has it."""
+        return type(value) is datetime and value.tzinfo is UTC
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None

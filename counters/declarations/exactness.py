@@ -43,6 +43,10 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (BINARY, bytes),
 ]
 
+COMES_BACK = "comes_back"
+"""The name of a method by which a type of a host's says without a trial, for a value in memory,
+that each database gives it back as it is; where it returns False, the type is tried."""
+
 
 def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
     """Return whether a column of `type_` holds `value` just as memory does."""
@@ -64,7 +68,11 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
         inner = impl.impl_instance
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
-        return partial(_comes_back, impl, inner, _makes_processors(impl))
+        comes_back = partial(_comes_back, impl, inner, _makes_processors(impl))
+        comes_back_always = getattr(impl, COMES_BACK, None)
+        if comes_back_always is None:
+            return comes_back
+        return lambda value, *rest: comes_back_always(value) or comes_back(value, *rest)
     if isinstance(impl, INEXACT):
         return lambda *_: False
     if isinstance(impl, Numeric):
@@ -83,7 +91,8 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 
     None where it depends on the value, or on the database.
     """
-    return None if type_._variant_mapping else _plain_kind_of(type_)
+    kinds = {_plain_kind_of(variant) for variant in (type_, *type_._variant_mapping.values())}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _plain_kind_of(type_: TypeEngine[Any]) -> type[Any] | None:

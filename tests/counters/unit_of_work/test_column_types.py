@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
-from sqlalchemy import DateTime, Engine, ForeignKey, delete, insert, update
+import pytest
+from sqlalchemy import DateTime, Engine, ForeignKey, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from support.pairs import install
 
@@ -90,3 +91,30 @@ def test_extreme_of_another_type_is_kept(engine: Engine) -> None:
         assert latest() == noon + timedelta(hours=3)
         session.execute(delete(News).where(News.id.in_([3, 5])))
         assert latest() == noon + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        datetime(1, 1, 2, tzinfo=UTC),
+        datetime(2026, 3, 4, 12, 0, 0, 1, tzinfo=UTC),
+        datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC),
+    ],
+    ids=str,
+)
+def test_time_that_comes_back_is_stored_unchanged(engine: Engine, time: datetime) -> None:
+    assert UTCDateTime.comes_back(time)
+    counters, Own = install(engine, *COUNTERS)
+    with Own(engine) as session:
+        session.add(Desk(id=1))
+        session.flush()
+        session.add(News(id=1, desk_id=1, said_at=time))
+        session.commit()
+        assert session.scalar(select(News.said_at)) == time
+        assert list(counters.verify(session.connection())) == []
+
+
+def test_time_of_another_zone_is_tried() -> None:
+    zone = timezone(timedelta(hours=2))
+    assert not UTCDateTime.comes_back(NOON.astimezone(zone))
+    assert not UTCDateTime.comes_back(NOON.replace(tzinfo=None))
